@@ -4,6 +4,7 @@ import { PreviewProvider, type ThemeChoice } from "../lib";
 import { asProblem } from "../lib/api/problem";
 import type { Session } from "../lib/api/types";
 import { Menu, type MenuItem } from "../lib/terminal/Menu";
+import { useTranslate } from "../lib/texts/translate";
 import { Button, classes, IconButton, Notice } from "../lib/ui/controls";
 import controls from "../lib/ui/controls.module.css";
 import tokens from "../lib/ui/tokens.module.css";
@@ -110,6 +111,7 @@ const NEXT_THEME: Record<ThemeChoice, ThemeChoice> = { system: "light", light: "
 const THEME_ICON = { system: "screen", light: "sun", dark: "moon" } as const;
 
 function Home({ session, theme, onTheme, onSignedOut, onSignOut }: HomeProps): ReactNode {
+  const t = useTranslate();
   const known = useProjects(client, session.user_id, onSignedOut);
   const [selected, select] = useSelection(known);
   const [told, setTold] = useState<ToldState | null>(null);
@@ -162,7 +164,7 @@ function Home({ session, theme, onTheme, onSignedOut, onSignOut }: HomeProps): R
               <option key={one.id} value={one.id}>
                 {isOn(one.preview) && !projects.isLost ? "● " : ""}
                 {one.name}
-                {one.preview ? ` (${stateOf(one, projects.isLost)})` : ""}
+                {one.preview ? ` (${stateOf(t, one, projects.isLost)})` : ""}
               </option>
             ))}
           </select>

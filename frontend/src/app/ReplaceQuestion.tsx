@@ -1,5 +1,6 @@
 import type { ReactNode } from "react";
 
+import { useTranslate } from "../lib/texts/translate";
 import { Button, Notice } from "../lib/ui/controls";
 import { Ask } from "../lib/ui/Dialog";
 import { count } from "../lib/ui/format";
@@ -10,18 +11,19 @@ const MOST_SHOWN = 50;
 
 /** Asks before a replacement removes files, and offers to undo it afterwards. */
 export function ReplaceQuestion({ drop }: { drop: Upload }): ReactNode {
+  const t = useTranslate();
   const { asked, replaced } = drop;
   if (asked)
     return (
       <Ask
-        title={`Remove ${count(asked.removed.length, "file")} from ${asked.project.name}?`}
+        title={`Remove ${count(t, asked.removed.length, "{count} file", "{count} files")} from ${asked.project.name}?`}
         action="Replace files"
         onYes={() => drop.answer(true)}
         onClose={() => drop.answer(false)}
       >
         <p>
-          {count(asked.changed, "file")} will be added or changed. These files of the project are not in your selection
-          and will be removed:
+          {count(t, asked.changed, "{count} file", "{count} files")} will be added or changed. These files of the
+          project are not in your selection and will be removed:
         </p>
         <ul>
           {asked.removed.slice(0, MOST_SHOWN).map((path) => (

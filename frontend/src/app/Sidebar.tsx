@@ -1,5 +1,6 @@
 import { type ReactNode, type RefObject, useRef, useState } from "react";
 
+import { useTranslate, type Translate } from "../lib/texts/translate";
 import { Button, Dot, IconButton } from "../lib/ui/controls";
 import controls from "../lib/ui/controls.module.css";
 import { ago } from "../lib/ui/format";
@@ -26,6 +27,7 @@ interface SidebarProps {
 
 /** The person's projects, and the place to drop another. */
 export function Sidebar({ projects, selected, onSelect, onPick, onReplace, isUploading }: SidebarProps): ReactNode {
+  const t = useTranslate();
   const { list, takesUploads, isLost } = projects;
   const [search, setSearch] = useState("");
   return (
@@ -48,14 +50,14 @@ export function Sidebar({ projects, selected, onSelect, onPick, onReplace, isUpl
             <button
               type="button"
               className={projectStyles.project}
-              title={ageOf(project)}
+              title={ageOf(t, project)}
               aria-current={project.id === selected ? "page" : undefined}
               onClick={() => onSelect(project.id)}
             >
               <Dot tone={toneOf(project, isLost)} />
               <span className={projectStyles.projectName}>{project.name}</span>
               {(projects.unread.get(project.id) ?? 0) > 0 && <Unread count={projects.unread.get(project.id) ?? 0} />}
-              <span className={projectStyles.projectState}>{stateOf(project, isLost)}</span>
+              <span className={projectStyles.projectState}>{stateOf(t, project, isLost)}</span>
             </button>
             {takesUploads && project.id === selected && (
               <span className={projectStyles.projectMenu}>
@@ -157,12 +159,12 @@ function toneOf({ preview, shownState }: Project, isLost: boolean): "good" | "bu
 }
 
 /** The state in a word; of what has never run, when it came. */
-export function stateOf({ preview, createdAt, shownState }: Project, isLost: boolean): string {
+export function stateOf(t: Translate, { preview, createdAt, shownState }: Project, isLost: boolean): string {
   if (isLost && isOn(preview)) return "unknown";
   if (preview || shownState !== undefined) return shownState ?? preview?.status ?? "";
-  return createdAt === null ? "" : `added ${ago(createdAt)}`;
+  return createdAt === null ? "" : `added ${ago(t, createdAt)}`;
 }
 
-function ageOf({ createdAt }: Project): string | undefined {
-  return createdAt === null ? undefined : `Added ${ago(createdAt)}`;
+function ageOf(t: Translate, { createdAt }: Project): string | undefined {
+  return createdAt === null ? undefined : `Added ${ago(t, createdAt)}`;
 }

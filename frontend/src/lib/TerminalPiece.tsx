@@ -4,6 +4,7 @@ import type { LogLine, StatusEvent } from "./api/types";
 import { isNote } from "./logs/store";
 import { EVERYTHING, LogView } from "./logs/view";
 import type { PreviewTerminalProps as WholeProps } from "./terminal/PreviewTerminal";
+import { useTranslate } from "./texts/translate";
 import { classes } from "./ui/controls";
 import styles from "./ui/loading.module.css";
 import tokens from "./ui/tokens.module.css";
@@ -22,9 +23,10 @@ const Whole = lazy(async (): Promise<{ default: ComponentType<WholeProps> }> => 
 
 /** The log of a generation's preview as a terminal, fetched when it is first shown. It fills its parent, which needs a height. */
 export function PreviewTerminal({ onLine, onStatus, ...props }: PreviewTerminalProps): ReactNode {
+  const t = useTranslate();
   const waiting = (
     <div className={classes(tokens.root, props.className)} style={props.style}>
-      <p className={styles.loading}>{props.texts?.loading ?? "Loading…"}</p>
+      <p className={styles.loading}>{props.texts?.loading ?? props.texts?.["Loading…"] ?? t("Loading…")}</p>
     </div>
   );
   return (

@@ -35,7 +35,7 @@ export type {
   StopCause,
   ToldStep,
 } from "./api/types";
-export { PreviewProvider, usePreviewClient } from "./context";
+export { PreviewProvider, type PreviewProviderProps, usePreviewClient } from "./context";
 export type { DataPanelProps } from "./data/DataPanel";
 export { LaunchPanel, type LaunchPanelProps } from "./launch/LaunchPanel";
 export { LAUNCH_TEXTS, type LaunchTexts } from "./launch/texts";
@@ -63,10 +63,13 @@ export type { PeoplePanelProps } from "./together/PeoplePanel";
 export type { MetricsPanelProps } from "./charts/MetricsPanel";
 export type { HistoryPanelProps } from "./history/HistoryPanel";
 export type { TestsPanelProps } from "./trials/TestsPanel";
+export type { RecordsPanelProps } from "./traffic/RecordsPanel";
 export { RequestPanel, type RequestPanelProps } from "./request/RequestPanel";
 export type { ConnectionState } from "./stream/connection";
 export { PreviewTerminal, type PreviewTerminalProps } from "./TerminalPiece";
 export { TERMINAL_TEXTS, TERMINAL_TOOLS, type TerminalTexts, type TerminalTool } from "./terminal/texts";
+export { ENGLISH, type English } from "./texts/english";
+export type { Texts } from "./texts/translate";
 export type { ThemeChoice } from "./ui/theme";
 export { type Preview, usePreview, type UsePreviewOptions } from "./usePreview";
 export { type PreviewLog, type PreviewLogs, usePreviewLogs, type UsePreviewLogsOptions } from "./usePreviewLogs";

@@ -7,6 +7,7 @@ import type { FailuresPanelProps } from "./failures/FailuresPanel";
 import type { HistoryPanelProps } from "./history/HistoryPanel";
 import type { SettingsPanelProps } from "./settings/SettingsPanel";
 import type { MetricsPanelProps } from "./charts/MetricsPanel";
+import { english, type Texts, TextsProvider, useTranslate } from "./texts/translate";
 import type { PeoplePanelProps } from "./together/PeoplePanel";
 import type { ComparePanelProps } from "./traffic/ComparePanel";
 import type { RecordsPanelProps } from "./traffic/RecordsPanel";
@@ -20,6 +21,7 @@ import tokens from "./ui/tokens.module.css";
 
 interface OfGeneration {
   generationId: string;
+  texts?: Texts;
 }
 
 function fetched<Props extends OfGeneration>(load: () => Promise<ComponentType<Props>>): ComponentType<Props> {
@@ -27,13 +29,20 @@ function fetched<Props extends OfGeneration>(load: () => Promise<ComponentType<P
   return function Fetched(props: Props): ReactNode {
     const Panel = Whole as unknown as ComponentType<Props>;
     return (
-      <Contained name="This panel" key={props.generationId}>
-        <Suspense fallback={<p className={`${tokens.root} ${styles.loading}`}>Loading…</p>}>
-          <Panel {...props} />
-        </Suspense>
-      </Contained>
+      <TextsProvider texts={props.texts}>
+        <Contained name={english("This panel")} key={props.generationId}>
+          <Suspense fallback={<Loading />}>
+            <Panel {...props} />
+          </Suspense>
+        </Contained>
+      </TextsProvider>
     );
   };
+}
+
+function Loading(): ReactNode {
+  const t = useTranslate();
+  return <p className={`${tokens.root} ${styles.loading}`}>{t("Loading…")}</p>;
 }
 
 /** The recorded requests of a generation's preview. */

@@ -13,6 +13,7 @@ import {
   TIERS,
 } from "../api/account";
 import type { PreviewClient } from "../api/client";
+import { useTranslate } from "../texts/translate";
 import { Button, IconButton, Notice } from "../ui/controls";
 import controls from "../ui/controls.module.css";
 import { Ask } from "../ui/Dialog";
@@ -35,6 +36,7 @@ interface Question {
 
 /** All previews, users, environments, templates, machines and changes of the service; nothing of what others' previews print or receive. */
 export function OperatorView({ client }: { client: PreviewClient }): ReactNode {
+  const t = useTranslate();
   const previews = useLoad("previews", (signal) => operatorPreviews(client, signal));
   const users = useLoad("users", (signal) => operatorUsers(client, signal));
   const environments = useLoad("environments", (signal) => storedEnvironments(client, signal));
@@ -74,7 +76,7 @@ export function OperatorView({ client }: { client: PreviewClient }): ReactNode {
           one.id,
           one.status,
           amount(one.memory_bytes, "bytes"),
-          ago(one.created_at),
+          ago(t, one.created_at),
           <IconButton
             key="stop"
             icon="stop"
@@ -127,7 +129,7 @@ export function OperatorView({ client }: { client: PreviewClient }): ReactNode {
         rows={environments.value?.items.map((one) => [
           one.id,
           amount(one.size_bytes, "bytes"),
-          one.in_use ? "in use" : ago(one.last_used_at),
+          one.in_use ? "in use" : ago(t, one.last_used_at),
           one.in_use ? null : (
             <IconButton
               key="remove"

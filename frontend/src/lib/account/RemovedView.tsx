@@ -2,6 +2,7 @@ import type { ReactNode } from "react";
 
 import type { PreviewClient } from "../api/client";
 import { deleteRemoved, listRemoved, restoreRemoved } from "../api/projects";
+import { useTranslate } from "../texts/translate";
 import { Button, Notice } from "../ui/controls";
 import controls from "../ui/controls.module.css";
 import { ago } from "../ui/format";
@@ -19,6 +20,7 @@ interface RemovedViewProps {
 
 /** Deleted projects, which can be restored for a while. */
 export function RemovedView({ client, onRestored }: RemovedViewProps): ReactNode {
+  const t = useTranslate();
   const removed = useLoad("removed", (signal) => listRemoved(client, signal));
   const action = useAction();
   const restore = (id: string, name: string): void =>
@@ -65,7 +67,7 @@ export function RemovedView({ client, onRestored }: RemovedViewProps): ReactNode
                   <tr key={one.id}>
                     <td>{name}</td>
                     <td>{amount(one.size_bytes, "bytes")}</td>
-                    <td>{ago(one.removed_at)}</td>
+                    <td>{ago(t, one.removed_at)}</td>
                     <td>{new Date(one.expires_at).toLocaleString()}</td>
                     <td>
                       <Button small disabled={action.busy !== null} onClick={() => restore(one.id, name)}>

@@ -5,6 +5,7 @@ import { type AlertRule, listAlerts, previewFirings } from "../api/alerts";
 import { usePreviewClient } from "../context";
 import type { LogLine } from "../api/types";
 import { useNewLines } from "../logs/useNewLines";
+import { useTranslate } from "../texts/translate";
 import { Panel, type PanelProps } from "../ui/Panel";
 import { useLoad } from "../ui/useLoad";
 import { usePreview } from "../usePreview";
@@ -30,6 +31,7 @@ type View = { kind: "list" } | { kind: "rule"; id: string } | { kind: "form"; ru
 
 /** The alert rules of a user, and the firings of a generation's preview. It fills its parent. */
 export function AlertsPanel(props: AlertsPanelProps): ReactNode {
+  const t = useTranslate();
   const { generationId } = props;
   const client = usePreviewClient(props.client);
   const { instance, isLoaded } = usePreview(generationId, { client, poll: false });
@@ -56,12 +58,12 @@ export function AlertsPanel(props: AlertsPanelProps): ReactNode {
   const links = { previewId: instance?.id ?? null, onShow: show, onShowRequest: props.onShowRequest };
   const rule = view.kind === "rule" ? rules.value?.find((one) => one.id === view.id) : undefined;
   return (
-    <Panel {...props} label="Alerts">
+    <Panel {...props} label={t("Alerts")}>
       {view.kind === "form" && (
         <RuleForm
           client={client}
           generationId={generationId}
-          name={props.name ?? "this project"}
+          name={props.name ?? t("this project")}
           rule={view.rule}
           hasPreview={instance !== null}
           onShow={show}

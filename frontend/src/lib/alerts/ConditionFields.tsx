@@ -1,6 +1,7 @@
 import type { ReactNode } from "react";
 
 import type { PreviewEvent, Subject } from "../api/alerts";
+import { useTranslate, english, type Untranslated } from "../texts/translate";
 import controls from "../ui/controls.module.css";
 import panel from "../ui/panel.module.css";
 import type { Fields } from "./fields";
@@ -10,30 +11,31 @@ interface ConditionFieldsProps {
   onFields: (change: Partial<Fields>) => void;
 }
 
-const KINDS: readonly (readonly [Fields["kind"], string])[] = [
-  ["matches", "lines or requests match a filter"],
-  ["absent", "nothing matches a filter for some time"],
-  ["event", "something happens to the preview"],
-  ["error_rate", "a share of the requests fails"],
-  ["memory", "memory is nearly used up"],
+const KINDS: readonly (readonly [Fields["kind"], Untranslated])[] = [
+  ["matches", english("lines or requests match a filter")],
+  ["absent", english("nothing matches a filter for some time")],
+  ["event", english("something happens to the preview")],
+  ["error_rate", english("a share of the requests fails")],
+  ["memory", english("memory is nearly used up")],
 ];
 
-const EVENTS: readonly (readonly [PreviewEvent, string])[] = [
-  ["failed", "it fails"],
-  ["ended", "it ends, for any reason"],
-  ["exited", "its process exits"],
-  ["unhealthy", "it is unhealthy"],
-  ["restarted", "it is reloaded"],
+const EVENTS: readonly (readonly [PreviewEvent, Untranslated])[] = [
+  ["failed", english("it fails")],
+  ["ended", english("it ends, for any reason")],
+  ["exited", english("its process exits")],
+  ["unhealthy", english("it is unhealthy")],
+  ["restarted", english("it is reloaded")],
 ];
 
 /** The condition of a rule. */
 export function ConditionFields({ fields, onFields }: ConditionFieldsProps): ReactNode {
+  const t = useTranslate();
   const { kind } = fields;
   const hasFilter = kind === "matches" || kind === "absent";
   return (
     <>
       <label>
-        Fires when
+        {t("Fires when")}
         <select
           className={controls.field}
           value={kind}
@@ -41,7 +43,7 @@ export function ConditionFields({ fields, onFields }: ConditionFieldsProps): Rea
         >
           {KINDS.map(([one, words]) => (
             <option key={one} value={one}>
-              {words}
+              {t(words)}
             </option>
           ))}
         </select>
@@ -49,37 +51,37 @@ export function ConditionFields({ fields, onFields }: ConditionFieldsProps): Rea
       {hasFilter && (
         <div className={panel.pair}>
           <label style={{ gridColumn: "1 / -1" }}>
-            Filter
+            {t("Filter")}
             <input
               className={controls.field}
               required
               spellCheck={false}
-              placeholder="error -path:/health"
+              placeholder={"error -path:/health"}
               value={fields.filter}
               onChange={(event) => onFields({ filter: event.target.value })}
             />
           </label>
           <label>
-            Search in
+            {t("Search in")}
             <select
               className={controls.field}
               value={fields.on}
               onChange={(event) => onFields({ on: event.target.value as Subject })}
             >
-              <option value="lines">log lines</option>
-              <option value="requests">recorded requests</option>
+              <option value="lines">{t("log lines")}</option>
+              <option value="requests">{t("recorded requests")}</option>
             </select>
           </label>
           {kind === "matches" && (
-            <Whole label="Number of matches" name="count" max={10_000} {...{ fields, onFields }} />
+            <Whole label={t("Number of matches")} name="count" max={10_000} {...{ fields, onFields }} />
           )}
-          <Seconds label={kind === "matches" ? "Within (seconds)" : "For (seconds)"} {...{ fields, onFields }} />
+          <Seconds label={kind === "matches" ? t("Within (seconds)") : t("For (seconds)")} {...{ fields, onFields }} />
         </div>
       )}
       {kind === "event" && (
         <div className={panel.pair}>
           <label>
-            What happens
+            {t("What happens")}
             <select
               className={controls.field}
               value={fields.event}
@@ -87,14 +89,14 @@ export function ConditionFields({ fields, onFields }: ConditionFieldsProps): Rea
             >
               {EVENTS.map(([one, words]) => (
                 <option key={one} value={one}>
-                  {words}
+                  {t(words)}
                 </option>
               ))}
             </select>
           </label>
           {fields.event === "exited" && (
             <label>
-              Exit code (empty: any)
+              {t("Exit code (empty: any)")}
               <input
                 className={controls.field}
                 type="number"
@@ -110,15 +112,15 @@ export function ConditionFields({ fields, onFields }: ConditionFieldsProps): Rea
       {(kind === "error_rate" || kind === "memory") && (
         <div className={panel.pair}>
           <Whole
-            label={kind === "memory" ? "Percent of its limit" : "Percent of the requests"}
+            label={kind === "memory" ? t("Percent of its limit") : t("Percent of the requests")}
             name="percent"
             max={100}
             {...{ fields, onFields }}
           />
           {kind === "error_rate" && (
             <>
-              <Seconds label="Within (seconds)" {...{ fields, onFields }} />
-              <Whole label="Minimum number of requests" name="atLeast" max={10_000} {...{ fields, onFields }} />
+              <Seconds label={t("Within (seconds)")} {...{ fields, onFields }} />
+              <Whole label={t("Minimum number of requests")} name="atLeast" max={10_000} {...{ fields, onFields }} />
             </>
           )}
         </div>

@@ -1,6 +1,7 @@
 import type { ReactNode } from "react";
 
 import type { AlertFiring, FiringPage } from "../api/alerts";
+import { useTranslate, english } from "../texts/translate";
 import { Button } from "../ui/controls";
 import { ago, clockOf, count } from "../ui/format";
 import panel from "../ui/panel.module.css";
@@ -24,14 +25,15 @@ interface FiringsProps {
 
 const DELIVERY = {
   none: null,
-  pending: ["info", "webhook: trying"],
-  delivered: ["good", "webhook: delivered"],
-  failed: ["bad", "webhook: failed"],
+  pending: ["info", english("webhook: trying")],
+  delivered: ["good", english("webhook: delivered")],
+  failed: ["bad", english("webhook: failed")],
 } as const;
 
 /** Firings, newest first. */
 export function Firings({ page, links, hasNames = false }: FiringsProps): ReactNode {
-  if (page.items.length === 0) return <p className={panel.hint}>Nothing has fired yet.</p>;
+  const t = useTranslate();
+  if (page.items.length === 0) return <p className={panel.hint}>{t("Nothing has fired yet.")}</p>;
   return (
     <>
       <ul className={panel.list}>
@@ -41,12 +43,15 @@ export function Firings({ page, links, hasNames = false }: FiringsProps): ReactN
           </li>
         ))}
       </ul>
-      {page.next !== null && <p className={panel.hint}>There are older ones; “preview alerts firings” lists them.</p>}
+      {page.next !== null && (
+        <p className={panel.hint}>{t("There are older ones; “preview alerts firings” lists them.")}</p>
+      )}
     </>
   );
 }
 
 function OneFiring({ one, links, hasName }: { one: AlertFiring; links: Links; hasName: boolean }): ReactNode {
+  const t = useTranslate();
   const { first_line: line, request, delivery } = one;
   const isHere = one.preview_id === links.previewId;
   const sent = DELIVERY[delivery.state];
@@ -58,34 +63,38 @@ function OneFiring({ one, links, hasName }: { one: AlertFiring; links: Links; ha
       <div className={styles.firingHead}>
         <span className={styles.name}>{visible(title)}</span>
         <time className={panel.fact} dateTime={one.fired_at} title={new Date(one.fired_at).toLocaleString()}>
-          {clockOf(Date.parse(one.fired_at))}, {ago(one.fired_at)}
+          {clockOf(Date.parse(one.fired_at))}, {ago(t, one.fired_at)}
         </time>
       </div>
       {!isSaid && <div className={styles.summary}>{visible(one.summary)}</div>}
       {one.suppressed > 0 && (
-        <div className={styles.summary}>It matched {count(one.suppressed, "more time")} in its cool-down.</div>
+        <div className={styles.summary}>
+          {t("It matched {suppressed} in its cool-down.", {
+            suppressed: count(t, one.suppressed, "{count} more time", "{count} more times"),
+          })}
+        </div>
       )}
       {one.line !== null && <div className={styles.line}>{visible(one.line)}</div>}
       {delivery.problem !== null && <div className={styles.summary}>{visible(delivery.problem)}</div>}
       <div className={panel.wrap}>
         {one.test && (
           <span className={panel.badge} data-tone="info">
-            test
+            {t("test")}
           </span>
         )}
         {sent && (
           <span className={panel.badge} data-tone={sent[0]}>
-            {sent[1]}
+            {t(sent[1])}
           </span>
         )}
         {isHere && line !== null && (
           <Button small kind="quiet" icon="terminal" onClick={() => links.onShow(line)}>
-            Line {line.toLocaleString("en")}
+            {t("Line {line}", { line: line.toLocaleString("en") })}
           </Button>
         )}
         {isHere && request !== null && links.onShowRequest && (
           <Button small kind="quiet" icon="send" onClick={() => links.onShowRequest?.(request)}>
-            Request {request.toLocaleString("en")}
+            {t("Request {request}", { request: request.toLocaleString("en") })}
           </Button>
         )}
       </div>

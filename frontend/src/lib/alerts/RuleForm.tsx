@@ -2,6 +2,7 @@ import { type ReactNode, type SubmitEvent, useState } from "react";
 
 import { addAlert, type AlertRule, type AlertTrial, replaceAlert, tryAlert } from "../api/alerts";
 import type { PreviewClient } from "../api/client";
+import { useTranslate } from "../texts/translate";
 import { Button } from "../ui/controls";
 import controls from "../ui/controls.module.css";
 import { News } from "../ui/News";
@@ -26,6 +27,7 @@ interface RuleFormProps {
 
 /** A rule being written, with what it would have matched. */
 export function RuleForm(props: RuleFormProps): ReactNode {
+  const t = useTranslate();
   const { client, generationId, rule } = props;
   const [fields, setFields] = useState(() => fieldsOf(rule, generationId));
   const [trial, setTrial] = useState<AlertTrial | null>(null);
@@ -33,7 +35,7 @@ export function RuleForm(props: RuleFormProps): ReactNode {
   const set = (change: Partial<Fields>): void => setFields({ ...fields, ...change });
   const submit = (event: SubmitEvent): void => {
     event.preventDefault();
-    void action.run("Saving…", async () => {
+    void action.run(t("Saving…"), async () => {
       const draft = draftOf(fields, generationId, rule);
       const saved = await (rule ? replaceAlert(client, rule.id, draft) : addAlert(client, draft));
       props.onDone(saved.id);
@@ -41,7 +43,7 @@ export function RuleForm(props: RuleFormProps): ReactNode {
     });
   };
   const attempt = (): void =>
-    void action.run("Looking through the stored lines…", async () => {
+    void action.run(t("Looking through the stored lines…"), async () => {
       setTrial(null);
       setTrial(await tryAlert(client, generationId, conditionOf(fields), Number(fields.cooldown)));
       return undefined;
@@ -51,13 +53,13 @@ export function RuleForm(props: RuleFormProps): ReactNode {
     <div className={panel.scroll}>
       <div className={panel.bar}>
         <Button small icon="left" onClick={() => props.onDone(rule?.id ?? null)}>
-          Alerts
+          {t("Alerts")}
         </Button>
-        <h3>{rule ? `Edit ${visible(rule.name)}` : "A new rule"}</h3>
+        <h3>{rule ? t("Edit {name}", { name: visible(rule.name) }) : t("A new rule")}</h3>
       </div>
-      <form className={panel.form} aria-label="Alert rule" onSubmit={submit}>
+      <form className={panel.form} aria-label={t("Alert rule")} onSubmit={submit}>
         <label>
-          Name (optional)
+          {t("Name (optional)")}
           <input
             className={controls.field}
             autoFocus
@@ -69,19 +71,19 @@ export function RuleForm(props: RuleFormProps): ReactNode {
         <ConditionFields fields={fields} onFields={set} />
         <div className={panel.pair}>
           <label>
-            Applies to
+            {t("Applies to")}
             <select
               className={controls.field}
               value={fields.scope}
               onChange={(event) => set({ scope: event.target.value as Fields["scope"] })}
             >
               <option value="generation">{visible(props.name)}</option>
-              <option value="all">all of my previews</option>
-              {fields.scope === "project" && <option value="project">its project (unchanged)</option>}
+              <option value="all">{t("all of my previews")}</option>
+              {fields.scope === "project" && <option value="project">{t("its project (unchanged)")}</option>}
             </select>
           </label>
           <label>
-            Cool-down (seconds)
+            {t("Cool-down (seconds)")}
             <input
               className={controls.field}
               type="number"
@@ -94,7 +96,7 @@ export function RuleForm(props: RuleFormProps): ReactNode {
           </label>
         </div>
         <label>
-          Webhook (optional)
+          {t("Webhook (optional)")}
           <input
             className={controls.field}
             type="url"
@@ -105,7 +107,9 @@ export function RuleForm(props: RuleFormProps): ReactNode {
         </label>
         {fields.url !== "" && (
           <label>
-            {rule?.webhook?.has_secret ? "Secret (empty: keep the current one)" : "Secret that signs it (optional)"}
+            {rule?.webhook?.has_secret
+              ? t("Secret (empty: keep the current one)")
+              : t("Secret that signs it (optional)")}
             <input
               className={controls.field}
               type="password"
@@ -117,10 +121,10 @@ export function RuleForm(props: RuleFormProps): ReactNode {
         )}
         <div className={panel.wrap}>
           <Button kind="primary" type="submit" disabled={action.busy !== null}>
-            {rule ? "Save" : "Add the rule"}
+            {rule ? t("Save") : t("Add the rule")}
           </Button>
           <Button disabled={!canTry || action.busy !== null} onClick={attempt}>
-            Try it on this preview
+            {t("Try it on this preview")}
           </Button>
         </div>
       </form>

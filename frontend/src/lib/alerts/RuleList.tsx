@@ -1,6 +1,7 @@
 import { type ReactNode, useState } from "react";
 
 import type { AlertRule, FiringPage } from "../api/alerts";
+import { useTranslate, type Translate } from "../texts/translate";
 import { Button, IconButton, Notice } from "../ui/controls";
 import panel from "../ui/panel.module.css";
 import type { Loaded } from "../ui/useLoad";
@@ -28,23 +29,28 @@ interface RuleListProps {
 
 /** All rules with their state, and what fired for this preview. */
 export function RuleList(props: RuleListProps): ReactNode {
+  const t = useTranslate();
   const { rules, firings } = props;
   const problem = rules.problem ?? firings.problem;
   const [isWhole, setWhole] = useState(false);
   const page = firings.value;
   const shown = page && !isWhole ? { ...page, items: page.items.slice(0, FEW_FIRINGS), next: null } : page;
   const fired = (
-    <section className={panel.section} aria-label="Alerts fired for this preview">
-      <h4>Fired for this preview</h4>
+    <section className={panel.section} aria-label={t("Alerts fired for this preview")}>
+      <h4>{t("Fired for this preview")}</h4>
       {shown ? (
         <Firings page={shown} links={props.links} hasNames />
       ) : (
-        <p className={panel.hint}>{props.hasPreview ? "Loading…" : "Nothing: no preview has been launched yet."}</p>
+        <p className={panel.hint}>
+          {props.hasPreview ? t("Loading…") : t("Nothing: no preview has been launched yet.")}
+        </p>
       )}
       {page && shown !== page && (page.items.length > FEW_FIRINGS || page.next !== null) && (
         <div className={panel.pad}>
           <Button small onClick={() => setWhole(true)}>
-            {page.next === null ? `All ${page.items.length}` : `The newest ${page.items.length}`}
+            {page.next === null
+              ? t("All {items}", { items: page.items.length })
+              : t("The newest {items}", { items: page.items.length })}
           </Button>
         </div>
       )}
@@ -54,12 +60,12 @@ export function RuleList(props: RuleListProps): ReactNode {
   return (
     <div className={panel.scroll}>
       <div className={panel.bar}>
-        <h3>Alerts</h3>
+        <h3>{t("Alerts")}</h3>
         <span className={panel.spring} />
         <Button small kind="primary" icon="plus" onClick={props.onAdd}>
-          Add a rule
+          {t("Add a rule")}
         </Button>
-        <IconButton icon="restart" label="Refresh" onClick={props.onRefresh} />
+        <IconButton icon="restart" label={t("Refresh")} onClick={props.onRefresh} />
       </div>
       {problem && (
         <div className={panel.pad}>
@@ -68,15 +74,16 @@ export function RuleList(props: RuleListProps): ReactNode {
           </Notice>
         </div>
       )}
-      {!rules.value && !rules.problem && <p className={panel.none}>Loading…</p>}
+      {!rules.value && !rules.problem && <p className={panel.none}>{t("Loading…")}</p>}
       {rules.value?.length === 0 && (
         <p className={panel.none}>
-          There are no rules yet. A rule fires when lines or requests match a filter, when they are missing, or when the
-          preview ends; it can call a webhook.
+          {t(
+            "There are no rules yet. A rule fires when lines or requests match a filter, when they are missing, or when the preview ends; it can call a webhook.",
+          )}
         </p>
       )}
       {hasFired && fired}
-      {hasFired && <h4 className={styles.heading}>Rules</h4>}
+      {hasFired && <h4 className={styles.heading}>{t("Rules")}</h4>}
       <ul className={panel.list}>
         {rules.value?.slice(0, MOST_RULES).map((rule) => (
           <li key={rule.id}>
@@ -90,7 +97,7 @@ export function RuleList(props: RuleListProps): ReactNode {
               <State rule={rule} />
               <span className={styles.summary}>
                 {rule.name !== rule.summary && `${visible(rule.summary)} · `}
-                {scopeWords(rule, props.generationId)}
+                {scopeWords(t, rule, props.generationId)}
               </span>
             </button>
           </li>
@@ -104,7 +111,8 @@ export function RuleList(props: RuleListProps): ReactNode {
 const TONES = { active: "good", off: undefined, paused: "warn" } as const;
 
 export function State({ rule }: { rule: AlertRule }): ReactNode {
-  const pause = rule.problem ? visible(rule.problem) : "It took too long; it resumes after a minute";
+  const t = useTranslate();
+  const pause = rule.problem ? visible(rule.problem) : t("It took too long; it resumes after a minute");
   const title = rule.state === "paused" ? pause : undefined;
   return (
     <span className={panel.badge} data-tone={TONES[rule.state]} title={title}>
@@ -113,7 +121,8 @@ export function State({ rule }: { rule: AlertRule }): ReactNode {
   );
 }
 
-export function scopeWords({ scope }: AlertRule, generationId: string): string {
-  if (scope.generation_id !== null) return scope.generation_id === generationId ? "this project" : "another project";
-  return scope.project_id === null ? "all my projects" : "all versions of one project";
+export function scopeWords(t: Translate, { scope }: AlertRule, generationId: string): string {
+  if (scope.generation_id !== null)
+    return scope.generation_id === generationId ? t("this project") : t("another project");
+  return scope.project_id === null ? t("all my projects") : t("all versions of one project");
 }

@@ -2,6 +2,7 @@ import { type ReactNode, useState } from "react";
 
 import { type AlertRule, draftOfRule, listFirings, removeAlert, replaceAlert, testAlert } from "../api/alerts";
 import type { PreviewClient } from "../api/client";
+import { useTranslate } from "../texts/translate";
 import { Button, Notice } from "../ui/controls";
 import { Ask } from "../ui/Dialog";
 import { duration } from "../ui/format";
@@ -29,27 +30,28 @@ interface RuleViewProps {
 
 /** One rule: what it watches, its state, and its firings. */
 export function RuleView(props: RuleViewProps): ReactNode {
+  const t = useTranslate();
   const { client, rule, links, onBack, onEdit, onChanged } = props;
   const action = useAction();
   const [isAsking, ask] = useState(false);
   const firings = useLoad(rule.id, (signal) => listFirings(client, rule.id, null, signal), props.version);
   const isBusy = action.busy !== null;
   const test = (): void =>
-    void action.run("Sending a test…", async () => {
+    void action.run(t("Sending a test…"), async () => {
       const { delivery } = await testAlert(client, rule.id);
       firings.refresh();
-      if (delivery.state === "none") return "A test was added to the firings. The rule has no webhook.";
-      if (delivery.state === "delivered") return `The webhook answered ${delivery.status ?? ""}.`;
-      return `The webhook failed: ${visible(delivery.problem ?? "no response")}`;
+      if (delivery.state === "none") return t("A test was added to the firings. The rule has no webhook.");
+      if (delivery.state === "delivered") return t("The webhook answered {status}.", { status: delivery.status ?? "" });
+      return t("The webhook failed: {problem}", { problem: visible(delivery.problem ?? t("no response")) });
     });
   const turn = (): void =>
-    void action.run(rule.enabled ? "Pausing…" : "Resuming…", async () => {
+    void action.run(rule.enabled ? t("Pausing…") : t("Resuming…"), async () => {
       await replaceAlert(client, rule.id, draftOfRule(rule, { enabled: !rule.enabled }));
       onChanged();
-      return rule.enabled ? "Off: it does not fire until you resume it." : "On: the rule can fire again.";
+      return rule.enabled ? t("Off: it does not fire until you resume it.") : t("On: the rule can fire again.");
     });
   const remove = (): void =>
-    void action.run("Deleting…", async () => {
+    void action.run(t("Deleting…"), async () => {
       await removeAlert(client, rule.id);
       onBack();
       return undefined;
@@ -58,23 +60,23 @@ export function RuleView(props: RuleViewProps): ReactNode {
     <div className={panel.scroll}>
       <div className={panel.bar}>
         <Button small autoFocus icon="left" onClick={onBack}>
-          Alerts
+          {t("Alerts")}
         </Button>
         <h3 className={styles.name}>{visible(rule.name)}</h3>
         <State rule={rule} />
       </div>
       <dl className={panel.facts}>
-        <dt>Fires when</dt>
+        <dt>{t("Fires when")}</dt>
         <dd>{visible(rule.summary)}</dd>
-        <dt>Applies to</dt>
-        <dd>{scopeWords(rule, props.generationId)}</dd>
-        <dt>Cool-down</dt>
+        <dt>{t("Applies to")}</dt>
+        <dd>{scopeWords(t, rule, props.generationId)}</dd>
+        <dt>{t("Cool-down")}</dt>
         <dd>{duration(rule.cooldown_s)}</dd>
-        <dt>Webhook</dt>
+        <dt>{t("Webhook")}</dt>
         <dd>
           {rule.webhook
-            ? `${visible(rule.webhook.url)} (${rule.webhook.has_secret ? "signed" : "not signed"})`
-            : "none"}
+            ? `${visible(rule.webhook.url)} (${rule.webhook.has_secret ? t("signed") : t("not signed")})`
+            : t("none")}
         </dd>
       </dl>
       {rule.problem && (
@@ -84,30 +86,35 @@ export function RuleView(props: RuleViewProps): ReactNode {
       )}
       <div className={panel.actions}>
         <Button small icon="bell" disabled={isBusy} onClick={test}>
-          Test
+          {t("Test")}
         </Button>
         <Button small disabled={isBusy} onClick={onEdit}>
-          Edit…
+          {t("Edit…")}
         </Button>
         <Button small icon={rule.enabled ? "stop" : "play"} disabled={isBusy} onClick={turn}>
-          {rule.enabled ? "Pause" : "Resume"}
+          {rule.enabled ? t("Pause") : t("Resume")}
         </Button>
         <Button small kind="danger" icon="clear" disabled={isBusy} onClick={() => ask(true)}>
-          Delete…
+          {t("Delete…")}
         </Button>
       </div>
       <News action={action} />
-      <section className={panel.section} aria-label="Firings of the rule">
-        <h4>Fired</h4>
+      <section className={panel.section} aria-label={t("Firings of the rule")}>
+        <h4>{t("Fired")}</h4>
         {firings.value ? (
           <Firings page={firings.value} links={links} />
         ) : (
-          <p className={panel.hint}>{firings.problem?.message ?? "Loading…"}</p>
+          <p className={panel.hint}>{firings.problem?.message ?? t("Loading…")}</p>
         )}
       </section>
       {isAsking && (
-        <Ask title={`Delete “${visible(rule.name)}”?`} action="Delete" onYes={remove} onClose={() => ask(false)}>
-          <p>The rule and its firings are deleted. You cannot undo this.</p>
+        <Ask
+          title={t("Delete “{name}”?", { name: visible(rule.name) })}
+          action={t("Delete")}
+          onYes={remove}
+          onClose={() => ask(false)}
+        >
+          <p>{t("The rule and its firings are deleted. You cannot undo this.")}</p>
         </Ask>
       )}
     </div>

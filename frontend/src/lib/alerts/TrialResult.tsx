@@ -2,6 +2,7 @@ import { type ReactNode, useEffect, useRef } from "react";
 
 import type { AlertTrial } from "../api/alerts";
 import { clock } from "../logs/text";
+import { useTranslate } from "../texts/translate";
 import { Button } from "../ui/controls";
 import { count } from "../ui/format";
 import panel from "../ui/panel.module.css";
@@ -12,18 +13,22 @@ const MOST = 20;
 
 /** What a rule would have matched, and when it would have fired. */
 export function TrialResult({ trial, onShow }: { trial: AlertTrial; onShow: (seq: number) => void }): ReactNode {
+  const t = useTranslate();
   const firings = trial.firings.slice(-MOST).reverse();
   const section = useRef<HTMLElement>(null);
   useEffect(() => {
     section.current?.scrollIntoView({ block: "nearest" });
   }, [trial]);
   return (
-    <section ref={section} className={panel.section} aria-label="What it would have matched">
+    <section ref={section} className={panel.section} aria-label={t("What it would have matched")}>
       <h4 role="status">
-        {count(trial.matched, "line")} of {trial.examined.toLocaleString("en")} would have matched; it would have fired{" "}
-        {trial.firings.length === 1 ? "once" : count(trial.firings.length, "time")}
+        {t("{matched} of {examined} would have matched; it would have fired {more}", {
+          matched: count(t, trial.matched, "{count} line", "{count} lines"),
+          examined: trial.examined.toLocaleString("en"),
+          more: trial.firings.length === 1 ? "once" : count(t, trial.firings.length, "{count} time", "{count} times"),
+        })}
       </h4>
-      {trial.is_cut && <p className={panel.hint}>Only the newest lines were searched.</p>}
+      {trial.is_cut && <p className={panel.hint}>{t("Only the newest lines were searched.")}</p>}
       <ul className={panel.list}>
         {firings.map((one, at) => {
           const { line } = one;
@@ -36,7 +41,7 @@ export function TrialResult({ trial, onShow }: { trial: AlertTrial; onShow: (seq
                 <span className={styles.summary}>{visible(one.summary)}</span>
                 {line !== null && (
                   <Button small kind="quiet" onClick={() => onShow(line)}>
-                    Line {line.toLocaleString("en")}
+                    {t("Line {line}", { line: line.toLocaleString("en") })}
                   </Button>
                 )}
               </div>

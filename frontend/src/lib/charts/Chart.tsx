@@ -1,5 +1,6 @@
 import type { ReactNode } from "react";
 
+import { useTranslate } from "../texts/translate";
 import styles from "./charts.module.css";
 import { duration } from "../ui/format";
 import { type ChartData, pathOf, shortNumber, topOf } from "./series";
@@ -9,6 +10,7 @@ const HEIGHT = 110;
 
 /** A chart over the preview's life, with its newest and highest values in words. */
 export function Chart({ data, isLive }: { data: ChartData; isLive: boolean }): ReactNode {
+  const t = useTranslate();
   const top = topOf(data);
   const limit = data.limit !== undefined && data.limit <= top ? data.limit : null;
   return (
@@ -22,11 +24,16 @@ export function Chart({ data, isLive }: { data: ChartData; isLive: boolean }): R
             {shortNumber(newest(line.values))}
             <span className={styles.unit}>
               {" "}
-              {isLive ? "now" : "at the end"}, peak {shortNumber(highest(line.values))}
+              {t("{more}, peak {highest}", {
+                more: isLive ? "now" : t("at the end"),
+                highest: shortNumber(highest(line.values)),
+              })}
             </span>
           </span>
         ))}
-        {data.limit !== undefined && <span className={styles.unit}>limit {shortNumber(data.limit)}</span>}
+        {data.limit !== undefined && (
+          <span className={styles.unit}>{t("limit {limit}", { limit: shortNumber(data.limit) })}</span>
+        )}
       </figcaption>
       <div className={styles.plot}>
         <span className={styles.top}>{shortNumber(top)}</span>
@@ -39,8 +46,8 @@ export function Chart({ data, isLive }: { data: ChartData; isLive: boolean }): R
         </svg>
       </div>
       <div className={styles.axis} aria-hidden="true">
-        <span>launch</span>
-        <span>{duration(Math.round(data.seconds.at(-1) ?? 0))} later</span>
+        <span>{t("launch")}</span>
+        <span>{t("{round} later", { round: duration(Math.round(data.seconds.at(-1) ?? 0)) })}</span>
       </div>
     </figure>
   );

@@ -3,6 +3,7 @@ import { type ReactNode, useEffect } from "react";
 import type { PreviewClient } from "../api/client";
 import { type Metrics, metricsOf } from "../api/metrics";
 import { usePreviewClient } from "../context";
+import { useTranslate } from "../texts/translate";
 import { Notice } from "../ui/controls";
 import { Panel, type PanelProps } from "../ui/Panel";
 import { useLoad } from "../ui/useLoad";
@@ -20,10 +21,11 @@ const EVERY_MS = 5_000;
 
 /** Memory, processor, requests and latencies of the preview since its launch, and by endpoint. It fills its parent. */
 export function MetricsPanel(props: MetricsPanelProps): ReactNode {
+  const t = useTranslate();
   const client = usePreviewClient(props.client);
   const { instance } = usePreview(props.generationId, { client, poll: false });
   return (
-    <Panel {...props} label="Metrics">
+    <Panel {...props} label={t("Metrics")}>
       <MetricsView client={client} generationId={props.generationId} version={`${instance?.id} ${instance?.status}`} />
     </Panel>
   );
@@ -40,6 +42,7 @@ interface MetricsViewProps {
 
 /** The charts of one launch. */
 export function MetricsView({ client, generationId, previewId, version }: MetricsViewProps): ReactNode {
+  const t = useTranslate();
   const { value, problem, refresh } = useLoad(
     `${generationId} ${previewId ?? ""}`,
     (signal) => metricsOf(client, generationId, signal, previewId),
@@ -58,19 +61,19 @@ export function MetricsView({ client, generationId, previewId, version }: Metric
   return (
     <div className={styles.panel}>
       {isNone ? (
-        <p className={styles.none}>Launch the preview to see its memory, requests and latencies.</p>
+        <p className={styles.none}>{t("Launch the preview to see its memory, requests and latencies.")}</p>
       ) : (
         problem && <Notice tone="bad">{problem.message}</Notice>
       )}
       {!value && !problem && (
         <p className={styles.none} role="status">
-          Loading…
+          {t("Loading…")}
         </p>
       )}
       {value && !isNone && (
         <>
           {!value.is_live && previewId === undefined && (
-            <p className={styles.none}>The preview has ended; these are its last launch’s measurements.</p>
+            <p className={styles.none}>{t("The preview has ended; these are its last launch’s measurements.")}</p>
           )}
           <Shown metrics={value} />
         </>
@@ -80,11 +83,12 @@ export function MetricsView({ client, generationId, previewId, version }: Metric
 }
 
 function Shown({ metrics }: { metrics: Metrics }): ReactNode {
-  const charts = chartsOf(metrics);
+  const t = useTranslate();
+  const charts = chartsOf(t, metrics);
   return (
     <>
       {metrics.findings.length > 0 && (
-        <ul className={styles.findings} aria-label="Findings">
+        <ul className={styles.findings} aria-label={t("Findings")}>
           {metrics.findings.map((sentence) => (
             <li key={sentence}>{visible(sentence)}</li>
           ))}
@@ -95,12 +99,12 @@ function Shown({ metrics }: { metrics: Metrics }): ReactNode {
       ))}
       <Endpoints metrics={metrics} />
       <details className={styles.table}>
-        <summary>Show the values as a table</summary>
-        <div className={styles.scroll} tabIndex={0} role="region" aria-label="Values">
+        <summary>{t("Show the values as a table")}</summary>
+        <div className={styles.scroll} tabIndex={0} role="region" aria-label={t("Values")}>
           <table>
             <thead>
               <tr>
-                <th scope="col">Seconds</th>
+                <th scope="col">{t("Seconds")}</th>
                 {charts.flatMap((data) =>
                   data.lines.map((line) => (
                     <th key={line.name} scope="col">
@@ -128,18 +132,19 @@ function Shown({ metrics }: { metrics: Metrics }): ReactNode {
 }
 
 function Endpoints({ metrics }: { metrics: Metrics }): ReactNode {
-  if (metrics.endpoints.length === 0) return <p className={styles.none}>No requests yet.</p>;
+  const t = useTranslate();
+  if (metrics.endpoints.length === 0) return <p className={styles.none}>{t("No requests yet.")}</p>;
   return (
-    <div className={styles.scroll} tabIndex={0} role="region" aria-label="Endpoints">
+    <div className={styles.scroll} tabIndex={0} role="region" aria-label={t("Endpoints")}>
       <table>
         <thead>
           <tr>
-            <th scope="col">Endpoint</th>
-            <th scope="col">Calls</th>
-            <th scope="col">Errors</th>
+            <th scope="col">{t("Endpoint")}</th>
+            <th scope="col">{t("Calls")}</th>
+            <th scope="col">{t("Errors")}</th>
             <th scope="col">p50</th>
             <th scope="col">p95</th>
-            <th scope="col">Slowest</th>
+            <th scope="col">{t("Slowest")}</th>
           </tr>
         </thead>
         <tbody>
@@ -148,9 +153,9 @@ function Endpoints({ metrics }: { metrics: Metrics }): ReactNode {
               <th scope="row">{visible(one.endpoint)}</th>
               <td>{one.calls.toLocaleString("en")}</td>
               <td data-bad={one.errors > 0}>{one.errors.toLocaleString("en")}</td>
-              <td>{shortNumber(one.p50_ms)} ms</td>
-              <td>{shortNumber(one.p95_ms)} ms</td>
-              <td>{shortNumber(one.slowest_ms)} ms</td>
+              <td>{t("{p50_ms} ms", { p50_ms: shortNumber(one.p50_ms) })}</td>
+              <td>{t("{p95_ms} ms", { p95_ms: shortNumber(one.p95_ms) })}</td>
+              <td>{t("{slowest_ms} ms", { slowest_ms: shortNumber(one.slowest_ms) })}</td>
             </tr>
           ))}
         </tbody>

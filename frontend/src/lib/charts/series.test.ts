@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 
+import { inEnglish } from "../texts/translate";
 import { chartsOf, pathOf, topOf } from "./series";
 
 const point = (offset_s: number, memory_mb: number | null) => ({
@@ -26,7 +27,7 @@ const metrics = (memory: (number | null)[]) => ({
 
 describe("charts", () => {
   test("have rates per second, and go on over what was not measured", () => {
-    const [memory, , requests] = chartsOf(metrics([100, null, 50]));
+    const [memory, , requests] = chartsOf(inEnglish, metrics([100, null, 50]));
     if (!memory || !requests) throw new Error("all are drawn");
     expect(requests.lines.map((one) => one.values[0])).toEqual([2, 0.5]);
     const [line] = memory.lines;
@@ -36,8 +37,8 @@ describe("charts", () => {
   });
 
   test("show the limit when the values come near, and are empty without any", () => {
-    const near = chartsOf(metrics([400]))[0];
-    const none = chartsOf(metrics([]))[0];
+    const near = chartsOf(inEnglish, metrics([400]))[0];
+    const none = chartsOf(inEnglish, metrics([]))[0];
     if (!near || !none) throw new Error("all are drawn");
     expect(topOf(near)).toBeGreaterThan(512);
     expect(topOf(none)).toBe(1);

@@ -1,4 +1,5 @@
 import type { Metrics, MetricsPoint } from "../api/metrics";
+import type { Translate } from "../texts/translate";
 
 /** One line of a chart; null where nothing was measured. */
 export interface Line {
@@ -17,7 +18,7 @@ export interface ChartData {
 }
 
 /** What is drawn, in this order. */
-export function chartsOf(metrics: Metrics): ChartData[] {
+export function chartsOf(t: Translate, metrics: Metrics): ChartData[] {
   const { points, interval_s } = metrics;
   const seconds = points.map((one) => one.offset_s);
   const line = (name: string, value: (point: MetricsPoint) => number | null): Line => ({
@@ -26,27 +27,30 @@ export function chartsOf(metrics: Metrics): ChartData[] {
   });
   return [
     {
-      title: "Memory",
+      title: t("Memory"),
       unit: "MB",
       seconds,
-      lines: [line("Memory", (one) => one.memory_mb)],
+      lines: [line(t("Memory"), (one) => one.memory_mb)],
       limit: metrics.memory_limit_mb,
     },
     {
-      title: "Processor",
-      unit: "% of a core",
+      title: t("Processor"),
+      unit: t("% of a core"),
       seconds,
-      lines: [line("Processor", (one) => one.cpu_percent)],
+      lines: [line(t("Processor"), (one) => one.cpu_percent)],
       limit: metrics.cpu_limit_percent,
     },
     {
-      title: "Requests",
-      unit: "per second",
+      title: t("Requests"),
+      unit: t("per second"),
       seconds,
-      lines: [line("Requests", (one) => one.requests / interval_s), line("Errors", (one) => one.errors / interval_s)],
+      lines: [
+        line(t("Requests"), (one) => one.requests / interval_s),
+        line(t("Errors"), (one) => one.errors / interval_s),
+      ],
     },
     {
-      title: "Latency",
+      title: t("Latency"),
       unit: "ms",
       seconds,
       lines: [line("p50", (one) => one.p50_ms), line("p95", (one) => one.p95_ms), line("p99", (one) => one.p99_ms)],

@@ -2,6 +2,7 @@ import { type ReactNode, useState } from "react";
 
 import type { PreviewClient } from "../api/client";
 import type { Snapshot } from "../api/data";
+import { useTranslate } from "../texts/translate";
 import { Button, IconButton, Notice } from "../ui/controls";
 import controls from "../ui/controls.module.css";
 import { ago } from "../ui/format";
@@ -24,36 +25,37 @@ interface CompareProps {
 
 /** The changes from one snapshot to another, or to now. */
 export function Compare({ client, generationId, snapshots, first, isRunning, onBack }: CompareProps): ReactNode {
+  const t = useTranslate();
   const [[from, to], choose] = useState(() => pairOf(snapshots, first, isRunning));
   const [revision, setRevision] = useState(0);
   const { diff, problem } = useDiff(client, generationId, from, to, revision);
   const optionsBeside = (other: string): ReactNode =>
     snapshots.map((one) => (
       <option key={one.id} value={one.id} disabled={one.id === other}>
-        {titleOf(one)} ({ago(one.created_at)})
+        {titleOf(t, one)} ({ago(t, one.created_at)})
       </option>
     ));
   return (
     <div className={panel.scroll}>
       <div className={styles.bar}>
         <Button small autoFocus icon="left" onClick={onBack}>
-          Snapshots
+          {t("Snapshots")}
         </Button>
-        <h3 className={styles.name}>Changes</h3>
+        <h3 className={styles.name}>{t("Changes")}</h3>
         <span className={panel.spring} />
-        <IconButton icon="restart" label="Compare again" onClick={() => setRevision(revision + 1)} />
+        <IconButton icon="restart" label={t("Compare again")} onClick={() => setRevision(revision + 1)} />
       </div>
       <div className={styles.sides}>
         <label>
-          From
+          {t("From")}
           <select className={controls.field} value={from} onChange={(event) => choose([event.target.value, to])}>
             {optionsBeside(to)}
           </select>
         </label>
         <label>
-          To
+          {t("To")}
           <select className={controls.field} value={to} onChange={(event) => choose([from, event.target.value])}>
-            {isRunning && <option value={NOW}>Now</option>}
+            {isRunning && <option value={NOW}>{t("Now")}</option>}
             {optionsBeside(from)}
           </select>
         </label>
@@ -67,7 +69,7 @@ export function Compare({ client, generationId, snapshots, first, isRunning, onB
       )}
       {!diff && !problem && (
         <p className={panel.none} role="status">
-          Comparing…
+          {t("Comparing…")}
         </p>
       )}
       {diff && <Diff diff={diff} />}

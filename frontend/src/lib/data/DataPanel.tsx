@@ -2,9 +2,10 @@ import { type CSSProperties, type ReactNode, useState } from "react";
 
 import type { PreviewClient } from "../api/client";
 import { usePreviewClient } from "../context";
+import { useTranslate, type Translate, english, TextsProvider, type Texts } from "../texts/translate";
 import { Contained } from "../ui/Contained";
 import { classes } from "../ui/controls";
-import { Tabs } from "../ui/Tabs";
+import { tabLabel, Tabs } from "../ui/Tabs";
 import { colorScheme, type ThemeChoice } from "../ui/theme";
 import tokens from "../ui/tokens.module.css";
 import { type PreviewData, usePreviewData } from "../usePreviewData";
@@ -25,6 +26,8 @@ export interface DataPanelProps {
   theme?: ThemeChoice;
   /** Go to another generation, such as a new fork. */
   onShow?: (generationId: string) => void;
+  /** Replaces words shown, by their English text. */
+  texts?: Texts;
   className?: string;
   style?: CSSProperties;
 }
@@ -32,37 +35,36 @@ export interface DataPanelProps {
 /** The data of a generation's preview: servers, databases, read-only SQL and snapshots. It fills its parent. */
 export function DataPanel(props: DataPanelProps): ReactNode {
   return (
-    <Contained name="This panel" key={props.generationId}>
-      <WholeDataPanel {...props} />
-    </Contained>
+    <TextsProvider texts={props.texts}>
+      <Contained name={english("This panel")} key={props.generationId}>
+        <WholeDataPanel {...props} />
+      </Contained>
+    </TextsProvider>
   );
 }
 
 type View = "databases" | "sql" | "snapshots";
 
 function WholeDataPanel(props: DataPanelProps): ReactNode {
+  const t = useTranslate();
   const { generationId } = props;
   const client = usePreviewClient(props.client);
   const data = usePreviewData(generationId, { client });
   const snapshots = usePreviewSnapshots(generationId, { client });
   const query = useQuery(client, generationId);
   const [view, show] = useState<View>("databases");
+  const tabs: (readonly [View, string])[] = [
+    ["databases", t("Databases")],
+    ["sql", t("SQL")],
+    ["snapshots", labelOf(t, snapshots)],
+  ];
   return (
     <div
       className={classes(tokens.root, panel.panel, props.className)}
       style={{ colorScheme: colorScheme(props.theme ?? "system"), ...props.style }}
     >
-      <Tabs
-        label="Data"
-        tabs={[
-          ["databases", "Databases"],
-          ["sql", "SQL"],
-          ["snapshots", labelOf(snapshots)],
-        ]}
-        tab={view}
-        onTab={show}
-      />
-      <div className={panel.view} role="tabpanel" aria-label={view}>
+      <Tabs label={t("Data")} tabs={tabs} tab={view} onTab={show} />
+      <div className={panel.view} role="tabpanel" aria-label={tabLabel(tabs, view)}>
         {view === "databases" && <DatabasesView client={client} generationId={generationId} data={data} />}
         {view === "sql" && <SqlView data={data} query={query} />}
         {view === "snapshots" && (
@@ -80,8 +82,8 @@ function WholeDataPanel(props: DataPanelProps): ReactNode {
   );
 }
 
-function labelOf({ snapshots }: PreviewSnapshots): string {
-  return snapshots ? `Snapshots (${snapshots.length})` : "Snapshots";
+function labelOf(t: Translate, { snapshots }: PreviewSnapshots): string {
+  return snapshots ? t("Snapshots ({snapshots})", { snapshots: snapshots.length }) : t("Snapshots");
 }
 
 interface DatabasesViewProps {

@@ -1,6 +1,7 @@
 import type { ReactNode } from "react";
 
 import type { DataDatabase, DataServer } from "../api/data";
+import { useTranslate, type Translate } from "../texts/translate";
 import { Button, IconButton, Notice } from "../ui/controls";
 import { bytes, count } from "../ui/format";
 import { visible } from "../ui/visible";
@@ -20,8 +21,9 @@ interface DatabasesProps {
 
 /** The servers of a preview, and the tables of its databases. */
 export function Databases({ data, last, onOpen }: DatabasesProps): ReactNode {
+  const t = useTranslate();
   const { servers, databases, problem } = data;
-  if (!data.isRunning) return <p className={panel.none}>{whyNothing(data)}</p>;
+  if (!data.isRunning) return <p className={panel.none}>{whyNothing(t, data)}</p>;
   const isEmpty = servers?.length === 0 && databases?.length === 0;
   return (
     <div className={panel.scroll}>
@@ -32,7 +34,7 @@ export function Databases({ data, last, onOpen }: DatabasesProps): ReactNode {
             role="alert"
             actions={
               <Button small onClick={data.refresh}>
-                Try again
+                {t("Try again")}
               </Button>
             }
           >
@@ -40,21 +42,22 @@ export function Databases({ data, last, onOpen }: DatabasesProps): ReactNode {
           </Notice>
         </div>
       )}
-      {!problem && !servers && !databases && <p className={panel.none}>Looking for databases…</p>}
+      {!problem && !servers && !databases && <p className={panel.none}>{t("Looking for databases…")}</p>}
       {isEmpty && (
         <div className={panel.none}>
           <p>
-            This preview has no database yet. Backing services that the project needs, and SQLite files that it writes,
-            appear here. Send a request that stores something, then refresh.
+            {t(
+              "This preview has no database yet. Backing services that the project needs, and SQLite files that it writes, appear here. Send a request that stores something, then refresh.",
+            )}
           </p>
-          <Button onClick={data.refresh}>Look again</Button>
+          <Button onClick={data.refresh}>{t("Look again")}</Button>
         </div>
       )}
       {!isEmpty && (servers ?? databases) && (
         <div className={styles.sectionHead}>
-          <h3>Backing services</h3>
+          <h3>{t("Backing services")}</h3>
           <span className={panel.spring} />
-          <IconButton icon="restart" label="Refresh" disabled={data.isLoading} onClick={data.refresh} />
+          <IconButton icon="restart" label={t("Refresh")} disabled={data.isLoading} onClick={data.refresh} />
         </div>
       )}
       {!isEmpty && servers && <Servers servers={servers} />}
@@ -66,21 +69,22 @@ export function Databases({ data, last, onOpen }: DatabasesProps): ReactNode {
 }
 
 /** Why there is nothing to read. */
-export function whyNothing({ state }: PreviewData): string {
+export function whyNothing(t: Translate, { state }: PreviewData): string {
   if (state === null) return "";
-  if (state === "starting") return "The preview is starting; its databases can be read once it is ready.";
-  return "The preview is not running. Launch it to see its databases.";
+  if (state === "starting") return t("The preview is starting; its databases can be read once it is ready.");
+  return t("The preview is not running. Launch it to see its databases.");
 }
 
 function Servers({ servers }: { servers: readonly DataServer[] }): ReactNode {
-  if (servers.length === 0) return <p className={panel.hint}>The project needs no backing services.</p>;
+  const t = useTranslate();
+  if (servers.length === 0) return <p className={panel.hint}>{t("The project needs no backing services.")}</p>;
   return (
     <ul className={styles.servers}>
       {servers.map((one) => (
         <li key={one.kind}>
           <span className={styles.server}>{visible(one.version)}</span>
-          <span className={panel.fact}>{one.size_bytes === null ? "not used yet" : bytes(one.size_bytes)}</span>
-          <span className={panel.fact}>{count(one.connections, "connection")}</span>
+          <span className={panel.fact}>{one.size_bytes === null ? t("not used yet") : bytes(one.size_bytes)}</span>
+          <span className={panel.fact}>{count(t, one.connections, "{count} connection", "{count} connections")}</span>
         </li>
       ))}
     </ul>
@@ -94,11 +98,12 @@ interface DatabaseProps {
 }
 
 function Database({ database, last, onOpen }: DatabaseProps): ReactNode {
+  const t = useTranslate();
   const { id, kind, tables, problem } = database;
   const name = visible(database.name);
   const shown = tables.slice(0, MOST_TABLES);
   return (
-    <section aria-label={`Tables of ${name}`}>
+    <section aria-label={t("Tables of {name}", { name })}>
       <div className={styles.sectionHead}>
         <h3 className={styles.name}>{name}</h3>
         {kind !== database.name && <span className={panel.fact}>{kind}</span>}
@@ -110,7 +115,7 @@ function Database({ database, last, onOpen }: DatabaseProps): ReactNode {
         </div>
       )}
       {problem === null && tables.length === 0 && (
-        <p className={panel.hint}>No tables yet. They are listed here when the project has created them.</p>
+        <p className={panel.hint}>{t("No tables yet. They are listed here when the project has created them.")}</p>
       )}
       <ul className={styles.list}>
         {shown.map((one) => (
@@ -122,14 +127,20 @@ function Database({ database, last, onOpen }: DatabaseProps): ReactNode {
               onClick={() => onOpen({ database: id, table: one.name })}
             >
               <span className={styles.tableName}>{visible(one.name)}</span>
-              <span className={styles.number}>{one.rows === null ? "" : count(one.rows, "row")}</span>
+              <span className={styles.number}>
+                {one.rows === null ? "" : count(t, one.rows, "{count} row", "{count} rows")}
+              </span>
               <span className={styles.number}>{one.size_bytes === null ? "" : bytes(one.size_bytes)}</span>
             </button>
           </li>
         ))}
       </ul>
       {tables.length > shown.length && (
-        <p className={panel.hint}>{count(tables.length - shown.length, "more table")}: read them with SQL.</p>
+        <p className={panel.hint}>
+          {t("{tables}: read them with SQL.", {
+            tables: count(t, tables.length - shown.length, "{count} more table", "{count} more tables"),
+          })}
+        </p>
       )}
     </section>
   );

@@ -1,6 +1,7 @@
 import { type ReactNode, useState } from "react";
 
 import type { ChangeKind, FileChange, RowSample, SnapshotDiff, TableChange } from "../api/data";
+import { useTranslate, english, type Untranslated } from "../texts/translate";
 import { Button } from "../ui/controls";
 import { bytes, count } from "../ui/format";
 import { visible } from "../ui/visible";
@@ -13,41 +14,47 @@ const MOST_LISTED = 200;
 const MOST_OPEN = 8;
 const MOST_COMPARED = 200;
 const MOST_FIELDS = 12;
+const CHANGES: Record<ChangeKind, Untranslated> = {
+  added: english("added"),
+  removed: english("removed"),
+  changed: english("changed"),
+};
 const SIGNS: Record<ChangeKind, string> = { added: "+", removed: "−", changed: "~" };
 
 /** Files and tables that differ, with samples of their rows. */
 export function Diff({ diff }: { diff: SnapshotDiff }): ReactNode {
+  const t = useTranslate();
   const databases = diff.databases.filter((one) => one.tables.length > 0);
   const isSame = diff.files.length === 0 && databases.length === 0;
   return (
     <>
       {isSame && (
         <p className={panel.none} role="status">
-          Nothing has changed.
+          {t("Nothing has changed.")}
         </p>
       )}
       {diff.is_cut && (
         <p className={panel.hint} role="note">
-          There are more changes than are shown here.
+          {t("There are more changes than are shown here.")}
         </p>
       )}
       {databases.map((database) => (
-        <section key={database.name} aria-label={`Changes in ${visible(database.name)}`}>
+        <section key={database.name} aria-label={t("Changes in {name}", { name: visible(database.name) })}>
           <div className={styles.sectionHead}>
             <h3 className={styles.name}>{visible(database.name)}</h3>
-            <span className={panel.fact}>{count(database.tables.length, "table")}</span>
+            <span className={panel.fact}>{count(t, database.tables.length, "{count} table", "{count} tables")}</span>
           </div>
           {database.tables.slice(0, MOST_LISTED).map((table, at) => (
             <Table key={table.name} table={table} isOpenFirst={at < MOST_OPEN} />
           ))}
-          <More left={database.tables.length - MOST_LISTED} word="table" />
+          <More left={database.tables.length - MOST_LISTED} of="tables" />
         </section>
       ))}
       {diff.files.length > 0 && (
-        <section aria-label="Changed files">
+        <section aria-label={t("Changed files")}>
           <div className={styles.sectionHead}>
-            <h3>Files</h3>
-            <span className={panel.fact}>{count(diff.files.length, "file")}</span>
+            <h3>{t("Files")}</h3>
+            <span className={panel.fact}>{count(t, diff.files.length, "{count} file", "{count} files")}</span>
           </div>
           <ul className={styles.changes}>
             {diff.files.slice(0, MOST_LISTED).map((file) => (
@@ -58,20 +65,34 @@ export function Diff({ diff }: { diff: SnapshotDiff }): ReactNode {
               </li>
             ))}
           </ul>
-          <More left={diff.files.length - MOST_LISTED} word="file" />
+          <More left={diff.files.length - MOST_LISTED} of="files" />
         </section>
       )}
     </>
   );
 }
 
-function More({ left, word }: { left: number; word: string }): ReactNode {
-  return left > 0 && <p className={panel.hint}>And {count(left, `more ${word}`)}.</p>;
+function More({ left, of }: { left: number; of: "tables" | "files" }): ReactNode {
+  const t = useTranslate();
+  return (
+    left > 0 && (
+      <p className={panel.hint}>
+        {t("And {left}.", {
+          left:
+            of === "tables"
+              ? count(t, left, "{count} more table", "{count} more tables")
+              : count(t, left, "{count} more file", "{count} more files"),
+        })}
+      </p>
+    )
+  );
 }
 
 function Sign({ change }: { change: ChangeKind }): ReactNode {
+  const t = useTranslate();
+  const word = t(CHANGES[change]);
   return (
-    <span className={styles.sign} data-change={change} role="img" aria-label={change} title={change}>
+    <span className={styles.sign} data-change={change} role="img" aria-label={word} title={word}>
       {SIGNS[change]}
     </span>
   );
@@ -84,6 +105,7 @@ function sizesOf({ size_before, size_after }: FileChange): string {
 }
 
 function Table({ table, isOpenFirst }: { table: TableChange; isOpenFirst: boolean }): ReactNode {
+  const t = useTranslate();
   const [isOpen, setOpen] = useState(isOpenFirst);
   const counts = (["added", "changed", "removed"] as const).filter((kind) => table[kind] > 0);
   return (
@@ -92,18 +114,18 @@ function Table({ table, isOpenFirst }: { table: TableChange; isOpenFirst: boolea
         <span className={styles.tableName}>{visible(table.name)}</span>
         {counts.map((kind) => (
           <span key={kind} className={styles.counted} data-change={kind}>
-            {table[kind].toLocaleString("en")} {kind}
+            {table[kind].toLocaleString("en")} {t(CHANGES[kind])}
           </span>
         ))}
       </div>
       {table.note !== null && <p className={styles.tableNote}>{visible(table.note)}</p>}
       {table.samples.length > 0 && !isOpen && (
         <Button small kind="quiet" onClick={() => setOpen(true)}>
-          Show {count(table.samples.length, "sample")}
+          {t("Show {samples}", { samples: count(t, table.samples.length, "{count} sample", "{count} samples") })}
         </Button>
       )}
       {table.samples.length > 0 && isOpen && (
-        <ul className={styles.samples} aria-label={`Samples of ${visible(table.name)}`}>
+        <ul className={styles.samples} aria-label={t("Samples of {name}", { name: visible(table.name) })}>
           {table.samples.map((sample, at) => (
             <Sample key={at} sample={sample} table={visible(table.name)} />
           ))}
@@ -115,6 +137,7 @@ function Table({ table, isOpenFirst }: { table: TableChange; isOpenFirst: boolea
 
 /** A row before and after: of a changed one, its first column and those that differ. */
 function Sample({ sample, table }: { sample: RowSample; table: string }): ReactNode {
+  const t = useTranslate();
   const { before, after, change } = sample;
   const names = Object.keys({ ...before, ...after });
   const isBoth = before !== null && after !== null;
@@ -134,7 +157,10 @@ function Sample({ sample, table }: { sample: RowSample; table: string }): ReactN
               {differs(name) && (
                 <>
                   <del>
-                    <Value value={valueOf(before, name)} name={`${table}: ${visible(name)}, before`} />
+                    <Value
+                      value={valueOf(before, name)}
+                      name={t("{table}: {name}, before", { table, name: visible(name) })}
+                    />
                   </del>
                   {" → "}
                 </>
@@ -143,7 +169,7 @@ function Sample({ sample, table }: { sample: RowSample; table: string }): ReactN
             </dd>
           </div>
         ))}
-        {left > 0 && <div className={panel.fact}>{count(left, "more column")}</div>}
+        {left > 0 && <div className={panel.fact}>{count(t, left, "{count} more column", "{count} more columns")}</div>}
       </dl>
     </li>
   );

@@ -1,6 +1,7 @@
 import type { ReactNode } from "react";
 
 import type { Snapshot } from "../api/data";
+import { useTranslate, type Translate } from "../texts/translate";
 import { Button, Notice } from "../ui/controls";
 import { milliseconds } from "../ui/format";
 import { visible } from "../ui/visible";
@@ -19,6 +20,7 @@ interface OutcomeProps {
 
 /** The result of an action, and the way back. */
 export function Outcome({ outcome, onUndo, onUndelete, onShow, onDismiss }: OutcomeProps): ReactNode {
+  const t = useTranslate();
   const before = outcome.kind === "restored" || outcome.kind === "reset" ? outcome.before : null;
   return (
     <Notice
@@ -27,44 +29,49 @@ export function Outcome({ outcome, onUndo, onUndelete, onShow, onDismiss }: Outc
         <span className={styles.rowActions}>
           {before && onUndo && (
             <Button small onClick={() => onUndo(before)}>
-              Undo…
+              {t("Undo…")}
             </Button>
           )}
           {outcome.kind === "deleted" && (
             <Button small onClick={() => onUndelete(outcome.snapshot)}>
-              Undo
+              {t("Undo")}
             </Button>
           )}
           {outcome.kind === "forked" && onShow && (
             <Button small onClick={() => onShow(outcome.generation.id)}>
-              Show it
+              {t("Show it")}
             </Button>
           )}
           <Button small kind="quiet" onClick={onDismiss}>
-            Dismiss
+            {t("Dismiss")}
           </Button>
         </span>
       }
     >
-      {sentenceOf(outcome)}
-      {before && ` To undo this, restore “${titleOf(before)}”.`}
+      {sentenceOf(t, outcome)}
+      {before && t(" To undo this, restore “{before}”.", { before: titleOf(t, before) })}
     </Notice>
   );
 }
 
-function sentenceOf(outcome: SnapshotOutcome): string {
+function sentenceOf(t: Translate, outcome: SnapshotOutcome): string {
   switch (outcome.kind) {
     case "saved":
-      return `Saved “${titleOf(outcome.snapshot)}”.`;
+      return t("Saved “{snapshot}”.", { snapshot: titleOf(t, outcome.snapshot) });
     case "restored":
-      return `Restored “${titleOf(outcome.snapshot)}” in ${milliseconds(outcome.elapsed_ms)}.`;
+      return t("Restored “{snapshot}” in {elapsed_ms}.", {
+        snapshot: titleOf(t, outcome.snapshot),
+        elapsed_ms: milliseconds(outcome.elapsed_ms),
+      });
     case "reset":
-      return `The data was reset in ${milliseconds(outcome.elapsed_ms)}.`;
+      return t("The data was reset in {elapsed_ms}.", { elapsed_ms: milliseconds(outcome.elapsed_ms) });
     case "deleted":
-      return `Deleted “${titleOf(outcome.snapshot)}”.`;
+      return t("Deleted “{snapshot}”.", { snapshot: titleOf(t, outcome.snapshot) });
     case "undeleted":
-      return `“${titleOf(outcome.snapshot)}” is back.`;
+      return t("“{snapshot}” is back.", { snapshot: titleOf(t, outcome.snapshot) });
     case "forked":
-      return `“${visible(outcome.generation.name)}” is a new project with this data. Launch it to use it.`;
+      return t("“{name}” is a new project with this data. Launch it to use it.", {
+        name: visible(outcome.generation.name),
+      });
   }
 }

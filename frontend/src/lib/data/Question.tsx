@@ -1,6 +1,7 @@
 import { type ReactNode, useState } from "react";
 
 import type { Snapshot } from "../api/data";
+import { useTranslate } from "../texts/translate";
 import controls from "../ui/controls.module.css";
 import { Ask } from "../ui/Dialog";
 import { bytes } from "../ui/format";
@@ -22,67 +23,75 @@ interface QuestionProps {
 
 /** Says what will happen, and does it if that is wanted. */
 export function Question({ asked, name, snapshots, onClose }: QuestionProps): ReactNode {
+  const t = useTranslate();
   const [forkName, setForkName] = useState(`${name}-fork`);
   switch (asked.kind) {
     case "restore":
       return (
         <Ask
-          title={`Restore “${titleOf(asked.snapshot)}”?`}
-          action="Restore"
+          title={t("Restore “{snapshot}”?", { snapshot: titleOf(t, asked.snapshot) })}
+          action={t("Restore")}
           onYes={() => void snapshots.restore(asked.snapshot)}
           onClose={onClose}
         >
           <p>
-            The application is stopped, its files and databases are restored to {timeOf(asked.snapshot)}, and it is
-            started again. The code stays as it is now.
+            {t(
+              "The application is stopped, its files and databases are restored to {snapshot}, and it is started again. The code stays as it is now.",
+              { snapshot: timeOf(asked.snapshot) },
+            )}
           </p>
-          <p>The current data is saved as a snapshot first, so you can undo this.</p>
+          <p>{t("The current data is saved as a snapshot first, so you can undo this.")}</p>
         </Ask>
       );
     case "delete":
       return (
         <Ask
-          title={`Delete “${titleOf(asked.snapshot)}”?`}
-          action="Delete"
+          title={t("Delete “{snapshot}”?", { snapshot: titleOf(t, asked.snapshot) })}
+          action={t("Delete")}
           onYes={() => void snapshots.remove(asked.snapshot)}
           onClose={onClose}
         >
           <p>
-            The snapshot ({bytes(asked.snapshot.size_bytes)}) is deleted.{" "}
-            {asked.snapshot.kind === "fork"
-              ? "New previews of this project begin with its data; without it, they begin empty."
-              : "The data of a running preview stays as it is."}
+            {t("The snapshot ({size_bytes}) is deleted. {more}", {
+              size_bytes: bytes(asked.snapshot.size_bytes),
+              more:
+                asked.snapshot.kind === "fork"
+                  ? t("New previews of this project begin with its data; without it, they begin empty.")
+                  : t("The data of a running preview stays as it is."),
+            })}
           </p>
-          <p>You can undo this right afterwards, and for a while with the command preview snapshot undelete.</p>
+          <p>{t("You can undo this right afterwards, and for a while with the command preview snapshot undelete.")}</p>
         </Ask>
       );
     case "reset":
       return (
-        <Ask title="Reset the data?" action="Reset" onYes={() => void snapshots.reset()} onClose={onClose}>
+        <Ask title={t("Reset the data?")} action={t("Reset")} onYes={() => void snapshots.reset()} onClose={onClose}>
           <p>
-            The application is stopped and started again with the data of a fresh launch: files as uploaded, empty
-            databases, then all steps, such as migrations and initial data.
+            {t(
+              "The application is stopped and started again with the data of a fresh launch: files as uploaded, empty databases, then all steps, such as migrations and initial data.",
+            )}
           </p>
-          <p>The current data is saved as a snapshot first, so you can undo this.</p>
+          <p>{t("The current data is saved as a snapshot first, so you can undo this.")}</p>
         </Ask>
       );
     case "fork":
       return (
         <Ask
-          title="Fork into a new project"
-          action="Fork"
+          title={t("Fork into a new project")}
+          action={t("Fork")}
           kind="primary"
           onYes={() => void snapshots.fork(asked.snapshot?.id ?? null, forkName.trim())}
           onClose={onClose}
         >
           <p>
-            The new project has the same source.{" "}
-            {asked.snapshot
-              ? `Its previews begin with the data of “${titleOf(asked.snapshot)}”.`
-              : "Its previews begin with the current data."}
+            {t("The new project has the same source. {more}", {
+              more: asked.snapshot
+                ? t("Its previews begin with the data of “{snapshot}”.", { snapshot: titleOf(t, asked.snapshot) })
+                : t("Its previews begin with the current data."),
+            })}
           </p>
           <label className={styles.forkName}>
-            Name
+            {t("Name")}
             <input
               className={controls.field}
               value={forkName}

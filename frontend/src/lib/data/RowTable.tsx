@@ -1,6 +1,7 @@
 import type { ReactNode } from "react";
 
 import type { TableRows } from "../api/data";
+import { useTranslate } from "../texts/translate";
 import { count } from "../ui/format";
 import { visible } from "../ui/visible";
 import styles from "./data.module.css";
@@ -19,6 +20,7 @@ interface RowTableProps {
 
 /** Rows under their columns. It scrolls inside. */
 export function RowTable({ label, table, first = 1 }: RowTableProps): ReactNode {
+  const t = useTranslate();
   const columns = table.columns.slice(0, MOST_COLUMNS).map((one) => ({ ...one, name: visible(one.name) }));
   const left = table.columns.length - columns.length;
   return (
@@ -32,7 +34,11 @@ export function RowTable({ label, table, first = 1 }: RowTableProps): ReactNode 
                 {type && <small>{visible(type)}</small>}
               </th>
             ))}
-            {left > 0 && <th scope="col">{count(left, "more column")} in the CSV</th>}
+            {left > 0 && (
+              <th scope="col">
+                {t("{left} in the CSV", { left: count(t, left, "{count} more column", "{count} more columns") })}
+              </th>
+            )}
           </tr>
         </thead>
         <tbody>
@@ -40,7 +46,7 @@ export function RowTable({ label, table, first = 1 }: RowTableProps): ReactNode 
             <tr key={index}>
               {columns.map(({ name }, at) => (
                 <td key={at}>
-                  <Value value={row[at] ?? null} name={`${name}, row ${first + index}`} />
+                  <Value value={row[at] ?? null} name={t("{name}, row {first}", { name, first: first + index })} />
                 </td>
               ))}
               {left > 0 && <td>…</td>}

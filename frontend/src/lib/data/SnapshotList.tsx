@@ -1,6 +1,7 @@
 import type { ReactNode } from "react";
 
 import type { Snapshot } from "../api/data";
+import { useTranslate } from "../texts/translate";
 import { Button, IconButton } from "../ui/controls";
 import { ago, bytes } from "../ui/format";
 import { useNow } from "../ui/useNow";
@@ -22,19 +23,20 @@ interface SnapshotListProps {
 
 /** The snapshots, newest first, each with its actions. */
 export function SnapshotList(props: SnapshotListProps): ReactNode {
+  const t = useTranslate();
   const { list, isRunning } = props;
   const now = useNow(30_000);
-  if (list === null) return !props.isFailed && <p className={panel.none}>Looking for snapshots…</p>;
+  if (list === null) return !props.isFailed && <p className={panel.none}>{t("Looking for snapshots…")}</p>;
   if (list.length === 0)
     return (
       <p className={panel.none}>
         {isRunning
-          ? "No snapshots. Save one before a change, and restore it when you want the data back."
-          : "No snapshots."}
+          ? t("No snapshots. Save one before a change, and restore it when you want the data back.")
+          : t("No snapshots.")}
       </p>
     );
   return (
-    <ul className={styles.snapshots} aria-label="Snapshots">
+    <ul className={styles.snapshots} aria-label={t("Snapshots")}>
       {list.map((one) => (
         <SnapshotRow key={one.id} snapshot={one} now={now} canCompare={isRunning || list.length > 1} {...props} />
       ))}
@@ -49,8 +51,9 @@ interface SnapshotRowProps extends SnapshotListProps {
 }
 
 function SnapshotRow({ snapshot, now, canCompare, ...props }: SnapshotRowProps): ReactNode {
-  const title = titleOf(snapshot);
-  const origin = originOf(snapshot);
+  const t = useTranslate();
+  const title = titleOf(t, snapshot);
+  const origin = originOf(t, snapshot);
   const button = (word: string, act: () => void): ReactNode => (
     <Button small aria-label={`${word} ${title}`} disabled={props.isBusy} onClick={act}>
       {word}
@@ -65,18 +68,18 @@ function SnapshotRow({ snapshot, now, canCompare, ...props }: SnapshotRowProps):
       <span className={panel.fact}>
         <span title={`SHA-256: ${snapshot.sha256}`}>{bytes(snapshot.size_bytes)}</span> ·{" "}
         <time dateTime={snapshot.created_at} title={timeOf(snapshot)}>
-          {ago(snapshot.created_at, now)}
+          {ago(t, snapshot.created_at, now)}
         </time>
-        {snapshot.parts.length > 0 && ` · ${partsOf(snapshot)}`}
+        {snapshot.parts.length > 0 && ` · ${partsOf(t, snapshot)}`}
       </span>
       <span className={styles.rowActions}>
-        {props.isRunning && button("Restore", () => props.onAsk({ kind: "restore", snapshot }))}
-        {canCompare && button("Compare", () => props.onCompare(snapshot))}
-        {button("Fork", () => props.onAsk({ kind: "fork", snapshot }))}
+        {props.isRunning && button(t("Restore"), () => props.onAsk({ kind: "restore", snapshot }))}
+        {canCompare && button(t("Compare"), () => props.onCompare(snapshot))}
+        {button(t("Fork"), () => props.onAsk({ kind: "fork", snapshot }))}
         <span className={panel.spring} />
         <IconButton
           icon="clear"
-          label={`Delete ${title}`}
+          label={t("Delete {title}", { title })}
           disabled={props.isBusy}
           onClick={() => props.onAsk({ kind: "delete", snapshot })}
         />

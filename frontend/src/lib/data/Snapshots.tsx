@@ -2,6 +2,7 @@ import { type ReactNode, type SubmitEvent, useEffect, useRef, useState } from "r
 
 import type { PreviewClient } from "../api/client";
 import type { Snapshot } from "../api/data";
+import { useTranslate, english, type Untranslated } from "../texts/translate";
 import { Button, classes, Notice } from "../ui/controls";
 import controls from "../ui/controls.module.css";
 import type { PreviewSnapshots, SnapshotAction } from "../usePreviewSnapshots";
@@ -22,17 +23,18 @@ interface SnapshotsProps {
   onShow: ((generationId: string) => void) | undefined;
 }
 
-const BUSY: Record<SnapshotAction, string> = {
-  saving: "Saving a snapshot…",
-  restoring: "Restoring…",
-  deleting: "Deleting…",
-  undeleting: "Restoring the deleted snapshot…",
-  resetting: "Resetting; the steps of the launch run again…",
-  forking: "Forking…",
+const BUSY: Record<SnapshotAction, Untranslated> = {
+  saving: english("Saving a snapshot…"),
+  restoring: english("Restoring…"),
+  deleting: english("Deleting…"),
+  undeleting: english("Restoring the deleted snapshot…"),
+  resetting: english("Resetting; the steps of the launch run again…"),
+  forking: english("Forking…"),
 };
 
 /** The snapshots of a generation: save, compare, restore, fork, delete; and a reset. */
 export function Snapshots({ client, generationId, name, snapshots, isRunning, onShow }: SnapshotsProps): ReactNode {
+  const t = useTranslate();
   const [asked, ask] = useState<Asked | null>(null);
   const [compared, compare] = useState<Snapshot | null>(null);
   const list = useRef<HTMLDivElement>(null);
@@ -58,12 +60,12 @@ export function Snapshots({ client, generationId, name, snapshots, isRunning, on
         <SaveRow snapshots={snapshots} onAsk={ask} />
       ) : (
         <p className={panel.hint}>
-          Launch the preview to save its data, restore a snapshot, or compare one with the current data.
+          {t("Launch the preview to save its data, restore a snapshot, or compare one with the current data.")}
         </p>
       )}
       {(busy ?? outcome ?? problem) && (
         <div className={panel.news}>
-          {busy && <Notice role="status">{BUSY[busy]}</Notice>}
+          {busy && <Notice role="status">{t(BUSY[busy])}</Notice>}
           {outcome && (
             <Outcome
               outcome={outcome}
@@ -79,7 +81,7 @@ export function Snapshots({ client, generationId, name, snapshots, isRunning, on
               role="alert"
               actions={
                 <Button small kind="quiet" onClick={snapshots.dismiss}>
-                  Dismiss
+                  {t("Dismiss")}
                 </Button>
               }
             >
@@ -104,6 +106,7 @@ export function Snapshots({ client, generationId, name, snapshots, isRunning, on
 }
 
 function SaveRow({ snapshots, onAsk }: { snapshots: PreviewSnapshots; onAsk: (asked: Asked) => void }): ReactNode {
+  const t = useTranslate();
   const [name, setName] = useState("");
   const { busy } = snapshots;
   const save = (event: SubmitEvent): void => {
@@ -113,23 +116,23 @@ function SaveRow({ snapshots, onAsk }: { snapshots: PreviewSnapshots; onAsk: (as
     setName("");
   };
   return (
-    <form className={styles.save} onSubmit={save} aria-label="Save a snapshot">
+    <form className={styles.save} onSubmit={save} aria-label={t("Save a snapshot")}>
       <input
         className={classes(controls.field, panel.grow)}
-        aria-label="Name of the snapshot (optional)"
-        placeholder="Name (optional)"
+        aria-label={t("Name of the snapshot (optional)")}
+        placeholder={t("Name (optional)")}
         value={name}
         onChange={(event) => setName(event.target.value)}
       />
       <Button kind="primary" icon="data" type="submit" disabled={busy !== null}>
-        Save snapshot
+        {t("Save snapshot")}
       </Button>
       <span className={styles.further}>
         <Button small disabled={busy !== null} onClick={() => onAsk({ kind: "fork", snapshot: null })}>
-          Fork…
+          {t("Fork…")}
         </Button>
         <Button small kind="danger" disabled={busy !== null} onClick={() => onAsk({ kind: "reset" })}>
-          Reset data…
+          {t("Reset data…")}
         </Button>
       </span>
     </form>

@@ -1,6 +1,7 @@
 import { type KeyboardEvent, type ReactNode, type SubmitEvent, useState } from "react";
 
 import type { QueryRows } from "../api/data";
+import { useTranslate } from "../texts/translate";
 import { Button, classes, CopyButton, Notice } from "../ui/controls";
 import controls from "../ui/controls.module.css";
 import { count, milliseconds } from "../ui/format";
@@ -15,17 +16,18 @@ import { MOST_ROWS, type Query } from "./useQuery";
 
 /** One read-only statement, and its result as a table. */
 export function SqlView({ data, query }: { data: PreviewData; query: Query }): ReactNode {
+  const t = useTranslate();
   const [chosen, choose] = useState<string | null>(null);
   // MongoDB has no SQL.
   const databases = (data.databases ?? []).filter((one) => one.kind !== "MongoDB");
   const database = databases.find((one) => one.id === chosen) ?? databases[0];
-  if (!data.isRunning) return <p className={panel.none}>{whyNothing(data)}</p>;
+  if (!data.isRunning) return <p className={panel.none}>{whyNothing(t, data)}</p>;
   if (!database)
     return (
       <p className={panel.none}>
         {data.databases
-          ? "This preview has no SQL database yet. PostgreSQL, MySQL and SQLite databases are listed here."
-          : (data.problem?.message ?? "Looking for databases…")}
+          ? t("This preview has no SQL database yet. PostgreSQL, MySQL and SQLite databases are listed here.")
+          : (data.problem?.message ?? t("Looking for databases…"))}
       </p>
     );
   const canRun = query.sql.trim() !== "";
@@ -39,12 +41,12 @@ export function SqlView({ data, query }: { data: PreviewData; query: Query }): R
     submit();
   };
   return (
-    <form className={styles.query} onSubmit={submit} aria-label="SQL">
+    <form className={styles.query} onSubmit={submit} aria-label={t("SQL")}>
       <div className={styles.statement}>
         <textarea
           className={classes(controls.field, styles.sql)}
-          aria-label="SQL statement"
-          placeholder="select * from …"
+          aria-label={t("SQL statement")}
+          placeholder={t("select * from …")}
           rows={Math.min(12, Math.max(3, query.sql.split("\n").length))}
           spellCheck={false}
           value={query.sql}
@@ -55,7 +57,7 @@ export function SqlView({ data, query }: { data: PreviewData; query: Query }): R
           {databases.length > 1 && (
             <select
               className={classes(controls.field, styles.choice)}
-              aria-label="Database"
+              aria-label={t("Database")}
               value={database.id}
               onChange={(event) => choose(event.target.value)}
             >
@@ -66,13 +68,13 @@ export function SqlView({ data, query }: { data: PreviewData; query: Query }): R
               ))}
             </select>
           )}
-          <span className={panel.fact}>One statement, read-only</span>
+          <span className={panel.fact}>{t("One statement, read-only")}</span>
           <span className={panel.spring} />
           {query.isOn ? (
-            <Button onClick={query.cancel}>Cancel</Button>
+            <Button onClick={query.cancel}>{t("Cancel")}</Button>
           ) : (
-            <Button kind="primary" icon="play" type="submit" title="Ctrl+Enter" disabled={!canRun}>
-              Run
+            <Button kind="primary" icon="play" type="submit" title={t("Ctrl+Enter")} disabled={!canRun}>
+              {t("Run")}
             </Button>
           )}
         </div>
@@ -90,19 +92,23 @@ export function SqlView({ data, query }: { data: PreviewData; query: Query }): R
 }
 
 function Result({ result }: { result: QueryRows }): ReactNode {
+  const t = useTranslate();
   const { rows } = result;
-  const cut = rows.length >= MOST_ROWS ? "there are more rows" : "long values are cut";
+  const cut = rows.length >= MOST_ROWS ? t("there are more rows") : t("long values are cut");
   return (
     <>
       <div className={styles.bar}>
         <span className={panel.fact} role="status">
-          {count(rows.length, "row")} in {milliseconds(result.elapsed_ms)}
+          {t("{rows} in {elapsed_ms}", {
+            rows: count(t, rows.length, "{count} row", "{count} rows"),
+            elapsed_ms: milliseconds(result.elapsed_ms),
+          })}
           {result.is_cut && `; ${cut}`}
         </span>
         <span className={panel.spring} />
-        {rows.length > 0 && <CopyButton text={() => csvOf(result)} label="Copy as CSV" />}
+        {rows.length > 0 && <CopyButton text={() => csvOf(result)} label={t("Copy as CSV")} />}
       </div>
-      {result.columns.length > 0 && <RowTable label="Result" table={result} />}
+      {result.columns.length > 0 && <RowTable label={t("Result")} table={result} />}
     </>
   );
 }

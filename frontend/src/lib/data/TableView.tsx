@@ -1,6 +1,7 @@
 import { type ReactNode, useState } from "react";
 
 import type { PreviewClient } from "../api/client";
+import { useTranslate } from "../texts/translate";
 import { Button, CopyButton, IconButton, Notice } from "../ui/controls";
 import { visible } from "../ui/visible";
 import { csvOf } from "./csv";
@@ -21,6 +22,7 @@ interface TableViewProps {
 
 /** The rows of one table, page by page. */
 export function TableView(props: TableViewProps): ReactNode {
+  const t = useTranslate();
   const { client, generationId, choice } = props;
   const [offset, setOffset] = useState(0);
   const { rows, problem, isLoading } = useRows(client, generationId, choice, offset, props.revision);
@@ -30,12 +32,12 @@ export function TableView(props: TableViewProps): ReactNode {
     <div className={panel.view}>
       <div className={styles.bar}>
         <Button small autoFocus icon="left" onClick={props.onBack}>
-          Tables
+          {t("Tables")}
         </Button>
         <h3 className={styles.name}>{name}</h3>
         <span className={panel.spring} />
-        {rows && number > 0 && <CopyButton text={() => csvOf(rows)} label="Copy these rows as CSV" />}
-        <IconButton icon="restart" label="Refresh" onClick={props.onRefresh} />
+        {rows && number > 0 && <CopyButton text={() => csvOf(rows)} label={t("Copy these rows as CSV")} />}
+        <IconButton icon="restart" label={t("Refresh")} onClick={props.onRefresh} />
       </div>
       {problem && (
         <div className={panel.pad}>
@@ -44,24 +46,29 @@ export function TableView(props: TableViewProps): ReactNode {
           </Notice>
         </div>
       )}
-      {rows && number > 0 && <RowTable label={`Rows of ${name}`} table={rows} first={rows.offset + 1} />}
+      {rows && number > 0 && <RowTable label={t("Rows of {name}", { name })} table={rows} first={rows.offset + 1} />}
       {rows && number === 0 && (
         <p className={panel.none}>
-          {rows.offset === 0 ? "This table is empty. Send a request that adds rows, then refresh." : "No more rows."}
+          {rows.offset === 0
+            ? t("This table is empty. Send a request that adds rows, then refresh.")
+            : t("No more rows.")}
         </p>
       )}
-      {!rows && !problem && <p className={panel.none}>Loading…</p>}
+      {!rows && !problem && <p className={panel.none}>{t("Loading…")}</p>}
       {rows && (rows.offset > 0 || rows.has_more) && (
         <div className={styles.pager}>
           <Button small disabled={isLoading || offset === 0} onClick={() => setOffset(Math.max(0, offset - PAGE_ROWS))}>
-            Previous
+            {t("Previous")}
           </Button>
           <span className={panel.fact} role="status">
             {number > 0 &&
-              `Rows ${(rows.offset + 1).toLocaleString("en")} to ${(rows.offset + number).toLocaleString("en")}`}
+              t("Rows {offset} to {offset2}", {
+                offset: (rows.offset + 1).toLocaleString("en"),
+                offset2: (rows.offset + number).toLocaleString("en"),
+              })}
           </span>
           <Button small disabled={isLoading || !rows.has_more} onClick={() => setOffset(offset + number)}>
-            Next
+            {t("Next")}
           </Button>
         </div>
       )}

@@ -1,6 +1,7 @@
 import type { ReactNode } from "react";
 
 import type { FailureGroup } from "../api/failures";
+import { useTranslate } from "../texts/translate";
 import { Button, IconButton, Notice } from "../ui/controls";
 import { ago, count } from "../ui/format";
 import panel from "../ui/panel.module.css";
@@ -22,18 +23,23 @@ interface FailureListProps {
 
 /** All failures of a preview, the newest first. */
 export function FailureList({ failures, last, onShow }: FailureListProps): ReactNode {
+  const t = useTranslate();
   const { page, problem, state } = failures;
   const items = (page?.items ?? []).slice(0, MOST);
   return (
     <div className={panel.view}>
       <div className={panel.bar}>
-        <h3>Failures</h3>
+        <h3>{t("Failures")}</h3>
         <span className={panel.fact} role="status">
-          {page && count(items.length, "cause")}
-          {page && page.further > 0 && ` and ${count(page.further, "occurrence")} of others`}
+          {page && count(t, items.length, "{count} cause", "{count} causes")}
+          {page &&
+            page.further > 0 &&
+            t(" and {further} of others", {
+              further: count(t, page.further, "{count} occurrence", "{count} occurrences"),
+            })}
         </span>
         <span className={panel.spring} />
-        <IconButton icon="restart" label="Refresh" onClick={failures.refresh} />
+        <IconButton icon="restart" label={t("Refresh")} onClick={failures.refresh} />
       </div>
       <div className={panel.scroll}>
         {problem && (
@@ -46,16 +52,20 @@ export function FailureList({ failures, last, onShow }: FailureListProps): React
         {failures.diagnosis && <DiagnosisNotice diagnosis={failures.diagnosis} />}
         {!page && !problem && (
           <p className={panel.none}>
-            {state === "none" ? "Launch the preview: its failures are gathered here." : "Loading…"}
+            {state === "none" ? t("Launch the preview: its failures are gathered here.") : t("Loading…")}
           </p>
         )}
         {page && items.length === 0 && (
           <p className={panel.none}>
-            Nothing has failed. Tracebacks and unhandled errors appear here, grouped by cause.
+            {t("Nothing has failed. Tracebacks and unhandled errors appear here, grouped by cause.")}
           </p>
         )}
         {page && page.unread_lines > 0 && (
-          <p className={panel.hint}>{count(page.unread_lines, "line")} could not be searched: too many came at once.</p>
+          <p className={panel.hint}>
+            {t("{unread_lines} could not be searched: too many came at once.", {
+              unread_lines: count(t, page.unread_lines, "{count} line", "{count} lines"),
+            })}
+          </p>
         )}
         <ul className={panel.list}>
           {items.map((one) => (
@@ -77,22 +87,26 @@ interface FailureRowProps {
 }
 
 function FailureRow({ one, hasFocus, reloads, onShow }: FailureRowProps): ReactNode {
-  const fresh = newSince(one, reloads);
+  const t = useTranslate();
+  const fresh = newSince(t, one, reloads);
   return (
     <button type="button" className={styles.row} autoFocus={hasFocus} onClick={() => onShow(one.id)}>
       <span className={styles.type}>{visible(one.type)}</span>
-      <span className={styles.count} title={`It happened ${count(one.count, "time")}`}>
+      <span
+        className={styles.count}
+        title={t("It happened {count}", { count: count(t, one.count, "{count} time", "{count} times") })}
+      >
         {one.count.toLocaleString("en")}×
       </span>
       <span className={styles.message}>{firstLine(one.message)}</span>
       <span className={styles.place}>
-        {placeOf(one.frame)}
+        {placeOf(t, one.frame)}
         {fresh !== null && (
           <span className={panel.badge} data-tone="bad">
             {fresh}
           </span>
         )}
-        <time dateTime={one.last.at}>{ago(one.last.at)}</time>
+        <time dateTime={one.last.at}>{ago(t, one.last.at)}</time>
       </span>
     </button>
   );
@@ -100,9 +114,10 @@ function FailureRow({ one, hasFocus, reloads, onShow }: FailureRowProps): ReactN
 
 /** A button back to the list. */
 export function Back({ onBack }: { onBack: () => void }): ReactNode {
+  const t = useTranslate();
   return (
     <Button small autoFocus icon="left" onClick={onBack}>
-      Failures
+      {t("Failures")}
     </Button>
   );
 }

@@ -5,6 +5,7 @@ import { failureText, type FailureException, type FailureFrame, readFailure, typ
 import { Problem } from "../api/problem";
 import { findRecord } from "../api/records";
 import { replayOne, type Replayed } from "../api/replay";
+import { useTranslate, english, type Untranslated } from "../texts/translate";
 import { useRole } from "../together/role";
 import { TargetComments } from "../together/TargetComments";
 import { ReplayResult } from "../traffic/ReplayResult";
@@ -24,12 +25,12 @@ const MOST_FRAMES = 60;
 const MOST_EXCEPTIONS = 10;
 const MOST_OCCURRENCES = 20;
 
-const RELATIONS: Record<FailureException["relation"], string> = {
-  raised: "",
-  cause: "caused by",
-  context: "while handling",
-  member: "also in the group",
-  group: "in the group",
+const RELATIONS: Record<FailureException["relation"], Untranslated | null> = {
+  raised: null,
+  cause: english("caused by"),
+  context: english("while handling"),
+  member: english("also in the group"),
+  group: english("in the group"),
 };
 
 interface FailureViewProps {
@@ -49,6 +50,7 @@ type OpenFile = ((path: string, line: number) => void) | undefined;
 
 /** One failure in full: source, frames, request and lines. */
 export function FailureView(props: FailureViewProps): ReactNode {
+  const t = useTranslate();
   const { client, generationId, id } = props;
   const { value, problem } = useLoad(`${generationId} ${id} ${props.revision}`, (signal) =>
     readFailure(client, generationId, id, signal),
@@ -67,13 +69,14 @@ export function FailureView(props: FailureViewProps): ReactNode {
           </Notice>
         </div>
       )}
-      {!shown && !problem && <p className={panel.none}>Loading…</p>}
+      {!shown && !problem && <p className={panel.none}>{t("Loading…")}</p>}
       {shown && <Whole {...props} failure={shown} />}
     </div>
   );
 }
 
 function Whole(props: FailureViewProps & { failure: WholeFailure }): ReactNode {
+  const t = useTranslate();
   const { client, generationId, failure, onShowRequest } = props;
   const action = useAction();
   const role = useRole();
@@ -82,26 +85,26 @@ function Whole(props: FailureViewProps & { failure: WholeFailure }): ReactNode {
   // The newest one with a request; its record is looked up when it is wanted.
   const newest = failure.occurrences.findLast((one) => one.request_id !== null);
   const request = failure.is_probe ? null : (newest?.request_id ?? null);
-  const fresh = newSince(failure, props.reloads);
+  const fresh = newSince(t, failure, props.reloads);
   const numberOf = async (requestId: string): Promise<number> => {
     const number = await findRecord(client, generationId, requestId);
     if (number === null) throw new Problem("This request was not recorded, or its record was deleted.");
     return number;
   };
   const replay = (requestId: string): void =>
-    void action.run("Replaying…", async () => {
+    void action.run(t("Replaying…"), async () => {
       setReplayed(await replayOne(client, generationId, await numberOf(requestId)));
       return undefined;
     });
   const showRequest = (requestId: string): void =>
-    void action.run("Looking for the request…", async () => {
+    void action.run(t("Looking for the request…"), async () => {
       onShowRequest?.(await numberOf(requestId));
       return undefined;
     });
   const copy = (): void =>
-    void action.run("Copying…", async () => {
+    void action.run(t("Copying…"), async () => {
       await copyText(await failureText(client, generationId, failure.id));
-      return "Copied: source, request and lines, as text for an agent.";
+      return t("Copied: source, request and lines, as text for an agent.");
     });
   const show = (seq: number): void => {
     props.onShowLog?.();
@@ -111,7 +114,7 @@ function Whole(props: FailureViewProps & { failure: WholeFailure }): ReactNode {
     <div className={panel.scroll}>
       <div className={styles.head}>
         <h3>{visible(failure.type)}</h3>
-        <p className={styles.whole} tabIndex={0} aria-label="Message">
+        <p className={styles.whole} tabIndex={0} aria-label={t("Message")}>
           {visible(failure.message)}
         </p>
         <p className={panel.wrap}>
@@ -126,20 +129,20 @@ function Whole(props: FailureViewProps & { failure: WholeFailure }): ReactNode {
       <div className={panel.actions}>
         {request !== null && role !== "watch" && (
           <Button small icon="restart" disabled={action.busy !== null} onClick={() => replay(request)}>
-            Replay
+            {t("Replay")}
           </Button>
         )}
         {request !== null && onShowRequest && (
           <Button small icon="send" onClick={() => showRequest(request)}>
-            Show the request
+            {t("Show the request")}
           </Button>
         )}
         <Button small icon="copy" disabled={action.busy !== null} onClick={copy}>
-          Copy for an agent
+          {t("Copy for an agent")}
         </Button>
         {!failure.is_probe && (
           <Button small icon="terminal" onClick={() => show(failure.last.first_line)}>
-            Show in the log
+            {t("Show in the log")}
           </Button>
         )}
       </div>
@@ -149,7 +152,7 @@ function Whole(props: FailureViewProps & { failure: WholeFailure }): ReactNode {
       {failure.exceptions.slice(0, MOST_EXCEPTIONS).map((one, at) => (
         <Exception key={at} one={one} isFirst={at === 0} onOpenFile={props.onOpenFile} />
       ))}
-      {failure.is_probe && <p className={panel.hint}>A probe found it, in a copy of the preview.</p>}
+      {failure.is_probe && <p className={panel.hint}>{t("A probe found it, in a copy of the preview.")}</p>}
       <Occurrences failure={failure} onShow={show} onShowRequest={onShowRequest && showRequest} />
       <TargetComments client={client} generationId={generationId} target={{ kind: "failure", id: failure.id }} />
     </div>
@@ -157,14 +160,15 @@ function Whole(props: FailureViewProps & { failure: WholeFailure }): ReactNode {
 }
 
 function Source({ source }: { source: NonNullable<WholeFailure["source"]> }): ReactNode {
+  const t = useTranslate();
   return (
-    <section className={panel.section} aria-label="Source">
-      <h4>{visible(source.path)}, as it was then</h4>
+    <section className={panel.section} aria-label={t("Source")}>
+      <h4>{t("{path}, as it was then", { path: visible(source.path) })}</h4>
       <ol
         className={styles.source}
         start={source.first_line}
         tabIndex={0}
-        aria-label={`Source of ${visible(source.path)}`}
+        aria-label={t("Source of {path}", { path: visible(source.path) })}
       >
         {source.lines.map((text, at) => {
           const number = source.first_line + at;
@@ -187,25 +191,29 @@ interface ExceptionProps {
 }
 
 function Exception({ one, isFirst, onOpenFile }: ExceptionProps): ReactNode {
+  const t = useTranslate();
+  const words = RELATIONS[one.relation];
+  const relation = words ? t(words) : "";
   const frames = one.frames.slice(0, MOST_FRAMES);
   const own = frames.filter((frame) => frame.is_own);
   const others = frames.filter((frame) => !frame.is_own);
   return (
-    <section
-      className={panel.section}
-      aria-label={isFirst ? "Frames" : `${RELATIONS[one.relation]} ${visible(one.type)}`}
-    >
+    <section className={panel.section} aria-label={isFirst ? t("Frames") : `${relation} ${visible(one.type)}`}>
       {isFirst ? (
-        <h4>Frames, innermost first</h4>
+        <h4>{t("Frames, innermost first")}</h4>
       ) : (
         <h4>
-          {RELATIONS[one.relation]} {visible(one.type)}: {visible(one.message.slice(0, 300))}
+          {relation} {visible(one.type)}: {visible(one.message.slice(0, 300))}
         </h4>
       )}
       <Frames frames={own} onOpenFile={onOpenFile} />
       {others.length > 0 && (
         <details className={styles.others}>
-          <summary>{count(others.length, "frame")} in packages and libraries</summary>
+          <summary>
+            {t("{others} in packages and libraries", {
+              others: count(t, others.length, "{count} frame", "{count} frames"),
+            })}
+          </summary>
           <Frames frames={others} onOpenFile={undefined} />
         </details>
       )}
@@ -215,15 +223,16 @@ function Exception({ one, isFirst, onOpenFile }: ExceptionProps): ReactNode {
 
 /** Where code is; a button where its file can be opened. */
 function Place({ frame, onOpenFile }: { frame: FailureFrame | null; onOpenFile: OpenFile }): ReactNode {
-  if (!frame?.is_own || !onOpenFile) return <span className={panel.mono}>{placeOf(frame)}</span>;
+  const t = useTranslate();
+  if (!frame?.is_own || !onOpenFile) return <span className={panel.mono}>{placeOf(t, frame)}</span>;
   return (
     <button
       type="button"
       className={`${panel.mono} ${styles.place}`}
-      title="Open the file at this line"
+      title={t("Open the file at this line")}
       onClick={() => onOpenFile(frame.path, frame.line)}
     >
-      {placeOf(frame)}
+      {placeOf(t, frame)}
     </button>
   );
 }
@@ -248,30 +257,35 @@ interface OccurrencesProps {
 }
 
 function Occurrences({ failure, onShow, onShowRequest }: OccurrencesProps): ReactNode {
+  const t = useTranslate();
   const newest = failure.occurrences.slice(-MOST_OCCURRENCES).reverse();
   return (
-    <section className={panel.section} aria-label="Occurrences">
+    <section className={panel.section} aria-label={t("Occurrences")}>
       <h4>
-        {count(failure.count, "occurrence")}
-        {failure.count > newest.length && `; the newest ${newest.length} are shown`}
+        {count(t, failure.count, "{count} occurrence", "{count} occurrences")}
+        {failure.count > newest.length && t("; the newest {newest} are shown", { newest: newest.length })}
       </h4>
       <ul className={styles.occurrences}>
         {newest.map((one) => {
           const { request_id: request } = one;
           return (
             <li key={one.first_line}>
-              <time dateTime={one.at}>{ago(one.at)}</time>
+              <time dateTime={one.at}>{ago(t, one.at)}</time>
               <span className={panel.fact}>
-                {one.is_startup ? "while starting" : one.reload > 0 ? `after reload ${one.reload}` : ""}
+                {one.is_startup
+                  ? t("while starting")
+                  : one.reload > 0
+                    ? t("after reload {reload}", { reload: one.reload })
+                    : ""}
               </span>
               {!failure.is_probe && (
                 <Button small kind="quiet" onClick={() => onShow(one.first_line)}>
-                  Line {one.first_line.toLocaleString("en")}
+                  {t("Line {first_line}", { first_line: one.first_line.toLocaleString("en") })}
                 </Button>
               )}
               {request !== null && onShowRequest && !failure.is_probe && (
                 <Button small kind="quiet" onClick={() => onShowRequest(request)}>
-                  Its request
+                  {t("Its request")}
                 </Button>
               )}
             </li>

@@ -2,6 +2,7 @@ import { type ReactNode, useEffect, useState } from "react";
 
 import type { PreviewClient } from "../api/client";
 import { usePreviewClient } from "../context";
+import { useTranslate } from "../texts/translate";
 import { Panel, type PanelProps } from "../ui/Panel";
 import { FailureList } from "./FailureList";
 import { FailureView } from "./FailureView";
@@ -22,6 +23,7 @@ export interface FailuresPanelProps extends PanelProps {
 
 /** The failures of a generation's preview: tracebacks, grouped by cause. It fills its parent. */
 export function FailuresPanel(props: FailuresPanelProps): ReactNode {
+  const t = useTranslate();
   const { generationId } = props;
   const client = usePreviewClient(props.client);
   const failures = useFailures(client, generationId);
@@ -37,7 +39,7 @@ export function FailuresPanel(props: FailuresPanelProps): ReactNode {
     props.onShown?.(id);
   };
   return (
-    <Panel {...props} label="Failures">
+    <Panel {...props} label={t("Failures")}>
       {shown == null ? (
         <FailureList failures={failures} last={last} onShow={show} />
       ) : (

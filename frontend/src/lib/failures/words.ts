@@ -1,4 +1,5 @@
 import type { FailureFrame, FailureGroup } from "../api/failures";
+import type { Translate } from "../texts/translate";
 import { visible } from "../ui/visible";
 
 const MOST_CHARACTERS = 240;
@@ -11,14 +12,14 @@ export function firstLine(text: string): string {
 }
 
 /** `main.py:12 in get_book`. */
-export function placeOf(frame: FailureFrame | null): string {
-  if (frame === null) return "outside of the project’s own code";
+export function placeOf(t: Translate, frame: FailureFrame | null): string {
+  if (frame === null) return t("outside of the project’s own code");
   const where = frame.line > 0 ? `${frame.path}:${frame.line}` : frame.path;
-  return visible(frame.function ? `${where} in ${frame.function}` : where);
+  return visible(frame.function ? t("{place} in {function}", { place: where, function: frame.function }) : where);
 }
 
 /** `new since reload 2`, if the process of now is the first with this failure; null if it is older. */
-export function newSince(one: Pick<FailureGroup, "first">, reloads: number): string | null {
+export function newSince(t: Translate, one: Pick<FailureGroup, "first">, reloads: number): string | null {
   const { reload } = one.first;
-  return reload > 0 && reload >= reloads ? `new since reload ${reload}` : null;
+  return reload > 0 && reload >= reloads ? t("new since reload {reload}", { reload }) : null;
 }

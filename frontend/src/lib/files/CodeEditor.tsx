@@ -1,6 +1,7 @@
 import { EditorView } from "@codemirror/view";
 import { type ReactNode, useEffect, useRef } from "react";
 
+import { useTranslate } from "../texts/translate";
 import type { FileDesk, OpenFile } from "./desk";
 import { colour, editorState, goToLine, stateAgain } from "./editor";
 import styles from "./files.module.css";
@@ -16,6 +17,7 @@ interface CodeEditorProps {
 
 /** The text of one file, to be changed. It is in a shadow root, so the page's styles and those of CodeMirror do not meet. */
 export function CodeEditor({ desk, file, isReadOnly, place, onSave }: CodeEditorProps): ReactNode {
+  const t = useTranslate();
   const host = useRef<HTMLDivElement>(null);
   const view = useRef<EditorView>(undefined);
   const latest = useRef({ file, onSave });
@@ -32,7 +34,7 @@ export function CodeEditor({ desk, file, isReadOnly, place, onSave }: CodeEditor
       onChange: desk.write.bind(desk, path),
       onSave: () => latest.current.onSave(),
     };
-    const state = editor ? stateAgain(editor, shown, calls) : editorState(shown, calls);
+    const state = editor ? stateAgain(editor, shown, calls) : editorState(t, shown, calls);
     const made = new EditorView({ state, parent: root, root });
     made.dom.dataset.path = path;
     view.current = made;
@@ -41,7 +43,7 @@ export function CodeEditor({ desk, file, isReadOnly, place, onSave }: CodeEditor
       view.current = undefined;
       made.destroy();
     };
-  }, [desk, path, round, isReadOnly]);
+  }, [desk, path, round, isReadOnly, t]);
   useEffect(() => {
     if (view.current && place) goToLine(view.current, place.line);
   }, [place, path, round]);

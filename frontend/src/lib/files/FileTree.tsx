@@ -1,6 +1,7 @@
 import { type KeyboardEvent, type ReactNode, useMemo, useRef, useState } from "react";
 
 import type { StoredFile } from "../api/files";
+import { useTranslate } from "../texts/translate";
 import controls from "../ui/controls.module.css";
 import { bytes } from "../ui/format";
 import { Icon } from "../ui/icons";
@@ -18,6 +19,7 @@ interface FileTreeProps {
 
 /** The files in their folders, with a search. One stop for Tab; arrow keys move. */
 export function FileTree({ files, shown, unsaved, onShow }: FileTreeProps): ReactNode {
+  const t = useTranslate();
   const [search, setSearch] = useState("");
   const [open, setOpen] = useState(() => firstOpen(files, shown));
   const [focused, setFocused] = useState<string | null>(null);
@@ -74,13 +76,13 @@ export function FileTree({ files, shown, unsaved, onShow }: FileTreeProps): Reac
           className={controls.field}
           type="search"
           value={search}
-          placeholder="Search files"
-          aria-label="Search files"
+          placeholder={t("Search files")}
+          aria-label={t("Search files")}
           spellCheck={false}
           onChange={(event) => setSearch(event.target.value)}
         />
       </div>
-      <div ref={tree} className={styles.tree} role="tree" aria-label="Files">
+      <div ref={tree} className={styles.tree} role="tree" aria-label={t("Files")}>
         {rows.map((row, at) => {
           const file = sizes.get(row.path);
           const isUnsaved = !row.isFolder && unsaved.has(row.path);
@@ -93,7 +95,7 @@ export function FileTree({ files, shown, unsaved, onShow }: FileTreeProps): Reac
               aria-level={row.depth + 1}
               aria-selected={row.path === shown}
               {...(row.isFolder && { "aria-expanded": row.isOpen })}
-              {...(isUnsaved && { "aria-label": `${visible(row.name)}, not saved` })}
+              {...(isUnsaved && { "aria-label": t("{name}, not saved", { name: visible(row.name) }) })}
               tabIndex={row === stop ? 0 : -1}
               title={file ? `${visible(row.path)}, ${bytes(file.size_bytes)}` : visible(row.path)}
               onClick={() => choose(row)}
@@ -110,9 +112,11 @@ export function FileTree({ files, shown, unsaved, onShow }: FileTreeProps): Reac
           );
         })}
       </div>
-      {rows.length === 0 && <p className={panel.hint}>No file has these words in its path.</p>}
+      {rows.length === 0 && <p className={panel.hint}>{t("No file has these words in its path.")}</p>}
       {all.length > rows.length && (
-        <p className={panel.hint}>{all.length - rows.length} more: search for a part of the path.</p>
+        <p className={panel.hint}>
+          {t("{all} more: search for a part of the path.", { all: all.length - rows.length })}
+        </p>
       )}
     </div>
   );

@@ -1,6 +1,7 @@
 import { type ReactNode, useCallback, useEffect, useState } from "react";
 
 import { asProblem, type Problem } from "../api/problem";
+import { useTranslate } from "../texts/translate";
 import { Button, IconButton, Notice, saveFile } from "../ui/controls";
 import { bytes } from "../ui/format";
 import { News } from "../ui/News";
@@ -27,6 +28,7 @@ interface FileViewProps {
 
 /** One file: its text to be changed, and what became of the last change. */
 export function FileView(props: FileViewProps): ReactNode {
+  const t = useTranslate();
   const { desk, files, path, action } = props;
   const file = files.open.get(path);
   const { problem } = useLoad(file ? null : path, (signal) => desk.read(path, signal));
@@ -37,11 +39,11 @@ export function FileView(props: FileViewProps): ReactNode {
   const save = useCallback(
     (overwrite = false): void => {
       if (!desk.snapshot().unsaved.has(path) && !overwrite) return;
-      void action.run("Saving…", async () => {
+      void action.run(t("Saving…"), async () => {
         setOutcome(null);
         setProblemOfSave(null);
         try {
-          setOutcome(savedWords(await desk.save(path, overwrite)));
+          setOutcome(savedWords(t, await desk.save(path, overwrite)));
         } catch (error) {
           const why = asProblem(error);
           // The notice about the conflict says what to do.
@@ -50,7 +52,7 @@ export function FileView(props: FileViewProps): ReactNode {
         return undefined;
       });
     },
-    [action, desk, path],
+    [action, desk, path, t],
   );
   useEffect(() => {
     const onKeyDown = (event: KeyboardEvent): void => {
@@ -64,7 +66,7 @@ export function FileView(props: FileViewProps): ReactNode {
   }, [save]);
   const stored = desk.find(path);
   const download = (): void =>
-    void action.run("Loading…", async () => {
+    void action.run(t("Loading…"), async () => {
       saveFile(path.slice(path.lastIndexOf("/") + 1), [await desk.content(path)], "application/octet-stream");
       return undefined;
     });
@@ -76,7 +78,11 @@ export function FileView(props: FileViewProps): ReactNode {
         <Told tone={outcome.tone} words={outcome.words} onClose={() => setOutcome(null)} />
       )}
       {problemOfSave && (
-        <Told tone="bad" words={`Not saved. ${problemOfSave.message}`} onClose={() => setProblemOfSave(null)} />
+        <Told
+          tone="bad"
+          words={t("Not saved. {message}", { message: problemOfSave.message })}
+          onClose={() => setProblemOfSave(null)}
+        />
       )}
       <News action={action} />
       {isConflict && <Conflict {...props} isGone={!stored} onOverwrite={() => save(true)} />}
@@ -86,27 +92,29 @@ export function FileView(props: FileViewProps): ReactNode {
     <div className={styles.file}>
       <div className={panel.bar}>
         <span className={styles.back}>
-          <IconButton icon="left" label="All files" onClick={props.onBack} />
+          <IconButton icon="left" label={t("All files")} onClick={props.onBack} />
         </span>
         <h3 className={styles.path}>
           {visible(path)}
-          {isUnsaved && <span className={panel.badge}>not saved</span>}
+          {isUnsaved && <span className={panel.badge}>{t("not saved")}</span>}
         </h3>
         <span className={panel.spring} />
         {file && canEdit && (
           <Button small kind="primary" disabled={!isUnsaved || action.busy !== null} onClick={() => save()}>
-            Save
+            {t("Save")}
           </Button>
         )}
-        {stored && <IconButton icon="download" label={`Download ${visible(path)}`} onClick={download} />}
+        {stored && (
+          <IconButton icon="download" label={t("Download {path}", { path: visible(path) })} onClick={download} />
+        )}
         {stored && canEdit && (
           <>
             <Button small kind="quiet" disabled={action.busy !== null || isUnsaved} onClick={props.onRename}>
-              Rename
+              {t("Rename")}
             </Button>
             <IconButton
               icon="clear"
-              label={`Delete ${visible(path)}`}
+              label={t("Delete {path}", { path: visible(path) })}
               disabled={action.busy !== null}
               onClick={props.onDelete}
             />
@@ -121,10 +129,10 @@ export function FileView(props: FileViewProps): ReactNode {
           <CodeEditor desk={desk} file={file} isReadOnly={!canEdit} place={props.place} onSave={() => save()} />
           {notices}
           <p className={styles.keys}>
-            <span>{languageOf(path)?.[0] ?? "Plain text"}</span>
-            {canEdit && <span>Ctrl+S saves</span>}
-            <span>Ctrl+F searches</span>
-            <span>Esc, then Tab leaves the editor</span>
+            <span>{languageOf(path)?.[0] ?? t("Plain text")}</span>
+            {canEdit && <span>{t("Ctrl+S saves")}</span>}
+            <span>{t("Ctrl+F searches")}</span>
+            <span>{t("Esc, then Tab leaves the editor")}</span>
           </p>
         </>
       )}
@@ -133,6 +141,7 @@ export function FileView(props: FileViewProps): ReactNode {
 }
 
 function Told({ tone, words, onClose }: { tone: "info" | "bad"; words: string; onClose?: () => void }): ReactNode {
+  const t = useTranslate();
   return (
     <div className={panel.pad}>
       <Notice
@@ -141,7 +150,7 @@ function Told({ tone, words, onClose }: { tone: "info" | "bad"; words: string; o
         actions={
           onClose && (
             <Button small kind="quiet" onClick={onClose}>
-              Dismiss
+              {t("Dismiss")}
             </Button>
           )
         }
@@ -154,9 +163,10 @@ function Told({ tone, words, onClose }: { tone: "info" | "bad"; words: string; o
 
 /** The stored file has changed since this text was read. */
 function Conflict(props: FileViewProps & { isGone: boolean; onOverwrite: () => void }): ReactNode {
+  const t = useTranslate();
   const { desk, path, action, isGone } = props;
   const take = (): void =>
-    void action.run("Loading…", async () => {
+    void action.run(t("Loading…"), async () => {
       await desk.revert(path);
       if (isGone) props.onBack();
       return undefined;
@@ -169,33 +179,34 @@ function Conflict(props: FileViewProps & { isGone: boolean; onOverwrite: () => v
         actions={
           <>
             <Button small disabled={action.busy !== null} onClick={take}>
-              {isGone ? "Discard my text" : "Reload theirs"}
+              {isGone ? t("Discard my text") : t("Reload theirs")}
             </Button>
             <Button small kind="danger" disabled={action.busy !== null} onClick={props.onOverwrite}>
-              {isGone ? "Save mine" : "Overwrite"}
+              {isGone ? t("Save mine") : t("Overwrite")}
             </Button>
           </>
         }
       >
         {isGone
-          ? "This file was deleted elsewhere. Your text is still here."
-          : "This file was changed elsewhere since you opened it. Your text is still here."}
+          ? t("This file was deleted elsewhere. Your text is still here.")
+          : t("This file was changed elsewhere since you opened it. Your text is still here.")}
       </Notice>
     </div>
   );
 }
 
 function Unreadable(props: { problem: Problem; size: number | undefined; onDownload: () => void }): ReactNode {
+  const t = useTranslate();
   const { problem, size } = props;
   return (
     <div className={panel.none}>
       <p>
         {problem.message}
-        {size !== undefined && ` Its size is ${bytes(size)}.`}
+        {size !== undefined && t(" Its size is {size}.", { size: bytes(size) })}
       </p>
       {size !== undefined && (
         <Button icon="download" onClick={props.onDownload}>
-          Download
+          {t("Download")}
         </Button>
       )}
     </div>

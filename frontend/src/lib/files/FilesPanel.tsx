@@ -3,6 +3,7 @@ import { type ReactNode, useEffect, useRef, useState, useSyncExternalStore } fro
 import type { PreviewClient } from "../api/client";
 import { type NewContent, readArchive } from "../api/files";
 import { usePreviewClient } from "../context";
+import { useTranslate } from "../texts/translate";
 import { Button, IconButton, Notice, saveFile } from "../ui/controls";
 import { Ask } from "../ui/Dialog";
 import { count } from "../ui/format";
@@ -36,6 +37,7 @@ type Asking = "create" | "rename" | "delete" | null;
 
 /** The files of a generation: a tree, and an editor. It fills its parent. */
 export function FilesPanel(props: FilesPanelProps): ReactNode {
+  const t = useTranslate();
   const { generationId, onShown } = props;
   const client = usePreviewClient(props.client);
   const desk = fileDeskOf(client, generationId);
@@ -56,38 +58,38 @@ export function FilesPanel(props: FilesPanelProps): ReactNode {
   const path = shown?.path ?? null;
   const paths = files.listing?.files.map((one) => one.path) ?? [];
   const create = (to: string): void =>
-    void action.run("Creating…", async () => {
+    void action.run(t("Creating…"), async () => {
       await desk.create(to, "");
       setOwn({ path: to });
       onShown?.({ path: to });
-      return `Created ${visible(to)}.`;
+      return t("Created {to}.", { to: visible(to) });
     });
   const rename = (from: string, to: string): void =>
-    void action.run("Renaming…", async () => {
+    void action.run(t("Renaming…"), async () => {
       const saved = await desk.rename(from, to, contentOf(await desk.content(from)));
       setOwn({ path: to });
       onShown?.({ path: to });
-      return `Renamed. ${savedWords(saved).words}`;
+      return t("Renamed. {words}", { words: savedWords(t, saved).words });
     });
   const remove = (gone: string): void =>
-    void action.run("Deleting…", async () => {
+    void action.run(t("Deleting…"), async () => {
       const content = contentOf(await desk.content(gone));
       const saved = await desk.remove(gone);
       setRemoved({ path: gone, content });
       setOwn(null);
       onShown?.(null);
-      return `Deleted ${visible(gone)}. ${savedWords(saved).words}`;
+      return t("Deleted {gone}. {words}", { gone: visible(gone), words: savedWords(t, saved).words });
     });
   const undo = (): void => {
     if (!removed) return;
-    void action.run("Restoring…", async () => {
+    void action.run(t("Restoring…"), async () => {
       const saved = await desk.create(removed.path, removed.content);
       setRemoved(null);
-      return `Restored ${visible(removed.path)}. ${savedWords(saved).words}`;
+      return t("Restored {path}. {words}", { path: visible(removed.path), words: savedWords(t, saved).words });
     });
   };
   const download = (): void =>
-    void action.run("Packing the project…", async () => {
+    void action.run(t("Packing the project…"), async () => {
       const { name, content } = await readArchive(client, generationId, "zip");
       saveFile(name, [content], "application/zip");
       return undefined;
@@ -96,16 +98,18 @@ export function FilesPanel(props: FilesPanelProps): ReactNode {
   const [place, setPlace] = useState<{ of: FilePlace | null; at: { line: number } | null }>({ of: null, at: null });
   if (place.of !== shown) setPlace({ of: shown, at: line === null ? null : { line } });
   return (
-    <Panel {...props} label="Files">
+    <Panel {...props} label={t("Files")}>
       <div className={styles.files} data-open={path !== null}>
         <div className={styles.list}>
           <div className={panel.bar}>
-            <h3>{files.listing ? count(files.listing.files.length, "file") : "Files"}</h3>
+            <h3>
+              {files.listing ? count(t, files.listing.files.length, "{count} file", "{count} files") : t("Files")}
+            </h3>
             <span className={panel.spring} />
             {files.readOnly === null && files.listing && (
-              <IconButton icon="plus" label="New file" onClick={() => setAsking("create")} />
+              <IconButton icon="plus" label={t("New file")} onClick={() => setAsking("create")} />
             )}
-            {files.listing && <IconButton icon="download" label="Download the project" onClick={download} />}
+            {files.listing && <IconButton icon="download" label={t("Download the project")} onClick={download} />}
           </div>
           {files.problem && !files.listing && (
             <div className={panel.pad}>
@@ -114,17 +118,17 @@ export function FilesPanel(props: FilesPanelProps): ReactNode {
                 role="alert"
                 actions={
                   <Button small onClick={() => void desk.refresh()}>
-                    Try again
+                    {t("Try again")}
                   </Button>
                 }
               >
                 {files.problem.status === 404
-                  ? "The files of this generation are kept by another application; they cannot be shown here."
+                  ? t("The files of this generation are kept by another application; they cannot be shown here.")
                   : files.problem.message}
               </Notice>
             </div>
           )}
-          {!files.listing && !files.problem && <p className={panel.none}>Loading…</p>}
+          {!files.listing && !files.problem && <p className={panel.none}>{t("Loading…")}</p>}
           {files.listing && (
             <FileTree
               files={files.listing.files}
@@ -140,11 +144,13 @@ export function FilesPanel(props: FilesPanelProps): ReactNode {
               <News action={action}>
                 {removed && (
                   <Button small onClick={undo}>
-                    Undo
+                    {t("Undo")}
                   </Button>
                 )}
               </News>
-              <p className={panel.none}>Choose a file to read or change it. Saving reloads the running preview.</p>
+              <p className={panel.none}>
+                {t("Choose a file to read or change it. Saving reloads the running preview.")}
+              </p>
             </>
           ) : (
             <FileView
@@ -166,8 +172,8 @@ export function FilesPanel(props: FilesPanelProps): ReactNode {
       </div>
       {asking === "create" && (
         <PathDialog
-          title="New file"
-          action="Create"
+          title={t("New file")}
+          action={t("Create")}
           path=""
           taken={paths}
           onPath={create}
@@ -176,8 +182,8 @@ export function FilesPanel(props: FilesPanelProps): ReactNode {
       )}
       {asking === "rename" && path !== null && (
         <PathDialog
-          title="Rename the file"
-          action="Rename"
+          title={t("Rename the file")}
+          action={t("Rename")}
           path={path}
           taken={paths}
           onPath={(to) => rename(path, to)}
@@ -186,12 +192,12 @@ export function FilesPanel(props: FilesPanelProps): ReactNode {
       )}
       {asking === "delete" && path !== null && (
         <Ask
-          title={`Delete ${visible(path)}?`}
-          action="Delete"
+          title={t("Delete {path}?", { path: visible(path) })}
+          action={t("Delete")}
           onYes={() => remove(path)}
           onClose={() => setAsking(null)}
         >
-          A running preview is reloaded without it. You can undo this.
+          {t("A running preview is reloaded without it. You can undo this.")}
         </Ask>
       )}
     </Panel>

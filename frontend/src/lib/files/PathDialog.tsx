@@ -1,5 +1,6 @@
 import { type ReactNode, useEffect, useId, useRef, useState } from "react";
 
+import { useTranslate } from "../texts/translate";
 import { Button } from "../ui/controls";
 import controls from "../ui/controls.module.css";
 import { Dialog } from "../ui/Dialog";
@@ -17,12 +18,13 @@ interface PathDialogProps {
 
 /** Asks for the path of a file. */
 export function PathDialog(props: PathDialogProps): ReactNode {
+  const t = useTranslate();
   const [path, setPath] = useState(props.path);
   const [isTried, setTried] = useState(false);
   const field = useRef<HTMLInputElement>(null);
   const id = useId();
   useEffect(() => field.current?.select(), []);
-  const bad = badPath(path.trim(), props.taken);
+  const bad = badPath(t, path.trim(), props.taken);
   return (
     <Dialog title={props.title} onClose={props.onClose}>
       <form
@@ -36,7 +38,7 @@ export function PathDialog(props: PathDialogProps): ReactNode {
         }}
       >
         <label>
-          Path
+          {t("Path")}
           <input
             ref={field}
             className={controls.field}
@@ -53,7 +55,7 @@ export function PathDialog(props: PathDialogProps): ReactNode {
           {isTried && bad}
         </p>
         <div className={controls.dialogButtons}>
-          <Button onClick={props.onClose}>Cancel</Button>
+          <Button onClick={props.onClose}>{t("Cancel")}</Button>
           <Button kind="primary" type="submit">
             {props.action}
           </Button>

@@ -23,6 +23,7 @@ import {
 } from "@codemirror/view";
 import { tags } from "@lezer/highlight";
 
+import { english, type Translate, sourceOf } from "../texts/translate";
 import { languageOf } from "./languages";
 import { separatorOf } from "./text";
 
@@ -101,9 +102,32 @@ export interface EditorFile {
   isReadOnly: boolean;
 }
 
+/** Words of CodeMirror's search and folding, as it names them. */
+const PHRASES = [
+  english("Find"),
+  english("Replace"),
+  english("next"),
+  english("previous"),
+  english("all"),
+  english("match case"),
+  english("regexp"),
+  english("by word"),
+  english("replace"),
+  english("replace all"),
+  english("close"),
+  english("current match"),
+  english("on line"),
+  english("Go to line"),
+  english("go"),
+  english("Fold line"),
+  english("Unfold line"),
+  english("unfold"),
+  english("folded code"),
+];
+
 /** A new state for a file's text. Its language comes later, once it is fetched. */
-export function editorState(file: EditorFile, calls: EditorCalls): EditorState {
-  return EditorState.create({ doc: file.text, extensions: extensionsOf(file, calls) });
+export function editorState(t: Translate, file: EditorFile, calls: EditorCalls): EditorState {
+  return EditorState.create({ doc: file.text, extensions: extensionsOf(t, file, calls) });
 }
 
 /** An earlier state for a new view. */
@@ -111,7 +135,7 @@ export function stateAgain(state: EditorState, file: EditorFile, calls: EditorCa
   return state.update({ effects: wiring.reconfigure(wired(file, calls)) }).state;
 }
 
-function extensionsOf(file: EditorFile, calls: EditorCalls): Extension {
+function extensionsOf(t: Translate, file: EditorFile, calls: EditorCalls): Extension {
   return [
     wiring.of(wired(file, calls)),
     EditorState.lineSeparator.of(separatorOf(file.text)),
@@ -119,7 +143,7 @@ function extensionsOf(file: EditorFile, calls: EditorCalls): Extension {
     highlightActiveLineGutter(),
     highlightSpecialChars(),
     history(),
-    foldGutter({ markerDOM: foldMarker }),
+    foldGutter({ markerDOM: (isOpen) => foldMarker(t, isOpen) }),
     drawSelection(),
     indentOnInput(),
     indentUnit.of(indentOf(file.text)),
@@ -128,10 +152,15 @@ function extensionsOf(file: EditorFile, calls: EditorCalls): Extension {
     place,
     highlightSelectionMatches({ minSelectionLength: 2, maxMatches: 100 }),
     search({ top: true }),
+    EditorState.phrases.of(Object.fromEntries(PHRASES.map((one) => [sourceOf(one), t(one)]))),
     LOOK,
     syntaxHighlighting(COLOURS),
     language.of([]),
-    EditorView.contentAttributes.of({ "aria-label": `Text of ${file.path}`, spellcheck: "false", tabindex: "0" }),
+    EditorView.contentAttributes.of({
+      "aria-label": t("Text of {path}", { path: file.path }),
+      spellcheck: "false",
+      tabindex: "0",
+    }),
     keymap.of([
       // Escape, then Tab leaves the editor: CodeMirror takes no Tab for two seconds after an Escape.
       indentWithTab,
@@ -187,9 +216,9 @@ function indentOf(text: string): string {
   return found ?? "    ";
 }
 
-function foldMarker(isOpen: boolean): HTMLElement {
+function foldMarker(t: Translate, isOpen: boolean): HTMLElement {
   const marker = document.createElement("span");
   marker.textContent = isOpen ? "\u25be" : "\u25b8";
-  marker.title = isOpen ? "Fold" : "Unfold";
+  marker.title = isOpen ? t("Fold") : t("Unfold");
   return marker;
 }

@@ -1,6 +1,7 @@
 import { describe, expect, test, vi } from "vitest";
 
 import { PreviewClient } from "../api/client";
+import { inEnglish } from "../texts/translate";
 import { FileDesk } from "./desk";
 import { badPath, contentOf, separatorOf, textOf } from "./text";
 import { foundRows, rowsOf } from "./tree";
@@ -164,8 +165,8 @@ test("text stays as it is, byte for byte", () => {
 
 test("paths that cannot be are refused with a sentence", () => {
   for (const path of ["", "/a", "a//b", "../a", "a/.", "a\\b", "a.py", "app"])
-    expect(badPath(path, ["a.py", "app/main.py"]), path).not.toBeNull();
-  expect(badPath("app/new.py", ["a.py", "app/main.py"])).toBeNull();
+    expect(badPath(inEnglish, path, ["a.py", "app/main.py"]), path).not.toBeNull();
+  expect(badPath(inEnglish, "app/new.py", ["a.py", "app/main.py"])).toBeNull();
 });
 
 test("folders come before files, and only open ones are listed", () => {
@@ -183,7 +184,7 @@ test("folders come before files, and only open ones are listed", () => {
 
 test("the outcome of a save is one sentence or two", () => {
   const saved = (status: "reloaded" | "failed" | "none", detail = "") =>
-    savedWords({
+    savedWords(inEnglish, {
       changed: ["a"],
       removed: [],
       reload: { preview_id: null, status, elapsed_ms: 140, error: { code: "x", detail, details: {} } },

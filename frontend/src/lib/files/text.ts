@@ -1,4 +1,5 @@
 import type { NewContent } from "../api/files";
+import type { Translate } from "../texts/translate";
 
 /** Largest file that the editor opens. */
 export const MAX_TEXT_BYTES = 1024 * 1024;
@@ -29,12 +30,12 @@ export function separatorOf(text: string): "\n" | "\r\n" {
 }
 
 /** Why a path cannot be a file's, as far as the page knows; null if it can. The service checks all of it. */
-export function badPath(path: string, taken: readonly string[]): string | null {
-  if (!path) return "Give it a name, such as app/main.py.";
-  if (path.startsWith("/") || path.includes("\\")) return "Use a path inside the project, with / between folders.";
+export function badPath(t: Translate, path: string, taken: readonly string[]): string | null {
+  if (!path) return t("Give it a name, such as app/main.py.");
+  if (path.startsWith("/") || path.includes("\\")) return t("Use a path inside the project, with / between folders.");
   if (path.split("/").some((part) => part === "" || part === "." || part === ".."))
-    return "No part of the path may be empty, “.” or “..”.";
-  if (taken.includes(path)) return "A file with this name already exists.";
-  if (taken.some((one) => one.startsWith(`${path}/`))) return "A folder with this name already exists.";
+    return t("No part of the path may be empty, “.” or “..”.");
+  if (taken.includes(path)) return t("A file with this name already exists.");
+  if (taken.some((one) => one.startsWith(`${path}/`))) return t("A folder with this name already exists.");
   return null;
 }

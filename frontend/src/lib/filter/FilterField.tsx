@@ -1,5 +1,6 @@
 import { type ReactNode, type SubmitEvent, useId, useState } from "react";
 
+import { useTranslate } from "../texts/translate";
 import { IconButton } from "../ui/controls";
 import controls from "../ui/controls.module.css";
 import { visible } from "../ui/visible";
@@ -19,6 +20,7 @@ interface FilterFieldProps {
 
 /** A field for the filter language, and its terms as buttons that switch them off. */
 export function FilterField({ terms, label, example, isOpen = true }: FilterFieldProps): ReactNode {
+  const t = useTranslate();
   const [text, setText] = useState("");
   const [isOn, setOn] = useState(false);
   const errorId = useId();
@@ -50,7 +52,7 @@ export function FilterField({ terms, label, example, isOpen = true }: FilterFiel
               if (terms.error !== null) terms.dismiss();
             }}
           />
-          <IconButton icon="plus" label="Add to the filter (Enter)" type="submit" disabled={text.trim() === ""} />
+          <IconButton icon="plus" label={t("Add to the filter (Enter)")} type="submit" disabled={text.trim() === ""} />
           <Range terms={terms} />
         </div>
       )}
@@ -65,22 +67,23 @@ export function FilterField({ terms, label, example, isOpen = true }: FilterFiel
 }
 
 function Range({ terms }: { terms: Terms }): ReactNode {
+  const t = useTranslate();
   const range = rangeOf(terms.terms);
   return (
     <select
       className={controls.field}
-      aria-label="Time range"
+      aria-label={t("Time range")}
       value={range ?? "other"}
-      onChange={(event) => terms.set(withRange(terms.terms, event.target.value))}
+      onChange={(event) => terms.set(withRange(t, terms.terms, event.target.value))}
     >
       {range === null && (
         <option value="other" disabled>
-          As in the filter
+          {t("As in the filter")}
         </option>
       )}
       {RANGES.map(([term, label]) => (
         <option key={term} value={term}>
-          {label}
+          {t(label)}
         </option>
       ))}
     </select>
@@ -88,31 +91,34 @@ function Range({ terms }: { terms: Terms }): ReactNode {
 }
 
 function Chips({ terms }: { terms: Terms }): ReactNode {
+  const t = useTranslate();
   if (terms.terms.length === 0) return null;
   const change = (at: number, isOn: boolean): void =>
     terms.set(terms.terms.map((one, index) => (index === at ? { ...one, isOn } : one)));
   return (
-    <ul className={styles.chips} aria-label="Terms of the filter">
+    <ul className={styles.chips} aria-label={t("Terms of the filter")}>
       {terms.terms.map((one, at) => (
         <li key={one.text} className={styles.chip} data-on={one.isOn}>
           <button
             type="button"
             aria-pressed={one.isOn}
-            title={`${visible(one.sentence)}${one.sentence ? " " : ""}Click to switch it ${one.isOn ? "off" : "on"}.`}
+            title={[visible(one.sentence), one.isOn ? t("Click to switch it off.") : t("Click to switch it on.")]
+              .join(" ")
+              .trim()}
             onClick={() => change(at, !one.isOn)}
           >
             {visible(one.text)}
           </button>
           <IconButton
             icon="close"
-            label={`Remove ${visible(one.text)}`}
+            label={t("Remove {text}", { text: visible(one.text) })}
             onClick={() => terms.set(terms.terms.filter((_, index) => index !== at))}
           />
         </li>
       ))}
       <li>
         <button type="button" className={styles.clear} onClick={() => terms.set([])}>
-          Clear
+          {t("Clear")}
         </button>
       </li>
     </ul>

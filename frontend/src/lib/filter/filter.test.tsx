@@ -5,6 +5,7 @@ import { afterEach, describe, expect, test } from "vitest";
 import type { PreviewClient } from "../api/client";
 import { lookOfAddress, lookToAddress, WHOLE_LOG } from "../logs/look";
 import { clientOf, json } from "../testing";
+import { inEnglish } from "../texts/translate";
 import { draftOfSendable } from "../traffic/sendable";
 import { FilterField } from "./FilterField";
 import { filterOf, fromAddress, rangeOf, type Term, toAddress, withRange } from "./terms";
@@ -20,7 +21,7 @@ describe("terms", () => {
     expect(filterOf(terms)).toBe("error since:5m");
     expect(fromAddress(toAddress(terms))).toEqual(terms);
     expect(rangeOf(terms)).toBe("since:5m");
-    expect(withRange(terms, "").map((one) => one.text)).toEqual(["error", "-path:/a b"]);
+    expect(withRange(inEnglish, terms, "").map((one) => one.text)).toEqual(["error", "-path:/a b"]);
     expect(rangeOf([term("until:12:00")])).toBeNull();
   });
 

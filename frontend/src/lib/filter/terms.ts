@@ -1,3 +1,5 @@
+import { english, type Untranslated, type Translate } from "../texts/translate";
+
 /** A term or group of a filter, and whether it is in force. */
 export interface Term {
   text: string;
@@ -32,12 +34,12 @@ export function fromAddress(words: readonly string[]): Term[] {
 }
 
 /** The ranges of time that a menu offers: a term each. */
-export const RANGES: readonly (readonly [term: string, label: string])[] = [
-  ["", "All time"],
-  ["since:5m", "Last 5 minutes"],
-  ["since:1h", "Last hour"],
-  ["since:24h", "Last day"],
-  ["reload:last", "Since the last reload"],
+export const RANGES: readonly (readonly [term: string, label: Untranslated])[] = [
+  ["", english("All time")],
+  ["since:5m", english("Last 5 minutes")],
+  ["since:1h", english("Last hour")],
+  ["since:24h", english("Last day")],
+  ["reload:last", english("Since the last reload")],
 ];
 
 const RANGE_KEYS: ReadonlySet<string> = new Set(["since", "until", "reload"]);
@@ -56,10 +58,10 @@ export function rangeOf(terms: readonly Term[]): string | null {
 }
 
 /** The same terms with another range of time. */
-export function withRange(terms: readonly Term[], range: string): Term[] {
+export function withRange(t: Translate, terms: readonly Term[], range: string): Term[] {
   const others = terms.filter((one) => !isRange(one));
-  const label = RANGES.find(([term]) => term === range)?.[1] ?? "";
-  return range === "" ? others : [...others, { text: range, sentence: label, isOn: true }];
+  const label = RANGES.find(([term]) => term === range)?.[1];
+  return range === "" ? others : [...others, { text: range, sentence: label ? t(label) : "", isOn: true }];
 }
 
 /** The same terms with a range that has a beginning and an end. */

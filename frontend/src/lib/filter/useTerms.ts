@@ -2,6 +2,7 @@ import { useCallback, useEffect, useRef, useState } from "react";
 
 import type { PreviewClient } from "../api/client";
 import { asProblem } from "../api/problem";
+import { useTranslate } from "../texts/translate";
 import { filterOf, joined, MAX_TERMS, type Term } from "./terms";
 
 export interface Terms {
@@ -23,6 +24,7 @@ export function useTerms(
   onTerms: (terms: Term[]) => void,
   appliesTo: "on_lines" | "on_requests",
 ): Terms {
+  const t = useTranslate();
   const [error, setError] = useState<string | null>(null);
   const now = useRef(terms);
   useEffect(() => {
@@ -35,8 +37,11 @@ export function useTerms(
         const found = await client.explainFilter(text);
         const wrong = found.find((one) => !one[appliesTo]);
         if (wrong) {
-          const other = appliesTo === "on_lines" ? "recorded requests, not to log lines" : "log lines, not to requests";
-          setError(`“${wrong.text}” applies to ${other}.`);
+          setError(
+            appliesTo === "on_lines"
+              ? t("“{term}” applies to recorded requests, not to log lines.", { term: wrong.text })
+              : t("“{term}” applies to log lines, not to requests.", { term: wrong.text }),
+          );
           return false;
         }
         const known = new Set(now.current.map((one) => one.text));
@@ -44,19 +49,19 @@ export function useTerms(
           .filter((one) => !known.has(one.text))
           .map((one) => ({ text: one.text, sentence: one.sentence, isOn: true }));
         if (now.current.length + fresh.length > MAX_TERMS) {
-          setError(`At most ${MAX_TERMS} terms can be combined. Remove some first.`);
+          setError(t("At most {most} terms can be combined. Remove some first.", { most: MAX_TERMS }));
           return false;
         }
         // Groups count as the terms in them, and only the service knows how many these are.
         if (now.current.length > 0 && fresh.length > 0) await client.explainFilter(joined([...now.current, ...fresh]));
-        onTerms([...now.current.map((one) => (found.some(({ text: t }) => t === one.text) ? { ...one, isOn: true } : one)), ...fresh]); // prettier-ignore
+        onTerms([...now.current.map((one) => (found.some((two) => two.text === one.text) ? { ...one, isOn: true } : one)), ...fresh]); // prettier-ignore
         return true;
       } catch (thrown) {
         setError(asProblem(thrown).message);
         return false;
       }
     },
-    [client, onTerms, appliesTo],
+    [client, onTerms, appliesTo, t],
   );
   const dismiss = useCallback(() => setError(null), []);
   return { terms, filter: filterOf(terms), error, add, set: onTerms, dismiss };

@@ -2,6 +2,7 @@ import { type ReactNode, useState } from "react";
 
 import type { PreviewClient } from "../api/client";
 import { usePreviewClient } from "../context";
+import { useTranslate, english } from "../texts/translate";
 import { Panel, type PanelProps } from "../ui/Panel";
 import { Tabs } from "../ui/Tabs";
 import styles from "./history.module.css";
@@ -17,12 +18,13 @@ export interface HistoryPanelProps extends PanelProps {
 }
 
 const TABS = [
-  ["versions", "Versions"],
-  ["launches", "Launches"],
+  ["versions", english("Versions")],
+  ["launches", english("Launches")],
 ] as const;
 
 /** Earlier states of a generation: versions of its files, and its launches. It fills its parent. */
 export function HistoryPanel(props: HistoryPanelProps): ReactNode {
+  const t = useTranslate();
   const client = usePreviewClient(props.client);
   const [place, setPlace] = useState(props.shown ?? null);
   const [tab, setTab] = useState<"versions" | "launches">(place ? "launches" : "versions");
@@ -31,9 +33,14 @@ export function HistoryPanel(props: HistoryPanelProps): ReactNode {
     props.onShown?.(next);
   };
   return (
-    <Panel {...props} label="History">
-      <Tabs label="History" tabs={TABS} tab={tab} onTab={setTab} />
-      <div role="tabpanel" aria-label={tab === "versions" ? "Versions" : "Launches"} className={styles.body}>
+    <Panel {...props} label={t("History")}>
+      <Tabs
+        label={t("History")}
+        tabs={TABS.map(([name, words]) => [name, t(words)] as const)}
+        tab={tab}
+        onTab={setTab}
+      />
+      <div role="tabpanel" aria-label={tab === "versions" ? t("Versions") : t("Launches")} className={styles.body}>
         {tab === "versions" ? (
           <Versions
             client={client}

@@ -2,6 +2,7 @@ import type { ReactNode } from "react";
 
 import type { PreviewClient } from "../api/client";
 import { compareLaunches, type LaunchComparison } from "../api/history";
+import { useTranslate, type Translate } from "../texts/translate";
 import { Notice } from "../ui/controls";
 import { duration, milliseconds } from "../ui/format";
 import { useLoad } from "../ui/useLoad";
@@ -19,6 +20,7 @@ interface LaunchDifferenceProps {
 
 /** Two launches side by side: results, steps, settings, endpoints and failures. */
 export function LaunchDifference({ client, generationId, before, after, back }: LaunchDifferenceProps): ReactNode {
+  const t = useTranslate();
   const found = useLoad(`${generationId} ${before} ${after}`, (signal) =>
     compareLaunches(client, generationId, after, before, signal),
   );
@@ -32,7 +34,7 @@ export function LaunchDifference({ client, generationId, before, after, back }: 
       )}
       {!found.value && !found.problem && (
         <p className={styles.hint} role="status">
-          Loading the comparison…
+          {t("Loading the comparison…")}
         </p>
       )}
       {found.value && <Comparison found={found.value} />}
@@ -43,26 +45,27 @@ export function LaunchDifference({ client, generationId, before, after, back }: 
 type Row = readonly [string, string, string];
 
 function Comparison({ found }: { found: LaunchComparison }): ReactNode {
+  const t = useTranslate();
   const rows: Row[] = [
-    ["Launched", dayAndTime(found.before.created_at), dayAndTime(found.after.created_at)],
-    ["Result", resultOf(found.before), resultOf(found.after)],
-    ["Version", known(found.before.version), known(found.after.version)],
-    ["Life", duration(found.before.life_ms / 1000), duration(found.after.life_ms / 1000)],
-    ...found.steps.map((one): Row => [`Step ${one.name}`, took(one.before_ms), took(one.after_ms)]),
+    [t("Launched"), dayAndTime(t, found.before.created_at), dayAndTime(t, found.after.created_at)],
+    [t("Result"), resultOf(t, found.before), resultOf(t, found.after)],
+    [t("Version"), known(found.before.version), known(found.after.version)],
+    [t("Life"), duration(found.before.life_ms / 1000), duration(found.after.life_ms / 1000)],
+    ...found.steps.map((one): Row => [t("Step {name}", { name: one.name }), took(one.before_ms), took(one.after_ms)]),
     ...found.settings.map((one): Row => [one.name, known(one.before), known(one.after)]),
-    ["Requests", String(found.before.requests), String(found.after.requests)],
-    ["Failures", String(found.before.failures), String(found.after.failures)],
-    ...found.endpoints.map((one): Row => [one.endpoint, timesOf(one.before), timesOf(one.after)]),
+    [t("Requests"), String(found.before.requests), String(found.after.requests)],
+    [t("Failures"), String(found.before.failures), String(found.after.failures)],
+    ...found.endpoints.map((one): Row => [one.endpoint, timesOf(t, one.before), timesOf(t, one.after)]),
   ];
   return (
     <>
-      <div className={styles.scroll} tabIndex={0} role="region" aria-label="Comparison of two launches">
+      <div className={styles.scroll} tabIndex={0} role="region" aria-label={t("Comparison of two launches")}>
         <table className={styles.table}>
           <thead>
             <tr>
-              <th scope="col">Item</th>
-              <th scope="col">Before</th>
-              <th scope="col">After</th>
+              <th scope="col">{t("Item")}</th>
+              <th scope="col">{t("Before")}</th>
+              <th scope="col">{t("After")}</th>
             </tr>
           </thead>
           <tbody>
@@ -76,8 +79,8 @@ function Comparison({ found }: { found: LaunchComparison }): ReactNode {
           </tbody>
         </table>
       </div>
-      <Failures title="New failures" failures={found.new_failures} />
-      <Failures title="Failures no longer seen" failures={found.gone_failures} />
+      <Failures title={t("New failures")} failures={found.new_failures} />
+      <Failures title={t("Failures no longer seen")} failures={found.gone_failures} />
     </>
   );
 }
@@ -106,8 +109,8 @@ function took(value: number | null): string {
   return value === null ? "–" : milliseconds(value);
 }
 
-function timesOf(one: LaunchComparison["endpoints"][number]["before"]): string {
+function timesOf(t: Translate, one: LaunchComparison["endpoints"][number]["before"]): string {
   if (one === null) return "–";
-  const errors = one.errors > 0 ? `, ${one.errors} failed` : "";
+  const errors = one.errors > 0 ? t(", {errors} failed", { errors: one.errors }) : "";
   return `${one.requests} × ${milliseconds(one.p50_ms)} (p95 ${milliseconds(one.p95_ms)})${errors}`;
 }

@@ -3,6 +3,7 @@ import { type ReactNode, useState } from "react";
 import type { PreviewClient } from "../api/client";
 import { listFailures } from "../api/failures";
 import { listRecords, type RecordedRequest } from "../api/records";
+import { useTranslate } from "../texts/translate";
 import { Button, Notice } from "../ui/controls";
 import { clockOf, count } from "../ui/format";
 import { useAction } from "../ui/useAction";
@@ -18,6 +19,7 @@ interface OfLaunch {
 
 /** Requests of one launch, the newest first. */
 export function LaunchRequests({ client, generationId, previewId }: OfLaunch): ReactNode {
+  const t = useTranslate();
   const where = { filter: "", launch: previewId };
   const first = useLoad(`${generationId} ${previewId}`, (signal) => listRecords(client, generationId, where, signal));
   const [older, setOlder] = useState<{ items: RecordedRequest[]; next: number | null } | null>(null);
@@ -25,7 +27,7 @@ export function LaunchRequests({ client, generationId, previewId }: OfLaunch): R
   const items = [...(first.value?.items ?? []), ...(older?.items ?? [])];
   const next = older ? older.next : (first.value?.next ?? null);
   const load = (): void =>
-    void action.run("Loading…", async () => {
+    void action.run(t("Loading…"), async () => {
       const page = await listRecords(client, generationId, { ...where, before: next });
       setOlder((now) => ({ items: [...(now?.items ?? []), ...page.items], next: page.next }));
       return undefined;
@@ -39,16 +41,18 @@ export function LaunchRequests({ client, generationId, previewId }: OfLaunch): R
         </Notice>
       )}
       {!first.value && !problem && <Loading />}
-      {first.value && items.length === 0 && <p className={styles.hint}>No request was recorded in this launch.</p>}
+      {first.value && items.length === 0 && (
+        <p className={styles.hint}>{t("No request was recorded in this launch.")}</p>
+      )}
       {items.length > 0 && (
-        <div className={styles.scroll} tabIndex={0} role="region" aria-label="Requests of the launch">
+        <div className={styles.scroll} tabIndex={0} role="region" aria-label={t("Requests of the launch")}>
           <table className={styles.table}>
             <thead>
               <tr>
-                <th scope="col">Request</th>
-                <th scope="col">Status</th>
-                <th scope="col">ms</th>
-                <th scope="col">When</th>
+                <th scope="col">{t("Request")}</th>
+                <th scope="col">{t("Status")}</th>
+                <th scope="col">{t("ms")}</th>
+                <th scope="col">{t("When")}</th>
               </tr>
             </thead>
             <tbody>
@@ -57,7 +61,7 @@ export function LaunchRequests({ client, generationId, previewId }: OfLaunch): R
                   <th scope="row" className={styles.path}>
                     {one.method} {visible(one.target)}
                   </th>
-                  <td data-bad={(one.status ?? 500) >= 500}>{one.status ?? one.error ?? "none"}</td>
+                  <td data-bad={(one.status ?? 500) >= 500}>{one.status ?? one.error ?? t("none")}</td>
                   <td>{one.timing.ended_ms.toFixed(0)}</td>
                   <td>
                     <time dateTime={one.started_at} title={new Date(one.started_at).toLocaleString()}>
@@ -73,7 +77,7 @@ export function LaunchRequests({ client, generationId, previewId }: OfLaunch): R
       {next !== null && (
         <div className={styles.bar}>
           <Button small onClick={load} disabled={action.busy !== null}>
-            Older requests
+            {t("Older requests")}
           </Button>
         </div>
       )}
@@ -82,9 +86,10 @@ export function LaunchRequests({ client, generationId, previewId }: OfLaunch): R
 }
 
 function Loading(): ReactNode {
+  const t = useTranslate();
   return (
     <p className={styles.hint} role="status">
-      Loading…
+      {t("Loading…")}
     </p>
   );
 }
@@ -96,6 +101,7 @@ export function LaunchFailures({
   previewId,
   onLine,
 }: OfLaunch & { onLine: (line: number) => void }): ReactNode {
+  const t = useTranslate();
   const { value, problem } = useLoad(`${generationId} ${previewId}`, (signal) =>
     listFailures(client, generationId, signal, previewId),
   );
@@ -107,7 +113,7 @@ export function LaunchFailures({
         </Notice>
       )}
       {!value && !problem && <Loading />}
-      {value?.items.length === 0 && <p className={styles.hint}>Nothing failed in this launch.</p>}
+      {value?.items.length === 0 && <p className={styles.hint}>{t("Nothing failed in this launch.")}</p>}
       <ul className={styles.list}>
         {value?.items.map((one) => (
           <li key={one.id} className={styles.entry}>
@@ -116,11 +122,11 @@ export function LaunchFailures({
                 {visible(one.type)}: {visible(one.message)}
               </span>
               <Button small onClick={() => onLine(one.last.first_line)}>
-                Show in the log
+                {t("Show in the log")}
               </Button>
             </div>
             <div className={styles.facts}>
-              {count(one.count, "time")}
+              {count(t, one.count, "{count} time", "{count} times")}
               {one.frame && `, ${visible(one.frame.path)}:${one.frame.line}`}
             </div>
           </li>

@@ -6,6 +6,7 @@ import { MetricsView } from "../charts/MetricsPanel";
 import type { LogLook } from "../logs/look";
 import { WHOLE_LOG } from "../logs/look";
 import { PreviewTerminal } from "../terminal/PreviewTerminal";
+import { useTranslate, english } from "../texts/translate";
 import { CopyButton, Dot, Notice } from "../ui/controls";
 import { duration } from "../ui/format";
 import { Tabs } from "../ui/Tabs";
@@ -30,14 +31,15 @@ interface LaunchViewProps {
 }
 
 const TABS = [
-  ["log", "Log"],
-  ["requests", "Requests"],
-  ["failures", "Failures"],
-  ["metrics", "Metrics"],
+  ["log", english("Log")],
+  ["requests", english("Requests")],
+  ["failures", english("Failures")],
+  ["metrics", english("Metrics")],
 ] as const;
 
 /** One launch: its log as for the newest one, its requests, failures and measurements. */
 export function LaunchView({ client, generationId, place, onPlace, back }: LaunchViewProps): ReactNode {
+  const t = useTranslate();
   const [tab, setTab] = useState<(typeof TABS)[number][0]>("log");
   const { previewId } = place;
   const of = { client, generationId, previewId };
@@ -54,16 +56,16 @@ export function LaunchView({ client, generationId, place, onPlace, back }: Launc
         <span className={styles.launchHead}>
           {launch.value ? (
             <>
-              <Dot tone={toneOf(launch.value)} /> {resultOf(launch.value)},{" "}
-              <time dateTime={launch.value.created_at}>{dayAndTime(launch.value.created_at)}</time>, ran for{" "}
-              {duration(launch.value.life_ms / 1000)}
-              {launch.value.version !== null && `, version ${launch.value.version}`}
+              <Dot tone={toneOf(launch.value)} /> {resultOf(t, launch.value)},{" "}
+              <time dateTime={launch.value.created_at}>{dayAndTime(t, launch.value.created_at)}</time>
+              {t(", ran for {life_ms}", { life_ms: duration(launch.value.life_ms / 1000) })}
+              {launch.value.version !== null && t(", version {version}", { version: launch.value.version })}
             </>
           ) : (
-            <span role="status">{launch.problem ? "Unknown launch" : "Loading the launch…"}</span>
+            <span role="status">{launch.problem ? t("Unknown launch") : t("Loading the launch…")}</span>
           )}
         </span>
-        <CopyButton text={previewId} label="Copy the launch's id" />
+        <CopyButton text={previewId} label={t("Copy the launch's id")} />
       </div>
       {launch.problem && (
         <Notice tone="bad" role="alert">
@@ -75,8 +77,17 @@ export function LaunchView({ client, generationId, place, onPlace, back }: Launc
           {visible(launch.value.reason)}
         </p>
       )}
-      <Tabs label="Launch" tabs={TABS} tab={tab} onTab={setTab} />
-      <div role="tabpanel" aria-label={TABS.find(([name]) => name === tab)?.[1]} className={styles.launchPart}>
+      <Tabs
+        label={t("Launch")}
+        tabs={TABS.map(([name, words]) => [name, t(words)] as const)}
+        tab={tab}
+        onTab={setTab}
+      />
+      <div
+        role="tabpanel"
+        aria-label={t(TABS.find(([name]) => name === tab)?.[1] ?? TABS[0][1])}
+        className={styles.launchPart}
+      >
         {tab === "log" && (
           <PreviewTerminal
             client={client}

@@ -2,6 +2,7 @@ import { type ReactNode, useState } from "react";
 
 import type { PreviewClient } from "../api/client";
 import { type Launch, type LaunchList, listLaunches } from "../api/history";
+import { useTranslate } from "../texts/translate";
 import { Button, Dot, Notice } from "../ui/controls";
 import { ago, count, duration } from "../ui/format";
 import { useAction } from "../ui/useAction";
@@ -22,6 +23,7 @@ interface LaunchesProps {
 
 /** The launches of a generation: results, the log of each, and what differs between two. */
 export function Launches({ client, generationId, place, onPlace }: LaunchesProps): ReactNode {
+  const t = useTranslate();
   const launches = useLoad(generationId, (signal) => listLaunches(client, generationId, signal));
   const [compared, setCompared] = useState<{ before: Launch; after: Launch } | null>(null);
   const [chosen, setChosen] = useState<readonly string[]>([]);
@@ -34,7 +36,7 @@ export function Launches({ client, generationId, place, onPlace }: LaunchesProps
     launches.refresh();
   };
   const loadOlder = (): void =>
-    void action.run("Loading…", async () => {
+    void action.run(t("Loading…"), async () => {
       const page = await listLaunches(client, generationId, undefined, next);
       setOlder((now) => ({ items: [...(now?.items ?? []), ...page.items], next: page.next }));
       return undefined;
@@ -42,7 +44,7 @@ export function Launches({ client, generationId, place, onPlace }: LaunchesProps
   const problem = launches.problem ?? action.problem;
   const back = (
     <Button small icon="left" onClick={() => (place ? onPlace(null) : setCompared(null))}>
-      Launches
+      {t("Launches")}
     </Button>
   );
   if (place)
@@ -64,15 +66,15 @@ export function Launches({ client, generationId, place, onPlace }: LaunchesProps
   return (
     <>
       {problem && (
-        <Notice tone="bad" role="alert" actions={<Button onClick={refresh}>Try again</Button>}>
+        <Notice tone="bad" role="alert" actions={<Button onClick={refresh}>{t("Try again")}</Button>}>
           {problem.message}
         </Notice>
       )}
       <div className={styles.bar}>
         <span>
           {launches.value
-            ? `${count(items.length, "launch", "launches")}${next === null ? "" : ", and older ones"}`
-            : "Loading…"}
+            ? `${count(t, items.length, "{count} launch", "{count} launches")}${next === null ? "" : t(", and older ones")}`
+            : !launches.problem && t("Loading…")}
         </span>
         <Button
           small
@@ -80,24 +82,26 @@ export function Launches({ client, generationId, place, onPlace }: LaunchesProps
           aria-describedby="pv-compare-hint"
           onClick={() => before && after && setCompared({ before, after })}
         >
-          Compare two
+          {t("Compare two")}
         </Button>
         <Button small onClick={refresh} disabled={launches.isLoading}>
-          Refresh
+          {t("Refresh")}
         </Button>
       </div>
       <p className={styles.hint} id="pv-compare-hint">
-        {items.length === 1 && "To compare, stop and launch again: a restart is part of the same launch. "}
-        {items.length > 1 && !(before && after) && "Tick two launches to compare them."}
+        {items.length === 1 && t("To compare, stop and launch again: a restart is part of the same launch. ")}
+        {items.length > 1 && !(before && after) && t("Tick two launches to compare them.")}
       </p>
-      {launches.value && items.length === 0 && <p className={styles.hint}>This project has not been launched yet.</p>}
+      {launches.value && items.length === 0 && (
+        <p className={styles.hint}>{t("This project has not been launched yet.")}</p>
+      )}
       <ul className={styles.list}>
         {items.map((one) => (
           <li key={one.preview_id} className={styles.entry}>
             <div className={styles.entryHead}>
               <input
                 type="checkbox"
-                aria-label={`Compare the launch of ${dayAndTime(one.created_at)}`}
+                aria-label={t("Compare the launch of {created_at}", { created_at: dayAndTime(t, one.created_at) })}
                 checked={chosen.includes(one.preview_id)}
                 onChange={() => toggle(one.preview_id)}
               />
@@ -107,19 +111,26 @@ export function Launches({ client, generationId, place, onPlace }: LaunchesProps
                 className={styles.title}
                 onClick={() => onPlace({ previewId: one.preview_id, line: null })}
               >
-                {resultOf(one)}, <time dateTime={one.created_at}>{dayAndTime(one.created_at)}</time>
-                <span className={styles.mark}> {ago(one.created_at)}</span>
+                {resultOf(t, one)}, <time dateTime={one.created_at}>{dayAndTime(t, one.created_at)}</time>
+                <span className={styles.mark}> {ago(t, one.created_at)}</span>
               </button>
               <Button small onClick={() => onPlace({ previewId: one.preview_id, line: null })}>
-                Open
+                {t("Open")}
               </Button>
             </div>
             <div className={styles.facts}>
-              {one.launch_ms === null ? "Never became healthy" : `Started in ${(one.launch_ms / 1000).toFixed(2)} s`},
-              ran for {duration(one.life_ms / 1000)}
-              {one.version !== null && `, version ${one.version}`}
-              {one.reloads > 0 && `, reloaded ${count(one.reloads, "time")}`}, {count(one.requests, "request")},{" "}
-              {count(one.failures, "failure")}
+              {t("{more}, ran for {life_ms}", {
+                more:
+                  one.launch_ms === null
+                    ? t("Never became healthy")
+                    : t("Started in {launch_ms} s", { launch_ms: (one.launch_ms / 1000).toFixed(2) }),
+                life_ms: duration(one.life_ms / 1000),
+              })}
+              {one.version !== null && t(", version {version}", { version: one.version })}
+              {one.reloads > 0 &&
+                t(", reloaded {reloads}", { reloads: count(t, one.reloads, "{count} time", "{count} times") })}
+              , {count(t, one.requests, "{count} request", "{count} requests")},{" "}
+              {count(t, one.failures, "{count} failure", "{count} failures")}
               {one.reason && one.status === "failed" && `. ${visible(one.reason)}`}
             </div>
           </li>
@@ -128,7 +139,7 @@ export function Launches({ client, generationId, place, onPlace }: LaunchesProps
       {next !== null && (
         <div className={styles.bar}>
           <Button small onClick={loadOlder} disabled={action.busy !== null}>
-            Older launches
+            {t("Older launches")}
           </Button>
         </div>
       )}

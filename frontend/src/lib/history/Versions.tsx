@@ -2,6 +2,7 @@ import { type ReactNode, useState } from "react";
 
 import type { PreviewClient } from "../api/client";
 import { listVersions, restoreVersion, type Version, type VersionList } from "../api/history";
+import { useTranslate, english, type Untranslated } from "../texts/translate";
 import { Button, Notice } from "../ui/controls";
 import { Ask } from "../ui/Dialog";
 import { ago, count } from "../ui/format";
@@ -19,17 +20,18 @@ interface VersionsProps {
   onLaunch: (previewId: string) => void;
 }
 
-const HOW: Record<Version["source"], string> = {
-  push: "Uploaded",
-  sync: "Synced from a folder",
-  edit: "Edited",
-  upload: "Files replaced",
-  restore: "Rolled back",
-  fork: "Forked",
+const HOW: Record<Version["source"], Untranslated> = {
+  push: english("Uploaded"),
+  sync: english("Synced from a folder"),
+  edit: english("Edited"),
+  upload: english("Files replaced"),
+  restore: english("Rolled back"),
+  fork: english("Forked"),
 };
 
 /** The versions of the files: what each changed, roll back, and undo of that. */
 export function Versions({ client, generationId, onLaunch }: VersionsProps): ReactNode {
+  const t = useTranslate();
   const versions = useLoad(generationId, (signal) => listVersions(client, generationId, signal));
   const action = useAction();
   const [open, setOpen] = useState<number | null>(null);
@@ -43,7 +45,7 @@ export function Versions({ client, generationId, onLaunch }: VersionsProps): Rea
     versions.refresh();
   };
   const loadOlder = (): void =>
-    void action.run("Loading…", async () => {
+    void action.run(t("Loading…"), async () => {
       const page = await listVersions(client, generationId, undefined, next);
       setOlder((now) => ({ ...page, items: [...(now?.items ?? []), ...page.items] }));
       return undefined;
@@ -51,21 +53,28 @@ export function Versions({ client, generationId, onLaunch }: VersionsProps): Rea
   const newest = items[0]?.number ?? 0;
   const restore = (number: number): void => {
     setUndo(null);
-    void action.run("Rolling back…", async () => {
+    void action.run(t("Rolling back…"), async () => {
       const changed = await restoreVersion(client, generationId, number);
       refresh();
-      if (changed.version === newest) return `Version ${number} has the current files: nothing to roll back.`;
+      if (changed.version === newest)
+        return t("Version {number} has the current files: nothing to roll back.", { number });
       setUndo(newest);
       const { status, error } = changed.reload;
       if (status === "failed")
-        return `Rolled back to version ${number}, but it does not start: ${error?.detail ?? "its log says why."} The previous version is still running.`;
-      return `Rolled back to version ${number}${status === "reloaded" ? ", and reloaded" : ""}.`;
+        return t(
+          "Rolled back to version {number}, but it does not start: {detail} The previous version is still running.",
+          { number, detail: error?.detail ?? t("its log says why.") },
+        );
+      return t("Rolled back to version {number}{more}.", {
+        number,
+        more: status === "reloaded" ? t(", and reloaded") : "",
+      });
     });
   };
   return (
     <>
       {versions.problem && (
-        <Notice tone="bad" role="alert" actions={<Button onClick={refresh}>Try again</Button>}>
+        <Notice tone="bad" role="alert" actions={<Button onClick={refresh}>{t("Try again")}</Button>}>
           {versions.problem.message}
         </Notice>
       )}
@@ -78,16 +87,22 @@ export function Versions({ client, generationId, onLaunch }: VersionsProps): Rea
         <Notice
           role="status"
           actions={
-            undo !== null && action.busy === null ? <Button onClick={() => restore(undo)}>Undo</Button> : undefined
+            undo !== null && action.busy === null ? (
+              <Button onClick={() => restore(undo)}>{t("Undo")}</Button>
+            ) : undefined
           }
         >
           {action.busy ?? action.done}
         </Notice>
       )}
       <div className={styles.bar}>
-        <span>{versions.value ? count(items.length, "version") : "Loading…"}</span>
+        <span>
+          {versions.value
+            ? count(t, items.length, "{count} version", "{count} versions")
+            : !versions.problem && t("Loading…")}
+        </span>
         <Button small onClick={refresh} disabled={versions.isLoading}>
-          Refresh
+          {t("Refresh")}
         </Button>
       </div>
       <ul className={styles.list}>
@@ -100,26 +115,30 @@ export function Versions({ client, generationId, onLaunch }: VersionsProps): Rea
                 aria-expanded={open === one.number}
                 onClick={() => setOpen(open === one.number ? null : one.number)}
               >
-                Version {one.number}
-                {one.number === newest && <span className={styles.mark}> current</span>}
+                {t("Version {number}", { number: one.number })}
+                {one.number === newest && <span className={styles.mark}> {t("current")}</span>}
               </button>
-              <span className={styles.counts}>{countsOf(one)}</span>
+              <span className={styles.counts}>{countsOf(t, one)}</span>
               {one.number !== newest && (
                 <Button small onClick={() => setAsked(one.number)} disabled={action.busy !== null}>
-                  Roll back
+                  {t("Roll back")}
                 </Button>
               )}
             </div>
             <div className={styles.facts}>
-              {HOW[one.source]} {ago(one.created_at)} by {visible(one.author)}
-              {one.agent && ` (${visible(one.agent)})`}
-              {one.message && `: ${visible(one.message)}`}
+              {t("{HOW} {created_at} by {author}{agent}{message}", {
+                HOW: t(HOW[one.source]),
+                created_at: ago(t, one.created_at),
+                author: visible(one.author),
+                agent: one.agent && ` (${visible(one.agent)})`,
+                message: one.message && `: ${visible(one.message)}`,
+              })}
             </div>
             {one.failed && (
               <div className={styles.failed}>
-                Does not start{one.failed.reason && `: ${visible(one.failed.reason)}`}{" "}
+                {t("Does not start{reason}", { reason: one.failed.reason && `: ${visible(one.failed.reason)}` })}{" "}
                 <Button small onClick={() => onLaunch(one.failed?.preview_id ?? "")}>
-                  {one.failed.kind === "launch" ? "Show that launch" : "Show its log"}
+                  {one.failed.kind === "launch" ? t("Show that launch") : t("Show its log")}
                 </Button>
               </div>
             )}
@@ -132,24 +151,31 @@ export function Versions({ client, generationId, onLaunch }: VersionsProps): Rea
       {next !== null && (
         <div className={styles.bar}>
           <Button small onClick={loadOlder} disabled={action.busy !== null}>
-            Older versions
+            {t("Older versions")}
           </Button>
         </div>
       )}
       {versions.value && versions.value.oldest > 1 && (
         <p className={styles.hint}>
-          Versions before {versions.value.oldest} are not kept. The limit is {versions.value.limit_versions} versions.
+          {t("Versions before {oldest} are not kept. The limit is {limit_versions} versions.", {
+            oldest: versions.value.oldest,
+            limit_versions: versions.value.limit_versions,
+          })}
         </p>
       )}
       {asked !== null && (
         <Ask
-          title={`Roll back to version ${asked}?`}
-          action="Roll back"
+          title={t("Roll back to version {asked}?", { asked })}
+          action={t("Roll back")}
           kind="primary"
           onYes={() => restore(asked)}
           onClose={() => setAsked(null)}
         >
-          <p>The files are restored to version {asked}, and a running preview is reloaded. You can undo this.</p>
+          <p>
+            {t("The files are restored to version {asked}, and a running preview is reloaded. You can undo this.", {
+              asked,
+            })}
+          </p>
           <VersionChanges client={client} generationId={generationId} version={asked} against={newest} />
         </Ask>
       )}

@@ -1,5 +1,6 @@
 import { type ReactNode, useState } from "react";
 
+import { useTranslate } from "../texts/translate";
 import { Button } from "../ui/controls";
 import { count } from "../ui/format";
 import type { Preview } from "../usePreview";
@@ -8,6 +9,7 @@ import { useLaunchTexts } from "./texts";
 
 /** Launch, restart, stop; a stop is confirmed where others watch. */
 export function Actions({ preview, state }: { preview: Preview; state: string }): ReactNode {
+  const t = useTranslate();
   const [others, setOthers] = useState<number | null>(null);
   const texts = useLaunchTexts();
   const isHeld = preview.busy !== null || preview.isLost;
@@ -15,8 +17,12 @@ export function Actions({ preview, state }: { preview: Preview; state: string })
   if (!preview.isLoaded) return null;
   if (others !== null && (state === "running" || state === "starting")) {
     return (
-      <span className={styles.confirm} role="alertdialog" aria-label="Stop for everybody?">
-        <span>{count(others, "other is", "others are")} watching. Stop it for everybody?</span>
+      <span className={styles.confirm} role="alertdialog" aria-label={t("Stop for everybody?")}>
+        <span>
+          {t("{others} watching. Stop it for everybody?", {
+            others: count(t, others, "{count} other is", "{count} others are"),
+          })}
+        </span>
         <Button autoFocus onClick={() => setOthers(null)}>
           {texts.cancel}
         </Button>

@@ -2,6 +2,7 @@ import { type ReactNode, useState } from "react";
 
 import type { PreviewClient } from "../api/client";
 import { asProblem } from "../api/problem";
+import { useTranslate } from "../texts/translate";
 import { Button, Notice } from "../ui/controls";
 import { Dialog } from "../ui/Dialog";
 import styles from "./browse.module.css";
@@ -19,6 +20,7 @@ interface BrowseProps {
 
 /** Opens the preview in a tab of its own, on its own address, and shares it. */
 export function Browse({ client, generationId, disabled, address, expiresAt }: BrowseProps): ReactNode {
+  const t = useTranslate();
   const [wrong, setWrong] = useState<string | null>(null);
   const [isSharing, setSharing] = useState(false);
   const [isExplained, setExplained] = useState(false);
@@ -30,7 +32,7 @@ export function Browse({ client, generationId, disabled, address, expiresAt }: B
     try {
       const { url } = await client.openLink(generationId);
       if (tab === null) {
-        setWrong("The browser blocked the new tab. Allow pop-ups for this page, then press Open again.");
+        setWrong(t("The browser blocked the new tab. Allow pop-ups for this page, then press Open again."));
         return;
       }
       tab.opener = null;
@@ -67,18 +69,18 @@ export function Browse({ client, generationId, disabled, address, expiresAt }: B
       {isExplained && (
         <Dialog title={texts.howToReach} onClose={() => setExplained(false)}>
           <dl className={styles.reach}>
-            <dt>In this browser</dt>
+            <dt>{t("In this browser")}</dt>
             <dd>
-              <strong>Open</strong> shows it at a separate address, only for you. Cookies and sign-ins of the
-              application work there.
+              <strong>{t("Open")}</strong>{" "}
+              {t("shows it at a separate address, only for you. Cookies and sign-ins of the application work there.")}
             </dd>
-            <dt>For other people</dt>
+            <dt>{t("For other people")}</dt>
             <dd>
-              <strong>Share</strong> makes a link to that address, which needs no account.
+              <strong>{t("Share")}</strong> {t("makes a link to that address, which needs no account.")}
             </dd>
-            <dt>For programs on the service’s machine</dt>
+            <dt>{t("For programs on the service’s machine")}</dt>
             <dd>
-              <code>{address}</code> is the application’s own port, without a token. It changes with each launch.
+              <code>{address}</code> {t("is the application’s own port, without a token. It changes with each launch.")}
             </dd>
           </dl>
         </Dialog>

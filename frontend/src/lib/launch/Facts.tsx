@@ -2,6 +2,7 @@ import type { ReactNode } from "react";
 
 import type { PreviewClient } from "../api/client";
 import type { PreviewInstance } from "../api/types";
+import { useTranslate } from "../texts/translate";
 import { classes, CopyButton } from "../ui/controls";
 import controls from "../ui/controls.module.css";
 import { duration } from "../ui/format";
@@ -31,6 +32,7 @@ interface FactsProps {
 
 /** What is known of a preview that is on: its address, health and life, memory and CPU. */
 export function Facts(props: FactsProps): ReactNode {
+  const t = useTranslate();
   const { client, preview, instance, state, health, isLost, onShowMetrics } = props;
   const texts = useLaunchTexts();
   const healthWords: Record<string, string> = { healthy: texts.healthy, unhealthy: texts.unhealthy };
@@ -92,7 +94,7 @@ export function Facts(props: FactsProps): ReactNode {
         </div>
         <Plot
           label={texts.memory}
-          value={isMeasured ? `${Math.round(last.memoryMb)} MB` : "–"}
+          value={isMeasured ? t("{round} MB", { round: Math.round(last.memoryMb) }) : "–"}
           values={preview.usage.map((one) => one.memoryMb)}
           top={64}
           onOpen={onShowMetrics}

@@ -2,6 +2,7 @@ import { type CSSProperties, type ReactNode, useEffect, useLayoutEffect, useRef,
 
 import type { PreviewClient } from "../api/client";
 import { usePreviewClient } from "../context";
+import { useTranslate, english, TextsProvider } from "../texts/translate";
 import { Contained } from "../ui/Contained";
 import { Announce, Button, classes, Dot, IconButton, Notice } from "../ui/controls";
 import { colorScheme, type ThemeChoice } from "../ui/theme";
@@ -58,15 +59,18 @@ const PHASES: Record<string, StepsPhase> = { starting: "launching", failed: "bro
 /** Launch, watch over and stop the preview of a generation. */
 export function LaunchPanel(props: LaunchPanelProps): ReactNode {
   return (
-    <Contained name="The preview’s state" key={props.generationId}>
-      <LaunchTextsProvider value={props.texts ?? NO_TEXTS}>
-        <WholeLaunchPanel {...props} />
-      </LaunchTextsProvider>
-    </Contained>
+    <TextsProvider texts={props.texts}>
+      <Contained name={english("The preview’s state")} key={props.generationId}>
+        <LaunchTextsProvider value={props.texts ?? NO_TEXTS}>
+          <WholeLaunchPanel {...props} />
+        </LaunchTextsProvider>
+      </Contained>
+    </TextsProvider>
   );
 }
 
 function WholeLaunchPanel(props: LaunchPanelProps): ReactNode {
+  const t = useTranslate();
   const { generationId } = props;
   const texts = useLaunchTexts();
   const client = usePreviewClient(props.client);
@@ -87,7 +91,7 @@ function WholeLaunchPanel(props: LaunchPanelProps): ReactNode {
   const health = isNewer ? status.health : (instance?.health ?? "unknown");
   const isOn = state === "starting" || state === "running" || state === "stopping";
   const isLost = preview.isLost && isOn;
-  const held = isOn && !isLost && preview.status ? heldIn(preview.status) : null;
+  const held = isOn && !isLost && preview.status ? heldIn(t, preview.status) : null;
   const checks = isOn && !isLost ? (preview.status?.checks ?? "") : "";
   const broken = checks.includes("broke") ? checks : null;
   // From the click on, until it is known what came of it.
@@ -109,7 +113,7 @@ function WholeLaunchPanel(props: LaunchPanelProps): ReactNode {
     <section
       className={classes(tokens.root, styles.panel, props.className)}
       style={{ colorScheme: colorScheme(props.theme ?? "system"), ...props.style }}
-      aria-label="Preview"
+      aria-label={t("Preview")}
       data-state={state}
       data-open={isOpen}
     >
@@ -127,8 +131,8 @@ function WholeLaunchPanel(props: LaunchPanelProps): ReactNode {
           </span>
         )}
         {broken && (
-          <span className={styles.held} data-reached="true" title={`Last run of the checks: ${broken}`}>
-            Checks: {broken}
+          <span className={styles.held} data-reached="true" title={t("Last run of the checks: {broken}", { broken })}>
+            {t("Checks: {broken}", { broken })}
           </span>
         )}
         <Announce>{preview.isLoaded ? `${title}: ${shown.word}` : ""}</Announce>
@@ -182,6 +186,7 @@ interface RestProps {
 
 /** What a preview that is not on says of itself. */
 function Rest({ preview, state, onShowSettings }: RestProps): ReactNode {
+  const t = useTranslate();
   const texts = useLaunchTexts();
   const { instance, isLoaded } = preview;
   if (state === "failed" && instance?.reason)
@@ -197,11 +202,11 @@ function Rest({ preview, state, onShowSettings }: RestProps): ReactNode {
           )
         }
       >
-        {whyFailed(instance)} {texts.seeLog}
+        {whyFailed(t, instance)} {texts.seeLog}
       </Notice>
     );
   if (state === "stopped" && instance?.reason)
-    return <p className={styles.hint}>{whyStopped(instance.reason, instance.cause)}</p>;
+    return <p className={styles.hint}>{whyStopped(t, instance.reason, instance.cause)}</p>;
   if (state !== "none" || !isLoaded) return null;
   return <p className={styles.hint}>{texts.launchHint}</p>;
 }

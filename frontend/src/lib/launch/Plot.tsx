@@ -1,5 +1,6 @@
 import type { ReactNode } from "react";
 
+import { useTranslate } from "../texts/translate";
 import styles from "./plot.module.css";
 
 interface PlotProps {
@@ -19,6 +20,7 @@ const POINTS = 45;
 
 /** A measurement and how it went in the last minute and a half. */
 export function Plot({ label, value, values, top, onOpen }: PlotProps): ReactNode {
+  const t = useTranslate();
   const shown = values.slice(-POINTS);
   const ceiling = Math.max(top, ...shown);
   const points = shown.map((one, at) => {
@@ -34,8 +36,8 @@ export function Plot({ label, value, values, top, onOpen }: PlotProps): ReactNod
           <button
             type="button"
             className={styles.plotOpen}
-            aria-label={`${label}: show the metrics`}
-            title="Show the metrics"
+            aria-label={t("{label}: show the metrics", { label })}
+            title={t("Show the metrics")}
             onClick={onOpen}
           />
         )}

@@ -1,6 +1,7 @@
 import { type ReactNode, useState } from "react";
 
 import type { PreviewClient } from "../api/client";
+import { useTranslate } from "../texts/translate";
 import { Button, Notice } from "../ui/controls";
 import type { Preview } from "../usePreview";
 import { explain, type WayOut } from "./explain";
@@ -19,8 +20,9 @@ interface ProblemNoticeProps {
 
 /** What went wrong with a launch or a stop, and the ways out. */
 export function ProblemNotice(props: ProblemNoticeProps): ReactNode {
+  const t = useTranslate();
   const { preview, problem, generationId, client } = props;
-  const { sentence: said, facts, ways } = explain(problem, generationId, props.nameOf);
+  const { sentence: said, facts, ways } = explain(t, problem, generationId, props.nameOf);
   const [busy, setBusy] = useState(false);
   const stopAndLaunch = async (other: string): Promise<void> => {
     setBusy(true);
@@ -35,29 +37,29 @@ export function ProblemNotice(props: ProblemNoticeProps): ReactNode {
           <span key={way.previewId} className={styles.ways}>
             {!way.isThis && props.onShow && (
               <Button small onClick={() => props.onShow?.(way.generationId)}>
-                Show it
+                {t("Show it")}
               </Button>
             )}
             <Button small disabled={busy} onClick={() => void stopAndLaunch(way.generationId)}>
               {busy
-                ? "Stopping…"
+                ? t("Stopping…")
                 : way.isThis
-                  ? "Stop it and launch"
-                  : `Stop “${props.nameOf?.(way.generationId) ?? way.generationId}”, launch this`}
+                  ? t("Stop it and launch")
+                  : t("Stop “{nameOf}”, launch this", { nameOf: props.nameOf?.(way.generationId) ?? way.generationId })}
             </Button>
           </span>
         );
       case "again":
         return (
           <Button key="again" small onClick={() => void preview.again()}>
-            Try again
+            {t("Try again")}
           </Button>
         );
       case "sign-in":
         return (
           props.onSignIn && (
             <Button key="sign-in" small onClick={props.onSignIn}>
-              Sign in
+              {t("Sign in")}
             </Button>
           )
         );
@@ -65,7 +67,7 @@ export function ProblemNotice(props: ProblemNoticeProps): ReactNode {
         return (
           props.onShowSettings && (
             <Button key="settings" small icon="sliders" onClick={props.onShowSettings}>
-              Set how it starts
+              {t("Set how it starts")}
             </Button>
           )
         );
@@ -81,7 +83,7 @@ export function ProblemNotice(props: ProblemNoticeProps): ReactNode {
         <span className={styles.ways}>
           {ways.map(button)}
           <Button small kind="quiet" onClick={preview.dismissProblem}>
-            Dismiss
+            {t("Dismiss")}
           </Button>
         </span>
       }

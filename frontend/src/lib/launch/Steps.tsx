@@ -1,6 +1,7 @@
 import { type ReactNode, useState } from "react";
 
 import type { LaunchStep } from "../logs/steps";
+import { useTranslate, type Translate, english, type Untranslated } from "../texts/translate";
 import { Icon } from "../ui/icons";
 import { milliseconds } from "../ui/format";
 import styles from "./launch.module.css";
@@ -16,6 +17,7 @@ export function Steps(props: {
   /** Whether they are no news any more: then they are one line, until somebody asks for them. */
   isOver?: boolean;
 }): ReactNode {
+  const t = useTranslate();
   const { steps, phase, isOver = false } = props;
   const [isOpen, setOpen] = useState(false);
   const texts = useLaunchTexts();
@@ -25,7 +27,7 @@ export function Steps(props: {
     const last = steps.findLast((step) => step.atMs !== null);
     return (
       <button type="button" className={styles.stepsOver} aria-expanded="false" onClick={() => setOpen(true)}>
-        {last?.atMs == null ? texts.steps : `Launched in ${milliseconds(last.atMs)}`}
+        {last?.atMs == null ? texts.steps : t("Launched in {atMs}", { atMs: milliseconds(last.atMs) })}
         <Icon name="down" size={12} />
       </button>
     );
@@ -45,9 +47,9 @@ export function Steps(props: {
               {look === "done" && <Icon name="check" size={12} />}
               {look === "failed" && <Icon name="close" size={12} />}
             </span>
-            <span className={styles.stepName}>{step.label}</span>
-            <span className={styles.stepDetail} title={title(step)}>
-              {detail(step, look, texts)}
+            <span className={styles.stepName}>{labelOf(t, step.name)}</span>
+            <span className={styles.stepDetail} title={title(t, step)}>
+              {detail(t, step, look, texts)}
               {step.state === "done" && step.detail && <span className={styles.stepMore}> ({step.detail})</span>}
             </span>
           </li>
@@ -55,6 +57,20 @@ export function Steps(props: {
       })}
     </ol>
   );
+}
+
+const LABELS: Readonly<Partial<Record<string, Untranslated>>> = {
+  files: english("Files"),
+  environment: english("Dependencies"),
+  process: english("Start"),
+  answers: english("Health check"),
+  migrations: english("Migrations"),
+};
+
+/** The words for a step; those of a step that only the service knows are its name. */
+function labelOf(t: Translate, name: string): string {
+  const words = LABELS[name];
+  return words ? t(words) : name.charAt(0).toUpperCase() + name.slice(1);
 }
 
 type Look = "done" | "failed" | "now" | "ahead";
@@ -66,14 +82,14 @@ function lookOf(step: LaunchStep, isCurrent: boolean, phase: StepsPhase, isTold:
   return phase === "broken" && isCurrent && !isTold ? "failed" : "ahead";
 }
 
-function title(step: LaunchStep): string {
-  const after = step.atMs === null ? "" : `done ${milliseconds(step.atMs)} after the launch`;
+function title(t: Translate, step: LaunchStep): string {
+  const after = step.atMs === null ? "" : t("done {atMs} after the launch", { atMs: milliseconds(step.atMs) });
   return [step.detail ?? "", after].filter(Boolean).join(", ");
 }
 
-function detail(step: LaunchStep, look: Look, texts: Record<LaunchText, string>): string {
+function detail(t: Translate, step: LaunchStep, look: Look, texts: Record<LaunchText, string>): string {
   if (step.state === "done" && step.elapsedMs !== null) return milliseconds(step.elapsedMs);
-  if (step.state === "stopped") return "stopped";
+  if (step.state === "stopped") return t("stopped");
   if (step.detail) return step.detail;
   return { now: texts.inProgress, failed: texts.notReached, ahead: "", done: "" }[look];
 }

@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 
 import type { PreviewInstance, PreviewStatus } from "../api/types";
 import { endSentence } from "../terminal/ConnectionLine";
+import { inEnglish } from "../texts/translate";
 import { whyFailed } from "./ending";
 import { heldIn } from "./held";
 
@@ -22,7 +23,7 @@ const STATUS = {
 
 describe("what holds a preview in", () => {
   test("is a few words, with more for whoever wants to know", () => {
-    const held = heldIn(STATUS);
+    const held = heldIn(inEnglish, STATUS);
     expect(held?.short).toBe("sandbox · no network · 512 MB · 1 core");
     expect(held?.details).toContain("Processes: 256");
     expect(held?.details).toContain("Output: 64 MB/s");
@@ -32,30 +33,32 @@ describe("what holds a preview in", () => {
 
   test("names what nothing holds it to", () => {
     const limits = { ...STATUS.limits, cpu_cores: null, processes: null } as NonNullable<PreviewStatus["limits"]>;
-    const held = heldIn({ ...STATUS, limits, isolation: { runtime: "plain", network: "host", holds: [] } });
+    const held = heldIn(inEnglish, { ...STATUS, limits, isolation: { runtime: "plain", network: "host", holds: [] } });
     expect(held?.short).toBe("not sandboxed · network · 512 MB");
     expect(held?.details).toContain("Processor: not limited");
   });
 
   test("says which limit was reached", () => {
-    const held = heldIn({ ...STATUS, reached: [{ limit: "cpu", message: "held to 1 core: it waits" }] });
+    const held = heldIn(inEnglish, { ...STATUS, reached: [{ limit: "cpu", message: "held to 1 core: it waits" }] });
     expect(held?.short).toBe("sandbox · no network · 512 MB · 1 core · limit reached");
     expect(held?.details.split("\n")[0]).toBe("Held to 1 core: it waits");
   });
 
   test("is nothing where the service does not say", () => {
-    expect(heldIn({ ...STATUS, isolation: null })).toBeNull();
+    expect(heldIn(inEnglish, { ...STATUS, isolation: null })).toBeNull();
   });
 });
 
 test("a preview that a limit ended tells the limit, and no signal", () => {
   const ended = { reason: "stopped: used more than 512 MB of memory", exit_code: null, exit_signal: 9 };
-  expect(whyFailed(ended as PreviewInstance)).toBe("Stopped: used more than 512 MB of memory.");
-  expect(endSentence({ ...ended, status: "failed" })).toBe("The preview failed: used more than 512 MB of memory.");
+  expect(whyFailed(inEnglish, ended as PreviewInstance)).toBe("Stopped: used more than 512 MB of memory.");
+  expect(endSentence(inEnglish, { ...ended, status: "failed" })).toBe(
+    "The preview failed: used more than 512 MB of memory.",
+  );
 });
 
 test("a reason that is a question keeps its mark, and gets no other", () => {
   const asked = { reason: "failed: is main.py there?", exit_code: null, exit_signal: null };
-  expect(whyFailed(asked as PreviewInstance)).toBe("Is main.py there?");
-  expect(endSentence({ ...asked, status: "failed" })).toBe("The preview failed: is main.py there?");
+  expect(whyFailed(inEnglish, asked as PreviewInstance)).toBe("Is main.py there?");
+  expect(endSentence(inEnglish, { ...asked, status: "failed" })).toBe("The preview failed: is main.py there?");
 });

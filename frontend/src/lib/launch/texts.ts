@@ -1,6 +1,8 @@
-import { createContext, useContext } from "react";
+import { createContext, useContext, useMemo } from "react";
 
-/** The fixed texts of the launch panel, in English. What the service and the preview say stays as it is. */
+import { type Texts, useTranslate, type Untranslated } from "../texts/translate";
+
+/** Short names of fixed texts of the launch panel, with these texts. What the service and the preview say stays as it is. */
 export const LAUNCH_TEXTS = {
   starting: "Starting",
   running: "Running",
@@ -43,13 +45,19 @@ export const LAUNCH_TEXTS = {
 } as const;
 
 export type LaunchText = keyof typeof LAUNCH_TEXTS;
-export type LaunchTexts = Partial<Record<LaunchText, string>>;
+/** Replacements for the launch panel: by a short name, or by the English text. */
+export type LaunchTexts = Partial<Record<LaunchText, string>> & Texts;
 
-const Texts = createContext<LaunchTexts>({});
+const Named = createContext<LaunchTexts>({});
 
-export const LaunchTextsProvider = Texts.Provider;
+export const LaunchTextsProvider = Named.Provider;
 
 /** The texts of the launch panel around, those of the host first. */
 export function useLaunchTexts(): Record<LaunchText, string> {
-  return { ...LAUNCH_TEXTS, ...useContext(Texts) };
+  const t = useTranslate();
+  const named = useContext(Named);
+  return useMemo(() => {
+    const all = Object.entries(LAUNCH_TEXTS) as unknown as [LaunchText, Untranslated][];
+    return Object.fromEntries(all.map(([name, text]) => [name, named[name] ?? t(text)])) as Record<LaunchText, string>;
+  }, [t, named]);
 }

@@ -1,10 +1,11 @@
 import { type ReactNode, useMemo, useState } from "react";
 
 import type { ProxyResponse } from "../api/types";
+import { useTranslate } from "../texts/translate";
 import { Button, CopyButton, saveFile } from "../ui/controls";
 import { bytes, milliseconds } from "../ui/format";
 import { News } from "../ui/News";
-import { Tabs } from "../ui/Tabs";
+import { tabLabel, Tabs } from "../ui/Tabs";
 import { useAction } from "../ui/useAction";
 import { visible } from "../ui/visible";
 import panel from "../ui/panel.module.css";
@@ -26,11 +27,12 @@ interface AnswerProps {
 
 /** A preview's answer: how it went, its body in the form that suits it, its headers. */
 export function Answer({ name, answer, onToken, onWhy }: AnswerProps): ReactNode {
+  const t = useTranslate();
   const [tab, setTab] = useState<Part>("body");
-  const content = useMemo(() => contentOf(answer), [answer]);
+  const content = useMemo(() => contentOf(t, answer), [answer, t]);
   const why = useAction();
   const ask = (requestId: string): void =>
-    void why.run("Looking for the failure…", async () => {
+    void why.run(t("Looking for the failure…"), async () => {
       await onWhy?.(requestId);
       return undefined;
     });
@@ -40,11 +42,11 @@ export function Answer({ name, answer, onToken, onWhy }: AnswerProps): ReactNode
   );
   const hasRaw = content.kind === "json" || content.kind === "html";
   const shown = tab === "raw" && !hasRaw ? "body" : tab;
-  const tabs: [Part, string][] = [["body", content.kind === "html" ? "Page" : "Body"]];
-  if (hasRaw) tabs.push(["raw", "Source"]);
-  tabs.push(["headers", `Headers (${headers.length})`]);
+  const tabs: [Part, string][] = [["body", content.kind === "html" ? t("Page") : t("Body")]];
+  if (hasRaw) tabs.push(["raw", t("Source")]);
+  tabs.push(["headers", t("Headers ({headers})", { headers: headers.length })]);
   return (
-    <section className={answerStyles.answer} aria-label="Response">
+    <section className={answerStyles.answer} aria-label={t("Response")}>
       <div className={answerStyles.answerHead}>
         <span className={answerStyles.status} data-class={Math.floor(answer.status_code / 100)}>
           {answer.status_code} {REASONS[answer.status_code] ?? ""}
@@ -56,16 +58,16 @@ export function Answer({ name, answer, onToken, onWhy }: AnswerProps): ReactNode
         </code>
         {onWhy && answer.status_code >= 500 && answer.request_id !== undefined && (
           <Button small icon="bug" disabled={why.busy !== null} onClick={() => ask(answer.request_id ?? "")}>
-            Why?
+            {t("Why?")}
           </Button>
         )}
         {onToken && token !== null && (
           <Button small onClick={() => onToken(token)}>
-            Use this token
+            {t("Use this token")}
           </Button>
         )}
         {content.kind !== "empty" && content.kind !== "binary" && (
-          <CopyButton text={answer.body} label="Copy the body" />
+          <CopyButton text={answer.body} label={t("Copy the body")} />
         )}
       </div>
       <News action={why} />
@@ -74,8 +76,8 @@ export function Answer({ name, answer, onToken, onWhy }: AnswerProps): ReactNode
           {visible(answer.cut)}
         </p>
       )}
-      <Tabs label="Parts of the response" tabs={tabs} tab={shown} onTab={setTab} />
-      <div className={answerStyles.answerBody} role="tabpanel" aria-label={shown}>
+      <Tabs label={t("Parts of the response")} tabs={tabs} tab={shown} onTab={setTab} />
+      <div className={answerStyles.answerBody} role="tabpanel" aria-label={tabLabel(tabs, shown)}>
         {shown === "body" && <Body content={content} />}
         {shown === "raw" && (
           <pre className={answerStyles.raw} tabIndex={0}>
@@ -99,16 +101,19 @@ export function Answer({ name, answer, onToken, onWhy }: AnswerProps): ReactNode
 
 /** A body in the form that suits it. */
 export function Body({ content }: { content: Content }): ReactNode {
+  const t = useTranslate();
   switch (content.kind) {
     case "empty":
-      return <p className={panel.none}>The response has no body.</p>;
+      return <p className={panel.none}>{t("The response has no body.")}</p>;
     case "json":
       return <JsonTree value={content.value} />;
     case "image":
-      return <img className={answerStyles.image} src={content.address} alt="The response" />;
+      return <img className={answerStyles.image} src={content.address} alt={t("The response")} />;
     case "html":
       // No scripts, no origin, no way to another address: it is looked at, and does nothing.
-      return <iframe className={answerStyles.frame} sandbox="" srcDoc={content.text} title="The response as a page" />;
+      return (
+        <iframe className={answerStyles.frame} sandbox="" srcDoc={content.text} title={t("The response as a page")} />
+      );
     case "text":
       return (
         <>
@@ -121,13 +126,13 @@ export function Body({ content }: { content: Content }): ReactNode {
     case "binary":
       return (
         <p className={panel.none}>
-          Binary response.{" "}
+          {t("Binary response.")}{" "}
           <Button
             small
             icon="download"
             onClick={() => saveFile("answer.bin", [content.bytes], "application/octet-stream")}
           >
-            Save {bytes(content.bytes.length)}
+            {t("Save {bytes}", { bytes: bytes(content.bytes.length) })}
           </Button>
         </p>
       );

@@ -1,5 +1,6 @@
 import { type ReactNode, useState } from "react";
 
+import { useTranslate, english, type Untranslated } from "../texts/translate";
 import { Button, classes, IconButton } from "../ui/controls";
 import controls from "../ui/controls.module.css";
 import { bytes } from "../ui/format";
@@ -13,11 +14,11 @@ interface BodyFieldProps {
   onDraft: (draft: Draft) => void;
 }
 
-const KINDS: readonly (readonly [BodyKind, string])[] = [
-  ["text", "Text or JSON"],
-  ["form", "Form"],
-  ["multipart", "Form with files"],
-  ["file", "File"],
+const KINDS: readonly (readonly [BodyKind, Untranslated])[] = [
+  ["text", english("Text or JSON")],
+  ["form", english("Form")],
+  ["multipart", english("Form with files")],
+  ["file", english("File")],
 ];
 const TYPES: Record<BodyKind, string | null> = {
   text: "application/json",
@@ -30,20 +31,21 @@ const MAX_FILE_BYTES = 20 * 1024 * 1024;
 
 /** The body of a request: text, a form, a form with files, or one file. */
 export function BodyField({ draft, onDraft }: BodyFieldProps): ReactNode {
+  const t = useTranslate();
   const kind = draft.bodyKind ?? "text";
   return (
     <div className={editorStyles.bodyField}>
       <div className={editorStyles.fieldsHead}>
-        <span className={editorStyles.fieldsTitle}>Body</span>
+        <span className={editorStyles.fieldsTitle}>{t("Body")}</span>
         <select
           className={controls.field}
-          aria-label="Kind of body"
+          aria-label={t("Kind of body")}
           value={kind}
           onChange={(event) => onDraft(withKind(draft, event.target.value as BodyKind))}
         >
           {KINDS.map(([one, label]) => (
             <option key={one} value={one}>
-              {label}
+              {t(label)}
             </option>
           ))}
         </select>
@@ -51,7 +53,7 @@ export function BodyField({ draft, onDraft }: BodyFieldProps): ReactNode {
       {kind === "text" && (
         <textarea
           className={classes(controls.field, editorStyles.mono)}
-          aria-label="Body"
+          aria-label={t("Body")}
           rows={Math.min(12, Math.max(4, draft.body.split("\n").length))}
           value={draft.body}
           spellCheck={false}
@@ -67,7 +69,7 @@ export function BodyField({ draft, onDraft }: BodyFieldProps): ReactNode {
       )}
       {kind === "file" && (
         <FileChoice
-          label="File to send"
+          label={t("File to send")}
           field={draft.file ?? { name: "", value: "", isFile: true }}
           onField={(file) => onDraft({ ...draft, file })}
         />
@@ -90,6 +92,7 @@ interface FormProps {
 }
 
 function Form({ fields, hasFiles, onFields }: FormProps): ReactNode {
+  const t = useTranslate();
   const change = (at: number, part: Partial<FormField>): void =>
     onFields(fields.map((one, index) => (index === at ? { ...one, ...part } : one)));
   const add = (isFile: boolean): void => onFields([...fields, { name: "", value: "", isFile }]);
@@ -99,40 +102,40 @@ function Form({ fields, hasFiles, onFields }: FormProps): ReactNode {
         <div key={at} className={editorStyles.fieldRow}>
           <input
             className={classes(controls.field, editorStyles.mono)}
-            aria-label={`Form: name ${at + 1}`}
-            placeholder="name"
+            aria-label={t("Form: name {at}", { at: at + 1 })}
+            placeholder={t("name")}
             value={field.name}
             onChange={(event) => change(at, { name: event.target.value })}
           />
           {field.isFile ? (
             <FileChoice
-              label={`Form: file ${at + 1}`}
+              label={t("Form: file {at}", { at: at + 1 })}
               field={field}
               onField={(chosen) => onFields(fields.map((one, index) => (index === at ? chosen : one)))}
             />
           ) : (
             <input
               className={classes(controls.field, editorStyles.mono)}
-              aria-label={`Form: value ${at + 1}`}
-              placeholder="value"
+              aria-label={t("Form: value {at}", { at: at + 1 })}
+              placeholder={t("value")}
               value={field.value}
               onChange={(event) => change(at, { value: event.target.value })}
             />
           )}
           <IconButton
             icon="close"
-            label={`Remove ${field.name || "this field"}`}
+            label={t("Remove {name}", { name: field.name || t("this field") })}
             onClick={() => onFields(fields.filter((_, index) => index !== at))}
           />
         </div>
       ))}
       <div className={editorStyles.line}>
         <Button small onClick={() => add(false)}>
-          Add a field
+          {t("Add a field")}
         </Button>
         {hasFiles && (
           <Button small onClick={() => add(true)}>
-            Add a file
+            {t("Add a file")}
           </Button>
         )}
       </div>
@@ -147,11 +150,17 @@ interface FileChoiceProps {
 }
 
 function FileChoice({ label, field, onField }: FileChoiceProps): ReactNode {
+  const t = useTranslate();
   const [problem, setProblem] = useState<string | null>(null);
   const choose = async (file: File | undefined): Promise<void> => {
     if (!file) return;
     if (file.size > MAX_FILE_BYTES) {
-      setProblem(`The file is ${bytes(file.size)}; at most ${bytes(MAX_FILE_BYTES)} can be sent.`);
+      setProblem(
+        t("The file is {size}; at most {MAX_FILE_BYTES} can be sent.", {
+          size: bytes(file.size),
+          MAX_FILE_BYTES: bytes(MAX_FILE_BYTES),
+        }),
+      );
       return;
     }
     try {
@@ -159,7 +168,7 @@ function FileChoice({ label, field, onField }: FileChoiceProps): ReactNode {
       setProblem(null);
       onField({ ...field, file, base64 });
     } catch {
-      setProblem("The file cannot be read.");
+      setProblem(t("The file cannot be read."));
     }
   };
   return (

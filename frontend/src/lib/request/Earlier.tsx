@@ -2,6 +2,7 @@ import { type ReactNode, useState } from "react";
 
 import type { PreviewClient } from "../api/client";
 import { listRecords, readRecord, type RecordedRequest } from "../api/records";
+import { useTranslate } from "../texts/translate";
 import { draftOfRecord } from "../traffic/sendable";
 import { clockOf, milliseconds } from "../ui/format";
 import { News } from "../ui/News";
@@ -30,10 +31,11 @@ interface EarlierProps {
 
 /** Requests to fill in again: those with a name, and the last recorded ones of this endpoint. Read when opened. */
 export function Earlier(props: EarlierProps): ReactNode {
+  const t = useTranslate();
   const [isOpen, setOpen] = useState(false);
   return (
     <details className={editorStyles.earlier} onToggle={(event) => setOpen(event.currentTarget.open)}>
-      <summary>Saved and earlier requests</summary>
+      <summary>{t("Saved and earlier requests")}</summary>
       {isOpen && (
         <>
           <SavedList {...props} />
@@ -45,23 +47,24 @@ export function Earlier(props: EarlierProps): ReactNode {
 }
 
 function Recorded({ client, generationId, draft, revision, onDraft }: EarlierProps): ReactNode {
+  const t = useTranslate();
   const filter = earlierFilter(draft);
   const action = useAction();
   const { value, problem } = useLoad(`${generationId} ${filter} ${revision}`, (signal) =>
     listRecords(client, generationId, { filter }, signal),
   );
   const fill = (record: RecordedRequest): void =>
-    void action.run("Reading the request…", async () => {
+    void action.run(t("Reading the request…"), async () => {
       onDraft(draftOfRecord(await readRecord(client, generationId, record.number)));
       return undefined;
     });
   const items = value?.items.slice(0, MOST) ?? [];
   return (
-    <section aria-label="Earlier requests" className={editorStyles.earlierPart}>
+    <section aria-label={t("Earlier requests")} className={editorStyles.earlierPart}>
       <News action={action} />
       {problem && <p className={styles.hint}>{problem.message}</p>}
       {value && items.length === 0 && (
-        <p className={styles.hint}>No requests to this endpoint have been recorded yet.</p>
+        <p className={styles.hint}>{t("No requests to this endpoint have been recorded yet.")}</p>
       )}
       <ul className={endpointStyles.endpoints}>
         {items.map((one) => (

@@ -1,5 +1,6 @@
 import { type CSSProperties, type ReactNode, type SubmitEvent, useEffect, useRef } from "react";
 
+import { useTranslate } from "../texts/translate";
 import { Button, classes, CopyButton, IconButton } from "../ui/controls";
 import controls from "../ui/controls.module.css";
 import { BodyField } from "./BodyField";
@@ -43,8 +44,9 @@ const KINDS: readonly SnippetKind[] = ["curl", "httpx", "fetch"];
 
 /** A request being written: method and path, parameters, headers, body. */
 export function Editor(props: EditorProps): ReactNode {
+  const t = useTranslate();
   const { draft, onDraft, isSending, unavailable, baseUrl } = props;
-  const wrong = obstacle(draft);
+  const wrong = obstacle(t, draft);
   const [percent, setPercent] = usePartSplit();
   // Beside a short sentence, the form keeps its size.
   const isSplit = props.hasResponse && percent !== null;
@@ -53,12 +55,12 @@ export function Editor(props: EditorProps): ReactNode {
     if (!isSending && wrong === null && unavailable === null) props.onSend();
   };
   return (
-    <form className={editorStyles.request} onSubmit={submit} aria-label="Request">
+    <form className={editorStyles.request} onSubmit={submit} aria-label={t("Request")}>
       <div className={editorStyles.sendLine}>
         <select
           className={classes(controls.field, editorStyles.methodField)}
           data-method={draft.method}
-          aria-label="Method"
+          aria-label={t("Method")}
           value={draft.method}
           onChange={(event) => onDraft({ ...draft, method: event.target.value })}
         >
@@ -68,7 +70,7 @@ export function Editor(props: EditorProps): ReactNode {
         </select>
         <input
           className={classes(controls.field, editorStyles.mono, editorStyles.grow)}
-          aria-label="Path"
+          aria-label={t("Path")}
           value={draft.path}
           spellCheck={false}
           onChange={(event) => {
@@ -79,11 +81,11 @@ export function Editor(props: EditorProps): ReactNode {
         {/* Two elements, by their keys: one whose type changes during a click would send the request again. */}
         {isSending ? (
           <Button key="stop" icon="stop" onClick={props.onCancel}>
-            Stop
+            {t("Stop")}
           </Button>
         ) : (
           <Button key="send" kind="primary" icon="send" type="submit" disabled={wrong !== null || unavailable !== null}>
-            Send
+            {t("Send")}
           </Button>
         )}
       </div>
@@ -96,24 +98,28 @@ export function Editor(props: EditorProps): ReactNode {
           <div className={editorStyles.editor}>
             <Source draft={draft} onOpenFile={props.onOpenFile} />
             {(unavailable ?? wrong) !== null && <p className={styles.hint}>{unavailable ?? wrong}</p>}
-            {wrong === null && warning(draft) !== null && (
+            {wrong === null && warning(t, draft) !== null && (
               <p className={styles.hint} role="status">
-                {warning(draft)}
+                {warning(t, draft)}
               </p>
             )}
             {draft.pathFields.length > 0 && (
               <Fields
-                title="Path"
+                title={t("Path")}
                 fields={draft.pathFields}
                 isFixed
                 onFields={(fields) => onDraft({ ...draft, pathFields: fields })}
               />
             )}
-            <Fields title="Query" fields={draft.query} onFields={(query) => onDraft({ ...draft, query })} />
-            <Fields title="Headers" fields={draft.headers} onFields={(headers) => onDraft({ ...draft, headers })} />
+            <Fields title={t("Query")} fields={draft.query} onFields={(query) => onDraft({ ...draft, query })} />
+            <Fields
+              title={t("Headers")}
+              fields={draft.headers}
+              onFields={(headers) => onDraft({ ...draft, headers })}
+            />
             {(draft.cookies ?? []).length > 0 && (
               <Fields
-                title="Cookies"
+                title={t("Cookies")}
                 fields={draft.cookies ?? []}
                 isFixed
                 onFields={(cookies) => onDraft({ ...draft, cookies })}
@@ -123,11 +129,11 @@ export function Editor(props: EditorProps): ReactNode {
             {takesBody(draft.method) && <BodyField draft={draft} onDraft={onDraft} />}
             {baseUrl !== null && wrong === null && (
               <div className={editorStyles.copyAs}>
-                <span>Copy as</span>
+                <span>{t("Copy as")}</span>
                 {KINDS.map((kind) => (
                   <span key={kind} className={editorStyles.copyKind}>
                     {kind}
-                    <CopyButton text={() => snippet(kind, draft, baseUrl)} label={`Copy as ${kind}`} />
+                    <CopyButton text={() => snippet(kind, draft, baseUrl)} label={t("Copy as {kind}", { kind })} />
                   </span>
                 ))}
               </div>
@@ -152,6 +158,7 @@ interface FieldsProps {
 }
 
 function Fields({ title, fields, isFixed, onFields }: FieldsProps): ReactNode {
+  const t = useTranslate();
   const added = useRef<HTMLInputElement>(null);
   const isAdding = useRef(false);
   useEffect(() => {
@@ -168,7 +175,7 @@ function Fields({ title, fields, isFixed, onFields }: FieldsProps): ReactNode {
         {!isFixed && (
           <IconButton
             icon="plus"
-            label={title === "Query" ? "Add a query parameter" : "Add a header"}
+            label={title === "Query" ? t("Add a query parameter") : t("Add a header")}
             onClick={() => {
               isAdding.current = true;
               onFields([...fields, { name: "", value: "", type: null }]);
@@ -182,8 +189,8 @@ function Fields({ title, fields, isFixed, onFields }: FieldsProps): ReactNode {
             <input
               ref={at === fields.length - 1 ? added : null}
               className={classes(controls.field, editorStyles.mono)}
-              aria-label={`${title}: name ${at + 1}`}
-              placeholder="name"
+              aria-label={t("{title}: name {at}", { title, at: at + 1 })}
+              placeholder={t("name")}
               value={field.name}
               onChange={(event) => change(at, { name: event.target.value })}
             />
@@ -197,11 +204,11 @@ function Fields({ title, fields, isFixed, onFields }: FieldsProps): ReactNode {
           {field.type === null && (
             <IconButton
               icon="close"
-              label={`Remove ${field.name || "this row"}`}
+              label={t("Remove {name}", { name: field.name || t("this row") })}
               onClick={() => onFields(fields.filter((_, index) => index !== at))}
             />
           )}
-          {fieldProblem(field) !== null && <p className={editorStyles.fieldProblem}>{fieldProblem(field)}</p>}
+          {fieldProblem(t, field) !== null && <p className={editorStyles.fieldProblem}>{fieldProblem(t, field)}</p>}
         </div>
       ))}
     </fieldset>
@@ -217,25 +224,36 @@ interface ValueProps {
 
 /** A choice where the endpoint names its values, else a text. */
 function Value({ title, field, at, onValue }: ValueProps): ReactNode {
-  const label = field.type === null ? `${title}: value ${at + 1}` : `${title}: ${field.name}`;
+  const t = useTranslate();
+  const label = field.type === null ? t("{title}: value {at}", { title, at: at + 1 }) : `${title}: ${field.name}`;
   const common = {
     className: classes(controls.field, editorStyles.mono),
     "aria-label": label,
     "aria-required": field.required,
-    "aria-invalid": fieldProblem(field) !== null,
+    "aria-invalid": fieldProblem(t, field) !== null,
     value: field.value,
   };
   if (field.choices?.length)
     return (
       <select {...common} onChange={(event) => onValue(event.target.value)}>
-        <option value="">{field.fallback ? `default: ${field.fallback}` : field.required ? "required" : "none"}</option>
+        <option value="">
+          {field.fallback
+            ? t("default: {fallback}", { fallback: field.fallback })
+            : field.required
+              ? t("required")
+              : t("none")}
+        </option>
         {field.choices.map((choice) => (
           <option key={choice}>{choice}</option>
         ))}
       </select>
     );
-  const hint = field.fallback ? `default: ${field.fallback}` : field.required ? "required" : field.type;
-  return <input {...common} placeholder={hint ?? "value"} onChange={(event) => onValue(event.target.value)} />;
+  const hint = field.fallback
+    ? t("default: {fallback}", { fallback: field.fallback })
+    : field.required
+      ? t("required")
+      : field.type;
+  return <input {...common} placeholder={hint ?? t("value")} onChange={(event) => onValue(event.target.value)} />;
 }
 
 /** The endpoint's place in the source. */
@@ -255,19 +273,20 @@ const KIND_LABELS = { bearer: "token", basic: "user:password", key: "key", other
 
 /** Tokens and keys that the endpoint names. They stay in this tab, and are not kept in the history. */
 function Credentials({ draft, onDraft }: Pick<EditorProps, "draft" | "onDraft">): ReactNode {
+  const t = useTranslate();
   const known = (draft.credentials ?? []).filter((one) => one.kind !== "other");
   if (known.length === 0) return null;
   return (
     <fieldset className={editorStyles.fields}>
-      <legend className={editorStyles.fieldsTitle}>Authentication</legend>
+      <legend className={editorStyles.fieldsTitle}>{t("Authentication")}</legend>
       {known.map((one) => (
         <div key={one.scheme} className={editorStyles.fieldRow}>
-          <span className={editorStyles.fieldName}>{one.scheme === ANY_BEARER ? "Bearer token" : one.scheme}</span>
+          <span className={editorStyles.fieldName}>{one.scheme === ANY_BEARER ? t("Bearer token") : one.scheme}</span>
           <input
             type="password"
             autoComplete="off"
             className={classes(controls.field, editorStyles.mono)}
-            aria-label={`Authentication: ${one.scheme}`}
+            aria-label={t("Authentication: {scheme}", { scheme: one.scheme })}
             placeholder={KIND_LABELS[one.kind]}
             value={secretOf(draft, one)}
             onChange={(event) => onDraft({ ...draft, secrets: { ...draft.secrets, [one.scheme]: event.target.value } })}

@@ -1,6 +1,7 @@
 import { type ReactNode, useState } from "react";
 
 import type { Endpoint, EndpointListing, EndpointSource, ListedSocket } from "../api/types";
+import { useTranslate, english, type Untranslated } from "../texts/translate";
 import { count } from "../ui/format";
 import { visible } from "../ui/visible";
 import controls from "../ui/controls.module.css";
@@ -13,14 +14,15 @@ interface EndpointListProps {
   onSocket: (path: string) => void;
 }
 
-const SOURCES: Record<EndpointSource, { label: string; title: string }> = {
-  static: { label: "source", title: "Read from the source files" },
-  openapi: { label: "OpenAPI", title: "Listed in the OpenAPI document of the running preview" },
-  application: { label: "routes", title: "In the route table of the running application" },
+const SOURCES: Record<EndpointSource, { label: Untranslated; title: Untranslated }> = {
+  static: { label: english("source"), title: english("Read from the source files") },
+  openapi: { label: english("OpenAPI"), title: english("Listed in the OpenAPI document of the running preview") },
+  application: { label: english("routes"), title: english("In the route table of the running application") },
 };
 
 /** The endpoints, by their tags, with a search over method, path and words. */
 export function EndpointList({ listing, onPick, onSocket }: EndpointListProps): ReactNode {
+  const t = useTranslate();
   const { endpoints } = listing;
   const [text, setText] = useState("");
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
@@ -40,17 +42,21 @@ export function EndpointList({ listing, onPick, onSocket }: EndpointListProps): 
         <input
           type="search"
           className={controls.field}
-          placeholder={`Search ${count(endpoints.length, "endpoint")}`}
-          aria-label="Search the endpoints"
+          placeholder={t("Search {endpoints}", {
+            endpoints: count(t, endpoints.length, "{count} endpoint", "{count} endpoints"),
+          })}
+          aria-label={t("Search the endpoints")}
           value={text}
           onChange={(event) => setText(event.target.value)}
         />
       </div>
       <div className={endpointStyles.listScroll}>
         <Unread listing={listing} />
-        {shown.length === 0 && sockets.length === 0 && <p className={panel.none}>No endpoint has “{text}”.</p>}
+        {shown.length === 0 && sockets.length === 0 && (
+          <p className={panel.none}>{t("No endpoint has “{text}”.", { text })}</p>
+        )}
         {[...groups].map(([tag, ones]) => (
-          <section key={tag} aria-label={tag || "Endpoints"}>
+          <section key={tag} aria-label={tag || t("Endpoints")}>
             {tag && <h3 className={endpointStyles.tag}>{visible(tag)}</h3>}
             <ul className={endpointStyles.endpoints}>
               {ones.map((one) => (
@@ -67,11 +73,11 @@ export function EndpointList({ listing, onPick, onSocket }: EndpointListProps): 
                       className={endpointStyles.origin}
                       title={
                         one.file
-                          ? `${one.file}:${one.line ?? 1}. ${SOURCES[one.source].title}`
-                          : SOURCES[one.source].title
+                          ? `${one.file}:${one.line ?? 1}. ${t(SOURCES[one.source].title)}`
+                          : t(SOURCES[one.source].title)
                       }
                     >
-                      {SOURCES[one.source].label}
+                      {t(SOURCES[one.source].label)}
                     </span>
                     <span className={endpointStyles.summary}>{visible(usefulSummary(one))}</span>
                   </button>
@@ -87,9 +93,10 @@ export function EndpointList({ listing, onPick, onSocket }: EndpointListProps): 
 }
 
 function Sockets(props: { sockets: readonly ListedSocket[]; onSocket: (path: string) => void }): ReactNode {
+  const t = useTranslate();
   return (
-    <section aria-label="WebSockets">
-      <h3 className={endpointStyles.tag}>WebSockets</h3>
+    <section aria-label={t("WebSockets")}>
+      <h3 className={endpointStyles.tag}>{t("WebSockets")}</h3>
       <ul className={endpointStyles.endpoints}>
         {props.sockets.map((one) => (
           <li key={one.path}>
@@ -97,7 +104,7 @@ function Sockets(props: { sockets: readonly ListedSocket[]; onSocket: (path: str
               <Method method="WS" />
               <span className={endpointStyles.path}>{visible(one.path)}</span>
               <span className={endpointStyles.origin} title={one.file ? `${one.file}:${one.line ?? 1}` : undefined}>
-                {one.protocol === "socket.io" ? "Socket.IO" : "source"}
+                {one.protocol === "socket.io" ? "Socket.IO" : t("source")}
               </span>
               <span className={endpointStyles.summary}>{visible(one.summary)}</span>
             </button>
@@ -133,10 +140,15 @@ const REPEATED = [
 
 /** Says that the list may lack endpoints, and why; nothing for a complete list. */
 export function Unread({ listing }: { listing: EndpointListing }): ReactNode {
+  const t = useTranslate();
   if (listing.complete) return null;
   return (
     <details className={endpointStyles.unread}>
-      <summary>There may be more endpoints: {count(listing.unread.length, "part")} could not be read</summary>
+      <summary>
+        {t("There may be more endpoints: {unread} could not be read", {
+          unread: count(t, listing.unread.length, "{count} part", "{count} parts"),
+        })}
+      </summary>
       <ul>
         {listing.unread.map((sentence) => (
           <li key={sentence}>{visible(sentence)}</li>

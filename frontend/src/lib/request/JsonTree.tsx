@@ -1,6 +1,7 @@
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { Fragment, type ReactNode, useMemo, useRef, useState } from "react";
 
+import { useTranslate } from "../texts/translate";
 import { count } from "../ui/format";
 import { Icon } from "../ui/icons";
 import { visible } from "../ui/visible";
@@ -26,6 +27,7 @@ const INLINE_ITEMS = 12;
 
 /** A JSON value of at most `MAX_DEPTH` levels as a tree whose branches open and close; only what is in sight is in the page. */
 export function JsonTree({ value }: { value: unknown }): ReactNode {
+  const t = useTranslate();
   const [toggled, setToggled] = useState<ReadonlySet<string>>(new Set());
   const rows = useMemo(() => flatten(value, toggled), [value, toggled]);
   const scroller = useRef<HTMLDivElement>(null);
@@ -41,7 +43,7 @@ export function JsonTree({ value }: { value: unknown }): ReactNode {
     setToggled(next);
   };
   return (
-    <div ref={scroller} className={styles.tree} tabIndex={0} role="region" aria-label="Response as JSON">
+    <div ref={scroller} className={styles.tree} tabIndex={0} role="region" aria-label={t("Response as JSON")}>
       <div style={{ height: virtual.getTotalSize(), position: "relative" }}>
         {virtual.getVirtualItems().map((item) => {
           const row = rows[item.index];
@@ -64,6 +66,7 @@ export function JsonTree({ value }: { value: unknown }): ReactNode {
 }
 
 function TreeRow({ row, onToggle }: { row: Row; onToggle: (path: string) => void }): ReactNode {
+  const t = useTranslate();
   const name = row.name !== null && <span className={styles.key}>{visible(row.name)}: </span>;
   if (row.closing !== null) return <span className={styles.muted}>{row.closing}</span>;
   if (row.isOpen === null)
@@ -75,8 +78,11 @@ function TreeRow({ row, onToggle }: { row: Row; onToggle: (path: string) => void
     );
   const isArray = Array.isArray(row.value);
   const size = Object.keys(row.value as object).length;
-  const [first, last, word] = isArray ? ["[", "]", "item"] : ["{", "}", "key"];
-  const summary = row.isOpen ? first : `${first} ${count(size, word)} ${last}`;
+  const [first, last] = isArray ? ["[", "]"] : ["{", "}"];
+  const inside = isArray
+    ? count(t, size, "{count} item", "{count} items")
+    : count(t, size, "{count} key", "{count} keys");
+  const summary = row.isOpen ? first : `${first} ${inside} ${last}`;
   return (
     <button type="button" className={styles.branch} aria-expanded={row.isOpen} onClick={() => onToggle(row.path)}>
       <span className={styles.caret} data-open={row.isOpen}>

@@ -1,5 +1,6 @@
 import { type KeyboardEvent, type PointerEvent, type ReactNode, useEffect, useRef, useState } from "react";
 
+import { useTranslate } from "../texts/translate";
 import styles from "./editor.module.css";
 
 const KEY = "preview:request-split";
@@ -30,6 +31,7 @@ interface PartSplitterProps {
 
 /** The bar between the form and the response: dragged, or moved by the arrow keys. It stands or lies as they do. */
 export function PartSplitter({ percent, onPercent }: PartSplitterProps): ReactNode {
+  const t = useTranslate();
   const bar = useRef<HTMLDivElement>(null);
   const [isUpright, setUpright] = useState(false);
   useEffect(() => {
@@ -60,11 +62,11 @@ export function PartSplitter({ percent, onPercent }: PartSplitterProps): ReactNo
       role="separator"
       tabIndex={0}
       aria-orientation={isUpright ? "vertical" : "horizontal"}
-      aria-label="Size of the form"
+      aria-label={t("Size of the form")}
       aria-valuemin={LEAST}
       aria-valuemax={MOST}
       aria-valuenow={Math.round(percent ?? 50)}
-      title="Drag to resize. Double-click to reset."
+      title={t("Drag to resize. Double-click to reset.")}
       onPointerDown={(event) => event.currentTarget.setPointerCapture(event.pointerId)}
       onPointerMove={move}
       onDoubleClick={() => onPercent(null)}

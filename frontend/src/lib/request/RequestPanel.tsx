@@ -6,11 +6,12 @@ import { findRecord, readRecord } from "../api/records";
 import type { Endpoint } from "../api/types";
 import { usePreviewClient } from "../context";
 import { ComparePanel, RecordsPanel, SocketPanel } from "../panels";
+import { useTranslate, type Translate, english, TextsProvider, type Texts } from "../texts/translate";
 import { Contained } from "../ui/Contained";
 import { useRole } from "../together/role";
 import { Button, classes, Notice } from "../ui/controls";
 import { duration } from "../ui/format";
-import { Tabs } from "../ui/Tabs";
+import { tabLabel, Tabs } from "../ui/Tabs";
 import { colorScheme, type ThemeChoice } from "../ui/theme";
 import tokens from "../ui/tokens.module.css";
 import { useNow } from "../ui/useNow";
@@ -18,7 +19,7 @@ import { visible } from "../ui/visible";
 import { usePreview } from "../usePreview";
 import panel from "../ui/panel.module.css";
 import { Answer } from "./Answer";
-import type { Exchange, RequestDesk } from "./desk";
+import type { DeskView, Exchange, RequestDesk } from "./desk";
 import { type Draft, EMPTY } from "./draft";
 import { Earlier } from "./Earlier";
 import { Editor } from "./Editor";
@@ -40,6 +41,8 @@ export interface RequestPanelProps {
   onShowFailure?: (failureId: string) => void;
   /** Called to show an endpoint's source; without it the place is only named. */
   onOpenFile?: ((path: string, line: number) => void) | undefined;
+  /** Replaces words shown, by their English text. */
+  texts?: Texts;
   className?: string;
   style?: CSSProperties;
 }
@@ -47,13 +50,16 @@ export interface RequestPanelProps {
 /** The endpoints of a generation, requests to its running preview, and their answers. It fills its parent. */
 export function RequestPanel(props: RequestPanelProps): ReactNode {
   return (
-    <Contained name="This panel" key={props.generationId}>
-      <WholeRequestPanel {...props} />
-    </Contained>
+    <TextsProvider texts={props.texts}>
+      <Contained name={english("This panel")} key={props.generationId}>
+        <WholeRequestPanel {...props} />
+      </Contained>
+    </TextsProvider>
   );
 }
 
 function WholeRequestPanel(props: RequestPanelProps): ReactNode {
+  const t = useTranslate();
   const { generationId, client } = props;
   const used = usePreviewClient(client);
   const role = useRole();
@@ -63,7 +69,7 @@ function WholeRequestPanel(props: RequestPanelProps): ReactNode {
   const found = useEndpoints(generationId, `${instance?.id ?? ""} ${isRunning} ${requests.restarts}`, client);
   const { desk, view } = requests;
   const { listing } = found;
-  const unavailable = role === "watch" ? WATCHING : isRunning ? null : unavailableBecause(instance?.status);
+  const unavailable = role === "watch" ? t(WATCHING) : isRunning ? null : unavailableBecause(t, instance?.status);
   useEffect(() => {
     if (listing) desk.learn(listing.endpoints);
   }, [desk, listing]);
@@ -80,29 +86,28 @@ function WholeRequestPanel(props: RequestPanelProps): ReactNode {
     ((failureId: string): void => {
       if (isHere.current) props.onShowFailure?.(failureId);
     });
+  const tabs: (readonly [DeskView, string])[] = [
+    [
+      "endpoints",
+      found.listing
+        ? t("Endpoints ({endpoints}{more})", {
+            endpoints: found.listing.endpoints.length,
+            more: found.listing.complete ? "" : "+",
+          })
+        : t("Endpoints"),
+    ],
+    ["request", t("Request")],
+    ["records", t("Recorded")],
+    ["socket", t("WebSocket")],
+    ["compare", t("Compare")],
+  ];
   return (
     <div
       className={classes(tokens.root, styles.panel, props.className)}
       style={{ colorScheme: colorScheme(props.theme ?? "system"), ...props.style }}
     >
-      <Tabs
-        label="Endpoints and requests"
-        tabs={[
-          [
-            "endpoints",
-            found.listing
-              ? `Endpoints (${found.listing.endpoints.length}${found.listing.complete ? "" : "+"})`
-              : "Endpoints",
-          ],
-          ["request", "Request"],
-          ["records", "Recorded"],
-          ["socket", "WebSocket"],
-          ["compare", "Compare"],
-        ]}
-        tab={view}
-        onTab={desk.look}
-      />
-      <div className={panel.view} role="tabpanel" aria-label={view}>
+      <Tabs label={t("Endpoints and requests")} tabs={tabs} tab={view} onTab={desk.look} />
+      <div className={panel.view} role="tabpanel" aria-label={tabLabel(tabs, view)}>
         {view === "endpoints" && (
           <EndpointsView
             found={found}
@@ -164,11 +169,11 @@ async function showCause(
   else desk.showRecord(number);
 }
 
-const WATCHING = "You may only watch this preview. Its owner can let you send requests.";
+const WATCHING = english("You may only watch this preview. Its owner can let you send requests.");
 
-function unavailableBecause(status: string | undefined): string {
-  if (status === "starting") return "The preview is starting; requests can be sent once it is ready.";
-  return "The preview is not running. Launch it to send requests.";
+function unavailableBecause(t: Translate, status: string | undefined): string {
+  if (status === "starting") return t("The preview is starting; requests can be sent once it is ready.");
+  return t("The preview is not running. Launch it to send requests.");
 }
 
 function EndpointsView({
@@ -184,6 +189,7 @@ function EndpointsView({
   onPick: (endpoint: Endpoint) => void;
   onSocket: (path: string) => void;
 }): ReactNode {
+  const t = useTranslate();
   const { listing, problem } = found;
   if (listing && listing.endpoints.length + listing.sockets.length > 0)
     return <EndpointList listing={listing} onPick={onPick} onSocket={onSocket} />;
@@ -193,17 +199,20 @@ function EndpointsView({
         <Notice tone="bad">{problem.message}</Notice>
       </div>
     );
-  if (!listing) return <p className={panel.none}>Looking for endpoints…</p>;
+  if (!listing) return <p className={panel.none}>{t("Looking for endpoints…")}</p>;
   return (
     <div className={panel.none}>
       <p>
-        No endpoints were found in the source
         {isRunning
-          ? ", in an OpenAPI document or in a route table of the preview. You can send requests all the same."
-          : ". More may appear once the preview runs, from its OpenAPI document and its route table."}
+          ? t(
+              "No endpoints were found in the source, in an OpenAPI document or in a route table of the preview. You can send requests all the same.",
+            )
+          : t(
+              "No endpoints were found in the source. More may appear once the preview runs, from its OpenAPI document and its route table.",
+            )}
       </p>
       <Unread listing={listing} />
-      <Button onClick={() => onDraft(EMPTY)}>Write a request</Button>
+      <Button onClick={() => onDraft(EMPTY)}>{t("Write a request")}</Button>
     </div>
   );
 }
@@ -247,7 +256,7 @@ function RequestView(props: RequestViewProps): ReactNode {
       hasResponse={shown !== null && (shown.isOn || shown.answer !== null)}
     >
       {shown && (
-        <Contained key={shown.sent.id} name="The response">
+        <Contained key={shown.sent.id} name={english("The response")}>
           <Outcome exchange={shown} onToken={desk.useToken} onWhy={onWhy} />
         </Contained>
       )}
@@ -280,12 +289,13 @@ function Outcome({ exchange, onToken, onWhy }: OutcomeProps): ReactNode {
 }
 
 function Waiting({ name, since }: { name: string; since: number }): ReactNode {
+  const t = useTranslate();
   const seconds = Math.floor((useNow(1_000) - since) / 1_000);
   return (
     <div className={answerStyles.answer}>
       <p className={panel.none}>
         <span role="status">
-          Waiting for the response to <code>{name}</code>…
+          {t("Waiting for the response to")} <code>{name}</code>…
         </span>{" "}
         {seconds > 0 && <span className={panel.fact}>{duration(seconds)}</span>}
       </p>

@@ -1,6 +1,7 @@
 import { type ReactNode, useState } from "react";
 
 import type { PreviewClient } from "../api/client";
+import { useTranslate } from "../texts/translate";
 import { useRole } from "../together/role";
 import { Button, classes, copyText, IconButton } from "../ui/controls";
 import controls from "../ui/controls.module.css";
@@ -27,6 +28,7 @@ interface SavedListProps {
 
 /** Requests under a name, which all who may use the preview see. */
 export function SavedList({ client, generationId, draft, baseUrl, onDraft }: SavedListProps): ReactNode {
+  const t = useTranslate();
   const saved = useSaved(client, generationId);
   const [name, setName] = useState("");
   const action = useAction();
@@ -38,38 +40,41 @@ export function SavedList({ client, generationId, draft, baseUrl, onDraft }: Sav
       return said;
     });
   const save = (): void =>
-    run("Saving…", async () => {
+    run(t("Saving…"), async () => {
       await saved.save(name, draft);
-      return "Saved.";
+      return t("Saved.");
     });
   const rename = (one: Kept): void =>
-    run("Renaming…", async () => {
+    run(t("Renaming…"), async () => {
       await saved.save(name, one.draft);
       if (name.trim() !== one.name) await saved.remove(one);
-      return "Renamed.";
+      return t("Renamed.");
     });
   const remove = (one: Kept): void =>
-    run("Deleting…", async () => {
+    run(t("Deleting…"), async () => {
       await saved.remove(one);
-      return "Deleted.";
+      return t("Deleted.");
     });
-  const move = (): void => run("Moving…", async () => `${count(await saved.move(), "request")} moved to the project.`);
+  const move = (): void =>
+    run(t("Moving…"), async () =>
+      t("{move} moved to the project.", { move: count(t, await saved.move(), "{count} request", "{count} requests") }),
+    );
   const copyAll = (): void =>
-    run("Copying…", async () => {
+    run(t("Copying…"), async () => {
       const all = saved.list ?? [];
       const commands = all.map((one) => `# ${one.name}\n${snippet("curl", one.draft, baseUrl ?? "http://localhost")}`);
       await copyText(`${commands.join("\n\n")}\n`);
-      return `${count(all.length, "request")} copied as curl commands.`;
+      return t("{all} copied as curl commands.", { all: count(t, all.length, "{count} request", "{count} requests") });
     });
   const list = saved.list ?? [];
   return (
-    <section aria-label="Saved requests" className={editorStyles.earlierPart}>
+    <section aria-label={t("Saved requests")} className={editorStyles.earlierPart}>
       {canChange && (
         <div className={editorStyles.line}>
           <input
             className={classes(controls.field, editorStyles.grow)}
-            aria-label="Name of the saved request"
-            placeholder="Save this request as…"
+            aria-label={t("Name of the saved request")}
+            placeholder={t("Save this request as…")}
             maxLength={80}
             value={name}
             onChange={(event) => setName(event.target.value)}
@@ -80,27 +85,29 @@ export function SavedList({ client, generationId, draft, baseUrl, onDraft }: Sav
             }}
           />
           <Button small disabled={!name.trim() || action.busy !== null} onClick={save}>
-            Save
+            {t("Save")}
           </Button>
           {list.length > 0 && (
             <Button small kind="quiet" icon="copy" disabled={action.busy !== null} onClick={copyAll}>
-              Copy all as curl
+              {t("Copy all as curl")}
             </Button>
           )}
         </div>
       )}
       <p className={styles.hint}>
         {saved.isShared
-          ? "Kept with the project, without secrets and files; guests who may send requests see them."
-          : "Kept in this browser, without secrets and files."}
+          ? t("Kept with the project, without secrets and files; guests who may send requests see them.")
+          : t("Kept in this browser, without secrets and files.")}
       </p>
       {canChange && saved.inBrowser.length > 0 && (
         <Button small disabled={action.busy !== null} onClick={move}>
-          Move {count(saved.inBrowser.length, "request")} from this browser to the project
+          {t("Move {inBrowser} from this browser to the project", {
+            inBrowser: count(t, saved.inBrowser.length, "{count} request", "{count} requests"),
+          })}
         </Button>
       )}
       {saved.problem !== null && <p className={styles.hint}>{saved.problem}</p>}
-      {saved.list === null && saved.problem === null && <p className={styles.hint}>Loading…</p>}
+      {saved.list === null && saved.problem === null && <p className={styles.hint}>{t("Loading…")}</p>}
       <News action={action} />
       <ul className={endpointStyles.endpoints}>
         {list.map((one) => (
@@ -116,14 +123,14 @@ export function SavedList({ client, generationId, draft, baseUrl, onDraft }: Sav
                   small
                   kind="quiet"
                   disabled={!name.trim() || action.busy !== null}
-                  title="Rename it to the name above"
+                  title={t("Rename it to the name above")}
                   onClick={() => rename(one)}
                 >
-                  Rename
+                  {t("Rename")}
                 </Button>
                 <IconButton
                   icon="close"
-                  label={`Delete ${visible(one.name)}`}
+                  label={t("Delete {name}", { name: visible(one.name) })}
                   disabled={action.busy !== null}
                   onClick={() => remove(one)}
                 />

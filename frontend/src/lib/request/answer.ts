@@ -1,4 +1,5 @@
 import type { ProxyResponse } from "../api/types";
+import type { Translate } from "../texts/translate";
 import { depthOf, MAX_DEPTH } from "./depth";
 
 export type Content =
@@ -11,7 +12,7 @@ export type Content =
   | { kind: "binary"; bytes: Uint8Array<ArrayBuffer> };
 
 /** What an answer's body is, and how it is best shown. */
-export function contentOf(answer: ProxyResponse): Content {
+export function contentOf(t: Translate, answer: ProxyResponse): Content {
   const type = headerOf(answer, "content-type").split(";")[0]?.trim().toLowerCase() ?? "";
   if (answer.body === "") return { kind: "empty" };
   if (answer.encoding === "base64") {
@@ -23,7 +24,10 @@ export function contentOf(answer: ProxyResponse): Content {
   if (/[/+]json$/.test(type)) {
     const depth = depthOf(answer.body);
     if (depth > MAX_DEPTH) {
-      const note = `This JSON is nested ${depth.toLocaleString("en")} levels deep. More than ${MAX_DEPTH} are not shown as a tree: this is the text as received.`;
+      const note = t(
+        "This JSON is nested {depth} levels deep. More than {MAX_DEPTH} are not shown as a tree: this is the text as received.",
+        { depth: depth.toLocaleString("en"), MAX_DEPTH },
+      );
       return { kind: "text", text: answer.body, note };
     }
     try {

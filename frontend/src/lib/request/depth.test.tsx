@@ -1,6 +1,7 @@
 import { cleanup, render, screen } from "@testing-library/react";
 import { afterEach, describe, expect, test, vi } from "vitest";
 
+import { inEnglish, english } from "../texts/translate";
 import { Contained } from "../ui/Contained";
 import { Answer } from "./Answer";
 import { contentOf } from "./answer";
@@ -32,8 +33,8 @@ describe("JSON that is nested deep", () => {
   });
 
   test("is drawn up to the bound", () => {
-    expect(contentOf(answerOf(nested(MAX_DEPTH))).kind).toBe("json");
-    expect(contentOf(answerOf(nested(MAX_DEPTH + 1))).kind).toBe("text");
+    expect(contentOf(inEnglish, answerOf(nested(MAX_DEPTH))).kind).toBe("json");
+    expect(contentOf(inEnglish, answerOf(nested(MAX_DEPTH + 1))).kind).toBe("text");
     render(<Answer name="GET /deep" answer={answerOf(nested(MAX_DEPTH))} />);
     expect(screen.getByRole("region", { name: "Response as JSON" })).toBeTruthy();
   });
@@ -52,9 +53,9 @@ describe("JSON that is nested deep", () => {
       response: null,
       source: "static" as const,
     };
-    expect(obstacle(draftOf(endpoint))).toBeNull();
+    expect(obstacle(inEnglish, draftOf(endpoint))).toBeNull();
     const deep = { ...EMPTY, method: "POST", body: nested(20_000) };
-    expect(obstacle(deep)).toBeNull();
+    expect(obstacle(inEnglish, deep)).toBeNull();
     expect(requestOf(deep).body).toBe(deep.body);
   });
 });
@@ -66,7 +67,7 @@ test("an error in one panel leaves the others", () => {
   };
   render(
     <>
-      <Contained name="The log">
+      <Contained name={english("The log")}>
         <Broken />
       </Contained>
       <p>the others</p>
@@ -82,11 +83,11 @@ test("a part that the service no longer has asks for a reload", () => {
     throw new TypeError("Failed to fetch dynamically imported module: http://x/assets/HistoryPanel-1.js");
   };
   render(
-    <Contained name="The history">
+    <Contained name={english("History")}>
       <Missing />
     </Contained>,
   );
-  expect(screen.getByRole("alert").textContent).toContain("The history could not be loaded.");
+  expect(screen.getByRole("alert").textContent).toContain("History could not be loaded.");
   expect(screen.getByRole("button", { name: "Reload the page" })).toBeTruthy();
 });
 

@@ -1,4 +1,5 @@
 import type { Endpoint, EndpointBody, EndpointCredential, EndpointParameter, ProxyRequest } from "../api/types";
+import type { Translate } from "../texts/translate";
 import { toBase64, writeMultipart } from "./multipart";
 import { depthOf, MAX_DEPTH } from "./depth";
 
@@ -182,31 +183,34 @@ export function target(draft: Draft): string {
 }
 
 /** Why a field cannot be sent as it is; null when it can. */
-export function fieldProblem(field: Field): string | null {
-  if (field.required && !field.value) return `${field.name} is required.`;
-  if (field.value && field.type === "integer" && !/^[+-]?\d+$/.test(field.value)) return "A whole number is expected.";
+export function fieldProblem(t: Translate, field: Field): string | null {
+  if (field.required && !field.value) return t("{name} is required.", { name: field.name });
+  if (field.value && field.type === "integer" && !/^[+-]?\d+$/.test(field.value))
+    return t("A whole number is expected.");
   return null;
 }
 
 /** Why it cannot be sent yet; null when it can. Only the path stops a request: the API may be tried with all else. */
-export function obstacle(draft: Draft): string | null {
+export function obstacle(t: Translate, draft: Draft): string | null {
   const missing = draft.pathFields.find((field) => !field.value);
-  if (missing) return `${missing.name} is required.`;
-  if (!draft.path.startsWith("/")) return "The path must begin with a slash.";
+  if (missing) return t("{name} is required.", { name: missing.name });
+  if (!draft.path.startsWith("/")) return t("The path must begin with a slash.");
   return null;
 }
 
 /** What is unusual about it; it can be sent all the same. */
-export function warning(draft: Draft): string | null {
+export function warning(t: Translate, draft: Draft): string | null {
   const missing = [...draft.query, ...draft.headers, ...(draft.cookies ?? [])].find(
     (one) => one.required && !one.value,
   );
-  if (missing) return `${missing.name} is required. It is sent without it.`;
+  if (missing) return t("{name} is required. It is sent without it.", { name: missing.name });
   if (draft.body && takesBody(draft.method) && isText(draft) && isJson(draft) && depthOf(draft.body) <= MAX_DEPTH) {
     try {
       JSON.parse(draft.body);
     } catch (error) {
-      return `The body is not JSON (${error instanceof Error ? error.message : "it cannot be read"}). It is sent as it is.`;
+      return t("The body is not JSON ({more}). It is sent as it is.", {
+        more: error instanceof Error ? error.message : t("it cannot be read"),
+      });
     }
   }
   return null;

@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { Problem } from "../api/problem";
 import type { Endpoint } from "../api/types";
 import { explain } from "../launch/explain";
+import { inEnglish } from "../texts/translate";
 import { contentOf, sizeOf, tokenIn } from "./answer";
 import {
   ANY_BEARER,
@@ -41,13 +42,13 @@ describe("a draft", () => {
   });
 
   test("cannot be sent without a value for each part of the path, and warns of a body that is not JSON", () => {
-    expect(obstacle(draft)).toContain("shop");
+    expect(obstacle(inEnglish, draft)).toContain("shop");
     const filled = { ...draft, pathFields: draft.pathFields.map((one) => ({ ...one, value: "x" })) };
-    expect(obstacle(filled)).toBeNull();
-    expect(obstacle({ ...filled, body: "{" })).toBeNull();
-    expect(warning({ ...filled, body: "{" })).toContain("not JSON");
+    expect(obstacle(inEnglish, filled)).toBeNull();
+    expect(obstacle(inEnglish, { ...filled, body: "{" })).toBeNull();
+    expect(warning(inEnglish, { ...filled, body: "{" })).toContain("not JSON");
     expect(requestOf({ ...filled, body: "{" }).body).toBe("{");
-    expect(obstacle({ ...filled, path: "http://elsewhere" })).toContain("slash");
+    expect(obstacle(inEnglish, { ...filled, path: "http://elsewhere" })).toContain("slash");
   });
 
   test("escapes what is put into the path, and keeps slashes only where a path is meant", () => {
@@ -164,7 +165,7 @@ describe("copied as code", () => {
 
 describe("an answer", () => {
   const answer = (type: string, body: string, encoding?: "base64") =>
-    contentOf({
+    contentOf(inEnglish, {
       status_code: 200,
       headers: { "content-type": type },
       body,
@@ -196,7 +197,7 @@ describe("a problem", () => {
       code: "preview_limit_reached",
       details: { limit: 1, previews: [{ preview_id: "p1", generation_id: "g1" }] },
     });
-    const { sentence, ways } = explain(problem, "g2", () => "Bookshop");
+    const { sentence, ways } = explain(inEnglish, problem, "g2", () => "Bookshop");
     expect(sentence).toContain("1 running preview (“Bookshop”)");
     expect(ways).toEqual([{ kind: "stop", previewId: "p1", generationId: "g1", isThis: false }]);
   });
@@ -206,17 +207,22 @@ describe("a problem", () => {
       code: "already_running",
       details: { preview_id: "p1", generation_id: "g1" },
     });
-    expect(explain(problem, "g1").ways).toMatchObject([{ kind: "stop", isThis: true }]);
+    expect(explain(inEnglish, problem, "g1").ways).toMatchObject([{ kind: "stop", isThis: true }]);
   });
 
   test("that may pass can be tried again; files that cannot run cannot", () => {
-    expect(explain(new Problem("No port.", { code: "no_port_available" }), "g").ways).toEqual([{ kind: "again" }]);
+    expect(explain(inEnglish, new Problem("No port.", { code: "no_port_available" }), "g").ways).toEqual([
+      { kind: "again" },
+    ]);
     const missing = new Problem("No.", { code: "invalid_generation", details: { missing_files: ["main.py"] } });
-    expect(explain(missing, "g")).toMatchObject({ facts: ["Missing: main.py"], ways: [{ kind: "settings" }] });
+    expect(explain(inEnglish, missing, "g")).toMatchObject({
+      facts: ["Missing: main.py"],
+      ways: [{ kind: "settings" }],
+    });
     const longest = new Problem("The free tier …", { status: 400, code: "x", details: { limit_s: 3600 } });
-    expect(explain(longest, "g")).toMatchObject({ ways: [{ kind: "none" }] });
-    expect(explain(longest, "g").sentence).toContain("maximum lifetime of 1 h");
-    expect(explain(new Problem("", { code: "unauthenticated" }), "g").ways).toEqual([{ kind: "sign-in" }]);
+    expect(explain(inEnglish, longest, "g")).toMatchObject({ ways: [{ kind: "none" }] });
+    expect(explain(inEnglish, longest, "g").sentence).toContain("maximum lifetime of 1 h");
+    expect(explain(inEnglish, new Problem("", { code: "unauthenticated" }), "g").ways).toEqual([{ kind: "sign-in" }]);
   });
 });
 

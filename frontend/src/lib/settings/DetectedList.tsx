@@ -1,6 +1,7 @@
 import type { ReactNode } from "react";
 
 import type { DetectedEntry, ProjectEnvironment } from "../api/settings";
+import { useTranslate } from "../texts/translate";
 import { Button } from "../ui/controls";
 import panel from "../ui/panel.module.css";
 import { visible } from "../ui/visible";
@@ -18,6 +19,7 @@ interface DetectedListProps {
 
 /** What the service has decided from the files, and what it made up. */
 export function DetectedList({ environment, onSet, onOption, onOpenFile }: DetectedListProps): ReactNode {
+  const t = useTranslate();
   const { detected } = environment;
   if (!detected) return null;
   const layers = [environment.settings, ...environment.presets.filter((one) => one.active)];
@@ -31,14 +33,18 @@ export function DetectedList({ environment, onSet, onOption, onOpenFile }: Detec
     return kind !== "port" && /^[A-Za-z_][A-Za-z0-9_]*$/.test(name) ? () => onSet(name) : null;
   };
   return (
-    <section className={panel.section} aria-label="Detected">
-      <h4>Detected in the files</h4>
+    <section className={panel.section} aria-label={t("Detected")}>
+      <h4>{t("Detected in the files")}</h4>
       {detected.problem && <p className={panel.hint}>{visible(detected.problem)}</p>}
       <ul className={panel.list}>
         {detected.entries.map((one, at) => (
           <li key={`${one.kind} ${one.name} ${at}`} className={styles.detected}>
             <span className={styles.text}>
-              {visible(one.made_up && isSet(one) ? `${one.name} is set to your value; it is read in` : one.text)}
+              {visible(
+                one.made_up && isSet(one)
+                  ? t("{name} is set to your value; it is read in", { name: one.name })
+                  : one.text,
+              )}
               {one.kind === "variable" && one.value !== null && one.value !== "" && !isSet(one) && (
                 <span className={styles.placeholder}>{visible(one.value)}</span>
               )}
@@ -46,7 +52,7 @@ export function DetectedList({ environment, onSet, onOption, onOpenFile }: Detec
             </span>
             {isSet(one) ? (
               <span className={panel.badge} data-tone="good">
-                set
+                {t("set")}
               </span>
             ) : (
               <SetButton entry={one} onSet={setter(one)} />
@@ -59,15 +65,16 @@ export function DetectedList({ environment, onSet, onOption, onOpenFile }: Detec
 }
 
 function SetButton({ entry, onSet }: { entry: DetectedEntry; onSet: (() => void) | null }): ReactNode {
+  const t = useTranslate();
   if (onSet === null) return null;
   return (
     <Button
       small
       kind={entry.made_up ? "normal" : "quiet"}
-      aria-label={`Set it: ${visible(entry.name)}`}
+      aria-label={t("Set it: {name}", { name: visible(entry.name) })}
       onClick={onSet}
     >
-      Set it
+      {t("Set it")}
     </Button>
   );
 }

@@ -2,6 +2,7 @@ import { type ReactNode, type SubmitEvent, useState } from "react";
 
 import type { PreviewClient } from "../api/client";
 import { type ImportedEnv, importEnvironment } from "../api/settings";
+import { useTranslate, english } from "../texts/translate";
 import { Button } from "../ui/controls";
 import controls from "../ui/controls.module.css";
 import { Dialog } from "../ui/Dialog";
@@ -10,6 +11,8 @@ import panel from "../ui/panel.module.css";
 import { useAction } from "../ui/useAction";
 import { visible } from "../ui/visible";
 import styles from "./settings.module.css";
+
+const KINDS = { added: english("added"), changed: english("changed"), same: english("same") } as const;
 
 interface EnvDialogProps {
   client: PreviewClient;
@@ -22,16 +25,19 @@ interface EnvDialogProps {
 
 /** A pasted `.env` text: first what it would change, then the change. */
 export function EnvDialog(props: EnvDialogProps): ReactNode {
+  const t = useTranslate();
   const [text, setText] = useState("");
   const [found, setFound] = useState<ImportedEnv | null>(null);
   const action = useAction();
   const send = (dryRun: boolean): void =>
-    void action.run(dryRun ? "Loading…" : "Saving…", async () => {
+    void action.run(dryRun ? t("Loading…") : t("Saving…"), async () => {
       const read = await importEnvironment(props.client, props.projectId, props.preset, text, dryRun);
       if (dryRun) setFound(read);
       else {
         props.onClose();
-        props.onDone(`${read.added.length} added, ${read.changed.length} changed.`);
+        props.onDone(
+          t("{added} added, {changed} changed.", { added: read.added.length, changed: read.changed.length }),
+        );
       }
       return undefined;
     });
@@ -40,10 +46,10 @@ export function EnvDialog(props: EnvDialogProps): ReactNode {
     send(found === null);
   };
   return (
-    <Dialog title="Paste a .env file" onClose={props.onClose}>
-      <form className={panel.form} aria-label="A .env file" onSubmit={submit}>
+    <Dialog title={t("Paste a .env file")} onClose={props.onClose}>
+      <form className={panel.form} aria-label={t("A .env file")} onSubmit={submit}>
         <label>
-          Text
+          {t("Text")}
           <textarea
             className={controls.field}
             rows={9}
@@ -61,27 +67,27 @@ export function EnvDialog(props: EnvDialogProps): ReactNode {
         </label>
         <News action={action} />
         {found && (
-          <ul className={styles.changes} aria-label="Changes">
+          <ul className={styles.changes} aria-label={t("Changes")}>
             {(["added", "changed", "same"] as const).flatMap((kind) =>
               found[kind].map((name) => (
                 <li key={name}>
                   <span className={panel.badge} data-tone={kind === "same" ? undefined : "info"}>
-                    {kind}
+                    {t(KINDS[kind])}
                   </span>
                   <span className={panel.mono}>{visible(name)}</span>
-                  {found.secrets.includes(name) && <span className={panel.badge}>secret</span>}
+                  {found.secrets.includes(name) && <span className={panel.badge}>{t("secret")}</span>}
                 </li>
               )),
             )}
             {found.added.length + found.changed.length + found.same.length === 0 && (
-              <li>No variables were found in the text.</li>
+              <li>{t("No variables were found in the text.")}</li>
             )}
           </ul>
         )}
         <div className={controls.dialogButtons}>
-          <Button onClick={props.onClose}>Cancel</Button>
+          <Button onClick={props.onClose}>{t("Cancel")}</Button>
           <Button kind="primary" type="submit" disabled={action.busy !== null}>
-            {found ? "Set these" : "Show changes"}
+            {found ? t("Set these") : t("Show changes")}
           </Button>
         </div>
       </form>

@@ -2,6 +2,7 @@ import { type ReactNode, type SubmitEvent, useState } from "react";
 
 import type { PreviewClient } from "../api/client";
 import { addPreset, type ProjectEnvironment, removePreset } from "../api/settings";
+import { useTranslate } from "../texts/translate";
 import { Button } from "../ui/controls";
 import controls from "../ui/controls.module.css";
 import { Ask, Dialog } from "../ui/Dialog";
@@ -24,13 +25,14 @@ interface PresetBarProps {
 
 /** Chooses the preset that is shown, and the one that is used. */
 export function PresetBar(props: PresetBarProps): ReactNode {
+  const t = useTranslate();
   const { client, environment, layer, isBusy, onLayer, run } = props;
   const [open, setOpen] = useState<"add" | "remove" | null>(null);
   const close = (): void => setOpen(null);
   const isUsed = environment.active_preset === layer;
   return (
     <div className={styles.presets}>
-      <div className={styles.layers} role="group" aria-label="Settings to show">
+      <div className={styles.layers} role="group" aria-label={t("Settings to show")}>
         {[null, ...environment.presets.map((one) => one.name)].map((name) => (
           <button
             key={name ?? ""}
@@ -39,33 +41,33 @@ export function PresetBar(props: PresetBarProps): ReactNode {
             aria-pressed={layer === name}
             onClick={() => onLayer(name)}
           >
-            {name === null ? "Project" : visible(name)}
+            {name === null ? t("Project") : visible(name)}
             {name !== null && environment.active_preset === name && (
               <span className={panel.badge} data-tone="good">
-                in use
+                {t("in use")}
               </span>
             )}
           </button>
         ))}
         <Button small kind="quiet" icon="plus" disabled={isBusy} onClick={() => setOpen("add")}>
-          Preset
+          {t("Preset")}
         </Button>
       </div>
       {environment.presets.length > 0 && (
         <div className={panel.wrap}>
           <p className={styles.layerHint}>
             {layer === null
-              ? "These apply to every launch; a preset overrides them."
-              : "These override the project's own settings while the preset is in use."}
+              ? t("These apply to every launch; a preset overrides them.")
+              : t("These override the project's own settings while the preset is in use.")}
           </p>
           {!isUsed && (
             <Button small kind="primary" disabled={isBusy} onClick={() => props.onUse(layer)}>
-              {layer === null ? "Use no preset" : "Use this preset"}
+              {layer === null ? t("Use no preset") : t("Use this preset")}
             </Button>
           )}
           {layer !== null && (
             <Button small kind="danger" disabled={isBusy} onClick={() => setOpen("remove")}>
-              Delete
+              {t("Delete")}
             </Button>
           )}
         </div>
@@ -76,28 +78,28 @@ export function PresetBar(props: PresetBarProps): ReactNode {
           onClose={close}
           onAdd={(name, copyOf) => {
             close();
-            run("Saving…", async () => {
+            run(t("Saving…"), async () => {
               await addPreset(client, environment.project_id, name, copyOf);
               onLayer(name);
-              return `The preset ${name} was created.`;
+              return t("The preset {name} was created.", { name });
             });
           }}
         />
       )}
       {open === "remove" && layer !== null && (
         <Ask
-          title={`Delete the preset ${visible(layer)}?`}
-          action="Delete"
+          title={t("Delete the preset {layer}?", { layer: visible(layer) })}
+          action={t("Delete")}
           onClose={close}
           onYes={() =>
-            run("Deleting…", async () => {
+            run(t("Deleting…"), async () => {
               await removePreset(client, environment.project_id, layer);
               onLayer(null);
-              return "The preset was deleted.";
+              return t("The preset was deleted.");
             })
           }
         >
-          <p>Its variables and secrets are deleted. This cannot be undone.</p>
+          <p>{t("Its variables and secrets are deleted. This cannot be undone.")}</p>
         </Ask>
       )}
     </div>
@@ -111,6 +113,7 @@ interface NewPresetProps {
 }
 
 function NewPreset({ environment, onClose, onAdd }: NewPresetProps): ReactNode {
+  const t = useTranslate();
   const [name, setName] = useState("");
   const [source, setSource] = useState("");
   const submit = (event: SubmitEvent): void => {
@@ -118,26 +121,26 @@ function NewPreset({ environment, onClose, onAdd }: NewPresetProps): ReactNode {
     onAdd(name.trim(), source || null);
   };
   return (
-    <Dialog title="A new preset" onClose={onClose}>
+    <Dialog title={t("A new preset")} onClose={onClose}>
       <form className={panel.form} onSubmit={submit}>
         <label>
-          Name
+          {t("Name")}
           <input
             className={controls.field}
             required
             maxLength={64}
             pattern="[A-Za-z0-9][A-Za-z0-9._\-]*"
-            title="Letters, digits, '.', '_' and '-'"
-            placeholder="staging"
+            title={t("Letters, digits, '.', '_' and '-'")}
+            placeholder={t("staging")}
             value={name}
             onChange={(event) => setName(event.target.value)}
           />
         </label>
         {environment.presets.length > 0 && (
           <label>
-            Copy from
+            {t("Copy from")}
             <select className={controls.field} value={source} onChange={(event) => setSource(event.target.value)}>
-              <option value="">nothing</option>
+              <option value="">{t("nothing")}</option>
               {environment.presets.map((one) => (
                 <option key={one.name}>{one.name}</option>
               ))}
@@ -146,7 +149,7 @@ function NewPreset({ environment, onClose, onAdd }: NewPresetProps): ReactNode {
         )}
         <div className={controls.dialogButtons}>
           <Button kind="primary" type="submit">
-            Create preset
+            {t("Create preset")}
           </Button>
         </div>
       </form>

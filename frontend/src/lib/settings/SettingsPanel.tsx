@@ -3,6 +3,7 @@ import { type ReactNode, useState } from "react";
 import type { PreviewClient } from "../api/client";
 import { changeEnvironment, readEnvironment } from "../api/settings";
 import { usePreviewClient } from "../context";
+import { useTranslate } from "../texts/translate";
 import { Button, IconButton, Notice } from "../ui/controls";
 import { News } from "../ui/News";
 import { Panel, type PanelProps } from "../ui/Panel";
@@ -26,6 +27,7 @@ export interface SettingsPanelProps extends PanelProps {
 
 /** Launch settings of a generation's project: variables, secrets, presets, start options. It fills its parent. */
 export function SettingsPanel(props: SettingsPanelProps): ReactNode {
+  const t = useTranslate();
   const { generationId } = props;
   const client = usePreviewClient(props.client);
   const { instance, isLoaded } = usePreview(generationId, { client, poll: false });
@@ -51,8 +53,8 @@ export function SettingsPanel(props: SettingsPanelProps): ReactNode {
       return said;
     });
   const restart = (): Promise<string> =>
-    client.restart(generationId).then(() => "The preview runs with the saved settings.");
-  const saved = running ? "Saved." : "Saved. It applies at the next launch.";
+    client.restart(generationId).then(() => t("The preview runs with the saved settings."));
+  const saved = running ? t("Saved.") : t("Saved. It applies at the next launch.");
   const show = (name: string | null): void => {
     setChosen(name);
     setOption(null);
@@ -60,18 +62,18 @@ export function SettingsPanel(props: SettingsPanelProps): ReactNode {
   };
   const use = (name: string | null): void => {
     show(name);
-    run(name === null ? "Switching off the preset…" : `Switching to ${name}…`, async () => {
+    run(name === null ? t("Switching off the preset…") : t("Switching to {name}…", { name }), async () => {
       await changeEnvironment(client, found?.project_id ?? "", null, { active_preset: name ?? "" });
       return running ? restart() : saved;
     });
   };
   return (
-    <Panel {...props} label="Settings">
+    <Panel {...props} label={t("Settings")}>
       <div className={panel.scroll}>
         <div className={panel.bar}>
-          <h3>Settings of the project</h3>
+          <h3>{t("Settings of the project")}</h3>
           <span className={panel.spring} />
-          <IconButton icon="restart" label="Refresh" onClick={loaded.refresh} />
+          <IconButton icon="restart" label={t("Refresh")} onClick={loaded.refresh} />
         </div>
         <News action={action} />
         {loaded.problem && (
@@ -81,7 +83,7 @@ export function SettingsPanel(props: SettingsPanelProps): ReactNode {
             </Notice>
           </div>
         )}
-        {!found && !loaded.problem && <p className={panel.none}>Loading…</p>}
+        {!found && !loaded.problem && <p className={panel.none}>{t("Loading…")}</p>}
         {found?.problem && (
           <div className={panel.pad}>
             <Notice tone="bad">{found.problem}</Notice>
@@ -96,14 +98,18 @@ export function SettingsPanel(props: SettingsPanelProps): ReactNode {
                   small
                   icon="restart"
                   disabled={action.busy !== null}
-                  onClick={() => run("Restarting…", restart)}
+                  onClick={() => run(t("Restarting…"), restart)}
                 >
-                  Restart to apply
+                  {t("Restart to apply")}
                 </Button>
               }
             >
-              The running preview was started with other settings
-              {running.preset === found?.active_preset ? "" : ` (preset ${visible(running.preset ?? "none")})`}.
+              {t("The running preview was started with other settings{more}.", {
+                more:
+                  running.preset === found?.active_preset
+                    ? ""
+                    : t(" (preset {preset})", { preset: visible(running.preset ?? "none") }),
+              })}
             </Notice>
           </div>
         )}
@@ -144,7 +150,7 @@ export function SettingsPanel(props: SettingsPanelProps): ReactNode {
               wanted={option}
               onSave={(change) => {
                 setOption(null);
-                run("Saving…", async () => {
+                run(t("Saving…"), async () => {
                   await changeEnvironment(client, found.project_id, preset?.name ?? null, change);
                   return saved;
                 });

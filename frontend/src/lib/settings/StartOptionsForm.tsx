@@ -1,6 +1,7 @@
 import { type ReactNode, type SubmitEvent, useEffect, useRef, useState } from "react";
 
 import type { EnvironmentChange, SettingsLayer } from "../api/settings";
+import { useTranslate } from "../texts/translate";
 import { Button } from "../ui/controls";
 import controls from "../ui/controls.module.css";
 import panel from "../ui/panel.module.css";
@@ -17,6 +18,7 @@ interface StartOptionsFormProps {
 
 /** How the project starts, where that differs from what detection decides. */
 export function StartOptionsForm({ layer, isBusy, wanted = null, onSave }: StartOptionsFormProps): ReactNode {
+  const t = useTranslate();
   const [fields, setFields] = useState(() => fieldsOf(layer));
   const [seen, setSeen] = useState<WantedOption | null>(null);
   if (wanted !== seen) {
@@ -35,15 +37,15 @@ export function StartOptionsForm({ layer, isBusy, wanted = null, onSave }: Start
   };
   const isChanged = !isSame(fields, fieldsOf(layer));
   return (
-    <section className={panel.section} aria-label="Start">
-      <h4>Start</h4>
-      <form ref={form} className={panel.form} aria-label="Start options" onSubmit={submit}>
+    <section className={panel.section} aria-label={t("Start")}>
+      <h4>{t("Start")}</h4>
+      <form ref={form} className={panel.form} aria-label={t("Start options")} onSubmit={submit}>
         <div className={panel.pair}>
           <label>
-            Application
+            {t("Application")}
             <input
               className={controls.field}
-              placeholder="as detected"
+              placeholder={t("as detected")}
               spellCheck={false}
               name="app"
               disabled={fields.command.trim() !== ""}
@@ -52,10 +54,10 @@ export function StartOptionsForm({ layer, isBusy, wanted = null, onSave }: Start
             />
           </label>
           <label>
-            or command
+            {t("or command")}
             <input
               className={controls.field}
-              placeholder="as detected"
+              placeholder={t("as detected")}
               spellCheck={false}
               name="command"
               disabled={fields.app.trim() !== ""}
@@ -66,14 +68,14 @@ export function StartOptionsForm({ layer, isBusy, wanted = null, onSave }: Start
         </div>
         <div className={panel.pair}>
           <label>
-            Framework
+            {t("Framework")}
             <select
               className={controls.field}
               name="framework"
               value={fields.framework}
               onChange={(event) => set({ framework: event.target.value })}
             >
-              <option value="">as detected</option>
+              <option value="">{t("as detected")}</option>
               {[...new Set([...FRAMEWORKS, fields.framework])]
                 .filter((one) => one !== "")
                 .map((one) => (
@@ -82,27 +84,27 @@ export function StartOptionsForm({ layer, isBusy, wanted = null, onSave }: Start
             </select>
           </label>
           <label>
-            Network
+            {t("Network")}
             <select
               className={controls.field}
               name="network"
               value={fields.network}
               onChange={(event) => set({ network: event.target.value })}
             >
-              <option value="">service default</option>
-              <option value="none">none</option>
-              <option value="loopback-only">loopback only</option>
-              <option value="host">host (everything this machine can reach)</option>
+              <option value="">{t("service default")}</option>
+              <option value="none">{t("none")}</option>
+              <option value="loopback-only">{t("loopback only")}</option>
+              <option value="host">{t("host (everything this machine can reach)")}</option>
             </select>
           </label>
           <label>
-            Memory in MiB
+            {t("Memory in MiB")}
             <input
               className={controls.field}
               type="number"
               min={32}
               max={1048576}
-              placeholder="the service's limit"
+              placeholder={t("the service's limit")}
               value={fields.memory}
               onChange={(event) => set({ memory: event.target.value })}
             />
@@ -110,10 +112,10 @@ export function StartOptionsForm({ layer, isBusy, wanted = null, onSave }: Start
         </div>
         <div className={panel.pair}>
           <label>
-            Working folder
+            {t("Working folder")}
             <input
               className={controls.field}
-              placeholder="as detected"
+              placeholder={t("as detected")}
               spellCheck={false}
               name="directory"
               value={fields.directory}
@@ -121,10 +123,10 @@ export function StartOptionsForm({ layer, isBusy, wanted = null, onSave }: Start
             />
           </label>
           <label>
-            Health path
+            {t("Health path")}
             <input
               className={controls.field}
-              placeholder="as detected"
+              placeholder={t("as detected")}
               spellCheck={false}
               name="health"
               value={fields.health}
@@ -134,15 +136,15 @@ export function StartOptionsForm({ layer, isBusy, wanted = null, onSave }: Start
         </div>
         <label className={panel.check}>
           <input type="checkbox" checked={fields.trace} onChange={(event) => set({ trace: event.target.checked })} />
-          Trace requests: show statements and outgoing requests of each
+          {t("Trace requests: show statements and outgoing requests of each")}
         </label>
         <div className={styles.buttons}>
           <Button small kind="primary" type="submit" disabled={isBusy || !isChanged}>
-            Save
+            {t("Save")}
           </Button>
           {isChanged && (
             <Button small onClick={() => setFields(fieldsOf(layer))}>
-              Discard
+              {t("Discard")}
             </Button>
           )}
         </div>

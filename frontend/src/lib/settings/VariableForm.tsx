@@ -1,6 +1,7 @@
 import { type ReactNode, type SubmitEvent, useState } from "react";
 
 import type { SettingsVariable } from "../api/settings";
+import { useTranslate } from "../texts/translate";
 import { Button } from "../ui/controls";
 import controls from "../ui/controls.module.css";
 import { looksSecret } from "./names";
@@ -17,6 +18,7 @@ interface VariableFormProps {
 
 /** One variable being written. A secret's value is never shown, also while it is typed. */
 export function VariableForm(props: VariableFormProps): ReactNode {
+  const t = useTranslate();
   const { known } = props;
   const [name, setName] = useState(props.name);
   const [value, setValue] = useState(known?.value ?? "");
@@ -29,29 +31,29 @@ export function VariableForm(props: VariableFormProps): ReactNode {
   return (
     <form
       className={styles.form}
-      aria-label={known ? `Change ${name}` : "New variable"}
+      aria-label={known ? t("Change {name}", { name }) : t("New variable")}
       autoComplete="off"
       onSubmit={submit}
       onKeyDown={(event) => event.key === "Escape" && props.onCancel()}
     >
       <input
         className={controls.field}
-        aria-label="Name"
-        placeholder="NAME"
+        aria-label={t("Name")}
+        placeholder={t("NAME")}
         required
         autoFocus={!props.name}
         readOnly={known !== undefined}
         maxLength={128}
         pattern="[A-Za-z_][A-Za-z0-9_]*"
-        title="Letters, digits and _"
+        title={t("Letters, digits and _")}
         spellCheck={false}
         value={name}
         onChange={(event) => setName(event.target.value)}
       />
       <input
         className={controls.field}
-        aria-label="Value"
-        placeholder={isSecret && known ? "New value" : "value"}
+        aria-label={t("Value")}
+        placeholder={isSecret && known ? t("New value") : t("value")}
         required={isSecret}
         autoFocus={Boolean(props.name)}
         type={isSecret ? "password" : "text"}
@@ -67,13 +69,13 @@ export function VariableForm(props: VariableFormProps): ReactNode {
           disabled={known?.secret === true}
           onChange={(event) => setChosen(event.target.checked)}
         />
-        Secret
+        {t("Secret")}
       </label>
       <Button small kind="primary" type="submit" disabled={props.isBusy}>
-        Save
+        {t("Save")}
       </Button>
       <Button small onClick={props.onCancel}>
-        Cancel
+        {t("Cancel")}
       </Button>
     </form>
   );

@@ -2,6 +2,7 @@ import { type ReactNode, useState } from "react";
 
 import type { PreviewClient } from "../api/client";
 import { changeEnvironment, type SettingsLayer, type SettingsVariable, setSecret } from "../api/settings";
+import { useTranslate, type Translate } from "../texts/translate";
 import { Button, IconButton } from "../ui/controls";
 import panel from "../ui/panel.module.css";
 import { visible } from "../ui/visible";
@@ -27,6 +28,7 @@ interface VariableListProps {
 
 /** Variables and secrets of a project or a preset. */
 export function VariableList(props: VariableListProps): ReactNode {
+  const t = useTranslate();
   const { client, projectId, preset, layer, isBusy, run, saved } = props;
   const [edited, setEdited] = useState<string | null>(props.wanted || null);
   const [isPasting, setPasting] = useState(false);
@@ -34,7 +36,7 @@ export function VariableList(props: VariableListProps): ReactNode {
   const patch = (change: Parameters<typeof changeEnvironment>[3]) =>
     changeEnvironment(client, projectId, preset, change);
   const save = (name: string, value: string, isSecret: boolean): void =>
-    run("Saving…", async () => {
+    run(t("Saving…"), async () => {
       if (isSecret) await setSecret(client, projectId, preset, name, value);
       else await patch({ set: { [name]: value } });
       // Not before: what the service has refused stays in the form.
@@ -42,24 +44,27 @@ export function VariableList(props: VariableListProps): ReactNode {
       return saved;
     });
   const remove = (name: string): void =>
-    run("Removing…", async () => {
+    run(t("Removing…"), async () => {
       await patch({ unset: [name] });
       return saved;
     });
   const turn = (one: SettingsVariable): void =>
-    run(`Turning ${one.name} ${one.flag ? "off" : "on"}…`, async () => {
-      await patch({ set: { [one.name]: one.toggled ?? "" } });
-      return props.isRunning ? props.restart() : saved;
-    });
+    run(
+      one.flag ? t("Turning {name} off…", { name: one.name }) : t("Turning {name} on…", { name: one.name }),
+      async () => {
+        await patch({ set: { [one.name]: one.toggled ?? "" } });
+        return props.isRunning ? props.restart() : saved;
+      },
+    );
   return (
-    <section className={panel.section} aria-label="Variables">
+    <section className={panel.section} aria-label={t("Variables")}>
       <div className={panel.sectionHead}>
-        <h4>Variables and secrets</h4>
+        <h4>{t("Variables and secrets")}</h4>
         <Button small icon="copy" disabled={isBusy} onClick={() => setPasting(true)}>
-          Paste .env
+          {t("Paste .env")}
         </Button>
         <Button small kind="primary" icon="plus" disabled={isBusy} onClick={() => setEdited("")}>
-          Add
+          {t("Add")}
         </Button>
       </div>
       {edited !== null && !known && (
@@ -68,8 +73,10 @@ export function VariableList(props: VariableListProps): ReactNode {
       {layer.variables.length === 0 && edited === null && (
         <p className={panel.none}>
           {preset === null
-            ? "No variables are set. Those that the project reads get values from its files, or placeholders, listed below."
-            : "The preset sets no variable yet."}
+            ? t(
+                "No variables are set. Those that the project reads get values from its files, or placeholders, listed below.",
+              )
+            : t("The preset sets no variable yet.")}
         </p>
       )}
       <ul className={panel.list}>
@@ -87,7 +94,11 @@ export function VariableList(props: VariableListProps): ReactNode {
               <>
                 <span className={styles.name}>{visible(one.name)}</span>
                 <span className={styles.value}>
-                  {one.secret ? <span title="A secret: its value is never shown">••••••••</span> : shown(one.value)}
+                  {one.secret ? (
+                    <span title={t("A secret: its value is never shown")}>••••••••</span>
+                  ) : (
+                    shown(t, one.value)
+                  )}
                 </span>
                 <span className={styles.controls}>
                   {one.flag !== null && (
@@ -96,7 +107,15 @@ export function VariableList(props: VariableListProps): ReactNode {
                       role="switch"
                       aria-checked={one.flag}
                       aria-label={one.name}
-                      title={`${one.flag ? "On" : "Off"}: turn it${props.isRunning ? " and restart" : ""}`}
+                      title={
+                        one.flag
+                          ? props.isRunning
+                            ? t("On: turn it off and restart")
+                            : t("On: turn it off")
+                          : props.isRunning
+                            ? t("Off: turn it on and restart")
+                            : t("Off: turn it on")
+                      }
                       className={styles.switch}
                       disabled={isBusy}
                       onClick={() => turn(one)}
@@ -106,14 +125,14 @@ export function VariableList(props: VariableListProps): ReactNode {
                     small
                     kind="quiet"
                     disabled={isBusy}
-                    aria-label={`${one.secret ? "Replace" : "Edit"} ${one.name}`}
+                    aria-label={`${one.secret ? t("Replace") : t("Edit")} ${one.name}`}
                     onClick={() => setEdited(one.name)}
                   >
-                    {one.secret ? "Replace" : "Edit"}
+                    {one.secret ? t("Replace") : t("Edit")}
                   </Button>
                   <IconButton
                     icon="clear"
-                    label={`Remove ${one.name}`}
+                    label={t("Remove {name}", { name: one.name })}
                     disabled={isBusy}
                     onClick={() => remove(one.name)}
                   />
@@ -130,13 +149,13 @@ export function VariableList(props: VariableListProps): ReactNode {
           projectId={projectId}
           preset={preset}
           onClose={() => setPasting(false)}
-          onDone={(said) => run("Saving…", () => Promise.resolve(`${said} ${saved}`))}
+          onDone={(said) => run(t("Saving…"), () => Promise.resolve(`${said} ${saved}`))}
         />
       )}
     </section>
   );
 }
 
-function shown(value: string | null): ReactNode {
-  return value === "" ? <span className={styles.empty}>empty</span> : visible(value ?? "");
+function shown(t: Translate, value: string | null): ReactNode {
+  return value === "" ? <span className={styles.empty}>{t("empty")}</span> : visible(value ?? "");
 }

@@ -3,6 +3,7 @@ import { type ReactNode, type SubmitEvent, useEffect, useRef, useState, useSyncE
 import type { PreviewClient } from "../api/client";
 import type { ListedSocket } from "../api/types";
 import { usePreviewClient } from "../context";
+import { useTranslate, type Translate, english, type Untranslated } from "../texts/translate";
 import { Button, classes, Dot, IconButton, Notice } from "../ui/controls";
 import controls from "../ui/controls.module.css";
 import { clockOf, count } from "../ui/format";
@@ -24,17 +25,21 @@ export interface SocketPanelProps {
   unavailable: string | null;
 }
 
-const PHASES: Record<SocketPhase, { word: string; tone: "good" | "busy" | "idle" }> = {
-  closed: { word: "Not connected", tone: "idle" },
-  connecting: { word: "Connecting…", tone: "busy" },
-  open: { word: "Connected", tone: "good" },
+const PHASES: Record<SocketPhase, { word: Untranslated; tone: "good" | "busy" | "idle" }> = {
+  closed: { word: english("Not connected"), tone: "idle" },
+  connecting: { word: english("Connecting…"), tone: "busy" },
+  open: { word: english("Connected"), tone: "good" },
 };
 
 /** A WebSocket of the preview: connect, send messages, and read those that come. */
 export function SocketPanel(props: SocketPanelProps): ReactNode {
+  const t = useTranslate();
   const { generationId, sockets, path, unavailable } = props;
   const client = usePreviewClient(props.client);
   const talk = talkOf(client, generationId);
+  useEffect(() => {
+    talk.speak(t);
+  }, [talk, t]);
   const state = useSyncExternalStore(talk.subscribe, () => talk.state);
   const [headers, setHeaders] = useState("");
   const [protocols, setProtocols] = useState("");
@@ -46,8 +51,12 @@ export function SocketPanel(props: SocketPanelProps): ReactNode {
       talk.close();
       return;
     }
-    const fields = parseHeaders(headers);
-    const problem = !path.startsWith("/") ? "Start the path with a slash." : typeof fields === "string" ? fields : null;
+    const fields = parseHeaders(t, headers);
+    const problem = !path.startsWith("/")
+      ? t("Start the path with a slash.")
+      : typeof fields === "string"
+        ? fields
+        : null;
     setWrong(problem);
     if (problem !== null || typeof fields === "string") return;
     const asked = protocols.split(",").map((one) => one.trim());
@@ -58,7 +67,7 @@ export function SocketPanel(props: SocketPanelProps): ReactNode {
       <form className={styles.connect} onSubmit={connect}>
         <input
           className={classes(controls.field, styles.path)}
-          aria-label="Path of the WebSocket"
+          aria-label={t("Path of the WebSocket")}
           list="pv-sockets"
           placeholder="/ws"
           spellCheck={false}
@@ -76,16 +85,16 @@ export function SocketPanel(props: SocketPanelProps): ReactNode {
           type="submit"
           disabled={state.phase === "closed" && unavailable !== null}
         >
-          {state.phase === "closed" ? "Connect" : "Disconnect"}
+          {state.phase === "closed" ? t("Connect") : t("Disconnect")}
         </Button>
         <span className={styles.phase} role="status">
-          <Dot tone={PHASES[state.phase].tone} /> {PHASES[state.phase].word}
+          <Dot tone={PHASES[state.phase].tone} /> {t(PHASES[state.phase].word)}
         </span>
       </form>
       <details className={styles.more}>
-        <summary>Headers and subprotocols</summary>
+        <summary>{t("Headers and subprotocols")}</summary>
         <label>
-          Headers, one per line
+          {t("Headers, one per line")}
           <textarea
             className={controls.field}
             rows={2}
@@ -96,7 +105,7 @@ export function SocketPanel(props: SocketPanelProps): ReactNode {
           />
         </label>
         <label>
-          Subprotocols, comma-separated
+          {t("Subprotocols, comma-separated")}
           <input
             className={controls.field}
             placeholder="graphql-transport-ws"
@@ -107,7 +116,9 @@ export function SocketPanel(props: SocketPanelProps): ReactNode {
       </details>
       {sockets.some((one) => one.protocol === "socket.io" && one.path === path) && (
         <p className={panel.hint}>
-          Socket.IO has its own message format on top of WebSocket. Use its client; here you see the raw messages.
+          {t(
+            "Socket.IO has its own message format on top of WebSocket. Use its client; here you see the raw messages.",
+          )}
         </p>
       )}
       {(wrong ?? unavailable) !== null && (
@@ -131,27 +142,28 @@ interface MessagesProps {
 
 /** The messages, the newest last and in sight, unless the person has scrolled up. */
 function Messages({ rows, dropped, onClear }: MessagesProps): ReactNode {
+  const t = useTranslate();
   const list = useRef<HTMLOListElement>(null);
   const isAtEnd = useRef(true);
   useEffect(() => {
     if (list.current && isAtEnd.current) list.current.scrollTop = list.current.scrollHeight;
   }, [rows]);
-  if (rows.length === 0) return <p className={classes(panel.none, styles.empty)}>Messages appear here.</p>;
+  if (rows.length === 0) return <p className={classes(panel.none, styles.empty)}>{t("Messages appear here.")}</p>;
   const messages = rows.filter((one) => one.kind !== "note").length;
   return (
     <>
       <div className={styles.head}>
         <span className={panel.fact}>
-          {count(messages, "message")}
-          {dropped > 0 && `; the oldest ${dropped.toLocaleString("en")} are no longer kept`}
+          {count(t, messages, "{count} message", "{count} messages")}
+          {dropped > 0 && t("; the oldest {dropped} are no longer kept", { dropped: dropped.toLocaleString("en") })}
         </span>
-        <IconButton icon="clear" label="Clear the messages" onClick={onClear} />
+        <IconButton icon="clear" label={t("Clear the messages")} onClick={onClear} />
       </div>
       <ol
         ref={list}
         className={styles.messages}
         tabIndex={0}
-        aria-label="Messages"
+        aria-label={t("Messages")}
         onScroll={({ currentTarget: at }) => {
           isAtEnd.current = at.scrollHeight - at.scrollTop - at.clientHeight < 30;
         }}
@@ -164,9 +176,10 @@ function Messages({ rows, dropped, onClear }: MessagesProps): ReactNode {
   );
 }
 
-const ARROWS = { sent: ["↑", "Sent"], received: ["↓", "Received"], note: ["", ""] } as const;
+const ARROWS = { sent: ["↑", english("Sent")], received: ["↓", english("Received")], note: ["", null] } as const;
 
 function Row({ row }: { row: SocketRow }): ReactNode {
+  const t = useTranslate();
   const [arrow, word] = ARROWS[row.kind];
   const shown = prettied(row.text.slice(0, MAX_SHOWN), row);
   return (
@@ -175,12 +188,15 @@ function Row({ row }: { row: SocketRow }): ReactNode {
       {word && (
         <span className={styles.arrow}>
           <span aria-hidden="true">{arrow}</span>
-          <span className={controls.hidden}>{word}: </span>
+          <span className={controls.hidden}>{t(word)}: </span>
         </span>
       )}
       <span className={styles.text}>
-        {row.isBinary && <span className={panel.badge}>binary, base64</span>} {visible(shown)}
-        {row.text.length > MAX_SHOWN && ` … and ${count(row.text.length - MAX_SHOWN, "more character")}`}
+        {row.isBinary && <span className={panel.badge}>{t("binary, base64")}</span>} {visible(shown)}
+        {row.text.length > MAX_SHOWN &&
+          t(" … and {text}", {
+            text: count(t, row.text.length - MAX_SHOWN, "{count} more character", "{count} more characters"),
+          })}
       </span>
     </li>
   );
@@ -198,9 +214,10 @@ function prettied(text: string, { kind, isBinary }: SocketRow): string {
 
 /** The message to send. Enter sends it; Shift+Enter begins a new line. */
 function Composer({ isOpen, onSend }: { isOpen: boolean; onSend: (text: string) => void }): ReactNode {
+  const t = useTranslate();
   const [text, setText] = useState("");
   const [isJson, setJson] = useState(false);
-  const wrong = isJson ? jsonProblem(text) : null;
+  const wrong = isJson ? jsonProblem(t, text) : null;
   const canSend = isOpen && text !== "" && wrong === null;
   const send = (): void => {
     if (!canSend) return;
@@ -217,9 +234,9 @@ function Composer({ isOpen, onSend }: { isOpen: boolean; onSend: (text: string) 
     >
       <textarea
         className={controls.field}
-        aria-label="Message"
+        aria-label={t("Message")}
         rows={2}
-        placeholder={isOpen ? "Message (Enter sends it)" : "Connect to send messages"}
+        placeholder={isOpen ? t("Message (Enter sends it)") : t("Connect to send messages")}
         disabled={!isOpen}
         spellCheck={false}
         value={text}
@@ -232,24 +249,25 @@ function Composer({ isOpen, onSend }: { isOpen: boolean; onSend: (text: string) 
       />
       <div className={styles.send}>
         <label className={panel.check}>
-          <input type="checkbox" checked={isJson} onChange={(event) => setJson(event.target.checked)} /> Check as JSON
+          <input type="checkbox" checked={isJson} onChange={(event) => setJson(event.target.checked)} />{" "}
+          {t("Check as JSON")}
         </label>
         <span className={styles.bad} role="status">
           {text !== "" && wrong}
         </span>
         <Button kind="primary" icon="send" type="submit" disabled={!canSend}>
-          Send
+          {t("Send")}
         </Button>
       </div>
     </form>
   );
 }
 
-function jsonProblem(text: string): string | null {
+function jsonProblem(t: Translate, text: string): string | null {
   try {
     JSON.parse(text);
     return null;
   } catch {
-    return "This is not valid JSON.";
+    return t("This is not valid JSON.");
   }
 }

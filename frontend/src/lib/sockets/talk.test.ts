@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 
+import { inEnglish } from "../texts/translate";
 import { parseHeaders } from "./headers";
 import { bounded, closeSentence, MAX_CHARS, MAX_ROWS, type SocketRow } from "./talk";
 
@@ -17,19 +18,21 @@ test("the newest messages are kept, bounded in number and size, and at least one
 });
 
 test("who closed is said, with the code in words", () => {
-  expect(closeSentence(1000, "", "you")).toBe("You closed the connection: 1000, normal end.");
-  expect(closeSentence(1011, "", "preview")).toBe("The preview closed the connection: 1011, internal error.");
-  expect(closeSentence(4001, "enough", "preview")).toBe(
+  expect(closeSentence(inEnglish, 1000, "", "you")).toBe("You closed the connection: 1000, normal end.");
+  expect(closeSentence(inEnglish, 1011, "", "preview")).toBe(
+    "The preview closed the connection: 1011, internal error.",
+  );
+  expect(closeSentence(inEnglish, 4001, "enough", "preview")).toBe(
     "The preview closed the connection: 4001, the application’s own code (enough).",
   );
-  expect(closeSentence(3000, "", "service")).toContain("a library’s code");
+  expect(closeSentence(inEnglish, 3000, "", "service")).toContain("a library’s code");
 });
 
 test("header fields are one a line", () => {
-  expect(parseHeaders("Authorization: Bearer a:b\n\n X-Shop : books ")).toEqual([
+  expect(parseHeaders(inEnglish, "Authorization: Bearer a:b\n\n X-Shop : books ")).toEqual([
     ["Authorization", "Bearer a:b"],
     ["X-Shop", "books"],
   ]);
-  expect(parseHeaders("no colon")).toContain("is not a header");
-  expect(parseHeaders(": x")).toContain("is not a header");
+  expect(parseHeaders(inEnglish, "no colon")).toContain("is not a header");
+  expect(parseHeaders(inEnglish, ": x")).toContain("is not a header");
 });

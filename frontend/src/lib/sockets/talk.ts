@@ -1,4 +1,5 @@
 import type { PreviewClient } from "../api/client";
+import { type Translate, english, inEnglish, type Untranslated } from "../texts/translate";
 
 /** One row of the list: a message, or something about the connection. */
 export interface SocketRow {
@@ -45,6 +46,7 @@ const EACH_MS = 50;
 
 /** A conversation over a WebSocket of the preview, which the service carries. */
 export class SocketTalk {
+  #t: Translate = inEnglish;
   readonly #listeners = new Set<() => void>();
   #socket: WebSocket | undefined;
   #state: SocketState = { phase: "closed", rows: [], dropped: 0 };
@@ -61,12 +63,17 @@ export class SocketTalk {
     return () => this.#listeners.delete(listener);
   };
 
+  /** Take over the words of the panel that shows it. */
+  speak(t: Translate): void {
+    this.#t = t;
+  }
+
   /** Connect; one that is open is closed first. */
   connect(client: PreviewClient, generationId: string, ask: SocketAsk): void {
     this.#socket?.close();
     const socket = (this.#socket = new WebSocket(client.socketAddress(generationId)));
     this.#set({ phase: "connecting" });
-    this.#note(`Connecting to ${ask.path}…`);
+    this.#note(this.#t("Connecting to {path}…", { path: ask.path }));
     socket.onopen = () => socket.send(JSON.stringify({ type: "open", ...ask }));
     socket.onmessage = ({ data }: MessageEvent<string>) => {
       if (this.#socket === socket) this.#take(JSON.parse(data) as Told);
@@ -77,8 +84,8 @@ export class SocketTalk {
       if (!wasClean)
         this.#note(
           this.#state.phase === "connecting"
-            ? "The service refused the connection. Is the preview running, and may you send requests?"
-            : "The connection to the service was lost.",
+            ? this.#t("The service refused the connection. Is the preview running, and may you send requests?")
+            : this.#t("The connection to the service was lost."),
           true,
         );
       this.#set({ phase: "closed" });
@@ -111,7 +118,12 @@ export class SocketTalk {
       case "open":
         this.#set({ phase: "open" });
         this.#note(
-          `Connected in ${Math.round(told.elapsed_ms)} ms${told.subprotocol ? `, subprotocol ${told.subprotocol}` : ""}.`,
+          told.subprotocol
+            ? this.#t("Connected in {ms} ms, subprotocol {subprotocol}.", {
+                ms: Math.round(told.elapsed_ms),
+                subprotocol: told.subprotocol,
+              })
+            : this.#t("Connected in {ms} ms.", { ms: Math.round(told.elapsed_ms) }),
         );
         break;
       case "text":
@@ -121,14 +133,20 @@ export class SocketTalk {
         this.#add("received", told.base64, { isBinary: true });
         break;
       case "refused":
-        this.#note(`The preview refused the WebSocket with status ${told.status}. ${told.body.slice(0, 500)}`, true);
+        this.#note(
+          this.#t("The preview refused the WebSocket with status {status}. {body}", {
+            status: told.status,
+            body: told.body.slice(0, 500),
+          }),
+          true,
+        );
         break;
       case "error":
         this.#note(told.message, true);
         break;
       case "close":
         this.#set({ phase: "closed" });
-        this.#note(closeSentence(told.code, told.reason, told.by), told.code !== 1000 && told.code < 3000);
+        this.#note(closeSentence(this.#t, told.code, told.reason, told.by), told.code !== 1000 && told.code < 3000);
         break;
     }
   }
@@ -171,29 +189,31 @@ export function bounded(rows: readonly SocketRow[], dropped: number): Pick<Socke
 }
 
 /** RFC 6455 section 7.4.1 in words. */
-const CODES: Readonly<Record<number, string>> = {
-  1000: "normal end",
-  1001: "going away",
-  1002: "protocol error",
-  1003: "this kind of data is not accepted",
-  1005: "no code given",
-  1006: "the connection broke",
-  1007: "the text was not valid UTF-8",
-  1008: "policy violation",
-  1009: "the message was too big",
-  1010: "an extension is missing",
-  1011: "internal error",
-  1012: "restarting",
-  1013: "overloaded, try again later",
-  1014: "bad gateway",
+const CODES: Readonly<Record<number, Untranslated>> = {
+  1000: english("normal end"),
+  1001: english("going away"),
+  1002: english("protocol error"),
+  1003: english("this kind of data is not accepted"),
+  1005: english("no code given"),
+  1006: english("the connection broke"),
+  1007: english("the text was not valid UTF-8"),
+  1008: english("policy violation"),
+  1009: english("the message was too big"),
+  1010: english("an extension is missing"),
+  1011: english("internal error"),
+  1012: english("restarting"),
+  1013: english("overloaded, try again later"),
+  1014: english("bad gateway"),
 };
 
-const CLOSERS = { preview: "The preview", you: "You", service: "The service" } as const;
-
 /** Who closed, with the code in words. */
-export function closeSentence(code: number, reason: string, by: keyof typeof CLOSERS): string {
-  const words = CODES[code] ?? (code >= 4000 ? "the application’s own code" : "a library’s code");
-  return `${CLOSERS[by]} closed the connection: ${code}, ${words}${reason ? ` (${reason})` : ""}.`;
+export function closeSentence(t: Translate, code: number, reason: string, by: "preview" | "you" | "service"): string {
+  const known = CODES[code];
+  const words = known ? t(known) : code >= 4000 ? t("the application’s own code") : t("a library’s code");
+  const values = { code, words: reason ? `${words} (${reason})` : words };
+  if (by === "preview") return t("The preview closed the connection: {code}, {words}.", values);
+  if (by === "you") return t("You closed the connection: {code}, {words}.", values);
+  return t("The service closed the connection: {code}, {words}.", values);
 }
 
 const talks = new WeakMap<PreviewClient, Map<string, SocketTalk>>();

@@ -3,6 +3,7 @@ import { type ReactNode, useEffect, useState } from "react";
 import type { LogView } from "../logs/view";
 import { isNote } from "../logs/store";
 import { plain } from "../logs/text";
+import { useTranslate, type Translate } from "../texts/translate";
 import { count } from "../ui/format";
 import { useTexts } from "./texts";
 import styles from "./timeline.module.css";
@@ -13,6 +14,7 @@ const MOST_CHARS = 200;
 
 /** Says to screen readers, politely and in batches, how many lines have come, and the newest error among them. */
 export function Announcer({ view }: { view: LogView }): ReactNode {
+  const t = useTranslate();
   const texts = useTexts();
   const [words, setWords] = useState("");
   useEffect(() => {
@@ -22,7 +24,7 @@ export function Announcer({ view }: { view: LogView }): ReactNode {
     const say = (): void => {
       timer = undefined;
       view.sync();
-      setWords(newsOf(view, seen));
+      setWords(newsOf(t, view, seen));
       seen = view.store.lastSeq;
     };
     const forget = view.store.subscribe(() => (timer ??= setTimeout(say, EACH_MS)));
@@ -30,7 +32,7 @@ export function Announcer({ view }: { view: LogView }): ReactNode {
       clearTimeout(timer);
       forget();
     };
-  }, [view]);
+  }, [view, t]);
   return (
     <div className={styles.spoken} role="status" aria-label={texts.newLines}>
       {words}
@@ -39,7 +41,7 @@ export function Announcer({ view }: { view: LogView }): ReactNode {
 }
 
 /** What has come after a line: how many are shown, and the newest error. Looks at no more than the new ones. */
-export function newsOf(view: LogView, after: number): string {
+export function newsOf(t: Translate, view: LogView, after: number): string {
   let [lines, errors, newest] = [0, 0, ""];
   for (let at = view.end - 1; at >= view.first; at -= 1) {
     const entry = view.at(at);
@@ -51,5 +53,7 @@ export function newsOf(view: LogView, after: number): string {
     newest ||= plain(entry.message).slice(0, MOST_CHARS);
   }
   if (lines === 0) return "";
-  return errors === 0 ? count(lines, "new line") : `${count(lines, "new line")}, ${count(errors, "error")}: ${newest}`;
+  return errors === 0
+    ? count(t, lines, "{count} new line", "{count} new lines")
+    : `${count(t, lines, "{count} new line", "{count} new lines")}, ${count(t, errors, "{count} error", "{count} errors")}: ${newest}`;
 }

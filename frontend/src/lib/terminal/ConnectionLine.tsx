@@ -2,6 +2,7 @@ import type { ReactNode } from "react";
 
 import type { LogSnapshot } from "../logs/session";
 import { isNothingYet } from "../logs/session";
+import { useTranslate, type Translate, english, sourceOf } from "../texts/translate";
 import { Announce, Button, Dot, Notice } from "../ui/controls";
 import { useNow } from "../ui/useNow";
 import type { EndEvent } from "../api/types";
@@ -26,6 +27,19 @@ export function ConnectionWord({ snapshot }: { snapshot: LogSnapshot }): ReactNo
       <Announce>{word}</Announce>
     </>
   );
+}
+
+/** What a stream says of its own loss; other reasons are sentences of the service. */
+const REASONS = [
+  english("The service was shut down."),
+  english("The service closed the connection."),
+  english("The connection was lost."),
+  english("The connection went silent."),
+];
+
+function reasonOf(t: Translate, reason: string): string {
+  const known = REASONS.find((one) => sourceOf(one) === reason);
+  return known ? t(known) : reason;
 }
 
 function wordOf(snapshot: LogSnapshot): [Tone, TerminalText] {
@@ -55,6 +69,7 @@ interface ConnectionNoticeProps {
 
 /** What went wrong with the connection, or how the preview ended; nothing while all is well. */
 export function ConnectionNotice({ snapshot, onRetry, hasEnd }: ConnectionNoticeProps): ReactNode {
+  const t = useTranslate();
   const texts = useTexts();
   const { connection, end } = snapshot;
   if (connection.phase === "reconnecting" && connection.attempt > 0) {
@@ -68,8 +83,8 @@ export function ConnectionNotice({ snapshot, onRetry, hasEnd }: ConnectionNotice
         }
       >
         {connection.isShutDown
-          ? "The service has stopped, and its previews with it. This page reconnects when it is back."
-          : `${connection.reason} Reconnecting; no lines will be missed.`}
+          ? t("The service has stopped, and its previews with it. This page reconnects when it is back.")
+          : t("{reason} Reconnecting; no lines will be missed.", { reason: reasonOf(t, connection.reason) })}
       </Notice>
     );
   }
@@ -90,20 +105,23 @@ export function ConnectionNotice({ snapshot, onRetry, hasEnd }: ConnectionNotice
   }
   if (!hasEnd) return null;
   const over = end ?? (connection.phase === "ended" ? connection.end : null);
-  return over ? <Notice tone={over.status === "failed" ? "bad" : "info"}>{endSentence(over)}</Notice> : null;
+  return over ? <Notice tone={over.status === "failed" ? "bad" : "info"}>{endSentence(t, over)}</Notice> : null;
 }
 
 /** How a preview ended, as a sentence. */
-export function endSentence(end: Pick<EndEvent, "status" | "reason" | "exit_code" | "exit_signal">): string {
-  const word = end.status === "failed" ? "The preview failed" : "The preview has ended";
+export function endSentence(
+  t: Translate,
+  end: Pick<EndEvent, "status" | "reason" | "exit_code" | "exit_signal">,
+): string {
+  const word = end.status === "failed" ? t("The preview failed") : t("The preview has ended");
   const reason = end.reason?.replace(/^(stopped|failed):\s*/, "") ?? "";
   const said = reason ? `: ${ended(reason)}` : ".";
   // A limit ended it: how the service did that is no news.
   if (end.reason?.startsWith("stopped: ")) return word + said;
   if (end.status === "failed" && end.exit_signal !== null)
-    return `${word}${said} It was killed by signal ${end.exit_signal}.`;
+    return t("{word}{said} It was killed by signal {exit_signal}.", { word, said, exit_signal: end.exit_signal });
   const isTold = /\bexit|\bstatus\b|\bcode\b/.test(reason);
   return end.status === "failed" && end.exit_code !== null && end.exit_code !== 0 && !isTold
-    ? `${word}${said} Exit code ${end.exit_code}.`
+    ? t("{word}{said} Exit code {exit_code}.", { word, said, exit_code: end.exit_code })
     : word + said;
 }

@@ -3,13 +3,14 @@ import type { ReactNode } from "react";
 import type { ExportFormat } from "../api/types";
 import { choiceOf } from "../logs/exportQuery";
 import { isUnfiltered, type LogFilter } from "../logs/view";
+import { useTranslate, type Translate, english, type Untranslated } from "../texts/translate";
 import { Menu, type MenuItem } from "./Menu";
 import { useTexts } from "./texts";
 
-const NAMES: [ExportFormat, string][] = [
-  ["text", "Text"],
-  ["jsonl", "JSON Lines"],
-  ["csv", "CSV"],
+const NAMES: (readonly [ExportFormat, Untranslated])[] = [
+  ["text", english("Text")],
+  ["jsonl", english("JSON Lines")],
+  ["csv", english("CSV")],
 ];
 
 interface ExportMenuProps {
@@ -26,6 +27,7 @@ interface ExportMenuProps {
 
 /** All ways to take lines along: a file of what the service has, or what this page has loaded. */
 export function ExportMenu(props: ExportMenuProps): ReactNode {
+  const t = useTranslate();
   const texts = useTexts();
   const more: MenuItem[] = [];
   if (props.hasTerms || !isUnfiltered(props.filter))
@@ -38,16 +40,17 @@ export function ExportMenu(props: ExportMenuProps): ReactNode {
     <Menu
       icon="download"
       label={texts.export}
-      hint={hintOf(props.filter, props.hasTerms ?? false)}
-      items={NAMES.map(([format, label]): MenuItem => ({ label, act: () => props.onExport(format, false) })).concat(
-        more,
-      )}
+      hint={hintOf(t, props.filter, props.hasTerms ?? false)}
+      items={NAMES.map(([format, label]): MenuItem => ({
+        label: t(label),
+        act: () => props.onExport(format, false),
+      })).concat(more)}
     />
   );
 }
 
-function hintOf(filter: LogFilter, hasTerms: boolean): string {
-  if (isUnfiltered(filter) && !hasTerms) return "All stored lines";
-  if (choiceOf(filter) === null) return "All stored lines: a downloaded file can only be filtered by level";
-  return "Lines that match the filter";
+function hintOf(t: Translate, filter: LogFilter, hasTerms: boolean): string {
+  if (isUnfiltered(filter) && !hasTerms) return t("All stored lines");
+  if (choiceOf(filter) === null) return t("All stored lines: a downloaded file can only be filtered by level");
+  return t("Lines that match the filter");
 }

@@ -3,6 +3,7 @@ import type { ReactNode } from "react";
 import type { Level, Source } from "../api/types";
 import { EVERYTHING, hasLevel, isUnfiltered, type LogFilter, LEVELS, SOURCES } from "../logs/view";
 import type { TimelineCounts } from "../logs/timeline";
+import { useTranslate } from "../texts/translate";
 import { Button } from "../ui/controls";
 import { count } from "../ui/format";
 import styles from "./rows.module.css";
@@ -64,6 +65,7 @@ interface ChipsProps<T extends string> {
 }
 
 function Chips<T extends string>({ legend, all, words, counts, chosen, onChoose }: ChipsProps<T>): ReactNode {
+  const t = useTranslate();
   return (
     <fieldset className={styles.chips}>
       <legend>{legend}</legend>
@@ -76,7 +78,7 @@ function Chips<T extends string>({ legend, all, words, counts, chosen, onChoose 
           data-count={counts[one].toLocaleString("en")}
           aria-pressed={chosen.includes(one)}
           aria-label={words[one]}
-          title={`${count(counts[one], "line")} of the loaded lines`}
+          title={t("{counts} of the loaded lines", { counts: count(t, counts[one], "{count} line", "{count} lines") })}
           onClick={() => onChoose(toggled(chosen, one))}
         >
           {words[one]}

@@ -2,11 +2,13 @@ import type { ReactNode } from "react";
 
 import type { RequestMark } from "../logs/marks";
 import { isNote } from "../logs/store";
+import { useTranslate } from "../texts/translate";
 import type { HoveredLine } from "./screenTypes";
 import styles from "./terminal.module.css";
 
 /** All that is known of the line under the pointer: exact time, number, level, and the request that ran meanwhile. */
 export function LineTip({ line, mark }: { line: HoveredLine; mark: RequestMark | undefined }): ReactNode {
+  const t = useTranslate();
   const { entry } = line;
   if (isNote(entry)) return null;
   return (
@@ -14,10 +16,13 @@ export function LineTip({ line, mark }: { line: HoveredLine; mark: RequestMark |
       {new Date(entry.timestamp).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "long" })}
       <span>{entry.timestamp}</span>
       <span>
-        Line {entry.seq.toLocaleString("en")} · {entry.level} ·{" "}
-        {entry.source === "system" ? "the service" : "the program"}
+        {t("Line {seq} · {level} · {more}", {
+          seq: entry.seq.toLocaleString("en"),
+          level: entry.level,
+          more: entry.source === "system" ? t("the service") : t("the program"),
+        })}
       </span>
-      {mark && <span>While {mark.label} ran</span>}
+      {mark && <span>{t("While {label} ran", { label: mark.label })}</span>}
     </div>
   );
 }

@@ -1,5 +1,6 @@
 import type { ReactNode } from "react";
 
+import { useTranslate } from "../texts/translate";
 import { count } from "../ui/format";
 import { Menu, type MenuItem } from "./Menu";
 import { useTexts } from "./texts";
@@ -18,11 +19,15 @@ interface MoreMenuProps {
 
 /** Clear, and how the log is read. */
 export function MoreMenu(props: MoreMenuProps): ReactNode {
+  const t = useTranslate();
   const texts = useTexts();
   const checks: MenuItem = {
     label: props.showsChecks
       ? texts.healthChecks
-      : `${texts.healthChecks} (${count(props.hiddenChecks, "line")} hidden)`,
+      : t("{healthChecks} ({hiddenChecks} hidden)", {
+          healthChecks: texts.healthChecks,
+          hiddenChecks: count(t, props.hiddenChecks, "{count} line", "{count} lines"),
+        }),
     act: () => props.onChecks(!props.showsChecks),
     isChecked: props.showsChecks,
   };

@@ -21,6 +21,7 @@ import { type LogLook, WHOLE_LOG } from "../logs/look";
 import { LogRows } from "../logs/rows";
 import { rangeTerms } from "../logs/timeline";
 import { EVERYTHING, isUnfiltered, type LogFilter, LogView } from "../logs/view";
+import { useTranslate, english, TextsProvider } from "../texts/translate";
 import { Contained } from "../ui/Contained";
 import { Button, classes, copyText, IconButton } from "../ui/controls";
 import { Icon } from "../ui/icons";
@@ -42,7 +43,7 @@ import { TimelineRow } from "./TimelineRow";
 import { useTimeline } from "./useTimeline";
 import lineStyles from "./line.module.css";
 import rowStyles from "./rows.module.css";
-import { TERMINAL_TOOLS, type TerminalTexts, type TerminalTool, TextsProvider, useTexts } from "./texts";
+import { TERMINAL_TOOLS, type TerminalTexts, type TerminalTool, NamedTextsProvider, useTexts } from "./texts";
 import styles from "./terminal.module.css";
 import { ChosenLine, countWords, Empty, ExportRow, Foot } from "./TerminalParts";
 import { useExport } from "./useExport";
@@ -80,17 +81,20 @@ export interface PreviewTerminalProps {
 /** The log of a generation's preview as a terminal. It fills its parent, which needs a height. */
 export function PreviewTerminal(props: PreviewTerminalProps): ReactNode {
   return (
-    <Contained name="The log" key={`${props.generationId} ${props.launch ?? ""}`}>
-      <TextsProvider value={props.texts ?? NO_TEXTS}>
-        <WholePreviewTerminal {...props} />
-      </TextsProvider>
-    </Contained>
+    <TextsProvider texts={props.texts}>
+      <Contained name={english("The log")} key={`${props.generationId} ${props.launch ?? ""}`}>
+        <NamedTextsProvider value={props.texts ?? NO_TEXTS}>
+          <WholePreviewTerminal {...props} />
+        </NamedTextsProvider>
+      </Contained>
+    </TextsProvider>
   );
 }
 
 const NO_TEXTS: TerminalTexts = {};
 
 function WholePreviewTerminal(props: PreviewTerminalProps): ReactNode {
+  const t = useTranslate();
   const { generationId, fontSize = 13, launch = null, tools = TERMINAL_TOOLS } = props;
   const texts = useTexts();
   const has = (tool: TerminalTool): boolean => tools !== false && tools.includes(tool);
@@ -123,7 +127,7 @@ function WholePreviewTerminal(props: PreviewTerminalProps): ReactNode {
   const rows = useMemo(() => new LogRows(view, folding), [view, folding]);
   const [isFolding, setFolding] = useState(true);
   const { onOpenFile } = props;
-  const options = { timestamps, wrap, theme, fontSize, line, canOpenFiles: onOpenFile !== undefined };
+  const options = { timestamps, wrap, theme, fontSize, line, canOpenFiles: onOpenFile !== undefined, t };
   const { host, screen, state } = useScreen({
     ...{ session, passing, rows, options, onHover: setHovered, onPick: setLine, onFile: onOpenFile },
     onTerm: (term) => void terms.add(term),
@@ -180,7 +184,7 @@ function WholePreviewTerminal(props: PreviewTerminalProps): ReactNode {
           <div className={styles.bar} role="toolbar" aria-label={texts.tools}>
             <div className={styles.connection}>
               <ConnectionWord snapshot={snapshot} />
-              <span className={styles.lines}>{countWords(counts)}</span>
+              <span className={styles.lines}>{countWords(t, counts)}</span>
             </div>
             {has("search") && (
               <IconButton
@@ -241,7 +245,7 @@ function WholePreviewTerminal(props: PreviewTerminalProps): ReactNode {
             isMore={passing.store.hasOlder}
             isNarrow={terms.terms.some(isRange)}
             onRange={(fromMs, toMs) => terms.set(withSpan(terms.terms, rangeTerms(fromMs, toMs)))}
-            onWhole={() => terms.set(withRange(terms.terms, ""))}
+            onWhole={() => terms.set(withRange(t, terms.terms, ""))}
           />
         )}
         {open === "filter" && <FilterRow filter={filter} counts={timeline} onFilter={setFilter} />}
@@ -274,7 +278,7 @@ function WholePreviewTerminal(props: PreviewTerminalProps): ReactNode {
           {counts.shown === 0 && counts.all > 0 ? (
             <div className={styles.empty}>
               <strong>{texts.noLinesMatch}</strong>
-              <span>{countWords(counts)} shown.</span>
+              <span>{t("{countWords} shown.", { countWords: countWords(t, counts) })}</span>
               <Button onClick={showAll}>{texts.showAll}</Button>
             </div>
           ) : (
@@ -297,7 +301,7 @@ function WholePreviewTerminal(props: PreviewTerminalProps): ReactNode {
           {!state.isFollowing && (
             <button type="button" className={styles.pill} onClick={() => screen?.follow()}>
               <Icon name="down" />
-              {state.newLines > 0 ? count(state.newLines, "new line") : texts.toNewest}
+              {state.newLines > 0 ? count(t, state.newLines, "{count} new line", "{count} new lines") : texts.toNewest}
             </button>
           )}
         </div>

@@ -1,5 +1,6 @@
 import { type KeyboardEvent, type ReactNode, useEffect, useRef } from "react";
 
+import { useTranslate, type Translate } from "../texts/translate";
 import { IconButton } from "../ui/controls";
 import styles from "./rows.module.css";
 import { useTexts } from "./texts";
@@ -9,6 +10,7 @@ const CONTEXTS = [2, 5, 20];
 
 /** The search: text or regular expression, how many lines have it, and the way from one to the next. */
 export function SearchRow({ search, onClose }: { search: Search; onClose: () => void }): ReactNode {
+  const t = useTranslate();
   const texts = useTexts();
   const field = useRef<HTMLInputElement>(null);
   useEffect(() => field.current?.select(), []);
@@ -34,7 +36,7 @@ export function SearchRow({ search, onClose }: { search: Search; onClose: () => 
           onKeyDown={key}
         />
         <Mode
-          sign="Aa"
+          sign={t("Aa")}
           label={texts.matchCase}
           isOn={query.matchCase}
           onChange={(matchCase) => setQuery({ ...query, matchCase })}
@@ -42,7 +44,7 @@ export function SearchRow({ search, onClose }: { search: Search; onClose: () => 
         <Mode sign=".*" label={texts.regex} isOn={query.regex} onChange={(regex) => setQuery({ ...query, regex })} />
       </div>
       <span className={styles.found} role="status" data-bad={search.error !== null}>
-        {summary(search, texts.noMatch)}
+        {summary(t, search, texts.noMatch)}
       </span>
       <select
         aria-label={texts.linesAround}
@@ -53,7 +55,7 @@ export function SearchRow({ search, onClose }: { search: Search; onClose: () => 
         <option value="0">{texts.onlyMatches}</option>
         {CONTEXTS.map((lines) => (
           <option key={lines} value={lines}>
-            {`Matches ± ${lines} lines`}
+            {t("Matches ± {lines} lines", { lines })}
           </option>
         ))}
       </select>
@@ -88,10 +90,12 @@ function Mode({ sign, label, isOn, onChange }: ModeProps): ReactNode {
   );
 }
 
-function summary({ query, error, total, isMore, index }: Search, noMatch: string): string {
+function summary(t: Translate, { query, error, total, isMore, index }: Search, noMatch: string): string {
   if (error !== null) return error;
   if (!query.text) return "";
   if (total === 0) return noMatch;
   const all = `${total.toLocaleString("en")}${isMore ? "+" : ""}`;
-  return index === -1 ? `${all} ${total === 1 ? "line" : "lines"}` : `${(index + 1).toLocaleString("en")} of ${all}`;
+  return index === -1
+    ? `${all} ${total === 1 ? "line" : "lines"}`
+    : t("{index} of {all}", { index: (index + 1).toLocaleString("en"), all });
 }

@@ -1,5 +1,6 @@
 import type { ReactNode } from "react";
 
+import { useTranslate, type Translate } from "../texts/translate";
 import { Button } from "../ui/controls";
 import { count } from "../ui/format";
 import { ConnectionNotice } from "./ConnectionLine";
@@ -10,33 +11,44 @@ import type { Export } from "./useExport";
 import type { LineCounts } from "./useScreen";
 
 export function ChosenLine(props: { line: number; onShow: (line: number) => void; onClear: () => void }): ReactNode {
+  const t = useTranslate();
   return (
     <div className={rowStyles.row} role="note">
       <span className={styles.chosen}>
-        Line {props.line.toLocaleString("en")} is selected: the page’s URL links to it.
+        {t("Line {line} is selected: the page’s URL links to it.", { line: props.line.toLocaleString("en") })}
       </span>
       <Button small kind="quiet" onClick={() => props.onShow(props.line)}>
-        Show it
+        {t("Show it")}
       </Button>
       <Button small kind="quiet" onClick={props.onClear}>
-        Clear
+        {t("Clear")}
       </Button>
     </div>
   );
 }
 
-export function countWords({ all, shown, isMore }: LineCounts): string {
-  if (shown !== null) return `${shown.toLocaleString("en")}${isMore ? "+" : ""} of ${count(all, "line")}`;
-  return all > 0 ? count(all, "line") : "";
+export function countWords(t: Translate, { all, shown, isMore }: LineCounts): string {
+  if (shown !== null)
+    return t("{shown}{more} of {all}", {
+      shown: shown.toLocaleString("en"),
+      more: isMore ? "+" : "",
+      all: count(t, all, "{count} line", "{count} lines"),
+    });
+  return all > 0 ? count(t, all, "{count} line", "{count} lines") : "";
 }
 
 export function ExportRow({ file }: { file: Export }): ReactNode {
+  const t = useTranslate();
   if (!file.isOn && file.error === null) return null;
   return (
     <div className={rowStyles.row} role={file.error === null ? "status" : "alert"}>
-      <span>{file.error === null ? "Fetching the log as a file…" : `The log was not exported. ${file.error}`}</span>
+      <span>
+        {file.error === null
+          ? t("Fetching the log as a file…")
+          : t("The log was not exported. {error}", { error: file.error })}
+      </span>
       <Button small kind="quiet" onClick={file.dismiss}>
-        {file.error === null ? "Cancel" : "Close"}
+        {file.error === null ? t("Cancel") : t("Close")}
       </Button>
     </div>
   );

@@ -1,6 +1,7 @@
 import { type KeyboardEvent, type PointerEvent, type ReactNode, useRef, useState } from "react";
 
 import type { Bucket } from "../logs/timeline";
+import { useTranslate, type Translate } from "../texts/translate";
 import { count } from "../ui/format";
 import { Button } from "../ui/controls";
 import { useTexts } from "./texts";
@@ -18,6 +19,7 @@ interface TimelineRowProps {
 
 /** The lines that are loaded, over time and by severity. A click, a drag or Enter narrows the log to a range. */
 export function TimelineRow(props: TimelineRowProps): ReactNode {
+  const t = useTranslate();
   const { buckets, isMore, isNarrow, onRange, onWhole } = props;
   const texts = useTexts();
   const [at, setAt] = useState(0);
@@ -66,8 +68,8 @@ export function TimelineRow(props: TimelineRowProps): ReactNode {
             className={styles.bucket}
             data-at={index}
             tabIndex={index === chosen ? 0 : -1}
-            aria-label={wordsOf(one)}
-            title={wordsOf(one)}
+            aria-label={wordsOf(t, one)}
+            title={wordsOf(t, one)}
             onFocus={() => setAt(index)}
             onClick={() => choose(index, index)}
           >
@@ -93,10 +95,10 @@ function heightOf(lines: number, highest: number): number {
   return lines === 0 ? 0 : Math.max(12, Math.round((lines / highest) * 100));
 }
 
-function wordsOf({ fromMs, toMs, lines, errors, warnings }: Bucket): string {
+function wordsOf(t: Translate, { fromMs, toMs, lines, errors, warnings }: Bucket): string {
   const clock = (ms: number): string => new Date(ms).toLocaleTimeString();
-  const parts = [count(lines, "line")];
-  if (errors > 0) parts.push(count(errors, "error"));
-  if (warnings > 0) parts.push(count(warnings, "warning"));
-  return `${clock(fromMs)} to ${clock(toMs)}: ${parts.join(", ")}`;
+  const parts = [count(t, lines, "{count} line", "{count} lines")];
+  if (errors > 0) parts.push(count(t, errors, "{count} error", "{count} errors"));
+  if (warnings > 0) parts.push(count(t, warnings, "{count} warning", "{count} warnings"));
+  return t("{clock} to {clock2}: {parts}", { clock: clock(fromMs), clock2: clock(toMs), parts: parts.join(", ") });
 }

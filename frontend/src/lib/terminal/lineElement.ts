@@ -4,6 +4,7 @@ import { type Run, runsOf } from "../logs/sgr";
 import { type Entry, isNote } from "../logs/store";
 import { clock, plain } from "../logs/text";
 import { type FrameInLine, isOpenable, type Place } from "../logs/traceback";
+import type { Translate } from "../texts/translate";
 import { count } from "../ui/format";
 import type { Theme } from "../ui/theme";
 import { visible } from "../ui/visible";
@@ -38,7 +39,7 @@ const MOST_LINKS = 50;
  * One entry as a row. Its text stands in an element of its own, which is cut off at its edges: what is left of it, the
  * mark of the service and of levels, no output reaches.
  */
-export function lineElement(entry: Entry, look: LineLook): HTMLElement {
+export function lineElement(t: Translate, entry: Entry, look: LineLook): HTMLElement {
   const row = element("div", styles.line);
   if (isNote(entry)) {
     row.dataset["level"] = "NOTE";
@@ -63,10 +64,10 @@ export function lineElement(entry: Entry, look: LineLook): HTMLElement {
   }
   const text = element("span", styles.text);
   const json = entry.source === "subprocess" && !look.head ? jsonOf(plain(entry.message)) : null;
-  if (look.head) text.append(foldButton(look.head));
-  if (look.head && !look.head.isOpen) fillFolded(text, look.head, look);
-  else if (json) text.append(...jsonParts(json, look.isOpen, (words) => filled(words, look)));
-  else if (look.frame?.isNamed) fillFrame(text, plain(entry.message), look.frame, look);
+  if (look.head) text.append(foldButton(t, look.head));
+  if (look.head && !look.head.isOpen) fillFolded(t, text, look.head, look);
+  else if (json) text.append(...jsonParts(t, json, look.isOpen, (words) => filled(words, look)));
+  else if (look.frame?.isNamed) fillFrame(t, text, plain(entry.message), look.frame, look);
   else fill(text, runsOf(entry.message), look);
   if (look.frame) row.dataset["frame"] = look.frame.place.isOwn ? "own" : "other";
   row.append(head, text);
@@ -80,13 +81,13 @@ function filled(words: string, look: LineLook): Node[] {
   return [...made.childNodes];
 }
 
-function foldButton({ isOpen, kind }: FoldHead): HTMLElement {
+function foldButton(t: Translate, { isOpen, kind }: FoldHead): HTMLElement {
   const button = element("button", styles.fold);
   button.setAttribute("type", "button");
   button.setAttribute("aria-expanded", String(isOpen));
-  button.setAttribute("aria-label", kind === "stack" ? "Traceback" : "Progress");
-  const [whole, one] = kind === "stack" ? ["the whole traceback", "the traceback"] : ["all states", "the progress"];
-  button.title = isOpen ? `Fold ${one}` : `Show ${whole}`;
+  button.setAttribute("aria-label", kind === "stack" ? t("Traceback") : t("Progress"));
+  if (kind === "stack") button.title = isOpen ? t("Fold the traceback") : t("Show the whole traceback");
+  else button.title = isOpen ? t("Fold the progress") : t("Show all states");
   button.dataset["fold"] = "";
   return button;
 }
@@ -95,37 +96,44 @@ function foldButton({ isOpen, kind }: FoldHead): HTMLElement {
  * A fold in one row. A stack: what failed, the innermost place of the project, and how much is folded. A progress bar:
  * its last state, and how many there were.
  */
-function fillFolded(text: HTMLElement, head: FoldHead, look: LineLook): void {
+function fillFolded(t: Translate, text: HTMLElement, head: FoldHead, look: LineLook): void {
   if (head.kind === "progress") {
     fill(text, runsOf(head.last.message), look);
-    text.append(element("span", styles.hidden, ` (${count(head.states, "state")})`));
+    text.append(element("span", styles.hidden, ` (${count(t, head.states, "{count} state", "{count} states")})`));
     return;
   }
   const { title, place, frames } = head.summary;
   fill(text, [{ text: visible(title), style: {} }], look);
   if (place) {
     text.append(" — ");
-    text.append(placeElement(place, `${place.path}:${place.line}`, look));
+    text.append(placeElement(t, place, `${place.path}:${place.line}`, look));
   }
   const hidden = place ? frames - 1 : frames;
-  if (hidden > 0) text.append(element("span", styles.hidden, ` (${count(hidden, "frame")} hidden)`));
+  if (hidden > 0)
+    text.append(
+      element(
+        "span",
+        styles.hidden,
+        t(" ({hidden} hidden)", { hidden: count(t, hidden, "{count} frame", "{count} frames") }),
+      ),
+    );
 }
 
 /** A line of an open stack with its path as people know it. */
-function fillFrame(text: HTMLElement, message: string, frame: FrameInLine, look: LineLook): void {
+function fillFrame(t: Translate, text: HTMLElement, message: string, frame: FrameInLine, look: LineLook): void {
   const part = (words: string): void => fill(text, [{ text: words, style: {} }], look);
   part(message.slice(0, frame.from));
-  const path = placeElement(frame.place, frame.place.path, look);
+  const path = placeElement(t, frame.place, frame.place.path, look);
   path.title = message.slice(frame.from, frame.to);
   text.append(path);
   part(message.slice(frame.to));
 }
 
-function placeElement(place: Place, words: string, { canOpen }: LineLook): HTMLElement {
+function placeElement(t: Translate, place: Place, words: string, { canOpen }: LineLook): HTMLElement {
   if (!canOpen || !isOpenable(place)) return element("span", undefined, visible(words));
   const button = element("button", styles.place, visible(words));
   button.setAttribute("type", "button");
-  button.setAttribute("aria-label", `Open ${visible(words)}, line ${place.line}`);
+  button.setAttribute("aria-label", t("Open {path}, line {line}", { path: visible(words), line: place.line }));
   button.dataset["file"] = place.path;
   button.dataset["at"] = String(place.line);
   return button;

@@ -5,6 +5,7 @@ import { runsOf } from "../logs/sgr";
 import { LogStore } from "../logs/store";
 import { LogView } from "../logs/view";
 import { line } from "../testing";
+import { inEnglish } from "../texts/translate";
 import { Heights } from "./heights";
 import { lineElement } from "./lineElement";
 import { LOG_KEYS, lineOfKey } from "./logKeys";
@@ -44,6 +45,7 @@ describe("the heights of rows", () => {
 describe("a row", () => {
   test("has no markup of the output, and links to web addresses only", () => {
     const row = lineElement(
+      inEnglish,
       line(1, "<img src=x onerror=alert(1)> javascript:alert(1) https://a.example/b). end"),
       LOOK,
     );
@@ -54,7 +56,7 @@ describe("a row", () => {
   });
 
   test("has a bounded number of parts, however often its colour changes or its search is met", () => {
-    const row = lineElement(line(1, "\u001b[31ma\u001b[32mb".repeat(5_000)), { ...LOOK, pattern: /a/g });
+    const row = lineElement(inEnglish, line(1, "\u001b[31ma\u001b[32mb".repeat(5_000)), { ...LOOK, pattern: /a/g });
     expect(row.querySelectorAll("*").length).toBeLessThan(1_500);
     expect(row.lastElementChild?.textContent).toHaveLength(10_000);
   });
@@ -70,27 +72,29 @@ describe("a row", () => {
 
 test("a JSON line is its message and values, and a tree with terms for the filter once opened", () => {
   const text = '{"level":"info","message":"order <b>placed</b>","user":{"id":7,"name":"A B"},"items":[1],"x\u001b":2}';
-  const closed = lineElement(line(1, text), LOOK).lastElementChild;
+  const closed = lineElement(inEnglish, line(1, text), LOOK).lastElementChild;
   expect(closed?.textContent).toBe(
     'order <b>placed</b> user={"id":7,"name":"A B"} items=[1] x\\u001b=2'.replace("\\\\", "\\"),
   );
-  const open = lineElement(line(1, text), { ...LOOK, isOpen: true });
+  const open = lineElement(inEnglish, line(1, text), { ...LOOK, isOpen: true });
   expect(open.querySelectorAll("b, img")).toHaveLength(0);
   const terms = [...open.querySelectorAll<HTMLElement>("[data-term]")].map((one) => one.dataset["term"]);
   expect(terms).toContain("@user.id:7");
   expect(terms).toContain('-@user.name:"A B"');
   expect(terms.some((one) => one?.includes("items") || one?.includes("x"))).toBe(false);
   for (const other of ["{broken}", "{}", "[1]", `{"a":"${"x".repeat(20_000)}"}`])
-    expect(lineElement(line(1, other), LOOK).querySelector("[data-json]")).toBeNull();
+    expect(lineElement(inEnglish, line(1, other), LOOK).querySelector("[data-json]")).toBeNull();
   const many = `{${Array.from({ length: 2_000 }, (_, at) => `"k${at}":1`).join()}}`.slice(0, 16_000);
-  expect(lineElement(line(1, many), { ...LOOK, isOpen: true }).querySelectorAll("*").length).toBeLessThan(1_500);
+  expect(lineElement(inEnglish, line(1, many), { ...LOOK, isOpen: true }).querySelectorAll("*").length).toBeLessThan(
+    1_500,
+  );
 });
 
 test("a line with comments has a mark with words, outside of what output can write", () => {
-  const row = lineElement(line(1, "text"), { ...LOOK, note: "2 comments" });
+  const row = lineElement(inEnglish, line(1, "text"), { ...LOOK, note: "2 comments" });
   expect(row.querySelector("[role=img]")?.getAttribute("aria-label")).toBe("2 comments");
   expect(row.lastElementChild?.querySelector("[role=img]")).toBeNull();
-  expect(lineElement(line(1, "text"), LOOK).querySelector("[role=img]")).toBeNull();
+  expect(lineElement(inEnglish, line(1, "text"), LOOK).querySelector("[role=img]")).toBeNull();
 });
 
 test("a search begins at the nearest match, and goes around the ends", () => {

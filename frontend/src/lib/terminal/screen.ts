@@ -278,7 +278,7 @@ export class Screen {
   #rowOf(position: number): HTMLElement | undefined {
     const entry = this.#log.at(position);
     if (!entry) return undefined;
-    const row = lineElement(entry, {
+    const row = lineElement(this.#options.t, entry, {
       theme: this.#options.theme,
       pattern: this.#pattern,
       isMarked: !isNote(entry) && this.#events.isMarked(entry),

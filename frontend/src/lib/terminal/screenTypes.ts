@@ -1,5 +1,6 @@
 import type { LogLine } from "../api/types";
 import type { Entry } from "../logs/store";
+import type { Translate } from "../texts/translate";
 import type { Theme } from "../ui/theme";
 
 export interface ScreenOptions {
@@ -11,6 +12,8 @@ export interface ScreenOptions {
   line: number | null;
   /** Whether places in the project's code are links. */
   canOpenFiles: boolean;
+  /** The words of the host. */
+  t: Translate;
 }
 
 export interface ScreenState {

@@ -1,6 +1,8 @@
-import { createContext, useContext } from "react";
+import { createContext, useContext, useMemo } from "react";
 
-/** The fixed texts of the terminal, in English. What the service and the preview say stays as it is. */
+import { type Texts, useTranslate, type Untranslated } from "../texts/translate";
+
+/** Short names of fixed texts of the terminal, with these texts. What the service and the preview say stays as it is. */
 export const TERMINAL_TEXTS = {
   log: "Log",
   tools: "Log tools",
@@ -63,15 +65,24 @@ export const TERMINAL_TEXTS = {
 } as const;
 
 export type TerminalText = keyof typeof TERMINAL_TEXTS;
-export type TerminalTexts = Partial<Record<TerminalText, string>>;
+/** Replacements for the terminal: by a short name, or by the English text. */
+export type TerminalTexts = Partial<Record<TerminalText, string>> & Texts;
 
-const Texts = createContext<TerminalTexts>({});
+const Named = createContext<TerminalTexts>({});
 
-export const TextsProvider = Texts.Provider;
+export const NamedTextsProvider = Named.Provider;
 
 /** The texts of the terminal around, those of the host first. */
 export function useTexts(): Record<TerminalText, string> {
-  return { ...TERMINAL_TEXTS, ...useContext(Texts) };
+  const t = useTranslate();
+  const named = useContext(Named);
+  return useMemo(() => {
+    const all = Object.entries(TERMINAL_TEXTS) as unknown as [TerminalText, Untranslated][];
+    return Object.fromEntries(all.map(([name, text]) => [name, named[name] ?? t(text)])) as Record<
+      TerminalText,
+      string
+    >;
+  }, [t, named]);
 }
 
 /** Tools of the terminal: those of its toolbar, and the timeline below it. */

@@ -117,10 +117,10 @@ export function useScreen(parts: ScreenParts): ScreenOfHost {
     const all = new Set([...before.keys(), ...lineMarks.keys()]);
     screen?.redraw([...all].filter((seq) => before.get(seq) !== lineMarks.get(seq)));
   }, [screen, lineMarks]);
-  const { timestamps, wrap, theme, fontSize, line, canOpenFiles } = options;
+  const { timestamps, wrap, theme, fontSize, line, canOpenFiles, t } = options;
   useEffect(() => {
-    first.current.options = { timestamps, wrap, theme, fontSize, line, canOpenFiles };
+    first.current.options = { timestamps, wrap, theme, fontSize, line, canOpenFiles, t };
     screen?.setOptions(first.current.options);
-  }, [screen, timestamps, wrap, theme, fontSize, line, canOpenFiles]);
+  }, [screen, timestamps, wrap, theme, fontSize, line, canOpenFiles, t]);
   return { host, screen, state };
 }

@@ -2,6 +2,7 @@ import { type ReactNode, useId, useState } from "react";
 
 import type { PreviewClient } from "../api/client";
 import { addComment, type Comment, deleteComment, resolveComment, type Target } from "../api/together";
+import { useTranslate, type Translate } from "../texts/translate";
 import { Button, classes, IconButton } from "../ui/controls";
 import controls from "../ui/controls.module.css";
 import { ago } from "../ui/format";
@@ -14,8 +15,8 @@ import styles from "./together.module.css";
 
 export const MOST_CHARACTERS = 2_000;
 
-export function wordsOf(target: Target): string {
-  return target.kind === "failure" ? "Failure" : `${target.kind === "line" ? "Line" : "Request"} ${target.id}`;
+export function wordsOf(t: Translate, target: Target): string {
+  return target.kind === "failure" ? t("Failure") : `${target.kind === "line" ? t("Line") : t("Request")} ${target.id}`;
 }
 
 interface CommentListProps {
@@ -30,6 +31,7 @@ interface CommentListProps {
 
 /** Comments, oldest first, each with what the person may do with it. */
 export function CommentList({ client, generationId, store, comments, myId, onTarget }: CommentListProps): ReactNode {
+  const t = useTranslate();
   const action = useAction();
   const role = useRole();
   return (
@@ -41,19 +43,19 @@ export function CommentList({ client, generationId, store, comments, myId, onTar
             <span className={styles.name}>{visible(one.author)}</span>
             {onTarget && (
               <button type="button" className={styles.target} onClick={() => onTarget(one.target)}>
-                {wordsOf(one.target)}
+                {wordsOf(t, one.target)}
               </button>
             )}
             <small>
-              {ago(one.created_at)}
-              {one.resolved && ", resolved"}
+              {ago(t, one.created_at)}
+              {one.resolved && t(", resolved")}
             </small>
             {role !== "watch" && (
               <IconButton
                 icon={one.resolved ? "restart" : "check"}
-                label={one.resolved ? "Reopen" : "Mark as resolved"}
+                label={one.resolved ? t("Reopen") : t("Mark as resolved")}
                 onClick={() =>
-                  void action.run("Saving…", async () => {
+                  void action.run(t("Saving…"), async () => {
                     store?.put(await resolveComment(client, generationId, one, !one.resolved));
                     return undefined;
                   })
@@ -63,9 +65,9 @@ export function CommentList({ client, generationId, store, comments, myId, onTar
             {(role === "owner" || one.author_id === myId) && (
               <IconButton
                 icon="clear"
-                label="Delete the comment"
+                label={t("Delete the comment")}
                 onClick={() =>
-                  void action.run("Deleting…", async () => {
+                  void action.run(t("Deleting…"), async () => {
                     await deleteComment(client, generationId, one);
                     store?.drop(one.id);
                     return undefined;
@@ -91,11 +93,12 @@ interface CommentFormProps {
 
 /** A new comment on one thing. Ctrl+Enter sends it. */
 export function CommentForm({ client, generationId, previewId, store, target }: CommentFormProps): ReactNode {
+  const t = useTranslate();
   const [text, setText] = useState("");
   const action = useAction();
   const id = useId();
   const send = (): void =>
-    void action.run("Sending…", async () => {
+    void action.run(t("Sending…"), async () => {
       const made = await addComment(client, generationId, previewId, target, text.trim());
       store?.put(made);
       setText("");
@@ -111,12 +114,12 @@ export function CommentForm({ client, generationId, previewId, store, target }: 
     >
       <News action={action} />
       <label htmlFor={id} className={controls.hidden}>
-        Comment on {wordsOf(target).toLowerCase()}
+        {t("Comment on {target}", { target: wordsOf(t, target).toLowerCase() })}
       </label>
       <textarea
         id={id}
         className={classes(controls.field)}
-        placeholder={`Comment on ${wordsOf(target).toLowerCase()}`}
+        placeholder={t("Comment on {target}", { target: wordsOf(t, target).toLowerCase() })}
         maxLength={MOST_CHARACTERS}
         value={text}
         onChange={(event) => setText(event.target.value)}
@@ -126,7 +129,7 @@ export function CommentForm({ client, generationId, previewId, store, target }: 
       />
       <div className={styles.row}>
         <Button small type="submit" disabled={text.trim() === "" || action.busy !== null}>
-          Comment
+          {t("Comment")}
         </Button>
       </div>
     </form>

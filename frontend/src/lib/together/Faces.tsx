@@ -1,6 +1,7 @@
 import type { ReactNode } from "react";
 
 import type { Viewer } from "../api/together";
+import { useTranslate } from "../texts/translate";
 import controls from "../ui/controls.module.css";
 import { visible } from "../ui/visible";
 import styles from "./together.module.css";
@@ -27,11 +28,12 @@ const MOST_FACES = 5;
 
 /** Who has the page open, as a button that shows the list. Nothing while one is alone. */
 export function Faces({ viewers, onShow }: { viewers: readonly Viewer[]; onShow: () => void }): ReactNode {
+  const t = useTranslate();
   if (viewers.length < 2) return null;
   const more = viewers.length - MOST_FACES;
   return (
     <button type="button" className={styles.faces} onClick={onShow}>
-      <span className={controls.hidden}>{viewers.length} people are here. Show them</span>
+      <span className={controls.hidden}>{t("{viewers} people are here. Show them", { viewers: viewers.length })}</span>
       {viewers.slice(0, MOST_FACES).map((one) => (
         <Face key={one.id} viewer={one} />
       ))}

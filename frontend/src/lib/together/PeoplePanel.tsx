@@ -3,6 +3,7 @@ import { type ReactNode, useState } from "react";
 import type { PreviewClient } from "../api/client";
 import { removeViewer, type Target, type Viewer } from "../api/together";
 import { usePreviewClient } from "../context";
+import { useTranslate, english } from "../texts/translate";
 import { Button, IconButton, Notice } from "../ui/controls";
 import controls from "../ui/controls.module.css";
 import { Ask } from "../ui/Dialog";
@@ -26,10 +27,11 @@ export interface PeoplePanelProps extends PanelProps {
   onShowFailure?: ((failureId: string) => void) | undefined;
 }
 
-const ROLES = { owner: "owner", watch: "watches", use: "may send requests" } as const;
+const ROLES = { owner: english("owner"), watch: english("watches"), use: english("may send requests") } as const;
 
 /** Who has the page of a preview open, and the comments on it. It fills its parent. */
 export function PeoplePanel(props: PeoplePanelProps): ReactNode {
+  const t = useTranslate();
   const { generationId } = props;
   const client = usePreviewClient(props.client);
   const { me, viewers, comments, store, problem } = useTogether(generationId, { client });
@@ -48,7 +50,7 @@ export function PeoplePanel(props: PeoplePanelProps): ReactNode {
   const resolved = comments?.filter((one) => one.resolved).length ?? 0;
   const shown = comments?.filter((one) => showsResolved || !one.resolved) ?? [];
   return (
-    <Panel {...props} label="People">
+    <Panel {...props} label={t("People")}>
       <div className={panel.scroll}>
         {problem && (
           <div className={panel.pad}>
@@ -57,11 +59,13 @@ export function PeoplePanel(props: PeoplePanelProps): ReactNode {
             </Notice>
           </div>
         )}
-        {store === null && <p className={panel.none}>Launch and share the preview: people who join are shown here.</p>}
+        {store === null && (
+          <p className={panel.none}>{t("Launch and share the preview: people who join are shown here.")}</p>
+        )}
         {store !== null && (
           <>
-            <section aria-label="Here now">
-              <h4 className={panel.hint}>Here now</h4>
+            <section aria-label={t("Here now")}>
+              <h4 className={panel.hint}>{t("Here now")}</h4>
               <ul className={styles.list}>
                 {viewers.map((one) => (
                   <Person
@@ -73,14 +77,15 @@ export function PeoplePanel(props: PeoplePanelProps): ReactNode {
               </ul>
               {viewers.length < 2 && role === "owner" && (
                 <p className={panel.hint}>
-                  Nobody else is here. “Share” makes a link with the role “watch” or “use”: people see this page without
-                  an account.
+                  {t(
+                    "Nobody else is here. “Share” makes a link with the role “watch” or “use”: people see this page without an account.",
+                  )}
                 </p>
               )}
             </section>
-            <section className={panel.section} aria-label="Comments">
+            <section className={panel.section} aria-label={t("Comments")}>
               <div className={panel.sectionHead}>
-                <h4>Comments</h4>
+                <h4>{t("Comments")}</h4>
                 {resolved > 0 && (
                   <Button
                     small
@@ -88,13 +93,15 @@ export function PeoplePanel(props: PeoplePanelProps): ReactNode {
                     aria-pressed={showsResolved}
                     onClick={() => setShowsResolved(!showsResolved)}
                   >
-                    {showsResolved ? "Hide" : "Show"} {resolved} resolved
+                    {t("{more} {resolved} resolved", { more: showsResolved ? t("Hide") : t("Show"), resolved })}
                   </Button>
                 )}
               </div>
               {comments !== null && comments.length === 0 && (
                 <p className={panel.hint}>
-                  No comments yet. Open a request or a failure to comment on it, or give the number of a log line.
+                  {t(
+                    "No comments yet. Open a request or a failure to comment on it, or give the number of a log line.",
+                  )}
                 </p>
               )}
               <CommentList
@@ -106,7 +113,7 @@ export function PeoplePanel(props: PeoplePanelProps): ReactNode {
               {role !== "watch" && (
                 <>
                   <label className={styles.person}>
-                    Comment on log line
+                    {t("Comment on log line")}
                     <input
                       className={controls.field}
                       inputMode="numeric"
@@ -141,6 +148,7 @@ interface PersonProps {
 }
 
 function Person({ client, generationId, viewer, isMe, onShow }: PersonProps): ReactNode {
+  const t = useTranslate();
   const action = useAction();
   const role = useRole();
   const [asks, setAsks] = useState(false);
@@ -151,31 +159,33 @@ function Person({ client, generationId, viewer, isMe, onShow }: PersonProps): Re
       <Face viewer={viewer} />
       <span className={styles.name}>
         {name}
-        {isMe && " (you)"}
+        {isMe && ` ${t("(you)")}`}
       </span>
-      {viewer.role !== "owner" && <small>{ROLES[viewer.role]}</small>}
+      {viewer.role !== "owner" && <small>{t(ROLES[viewer.role])}</small>}
       {target && !isMe && (
         <button type="button" className={styles.target} onClick={() => onShow(target)}>
-          {wordsOf(target)}
+          {wordsOf(t, target)}
         </button>
       )}
       <span className={panel.spring} />
       {role === "owner" && viewer.role !== "owner" && (
-        <IconButton icon="close" label={`Remove ${name}`} onClick={() => setAsks(true)} />
+        <IconButton icon="close" label={t("Remove {name}", { name })} onClick={() => setAsks(true)} />
       )}
       <News action={action} />
       {asks && (
         <Ask
-          title={`Remove ${name}?`}
-          action="Remove"
+          title={t("Remove {name}?", { name })}
+          action={t("Remove")}
           onClose={() => setAsks(false)}
           onYes={() =>
-            void action.run("Removing…", () => removeViewer(client, generationId, viewer.id).then(() => undefined))
+            void action.run(t("Removing…"), () => removeViewer(client, generationId, viewer.id).then(() => undefined))
           }
         >
           <p>
-            The page closes for {name} at once. The link that {name} used no longer works; people who already joined
-            with it stay.
+            {t(
+              "The page closes for {name} at once. The link that {name2} used no longer works; people who already joined with it stay.",
+              { name, name2: name },
+            )}
           </p>
         </Ask>
       )}

@@ -2,6 +2,7 @@ import type { ReactNode } from "react";
 
 import type { PreviewClient } from "../api/client";
 import type { Target } from "../api/together";
+import { useTranslate } from "../texts/translate";
 import { visible } from "../ui/visible";
 import panel from "../ui/panel.module.css";
 import { CommentForm, CommentList } from "./CommentList";
@@ -18,6 +19,7 @@ interface TargetCommentsProps {
 
 /** The comments on one line, request or failure, who else looks at it, and a field for another comment. */
 export function TargetComments({ client, generationId, target }: TargetCommentsProps): ReactNode {
+  const t = useTranslate();
   const { me, viewers, comments, store } = useTogether(generationId, { client });
   const role = useRole();
   useLooking(store, target);
@@ -26,14 +28,16 @@ export function TargetComments({ client, generationId, target }: TargetCommentsP
   const mine = comments?.filter((one) => isHere(one.target)) ?? [];
   if (store === null) return null;
   return (
-    <section className={panel.section} aria-label="Comments">
-      <h4>Comments</h4>
+    <section className={panel.section} aria-label={t("Comments")}>
+      <h4>{t("Comments")}</h4>
       {others.length > 0 && (
         <p className={styles.person}>
           {others.map((one) => (
             <Face key={one.id} viewer={one} />
           ))}
-          <small>{others.map((one) => visible(one.name)).join(", ")} is also looking at this</small>
+          <small>
+            {t("{others} is also looking at this", { others: others.map((one) => visible(one.name)).join(", ") })}
+          </small>
         </p>
       )}
       <CommentList client={client} generationId={generationId} store={store} comments={mine} myId={me?.id ?? null} />

@@ -3,6 +3,7 @@ import { type ReactNode, useEffect } from "react";
 import type { PreviewClient } from "../api/client";
 import type { RecordedRequest } from "../api/records";
 import { findTrace } from "../api/traces";
+import { useTranslate } from "../texts/translate";
 import panel from "../ui/panel.module.css";
 import { useLoad } from "../ui/useLoad";
 import { Waterfall } from "./Waterfall";
@@ -18,6 +19,7 @@ interface RecordTraceProps {
 
 /** Where the time of a recorded request went, if it was traced. */
 export default function RecordTrace({ client, generationId, record }: RecordTraceProps): ReactNode {
+  const t = useTranslate();
   const { value, problem, refresh } = useLoad(`${generationId} ${record.preview_id} ${record.number}`, (signal) =>
     findTrace(client, generationId, { id: record.request_id, previewId: record.preview_id }, signal),
   );
@@ -32,8 +34,8 @@ export default function RecordTrace({ client, generationId, record }: RecordTrac
   return (
     <p className={panel.hint}>
       {value.tracing
-        ? "There is no trace of this request."
-        : "Tracing is off. Turn on “Trace requests” in the settings to see statements and outgoing requests here."}
+        ? t("There is no trace of this request.")
+        : t("Tracing is off. Turn on “Trace requests” in the settings to see statements and outgoing requests here.")}
     </p>
   );
 }

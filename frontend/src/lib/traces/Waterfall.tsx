@@ -2,6 +2,7 @@ import { type CSSProperties, type ReactNode, useState } from "react";
 
 import type { RecordTiming } from "../api/records";
 import type { SpanKind, Trace, TraceSpan } from "../api/traces";
+import { useTranslate, english, type Untranslated } from "../texts/translate";
 import { Button, Notice } from "../ui/controls";
 import { count, milliseconds } from "../ui/format";
 import panel from "../ui/panel.module.css";
@@ -9,17 +10,18 @@ import { visible } from "../ui/visible";
 import { fold, isFolded, rowsOf, type SpanRow } from "./rows";
 import styles from "./traces.module.css";
 
-const KINDS: Record<SpanKind, string> = {
-  request: "application",
-  sql: "SQL",
-  call: "outgoing request",
-  cache: "cache",
-  other: "other",
+const KINDS: Record<SpanKind, Untranslated> = {
+  request: english("application"),
+  sql: english("SQL"),
+  call: english("outgoing request"),
+  cache: english("cache"),
+  other: english("other"),
 };
 const MOST_ROWS = 300;
 
 /** The spans of a request as bars below each other, with what is probably slow. */
 export function Waterfall({ trace, timing }: { trace: Trace; timing: RecordTiming }): ReactNode {
+  const t = useTranslate();
   const [isWhole, setWhole] = useState(false);
   const before = timing.connected_ms ?? timing.queued_ms ?? 0;
   const total = Math.max(timing.ended_ms, before + trace.duration_ms, 0.001);
@@ -28,11 +30,16 @@ export function Waterfall({ trace, timing }: { trace: Trace; timing: RecordTimin
   const left = all.length - rows.reduce((sum, row) => sum + (isFolded(row) ? 0 : 1), 0);
   const marked = new Set(trace.hints.flatMap((hint) => hint.span_ids));
   return (
-    <section className={panel.section} aria-label="Trace">
-      <h4>Trace</h4>
+    <section className={panel.section} aria-label={t("Trace")}>
+      <h4>{t("Trace")}</h4>
       <p className={panel.hint}>
-        {count(trace.sql_count, "statement")} in {milliseconds(trace.sql_ms)}
-        {trace.call_count > 0 && `, ${count(trace.call_count, "outgoing request")}`}. Reported by the application.
+        {t("{sql_count} in {sql_ms}", {
+          sql_count: count(t, trace.sql_count, "{count} statement", "{count} statements"),
+          sql_ms: milliseconds(trace.sql_ms),
+        })}
+        {trace.call_count > 0 &&
+          `, ${count(t, trace.call_count, "{count} outgoing request", "{count} outgoing requests")}`}
+        {t(". Reported by the application.")}
       </p>
       {trace.hints.map((hint) => (
         <div key={hint.kind + hint.statement} className={panel.pad}>
@@ -40,11 +47,11 @@ export function Waterfall({ trace, timing }: { trace: Trace; timing: RecordTimin
         </div>
       ))}
       <ul className={styles.rows}>
-        {before > 0 && <Bar name="before the application" kind="service" from={0} took={before} total={total} />}
+        {before > 0 && <Bar name={t("before the application")} kind="service" from={0} took={before} total={total} />}
         {rows.map((row, at) =>
           isFolded(row) ? (
             <li key={`folded ${at}`} className={styles.folded} style={indent(row.depth)}>
-              {row.folded.length} more of the same, {milliseconds(sum(row.folded))}
+              {t("{folded} more of the same, {sum}", { folded: row.folded.length, sum: milliseconds(sum(row.folded)) })}
             </li>
           ) : (
             <Row key={at} row={row} before={before} total={total} isMarked={marked.has(row.span.span_id)} />
@@ -54,11 +61,17 @@ export function Waterfall({ trace, timing }: { trace: Trace; timing: RecordTimin
       {left > 0 && (
         <div className={panel.pad}>
           <Button small onClick={() => setWhole(true)}>
-            Show all {trace.spans.length} spans
+            {t("Show all {spans} spans", { spans: trace.spans.length })}
           </Button>
         </div>
       )}
-      {trace.dropped > 0 && <p className={panel.hint}>{count(trace.dropped, "span")} of this request were not kept.</p>}
+      {trace.dropped > 0 && (
+        <p className={panel.hint}>
+          {t("{dropped} of this request were not kept.", {
+            dropped: count(t, trace.dropped, "{count} span", "{count} spans"),
+          })}
+        </p>
+      )}
     </section>
   );
 }
@@ -71,6 +84,7 @@ interface RowProps {
 }
 
 function Row({ row: { span, depth }, before, total, isMarked }: RowProps): ReactNode {
+  const t = useTranslate();
   const bar = (
     <BarParts
       name={visible(span.name)}
@@ -92,7 +106,7 @@ function Row({ row: { span, depth }, before, total, isMarked }: RowProps): React
       <details>
         <summary className={styles.line}>{bar}</summary>
         {/* It scrolls, so the keyboard must reach it. */}
-        <pre className={styles.detail} tabIndex={0} aria-label="Statement or address">
+        <pre className={styles.detail} tabIndex={0} aria-label={t("Statement or address")}>
           {visible(span.detail)}
         </pre>
         {span.error !== null && <p className={styles.error}>{visible(span.error)}</p>}
@@ -130,8 +144,9 @@ function Bar(props: BarProps): ReactNode {
 }
 
 function BarParts({ name, kind, note = "", from, took, total }: BarProps): ReactNode {
+  const t = useTranslate();
   const place = { "--from": share(from, total), "--share": share(took, total) } as CSSProperties;
-  const word = kind === "service" ? "service" : KINDS[kind];
+  const word = kind === "service" ? t("service") : t(KINDS[kind]);
   return (
     <>
       <span className={styles.name}>

@@ -7,6 +7,7 @@ import { compare, type CompareSide, type Comparison } from "../api/replay";
 import { type Preset, readEnvironment } from "../api/settings";
 import type { Generation } from "../api/types";
 import { usePreviewClient } from "../context";
+import { useTranslate, type Translate } from "../texts/translate";
 import { Button } from "../ui/controls";
 import controls from "../ui/controls.module.css";
 import { ago } from "../ui/format";
@@ -32,6 +33,7 @@ interface Choice {
 
 /** Recorded requests, sent to two versions of a project; the endpoints whose answers differ. */
 export function ComparePanel(props: ComparePanelProps): ReactNode {
+  const t = useTranslate();
   const { generationId } = props;
   const client = usePreviewClient(props.client);
   const action = useAction();
@@ -47,6 +49,7 @@ export function ComparePanel(props: ComparePanelProps): ReactNode {
     ]);
     if (generations.status === "rejected") throw generations.reason;
     return choicesOf(
+      t,
       generationId,
       generations.value,
       versions.status === "fulfilled" ? versions.value.items : [],
@@ -61,7 +64,7 @@ export function ComparePanel(props: ComparePanelProps): ReactNode {
   const run = (ignore?: string[]): void => {
     if (!a || !b) return;
     const words = filter.trim();
-    void action.run("Comparing: both versions are started as hidden copies…", async () => {
+    void action.run(t("Comparing: both versions are started as hidden copies…"), async () => {
       const sides = { a: a.side, b: b.side, ...(words && { filter: words }), ...(ignore && { ignore }) };
       setResult(await compare(client, generationId, sides));
       return undefined;
@@ -71,22 +74,23 @@ export function ComparePanel(props: ComparePanelProps): ReactNode {
     <div className={panel.scroll}>
       <form
         className={panel.form}
-        aria-label="Compare"
+        aria-label={t("Compare")}
         onSubmit={(event) => {
           event.preventDefault();
           run();
         }}
       >
         <p className={panel.hint} style={{ padding: 0 }}>
-          The recorded requests of the first version are sent to copies of both. Values that change every time are
-          ignored.
+          {t(
+            "The recorded requests of the first version are sent to copies of both. Values that change every time are ignored.",
+          )}
         </p>
         <div className={panel.pair}>
-          <Side label="First version" choices={choices} value={a?.key} onChoose={(key) => choose([key, second])} />
-          <Side label="Second version" choices={choices} value={b?.key} onChoose={(key) => choose([first, key])} />
+          <Side label={t("First version")} choices={choices} value={a?.key} onChoose={(key) => choose([key, second])} />
+          <Side label={t("Second version")} choices={choices} value={b?.key} onChoose={(key) => choose([first, key])} />
         </div>
         <label>
-          Requests: a filter (without one, the newest 50)
+          {t("Requests: a filter (without one, the newest 50)")}
           <input
             className={controls.field}
             placeholder="method:GET path:/books*"
@@ -97,10 +101,10 @@ export function ComparePanel(props: ComparePanelProps): ReactNode {
         </label>
         <div className={panel.wrap}>
           <Button kind="primary" icon="play" type="submit" disabled={action.busy !== null || !a || !b}>
-            Compare
+            {t("Compare")}
           </Button>
           {found.problem && <span className={panel.fact}>{found.problem.message}</span>}
-          {a && b && a.key === b.key && <span className={panel.fact}>Both are the same version.</span>}
+          {a && b && a.key === b.key && <span className={panel.fact}>{t("Both are the same version.")}</span>}
         </div>
       </form>
       <News action={action} />
@@ -141,6 +145,7 @@ export function usualSides(choices: readonly Choice[]): [Choice | undefined, Cho
 
 /** This project as it is now comes first, then its earlier versions (the newest first), its presets, its data of each snapshot, then all other projects. */
 export function choicesOf(
+  t: Translate,
   generationId: string,
   generations: readonly Generation[],
   versions: readonly Version[],
@@ -149,32 +154,44 @@ export function choicesOf(
 ): Choice[] {
   const active = presets.find((one) => one.active);
   return [
-    { key: "now", label: "this project", side: { generation: generationId } },
+    { key: "now", label: t("this project"), side: { generation: generationId } },
     ...versions.slice(1, 1 + MOST_VERSIONS).map((one) => ({
-      key: `version ${one.number}`,
-      label: `this project, version ${one.number} (${ago(one.created_at)})`,
+      key: t("version {number}", { number: one.number }),
+      label: t("this project, version {number} ({created_at})", {
+        number: one.number,
+        created_at: ago(t, one.created_at),
+      }),
       side: { generation: generationId, version: one.number },
     })),
     ...presets
       .filter((one) => one !== active)
       .map((one) => ({
-        key: `preset ${one.name}`,
-        label: `this project with the preset “${visible(one.name)}”`,
+        key: t("preset {name}", { name: one.name }),
+        label: t("this project with the preset “{name}”", { name: visible(one.name) }),
         side: { generation: generationId, preset: one.name },
       })),
     ...(active
-      ? [{ key: "no preset", label: "this project without a preset", side: { generation: generationId, preset: "" } }]
+      ? [
+          {
+            key: t("no preset"),
+            label: t("this project without a preset"),
+            side: { generation: generationId, preset: "" },
+          },
+        ]
       : []),
     ...snapshots.map((one) => ({
       key: one.id,
-      label: `this project with the data “${visible(one.name || "snapshot")}” (${ago(one.created_at)})`,
+      label: t("this project with the data “{name}” ({created_at})", {
+        name: visible(one.name || "snapshot"),
+        created_at: ago(t, one.created_at),
+      }),
       side: { generation: generationId, snapshot: one.id },
     })),
     ...generations
       .filter((one) => one.id !== generationId)
       .map((one) => ({
         key: one.id,
-        label: `${visible(one.name)} (${ago(one.created_at)})`,
+        label: `${visible(one.name)} (${ago(t, one.created_at)})`,
         side: { generation: one.id },
       })),
   ];

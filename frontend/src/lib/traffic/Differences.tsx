@@ -1,6 +1,7 @@
 import type { ReactNode } from "react";
 
 import type { Difference } from "../api/replay";
+import { useTranslate, type Translate } from "../texts/translate";
 import { Button } from "../ui/controls";
 import { count } from "../ui/format";
 import panel from "../ui/panel.module.css";
@@ -21,6 +22,7 @@ interface DifferencesProps {
 
 /** Differences of two answers, side by side. */
 export function Differences({ differences, before, after, onIgnore }: DifferencesProps): ReactNode {
+  const t = useTranslate();
   if (differences.length === 0) return null;
   const shown = differences.slice(0, MOST);
   return (
@@ -28,7 +30,7 @@ export function Differences({ differences, before, after, onIgnore }: Difference
       <table className={styles.differences}>
         <thead>
           <tr>
-            <th scope="col">Where</th>
+            <th scope="col">{t("Where")}</th>
             <th scope="col">{before}</th>
             <th scope="col">{after}</th>
           </tr>
@@ -40,24 +42,33 @@ export function Differences({ differences, before, after, onIgnore }: Difference
                 {visible(one.path)}
                 {onIgnore && one.path.startsWith("$") && (
                   <Button small kind="quiet" onClick={() => onIgnore(one.path)}>
-                    Ignore
+                    {t("Ignore")}
                   </Button>
                 )}
               </td>
-              <td>{valueOf(one.before)}</td>
-              <td>{valueOf(one.after)}</td>
+              <td>{valueOf(t, one.before)}</td>
+              <td>{valueOf(t, one.after)}</td>
             </tr>
           ))}
         </tbody>
       </table>
       {differences.length > shown.length && (
-        <p className={panel.hint}>And {count(differences.length - shown.length, "more difference")}.</p>
+        <p className={panel.hint}>
+          {t("And {differences}.", {
+            differences: count(
+              t,
+              differences.length - shown.length,
+              "{count} more difference",
+              "{count} more differences",
+            ),
+          })}
+        </p>
       )}
     </>
   );
 }
 
-function valueOf(value: string | null): ReactNode {
-  if (value === null) return <i className={panel.fact}>missing</i>;
+function valueOf(t: Translate, value: string | null): ReactNode {
+  if (value === null) return <i className={panel.fact}>{t("missing")}</i>;
   return visible(value.length > MOST_CHARACTERS ? `${value.slice(0, MOST_CHARACTERS)}…` : value);
 }

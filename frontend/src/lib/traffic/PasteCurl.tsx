@@ -4,6 +4,7 @@ import type { PreviewClient } from "../api/client";
 import { asProblem } from "../api/problem";
 import { importCurl } from "../api/replay";
 import type { Draft } from "../request/draft";
+import { useTranslate } from "../texts/translate";
 import { Button, Notice } from "../ui/controls";
 import controls from "../ui/controls.module.css";
 import { Dialog } from "../ui/Dialog";
@@ -19,6 +20,7 @@ interface PasteCurlProps {
 
 /** Reads a curl command into a request that can be sent. */
 export function PasteCurl({ client, generationId, onDraft, onClose }: PasteCurlProps): ReactNode {
+  const t = useTranslate();
   const [text, setText] = useState("");
   const [problem, setProblem] = useState<string | null>(null);
   const [isOn, setOn] = useState(false);
@@ -35,11 +37,11 @@ export function PasteCurl({ client, generationId, onDraft, onClose }: PasteCurlP
     }
   };
   return (
-    <Dialog title="Paste a curl command" onClose={onClose}>
+    <Dialog title={t("Paste a curl command")} onClose={onClose}>
       <form onSubmit={(event) => void submit(event)}>
         <div className={panel.form} style={{ padding: "12px 0 0" }}>
           <label>
-            The command, as copied from a browser’s developer tools; it is parsed, not run
+            {t("The command, as copied from a browser’s developer tools; it is parsed, not run")}
             <textarea
               className={controls.field}
               rows={7}
@@ -56,9 +58,9 @@ export function PasteCurl({ client, generationId, onDraft, onClose }: PasteCurlP
           )}
         </div>
         <div className={controls.dialogButtons}>
-          <Button onClick={onClose}>Cancel</Button>
+          <Button onClick={onClose}>{t("Cancel")}</Button>
           <Button kind="primary" type="submit" disabled={text.trim() === "" || isOn}>
-            Import
+            {t("Import")}
           </Button>
         </div>
       </form>

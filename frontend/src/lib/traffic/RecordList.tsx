@@ -4,6 +4,7 @@ import type { PreviewClient } from "../api/client";
 import { FilterField } from "../filter/FilterField";
 import type { Terms } from "../filter/useTerms";
 import type { RequestDesk } from "../request/desk";
+import { useTranslate } from "../texts/translate";
 import { useRole } from "../together/role";
 import { Button, Notice } from "../ui/controls";
 import { count } from "../ui/format";
@@ -30,6 +31,7 @@ interface RecordListProps {
 
 /** Recorded requests, the newest first; only those in sight are in the page. */
 export function RecordList(props: RecordListProps): ReactNode {
+  const t = useTranslate();
   const { records, terms, desk, selection } = props;
   const list = records.records;
   const isOwner = useRole() === "owner";
@@ -38,7 +40,7 @@ export function RecordList(props: RecordListProps): ReactNode {
       <div className={panel.scroll}>
         <ReplayResult
           result={selection.result}
-          closeLabel="Back to the list"
+          closeLabel={t("Back to the list")}
           onClose={selection.close}
           onShow={desk.showRecord}
         />
@@ -47,7 +49,7 @@ export function RecordList(props: RecordListProps): ReactNode {
   return (
     <div className={panel.view}>
       <div className={styles.tools}>
-        <FilterField terms={terms} label="Filter the requests" example="status:>=500 ms:>100" />
+        <FilterField terms={terms} label={t("Filter the requests")} example="status:>=500 ms:>100" />
         <RecordTools {...props} filter={terms.filter} selection={isOwner ? selection : null} />
         {isOwner && <ReplayBar selection={selection} isRunning={props.isRunning} />}
       </div>
@@ -58,7 +60,7 @@ export function RecordList(props: RecordListProps): ReactNode {
             role="alert"
             actions={
               <Button small onClick={records.refresh}>
-                Refresh
+                {t("Refresh")}
               </Button>
             }
           >
@@ -68,16 +70,18 @@ export function RecordList(props: RecordListProps): ReactNode {
       )}
       {records.lost > 0 && (
         <p className={panel.hint}>
-          {count(records.lost, "request")} {records.lost === 1 ? "was" : "were"} not recorded: there were too many at
-          once.
+          {t("{lost} {more} not recorded: there were too many at once.", {
+            lost: count(t, records.lost, "{count} request", "{count} requests"),
+            more: records.lost === 1 ? "was" : "were",
+          })}
         </p>
       )}
-      {list === null && !records.problem && <p className={panel.none}>Loading…</p>}
+      {list === null && !records.problem && <p className={panel.none}>{t("Loading…")}</p>}
       {list?.length === 0 && (
         <p className={panel.none}>
           {terms.filter === ""
-            ? "No request has been recorded yet. Send one, or open the preview in the browser."
-            : "No recorded request matches the filter."}
+            ? t("No request has been recorded yet. Send one, or open the preview in the browser.")
+            : t("No recorded request matches the filter.")}
         </p>
       )}
       {list !== null && list.length > 0 && (

@@ -3,6 +3,7 @@ import { type KeyboardEvent, type ReactNode, useEffect, useRef, useState } from 
 
 import type { RecordedRequest } from "../api/records";
 import type { Verdict } from "../api/replay";
+import { useTranslate } from "../texts/translate";
 import { classes } from "../ui/controls";
 import { clockOf, milliseconds } from "../ui/format";
 import panel from "../ui/panel.module.css";
@@ -29,6 +30,7 @@ interface RecordRowsProps {
 
 /** Rows of requests. One of them is a stop of the Tab key, the arrow keys go to the others. */
 export function RecordRows({ list, selection, last, hasOlder, onOlder, onShow }: RecordRowsProps): ReactNode {
+  const t = useTranslate();
   const scroller = useRef<HTMLDivElement>(null);
   const [stop, setStop] = useState(last);
   const [start] = useState(() => positionOf(list, last));
@@ -64,7 +66,7 @@ export function RecordRows({ list, selection, last, hasOlder, onOlder, onShow }:
     if (event.shiftKey) selection?.toggle(record.number, true);
   };
   return (
-    <div ref={scroller} className={styles.rows} role="region" aria-label="Recorded requests" tabIndex={-1}>
+    <div ref={scroller} className={styles.rows} role="region" aria-label={t("Recorded requests")} tabIndex={-1}>
       <ul className={panel.list} style={{ height: virtual.getTotalSize(), position: "relative" }} onKeyDown={onKeyDown}>
         {items.map((item) => {
           const record = list[item.index];
@@ -109,6 +111,7 @@ interface RecordRowProps {
 }
 
 function RecordRow({ record, selection, hasFocus, tabIndex, onShow }: RecordRowProps): ReactNode {
+  const t = useTranslate();
   const at = Date.parse(record.started_at);
   const name = visible(`${record.method} ${record.target}`);
   const verdict: Verdict | null = selection?.verdictOf(record.number) ?? null;
@@ -119,7 +122,7 @@ function RecordRow({ record, selection, hasFocus, tabIndex, onShow }: RecordRowP
           <input
             type="checkbox"
             className={styles.pick}
-            aria-label={`Select request ${record.number}, ${name}`}
+            aria-label={t("Select request {number}, {name}", { number: record.number, name })}
             tabIndex={tabIndex}
             checked={selection.has(record.number)}
             onChange={(event) => selection.toggle(record.number, (event.nativeEvent as MouseEvent).shiftKey)}
@@ -138,9 +141,9 @@ function RecordRow({ record, selection, hasFocus, tabIndex, onShow }: RecordRowP
         <span className={styles.path} title={visible(record.target)}>
           {visible(record.target)}
           <small>
-            {record.pinned && "pinned · "}
-            {fromWords(record)}
-            {record.failure !== null && " · has a failure"}
+            {record.pinned && t("pinned · ")}
+            {fromWords(t, record)}
+            {record.failure !== null && t(" · has a failure")}
             {record.error !== null && ` · ${record.error}`}
           </small>
         </span>

@@ -4,6 +4,7 @@ import type { PreviewClient } from "../api/client";
 import { type Capture, exportHar, setCapture } from "../api/records";
 import { importHar, MOST_REPLAYED } from "../api/replay";
 import type { RequestDesk } from "../request/desk";
+import { useTranslate } from "../texts/translate";
 import { useRole } from "../together/role";
 import { Button, classes, saveFile } from "../ui/controls";
 import controls from "../ui/controls.module.css";
@@ -29,6 +30,7 @@ interface RecordToolsProps {
 
 /** The number of records, how much is recorded, and the ways in and out: HAR files and curl commands. */
 export function RecordTools(props: RecordToolsProps): ReactNode {
+  const t = useTranslate();
   const { client, generationId, desk, records, filter, selection, isRunning } = props;
   const action = useAction();
   const file = useRef<HTMLInputElement>(null);
@@ -37,22 +39,25 @@ export function RecordTools(props: RecordToolsProps): ReactNode {
   const { capture } = records;
   const number = records.records?.length ?? 0;
   const change = (next: Capture): void =>
-    void action.run("Changing what is recorded…", async () => {
+    void action.run(t("Changing what is recorded…"), async () => {
       const now = await setCapture(client, generationId, next);
       records.setCapture(now.capture);
       return undefined;
     });
   const save = (): void =>
-    void action.run("Fetching the HAR file…", async () => {
+    void action.run(t("Fetching the HAR file…"), async () => {
       saveFile(`${generationId}.har`, [await exportHar(client, generationId, filter)], "application/json");
       return undefined;
     });
   const load = (chosen: File | undefined): void => {
     if (!chosen) return;
-    void action.run("Reading the HAR file…", async () => {
+    void action.run(t("Reading the HAR file…"), async () => {
       const { imported, skipped } = await importHar(client, generationId, chosen);
       records.refresh();
-      return `${count(imported, "request")} imported${skipped > 0 ? `, ${skipped.toLocaleString("en")} left out` : ""}.`;
+      return t("{imported} imported{more}.", {
+        imported: count(t, imported, "{count} request", "{count} requests"),
+        more: skipped > 0 ? t(", {skipped} left out", { skipped: skipped.toLocaleString("en") }) : "",
+      });
     });
   };
   return (
@@ -60,22 +65,22 @@ export function RecordTools(props: RecordToolsProps): ReactNode {
       <div className={styles.toolRow}>
         {selection && number > 0 && <SelectAll selection={selection} number={number} />}
         <span className={panel.fact} role="status">
-          {count(number, "request")}
-          {records.hasOlder && " and older ones"}
-          {records.isLive && " · live"}
+          {count(t, number, "{count} request", "{count} requests")}
+          {records.hasOlder && t(" and older ones")}
+          {records.isLive && t(" · live")}
         </span>
         <span className={panel.spring} />
         {capture !== null && isRunning && isOwner && (
           <label>
-            Record
+            {t("Record")}
             <select
               className={controls.field}
               value={capture}
               onChange={(event) => change(event.target.value as Capture)}
             >
-              <option value="off">nothing</option>
-              <option value="meta">metadata</option>
-              <option value="full">everything</option>
+              <option value="off">{t("nothing")}</option>
+              <option value="meta">{t("metadata")}</option>
+              <option value="full">{t("everything")}</option>
             </select>
           </label>
         )}
@@ -83,15 +88,15 @@ export function RecordTools(props: RecordToolsProps): ReactNode {
       <div className={styles.toolRow}>
         {isOwner && (
           <Button small icon="plus" onClick={() => setPasting(true)}>
-            Paste a curl command
+            {t("Paste a curl command")}
           </Button>
         )}
         <Button small icon="download" disabled={number === 0} onClick={save}>
-          Export HAR
+          {t("Export HAR")}
         </Button>
         {isOwner && (
           <Button small icon="upload" onClick={() => file.current?.click()}>
-            Import HAR
+            {t("Import HAR")}
           </Button>
         )}
         <input
@@ -100,7 +105,7 @@ export function RecordTools(props: RecordToolsProps): ReactNode {
           accept=".har,application/json"
           className={classes(controls.hidden)}
           tabIndex={-1}
-          aria-label="HAR file"
+          aria-label={t("HAR file")}
           onChange={(event) => {
             load(event.target.files?.[0]);
             event.target.value = "";
@@ -116,14 +121,18 @@ export function RecordTools(props: RecordToolsProps): ReactNode {
 }
 
 function SelectAll({ selection, number }: { selection: ReplaySelected; number: number }): ReactNode {
+  const t = useTranslate();
   const { chosen, toggleAll } = selection;
-  const label = number > MOST_REPLAYED ? `Select the newest ${MOST_REPLAYED} requests` : "Select all requests";
+  const label =
+    number > MOST_REPLAYED
+      ? t("Select the newest {MOST_REPLAYED} requests", { MOST_REPLAYED })
+      : t("Select all requests");
   return (
     <input
       type="checkbox"
       className={styles.pick}
       aria-label={label}
-      title={chosen.length > 0 ? "Select none" : label}
+      title={chosen.length > 0 ? t("Select none") : label}
       checked={chosen.length > 0}
       ref={(box) => {
         if (box) box.indeterminate = chosen.length > 0 && chosen.length < Math.min(number, MOST_REPLAYED);

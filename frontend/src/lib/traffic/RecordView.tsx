@@ -13,6 +13,7 @@ import { replayOne, type Replayed, saveCheck } from "../api/replay";
 import { isNote } from "../logs/store";
 import type { RequestDesk } from "../request/desk";
 import { LogLines } from "../request/LogLines";
+import { useTranslate } from "../texts/translate";
 import { useRole } from "../together/role";
 import { TargetComments } from "../together/TargetComments";
 import { Button, copyText, IconButton, Notice } from "../ui/controls";
@@ -20,7 +21,7 @@ import controls from "../ui/controls.module.css";
 import { bytes, clockOf } from "../ui/format";
 import { News } from "../ui/News";
 import panel from "../ui/panel.module.css";
-import { Tabs } from "../ui/Tabs";
+import { tabLabel, Tabs } from "../ui/Tabs";
 import { useAction } from "../ui/useAction";
 import { useLoad } from "../ui/useLoad";
 import { visible } from "../ui/visible";
@@ -50,6 +51,7 @@ interface RecordViewProps {
 
 /** One recorded request in full: facts, timing, headers and bodies, its log lines; and what can be done with it. */
 export function RecordView(props: RecordViewProps): ReactNode {
+  const t = useTranslate();
   const { client, generationId, number, onBack } = props;
   const { value, problem, put } = useLoad(`${generationId} ${number}`, (signal) =>
     readRecord(client, generationId, number, signal),
@@ -58,7 +60,7 @@ export function RecordView(props: RecordViewProps): ReactNode {
     <div className={panel.view}>
       <div className={panel.bar}>
         <Button small autoFocus icon="left" onClick={onBack}>
-          Recorded
+          {t("Recorded")}
         </Button>
         {value && (
           <>
@@ -76,7 +78,7 @@ export function RecordView(props: RecordViewProps): ReactNode {
           </Notice>
         </div>
       )}
-      {!value && !problem && <p className={panel.none}>Loading…</p>}
+      {!value && !problem && <p className={panel.none}>{t("Loading…")}</p>}
       {value && <Whole {...props} record={value} onRecord={(record) => put(() => record)} />}
     </div>
   );
@@ -88,57 +90,64 @@ interface WholeProps extends RecordViewProps {
 }
 
 function Whole(props: WholeProps): ReactNode {
+  const t = useTranslate();
   const { client, generationId, record, isRunning } = props;
   const action = useAction();
   const role = useRole();
   const [replayed, setReplayed] = useState<Replayed | null>(null);
   const [part, setPart] = useState<"response" | "request">("response");
   const replay = (): void =>
-    void action.run("Replaying…", async () => {
+    void action.run(t("Replaying…"), async () => {
       setReplayed(await replayOne(client, generationId, record.number));
       return undefined;
     });
   const pin = (): void =>
-    void action.run("Pinning…", async () => {
+    void action.run(t("Pinning…"), async () => {
       await setPinned(client, generationId, record.number, !record.pinned);
       const changed = { ...record, pinned: !record.pinned };
       props.onRecord(changed);
       props.onChanged(changed);
-      return changed.pinned ? "Pinned: it is kept regardless of its age and size." : "No longer pinned.";
+      return changed.pinned ? t("Pinned: it is kept regardless of its age and size.") : t("No longer pinned.");
     });
   const check = (): void =>
-    void action.run("Saving a check…", async () => {
+    void action.run(t("Saving a check…"), async () => {
       await saveCheck(client, generationId, record.number);
-      return "Saved as a check in preview.checks.toml; it runs after each reload. The pane “Tests” shows its result.";
+      return t(
+        "Saved as a check in preview.checks.toml; it runs after each reload. The pane “Tests” shows its result.",
+      );
     });
+  const tabs: (readonly ["request" | "response", string])[] = [
+    ["response", t("Response")],
+    ["request", t("Request")],
+  ];
   return (
     <div className={panel.scroll}>
       <div className={panel.actions}>
         {role !== "watch" && (
           <Button small icon="restart" disabled={!isRunning || action.busy !== null} onClick={replay}>
-            Replay
+            {t("Replay")}
           </Button>
         )}
         {role === "owner" && record.request && (
           <Button small icon="send" onClick={() => props.desk.begin(draftOfRecord(record))}>
-            Edit and send
+            {t("Edit and send")}
           </Button>
         )}
         {role === "owner" && (
           <Button small icon="check" disabled={action.busy !== null} onClick={check}>
-            Save as check
+            {t("Save as check")}
           </Button>
         )}
         {record.failure !== null && props.onShowFailure && (
           <Button small icon="bug" onClick={() => props.onShowFailure?.(record.failure ?? "")}>
-            Show the failure
+            {t("Show the failure")}
           </Button>
         )}
         <CopyAs client={client} generationId={generationId} number={record.number} run={action.run} />
         {role === "owner" && (
           <IconButton
             icon="pin"
-            label={record.pinned ? "Unpin" : "Pin: never delete it"}
+            label={record.pinned ? t("Unpin") : t("Pin: never delete it")}
             pressed={record.pinned}
             disabled={action.busy !== null}
             onClick={pin}
@@ -153,18 +162,10 @@ function Whole(props: WholeProps): ReactNode {
         <RecordTrace client={client} generationId={generationId} record={record} />
       </Suspense>
       <RecordLines {...props} />
-      <Tabs
-        label="Parts of the request"
-        tabs={[
-          ["response", "Response"],
-          ["request", "Request"],
-        ]}
-        tab={part}
-        onTab={setPart}
-      />
-      <div role="tabpanel" aria-label={part}>
+      <Tabs label={t("Parts of the request")} tabs={tabs} tab={part} onTab={setPart} />
+      <div role="tabpanel" aria-label={tabLabel(tabs, part)}>
         {part === "response" && record.status === null && record.response === null ? (
-          <p className={panel.none}>There was no response.</p>
+          <p className={panel.none}>{t("There was no response.")}</p>
         ) : (
           <MessageView
             key={part}
@@ -184,33 +185,37 @@ function Whole(props: WholeProps): ReactNode {
 }
 
 function Facts({ record }: { record: WholeRecord }): ReactNode {
+  const t = useTranslate();
   const at = Date.parse(record.started_at);
   return (
     <>
       <dl className={panel.facts}>
-        <dt>Sent by</dt>
+        <dt>{t("Sent by")}</dt>
         <dd>
-          {fromWords(record)}
-          {!record.is_verified && ": reported by the application, not verified"}
+          {fromWords(t, record)}
+          {!record.is_verified && t(": reported by the application, not verified")}
         </dd>
-        <dt>Started</dt>
+        <dt>{t("Started")}</dt>
         <dd>
           <time dateTime={record.started_at}>{Number.isNaN(at) ? "" : clockOf(at)}</time>
-          {record.reload > 0 && `, after reload ${record.reload}`}
+          {record.reload > 0 && t(", after reload {reload}", { reload: record.reload })}
         </dd>
-        <dt>Sizes</dt>
+        <dt>{t("Sizes")}</dt>
         <dd>
           {record.is_verified
-            ? `${bytes(record.sent_bytes)} sent, ${bytes(record.received_bytes)} received`
-            : "unknown: this request did not pass through the service"}
+            ? t("{sent_bytes} sent, {received_bytes} received", {
+                sent_bytes: bytes(record.sent_bytes),
+                received_bytes: bytes(record.received_bytes),
+              })
+            : t("unknown: this request did not pass through the service")}
         </dd>
         {record.error !== null && (
           <>
-            <dt>Error</dt>
+            <dt>{t("Error")}</dt>
             <dd>{visible(record.error)}</dd>
           </>
         )}
-        <dt>Request id</dt>
+        <dt>{t("Request id")}</dt>
         <dd className={panel.mono}>{visible(record.request_id)}</dd>
       </dl>
     </>
@@ -225,21 +230,22 @@ function CopyAs(props: {
   number: number;
   run: ReturnType<typeof useAction>["run"];
 }): ReactNode {
+  const t = useTranslate();
   const copy = (format: RecordText): void =>
-    void props.run("Copying…", async () => {
+    void props.run(t("Copying…"), async () => {
       await copyText(await recordText(props.client, props.generationId, props.number, format));
-      return `Copied as ${format}.`;
+      return t("Copied as {format}.", { format });
     });
   return (
     <select
       className={controls.field}
       style={{ minHeight: 26, padding: "0 6px", fontSize: 12 }}
-      aria-label="Copy as"
+      aria-label={t("Copy as")}
       value=""
       onChange={(event) => copy(event.target.value as RecordText)}
     >
       <option value="" disabled>
-        Copy as…
+        {t("Copy as…")}
       </option>
       {FORMATS.map((one) => (
         <option key={one}>{one}</option>

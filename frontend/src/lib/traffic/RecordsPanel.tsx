@@ -4,7 +4,8 @@ import type { PreviewClient } from "../api/client";
 import { usePreviewClient } from "../context";
 import type { Term } from "../filter/terms";
 import { useTerms } from "../filter/useTerms";
-import type { RequestDesk } from "../request/desk";
+import { deskOf, type RequestDesk } from "../request/desk";
+import { useTranslate } from "../texts/translate";
 import panel from "../ui/panel.module.css";
 import { usePreview } from "../usePreview";
 import { RecordList } from "./RecordList";
@@ -15,15 +16,18 @@ import { useReplaySelected } from "./useReplaySelected";
 export interface RecordsPanelProps {
   generationId: string;
   client?: PreviewClient | undefined;
-  desk: RequestDesk;
+  /** The request in the making, where another part of the page has it. */
+  desk?: RequestDesk;
   onShowLog?: (() => void) | undefined;
   onShowFailure?: ((failureId: string) => void) | undefined;
 }
 
 /** The recorded requests of a generation's preview, or one of them in full. */
 export function RecordsPanel(props: RecordsPanelProps): ReactNode {
-  const { generationId, desk } = props;
+  const t = useTranslate();
+  const { generationId } = props;
   const client = usePreviewClient(props.client);
+  const desk = props.desk ?? deskOf(client, generationId);
   const { instance, isLoaded } = usePreview(generationId, { client, poll: false });
   const number = useSyncExternalStore(
     desk.subscribe,
@@ -37,7 +41,7 @@ export function RecordsPanel(props: RecordsPanelProps): ReactNode {
   const selection = useReplaySelected(client, generationId, instance?.id ?? "", records.records);
   const [last, setLast] = useState<number | null>(null);
   if (isLoaded && instance === null)
-    return <p className={panel.none}>Launch the preview: requests to it are recorded here.</p>;
+    return <p className={panel.none}>{t("Launch the preview: requests to it are recorded here.")}</p>;
   if (number !== null)
     return (
       <RecordView

@@ -1,6 +1,7 @@
 import { type ReactNode, useState } from "react";
 
 import type { PreviewAnswer, Replayed, ReplayedOne, Verdict } from "../api/replay";
+import { useTranslate, type Translate } from "../texts/translate";
 import { Button, IconButton } from "../ui/controls";
 import { count, milliseconds } from "../ui/format";
 import panel from "../ui/panel.module.css";
@@ -22,17 +23,22 @@ interface ReplayResultProps {
 
 /** The answers of a replay, beside those that were recorded. */
 export function ReplayResult({ result, closeLabel, onClose, onShow }: ReplayResultProps): ReactNode {
+  const t = useTranslate();
   const [only] = result.items;
   return (
-    <section className={panel.section} aria-label="Replay">
+    <section className={panel.section} aria-label={t("Replay")}>
       <div className={panel.sectionHead}>
-        <h4>Replay {result.on === "trial" ? "on a copy of the preview and its data" : "on the preview"}</h4>
+        <h4>
+          {t("Replay {more}", {
+            more: result.on === "trial" ? t("on a copy of the preview and its data") : t("on the preview"),
+          })}
+        </h4>
         {closeLabel ? (
           <Button small autoFocus icon="left" onClick={onClose}>
             {closeLabel}
           </Button>
         ) : (
-          <IconButton icon="close" label="Close the replay" onClick={onClose} />
+          <IconButton icon="close" label={t("Close the replay")} onClick={onClose} />
         )}
       </div>
       {onShow === undefined && only ? (
@@ -48,7 +54,11 @@ export function ReplayResult({ result, closeLabel, onClose, onShow }: ReplayResu
         </>
       )}
       {result.items.length > MOST && (
-        <p className={panel.hint}>And {count(result.items.length - MOST, "more request")}.</p>
+        <p className={panel.hint}>
+          {t("And {items}.", {
+            items: count(t, result.items.length - MOST, "{count} more request", "{count} more requests"),
+          })}
+        </p>
       )}
     </section>
   );
@@ -56,6 +66,7 @@ export function ReplayResult({ result, closeLabel, onClose, onShow }: ReplayResu
 
 /** One of several: its details are open where something is worth a look. */
 function Named({ one, onShow }: { one: ReplayedOne; onShow: ((number: number) => void) | undefined }): ReactNode {
+  const t = useTranslate();
   const [isOpen, setOpen] = useState(one.skipped !== null || one.verdict === "changed" || one.verdict === "broke");
   const { number } = one;
   return (
@@ -65,18 +76,18 @@ function Named({ one, onShow }: { one: ReplayedOne; onShow: ((number: number) =>
           <VerdictBadge verdict={one.verdict} />
         ) : (
           <span className={panel.badge} data-tone="warn">
-            not sent
+            {t("not sent")}
           </span>
         )}
         <span className={styles.title}>
           {visible(one.method)} {visible(one.path)}
         </span>
-        <span className={panel.fact}>{one.answer && answered(one.answer)}</span>
+        <span className={panel.fact}>{one.answer && answered(t, one.answer)}</span>
       </button>
       {isOpen && <One one={one} />}
       {isOpen && number !== null && onShow && (
         <Button small kind="quiet" onClick={() => onShow(number)}>
-          Show request {number}
+          {t("Show request {number}", { number })}
         </Button>
       )}
     </div>
@@ -84,29 +95,34 @@ function Named({ one, onShow }: { one: ReplayedOne; onShow: ((number: number) =>
 }
 
 function One({ one }: { one: ReplayedOne }): ReactNode {
-  if (one.skipped !== null) return <p className={styles.note}>It was not sent: {visible(one.skipped)}</p>;
+  const t = useTranslate();
+  if (one.skipped !== null)
+    return <p className={styles.note}>{t("It was not sent: {skipped}", { skipped: visible(one.skipped) })}</p>;
   return (
     <>
       <span className={panel.fact}>
-        {answered(one.recorded)} before, {answered(one.answer)} now
+        {t("{answered} before, {answered2} now", {
+          answered: answered(t, one.recorded),
+          answered2: answered(t, one.answer),
+        })}
       </span>
       {one.answer?.error != null && <p className={styles.note}>{visible(one.answer.error)}</p>}
       {one.lacks_secrets && (
         <p className={styles.note}>
-          It was sent without a secret, because secrets are not recorded. Replay the login request first.
+          {t("It was sent without a secret, because secrets are not recorded. Replay the login request first.")}
         </p>
       )}
       <Differences differences={one.differences} before="recorded" after="now" />
       {one.noise.length > 0 && (
         <p className={styles.note}>
-          Ignored, because it changes every time: {visible(one.noise.slice(0, 20).join(", "))}
+          {t("Ignored, because it changes every time: {noise}", { noise: visible(one.noise.slice(0, 20).join(", ")) })}
         </p>
       )}
     </>
   );
 }
 
-function answered(answer: PreviewAnswer | null): string {
-  if (answer === null || answer.status === 0) return "no response";
-  return `${answer.status} in ${milliseconds(answer.elapsed_ms)}`;
+function answered(t: Translate, answer: PreviewAnswer | null): string {
+  if (answer === null || answer.status === 0) return t("no response");
+  return t("{status} in {elapsed_ms}", { status: answer.status, elapsed_ms: milliseconds(answer.elapsed_ms) });
 }

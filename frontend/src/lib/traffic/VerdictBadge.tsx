@@ -1,6 +1,7 @@
 import type { ReactNode } from "react";
 
 import type { Verdict } from "../api/replay";
+import { useTranslate, english, type Untranslated } from "../texts/translate";
 import panel from "../ui/panel.module.css";
 
 export const TONES: Record<Verdict, "good" | "info" | "warn" | "bad"> = {
@@ -10,19 +11,27 @@ export const TONES: Record<Verdict, "good" | "info" | "warn" | "bad"> = {
   broke: "bad",
 };
 
-const TITLES: Record<Verdict, string> = {
-  same: "The same response",
-  noisy: "It differs only in values that change every time, such as ids and times",
-  changed: "A different response",
-  broke: "It fails now, but did not before",
+export const VERDICT_WORDS: Record<Verdict, Untranslated> = {
+  same: english("same"),
+  noisy: english("noisy"),
+  changed: english("changed"),
+  broke: english("broke"),
+};
+
+const TITLES: Record<Verdict, Untranslated> = {
+  same: english("The same response"),
+  noisy: english("It differs only in values that change every time, such as ids and times"),
+  changed: english("A different response"),
+  broke: english("It fails now, but did not before"),
 };
 
 /** The result of comparing two answers. */
 export function VerdictBadge({ verdict }: { verdict: Verdict | null }): ReactNode {
-  if (verdict === null) return <span className={panel.badge}>not compared</span>;
+  const t = useTranslate();
+  if (verdict === null) return <span className={panel.badge}>{t("not compared")}</span>;
   return (
-    <span className={panel.badge} data-tone={TONES[verdict]} title={TITLES[verdict]}>
-      {verdict}
+    <span className={panel.badge} data-tone={TONES[verdict]} title={t(TITLES[verdict])}>
+      {t(VERDICT_WORDS[verdict])}
     </span>
   );
 }

@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import type { Version } from "../api/history";
 import type { Preset } from "../api/settings";
 import type { Generation } from "../api/types";
+import { inEnglish } from "../texts/translate";
 import { choicesOf, usualSides } from "./ComparePanel";
 
 const VERSIONS = [version(2), version(1)];
@@ -26,7 +27,7 @@ function preset(name: string, active: boolean): Preset {
 }
 
 test("each earlier version and each preset that is not active can be a side, and so can none", () => {
-  const choices = choicesOf("gen_a", [], VERSIONS, [], [preset("dev", true), preset("prod", false)]);
+  const choices = choicesOf(inEnglish, "gen_a", [], VERSIONS, [], [preset("dev", true), preset("prod", false)]);
   expect(choices.map((one) => one.side)).toEqual([
     { generation: "gen_a" },
     { generation: "gen_a", version: 1 },
@@ -36,13 +37,13 @@ test("each earlier version and each preset that is not active can be a side, and
 });
 
 test("a project without presets or earlier versions has only itself", () => {
-  expect(choicesOf("gen_a", [], [], [], []).map((one) => one.key)).toEqual(["now"]);
+  expect(choicesOf(inEnglish, "gen_a", [], [], [], []).map((one) => one.key)).toEqual(["now"]);
 });
 
 test("the requests of this project are sent to its earlier version first, or else to another project", () => {
   const other = { id: "gen_b", name: "shop", created_at: "2026-11-20T12:00:00Z" } as Generation;
   const keys = (versions: Version[], generations: Generation[]) =>
-    usualSides(choicesOf("gen_a", generations, versions, [], [])).map((one) => one?.key);
+    usualSides(choicesOf(inEnglish, "gen_a", generations, versions, [], [])).map((one) => one?.key);
   expect(keys(VERSIONS, [other])).toEqual(["version 1", "now"]);
   expect(keys([], [other])).toEqual(["now", "gen_b"]);
   expect(keys([], [])).toEqual(["now", "now"]);

@@ -3,6 +3,7 @@ import { useCallback, useRef, useState } from "react";
 import type { PreviewClient } from "../api/client";
 import type { RecordedRequest } from "../api/records";
 import { MOST_REPLAYED, type Replayed, type ReplayOn, replaySeveral, type Verdict } from "../api/replay";
+import { useTranslate } from "../texts/translate";
 import { count } from "../ui/format";
 import { type Action, useAction } from "../ui/useAction";
 
@@ -40,6 +41,7 @@ export function useReplaySelected(
   key: string,
   list: readonly RecordedRequest[] | null,
 ): ReplaySelected {
+  const t = useTranslate();
   const action = useAction();
   const [kept, setState] = useState<State>(() => empty(key));
   const [on, setOn] = useState<ReplayOn>("auto");
@@ -65,11 +67,14 @@ export function useReplaySelected(
       selected: new Set(chosen.length > 0 ? [] : list?.slice(0, MOST_REPLAYED).map((one) => one.number)),
     }));
   const replay = (on: ReplayOn): void =>
-    void action.run(`Replaying ${count(chosen.length, "request")}…`, async () => {
-      const result = await replaySeveral(client, generationId, chosen, on);
-      change((before) => ({ result, verdicts: new Map([...before.verdicts, ...verdictsOf(result)]) }));
-      return undefined;
-    });
+    void action.run(
+      t("Replaying {chosen}…", { chosen: count(t, chosen.length, "{count} request", "{count} requests") }),
+      async () => {
+        const result = await replaySeveral(client, generationId, chosen, on);
+        change((before) => ({ result, verdicts: new Map([...before.verdicts, ...verdictsOf(result)]) }));
+        return undefined;
+      },
+    );
   return {
     chosen,
     has: (number) => state.selected.has(number),

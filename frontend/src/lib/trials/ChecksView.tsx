@@ -2,6 +2,7 @@ import { type ReactNode, useEffect } from "react";
 
 import { type Check, type CheckResult, readChecks, runChecks } from "../api/checks";
 import type { PreviewClient } from "../api/client";
+import { useTranslate } from "../texts/translate";
 import { Button, Notice } from "../ui/controls";
 import { ago, count, milliseconds } from "../ui/format";
 import { News } from "../ui/News";
@@ -22,6 +23,7 @@ interface ChecksViewProps {
 
 /** The checks beside the code, with the result of the last run. */
 export function ChecksView({ client, generationId, isRunning }: ChecksViewProps): ReactNode {
+  const t = useTranslate();
   const action = useAction();
   const { restarts } = useLogSnapshot(useLogSession(generationId, { client }));
   const found = useLoad(generationId, (signal) => readChecks(client, generationId, signal));
@@ -33,7 +35,7 @@ export function ChecksView({ client, generationId, isRunning }: ChecksViewProps)
     return () => clearTimeout(timer);
   }, [restarts, refresh]);
   const run = (): void =>
-    void action.run("Running the checks…", async () => {
+    void action.run(t("Running the checks…"), async () => {
       const result = await runChecks(client, generationId);
       found.put((before) => ({ ...before, last_run: result }));
       return undefined;
@@ -42,8 +44,9 @@ export function ChecksView({ client, generationId, isRunning }: ChecksViewProps)
   return (
     <div className={panel.scroll}>
       <p className={panel.hint}>
-        Checks are requests with their expected responses, in preview.checks.toml next to the code. They run after each
-        reload.
+        {t(
+          "Checks are requests with their expected responses, in preview.checks.toml next to the code. They run after each reload.",
+        )}
       </p>
       <div className={panel.actions}>
         <Button
@@ -52,13 +55,13 @@ export function ChecksView({ client, generationId, isRunning }: ChecksViewProps)
           disabled={!isRunning || action.busy !== null || (checks?.checks.length ?? 0) === 0}
           onClick={run}
         >
-          Run now
+          {t("Run now")}
         </Button>
         <span className={panel.fact} role="status">
           {checks &&
             (checks.last_run
-              ? `${visible(checks.last_run.summary)}, ${ago(checks.last_run.at)}`
-              : count(checks.checks.length, "check"))}
+              ? `${visible(checks.last_run.summary)}, ${ago(t, checks.last_run.at)}`
+              : count(t, checks.checks.length, "{count} check", "{count} checks"))}
         </span>
       </div>
       <News action={action} />
@@ -70,7 +73,7 @@ export function ChecksView({ client, generationId, isRunning }: ChecksViewProps)
         </div>
       )}
       {checks?.checks.length === 0 && (
-        <p className={panel.none}>There are no checks. Open a recorded request and choose “Save as check”.</p>
+        <p className={panel.none}>{t("There are no checks. Open a recorded request and choose “Save as check”.")}</p>
       )}
       <ul className={panel.list}>
         {checks?.checks.slice(0, MOST).map((one) => (
@@ -84,14 +87,16 @@ export function ChecksView({ client, generationId, isRunning }: ChecksViewProps)
 }
 
 function Row({ one, result }: { one: Check; result: CheckResult | undefined }): ReactNode {
+  const t = useTranslate();
   return (
     <div className={styles.checkRow}>
       <State result={result} />
       <span className={styles.where}>{visible(one.name)}</span>
       <span className={panel.fact}>
         {one.request !== one.name && `${visible(one.request)} · `}
-        expects {one.status}
-        {one.expect.length > 0 && ` and ${count(one.expect.length, "condition")}`}
+        {t("expects {status}", { status: one.status })}
+        {one.expect.length > 0 &&
+          t(" and {expect}", { expect: count(t, one.expect.length, "{count} condition", "{count} conditions") })}
         {result?.skipped === null && ` · ${milliseconds(result.elapsed_ms)}`}
       </span>
       {result?.skipped != null && <span className={styles.sentence}>{visible(result.skipped)}</span>}
@@ -105,8 +110,9 @@ function Row({ one, result }: { one: Check; result: CheckResult | undefined }): 
 }
 
 function State({ result }: { result: CheckResult | undefined }): ReactNode {
+  const t = useTranslate();
   const [tone, word] = !result
-    ? ([undefined, "not run"] as const)
+    ? ([undefined, t("not run")] as const)
     : result.skipped !== null
       ? (["warn", "skipped"] as const)
       : result.is_ok

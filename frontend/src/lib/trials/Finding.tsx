@@ -1,6 +1,7 @@
 import { type ReactNode, useState } from "react";
 
 import type { ProbeFinding } from "../api/probe";
+import { useTranslate } from "../texts/translate";
 import { Button, CopyButton } from "../ui/controls";
 import panel from "../ui/panel.module.css";
 import { visible, visibleWithoutColours } from "../ui/visible";
@@ -16,6 +17,7 @@ interface FindingProps {
 
 /** A mistake that a probe found, with the requests that show it. */
 export function Finding({ finding, onShowFailure }: FindingProps): ReactNode {
+  const t = useTranslate();
   const [isOpen, setOpen] = useState(false);
   const commands = finding.steps.map((one) => one.curl).join("\n");
   return (
@@ -38,28 +40,34 @@ export function Finding({ finding, onShowFailure }: FindingProps): ReactNode {
       {isOpen && (
         <>
           <div className={panel.sectionHead}>
-            <h4>To reproduce it</h4>
+            <h4>{t("To reproduce it")}</h4>
             {finding.failure !== null && onShowFailure && (
               <Button small onClick={() => onShowFailure(finding.failure ?? "")}>
-                Failure
+                {t("Failure")}
               </Button>
             )}
-            <CopyButton text={commands} label="Copy the curl commands" />
+            <CopyButton text={commands} label={t("Copy the curl commands")} />
           </div>
           {finding.steps.slice(0, MOST_STEPS).map((one) => (
             <div key={one.number}>
-              <pre className={`${panel.code} ${panel.wrapped}`} tabIndex={0} aria-label={`Request ${one.number}`}>
+              <pre
+                className={`${panel.code} ${panel.wrapped}`}
+                tabIndex={0}
+                aria-label={t("Request {number}", { number: one.number })}
+              >
                 {visible(one.curl)}
               </pre>
-              <p className={panel.hint}>{one.status === null ? "no response" : `answered ${one.status}`}</p>
+              <p className={panel.hint}>
+                {one.status === null ? t("no response") : t("answered {status}", { status: one.status })}
+              </p>
             </div>
           ))}
           {finding.answer && (
             <>
               <div className={panel.sectionHead}>
-                <h4>Response</h4>
+                <h4>{t("Response")}</h4>
               </div>
-              <pre className={`${panel.code} ${panel.wrapped}`} tabIndex={0} aria-label="Response">
+              <pre className={`${panel.code} ${panel.wrapped}`} tabIndex={0} aria-label={t("Response")}>
                 {visible(finding.answer)}
               </pre>
             </>
@@ -67,9 +75,9 @@ export function Finding({ finding, onShowFailure }: FindingProps): ReactNode {
           {finding.lines.length > 0 && (
             <>
               <div className={panel.sectionHead}>
-                <h4>Log lines of the copy</h4>
+                <h4>{t("Log lines of the copy")}</h4>
               </div>
-              <pre className={`${panel.code} ${panel.wrapped}`} tabIndex={0} aria-label="Log lines">
+              <pre className={`${panel.code} ${panel.wrapped}`} tabIndex={0} aria-label={t("Log lines")}>
                 {finding.lines
                   .slice(0, MOST_LINES)
                   .map((one) => visibleWithoutColours(one.message))

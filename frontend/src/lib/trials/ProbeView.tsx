@@ -2,6 +2,7 @@ import { type ReactNode, useState } from "react";
 
 import type { PreviewClient } from "../api/client";
 import { type Probe, type ProbeRow, startProbe, stopProbe } from "../api/probe";
+import { useTranslate } from "../texts/translate";
 import { Button, Notice } from "../ui/controls";
 import controls from "../ui/controls.module.css";
 import { ago, count, duration } from "../ui/format";
@@ -25,20 +26,21 @@ interface ProbeViewProps {
 
 /** The probe of a generation: start, progress, matrix of endpoints, findings. */
 export function ProbeView({ client, generationId, onShowFailure }: ProbeViewProps): ReactNode {
+  const t = useTranslate();
   const found = useProbe(client, generationId);
   const action = useAction();
   const [seconds, setSeconds] = useState(30);
   const probe = found.value?.probe ?? null;
   const isOn = isRunning(probe);
   const start = (): void =>
-    void action.run("Starting…", async () => {
+    void action.run(t("Starting…"), async () => {
       const started = await startProbe(client, generationId, seconds);
       found.put(() => ({ probe: started }));
       found.refresh();
       return undefined;
     });
   const stop = (): void =>
-    void action.run("Ending the probe…", async () => {
+    void action.run(t("Ending the probe…"), async () => {
       await stopProbe(client, generationId);
       found.refresh();
       return undefined;
@@ -46,28 +48,28 @@ export function ProbeView({ client, generationId, onShowFailure }: ProbeViewProp
   return (
     <div className={panel.scroll}>
       <p className={panel.hint}>
-        A probe sends valid and unusual requests to a copy of the preview and its data. Your data stays as it is.
+        {t("A probe sends valid and unusual requests to a copy of the preview and its data. Your data stays as it is.")}
       </p>
       <div className={panel.actions}>
         {isOn ? (
           <Button icon="stop" disabled={action.busy !== null} onClick={stop}>
-            Stop
+            {t("Stop")}
           </Button>
         ) : (
           <Button kind="primary" icon="play" disabled={action.busy !== null} onClick={start}>
-            {probe ? "Probe again" : "Probe"}
+            {probe ? t("Probe again") : t("Probe")}
           </Button>
         )}
         <select
           className={controls.field}
-          aria-label="Time for the probe"
+          aria-label={t("Time for the probe")}
           disabled={isOn}
           value={seconds}
           onChange={(event) => setSeconds(Number(event.target.value))}
         >
           {BUDGETS_S.map((one) => (
             <option key={one} value={one}>
-              {one} s
+              {t("{one} s", { one })}
             </option>
           ))}
         </select>
@@ -80,7 +82,7 @@ export function ProbeView({ client, generationId, onShowFailure }: ProbeViewProp
           </Notice>
         </div>
       )}
-      {found.value && probe === null && <p className={panel.none}>This project has not been probed yet.</p>}
+      {found.value && probe === null && <p className={panel.none}>{t("This project has not been probed yet.")}</p>}
       {probe && <Result probe={probe} isOn={isOn} onShowFailure={onShowFailure} />}
     </div>
   );
@@ -93,6 +95,7 @@ interface ResultProps {
 }
 
 function Result({ probe, isOn, onShowFailure }: ResultProps): ReactNode {
+  const t = useTranslate();
   const bugs = probe.findings.filter((one) => !one.is_doubtful);
   const doubtful = probe.findings.filter((one) => one.is_doubtful);
   return (
@@ -103,15 +106,22 @@ function Result({ probe, isOn, onShowFailure }: ResultProps): ReactNode {
             className={styles.progress}
             max={probe.seconds}
             value={Math.min(probe.elapsed_s, probe.seconds)}
-            aria-label="Progress of the probe"
+            aria-label={t("Progress of the probe")}
           />
         </div>
       )}
       <p className={panel.hint} role="status">
         {isOn
-          ? `${sentence(probe.phase)} ${count(probe.requests, "request")} so far.`
-          : `${count(probe.requests, "request")} in ${duration(probe.elapsed_s)}, ${ago(probe.started_at)}: ` +
-            `${count(bugs.length, "mistake")}${doubtful.length > 0 ? `, ${doubtful.length} that may be intended` : ""}.`}
+          ? t("{phase} {requests} so far.", {
+              phase: sentence(probe.phase),
+              requests: count(t, probe.requests, "{count} request", "{count} requests"),
+            })
+          : t("{requests} in {elapsed_s}, {started_at}: ", {
+              requests: count(t, probe.requests, "{count} request", "{count} requests"),
+              elapsed_s: duration(probe.elapsed_s),
+              started_at: ago(t, probe.started_at),
+            }) +
+            `${count(t, bugs.length, "{count} mistake", "{count} mistakes")}${doubtful.length > 0 ? t(", {doubtful} that may be intended", { doubtful: doubtful.length }) : ""}.`}
       </p>
       {probe.error !== null && (
         <div className={panel.pad}>
@@ -124,7 +134,11 @@ function Result({ probe, isOn, onShowFailure }: ResultProps): ReactNode {
         <Finding key={one.number} finding={one} onShowFailure={onShowFailure} />
       ))}
       {probe.findings.length > MOST_FINDINGS && (
-        <p className={panel.hint}>And {count(probe.findings.length - MOST_FINDINGS, "more finding")}.</p>
+        <p className={panel.hint}>
+          {t("And {findings}.", {
+            findings: count(t, probe.findings.length - MOST_FINDINGS, "{count} more finding", "{count} more findings"),
+          })}
+        </p>
       )}
       {probe.rows.length > 0 && <Matrix rows={probe.rows} />}
       {probe.notes.slice(0, 20).map((note) => (
@@ -151,14 +165,15 @@ const COLUMNS: readonly (readonly [keyof ProbeRow, string, string])[] = [
 
 /** Endpoints by the answers that they gave. */
 function Matrix({ rows }: { rows: readonly ProbeRow[] }): ReactNode {
+  const t = useTranslate();
   const shown = rows.slice(0, MOST_ROWS);
   return (
-    <section className={panel.section} aria-label="Endpoints">
-      <div className={styles.matrixScroll} role="region" aria-label="Endpoint matrix" tabIndex={0}>
+    <section className={panel.section} aria-label={t("Endpoints")}>
+      <div className={styles.matrixScroll} role="region" aria-label={t("Endpoint matrix")} tabIndex={0}>
         <table className={styles.matrix}>
           <thead>
             <tr>
-              <th scope="col">Endpoint</th>
+              <th scope="col">{t("Endpoint")}</th>
               {COLUMNS.map(([, label]) => (
                 <th key={label} scope="col">
                   {label}
@@ -171,7 +186,7 @@ function Matrix({ rows }: { rows: readonly ProbeRow[] }): ReactNode {
               <tr key={`${row.method} ${row.path}`}>
                 <th scope="row">
                   {visible(row.method)} {visible(row.path)}
-                  {!row.is_reached && <span className={panel.badge}>never reached</span>}
+                  {!row.is_reached && <span className={panel.badge}>{t("never reached")}</span>}
                 </th>
                 {COLUMNS.map(([name, label, tone]) => (
                   <td key={label} data-tone={Number(row[name]) > 0 ? tone : undefined}>
@@ -184,7 +199,11 @@ function Matrix({ rows }: { rows: readonly ProbeRow[] }): ReactNode {
         </table>
       </div>
       {rows.length > shown.length && (
-        <p className={panel.hint}>And {count(rows.length - shown.length, "more endpoint")}.</p>
+        <p className={panel.hint}>
+          {t("And {rows}.", {
+            rows: count(t, rows.length - shown.length, "{count} more endpoint", "{count} more endpoints"),
+          })}
+        </p>
       )}
     </section>
   );

@@ -2,9 +2,10 @@ import { type ReactNode, useState } from "react";
 
 import type { PreviewClient } from "../api/client";
 import { usePreviewClient } from "../context";
+import { useTranslate } from "../texts/translate";
 import { Panel, type PanelProps } from "../ui/Panel";
 import panel from "../ui/panel.module.css";
-import { Tabs } from "../ui/Tabs";
+import { tabLabel, Tabs } from "../ui/Tabs";
 import { usePreview } from "../usePreview";
 import { ChecksView } from "./ChecksView";
 import { ProbeView } from "./ProbeView";
@@ -21,22 +22,19 @@ export interface TestsPanelProps extends PanelProps {
 
 /** Tests of a generation: a probe of its endpoints, and the checks beside its code. It fills its parent. */
 export function TestsPanel(props: TestsPanelProps): ReactNode {
+  const t = useTranslate();
   const { generationId } = props;
   const client = usePreviewClient(props.client);
   const { instance } = usePreview(generationId, { client, poll: false });
   const [view, show] = useState<"probe" | "checks">("probe");
+  const tabs: (readonly ["probe" | "checks", string])[] = [
+    ["probe", t("Probe")],
+    ["checks", t("Checks")],
+  ];
   return (
-    <Panel {...props} label="Tests">
-      <Tabs
-        label="Tests"
-        tabs={[
-          ["probe", "Probe"],
-          ["checks", "Checks"],
-        ]}
-        tab={view}
-        onTab={show}
-      />
-      <div className={panel.view} role="tabpanel" aria-label={view}>
+    <Panel {...props} label={t("Tests")}>
+      <Tabs label={t("Tests")} tabs={tabs} tab={view} onTab={show} />
+      <div className={panel.view} role="tabpanel" aria-label={tabLabel(tabs, view)}>
         {view === "probe" && (
           <ProbeView client={client} generationId={generationId} onShowFailure={props.onShowFailure} />
         )}

@@ -1,10 +1,11 @@
 import { Component, type ReactNode } from "react";
 
+import { type Untranslated, useTranslate } from "../texts/translate";
 import { Button, Notice } from "./controls";
 
 interface ContainedProps {
   /** What has failed then, as the beginning of a sentence. */
-  name: string;
+  name: Untranslated;
   children: ReactNode;
 }
 
@@ -22,32 +23,27 @@ export class Contained extends Component<ContainedProps, { error: Error | null }
   override render(): ReactNode {
     const { error } = this.state;
     if (!error) return this.props.children;
-    if (NOT_FETCHED.test(error.message))
-      return (
-        <Notice
-          tone="bad"
-          role="alert"
-          actions={
-            <Button small onClick={() => location.reload()}>
-              Reload the page
-            </Button>
-          }
-        >
-          {this.props.name} could not be loaded. The page may have been updated since it was opened.
-        </Notice>
-      );
-    return (
-      <Notice
-        tone="bad"
-        role="alert"
-        actions={
-          <Button small onClick={() => this.setState({ error: null })}>
-            Show it again
-          </Button>
-        }
-      >
-        {this.props.name} cannot be shown: {error.message}
-      </Notice>
-    );
+    return <Failed name={this.props.name} message={error.message} onAgain={() => this.setState({ error: null })} />;
   }
+}
+
+/** What is shown in its place: with a way back, or, after an update of the page, a new beginning. */
+function Failed({ name, message, onAgain }: { name: Untranslated; message: string; onAgain: () => void }): ReactNode {
+  const t = useTranslate();
+  const isGone = NOT_FETCHED.test(message);
+  return (
+    <Notice
+      tone="bad"
+      role="alert"
+      actions={
+        <Button small onClick={isGone ? () => location.reload() : onAgain}>
+          {isGone ? t("Reload the page") : t("Show it again")}
+        </Button>
+      }
+    >
+      {isGone
+        ? t("{part} could not be loaded. The page may have been updated since it was opened.", { part: t(name) })
+        : t("{part} cannot be shown: {message}", { part: t(name), message })}
+    </Notice>
+  );
 }

@@ -1,5 +1,6 @@
 import { type ReactNode, useEffect, useId, useRef } from "react";
 
+import { useTranslate } from "../texts/translate";
 import { Button, IconButton } from "./controls";
 import controls from "./controls.module.css";
 
@@ -14,6 +15,7 @@ interface DialogProps {
 
 /** A modal dialog, open for as long as it is rendered; the focus returns where it was. */
 export function Dialog({ title, onClose, wide = false, children }: DialogProps): ReactNode {
+  const t = useTranslate();
   const dialog = useModal();
   return (
     <dialog
@@ -25,7 +27,7 @@ export function Dialog({ title, onClose, wide = false, children }: DialogProps):
     >
       <div className={controls.dialogHead}>
         <h3>{title}</h3>
-        <IconButton icon="close" label="Close" onClick={() => dialog.current?.close()} />
+        <IconButton icon="close" label={t("Close")} onClick={() => dialog.current?.close()} />
       </div>
       {children}
     </dialog>
@@ -41,6 +43,7 @@ interface AskProps extends DialogProps {
 
 /** A modal question before something happens. Escape and Cancel do nothing. */
 export function Ask({ title, action, kind = "danger", onYes, onClose, children }: AskProps): ReactNode {
+  const t = useTranslate();
   const dialog = useModal();
   const id = useId();
   return (
@@ -64,7 +67,7 @@ export function Ask({ title, action, kind = "danger", onYes, onClose, children }
         </div>
         <div id={id}>{children}</div>
         <div className={controls.dialogButtons}>
-          <Button onClick={() => dialog.current?.close()}>Cancel</Button>
+          <Button onClick={() => dialog.current?.close()}>{t("Cancel")}</Button>
           <Button kind={kind} type="submit">
             {action}
           </Button>

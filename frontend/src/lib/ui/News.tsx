@@ -1,15 +1,17 @@
 import type { ReactNode } from "react";
 
+import { useTranslate } from "../texts/translate";
 import { Button, Notice } from "./controls";
 import styles from "./panel.module.css";
 import type { Action } from "./useAction";
 
 /** How the last action went, or that it runs. */
 export function News({ action, children }: { action: Action; children?: ReactNode }): ReactNode {
+  const t = useTranslate();
   const { busy, done, problem, dismiss } = action;
   const close = (
     <Button small kind="quiet" onClick={dismiss}>
-      Dismiss
+      {t("Dismiss")}
     </Button>
   );
   if (busy !== null)

@@ -1,5 +1,6 @@
 import type { CSSProperties, ReactNode } from "react";
 
+import type { Texts } from "../texts/translate";
 import { classes } from "./controls";
 import styles from "./panel.module.css";
 import { colorScheme, type ThemeChoice } from "./theme";
@@ -9,12 +10,16 @@ import tokens from "./tokens.module.css";
 export interface PanelProps {
   generationId: string;
   theme?: ThemeChoice;
+  /** Replaces words shown, by their English text, such as `{ Save: "Enregistrer" }`. */
+  texts?: Texts;
   className?: string;
   style?: CSSProperties;
 }
 
 /** A panel that fills its parent and scrolls inside. */
-export function Panel(props: Omit<PanelProps, "generationId"> & { label: string; children: ReactNode }): ReactNode {
+export function Panel(
+  props: Omit<PanelProps, "generationId" | "texts"> & { label: string; children: ReactNode },
+): ReactNode {
   return (
     <section
       className={classes(tokens.root, styles.panel, props.className)}

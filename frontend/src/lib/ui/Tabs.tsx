@@ -55,6 +55,11 @@ export function Tabs<T extends string>({ label, tabs, tab, onTab }: TabsProps<T>
   );
 }
 
+/** The label of the tab that is chosen: the name of what it shows. */
+export function tabLabel<T extends string>(tabs: readonly (readonly [T, string])[], tab: T): string | undefined {
+  return tabs.find(([name]) => name === tab)?.[1];
+}
+
 /** Which tab a key leads to; null for keys that lead nowhere. */
 export function nextTab(key: string, at: number, count: number): number | null {
   switch (key) {

@@ -1,5 +1,6 @@
 import { type ButtonHTMLAttributes, type ReactNode, useEffect, useRef, useState } from "react";
 
+import { useTranslate } from "../texts/translate";
 import controls from "./controls.module.css";
 import { Icon, type IconName } from "./icons";
 
@@ -47,6 +48,7 @@ export function IconButton({ icon, label, pressed, className, ...rest }: IconBut
 
 /** Copies a text, and says that it did. */
 export function CopyButton({ text, label }: { text: string | (() => string); label: string }): ReactNode {
+  const t = useTranslate();
   const [done, setDone] = useState(false);
   const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
   useEffect(() => () => clearTimeout(timer.current), []);
@@ -57,7 +59,7 @@ export function CopyButton({ text, label }: { text: string | (() => string); lab
       timer.current = setTimeout(() => setDone(false), 1_500);
     });
   };
-  return <IconButton icon={done ? "check" : "copy"} label={done ? "Copied" : label} onClick={copy} />;
+  return <IconButton icon={done ? "check" : "copy"} label={done ? t("Copied") : label} onClick={copy} />;
 }
 
 /** A sentence with its way out. */

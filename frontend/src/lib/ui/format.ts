@@ -1,3 +1,9 @@
+import type { English } from "../texts/english";
+import type { Translate } from "../texts/translate";
+
+/** Texts with a number of things. */
+type Counted = English & `{count} ${string}`;
+
 /** `1 h 02 min`, `4 min 05 s`, `12 s`. */
 export function duration(seconds: number): string {
   const whole = Math.max(0, Math.floor(seconds));
@@ -26,16 +32,17 @@ export function bytes(value: number): string {
   return `${scaled >= 10 ? Math.round(scaled) : scaled.toFixed(1)} ${units[unit] ?? ""}`;
 }
 
-export function count(value: number, one: string, many = `${one}s`): string {
-  return `${value.toLocaleString("en")} ${value === 1 ? one : many}`;
+/** `1 line`, `2,000 lines`, in the words of the host; both texts have the place `{count}`. */
+export function count(t: Translate, value: number, one: Counted, many: Counted): string {
+  return t(value === 1 ? one : many, { count: value.toLocaleString("en") });
 }
 
 /** `just now`, `3 min ago`, `2 h ago`, then the date. */
-export function ago(time: string, now = Date.now()): string {
+export function ago(t: Translate, time: string, now = Date.now()): string {
   const minutes = Math.floor((now - Date.parse(time)) / 60_000);
-  if (minutes < 1) return "just now";
-  if (minutes < 60) return `${minutes} min ago`;
-  if (minutes < 24 * 60) return `${Math.floor(minutes / 60)} h ago`;
+  if (minutes < 1) return t("just now");
+  if (minutes < 60) return t("{minutes} min ago", { minutes });
+  if (minutes < 24 * 60) return t("{hours} h ago", { hours: Math.floor(minutes / 60) });
   return new Date(time).toLocaleDateString();
 }
 

@@ -1,0 +1,1 @@
+export function rawTexts(): { file: string; line: number; text: string }[];

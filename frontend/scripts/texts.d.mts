@@ -1,0 +1,3 @@
+export const LIST: string;
+export function collect(): string[];
+export function listModule(): string;
