@@ -159,6 +159,11 @@ COMMANDS: dict[str, Entry] = {
     "usage": Entry("people.usage", "Show your limits, and how much of them you use.", _CLIENT),
     "token": Entry("upkeep.token", "Issue a token for the API.", _CARE),
     "db": Entry("upkeep.db", "Upgrade or downgrade the service's database.", _CARE),
+    "backup": Entry(
+        "upkeep.backup", "Save the service's database, keys, pending lines and data snapshots in one new file.", _CARE
+    ),
+    "restore": Entry("upkeep.restore", "Restore a backup into an empty data folder, and an empty database.", _CARE),
+    "deploy": Entry("upkeep.deploy", "Put the service on a server.", _CARE),
     "doctor": Entry("upkeep.doctor", "Check what this machine offers, and say what to do.", _CARE),
 }
 

@@ -1,0 +1,137 @@
+"""``preview deploy init``: write the files that put the service on a server."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from preview.cli.exits import ExitCode, UsageMistake
+from preview.cli.options import JsonOption, YesOption
+from preview.cli.terminal import print_json, say
+
+app = typer.Typer(help="Put the service on a server.", no_args_is_help=True, add_completion=False)
+
+_NEXT = {
+    "systemd": "sudo sh {folder}/install.sh",
+    "compose": "cd {folder} && docker compose up --detach",
+    "kubernetes": "kubectl apply --namespace preview --filename {folder}",
+}
+
+
+@app.callback()
+def _deploy() -> None:
+    """Put the service on a server."""
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder for the files.")] = Path("preview-deploy"),
+    systemd: Annotated[bool, typer.Option("--systemd", help="Units for a server.")] = False,
+    compose: Annotated[bool, typer.Option("--compose", help="Containers, with Prometheus and Grafana.")] = False,
+    kubernetes: Annotated[bool, typer.Option("--kubernetes", help="Manifests for a cluster.")] = False,
+    domain: Annotated[str | None, typer.Option("--domain", metavar="HOST", help="Host of the page and API.")] = None,
+    previews_domain: Annotated[
+        str | None,
+        typer.Option("--previews-domain", metavar="HOST", help="Domain of previews. Default: `previews` beside it."),
+    ] = None,
+    database: Annotated[Literal["sqlite", "postgresql"] | None, typer.Option("--database")] = None,
+    database_url: Annotated[
+        str | None,
+        typer.Option("--database-url", metavar="URL", help="PostgreSQL's address. Default: one set up with it."),
+    ] = None,
+    tls: Annotated[Literal["caddy", "nginx", "none"] | None, typer.Option("--tls", help="The proxy in front.")] = None,
+    certificate: Annotated[
+        str | None,
+        typer.Option("--certificate", metavar="FILE", help="Certificate for both domains; `internal`: Caddy's own."),
+    ] = None,
+    key: Annotated[str | None, typer.Option("--key", metavar="FILE", help="The certificate's key.")] = None,
+    entry: Annotated[
+        Literal["tokens", "secret", "jwks"] | None, typer.Option("--entry", help="Who may enter: see docs/install.md.")
+    ] = None,
+    jwks_url: Annotated[
+        str | None, typer.Option("--jwks-url", metavar="URL", help="Keys of your identity provider.")
+    ] = None,
+    operator: Annotated[str | None, typer.Option("--operator", metavar="USER", help="The first operator.")] = None,
+    image: Annotated[str | None, typer.Option("--image", metavar="NAME", help="The container image.")] = None,
+    https_port: Annotated[int | None, typer.Option("--https-port", metavar="PORT", help="Default: 443.")] = None,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the files that put the service on a server, after five questions.
+
+    Shows the files, and asks before it writes them. What runs then is in these files, and nothing else; change them as
+    you like. Secrets are made once, and stay.
+
+    Example: preview deploy init preview-deploy --systemd --domain preview.example.com --tls nginx --yes
+    """
+    # Imported here: the templates' engine takes a tenth of a second.
+    from preview.cli.deploying.choices import make_deployment  # noqa: PLC0415
+    from preview.cli.deploying.files import existing, make_files, write_files  # noqa: PLC0415
+
+    kinds = [name for name, is_given in _kinds(systemd, compose, kubernetes).items() if is_given]
+    if len(kinds) > 1:
+        raise UsageMistake("Give one of --systemd, --compose and --kubernetes.")
+    answers = {"kind": kinds[0] if kinds else None, "domain": domain, "database": database, "tls": tls, "entry": entry}
+    if not yes and sys.stdin.isatty():
+        answers = _asked(answers, has_keys=jwks_url is not None)
+    answers["kind"] = answers["kind"] or "systemd"
+    if answers["domain"] is None:
+        raise UsageMistake("Give the service's host with --domain, such as --domain preview.example.com.")
+    rest = {"jwks_url": jwks_url, "operator": operator, "image": image, "https_port": https_port, "key": key}
+    rest |= {"previews": previews_domain, "certificate": certificate, "database_url": database_url}
+    deployment = make_deployment(**answers, **rest)
+    if folder.exists() and not folder.is_dir():
+        raise UsageMistake(f"{folder} is a file; name a folder.")
+    files = make_files(deployment)
+    replaced = existing(files, folder)
+    if not as_json:
+        for file in files:
+            say(f"    {folder / file.name}{'  (replaces another file)' if file.name in replaced else ''}")
+    if not yes:
+        _confirm(f"Replace {len(replaced)} of these files?" if replaced else "Write these files?")
+    written = write_files(files, folder)
+    following = _NEXT[deployment.kind].format(folder=folder)
+    if as_json:
+        print_json({"folder": str(folder), "written": written, "url": deployment.url, "next": following})
+        return
+    print(f"{len(written)} files are in {folder}. Read them, then:\n    {following}")
+
+
+def _kinds(systemd: bool, compose: bool, kubernetes: bool) -> dict[str, bool]:
+    return {"systemd": systemd, "compose": compose, "kubernetes": kubernetes}
+
+
+def _asked(answers: dict[str, str | None], *, has_keys: bool) -> dict[str, str | None]:
+    """Ask what the options leave open, on stderr."""
+    from preview.cli.deploying.choices import QUESTIONS, is_domain  # noqa: PLC0415  see ``init``
+
+    for question in QUESTIONS:
+        if answers[question.field] is not None or (question.field == "entry" and has_keys):
+            continue
+        say(question.text)
+        for answer, meaning in question.answers.items():
+            say(f"    {answer:<11} {meaning}")
+        while True:
+            given = typer.prompt(">", default=question.default or None, err=True, prompt_suffix=" ").strip()
+            if given in question.answers or (not question.answers and is_domain(given)):
+                break
+            say("One of the answers above, please." if question.answers else "A domain, please.")
+        answers[question.field] = given
+    if has_keys and answers["entry"] is None:
+        answers["entry"] = "jwks"
+    return answers
+
+
+def _confirm(question: str) -> None:
+    """Ask before writing.
+
+    Raises:
+        UsageMistake: There is no terminal to ask at.
+    """
+    if not sys.stdin.isatty():
+        raise UsageMistake("Cannot ask without a terminal; run it again with --yes to write these files.")
+    if not typer.confirm(question, err=True):
+        raise typer.Exit(ExitCode.FAILED)

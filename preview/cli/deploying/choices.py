@@ -1,0 +1,184 @@
+"""Answers that a deployment is made from, each checked before it stands in a file."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from preview.cli.exits import UsageMistake
+from preview.core.ids import is_valid_id
+from preview.settings_errors import problem_of
+
+Kind = Literal["systemd", "compose", "kubernetes"]
+Database = Literal["sqlite", "postgresql"]
+Tls = Literal["caddy", "nginx", "none"]
+Entry = Literal["tokens", "secret", "jwks"]
+
+# RFC 1123 section 2.1; at least two labels, the last one a name.
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_DOMAIN = rf"^(?:{_LABEL}\.)+[a-z](?:[a-z0-9-]{{0,61}}[a-z0-9])$"
+_IS_DOMAIN = re.compile(_DOMAIN)
+# Nothing that means something in YAML, in a shell, in a unit, or in the files of the two proxies.
+_PLAIN = r"^[A-Za-z0-9._/@:+=?&%~-]+$"
+_PATH = r"^/[A-Za-z0-9._/+-]+$"
+_LEAST_LABELS = 3
+INTERNAL = "internal"
+
+
+class Deployment(BaseModel):
+    """The answers.
+
+    Attributes:
+        kind: Where the service runs.
+        domain: Host of the page and the API.
+        previews: Domain of previews, neither above nor below ``domain``; each is a host in it.
+        database: Kind of the service's database.
+        tls: The proxy in front; ``none`` means one of the operator's own.
+        entry: People who may enter: those with a token of this service, or users of a platform that signs tokens with a
+            shared secret, or with keys at a JWKS address.
+        jwks_url: Address of the keys.
+        operator: Id of the first operator.
+        certificate: File of the certificate for both domains; ``internal`` means Caddy's own authority.
+        key: File of its key.
+        https_port: Port of the proxy.
+        image: Name of the container image.
+        database_url: PostgreSQL's address; None means the one that is set up with the service.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Kind
+    domain: str = Field(pattern=_DOMAIN, max_length=200)
+    previews: str = Field(pattern=_DOMAIN, max_length=200)
+    database: Database = "sqlite"
+    tls: Tls = "caddy"
+    entry: Entry = "tokens"
+    jwks_url: str | None = Field(None, pattern=_PLAIN, max_length=500)
+    operator: str = Field("admin", pattern=r"^[A-Za-z0-9._@-]+$", max_length=128)
+    certificate: str = Field("/etc/preview/tls/fullchain.pem", pattern=rf"{_PATH}|^{INTERNAL}$", max_length=200)
+    key: str = Field("/etc/preview/tls/privkey.pem", pattern=_PATH, max_length=200)
+    https_port: int = Field(443, ge=1, le=65535)
+    image: str = Field("preview", pattern=_PLAIN, max_length=200)
+    database_url: str | None = Field(None, pattern=_PLAIN, max_length=500)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Deployment:
+        domain, previews = self.domain, self.previews
+        if domain == previews or _is_below(domain, previews) or _is_below(previews, domain):
+            raise ValueError(
+                f"the domain of previews ({previews}) must be neither above nor below the service's ({domain}), so "
+                "that their cookies never meet; give another one with --previews-domain"
+            )
+        if (self.entry == "jwks") is not (self.jwks_url is not None):
+            raise ValueError("--entry jwks and --jwks-url belong together: give both, or none")
+        if self.jwks_url is not None and not self.jwks_url.startswith("https://"):
+            raise ValueError("--jwks-url must begin with https://, as it decides who may enter")
+        if self.certificate == INTERNAL and (self.tls != "caddy" or self.kind == "kubernetes"):
+            raise ValueError("--certificate internal is Caddy's own authority; it needs --tls caddy, outside a cluster")
+        if not is_valid_id(self.operator):
+            raise ValueError(f"{self.operator!r} cannot be a user's id")
+        return self
+
+    @property
+    def url(self) -> str:
+        """The service's address, as users see it."""
+        return f"https://{self.domain}" + ("" if self.https_port == 443 else f":{self.https_port}")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One of the five questions.
+
+    Attributes:
+        field: Field of ``Deployment``.
+        text: The question.
+        answers: The possible ones with their meaning; empty for a free text.
+        default: The answer to an empty line.
+    """
+
+    field: str
+    text: str
+    answers: dict[str, str]
+    default: str
+
+
+QUESTIONS = (
+    Question("domain", "Domain of the page and the API, such as preview.example.com", {}, ""),
+    Question(
+        "kind",
+        "Where does the service run?",
+        {
+            "systemd": "on this kind of server, as a unit",
+            "compose": "in containers, with Prometheus and Grafana",
+            "kubernetes": "in a cluster",
+        },
+        "systemd",
+    ),
+    Question(
+        "database",
+        "Database of the service?",
+        {"sqlite": "a file in the data folder", "postgresql": "a server"},
+        "sqlite",
+    ),
+    Question(
+        "tls",
+        "TLS in front of it?",
+        {"caddy": "Caddy", "nginx": "nginx", "none": "a proxy of your own"},
+        "caddy",
+    ),
+    Question(
+        "entry",
+        "Who may enter?",
+        {
+            "tokens": "people with a token from `preview token`",
+            "secret": "users of your platform, whose tokens a shared secret signs",
+            "jwks": "users of your identity provider, whose keys have an address",
+        },
+        "tokens",
+    ),
+)
+
+
+def previews_domain(domain: str) -> str | None:
+    """Return a domain for previews beside the service's; None if that would be a domain of somebody else."""
+    first, _, rest = domain.partition(".")
+    if domain.count(".") + 1 < _LEAST_LABELS:
+        return None
+    return f"{'run' if first == 'previews' else 'previews'}.{rest}"
+
+
+def is_domain(text: str) -> bool:
+    """Return whether the text is a domain with at least two labels."""
+    return _IS_DOMAIN.fullmatch(text) is not None
+
+
+def make_deployment(**answers: object) -> Deployment:
+    """Check the answers.
+
+    Raises:
+        UsageMistake: One of them is wrong, or two do not fit.
+    """
+    given = {name: value for name, value in answers.items() if value is not None}
+    domain = str(given.get("domain", ""))
+    if "previews" not in given and is_domain(domain):
+        beside = previews_domain(domain)
+        if beside is None:
+            raise UsageMistake(
+                f"Previews need a domain beside {domain}, neither above nor below it; give one with --previews-domain."
+            )
+        given["previews"] = beside
+    if "tls" not in given and given.get("certificate") == INTERNAL:
+        given["tls"] = "caddy"
+    try:
+        return Deployment.model_validate(given)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        said = problem_of(first).removeprefix("PREVIEW_")
+        raise UsageMistake(f"{said[:1].upper()}{said[1:].rstrip('.')}.") from None
+
+
+def _is_below(name: str, domain: str) -> bool:
+    return name.endswith(f".{domain}")

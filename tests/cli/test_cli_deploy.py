@@ -1,0 +1,193 @@
+"""``preview deploy init``: the files are checked by the programs that read them, where these are installed."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from preview.cli.deploying.choices import make_deployment
+from preview.cli.deploying.files import make_files
+from preview.cli.entry import run
+from preview.settings import Settings, variable_of
+from preview.settings_secrets import SECRET_FIELDS
+
+JWKS = {"entry": "jwks", "jwks_url": "https://id.example.com/keys"}
+CHOICES = [
+    {"database": database, "tls": tls, **entry}
+    for database, tls, entry in itertools.product(
+        ("sqlite", "postgresql"), ("caddy", "nginx", "none"), ({"entry": "tokens"}, {"entry": "secret"}, JWKS)
+    )
+]
+
+
+def files(kind: str, **choices: Any) -> dict[str, str]:
+    made = make_files(make_deployment(kind=kind, domain="preview.example.com", **choices))
+    return {file.name: file.content for file in made}
+
+
+def needed(*names: str) -> str:
+    for name in names:
+        found = shutil.which(name) or shutil.which(name, path="/usr/sbin")
+        if found is not None:
+            return found
+    pytest.skip(f"no {names[0]}")
+
+
+def test_systemd_verifies_the_units(tmp_path: Path) -> None:
+    program = needed("systemd-analyze")
+    for number, choices in enumerate(CHOICES):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        for name, text in files("systemd", **choices).items():
+            if name.endswith((".service", ".timer")):
+                # The program is not installed here, and its user is not made.
+                (folder / name).write_text(re.sub(r"^(ExecStart=)/opt/\S+", r"\1/bin/true", text, flags=re.MULTILINE))
+    units = [str(path) for path in sorted((tmp_path / "0").iterdir())]
+    done = subprocess.run([program, "verify", *units], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    # The others differ in lines that are in one of these.
+    lines = {line for path in tmp_path.glob("*/preview.service") for line in path.read_text().splitlines()}
+    assert [line for line in lines if line.startswith("Load")] == ["LoadCredential=jwt-secret:/etc/preview/jwt-secret"]
+
+
+def test_the_shell_reads_the_installer(tmp_path: Path) -> None:
+    for number, choices in enumerate(CHOICES):
+        path = tmp_path / f"{number}.sh"
+        path.write_text(files("systemd", **choices)["install.sh"])
+        done = subprocess.run(["sh", "-n", str(path)], capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("choices", CHOICES, ids=lambda one: "-".join(one.values())[:30])
+def test_manifests_are_valid_for_kubernetes(choices: dict[str, str]) -> None:
+    made = files("kubernetes", **choices)
+    kinds = []
+    for name, text in made.items():
+        for document in yaml.safe_load_all(text) if name.endswith(".yaml") else ():
+            kubernetes_validate.validate(document, "1.33", strict=True)
+            kinds.append(document["kind"])
+    expected = {"StatefulSet", "Service", "PodDisruptionBudget", "NetworkPolicy", "ConfigMap"}
+    expected |= {"Ingress"} if choices["tls"] != "none" else set()
+    expected |= {"Secret"} if choices["database"] == "postgresql" or choices["entry"] == "secret" else set()
+    assert sorted(kinds) == sorted(expected)
+    pod = yaml.safe_load(made["preview.yaml"])["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert {"startupProbe", "livenessProbe", "readinessProbe"} <= container.keys()
+
+
+@pytest.mark.parametrize("choices", CHOICES, ids=lambda one: "-".join(one.values())[:30])
+def test_compose_has_all_that_it_mentions(choices: dict[str, str]) -> None:
+    made = files("compose", **choices)
+    found = yaml.safe_load(made["compose.yaml"])
+    services = found["services"]
+    assert {"preview", "prometheus", "grafana"} <= services.keys()
+    for service in services.values():
+        for one in service.get("volumes", ()):
+            source = one.partition(":")[0]
+            assert source in found["volumes"] or source.removeprefix("./") in made or source.startswith("/"), one
+        assert set(service.get("secrets", ())) <= found["secrets"].keys()
+        assert set(service.get("depends_on", ())) <= services.keys()
+    assert {one["file"].removeprefix("./") for one in found["secrets"].values()} <= made.keys()
+    assert services["preview"]["user"] == "10001"
+    assert services["preview"]["cap_drop"] == ["ALL"]
+    assert json.loads(made["seccomp.json"])["defaultAction"] == "SCMP_ACT_ALLOW"
+
+
+def test_compose_reads_the_file(tmp_path: Path) -> None:
+    if subprocess.run([needed("docker"), "compose", "version"], capture_output=True).returncode != 0:
+        pytest.skip("no docker compose")
+    assert run(["deploy", "init", str(tmp_path), "--compose", "--domain", "preview.example.com", "--yes"]) == 0
+    command = ["docker", "compose", "--file", str(tmp_path / "compose.yaml"), "config", "--quiet"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("kind", ["systemd", "compose", "kubernetes"])
+def test_only_settings_that_exist_are_set(kind: str) -> None:
+    known = {variable_of(name) for name in Settings.model_fields}
+    known |= {f"PREVIEW_{name.upper()}_FILE" for name in SECRET_FIELDS}
+    for choices in CHOICES:
+        for name, text in files(kind, **choices).items():
+            if name.endswith((".env", ".yaml", ".service")):
+                assert set(re.findall(r"\b(PREVIEW_[A-Z_]+)\b[=:]", text)) <= known, name
+
+
+# Answers: nothing of them means something in a file
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        {"domain": "preview.example.com\n}"}, {"domain": "a b.example.com"}, {"domain": "-x.example.com"},
+        {"domain": "example"}, {"domain": "{{ 7*7 }}.example.com"}, {"domain": "preview.example.com;"},
+        {"domain": "127.0.0.1"}, {"domain": "*.example.com"}, {"domain": "x" * 64 + ".example.com"},
+        {"domain": "preview.example.com", "image": "a\nb"}, {"domain": "preview.example.com", "image": 'a"b'},
+        {"domain": "preview.example.com", "operator": "a; rm -rf /"}, {"domain": "preview.example.com", "key": "/a b"},
+        {"domain": "preview.example.com", "certificate": "/x;\n"}, {"domain": "preview.example.com", "https_port": 0},
+        {"domain": "preview.example.com", "previews": "x.preview.example.com"},
+        {"domain": "x.preview.example.com", "previews": "preview.example.com"},
+        {"domain": "preview.example.com", "previews": "preview.example.com"}, {"domain": "example.com"},
+        {"domain": "preview.example.com", "entry": "jwks"},
+        {"domain": "preview.example.com", "entry": "jwks", "jwks_url": "http://id.example.com"},
+        {"domain": "preview.example.com", "database_url": "postgresql://x\n"},
+        {"domain": "preview.example.com", "tls": "nginx", "certificate": "internal"},
+    ],
+)  # fmt: skip
+def test_an_answer_that_would_mean_something_in_a_file_is_one_sentence(
+    answers: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = {"previews": "previews-domain"}
+    options = [f"--{names.get(name, name).replace('_', '-')}={value}" for name, value in answers.items()]
+    assert run(["deploy", "init", str(tmp_path / "new"), "--yes", *options]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1, said
+    assert not (tmp_path / "new").exists()
+
+
+def test_nothing_is_overwritten_without_a_question_and_secrets_stay(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "new"
+    command = ["deploy", "init", str(target), "--domain", "preview.example.com", "--entry", "secret"]
+    assert run(command) == 2
+    assert "--yes" in capsys.readouterr().err
+    assert not target.exists()
+    assert run([*command, "--yes"]) == 0
+    secret = (target / "jwt-secret").read_text()
+    assert len(secret) > 60
+    assert (target / "jwt-secret").stat().st_mode & 0o777 == 0o600
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    (target / "preview.env").unlink()
+    (target / "preview.env").symlink_to(victim)
+    (target / "install.sh").write_text("changed by hand")
+    capsys.readouterr()
+    assert run(command) == 2
+    said = capsys.readouterr().err
+    assert "install.sh  (replaces another file)" in said
+    assert (target / "install.sh").read_text() == "changed by hand"
+    assert run([*command, "--yes"]) == 0
+    assert (target / "jwt-secret").read_text() == secret
+    assert victim.read_text() == "mine", "a link is replaced, not followed"
+    assert (target / "install.sh").stat().st_mode & 0o777 == 0o755
+
+
+def test_five_questions_at_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter(["not a domain", "preview.example.com", "compose", "redis", "postgresql", "", "secret"])
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("typer.prompt", lambda *_, default=None, **__: next(answers) or default)
+    monkeypatch.setattr("typer.confirm", lambda *_, **__: True)
+    assert run(["deploy", "init", str(tmp_path / "new")]) == 0
+    assert next(answers, None) is None
+    made = yaml.safe_load((tmp_path / "new" / "compose.yaml").read_text())
+    assert {"postgres", "migrate", "caddy"} <= made["services"].keys()
