@@ -1,13 +1,14 @@
-"""Errors about people (guests, comments, API tokens), traces and profiles, derived from those in ``preview.errors``."""
+"""Errors about people (guests, comments, tokens), traces, profiles and flags, derived from ``preview.errors``."""
 
 from __future__ import annotations
 
-from preview.errors import LimitReached, PreviewError
+from preview.errors import Forbidden, LimitReached, PreviewError
 
 __all__ = [
     "AgentsUnavailable", "ApiTokenLimitReached", "ApiTokenNotFound", "CommentLimitReached", "CommentNotFound",
-    "EnvironmentInUse", "EnvironmentNotFound", "GuestLimitReached", "ProfileNotFound", "ProfileUnavailable",
-    "SavedRequestLimitReached", "SavedRequestNotFound", "TooFast", "TraceNotFound", "ViewerNotFound",
+    "ContractNotOffered", "EnvironmentInUse", "EnvironmentNotFound", "FlagChanged", "FlagNotFound", "GuestLimitReached",
+    "LaunchesStopped", "ProfileNotFound", "ProfileUnavailable", "SavedRequestLimitReached", "SavedRequestNotFound",
+    "TooFast", "TraceNotFound", "ViewerNotFound",
 ]  # fmt: skip
 
 
@@ -41,6 +42,12 @@ class CommentLimitReached(LimitReached):
     code = "comment_limit_reached"
 
 
+class ContractNotOffered(Forbidden):
+    """A flag gives this user only the other contract."""
+
+    code = "contract_not_offered"
+
+
 class EnvironmentNotFound(PreviewError):
     """The cache has no such environment."""
 
@@ -51,6 +58,24 @@ class EnvironmentInUse(PreviewError):
     """The environment cannot be removed: a preview or a template uses it."""
 
     code = "environment_in_use"
+
+
+class FlagChanged(PreviewError):
+    """Another operator has changed the flag. ``details["version"]`` is its version now."""
+
+    code = "flag_changed"
+
+
+class FlagNotFound(PreviewError):
+    """There is no flag of this name."""
+
+    code = "flag_not_found"
+
+
+class LaunchesStopped(PreviewError):
+    """The operator has stopped launches. ``details["reason"]`` may have the operator's sentence."""
+
+    code = "launches_stopped"
 
 
 class GuestLimitReached(LimitReached):

@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
-from pathlib import Path
 
 import structlog
 import trio
@@ -32,6 +31,7 @@ from preview.logs.failures.collector import FailureCollector, open_failures
 from preview.logs.shipping.shipper import open_shipping
 from preview.logs.storage.archived import find_archive
 from preview.logs.storage.archiving import archiving
+from preview.rollout import Rollout
 from preview.runtime import (
     IsolationLevel,
     IsolationSupport,
@@ -98,6 +98,7 @@ class Service:
         sealer: Encrypts secrets that are stored in the database.
         launch_settings: Settings of projects.
         shelf: Stored environments.
+        rollout: Flags of operators.
         traces: Spans of previews' requests.
     """
 
@@ -124,6 +125,7 @@ class Service:
     launch_settings: LaunchSettings
     shelf: Shelf
     traces: TraceKeeper
+    rollout: Rollout
 
     @property
     def supplied(self) -> frozenset[ServiceKind]:
@@ -191,6 +193,7 @@ async def open_service(
                 open_backing(settings, ladder.runtime) as backing,
             ):
                 jail = await _find_jail(settings, ladder)
+                rollout = Rollout(database, settings, ladder.runtime.name, ladder.further)
                 context = SupervisorContext(
                     settings=settings,
                     source=source,
@@ -207,10 +210,11 @@ async def open_service(
                     traffic=traffic,
                     traces=traces,
                     launch_settings=launch_settings,
+                    rollout=rollout,
+                    runtimes=ladder.further,
                 )
                 context.observers.extend((failures.watch, series.watch))
-                context.farewells.append(series.end)
-                context.farewells.append(lambda preview: failures.settle_last(preview.id))
+                context.farewells.extend((series.end, lambda preview: failures.settle_last(preview.id)))
                 archived = await find_archive(settings, database)
                 users, log_store = UserStore(database), LogStore(database, archived)
                 draining = trio.Event()
@@ -225,14 +229,14 @@ async def open_service(
                         sealer=sealer,
                     ) as alerts,
                     _open_manager(context, users, log_store, draining) as manager,
-                    _run_builders(context, pushed),
+                    _run_builders(context, pushed, rollout),
                 ):
                     yield Service(
                         settings, database, source, library, manager, log_store, writer, users, ladder.rungs, reading,
                         draining, backing, ladder.runtime,
                         DataManager(settings, manager, snapshots, _comparing(settings, ladder.runtime).run),
                         TrafficStore(database), traffic, series,
-                        failures, alerts, sealer, launch_settings, context.environments.shelf, traces,
+                        failures, alerts, sealer, launch_settings, context.environments.shelf, traces, rollout,
                     )  # fmt: skip
 
 
@@ -296,7 +300,12 @@ def _private_data_folder(settings: Settings) -> Iterator[None]:
     """
     try:
         if not make_private_folder(settings.data_dir):
-            _tell_open_folder(settings.data_dir)
+            log.warning(
+                "data folder open to others",
+                path=str(settings.data_dir),
+                advice="give it to the service's user and close it (chmod 700), "
+                "or set PREVIEW_DATA_DIR to a folder of its own",
+            )
         descriptor = os.open(settings.data_dir / "previews.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise ConfigurationError(
@@ -314,14 +323,6 @@ def _private_data_folder(settings: Settings) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def _tell_open_folder(folder: Path) -> None:
-    log.warning(
-        "data folder open to others",
-        path=str(folder),
-        advice="give it to the service's user and close it (chmod 700), or set PREVIEW_DATA_DIR to a folder of its own",
-    )
 
 
 @asynccontextmanager
@@ -368,9 +369,10 @@ async def _outliving(run_writer: Callable[..., Awaitable[None]]) -> AsyncIterato
 
 
 @asynccontextmanager
-async def _run_builders(context: SupervisorContext, pushed: PushQueue) -> AsyncIterator[None]:
-    """Run background builds of environments; leaving the context kills their programs."""
+async def _run_builders(context: SupervisorContext, pushed: PushQueue, rollout: Rollout) -> AsyncIterator[None]:
+    """Run background builds of environments, and read flags; leaving the context kills their programs."""
     async with trio.open_nursery() as nursery:
+        await nursery.start(rollout.run)
         await nursery.start(context.environments.run_compiler)
         await nursery.start(run_builder, pushed, context)
         try:

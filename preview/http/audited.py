@@ -69,6 +69,8 @@ AUDITED: Mapping[str, str] = MappingProxyType(
         "operator.stop": "operator: preview stopped",
         "operator.remove_environment": "operator: environment removed",
         "operator.change_tier": "operator: tier changed",
+        "flags.replace": "operator: flag changed",
+        "flags.reset": "operator: flag changed",
     }
 )
 """Actions by the name of the route: each request is an entry, with its outcome."""

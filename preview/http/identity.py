@@ -20,7 +20,9 @@ from preview.http.audited import remember_caller
 from preview.http.backend import Backend
 from preview.http.core.cookies import SAFE, cookie_in, fields_of, is_same_origin
 from preview.http.guests import follow, guest_identity
+from preview.http.people import is_operator
 from preview.http.roles import role_needed
+from preview.logs import Contract
 from preview.proxy.headers import SERVICE_COOKIE
 from preview.supervisor import LivePreview
 
@@ -139,6 +141,20 @@ async def require_account(backend: Backend) -> Identity:
     return identity
 
 
+async def require_operator(backend: Backend) -> Identity:
+    """Return the caller, who is an operator; API tokens are not enough.
+
+    Raises:
+        Unauthenticated, Forbidden: The caller is nobody, or no operator.
+
+    Cancellation: no state changes.
+    """
+    identity = await require_account(backend)
+    if not is_operator(backend.settings, identity, backend.secret):
+        raise Forbidden("Only operators may do this; PREVIEW_OPERATORS lists their ids.", reason="operator")
+    return identity
+
+
 async def own_generation(
     backend: Backend, generation_id: str, asked: Request | Websocket | None = None, *, in_contract: bool = False
 ) -> tuple[Identity, Generation]:
@@ -161,13 +177,16 @@ async def own_generation(
     given: Request | Websocket = asked or request
     try:
         identity = await require_identity(backend, given)
-        return identity, await owned_by(backend, identity.user.id, generation_id, in_contract=in_contract)
+        generation = await owned_by(backend, identity.user.id, generation_id, in_contract=in_contract)
     except (Unauthenticated, Forbidden, GenerationNotFound) as error:
         if error.details.get("reason") == "cross_origin":
             raise
         guest = guest_identity(backend, given, generation_id)
         if guest is None:
             raise
+    else:
+        await _check_contract(backend, given, identity, generation.project_id)
+        return identity, generation
     found = await owned_by(backend, guest.user.id, generation_id, in_contract=in_contract)
     remember_caller(backend.people.audit, given, guest, backend.live_preview_id)
     return guest, found
@@ -194,8 +213,23 @@ async def own_live(backend: Backend, generation_id: str) -> Identity:
                 identity = found
     if identity is None or preview is None or preview.record.user_id != identity.user.id:
         return (await own_generation(backend, generation_id, in_contract=True))[0]
+    await _check_contract(backend, request, identity, preview.record.project_id)
     follow(backend, request.scope, identity)
     return identity
+
+
+async def _check_contract(backend: Backend, asked: Request | Websocket, identity: Identity, project_id: str) -> None:
+    """Check that the caller may use the contract of this route. Stops are not checked: see ``_own_to_stop``.
+
+    Raises:
+        ContractNotOffered: A flag gives the caller only the contract `v1`.
+
+    Cancellation: no state changes.
+    """
+    blueprint = asked.blueprint or ""
+    if blueprint == Contract.PLAN.value or blueprint.startswith(f"{Contract.PLAN.value}_"):
+        user = identity.user
+        await backend.service.rollout.check_contract(user.id, user.tier, project_id)
 
 
 async def own_preview(backend: Backend, generation_id: str) -> LivePreview:

@@ -13,6 +13,7 @@ import trio
 from preview.core.clock import to_ms, utc_now
 from preview.core.launch_steps import LaunchStep
 from preview.logs.failures.model import FailureRecord
+from preview.rollout import stored_arms
 from preview.storage.launches import Launch
 from preview.storage.tables import PreviewRecord
 from preview.traffic import RecordedRequest, TrafficStore
@@ -88,7 +89,8 @@ def settings_of(record: PreviewRecord) -> dict[str, str]:
         return {}
     stored: dict[str, Any] = json.loads(record.launch_settings)
     options = {f"start.{name}": json.dumps(value, ensure_ascii=False) for name, value in stored["start"].items()}
-    return options | {f"env.{name}": "set" for name in stored["variables"]}
+    flags = {f"flag.{name}": value for name, value in stored_arms(record.launch_settings).items()}
+    return options | {f"env.{name}": "set" for name in stored["variables"]} | flags
 
 
 def launch_ms(record: PreviewRecord) -> int | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from preview.core.isolation import Isolation, Network
@@ -143,12 +143,14 @@ class IsolationSupport:
         rungs: All levels, lowest first.
         groups: This service's control groups, also for processes beside the previews; None if unavailable.
         migration_lock: Warms the lock of these groups before a process enters one; None without groups.
+        further: Other runtimes that a launch may get in place of ``runtime``, by name.
     """
 
     runtime: Runtime
     rungs: tuple[IsolationLevel, ...]
     groups: CgroupTree | None = None
     migration_lock: MigrationLockWarmer | None = None
+    further: Mapping[str, Runtime] = field(default_factory=dict)
 
 
 @asynccontextmanager
@@ -195,11 +197,19 @@ async def open_ladder(
             if check and settings.isolation is Isolation.AUTO and isinstance(sandbox, Refusal) and os.geteuid() == 0:
                 raise _root_without(sandbox)
             async with _open_best(settings, sandbox, limited) as runtime:
+                further = _weaker(settings, runtime, limited)
                 if limited is None:
-                    yield IsolationSupport(runtime, rungs)
+                    yield IsolationSupport(runtime, rungs, further=further)
                     return
                 async with open_lock_warmer() as warmer:
-                    yield IsolationSupport(runtime, rungs, limited, warmer)
+                    yield IsolationSupport(runtime, rungs, limited, warmer, further)
+
+
+def _weaker(settings: Settings, runtime: Runtime, groups: CgroupTree | None) -> dict[str, Runtime]:
+    """Return the runtimes below the best, which only launches of trusted code may get."""
+    if settings.isolation is not Isolation.TRUSTED or runtime.name == "plain":
+        return {}
+    return {"plain": PlainRuntime(groups)}
 
 
 def _in_containers(

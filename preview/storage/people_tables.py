@@ -1,4 +1,4 @@
-"""Tables of what people do: tokens, comments, saved requests, the audit, and generations that they removed."""
+"""Tables of what people do: tokens, comments, saved requests, the audit, generations that they removed, and flags."""
 
 from __future__ import annotations
 
@@ -89,3 +89,15 @@ audit_trail = Table(
 Index("uq_audit_trail_id", audit_trail.c.id, unique=True)
 Index("ix_audit_trail_user_id_created_at", audit_trail.c.user_id, audit_trail.c.created_at)
 Index("ix_audit_trail_owner_id_created_at", audit_trail.c.owner_id, audit_trail.c.created_at)
+
+# What operators have set; see ``preview.rollout``. A row stays when its flag is set back, for its version.
+rollout_flags = Table(
+    "rollout_flags",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("updated_by", String(128), nullable=False),
+    # JSON; see ``preview.rollout.flags.Flag.content``.
+    Column("content", Text, nullable=False),
+)

@@ -72,11 +72,11 @@ class TrafficWriter:
         """Number of queued records and of those being written."""
         return self._bounds.count
 
-    def open(self, preview_id: str, lines: LineNumbers) -> PreviewTraffic:
-        """Return the recorder of a new preview. Its owner closes it."""
+    def open(self, preview_id: str, lines: LineNumbers, capture: Capture | None = None) -> PreviewTraffic:
+        """Return the recorder of a new preview. Its owner closes it. Without ``capture`` the setting applies."""
         made = PreviewTraffic(
             preview_id,
-            capture=self._default,
+            capture=capture or self._default,
             lines=lines,
             bounds=self._bounds,
             wake=self._wake_up,

@@ -14,6 +14,7 @@ from preview.http.openapi.model import GONE, ErrorKinds, Operation, Reply, links
 from preview.http.openapi.people_operations import (
     account_operations,
     event_operations,
+    flag_operations,
     operator_operations,
     together_operations,
 )
@@ -44,6 +45,7 @@ _LAUNCH: ErrorKinds = (
     errors.LimitReached,
     errors.NoPortFree,
     errors.TooManyLaunches,
+    people_errors.LaunchesStopped,
     errors.DiskFull,
     errors.LaunchFailed,
     errors.EnvironmentFailed,
@@ -320,6 +322,7 @@ BY_TAG: Mapping[str, Mapping[str, Operation]] = MappingProxyType(
         "account": account_operations(),
         "events": event_operations(),
         "operator": operator_operations(),
+        "flags": flag_operations(),
         "generations": _generations(),
         "versions": version_operations(),
         "removed": removal_operations(),

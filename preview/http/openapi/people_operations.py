@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from preview import errors, people_errors
-from preview.http.contracts.people import account, events, saved, together
+from preview.http.contracts.people import account, events, flags, saved, together
 from preview.http.core import bodies
 from preview.http.openapi.model import GONE, ErrorKinds, Operation, Reply
 
@@ -143,4 +143,19 @@ def operator_operations() -> dict[str, Operation]:
         "operator.remove_environment": Operation(
             GONE, (*refused, people_errors.EnvironmentNotFound, people_errors.EnvironmentInUse), 204
         ),
+    }
+
+
+def flag_operations() -> dict[str, Operation]:
+    """Return the routes of flags."""
+    refused: ErrorKinds = (errors.Forbidden,)
+    missing: ErrorKinds = (*refused, errors.InvalidRequest, people_errors.FlagNotFound)
+    changed: ErrorKinds = (*missing, people_errors.FlagChanged)
+    flag = Reply("The flag.", flags.FlagShape)
+    return {
+        "flags.list_flags": Operation(Reply("The flags.", flags.FlagList), refused),
+        "flags.replace": Operation(flag, changed, body=flags.FlagBody),
+        "flags.reset": Operation(flag, changed, query=flags.FlagQuery),
+        "flags.dry_run": Operation(Reply("The users.", flags.ReachShape), missing, body=flags.FlagContent),
+        "flags.arms": Operation(Reply("The comparison.", flags.ArmList), missing, query=flags.ArmsQuery),
     }

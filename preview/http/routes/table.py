@@ -29,7 +29,14 @@ from preview.http.routes.generations import (
 )
 from preview.http.routes.launch_settings import environment_routes, preset_routes
 from preview.http.routes.logs import history_routes, log_routes, log_socket_routes
-from preview.http.routes.people import account_routes, agent_routes, event_routes, operator_routes, together_routes
+from preview.http.routes.people import (
+    account_routes,
+    agent_routes,
+    event_routes,
+    flag_routes,
+    operator_routes,
+    together_routes,
+)
 from preview.http.routes.previews import PREFIXES, preview_routes, previews_routes
 from preview.http.routes.probes import probe_routes
 from preview.http.routes.replay import replay_routes
@@ -99,7 +106,7 @@ def install_routes(app: Quart, running: Callable[[], Backend], places: PreviewAd
         app.register_blueprint(made, url_prefix=PREFIXES[Contract.V1])
     for made in (environment_routes(running), preset_routes(running)):
         app.register_blueprint(made, url_prefix="/api/v1/projects/<project_id>")
-    for made in (account_routes(running), event_routes(running), operator_routes(running)):
+    for made in (account_routes(running), event_routes(running), operator_routes(running), flag_routes(running)):
         app.register_blueprint(made, url_prefix="/api/v1")
     for made in (session_routes(running), system_routes(running), agent_routes(running), page_routes()):
         app.register_blueprint(made)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
@@ -23,6 +23,7 @@ from preview.environments.node import NodeEnvironmentCache
 from preview.generations import GenerationSource
 from preview.launch_settings import ACTIVE, NO_SETTINGS, LaunchSettings, ResolvedSettings
 from preview.logs import LogWriter
+from preview.rollout import Rollout
 from preview.runtime import Runtime
 from preview.runtime.cgroups import MigrationLockWarmer
 from preview.settings import Settings
@@ -181,6 +182,8 @@ class SupervisorContext:
         traffic: Stores requests to previews; None in tests that record none.
         traces: Keeps the spans of previews; None in tests that keep none.
         launch_settings: Settings of projects; None in tests without any.
+        rollout: Flags of operators; None in tests without any.
+        runtimes: Further runtimes that a flag may give a launch, by name.
         observers: Called with each new preview before its first line. They may add listeners to its log, and must not
             wait.
         farewells: Called with each preview after its processes' end, before its folder is removed; together they may
@@ -206,6 +209,8 @@ class SupervisorContext:
     traffic: TrafficWriter | None = None
     traces: TraceKeeper | None = None
     launch_settings: LaunchSettings | None = None
+    rollout: Rollout | None = None
+    runtimes: Mapping[str, Runtime] = field(default_factory=dict)
     observers: list[Callable[[LivePreview], None]] = field(default_factory=list)
     farewells: list[Callable[[LivePreview], Awaitable[None]]] = field(default_factory=list)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import structlog
 import trio
 
 from preview.core.bounded_dict import BoundedDict
-from preview.core.lifecycle import State, StopCause
+from preview.core.lifecycle import StopCause
 from preview.core.quoting import quoted
 from preview.detection import Overrides
 from preview.errors import (
@@ -16,11 +17,11 @@ from preview.errors import (
     PreviewNotFound,
     ProjectMismatch,
     ServiceStopping,
-    StartupTimeout,
 )
 from preview.generations import Generation
 from preview.launch_settings import ResolvedSettings
 from preview.logs import LogStore, PreviewLog
+from preview.rollout import Subject
 from preview.settings import Settings, Tier
 from preview.storage import UserStore
 from preview.storage.previews import NOBODY
@@ -30,6 +31,7 @@ from preview.supervisor.launch.warming import Whose
 from preview.supervisor.life.preview_slot import PreviewSlot
 from preview.supervisor.life.run import run_preview
 from preview.supervisor.limits.disk import check_free_disk
+from preview.supervisor.manager.arms import LaunchArm, choose_arm
 from preview.supervisor.manager.queries import PreviewQueries
 from preview.supervisor.manager.registry import (
     LaunchRate,
@@ -44,11 +46,12 @@ from preview.supervisor.preview.control import DataChange, FilesChange, Launched
 from preview.supervisor.preview.deadlines import Change
 from preview.supervisor.preview.live_preview import LivePreview
 from preview.supervisor.preview.new_record import new_record
+from preview.traffic import Capture
 from preview.user import User
 
 log = structlog.get_logger(__name__)
 
-_LAST_LINES, _MAX_REMEMBERED = 20, 1000
+_MAX_REMEMBERED = 1000
 
 
 class PreviewManager(PreviewQueries):
@@ -151,6 +154,7 @@ class PreviewManager(PreviewQueries):
             GenerationNotFound, Forbidden, ProjectMismatch: This user cannot launch the generation.
             InvalidGeneration: The files cannot be run; no preview was created.
             AlreadyRunning, LimitReached, NoPortFree, ServiceStopping: A limit is reached; ``details`` has the facts.
+            LaunchesStopped: The operator has stopped launches.
             TooManyLaunches: The user's launch rate is too high; a restart counts as a launch.
             DiskFull: The service's own disk has no space.
 
@@ -190,9 +194,10 @@ class PreviewManager(PreviewQueries):
         """Check the limits and claim a slot in one step, without an await (guarantee 7)."""
         if self._draining.is_set():
             raise ServiceStopping("The service is shutting down and launches nothing more; try again in a moment.")
+        arm = choose_arm(self._context, Subject(request.user.id, tier.name, generation.project_id))
         self._registry.check_free(request.user, generation.id, tier)
         self._check_launch(request.user)
-        settings, slot = self._settings, self.slots.claim(generation.id, Whose(request.user.id, generation.project_id))
+        settings, slot = arm.context.settings, self._claim_slot(arm, generation)
         self._rate.take(request.user.id)
         record, token = new_record(
             settings,
@@ -202,9 +207,10 @@ class PreviewManager(PreviewQueries):
             generation_id=generation.id,
             project_id=generation.project_id,
             port=slot.port,
-            runtime=self._context.runtime.name,
+            runtime=arm.context.runtime.name,
             revision=generation.revision,
         )
+        traffic = self._context.traffic
         log = PreviewLog(record.id, settings=settings, writer=self._context.writer, store=self._log_store)
         preview = LivePreview(
             record,
@@ -216,16 +222,23 @@ class PreviewManager(PreviewQueries):
             startup_timeout_s=request.startup_timeout_s or settings.startup_timeout_s,
             overrides=request.overrides,
             launch_settings=launch_settings,
-            traffic=None if self._context.traffic is None else self._context.traffic.open(record.id, log),
+            traffic=None if traffic is None else traffic.open(record.id, log, Capture(settings.capture)),
             traces=None if self._context.traces is None else self._context.traces.open(record.id),
+            flags=arm.choices,
         )
         self._registry.add(preview)
         self._remember((request.user.id, generation.id), request.overrides)
         slot.take(preview)
         return preview, token
 
-    def _start(self, slot: PreviewSlot) -> None:
-        self._nursery.start_soon(self._run, slot, name=slot.id)
+    def _claim_slot(self, arm: LaunchArm, generation: Generation) -> PreviewSlot:
+        """Return a slot; a spare one only for a launch like those that it was made for."""
+        if arm.choices.is_ordinary:
+            return self.slots.claim(generation.id, Whose(generation.user_id, generation.project_id))
+        return self.slots.new(partial(self._start, context=arm.context))
+
+    def _start(self, slot: PreviewSlot, context: SupervisorContext | None = None) -> None:
+        self._nursery.start_soon(self._run, slot, context or self._context, name=slot.id)
 
     def _check_launch(self, user: User) -> None:
         """Check the limits that apply to launches and restarts."""
@@ -239,10 +252,10 @@ class PreviewManager(PreviewQueries):
         else:
             self._overrides[key] = overrides
 
-    async def _run(self, slot: PreviewSlot) -> None:
+    async def _run(self, slot: PreviewSlot, context: SupervisorContext) -> None:
         """Run one preview. Frees its slot and wakes its waiters only after the teardown."""
         try:
-            await run_preview(slot, self._context)
+            await run_preview(slot, context)
         finally:
             if slot.preview is None:
                 self.slots.forget(slot)
@@ -258,33 +271,6 @@ class PreviewManager(PreviewQueries):
     async def keep_spares(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Keep spare slots; see ``SpareSlots.keep``. Cancellation: the spare slots end with the nursery."""
         await self.slots.keep(task_status=task_status)
-
-    async def wait_ready(self, preview_id: str, timeout_s: float) -> PreviewRecord:
-        """Wait until the preview serves.
-
-        Raises:
-            StartupTimeout: The preview does not serve within ``timeout_s`` seconds; ``details["last_lines"]`` has its
-                last output.
-            LaunchFailed: The preview ended instead; same details.
-            PreviewNotFound: There is no live preview with this id.
-
-        Cancellation: the preview is not affected.
-        """
-        preview = self.find(preview_id)
-        if preview is None:
-            raise PreviewNotFound(f"There is no live preview {quoted(preview_id)}.")
-        with trio.move_on_after(timeout_s) as scope:
-            await preview.settled.wait()
-        if scope.cancelled_caught:
-            raise StartupTimeout(
-                f"The preview was not healthy within {timeout_s:g} s; it is still starting.",
-                preview_id=preview_id,
-                last_lines=preview.last_lines(_LAST_LINES),
-            )
-        if preview.record.state is State.RUNNING:
-            return preview.record
-        await preview.over.wait()
-        raise with_last_lines(preview.cause, preview)
 
     # Stop
 

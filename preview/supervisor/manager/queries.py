@@ -7,18 +7,22 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+import trio
+
 from preview.core.clock import to_ms
 from preview.core.lifecycle import State
 from preview.core.quoting import quoted
 from preview.detection import StartPlan
-from preview.errors import PreviewNotFound
+from preview.errors import PreviewNotFound, StartupTimeout
 from preview.logs import End, History, LogPager, LogStore, Subscription
 from preview.logs.filter import Filter, KnownRequests, Resolved
 from preview.storage.tables import PreviewRecord
 from preview.supervisor.launch.start_queue import SupervisorContext
-from preview.supervisor.manager.registry import PreviewRegistry, no_active_preview
+from preview.supervisor.manager.registry import PreviewRegistry, no_active_preview, with_last_lines
 from preview.supervisor.preview.confinement import Confinement
 from preview.supervisor.preview.live_preview import LivePreview
+
+_LAST_LINES = 20
 
 
 class PreviewQueries:
@@ -54,6 +58,33 @@ class PreviewQueries:
             NoActivePreview: The generation has no live preview.
         """
         return self._registry.require(generation_id)
+
+    async def wait_ready(self, preview_id: str, timeout_s: float) -> PreviewRecord:
+        """Wait until the preview serves.
+
+        Raises:
+            StartupTimeout: The preview does not serve within ``timeout_s`` seconds; ``details["last_lines"]`` has its
+                last output.
+            LaunchFailed: The preview ended instead; same details.
+            PreviewNotFound: There is no live preview with this id.
+
+        Cancellation: the preview is not affected.
+        """
+        preview = self.find(preview_id)
+        if preview is None:
+            raise PreviewNotFound(f"There is no live preview {quoted(preview_id)}.")
+        with trio.move_on_after(timeout_s) as scope:
+            await preview.settled.wait()
+        if scope.cancelled_caught:
+            raise StartupTimeout(
+                f"The preview was not healthy within {timeout_s:g} s; it is still starting.",
+                preview_id=preview_id,
+                last_lines=preview.last_lines(_LAST_LINES),
+            )
+        if preview.record.state is State.RUNNING:
+            return preview.record
+        await preview.over.wait()
+        raise with_last_lines(preview.cause, preview)
 
     async def detect(self, directory: Path) -> StartPlan:
         """Return what detection decides for a project's files, without any settings.

@@ -21,11 +21,13 @@ from preview.errors import PreviewError, ServiceStopping
 from preview.generations import Generation, GenerationSource
 from preview.launch_settings import ACTIVE, ResolvedSettings
 from preview.logs import LogStore, PreviewLog
+from preview.rollout import Subject
 from preview.supervisor.launch.start_history import StartHistory
 from preview.supervisor.launch.start_queue import SupervisorContext
 from preview.supervisor.life.preview_slot import PreviewSlot
 from preview.supervisor.life.run import run_preview
 from preview.supervisor.limits.disk import check_free_disk
+from preview.supervisor.manager.arms import choose_arm
 from preview.supervisor.manager.registry import PreviewRegistry, with_last_lines
 from preview.supervisor.manager.spare_slots import SpareSlots
 from preview.supervisor.preview.control import FirstData
@@ -105,13 +107,18 @@ class Trials:
 
         Raises:
             LimitReached, NoPortFree, ServiceStopping, DiskFull: A limit is reached.
+            LaunchesStopped: The operator has stopped launches.
             LaunchFailed, StartupTimeout, PreviewError: It does not start; ``details`` has its last lines.
 
         Cancellation: the trial is stopped within the stop budget.
         """
         generation = request.generation
         settings = await self._context.settings_of(request.user.id, generation.project_id, request.preset)
-        preview = self._claim(request, settings)
+        user, project_id, rollout = request.user, generation.project_id, self._context.rollout
+        subject = Subject(user.id, user.tier or "free", project_id)
+        if rollout is not None:
+            subject = await rollout.subject(user.id, user.tier, project_id)
+        preview = self._claim(request, settings, subject)
         try:
             await preview.settled.wait()
             if preview.record.state is not State.RUNNING:
@@ -123,14 +130,15 @@ class Trials:
             with trio.move_on_after(self._context.settings.stop_budget_s, shield=True):
                 await preview.over.wait()
 
-    def _claim(self, request: TrialRequest, launch_settings: ResolvedSettings) -> LivePreview:
+    def _claim(self, request: TrialRequest, launch_settings: ResolvedSettings, subject: Subject) -> LivePreview:
         """Check the limits and claim a port in one step, without an await (guarantee 7)."""
         settings, generation = self._context.settings, request.generation
         if self._draining.is_set():
             raise ServiceStopping("The service is shutting down and launches nothing more; try again in a moment.")
         check_free_disk(settings)
         self._registry.check_trial(request.user, settings.trials)
-        context = self._context_for(request)
+        arm = choose_arm(self._context, subject)
+        context, settings = self._context_for(request, arm.context), arm.context.settings
         slot = self._slots.new(lambda slot: self._nursery.start_soon(partial(self._run, slot, context), name=slot.id))
         tier = settings.tier(request.user.tier, request.user.id)
         record, _ = new_record(
@@ -155,14 +163,14 @@ class Trials:
             overrides=request.overrides,
             launch_settings=launch_settings,
             first_data=request.first_data,
+            flags=arm.choices,
         )
         self._registry.add_trial(preview)
         slot.take(preview)
         return preview
 
-    def _context_for(self, request: TrialRequest) -> SupervisorContext:
+    def _context_for(self, request: TrialRequest, context: SupervisorContext) -> SupervisorContext:
         """Return the shared state with hidden rows. Other start options and files do not enter the history."""
-        context = self._context
         return replace(
             context,
             store=context.store.hidden(),

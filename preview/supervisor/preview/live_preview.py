@@ -20,10 +20,11 @@ from preview.core.ids import new_token
 from preview.core.isolation import Network
 from preview.core.launch_steps import FILES, LaunchStep, StepState
 from preview.core.lifecycle import STOP_REASONS, Health, State, StopCause, advance
-from preview.detection import Overrides, StartPlan
+from preview.detection import Overrides, StartPlan, merge
 from preview.errors import InvalidRequest, LaunchFailed, PreviewError
 from preview.launch_settings import NO_SETTINGS, ResolvedSettings
 from preview.logs import Level, LineFilter, PreviewLog, Source, StatusChange
+from preview.rollout import NO_CHOICES, Choices
 from preview.runtime import Exit, InnerAddress, InnerSocket, Serve, Usage
 from preview.settings import Settings, Tier
 from preview.storage.tables import PreviewRecord
@@ -42,8 +43,6 @@ from preview.traffic import PreviewSeries, PreviewTraffic, unrecorded
 
 # One token per browser tab that sends requests; a client whose token was dropped requests a new one.
 MAX_FURTHER_TOKENS = 16
-
-
 _WITHOUT_CHECKS = LineFilter(checks=False)
 
 
@@ -119,8 +118,10 @@ class LivePreview:
         first_data: FirstData | None = None,
         traffic: PreviewTraffic | None = None,
         traces: PreviewTraces | None = None,
+        flags: Choices = NO_CHOICES,
     ) -> None:
-        self.record = replace(record, launch_settings=settings_text(launch_settings, overrides))
+        self.record = replace(record, launch_settings=settings_text(launch_settings, overrides, flags))
+        self._flags = flags
         self.log: PreviewLog = log
         self.traffic = unrecorded(record.id, log) if traffic is None else traffic
         self.traces = untraced(record.id) if traces is None else traces
@@ -161,7 +162,7 @@ class LivePreview:
         self.restarted = trio.Event()
         self.control: Control | None = None
         self.progress = LaunchProgress(self._take_steps)
-        self.record = replace(record, steps=self.progress.steps)
+        self.record = replace(self.record, steps=self.progress.steps)
         self._numbers = count(1)
         self.deadlines = Deadlines(
             life_s=(record.expires_at - record.created_at).total_seconds(), inactive_s=settings.inactive_timeout_s
@@ -175,8 +176,10 @@ class LivePreview:
 
     @property
     def overrides(self) -> Overrides | None:
-        """Start options of the project's settings and the launch request; None without any."""
-        return self.launch_settings.under(self.requested)
+        """Start options of the project's settings, the launch request and the flags; None without any."""
+        given = self.launch_settings.under(self.requested)
+        trace = self._flags.trace
+        return given if trace is None else merge(given or Overrides(), Overrides(trace=trace))
 
     def hide(self, secrets: Sequence[str]) -> None:
         """Keep these values out of later log lines and recorded requests."""
@@ -275,7 +278,7 @@ class LivePreview:
             self.record,
             reloads=self.record.reloads.after(self.log.last_seq + 1),
             revision=revision or self.record.revision,
-            launch_settings=settings_text(self.served_settings, self.requested),
+            launch_settings=settings_text(self.served_settings, self.requested, self._flags),
         )
         self.restarted.set()
         self.restarted = trio.Event()

@@ -18,6 +18,7 @@ from preview.http.launch_facts import (
     steps_by_name,
 )
 from preview.logs.failures.model import FailureRecord
+from preview.rollout import stored_arms
 from preview.storage.launches import Launch
 
 
@@ -41,6 +42,7 @@ class LaunchShape(Answer):
     lines: int | None = Field(description="Number of lines; null while it runs, or after a crash of the service.")
     requests: int
     failures: int = Field(description="Number of different failures.")
+    flags: dict[str, str] = Field(description="Values of the operator's flags; empty if none was set.")
 
     @classmethod
     def of(cls, launch: Launch) -> Self:
@@ -61,6 +63,7 @@ def _fields(launch: Launch) -> dict[str, object]:
         "lines": record.last_seq,
         "requests": launch.requests,
         "failures": launch.failures,
+        "flags": stored_arms(record.launch_settings),
     }
 
 

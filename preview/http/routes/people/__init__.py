@@ -3,6 +3,7 @@
 from preview.http.routes.people.account import account_routes
 from preview.http.routes.people.agents import agent_routes
 from preview.http.routes.people.events import event_routes, telling_changes
+from preview.http.routes.people.flags import flag_routes
 from preview.http.routes.people.operator import operator_routes
 from preview.http.routes.people.together import together_routes
 
@@ -10,6 +11,7 @@ __all__ = [
     "account_routes",
     "agent_routes",
     "event_routes",
+    "flag_routes",
     "operator_routes",
     "telling_changes",
     "together_routes",

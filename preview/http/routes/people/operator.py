@@ -10,10 +10,9 @@ from importlib.metadata import version
 from quart import Blueprint, Response, request
 from sqlalchemy import Connection, Row, func, select
 
-from preview.auth import Identity
 from preview.core.clock import from_ms
 from preview.core.quoting import quoted
-from preview.errors import Forbidden, PreviewNotFound
+from preview.errors import PreviewNotFound
 from preview.http.audited import remember_detail, remember_owner
 from preview.http.backend import Backend, BackendRoutes, Running
 from preview.http.contracts.people.account import (
@@ -35,9 +34,8 @@ from preview.http.contracts.people.account import (
 from preview.http.core.answers import json_answer, no_content
 from preview.http.core.bodies import AuditQuery, PageQuery
 from preview.http.core.reading import checked_query, read_json
-from preview.http.identity import require_account
+from preview.http.identity import require_operator as _require_operator
 from preview.http.metrics import RECENT_LOG
-from preview.http.people import is_operator
 from preview.runtime.warm.runtime import WarmRuntime
 from preview.storage.tables import generations, users
 from preview.storage.users import read_page
@@ -186,17 +184,3 @@ def operator_routes(running: Running) -> Blueprint:
         return json_answer(Nodes(items=[node], next=None))
 
     return routes
-
-
-async def _require_operator(backend: Backend) -> Identity:
-    """Return the caller, who is an operator; API tokens are not enough.
-
-    Raises:
-        Unauthenticated, Forbidden: The caller is nobody, or no operator.
-
-    Cancellation: no state changes.
-    """
-    identity = await require_account(backend)
-    if not is_operator(backend.settings, identity, backend.secret):
-        raise Forbidden("Only operators may do this; PREVIEW_OPERATORS lists their ids.", reason="operator")
-    return identity
