@@ -67,7 +67,7 @@ class FlagChanged(PreviewError):
 
 
 class FlagNotFound(PreviewError):
-    """There is no flag of this name."""
+    """No flag has this name."""
 
     code = "flag_not_found"
 

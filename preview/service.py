@@ -303,8 +303,7 @@ def _private_data_folder(settings: Settings) -> Iterator[None]:
             log.warning(
                 "data folder open to others",
                 path=str(settings.data_dir),
-                advice="give it to the service's user and close it (chmod 700), "
-                "or set PREVIEW_DATA_DIR to a folder of its own",
+                advice="give it to the service's user and close it (chmod 700), or set PREVIEW_DATA_DIR to another",
             )
         descriptor = os.open(settings.data_dir / "previews.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The decision: which value a flag has for one subject. Pure functions."""
+"""Decisions: the value of a flag for one subject. Pure functions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BUCKETS: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Whom a decision is about.
+    """Subject of a decision.
 
     Attributes:
         user_id: The user.

@@ -115,7 +115,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """What operators have set of one flag.
+    """Content of one flag, as operators have set it.
 
     Attributes:
         name: The flag.

@@ -10,7 +10,7 @@ from preview.supervisor.launch.start_queue import SupervisorContext
 
 @dataclass(frozen=True, slots=True)
 class LaunchArm:
-    """What the flags decide for one launch, for its whole life.
+    """Result of the flags for one launch, for its whole life.
 
     Attributes:
         context: The shared state, with the launch's runtime and settings.

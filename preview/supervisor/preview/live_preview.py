@@ -121,8 +121,7 @@ class LivePreview:
         flags: Choices = NO_CHOICES,
     ) -> None:
         self.record = replace(record, launch_settings=settings_text(launch_settings, overrides, flags))
-        self._flags = flags
-        self.log: PreviewLog = log
+        self._flags, self.log = flags, log
         self.traffic = unrecorded(record.id, log) if traffic is None else traffic
         self.traces = untraced(record.id) if traces is None else traces
         self.hide(launch_settings.secrets)

@@ -33,7 +33,7 @@ class RuleBody(BaseModel):
 
 
 class FlagContent(BaseModel):
-    """What an operator sets of a flag."""
+    """Content of a flag, as an operator sets it."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
