@@ -144,6 +144,23 @@ def test_a_locked_compiler_that_swc_cannot_use_compiles_itself(tmp_path: Path, n
     assert plan_of(tmp_path, package, files).command[1] == "ts-node/register/transpile-only"
 
 
+@pytest.mark.parametrize(("version", "register"), [("3.3.0", ""), ("^6.1.2", ""), ("^7.0.1", "/transpile-only")])
+def test_an_old_ts_node_is_loaded_as_it_can_be(tmp_path: Path, version: str, register: str) -> None:
+    package = {
+        "scripts": {"start": "ts-node src/main.ts"},
+        "dependencies": {"reflect-metadata": "*", "typeorm": "0.2.35"},
+        "devDependencies": {"typescript": "3.3.3333", "ts-node": version},
+    }
+    files = {
+        "src/main.ts": EXPRESS + LISTEN,
+        "src/a.ts": "@Entity()\nclass A {}\n",
+        "tsconfig.json": '{"compilerOptions": {"emitDecoratorMetadata": true}}',
+    }
+    plan = plan_of(tmp_path, package, files)
+    assert plan.command[1] == f"ts-node/register{register}"
+    assert ("TS_NODE_FAST" in plan.variables) is (register == "")
+
+
 def test_babel_is_used_as_the_project_has_it(tmp_path: Path) -> None:
     package = {"scripts": {"start": "babel-node src/index.js"}, "devDependencies": {"@babel/node": "^7"}}
     files = {"src/index.js": "import express from 'express';\nexpress().listen(3000);\n", ".babelrc": "{}"}

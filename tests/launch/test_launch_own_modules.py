@@ -103,3 +103,48 @@ def test_a_name_that_the_project_s_own_module_lacks_is_no_other_version(shop: Pa
     error = "ImportError: cannot import name 'Order' from 'app.models' (PROJECT/app/models.py)"
     said = said_of(shop, ("main.py", 7), error=error)
     assert said.startswith("main.py, line 7, imports 'Order' from 'app.models', which does not have it.")
+
+
+@pytest.mark.parametrize("module", ["App", "app.Models", "App.models"])
+def test_a_module_in_other_capitals_is_no_missing_package(shop: Path, module: str) -> None:
+    said = said_of(shop, ("main.py", 2), error=f"ModuleNotFoundError: No module named '{module}'")
+    assert said == (
+        f"main.py line 2 imports '{module}': the project has it as '{module.lower()}', and Linux tells capitals apart. "
+        "Write both alike."
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "after", "written"),
+    [
+        ("../Models/order", ["Require stack:", "- PROJECT/routes/orders.js", "- PROJECT/server.js"], "models/Order"),
+        ("./Routes/orders.js", ["Require stack:", "- PROJECT/server.js"], "routes/orders.js"),
+        ("./routes/Orders", ["Require stack:", "- PROJECT/server.js"], "routes/orders"),
+    ],
+)
+def test_a_file_of_node_in_other_capitals_is_named(tmp_path: Path, name: str, after: list[str], written: str) -> None:
+    project = tmp_path / "project"
+    for file in ("routes/orders.js", "models/Order.js", "server.js"):
+        (project / file).parent.mkdir(parents=True, exist_ok=True)
+        (project / file).write_text("")
+    lines = [f"Error: Cannot find module '{name}'", *(line.replace("PROJECT", str(project)) for line in after)]
+    found = diagnose(lines)
+    assert found is not None
+    said = name_own_module(found, lines, project).message
+    assert said == (
+        f"The file {name} is not there: the project has it as '{written}', and Linux tells capitals apart. "
+        "Write both alike."
+    )
+
+
+@pytest.mark.parametrize("name", ["../../Secret/key", "./" + "a/" * 100 + "b", "./gone", "./link/Inner"])
+def test_a_file_out_of_the_project_or_behind_a_link_is_not_looked_for(tmp_path: Path, name: str) -> None:
+    project = tmp_path / "project"
+    for file in ("project/server.js", "project/inner/inner.js", "secret/key.js"):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_text("")
+    (project / "link").symlink_to(tmp_path / "secret")
+    lines = [f"Error: Cannot find module '{name}'", "Require stack:", f"- {project}/server.js"]
+    found = diagnose(lines)
+    assert found is not None
+    assert name_own_module(found, lines, project) == found

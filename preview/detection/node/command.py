@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from preview.detection.node.compiler import typescript_version
+from preview.detection.node.compiler import package_version
 from preview.detection.node.project import NodeProject
 from preview.detection.node.runtimes import exports_server
 from preview.sources.javascript import read_literal
@@ -60,6 +60,10 @@ _METADATA_USERS: Final = (
 _CIRCULAR: Final = ("typeorm", "@mikro-orm/core", "sequelize-typescript", "type-graphql", "@typegoose/typegoose")
 # swc's loader asks the compiler for the endings of ES modules (`.mts`); ts-node does not start with newer compilers.
 _SWC_FROM: Final = (4, 7)
+# The majors that are added if the project declares none; older releases of ts-node have no module for their speed.
+_TYPESCRIPT: Final = 5
+_TS_NODE_MAJOR: Final = 10
+_TRANSPILES_FROM: Final = (7, 0)
 _TS_NODE_BELOW: Final = 6
 _NAMESPACE: Final = re.compile(rb"^import \* as (\w{1,60}) from [\"'][^.\"']", re.MULTILINE)
 _CALL: Final = re.compile(rb"(?<![\w.$])(\w{1,60})\(")
@@ -203,7 +207,7 @@ def _runner(project: NodeProject, flags: list[str]) -> NodeCommand:
 def _typescript(project: NodeProject) -> NodeCommand:
     config, options = _compiler_options(project)
     module = project.package.data.get("type") == "module"
-    version = typescript_version(project)
+    version = package_version(project, "typescript", _TYPESCRIPT)
     compiles = not module and version[0] < _TS_NODE_BELOW
     metadata = options.get("emitDecoratorMetadata") is True and project.requires(*_METADATA_USERS)
     if metadata and any(_DECORATOR.search(project.sources.text(name)) for name in project.scripts):
@@ -236,11 +240,14 @@ def _calls_a_namespace(text: bytes) -> bool:
 
 def _ts_node(project: NodeProject, config: str, options: dict[str, object], why: str) -> NodeCommand:
     mapped = bool(options.get("paths"))
+    is_old = package_version(project, "ts-node", _TS_NODE_MAJOR) < _TRANSPILES_FROM
+    register = "ts-node/register" if is_old else "ts-node/register/transpile-only"
     return NodeCommand(
-        ("-r", "ts-node/register/transpile-only", *(("-r", "tsconfig-paths/register") if mapped else ())),
+        ("-r", register, *(("-r", "tsconfig-paths/register") if mapped else ())),
         _unless_declared(project, *_TS_NODE, *((_TS_PATHS,) if mapped else ())),
         {
             "TS_NODE_COMPILER_OPTIONS": '{"module":"commonjs","moduleResolution":"node"}',
+            **({"TS_NODE_FAST": "true", "TS_NODE_TRANSPILE_ONLY": "true"} if is_old else {}),
             **({"TS_NODE_PROJECT": config} if config not in {"", "tsconfig.json"} else {}),
         },
         decisions=(why,),

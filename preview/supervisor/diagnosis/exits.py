@@ -25,6 +25,7 @@ from preview.supervisor.diagnosis.needs import (
     explain_missing_service,
     find_unreached,
 )
+from preview.supervisor.diagnosis.other_case import in_other_case, name_file_in_other_case, written_otherwise
 from preview.supervisor.preview.live_preview import LivePreview
 
 _FRAME = re.compile(r'File "(?P<path>[^"]{1,1000})", line (?P<line>\d{1,7})')
@@ -45,7 +46,16 @@ def name_own_module(found: Diagnosis, lines: Sequence[str], project: Path) -> Di
         project: The project's folder, as the program saw it.
     """
     module = found.details.get("module")
-    if found.reason != "missing_module" or not isinstance(module, str):
+    if found.reason not in {"missing_module", "missing_file"}:
+        return found
+    try:
+        if not isinstance(module, str):
+            return name_file_in_other_case(found, lines, project)
+        for root in (project, *(path.parent for path in _own_files(lines, project))):
+            written = written_otherwise(root, module.split("."))
+            if written is not None:
+                return in_other_case(found, f"{_place(lines, project)} {module!r}", written.replace("/", "."))
+    except (OSError, RuntimeError, ValueError):
         return found
     if "." not in module and module not in OWN_NAMES:
         return found
