@@ -41,6 +41,20 @@ def test_imports_are_followed_through_the_projects_own_modules(tmp_path: Path) -
     assert found == ["fastapi", "python-jose", "sqlalchemy"]
 
 
+def test_a_module_named_after_its_package_hides_only_what_it_can(tmp_path: Path) -> None:
+    for folder in ("app", "app/adapters"):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / "__init__.py").touch()
+    files = {
+        "main": "import app.adapters.redis\nimport lone\n",
+        "app__adapters__redis": "import redis\nimport ours\nimport stripe\n",
+        "app__adapters__ours": "",
+        "scripts__stripe": "",
+        "lone": "import redis\n",
+    }
+    assert wanted(tmp_path, **files) == ["redis"]
+
+
 def test_an_import_whose_handler_raises_again_is_needed(tmp_path: Path) -> None:
     """``manage.py``, as Django writes it, and a folder of settings without ``__init__.py``."""
     found = wanted(

@@ -34,6 +34,15 @@ OWN_NAMES: Final = frozenset(
     signals storage utilities values""".split()  # noqa: SIM905  a table is easier to read this way
 )
 
+# Packages after which projects name modules of their own: `adapters/redis.py` imports the package, not itself.
+WELL_KNOWN: Final = frozenset(
+    """aiohttp alembic anthropic asyncpg boto3 bottle celery dishka django docker elasticsearch falcon fastapi flask
+    granian graphene gunicorn httpx jinja2 jwt kafka langchain litestar loguru minio mongoengine motor nats
+    numpy openai pandas passlib peewee pika prometheus_client psycopg psycopg2 pydantic pymongo quart redis
+    requests sanic sendgrid sentry_sdk slack_sdk sqlalchemy sqlmodel starlette strawberry stripe structlog telegram
+    telethon tornado tortoise twilio uvicorn""".split()  # noqa: SIM905  a table is easier to read this way
+)
+
 
 def distribution_of(module: str) -> tuple[str, str]:
     """Return the part of a dotted name that identifies its package (``google.cloud.storage``), and the package."""

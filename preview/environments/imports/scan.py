@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from preview.environments.imports.names import DRIVERS, FEATURES, INSTEAD, OWN_NAMES, distribution_of
+from preview.environments.imports.names import DRIVERS, FEATURES, INSTEAD, OWN_NAMES, WELL_KNOWN, distribution_of
 from preview.sources import Sources
 
 _MAX_FILES: Final = 1_500
@@ -94,7 +94,7 @@ class _Scan:
         self._roots = _roots(sources, entry)
         self._todo = [entry]
         self._seen: set[str] = set()
-        self._own = {part for name in sources.names for part in name.removesuffix(".py").split("/")}
+        self._own = _own_names(sources)
         self.wanted: dict[str, Wanted] = {}
         self.standard: set[str] = set()
         self.names: dict[tuple[str, str], None] = {}
@@ -220,6 +220,21 @@ class _Scan:
             scheme = next(group for group in match.groups() if group).decode()
             if driver := DRIVERS.get(scheme):
                 self._want("", driver, file, f'has an address that begins with "{scheme}"')
+
+
+def _own_names(sources: Sources) -> set[str]:
+    """Return the names of the project's modules and folders.
+
+    A module of a well-known package's name inside a package (``adapters/redis.py``) hides nothing.
+    """
+    found: set[str] = set()
+    for name in sources.names:
+        parts = name.removesuffix(".py").split("/")
+        for number, part in enumerate(parts):
+            inside = part in WELL_KNOWN and sources.has_file(posixpath.join(*parts[:number], "__init__.py"))
+            if not inside or number == 0:
+                found.add(part)
+    return found
 
 
 def _roots(sources: Sources, entry: str) -> list[str]:
