@@ -13,6 +13,7 @@ from preview.detection.node import detect_node
 from preview.detection.overrides.choose import choose_app, has_framework
 from preview.detection.overrides.given import Overrides, merge
 from preview.detection.overrides.preview_file import PREVIEW_FILE, read_preview_file
+from preview.detection.own_version import with_own_version
 from preview.detection.plain import LISTED, PLAIN_SERVERS, find_plain_app
 from preview.detection.plan import Origin, Server, ServiceKind, StartPlan, Toolchain, Variable
 from preview.detection.python import plan_python
@@ -57,6 +58,7 @@ def detect(
     kinds = frozenset() if given.network is Network.HOST else supplied
     plan = with_sql_files(with_servers(_plan(sources, apps, given, kinds), kinds), sources)
     plan = with_unmade_tables(plan, sources)
+    plan = with_own_version(plan, sources)
     plan = with_workers(with_key_files(with_extension(plan, sources), sources), sources)
     plan = _overridden(plan, given)
     return replace(plan, exports_spans=True) if plan.trace and _has_opentelemetry(sources) else plan
