@@ -29,7 +29,8 @@ _MOST_FILES: Final = 500
 # An installed package of the name keeps its own metadata.
 _WRITE: Final = (
     "import importlib.metadata as m,os,sys;n,v=sys.argv[1:];f=f'{n}-{v}.dist-info';any(m.distributions(name=n)) or "
-    "(os.makedirs(f,exist_ok=True),open(f'{f}/METADATA','w').write(f'Metadata-Version: 2.1\\nName: {n}\\nVersion: {v}\\n'))"
+    "(os.makedirs(f,exist_ok=True),"
+    "open(f'{f}/METADATA','w').write(f'Metadata-Version: 2.1\\nName: {n}\\nVersion: {v}\\n'))"
 )
 
 
