@@ -213,6 +213,7 @@ async def open_service(
                     rollout=rollout,
                     runtimes=ladder.further,
                 )
+                context.environments.shelf.taken["node"] = context.node_environments.taken
                 context.observers.extend((failures.watch, series.watch))
                 context.farewells.extend((series.end, lambda preview: failures.settle_last(preview.id)))
                 archived = await find_archive(settings, database)

@@ -23,6 +23,7 @@ from preview.generations import GenerationSource
 from preview.http.audited import audit
 from preview.http.backend import Authenticate, Backend, RecordNumber
 from preview.http.browser import PreviewAccessGate, is_for_preview, serve_ordinary
+from preview.http.core.errors import leaves
 from preview.http.core.guard import HostCheck, check_request, host_names, origin_form
 from preview.http.core.page_policy import Cors
 from preview.http.e2b import Boxes, E2bApp
@@ -31,7 +32,7 @@ from preview.http.endpoint_book import EndpointBook
 from preview.http.handlers import install_handlers
 from preview.http.host import NoService, in_host_authenticate, in_host_generations
 from preview.http.identity import TokenAuthenticate, session_cookie_name
-from preview.http.metrics import Streams, make_metrics
+from preview.http.metrics import Carried, Streams, make_metrics
 from preview.http.openapi import install_openapi
 from preview.http.otlp.exporter import exporting
 from preview.http.people import make_people
@@ -97,19 +98,12 @@ class _ServiceLifespan(TrioASGILifespan):
         except* PreviewError as group:
             if opened:
                 raise
-            sentence = "; ".join(str(error) for error in _leaves(group))
+            sentence = "; ".join(str(error) for error in leaves(group))
             log.exception("service start failed", why=sentence)
             await receive()
             await send(cast("Any", {"type": "lifespan.startup.failed", "message": sentence}))
         if last is not None:
             await send(last)
-
-
-def _leaves(group: BaseExceptionGroup[PreviewError]) -> list[PreviewError]:
-    found: list[PreviewError] = []
-    for error in group.exceptions:
-        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
-    return found
 
 
 class PreviewApp(QuartTrio):
@@ -145,6 +139,7 @@ class PreviewApp(QuartTrio):
         self._checks_hosts = bool(settings.allowed_hosts)
         self.cors = Cors(settings)
         self.access_gate = PreviewAccessGate(settings, lambda: self.backend, self._check_host)
+        self.carried = Carried()
         self._e2b = E2bApp(self, self.access_gate.places)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -296,7 +291,7 @@ class PreviewApp(QuartTrio):
                 with (
                     observing(made.checks.watch),
                     observing(made.metrics.launches.observe),
-                    exporting(service, made.metrics, nursery),
+                    exporting(service, made.metrics, made.people.audit, nursery),
                     telling_changes(service, made.people.events),
                 ):
                     yield
@@ -318,6 +313,7 @@ class PreviewApp(QuartTrio):
             authenticate = TokenAuthenticate(jwt, cookie, trusted_origins=trusted, api_tokens=people.api_tokens)
         slots = StreamSlots(settings.max_streams_per_user)
         direct = DirectStreams(nursery, keep_alive_s=settings.keep_alive_s, pending_bytes=settings.backlog_bytes)
+        streams = Streams(lambda: slots.total, lambda: direct.total)
         endpoints = EndpointBook(service.generations, client, service.reader)
         return Backend(
             service=service,
@@ -333,7 +329,7 @@ class PreviewApp(QuartTrio):
             direct=direct,
             endpoints=endpoints,
             prober=Prober(nursery, service, client, endpoints.find),
-            metrics=make_metrics(service, people.audit, Streams(lambda: slots.total, lambda: direct.total)),
+            metrics=make_metrics(service, people.audit, streams, self.carried),
             edits=None if service.library is None else FileEdits(nursery, service.library, service.previews),
             turns=UserTurns(),
             checks=CheckBook(service, partial(carry_check, client)),

@@ -150,7 +150,11 @@ async def _opened_relay(settings: Settings, app: PreviewApp, config: Config) -> 
         yield None
         return
     async with open_relay(
-        app.access_gate, settings, keep_alive_s=config.keep_alive_timeout, told=telling(app.count_answer, config)
+        app.access_gate,
+        settings,
+        keep_alive_s=config.keep_alive_timeout,
+        told=telling(app.count_answer, config),
+        carried=app.carried,
     ) as relay:
         yield relay
 

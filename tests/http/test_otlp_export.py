@@ -21,7 +21,8 @@ from preview.errors import ConfigurationError
 from preview.http.metrics import Metrics
 from preview.http.otlp import exporter as exporter_module
 from preview.http.otlp import messages
-from preview.http.otlp.exporter import OtlpExporter, parse_headers
+from preview.http.otlp.exporter import OtlpExporter
+from preview.logs.shipping.otlp import parse_headers
 
 STEPS = (
     LaunchStep("files", StepState.DONE, 1_000, 20),
@@ -83,16 +84,17 @@ async def test_a_collector_that_fails_costs_no_memory_and_gets_the_spans_later(
     def answer(request: httpx2.Request) -> httpx2.Response:
         got.append((request.url.path, request.content))
         assert request.headers["x-key"] == "s3cr3t"
-        return httpx2.Response(status)
+        return httpx2.Response(status, stream=httpx2.ByteStream(b""))
 
-    made = OtlpExporter("http://collector:4318/", {"x-key": "s3cr3t"}, Metrics())
+    metrics = Metrics()
+    made = OtlpExporter("http://collector:4318/", {"x-key": "s3cr3t"}, metrics)
     made._spans = deque(maxlen=10)
     async with httpx2.AsyncClient(transport=httpx2.MockTransport(answer)) as client:
         for _ in range(20):
             made.add(trace())
             await made.flush(client)
         assert len(made._spans) == 10
-        assert made.lost_spans > 0
+        assert metrics.lost_exports["spans"] == 20 * 4 - 10
         status = 200
         await made.flush(client)
         assert len(made._spans) == 0

@@ -21,7 +21,8 @@ from preview.logs import Batch
 from preview.logs.shipping import shipper as shipper_module
 from preview.logs.shipping import targets
 from preview.logs.shipping.shipper import Shipper, open_shipping
-from preview.logs.shipping.targets import Sink, json_lines, syslog_lines, target_at
+from preview.logs.shipping.target import Sink
+from preview.logs.shipping.targets import json_lines, syslog_lines, target_at
 
 
 def batch(*messages: str, first: int = 1) -> Batch:
@@ -114,6 +115,7 @@ async def test_lines_reach_syslog_after_it_breaks_off(tmp_path: Path, monkeypatc
 
 async def test_a_file_is_rotated_and_has_all_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(targets, "_FILE_BYTES", 1000)
+    monkeypatch.setattr(shipper_module, "_SENT_BATCHES", 1)
     path = tmp_path / "lines"
     async with open_shipping(make_settings(tmp_path, log_shipping=f"file:{path}")) as made:
         assert made is not None

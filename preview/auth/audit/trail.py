@@ -260,6 +260,14 @@ class Audit:
         found, following = await read_page(self._database, query, audit_trail, cursor, limit)
         return [rows.entry_of(row) for row in found], following
 
+    async def after(self, seq: int, limit: int) -> Sequence[AuditEntry]:
+        """Return up to ``limit`` stored entries after number ``seq``, oldest first. Cancellation: nothing changes."""
+        return await self._database.read(partial(rows.read_from, after=seq, limit=limit))
+
+    async def newest(self) -> int:
+        """Return the number of the newest stored entry; 0 without one. Cancellation: nothing changes."""
+        return (await self._database.read(rows.newest)).seq
+
     async def verify(self) -> Verdict:
         """Check the whole trail: each entry's hash, the numbers, and the head that was written down.
 

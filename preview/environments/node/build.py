@@ -206,6 +206,9 @@ class NodeEnvironmentCache:
         settings: The settings ``cache_dir`` and ``environment_*``.
         jail: Jail for npm and the code of packages; None runs them like any other program of the service.
         reader: Reader of manifests and lock files; None reads them in threads.
+
+    Attributes:
+        taken: Numbers of requests by how the environment was obtained.
     """
 
     def __init__(self, settings: Settings, jail: Jail | None = None, reader: NodeReader | None = None) -> None:
@@ -219,6 +222,7 @@ class NodeEnvironmentCache:
         self._held = HeldEnvironments(
             self._layout, self._is_usable, self._threads, timeout_s=settings.environment_build_timeout_s
         )
+        self.taken = self._held.taken
 
     @asynccontextmanager
     async def open_environment(self, request: EnvironmentRequest, report: Report) -> AsyncIterator[Environment]:

@@ -63,6 +63,7 @@ class EnvironmentCache:
         self._held = HeldEnvironments(
             self._layout, self._layout.is_usable, self._threads, timeout_s=settings.environment_build_timeout_s
         )
+        self.shelf.taken["python"] = self._held.taken
 
     @asynccontextmanager
     async def open_environment(self, request: EnvironmentRequest, report: Report) -> AsyncIterator[Environment]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -40,6 +41,9 @@ class HeldEnvironments:
         timeout_s: Maximum seconds to find or build an environment.
         is_usable: Returns whether the environment of a key is finished.
         threads: Limits the threads that remove leftovers of killed builds.
+
+    Attributes:
+        taken: Numbers of requests by how the environment was obtained.
     """
 
     def __init__(
@@ -50,6 +54,7 @@ class HeldEnvironments:
         self._is_usable = is_usable
         self._threads = threads
         self._entries: dict[str, _Entry] = {}
+        self.taken: Counter[How] = Counter()
 
     @asynccontextmanager
     async def hold(self, key: str, build: Callable[[], Awaitable[None]], report: Report) -> AsyncIterator[How]:
@@ -62,6 +67,7 @@ class HeldEnvironments:
         """
         with self._entry(key) as entry:
             how = await self._acquire(entry, key, build, report)
+            self.taken[how] += 1
             try:
                 yield how
             finally:

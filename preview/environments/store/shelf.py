@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import trio
 
+from preview.environments.folders.environment import How
 from preview.environments.folders.layout import Layout
 from preview.environments.store.eviction import evict_one, last_use, try_exclusive
 from preview.people_errors import EnvironmentInUse, EnvironmentNotFound
@@ -35,9 +37,13 @@ class Shelf:
     Args:
         layout: The folder.
         threads: Limits the threads that use the disk.
+
+    Attributes:
+        taken: By language: numbers of requests, by how the environment was obtained.
     """
 
     def __init__(self, layout: Layout, threads: trio.CapacityLimiter) -> None:
+        self.taken: dict[str, Counter[How]] = {}
         self._layout = layout
         self._threads = threads
 

@@ -225,3 +225,11 @@ _SENTENCES = {
     413: "The body is larger than this address allows.",
     431: "The request has too many header fields, or they are too long; send fewer or shorter ones.",
 }
+
+
+def leaves(group: BaseExceptionGroup[PreviewError]) -> list[PreviewError]:
+    """Return the errors of a group and of the groups in it."""
+    found: list[PreviewError] = []
+    for error in group.exceptions:
+        found += leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
@@ -9,6 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Metric, Pr
 from prometheus_client.registry import Collector
 
 from preview.http.metrics.answers import Answers
+from preview.http.metrics.exports import EXPORTED, LostExports
 from preview.http.metrics.launches import Launches
 from preview.http.metrics.loop_lag import LoopLag
 from preview.http.metrics.recent import SlowOperations
@@ -27,13 +29,15 @@ class Metrics:
         launches: Counts launches of the previews that it observes.
         lag: Measures the event loop's delay while its ``run`` runs.
         slow: Operations that took long.
+        lost_exports: What no collector of OTLP got since the start: ``spans``, ``log_lines``, ``audit_entries``.
     """
 
     def __init__(self, *collectors: Collector, slow: SlowOperations | None = None) -> None:
         self.slow = slow or SlowOperations()
         self.answers, self.launches, self.lag = Answers(), Launches(), LoopLag()
+        self.lost_exports: Counter[str] = Counter(dict.fromkeys(EXPORTED, 0))
         self._registry = CollectorRegistry()
-        for one in (self.answers, self.launches, self.lag, *collectors):
+        for one in (self.answers, self.launches, self.lag, LostExports(self.lost_exports), *collectors):
             self._registry.register(one)
         # Memory, processor time and open files, from the kernel; named ``process_…`` as everywhere.
         ProcessCollector(registry=self._registry)

@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from preview.auth import Audit
 from preview.core.lifecycle import State
+from preview.environments import How
 from preview.http.metrics.families import add_histogram, counter, gauge
 from preview.http.metrics.histogram import FAST_S, Histogram
 from preview.http.metrics.metrics import Metrics
@@ -21,6 +22,7 @@ from preview.service import Service
 from preview.supervisor.preview.confinement import Limit
 
 _LIMITS: tuple[Limit, ...] = ("memory", "cpu", "processes", "disk", "database", "output")
+_HOWS: tuple[How, ...] = ("built", "cached", "reused")
 _LIVE = (State.STARTING, State.RUNNING, State.STOPPING)
 
 
@@ -32,6 +34,9 @@ class ServiceState(Collector):
         self._slow = slow
         self._calls = {"read": Histogram(FAST_S), "write": Histogram(FAST_S)}
         service.database.answered = self._answered
+        self._forks = Histogram(FAST_S)
+        if isinstance(service.runtime, WarmRuntime):
+            service.runtime.forked = self._forks.add
 
     def _answered(self, kind: str, seconds: float) -> None:
         self._calls[kind].add(seconds)
@@ -74,6 +79,16 @@ class ServiceState(Collector):
         yield gauge(
             "preview_template_forks", "Processes that these templates have forked.", sum(one.forks for one in ready)
         )
+        seconds = HistogramMetricFamily("preview_fork_seconds", "Duration of forks, confined.", labels=[])
+        add_histogram(seconds, [], self._forks)
+        yield seconds
+        environments = CounterMetricFamily(
+            "preview_environments", "Environments that were provided.", labels=["language", "how"]
+        )
+        for language, taken in self.service.shelf.taken.items():
+            for how in _HOWS:
+                environments.add_metric([language, how], taken[how])
+        yield environments
         traffic = self.service.traffic_writer
         yield gauge("preview_request_queue_records", "Recorded requests that wait.", traffic.queued_records)
         yield gauge("preview_request_queue_bytes", "Size of recorded requests that wait.", traffic.queued_bytes)
@@ -150,7 +165,7 @@ class Streams(Collector):
         yield family
 
 
-def make_metrics(service: Service, trail: Audit, streams: Streams) -> Metrics:
+def make_metrics(service: Service, trail: Audit, *others: Collector) -> Metrics:
     """Return the metrics of an app."""
     slow = SlowOperations()
-    return Metrics(streams, ServiceState(service, slow), AuditState(trail), slow=slow)
+    return Metrics(*others, ServiceState(service, slow), AuditState(trail), slow=slow)

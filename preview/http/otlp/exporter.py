@@ -6,19 +6,23 @@ import importlib
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
 import httpx2
 import structlog
 import trio
 
+from preview.auth import Audit
 from preview.core.clock import now_ms, to_ms
 from preview.core.lifecycle import State
-from preview.errors import ConfigurationError
+from preview.errors import ConfigurationError, DatabaseUnavailable
 from preview.http.metrics import RECENT_LOG, Metrics
+from preview.http.otlp.audit import AuditFollower
 from preview.logs.model.batch import Batch
 from preview.logs.model.encode import Received
 from preview.logs.model.events import End, StatusChange
+from preview.logs.shipping.otlp import is_refused, is_taken, parse_headers, post
 from preview.service import Service
 from preview.supervisor import LivePreview
 
@@ -33,6 +37,16 @@ _EACH_S = 10.0
 _METRICS_EACH_S = 60.0
 _TIMEOUT_S = 10.0
 _LAST_S = 2.0
+# Pages of the audit trail in one round.
+_AUDIT_PAGES = 10
+
+
+class _Sent(Enum):
+    """Result of a request: taken, to be sent again, or refused for ever."""
+
+    TAKEN = auto()
+    LATER = auto()
+    REFUSED = auto()
 
 
 class OtlpExporter:
@@ -41,28 +55,28 @@ class OtlpExporter:
     Args:
         endpoint: The collector's base address, as ``OTEL_EXPORTER_OTLP_ENDPOINT``: ``http://HOST:4318``.
         headers: Further fields of each request, such as a key; secret.
-        metrics: The metrics of the app.
+        metrics: The metrics of the app; they count what is lost.
+        audit: Reads the audit trail's new entries; None exports none.
 
     Raises:
         ConfigurationError: The extra ``otel`` is not installed.
-
-    Attributes:
-        lost_spans: Spans that were dropped since the start.
     """
 
-    def __init__(self, endpoint: str, headers: dict[str, str], metrics: Metrics) -> None:
+    def __init__(
+        self, endpoint: str, headers: dict[str, str], metrics: Metrics, audit: AuditFollower | None = None
+    ) -> None:
         try:
             self._messages: Any = importlib.import_module("preview.http.otlp.messages")
         except ImportError as error:
             raise ConfigurationError("PREVIEW_OTLP_ENDPOINT needs further packages; install preview[otel].") from error
         self._endpoint = endpoint.rstrip("/")
-        self._headers = headers | {"Content-Type": "application/x-protobuf"}
+        self._headers = headers
         self._metrics = metrics
         self._spans: deque[Span] = deque(maxlen=_MOST_SPANS)
         self._started_ms = now_ms()
         self._sent_lines = RECENT_LOG.count
         self._is_failing = False
-        self.lost_spans = 0
+        self._audit = audit
 
     def observe(self, preview: LivePreview) -> None:
         """Export the launch and the reloads of a new preview: see ``SupervisorContext.observers``."""
@@ -71,7 +85,7 @@ class OtlpExporter:
     def add(self, spans: Iterable[Span]) -> None:
         """Queue spans; never waits."""
         for span in spans:
-            self.lost_spans += len(self._spans) == _MOST_SPANS
+            self._metrics.lost_exports["spans"] += len(self._spans) == _MOST_SPANS
             self._spans.append(span)
 
     def launched(self, preview: LivePreview, change: StatusChange | End, name: str, start_ms: int) -> None:
@@ -90,6 +104,8 @@ class OtlpExporter:
         """Export until cancelled. Cancellation: waiting spans are sent, within ``_LAST_S`` seconds."""
         async with httpx2.AsyncClient(timeout=_TIMEOUT_S, trust_env=False) as client:
             try:
+                if self._audit is not None:
+                    await self._flush_audit(client, self._audit)
                 next_metrics = trio.current_time()
                 while True:
                     await trio.sleep(_EACH_S)
@@ -103,32 +119,73 @@ class OtlpExporter:
                     await self.flush(client)
 
     async def flush(self, client: httpx2.AsyncClient) -> None:
-        """Send the waiting spans and log lines. Cancellation: the lines and spans under way may be lost."""
-        if self._spans:
-            spans = list(self._spans)
-            self._spans.clear()
-            if not await self._send(client, "traces", self._messages.traces(spans)):
-                self._spans.extendleft(reversed(spans[: _MOST_SPANS - len(self._spans)]))
-        lines = RECENT_LOG.since(self._sent_lines)
-        self._sent_lines = RECENT_LOG.count
-        if lines:
-            await self._send(client, "logs", self._messages.logs(lines))
+        """Send the waiting spans, log lines and audit entries; what is not taken is sent again.
 
-    async def _send(self, client: httpx2.AsyncClient, signal: str, body: bytes) -> bool:
+        Cancellation: what is under way may arrive, or not; log lines and audit entries are sent again.
+        """
+        await self._flush_spans(client)
+        await self._flush_log(client)
+        if self._audit is not None:
+            await self._flush_audit(client, self._audit)
+
+    async def _flush_spans(self, client: httpx2.AsyncClient) -> None:
+        if not self._spans:
+            return
+        spans = list(self._spans)
+        self._spans.clear()
+        sent = await self._send(client, "traces", self._messages.traces(spans))
+        if sent is not _Sent.TAKEN:
+            # The newest ones stay, if another try is worthwhile.
+            room = _MOST_SPANS - len(self._spans) if sent is _Sent.LATER else 0
+            kept = spans[max(0, len(spans) - room) :]
+            self._metrics.lost_exports["spans"] += len(spans) - len(kept)
+            self._spans.extendleft(reversed(kept))
+
+    async def _flush_log(self, client: httpx2.AsyncClient) -> None:
+        lines, count = RECENT_LOG.since(self._sent_lines), RECENT_LOG.count
+        # Only the last ones are kept.
+        lost = count - self._sent_lines - len(lines)
+        self._sent_lines = count - len(lines)
+        if lines:
+            sent = await self._send(client, "logs", self._messages.logs(lines))
+            lost += len(lines) if sent is _Sent.REFUSED else 0
+            self._sent_lines = self._sent_lines if sent is _Sent.LATER else count
+        self._metrics.lost_exports["log_lines"] += lost
+
+    async def _flush_audit(self, client: httpx2.AsyncClient, audit: AuditFollower) -> None:
         try:
-            answer = await client.post(f"{self._endpoint}/v1/{signal}", content=body, headers=self._headers)
-            is_taken, reason = answer.is_success, str(answer.status_code)
-        except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
-            is_taken, reason = False, type(error).__name__
-        if is_taken is self._is_failing:
-            self._is_failing = not is_taken
+            for _ in range(_AUDIT_PAGES):
+                entries, lost = await audit.next()
+                if not entries:
+                    return
+                sent = await self._send(client, "logs", self._messages.audit_entries(entries))
+                if sent is _Sent.LATER:
+                    return
+                await audit.done(entries[-1].seq)
+                self._metrics.lost_exports["audit_entries"] += lost + (len(entries) if sent is _Sent.REFUSED else 0)
+        except DatabaseUnavailable:
+            # The entries wait in the database, or for it.
+            return
+
+    async def _send(self, client: httpx2.AsyncClient, signal: str, body: bytes) -> _Sent:
+        sent, reason = _Sent.LATER, "timeout"
+        with trio.move_on_after(_TIMEOUT_S):
+            try:
+                status, _ = await post(client, f"{self._endpoint}/v1/{signal}", body, self._headers)
+                sent = _Sent.REFUSED if is_refused(status) else _Sent.TAKEN if is_taken(status) else _Sent.LATER
+                reason = str(status)
+            except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
+                reason = type(error).__name__
+        has_failed = sent is not _Sent.TAKEN
+        if has_failed is not self._is_failing:
+            self._is_failing = has_failed
             # Once each time, or each failure would make a line to export.
-            log.info("otlp export works again") if is_taken else log.warning("otlp export failed", reason=reason)
-        return is_taken
+            log.warning("otlp export failed", reason=reason) if has_failed else log.info("otlp export works again")
+        return sent
 
 
 @contextmanager
-def exporting(service: Service, metrics: Metrics, nursery: trio.Nursery) -> Iterator[None]:
+def exporting(service: Service, metrics: Metrics, trail: Audit, nursery: trio.Nursery) -> Iterator[None]:
     """Export meanwhile, if the settings name a collector; the task is the nursery's.
 
     Raises:
@@ -139,7 +196,7 @@ def exporting(service: Service, metrics: Metrics, nursery: trio.Nursery) -> Iter
         yield
         return
     headers = parse_headers("" if settings.otlp_headers is None else settings.otlp_headers.get_secret_value())
-    exporter = OtlpExporter(settings.otlp_endpoint, headers, metrics)
+    exporter = OtlpExporter(settings.otlp_endpoint, headers, metrics, AuditFollower(trail, service.database))
     nursery.start_soon(exporter.run)
     with service.previews.observing(exporter.observe):
         yield
@@ -168,18 +225,3 @@ class _Watch:
             self._restarts = event.restarts
             self._exporter.launched(self._preview, event, "reload", self._changed_ms)
         self._changed_ms = now_ms()
-
-
-def parse_headers(text: str) -> dict[str, str]:
-    """Return the fields of ``NAME=VALUE,NAME=VALUE``, the form of ``OTEL_EXPORTER_OTLP_HEADERS``.
-
-    Raises:
-        ConfigurationError: The text is not of this form.
-    """
-    found = {}
-    for pair in filter(None, (part.strip() for part in text.split(","))):
-        name, equals, value = pair.partition("=")
-        if not equals or not name.strip() or not value.isprintable():
-            raise ConfigurationError("PREVIEW_OTLP_HEADERS is NAME=VALUE, with commas between several.")
-        found[name.strip()] = value.strip()
-    return found

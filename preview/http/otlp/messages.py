@@ -21,6 +21,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from prometheus_client import Metric
 
+from preview.auth import AuditEntry
 from preview.core.clock import now_ms
 from preview.core.launch_steps import LaunchStep, StepState
 
@@ -30,6 +31,7 @@ _CUMULATIVE = metrics_pb2.AGGREGATION_TEMPORALITY_CUMULATIVE
 # OpenTelemetry's log data model: the least number of each range.
 _SEVERITY = {"debug": 5, "info": 9, "warning": 13, "error": 17, "critical": 21}
 _MOST_CHARACTERS = 1_000
+_NO_FACTS = frozenset({"seq", "at_ms"})
 
 
 def launch_trace(
@@ -85,6 +87,25 @@ def logs(lines: Iterable[str]) -> bytes:
         )
         fields.pop("timestamp", None)
         record.attributes.extend(_attributes(fields))
+    return bytes(made.SerializeToString())
+
+
+def audit_entries(entries: Iterable[AuditEntry]) -> bytes:
+    """Return the request that exports entries of the audit trail, as log records of the scope ``preview.audit``."""
+    made = ExportLogsServiceRequest()
+    scope = InstrumentationScope(name="preview.audit", version=version("preview"))
+    records = made.resource_logs.add(resource=_resource()).scope_logs.add(scope=scope).log_records
+    for entry in entries:
+        facts = {name: value for name, value in entry.as_dict().items() if name not in _NO_FACTS and value != ""}
+        record = records.add(
+            time_unix_nano=entry.at_ms * _NS,
+            observed_time_unix_nano=now_ms() * _NS,
+            severity_text=entry.outcome.upper(),
+            severity_number=_SEVERITY["info" if entry.outcome == "ok" else "warning"],
+            body=AnyValue(string_value=_text(entry.action)),
+            attributes=_attributes({f"audit.{name}": value for name, value in facts.items()}),
+        )
+        record.attributes.add(key="audit.seq").value.int_value = entry.seq
     return bytes(made.SerializeToString())
 
 

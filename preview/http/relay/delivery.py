@@ -157,10 +157,12 @@ class Delivery:
         """Return the content as framed for the client."""
         body = self.exchange.body
         recording = self.recording
+        before = self.sent_bytes
         for piece in content:
             self.sent_bytes += len(piece)
             if recording is not None:
                 recording.receive(piece)
+        self.connection.relay.carried.to_browsers += self.sent_bytes - before
         if body.is_over and self.returned is not None and self.returned.appended:
             content = [*content, memoryview(self.returned.appended)]
         if not in_chunks:

@@ -69,6 +69,7 @@ class FastPath:
         delivery = Delivery(connection, request, exchange, known)
         connection.take(delivery)
         content = data[end + len(HEAD_END) :]
+        relay.carried.from_browsers += len(content)
         if delivery.recording is not None:
             delivery.recording.fields, delivery.recording.connected_at = known.standing, now
             if content:

@@ -10,6 +10,7 @@ from math import inf
 
 import trio
 
+from preview.http.metrics.carried import Carried
 from preview.http.relay.connection import Connection
 from preview.http.relay.head_cache import MAX_KNOWN, Dates, Known, Memo
 from preview.http.relay.watch import Watch
@@ -45,6 +46,7 @@ class Relay:
         numbers: Source of request ids.
         known: Cached facts of earlier requests, by ``head_cache.block_of``.
         told: Called for each request.
+        carried: Counts bytes.
         is_draining: The service is shutting down: connections close after the response.
         keep_alive_s: Seconds that a connection may wait for its next request.
         answer_s: Seconds that a preview has for the head of its response.
@@ -62,6 +64,7 @@ class Relay:
         known: Memo[bytes, Known],
         keep_alive_s: float,
         told: Relayed,
+        carried: Carried,
     ) -> None:
         self.access_gate = access_gate
         self.proxies = TrustedProxies(settings)
@@ -73,6 +76,7 @@ class Relay:
         self.numbers = RequestIds()
         self.known = known
         self.told = told
+        self.carried = carried
         self.is_draining = False
         self.keep_alive_s = keep_alive_s
         self.answer_s = settings.proxy_timeout_s
@@ -115,7 +119,12 @@ class Relay:
 
 @asynccontextmanager
 async def open_relay(
-    access_gate: AccessGate, settings: Settings, *, keep_alive_s: float = 5.0, told: Relayed = lambda *_: None
+    access_gate: AccessGate,
+    settings: Settings,
+    *,
+    keep_alive_s: float = 5.0,
+    told: Relayed = lambda *_: None,
+    carried: Carried | None = None,
 ) -> AsyncIterator[Relay]:
     """Provide a relay, which must stay open while connections are served.
 
@@ -134,8 +143,9 @@ async def open_relay(
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(watch.look)
                 yield Relay(
-                    access_gate, settings, watch=watch, pool=pool, known=known, keep_alive_s=keep_alive_s, told=told
-                )
+                    access_gate, settings, watch=watch, pool=pool, known=known, keep_alive_s=keep_alive_s, told=told,
+                    carried=carried or Carried(),
+                )  # fmt: skip
                 nursery.cancel_scope.cancel()
         finally:
             pool.close()

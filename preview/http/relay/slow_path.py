@@ -102,6 +102,7 @@ class SlowPath:
             raise InvalidRequest(
                 f"The request's content is not framed as RFC 9112 section 7.1 has it: {cause}."
             ) from cause
+        self._relay.carried.from_browsers += sum(map(len, content))
         if self._delivery.recording is not None:
             for piece in content:
                 self._delivery.recording.send(piece)
@@ -226,13 +227,17 @@ async def run_tunnel(connection: Connection, exchange: UpstreamExchange) -> None
 
 
 async def _carry(connection: Connection, source: NetworkStream, sink: NetworkStream, scope: trio.CancelScope) -> None:
-    relay = connection.relay
+    relay, is_upload = connection.relay, source is connection.stream
     data = memoryview(source.rest)
     source.rest = b""
     unyielded = 0
     try:
         while True:
             connection.deadline = monotonic() + relay.idle_s
+            if is_upload:
+                relay.carried.from_browsers += len(data)
+            else:
+                relay.carried.to_browsers += len(data)
             rest = sink.send_now((data,)) if data else data
             while rest:
                 rest = await sink.send_on(rest)

@@ -1,4 +1,4 @@
-"""Targets of shipped lines: syslog over TCP, a file with rotation, or a program's standard input."""
+"""Targets of shipped lines: syslog over TCP and TLS, a file with rotation, or a program's standard input."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import json
 import os
 import shlex
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+import ssl
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from subprocess import DEVNULL, PIPE
-from typing import Protocol
 from urllib.parse import urlsplit
 
 import trio
@@ -19,6 +20,7 @@ import trio
 from preview.errors import ConfigurationError
 from preview.logs.model.batch import Batch
 from preview.logs.model.events import Contract, Level
+from preview.logs.shipping.target import Encode, Opener, Sink
 
 _CONNECT_S = 10.0
 # A file's size until it is renamed, and the number of earlier files that stay.
@@ -30,42 +32,47 @@ _SEVERITY = {Level.DEBUG: 7, Level.INFO: 6, Level.WARNING: 4, Level.ERROR: 3}
 # Number of a private enterprise for documentation (RFC 5612): there is none for this program.
 _ENTERPRISE = "32473"
 _SYSLOG_PORT = 514
+_SYSLOG_TLS_PORT = 6514
+_FAREWELL_S = 1.0
+# A target that sends more than this is no syslog server.
+_MOST_READ_BYTES = 64 * 1024
 
 
-class Sink(Protocol):
-    """An open target."""
-
-    async def send(self, data: bytes) -> None:
-        """Send encoded lines. Raises ``OSError`` or ``trio.BrokenResourceError`` if the target is gone.
-
-        Cancellation: some of the lines may be sent.
-        """
-
-
-Opener = Callable[[], AbstractAsyncContextManager[Sink]]
-Encode = Callable[[Batch], bytes]
-
-
-def target_at(address: str) -> tuple[Opener, Encode]:
+def target_at(address: str, *, ca: Path | None = None) -> tuple[Opener, Encode]:
     """Return how to open the target of an address, and the form of its lines.
 
+    Args:
+        address: See ``docs/archive.md``.
+        ca: Certificate authority of a target with TLS; None for those of the machine.
+
     Raises:
-        ConfigurationError: The address is wrong.
+        ConfigurationError: The address is wrong, or the file of the certificate authority.
     """
     kind, _, rest = address.partition(":")
-    if kind == "syslog+tcp":
+    if kind in {"syslog+tcp", "syslog+tls"}:
         try:
             parts = urlsplit(address)
-            host, port = parts.hostname, parts.port or _SYSLOG_PORT
+            host, port = parts.hostname, parts.port
         except ValueError:
-            host = None
+            host = port = None
+        if host and kind == "syslog+tls":
+            return partial(_open_tls, host, port or _SYSLOG_TLS_PORT, _trust(ca)), syslog_lines
         if host:
-            return lambda: _open_tcp(host, port), syslog_lines
+            return partial(_open_tcp, host, port or _SYSLOG_PORT), syslog_lines
     elif kind == "file" and rest.startswith("/"):
         return lambda: _open_file(Path(rest)), json_lines
     elif kind == "pipe" and (command := _words(rest)):
         return lambda: _open_program(command), json_lines
-    raise ConfigurationError("PREVIEW_LOG_SHIPPING is syslog+tcp://HOST:PORT, file:/PATH, or pipe:COMMAND.")
+    raise ConfigurationError(
+        "PREVIEW_LOG_SHIPPING is syslog+tls://HOST:PORT, syslog+tcp://HOST:PORT, otlp:, file:/PATH, or pipe:COMMAND."
+    )
+
+
+def _trust(ca: Path | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationError(f"PREVIEW_CA ({ca}) is no file with certificates in PEM.") from error
 
 
 def json_lines(batch: Batch) -> bytes:
@@ -129,11 +136,51 @@ async def _open_tcp(host: str, port: int) -> AsyncIterator[Sink]:
         yield _Stream(stream)
 
 
+@asynccontextmanager
+async def _open_tls(host: str, port: int, trust: ssl.SSLContext) -> AsyncIterator[Sink]:
+    """Open a connection of RFC 5425; its framing is that of RFC 6587 too."""
+    with trio.fail_after(_CONNECT_S):
+        plain = await trio.open_tcp_stream(host, port)
+        stream = trio.SSLStream(plain, trust, server_hostname=host)
+        try:
+            await stream.do_handshake()
+        except BaseException:
+            await trio.aclose_forcefully(plain)
+            raise
+    async with trio.open_nursery() as nursery:
+        sink = _Stream(stream)
+        nursery.start_soon(_read_off, stream, sink)
+        try:
+            yield sink
+        finally:
+            with trio.move_on_after(_FAREWELL_S, shield=True):
+                await stream.aclose()
+            await trio.aclose_forcefully(plain)
+            nursery.cancel_scope.cancel()
+
+
+async def _read_off(stream: trio.SSLStream[trio.SocketStream], sink: _Stream) -> None:
+    """Read what a collector sends, which has no meaning, and notice its end: sends alone notice it one batch later."""
+    read = 0
+    try:
+        while read < _MOST_READ_BYTES:
+            part = await stream.receive_some(4096)
+            if not part:
+                break
+            read += len(part)
+    except (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
+        pass
+    sink.is_gone = True
+
+
 class _Stream:
     def __init__(self, stream: trio.abc.SendStream) -> None:
         self._stream = stream
+        self.is_gone = False
 
     async def send(self, data: bytes) -> None:
+        if self.is_gone:
+            raise trio.BrokenResourceError("the target has ended the connection")
         await self._stream.send_all(data)
 
 

@@ -7,7 +7,7 @@ cannot be confined so, or a template does not fit the project, the start is cold
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import (
     AbstractAsyncContextManager,
     AsyncExitStack,
@@ -51,6 +51,9 @@ class WarmRuntime:
         pool: The templates.
         timeout_s: Seconds for a snapshot to import its application.
         why_never: Why no warm start is possible here, as half a sentence; None if it is.
+
+    Attributes:
+        forked: Called with the seconds of each fork, until it is confined.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class WarmRuntime:
         # By preview id. An entry exists while its ``speculate`` is open, and no start has taken the process.
         self._speculative: dict[str, SpeculativeFork] = {}
         self._reservations = Reservations(self._fork, can_reserve=self._can_reserve, retired=pool.retired)
+        self.forked: Callable[[float], None] = lambda _seconds: None
         self._why_never = why_never
         if self._why_never is not None:
             log.info("previews start cold", why=self._why_never)
@@ -209,6 +213,7 @@ class WarmRuntime:
         warm = spec.warm
         assert warm is not None, "asked for by the caller"  # noqa: S101
         template = held.enter_context(self.templates.use(wanted_by(spec, warm)))
+        started = trio.current_time()
         self._cold.restrict(spec.listener)
         asking = request_fork(
             template,
@@ -223,6 +228,7 @@ class WarmRuntime:
         group = await held.enter_async_context(open_group(self._cold.parts.groups, spec, wrappers=1))
         with self._blaming(template):
             await request.enter(spec, group)
+        self.forked(trio.current_time() - started)
         return ConfinedFork(template, request, group)
 
     @asynccontextmanager
