@@ -14,7 +14,10 @@ function nameOf(statement) {
   return `${verb ? verb[1].toUpperCase() : 'SQL'} ${table ? table[1] : ''}`.trim();
 }
 
-/** Measure a method whose last function is called at the end, or that returns a promise, or else ends at once. */
+/**
+ * Measure a method whose last function is called at the end, or that returns a promise, or else ends at once; `describe`
+ * returns kind, name and detail of a call, or null for one that is not measured.
+ */
 function measure(owner, name, describe) {
   const original = owner && owner[name];
   if (typeof original !== 'function' || patched.has(original)) return;
@@ -23,7 +26,9 @@ function measure(owner, name, describe) {
     if (active === undefined || active.isQuiet) return original.apply(this, given);
     let end = () => {};
     try {
-      const [kind, shown, detail] = describe(...given);
+      const described = describe(...given);
+      if (described === null) return original.apply(this, given);
+      const [kind, shown, detail] = described;
       const began = now();
       let isOver = false;
       end = guarded((error) => {
@@ -83,7 +88,14 @@ function statement(first) {
   return ['sql', nameOf(text), text];
 }
 
+// Commands that a client of Redis sends again by itself, once it is connected, are one piece of work.
+const commands = new WeakSet();
+
 function command(first) {
+  if (first && typeof first === 'object') {
+    if (commands.has(first)) return null;
+    commands.add(first);
+  }
   return [
     'cache',
     String((first && first.name) || 'COMMAND')
@@ -120,6 +132,13 @@ const LIBRARIES = [
     },
   ],
   [
+    /^node:sqlite$/,
+    (found) => {
+      measure(found.DatabaseSync.prototype, 'exec', statement);
+      for (const name of ['run', 'get', 'all', 'iterate']) measureStatement(found.StatementSync.prototype, name);
+    },
+  ],
+  [
     /(^|\/node_modules\/)ioredis(\/built\/index\.js)?$/,
     (found) => {
       measure((found.default || found).prototype, 'sendCommand', command);
@@ -141,7 +160,8 @@ function measureStatement(owner, name) {
       failure = error;
       throw error;
     } finally {
-      guarded(() => active.add('sql', began, nameOf(this.source), this.source, 0, named(failure)))();
+      const text = this.source || this.sourceSQL;
+      guarded(() => active.add('sql', began, nameOf(text), text, 0, named(failure)))();
     }
   }
   patched.add(measured);

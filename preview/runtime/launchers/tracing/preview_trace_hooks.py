@@ -10,11 +10,17 @@ from __future__ import annotations
 
 import functools
 import sys
+import time
 from contextlib import suppress
 from typing import Any
 
+from preview_trace import current  # type: ignore[import-not-found]
 from preview_trace_calls import CALLS  # type: ignore[import-not-found]
 from preview_trace_work import OWN, Measured, is_idle, sql_work, statement_of, wrap  # type: ignore[import-not-found]
+
+# Commands to MongoDB without an answer, in all threads.
+_MOST_WAITING = 1000
+_MOST_KEYS = 20
 
 
 def install() -> None:
@@ -148,6 +154,7 @@ def _sqlite3(module: Any) -> None:
 def _inherited(owner: Any, name: str) -> Any:
     original = getattr(owner, name)
 
+    @functools.wraps(original)
     def call(*given: Any, **named: Any) -> Any:
         return original(*given, **named)
 
@@ -187,9 +194,66 @@ def _cursors(*classes: str, is_async: bool = False) -> Any:
     return change
 
 
+def _aiosqlite(module: Any) -> None:
+    """Measure the one function through which connections and cursors run sqlite3's, in a thread of their own."""
+    original = module.Connection._execute  # noqa: SLF001  its methods return objects that are awaited later
+
+    @functools.wraps(original)
+    async def execute(connection: Any, function: Any, *given: Any, **named: Any) -> Any:
+        is_statement = "execute" in getattr(function, "__name__", "") and given and isinstance(given[0], str)
+        if is_idle() or not is_statement:
+            return await original(connection, function, *given, **named)
+        with sql_work(given[0]):
+            return await original(connection, function, *given, **named)
+
+    module.Connection._execute = execute  # noqa: SLF001  as above
+
+
 def _asyncpg(module: Any) -> None:
     for name in ("execute", "executemany", "fetch", "fetchrow", "fetchval", "fetchmany"):
         wrap(module.Connection, name, statement_of, is_async=True)
+
+
+def _mongo(module: Any) -> None:
+    """Report commands by the driver's own listeners: they know the time on the wire, and whether a command failed."""
+
+    class Listener(module.CommandListener):  # type: ignore[misc]  # the project's own
+        """Reports commands of the current request."""
+
+        def started(self, event: Any) -> None:
+            with suppress(Exception):
+                if not is_idle():
+                    if len(waiting) >= _MOST_WAITING:
+                        waiting.clear()
+                    waiting[event.request_id] = (
+                        time.perf_counter_ns(),
+                        *_command_of(event.command_name, event.command),
+                    )
+
+        def succeeded(self, event: Any) -> None:
+            self._end(event, "")
+
+        def failed(self, event: Any) -> None:
+            self._end(event, "OperationFailure")
+
+        def _end(self, event: Any, error: str) -> None:
+            with suppress(Exception):
+                began, name, detail = waiting.pop(event.request_id)
+                active = current.get()
+                if active is not None:
+                    active.add("sql", began, name, detail, 0, error)
+
+    waiting: dict[int, Any] = {}
+    module.register(Listener())
+
+
+def _command_of(name: str, command: Any) -> tuple[str, str]:
+    """Return name and text of a command to MongoDB: its collection and the keys of its filter, without values."""
+    collection = command.get(name)
+    shown = f"{name} {collection}" if isinstance(collection, str) else name
+    asked = command.get("filter") or command.get("query") or {}
+    keys = ", ".join(f"{key}: ?" for key in list(asked)[:_MOST_KEYS])
+    return shown, f"{shown} {{{keys}}}"
 
 
 # Caches
@@ -219,9 +283,10 @@ _HOOKS: dict[str, Any] = {
     **CALLS,
     "MySQLdb.cursors": _cursors("BaseCursor"),
     "aiomysql.cursors": _cursors("Cursor", is_async=True),
-    "aiosqlite.cursor": _cursors("Cursor", is_async=True),
+    "aiosqlite.core": _aiosqlite,
     "asyncpg.connection": _asyncpg,
     "django.db.backends.signals": _django,
+    "pymongo.monitoring": _mongo,
     "psycopg.cursor": _cursors("Cursor"),
     "psycopg.cursor_async": _cursors("AsyncCursor", is_async=True),
     "psycopg2": _psycopg2,
