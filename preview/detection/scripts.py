@@ -24,7 +24,7 @@ from preview.sources import Sources
 from preview.sources.commands import StartCommand
 
 _LIBRARIES: Final = (
-    ("aiohttp", rb"\bweb\.run_app\("),
+    ("aiohttp", rb"\brun_app\(|\bTCPSite\("),
     ("sanic", rb"\bSanic\("),
     ("tornado", rb"\btornado\b[\s\S]*\.listen\("),
     ("bottle", rb"\bbottle\b[\s\S]*\brun\("),
@@ -32,8 +32,11 @@ _LIBRARIES: Final = (
     ("http.server", rb"\b(?:Threading)?HTTPServer\("),
     ("socketserver", rb"\bsocketserver\.\w*TCPServer\("),
     ("wsgiref", rb"\bmake_server\("),
-    ("uvicorn", rb"\buvicorn\.run\("),
+    ("uvicorn", rb"\buvicorn\.run\(|\buvicorn\.Server\(|^from uvicorn import [^\n]{0,80}\brun\b"),
     ("waitress", rb"\bserve\(\w+"),
+    ("hypercorn", rb"\bserve\(\w+"),
+    ("gevent", rb"\bWSGIServer\("),
+    ("eventlet", rb"\bwsgi\.server\("),
     ("falcon", rb"\bfalcon\b[\s\S]*\brun"),
 )
 _NAMES: Final = ("main.py", "app.py", "server.py", "run.py", "__main__.py", "index.py")
@@ -105,6 +108,8 @@ def _plan(
     engine = find_engine(facts, sources, files)
     supply = find_supply(sources, facts, layout.manifests, kinds)
     database = choose_supplied(engine, settings, facts, supply, sources) or choose_database(engine, settings, facts)
+    steps = find_steps(sources, target, folder, facts, files, database.step_variables)
+    given = any(step.variables and step.variables == database.step_variables for step in steps)
     variables = {**settings.variables(database.variables), **database.variables}
     variables = supplied_variables(settings, variables, database, facts, supply)
     services = find_needs(facts, settings, database, engine, variables)
@@ -117,7 +122,10 @@ def _plan(
         python_path=layout.python_path,
         command=command,
         manifests=layout.manifests,
-        extra_requirements=database.requirements,
+        extra_requirements=tuple(
+            dict.fromkeys((*database.requirements, *(database.step_requirements if given else ())))
+        ),
+        steps=steps,
         variables=variables,
         services=with_supplied_needs(services, settings, variables, database, facts, supply),
         decisions=(reason, *database.decisions),
@@ -127,7 +135,9 @@ def _plan(
 
 def _library(sources: Sources, name: str) -> str | None:
     text = sources.text(name)
-    found = (one for one, pattern in _LIBRARIES if one.encode() in text and re.search(pattern, text[:200_000]))
+    found = (
+        one for one, pattern in _LIBRARIES if one.encode() in text and re.search(pattern, text[:200_000], re.MULTILINE)
+    )
     return next(found, None)
 
 

@@ -74,6 +74,30 @@ def test_what_a_command_names_is_served_though_it_is_not_known_what_it_is(tmp_pa
     assert (plan.server, str(plan.target)) == (Server.ASGI, "pkg.web:app")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from aiohttp.web import run_app\nfrom shop import app\nrun_app(app, port=8080)\n",
+        "from aiohttp import web\nasync def main(app):\n    site = web.TCPSite(web.AppRunner(app), port=8080)\n",
+        "import uvicorn\nfrom shop import app\nuvicorn.Server(uvicorn.Config(app)).run()\n",
+        "from hypercorn.trio import serve\nimport trio\ntrio.run(serve, app)\nserve(app, None)\n",
+        "from gevent.pywsgi import WSGIServer\nWSGIServer(('', 80), app).serve_forever()\n",
+    ],
+)
+def test_a_script_that_opens_its_own_socket_is_found_by_its_call(tmp_path: Path, text: str) -> None:
+    assert plan_of(tmp_path, {"entry.py": text, "shop.py": "app = object()\n"}).command == ("python", "entry.py")
+
+
+def test_a_script_with_a_server_of_its_own_has_migrations_too(tmp_path: Path) -> None:
+    files = {
+        "entry.py": "from aiohttp.web import Application, run_app\nimport sqlalchemy\nrun_app(Application())\n",
+        "alembic.ini": "[alembic]\nscript_location = migrations\n",
+        "migrations/env.py": "from alembic import context\n",
+        "migrations/versions/1_tables.py": "revision = '1'\n",
+    }
+    assert [step.name for step in plan_of(tmp_path, files).steps] == ["migrations"]
+
+
 def test_a_script_that_serves_by_itself_is_a_command(tmp_path: Path) -> None:
     text = 'import os\nfrom aiohttp import web\nweb.run_app(web.Application(), port=int(os.environ["PORT"]))\n'
     plan = plan_of(tmp_path, {"server.py": text})

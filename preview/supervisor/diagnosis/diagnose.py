@@ -165,7 +165,13 @@ _other_version = _said(
 _node_package = _said(
     "missing_module", "There is no Node package {name!r}. Name it in the dependencies of a package.json.", module="name"
 )
-_node_file = _said(
+_node_data = _said(
+    "missing_file",
+    "The file {name} is not there: version control may leave it out. Add it to the project, or read its values from "
+    "environment variables.",
+    file="name",
+)
+_file = _said(
     "missing_file",
     "The module {name} is not there. Where a build makes it, add the build as a step in preview.toml; else "
     "correct the import.",
@@ -265,6 +271,8 @@ def _python_name(match: re.Match[str]) -> Diagnosis | None:
 
 
 def _node_module(match: re.Match[str]) -> Diagnosis | None:
+    if match["name"].endswith(".json"):
+        return _data(match)
     return _node_file(match) if match["name"].startswith((".", "/")) else _node_package(match)
 
 
