@@ -165,13 +165,7 @@ _other_version = _said(
 _node_package = _said(
     "missing_module", "There is no Node package {name!r}. Name it in the dependencies of a package.json.", module="name"
 )
-_node_data = _said(
-    "missing_file",
-    "The file {name} is not there: version control may leave it out. Add it to the project, or read its values from "
-    "environment variables.",
-    file="name",
-)
-_file = _said(
+_node_file = _said(
     "missing_file",
     "The module {name} is not there. Where a build makes it, add the build as a step in preview.toml; else "
     "correct the import.",
@@ -181,6 +175,12 @@ _file = _said(
     "missing_file",
     "The file {name} is not there. Add it to the project, or correct the path: it counts from the folder "
     "that the application is started in.",
+    file="name",
+)
+_data = _said(
+    "missing_file",
+    "The file {name} is not there: version control may leave it out. Add it to the project, or read its values from "
+    "environment variables.",
     file="name",
 )
 _table = _said(
