@@ -157,6 +157,11 @@ COMMANDS: dict[str, Entry] = {
         "people.events", "Watch for changes until Ctrl-C: in previews, projects, people and comments.", _CLIENT
     ),
     "usage": Entry("people.usage", "Show your limits, and how much of them you use.", _CLIENT),
+    "rollout": Entry(
+        "people.rollout",
+        "Give isolation levels, starts and capabilities to some users first, or stop launches; for operators.",
+        _CLIENT,
+    ),
     "token": Entry("upkeep.token", "Issue a token for the API.", _CARE),
     "db": Entry("upkeep.db", "Upgrade or downgrade the service's database.", _CARE),
     "backup": Entry(

@@ -28,8 +28,8 @@ CLIENT = [
 ]
 # Groups of commands have no options of their own.
 FIRST_PART = {
-    name: {"snapshot": "save"}.get(name, "ls")
-    for name in ("snapshot", "alerts", "env", "versions", "launches", "tokens")
+    name: {"snapshot": "save", "rollout": "status"}.get(name, "ls")
+    for name in ("snapshot", "alerts", "env", "versions", "launches", "tokens", "rollout")
 }
 OTHERS = [name for name in COMMANDS if name not in CLIENT]
 

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from preview.cli.canary import next_step, read_steps, why_not
+from preview.cli.exits import UsageMistake
 from preview.core.isolation import Isolation
 from preview.errors import InvalidRequest
 from preview.rollout import Choices, Flag, FlagName, Rule, Subject, read_flag, stored_arms
-from preview.rollout.canary import next_step, read_steps, why_not
 from preview.rollout.decision import BUCKETS, bucket, decide
 from preview.rollout.flags import ALL_VALUES, MOST_NAMES, MOST_REASON, MOST_RULES, By, clean_reason
 from preview.rollout.offers import offers
@@ -158,7 +159,7 @@ def test_choices_become_settings_of_one_launch() -> None:
 
 @pytest.mark.parametrize("text", ["", "5,5", "50,25", "0,5", "101", "nan", "5,inf", "x", ",".join(["1"] * 99)])
 def test_wrong_steps_are_refused(text: str) -> None:
-    with pytest.raises(InvalidRequest):
+    with pytest.raises(UsageMistake):
         read_steps(text)
 
 

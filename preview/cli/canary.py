@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
 
-from preview.errors import InvalidRequest
+from preview.cli.exits import UsageMistake
 
 _PERCENT: Final = 100.0
 _MOST_STEPS: Final = 20
@@ -33,7 +33,7 @@ def read_steps(text: str) -> list[float]:
     """Return the shares in percent, which grow.
 
     Raises:
-        InvalidRequest: They are none.
+        UsageMistake: They are none.
     """
     try:
         steps = [float(part) for part in text.split(",")][: _MOST_STEPS + 1]
@@ -42,7 +42,7 @@ def read_steps(text: str) -> list[float]:
     grows = all(one < other for one, other in pairwise(steps))
     is_share = all(math.isfinite(one) and 0 < one <= _PERCENT for one in steps)
     if not steps or len(steps) > _MOST_STEPS or not grows or not is_share:
-        raise InvalidRequest("Steps are growing percentages between commas, such as 5,25,50,100.", field="steps")
+        raise UsageMistake("Steps are growing percentages between commas, such as 5,25,50,100.")
     return steps
 
 
