@@ -294,3 +294,21 @@ def test_a_reader_that_comes_with_a_star_import_is_known(tmp_path: Path) -> None
         "shop/settings.py": "from .base import *\nALLOWED_HOSTS = [env('ALLOWED_HOSTS')]\nROOT_URLCONF = 'shop.urls'\n",
     }
     assert values_of(plan_of(tmp_path, files))["ALLOWED_HOSTS"] == "*"
+
+
+@pytest.mark.parametrize(
+    ("read", "files", "expected"),
+    [
+        ('os.getenv("APP_ENV")', ("config/development.py", "config/production.py"), "development"),
+        ('os.environ.get("STAGE")', ("settings/dev.yaml",), "dev"),
+        ('os.getenv("APP_ENV")', ("config/main.py",), None),
+        ('os.getenv("APP_ENV", "main")', ("config/development.py",), None),
+        ('os.getenv("APP_NAME")', ("config/development.py",), None),
+    ],
+)
+def test_an_environment_that_names_a_file_gets_one_of_the_project_s(
+    tmp_path: Path, read: str, files: tuple[str, ...], expected: str | None
+) -> None:
+    text = f"import os\nopen(f'config/{{{read}}}.py')\n{FASTAPI}"
+    values = values_of(plan_of(tmp_path, {"main.py": text, **dict.fromkeys(files, "")}))
+    assert next((value for name, value in values.items() if name in {"APP_ENV", "STAGE"}), None) == expected

@@ -13,7 +13,7 @@ from preview.detection.settings.environment_reads import environment_reads
 from preview.detection.settings.example_files import ExampleValue, example_values, is_placeholder, own_values
 from preview.detection.settings.model import Kind, Need, SettingRead
 from preview.detection.settings.pydantic_fields import pydantic_reads
-from preview.detection.settings.values import is_secret, make_up, service_of
+from preview.detection.settings.values import is_environment, is_secret, make_up, service_of
 
 # Variables that every preview has.
 _GIVEN: Final = frozenset(
@@ -28,6 +28,9 @@ _WANTED: Final = re.compile(
 )
 # Secrets that a settings class leaves empty (``= None``) and the application refuses to run without.
 _SECRET: Final = re.compile(r"(?:^|_)SECRET(?:_KEY)?$")
+_ENVIRONMENT_FILE: Final = re.compile(
+    r"(?:^|/)(?:config|configs|conf|settings|environments?|envs?)/(development|dev|local)\.(?:py|env|ya?ml|toml|json|ini|cfg)$"
+)
 _DOCKER_HOST: Final = re.compile(r"[a-z][a-z0-9_-]*")
 
 
@@ -72,7 +75,20 @@ def collect(nodes: Nodes, files: Sequence[str], folders: Sequence[str]) -> Proje
     reads: dict[str, SettingRead] = {}
     for read in (*environment_reads(nodes, files), *pydantic_reads(nodes.sources, files)):
         reads[read.name] = _combine(reads[read.name], read) if read.name in reads else read
+    reads = {name: _with_environment(read, nodes.sources.all_names) for name, read in reads.items()}
     return ProjectSettings(reads, own_values(nodes.sources, folders), example_values(nodes.sources, folders))
+
+
+def _with_environment(read: SettingRead, files: Iterable[str]) -> SettingRead:
+    """Return the read as required if it names an environment and the project has a file for one: ``dev.py``.
+
+    ``config/{APP_ENV}.py`` without a value is ``config/None.py``.
+    """
+    if read.need is not Need.OPTIONAL or not is_environment(read.name):
+        return read
+    stems = {match[1] for name in files if (match := _ENVIRONMENT_FILE.search(name))}
+    value = next((one for one in ("development", "dev", "local") if one in stems), None)
+    return read if value is None else replace(read, need=Need.REQUIRED, choices=(value,))
 
 
 def variable_for(read: SettingRead, value: str | None = None) -> Variable:

@@ -57,6 +57,11 @@ _SQLITE_FLAG: Final = re.compile(
 _DEVELOPMENT: Final = ("development", "dev", "local", "debug", "test", "testing", "staging", "prod", "production")
 
 
+def is_environment(name: str) -> bool:
+    """Return true for a variable that names an environment: ``APP_ENV``, ``STAGE``."""
+    return _ENVIRONMENT.search(name.upper()) is not None
+
+
 def is_secret(name: str) -> bool:
     """Return true if the variable's name looks like a secret."""
     upper = name.upper()
