@@ -91,7 +91,7 @@ def test_what_cannot_be_read_is_one_clear_sentence(folder: Path, text: str | byt
 
 def test_a_pipe_does_not_hold_the_start_up(folder: Path) -> None:
     os.mkfifo(folder / ".env")
-    with pytest.raises(ConfigurationError, match="no regular file"):
+    with pytest.raises(ConfigurationError, match="not a regular file"):
         find_env_file()
 
 
@@ -103,7 +103,7 @@ def test_a_folder_of_that_name_is_none(folder: Path) -> None:
 
 def test_a_file_that_every_user_may_write_is_skipped(folder: Path) -> None:
     write(folder, "PREVIEW_ISOLATION=plain\n").chmod(0o666)
-    assert find_env_file() == EnvFile(folder / ".env", skipped="every user of this machine may write it")
+    assert find_env_file() == EnvFile(folder / ".env", skipped="it is writable by every user of this machine")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to others")

@@ -205,7 +205,9 @@ class Alerts:
         Cancellation: nothing changes.
         """
         if not is_valid_id(project_id) or not await self._store.has_project(user_id, project_id):
-            raise InvalidRequest(f"You have no project {quoted(project_id)}; name one of yours in the scope.")
+            raise InvalidRequest(
+                f"You have no project {quoted(project_id)}; put the id of one of your projects in the scope."
+            )
 
 
 def _check(draft: RuleDraft) -> None:

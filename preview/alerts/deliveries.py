@@ -171,7 +171,7 @@ class Deliveries:
 
 
 def _not_sent(firing: Firing) -> Firing:
-    problem = "Not sent: too many webhooks wait for their delivery."
+    problem = "Not sent: too many webhooks are waiting to be delivered."
     return replace(firing, delivery=Delivery(DeliveryState.FAILED, problem=problem))
 
 

@@ -82,7 +82,7 @@ async def try_on_lines(store: LogStore, preview_id: str, condition: Condition, c
     Cancellation: nothing changes.
     """
     if not isinstance(condition, Matches | Absent) or condition.on is not Subject.LINES:
-        raise InvalidRequest("Only a rule about lines can be tried on the past; send a test firing instead.")
+        raise InvalidRequest("Only rules about log lines can be tried on past data; send a test firing instead.")
     now = utc_now()
     rule = Rule("", "", "", condition, Scope(), cooldown_s, True, None, now, now)
     past = _Past(Evaluation(rule, CoolDown(cooldown_s), 1))

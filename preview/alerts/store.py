@@ -83,7 +83,8 @@ class AlertStore:
         count = connection.scalar(select(func.count()).select_from(alert_rules).where(_R.user_id == rule.user_id)) or 0
         if count >= self._most:
             raise AlertLimitReached(
-                f"You have {count} alert rules and may have {self._most} (PREVIEW_ALERTS_PER_USER); delete one first.",
+                f"You have {count} alert rules; the maximum is {self._most} (PREVIEW_ALERTS_PER_USER). Delete one "
+                "first.",
                 limit=self._most,
             )
         connection.execute(insert(alert_rules).values(rule_row(rule)))

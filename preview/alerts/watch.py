@@ -319,8 +319,8 @@ class PreviewWatch:
         self._paused[rule] = until
         self._wake.set()
         self._say(
-            f'{LINE_PREFIX}{one.rule.title}" paused for {PAUSE_S:g} s: your rules need more than {SHARE:.0%} of a '
-            "processor, and this one most; write a filter that is cheaper, or for fewer previews"
+            f'{LINE_PREFIX}{one.rule.title}" paused for {PAUSE_S:g} s: your rules use more than {SHARE:.0%} of a '
+            "processor, and this rule uses the most. Write a cheaper filter, or apply it to fewer previews."
         )
 
     def _resume(self, now: float) -> None:

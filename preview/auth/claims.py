@@ -24,9 +24,9 @@ _LAST_SECOND = 253_402_214_400
 
 _SENTENCES = {
     "aud": ("audience", "The token is for another audience; get one for this service."),
-    "iss": ("issuer", "The token comes from another issuer; get one from the issuer that this service asks for."),
-    "nbf": ("not_yet_valid", "The token is not valid yet; wait, or set the clocks."),
-    "iat": ("not_yet_valid", "The token was issued in the future; wait, or set the clocks."),
+    "iss": ("issuer", "The token comes from another issuer; get one from the issuer that this service requires."),
+    "nbf": ("not_yet_valid", "The token is not valid yet; wait, or check that the clocks are in sync."),
+    "iat": ("not_yet_valid", "The token's issue time is in the future; wait, or check that the clocks are in sync."),
     "sub": ("subject", "The token's subject ('sub') cannot be a user's id; use 1 to 128 printable characters."),
 }
 
@@ -57,7 +57,7 @@ def identity_of(claims: Mapping[str, Any], settings: Settings, *, now_s: float) 
         raise Unauthenticated(f"The token lacks a claim ({error.claim}); get a new one.", reason="claims") from None
     except ClaimError as error:
         reason, sentence = _SENTENCES.get(
-            error.claim, ("claims", "A claim of the token has a value that it cannot have; get a new one.")
+            error.claim, ("claims", "A claim in the token has an invalid value; get a new one.")
         )
         raise Unauthenticated(sentence, reason=reason) from None
     subject = claims["sub"]

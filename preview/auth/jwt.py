@@ -145,4 +145,4 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _malformed() -> Unauthenticated:
-    return Unauthenticated("The token is not a JSON Web Token that can be read; get a new one.", reason="malformed")
+    return Unauthenticated("Invalid token (not a JSON Web Token); get a new one.", reason="malformed")

@@ -60,8 +60,8 @@ def _checked_setting(secret: str) -> str:
 
 def _unusable(path: Path, what: str) -> ConfigurationError:
     return ConfigurationError(
-        f"The secret {path} {what}; delete it and start again (a new one is made, and old tokens end), "
-        "or set PREVIEW_JWT_SECRET.",
+        f"The secret {path} {what}; delete it and restart (a new one is created, and existing tokens become "
+        "invalid), or set PREVIEW_JWT_SECRET.",
         path=str(path),
     )
 
@@ -114,7 +114,9 @@ def signing_key(secret: str) -> OctKey:
     """
     content = secret.encode("utf-8", "surrogateescape")
     if len(content) < MIN_SECRET_BYTES:
-        raise ConfigurationError(f"A secret for HS256 has at least {MIN_SECRET_BYTES} bytes; this one {len(content)}.")
+        raise ConfigurationError(
+            f"A secret for HS256 must have at least {MIN_SECRET_BYTES} bytes; this one has {len(content)}."
+        )
     try:
         if "---- BEGIN " not in secret and "-----BEGIN " not in secret:
             # joserfc rejects a public key in any other form.

@@ -90,7 +90,7 @@ class Carrier:
             try:
                 await self._run_once()
             except OSError as error:
-                log.warning("no carrier of database connections", why=str(error))
+                log.warning("connection proxy for databases not started", why=str(error))
             finally:
                 self._close()
             await trio.sleep(_AGAIN_S)
@@ -105,7 +105,7 @@ class Carrier:
         theirs.close()
         try:
             await process.wait()
-            log.error("carrier of database connections ended", status=process.returncode)
+            log.error("connection proxy for databases exited", status=process.returncode)
         finally:
             with trio.move_on_after(_END_S, shield=True):
                 process.kill()

@@ -130,7 +130,9 @@ class MysqlDatabase:
             sequence, content = await read_packet(client)
             answer = _read_answer(content)
             if isinstance(answer, NotMysql):
-                await client.send_all(refusal(f"no session begins: {answer}", sequence=sequence + 1, is_greeted=True))
+                await client.send_all(
+                    refusal(f"no session could be opened: {answer}", sequence=sequence + 1, is_greeted=True)
+                )
                 return None
             if answer.plugin not in (None, PLUGIN):
                 await client.send_all(frame(sequence + 1, switch_request(greeting.salt)))

@@ -197,12 +197,12 @@ class RedisDatabase:
             return False
         said = await _ask(socket, b"INFO", b"keyspace")
         if _KEYSPACE not in said:
-            raise DataUnavailable(f"{self._server.command.shown} does not say what it has stored: {_sentence(said)}.")
+            raise DataUnavailable(f"{self._server.command.shown} did not list its data: {_sentence(said)}.")
         if _STORED.search(said) is None:
             return False
         said = await _ask(socket, b"SAVE", limit_s=_SAVE_S)
         if not said.startswith(b"+OK"):
-            raise DataUnavailable(f"{self._server.command.shown} does not save its data: {_sentence(said)}.")
+            raise DataUnavailable(f"{self._server.command.shown} could not save its data: {_sentence(said)}.")
         try:
             await trio.to_thread.run_sync(_copy_saved, self._server.command.folder, file, self._most_bytes)
         except OSError as error:

@@ -234,7 +234,7 @@ class Server:
                     try:
                         why = _reason(await self._wait_end(process), kept)
                         # Before the socket goes: clients that connect from then on get this sentence.
-                        self._why = f"{self.command.shown} ended ({why}), and starts again"
+                        self._why = f"{self.command.shown} exited ({why}); restarting it"
                         return why
                     finally:
                         self._socket = None
@@ -334,5 +334,6 @@ async def _keep_last(output: trio.abc.ReceiveStream, kept: bytearray) -> None:
 
 def _reason(ended: Exit, kept: bytearray) -> str:
     lines = [line for line in kept.decode("utf-8", "replace").splitlines() if line.strip()]
-    said = "".join(one if one.isprintable() else "?" for one in lines[-1][-_MOST_SAID:]) if lines else "it says nothing"
+    last = "".join(one if one.isprintable() else "?" for one in lines[-1][-_MOST_SAID:]) if lines else ""
+    said = last or "it printed nothing"
     return f"{ended}: {said}"

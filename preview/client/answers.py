@@ -27,7 +27,7 @@ class AnswerBase:
         try:
             self.content = base64.b64decode(found.body, validate=True)
         except (binascii.Error, ValueError) as error:
-            raise InvalidAnswer("The response's content is not base64, as it says.") from error
+            raise InvalidAnswer("The response says that its content is base64, but it is not.") from error
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.status_code} {self.request_id}>"

@@ -101,7 +101,8 @@ class Reply:
             return shape.model_validate_json(self.content)
         except (ValidationError, ValueError, RecursionError) as error:
             raise InvalidAnswer(
-                f"The response is not a {shape.__name__} of a preview service (or of one of another version)."
+                f"The response is not a valid {shape.__name__} of a preview service; perhaps the service has "
+                "another version."
             ) from error
 
 

@@ -24,7 +24,7 @@ class EventParser:
     def __init__(self, response: httpx2.Response, max_bytes: int | None = None) -> None:
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "text/event-stream":
-            raise InvalidAnswer("The response is no event stream, so it is not from a preview service.")
+            raise InvalidAnswer("The response is not an event stream, so it is not from a preview service.")
         self._max_bytes = max_bytes or MAX_EVENT_BYTES
         self._pieces: list[bytes] = []
         self._after_return = False

@@ -111,5 +111,5 @@ def event_of(event: ServerSentEvent, data: dict[str, Any]) -> Event | None:
     try:
         found = _ANY.validate_python(fields)
     except (ValidationError, RecursionError) as error:
-        raise InvalidAnswer("The log stream has an event of another shape, so it is not from this service.") from error
+        raise InvalidAnswer("The log stream has an unexpected event, so it is not from this service.") from error
     return None if isinstance(found, Progress | Expired) else found

@@ -159,7 +159,9 @@ def _target(link: Path, path: str, root: Path) -> Path | None:
     except (OSError, RuntimeError) as error:  # Python 3.11 raises RuntimeError for a loop of links
         raise InvalidUpload(f"The link {path} cannot be followed; remove it.") from error
     if not target.is_relative_to(root):
-        raise InvalidUpload(f"The link {path} leaves the folder (to {target}); put the file itself there.")
+        raise InvalidUpload(
+            f"The symbolic link {path} points outside the folder (to {target}); replace it with the file itself."
+        )
     return target
 
 
@@ -175,6 +177,6 @@ def _read(file: Path, budget: int) -> bytes:
 
 def _too_large() -> InvalidUpload:
     return InvalidUpload(
-        f"The files are larger than {MAX_UPLOAD_BYTES} bytes together; leave out what the project does not need "
-        "to run (data, builds, dependencies)."
+        f"The files exceed {MAX_UPLOAD_BYTES} bytes in total; leave out what the project does not need to run "
+        "(data, builds, dependencies)."
     )

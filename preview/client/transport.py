@@ -47,7 +47,7 @@ class Address:
     def __init__(self, url: str | None, token: Token | None, user_agent: str = _USER_AGENT) -> None:
         found = (url or os.environ.get("PREVIEW_URL") or "").rstrip("/")
         if not found:
-            raise ClientError("There is no address of a service; pass url, or set PREVIEW_URL.")
+            raise ClientError("No service address was given; pass url, or set PREVIEW_URL.")
         try:
             urlsplit(found)
             parsed = httpx2.URL(found)
@@ -68,7 +68,7 @@ class Address:
         """Get a valid token, after the last one has expired."""
         token = self._given() if callable(self._given) else str(self._given)
         if not _TOKEN.fullmatch(token):
-            raise ClientError("The token has characters that a token cannot have.")
+            raise ClientError("The token contains invalid characters.")
         self._token = token
 
     def options(self, verify: ssl.SSLContext | str | None, transport: object = None) -> dict[str, Any]:
@@ -101,7 +101,7 @@ class Address:
     def unreachable(self, error: httpx2.HTTPError) -> Unreachable | InvalidAnswer:
         """Return the error for one of the connection."""
         if isinstance(error, httpx2.SSEError | httpx2.DecodingError | httpx2.UnsupportedProtocol):
-            return InvalidAnswer(f"The service at {self.url} sent something else than was requested ({error}).")
+            return InvalidAnswer(f"The service at {self.url} sent something other than what was requested ({error}).")
         return Unreachable(
             self.url,
             str(error) or type(error).__name__,

@@ -54,7 +54,7 @@ def give_up_capabilities() -> None:
     def check(result: int) -> None:
         if result < 0:
             number = ctypes.get_errno()
-            raise OSError(number, f"capabilities cannot be given up: {os.strerror(number)}")
+            raise OSError(number, f"capabilities cannot be dropped: {os.strerror(number)}")
 
     header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
     held = ctypes.create_string_buffer(struct.calcsize("=6I"))

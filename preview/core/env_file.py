@@ -70,7 +70,7 @@ def find_env_file(folder: Path | None = None) -> EnvFile | None:
         if why := _distrusted(link) or _distrusted(status):
             return EnvFile(path, skipped=why)
         if not stat.S_ISREG(status.st_mode):
-            raise _unreadable(found, "it is no regular file")
+            raise _unreadable(found, "it is not a regular file")
         content = _read(descriptor)
     finally:
         os.close(descriptor)
@@ -113,7 +113,7 @@ def _distrusted(status: os.stat_result) -> str | None:
     if status.st_uid not in {0, own_uid()}:
         return "it belongs to another user"
     if HAS_MODES and stat.S_ISREG(status.st_mode) and status.st_mode & stat.S_IWOTH:
-        return "every user of this machine may write it"
+        return "it is writable by every user of this machine"
     return None
 
 

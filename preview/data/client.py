@@ -87,7 +87,7 @@ class Confined:
             raise DataUnavailable(f"A program of the service could not be started: {error.message}") from error
         name = Path(program.argv[0]).name
         if ended is None:
-            raise DataUnavailable(f"{name} took over {program.longest_s:g} s and was stopped.")
+            raise DataUnavailable(f"{name} took more than {program.longest_s:g} s and was stopped.")
         if why:
             raise DataUnavailable(f"{name} was stopped: {why[0]}.")
         if ended != Exit(code=0):

@@ -67,7 +67,7 @@ def take_file(folder: Path, name: str, target: Path, most_bytes: int) -> None:
     with open(descriptor, "rb") as source, target.open("xb") as copy:  # noqa: PTH123  a descriptor, not a path
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
-            raise DataUnavailable("The saved data is no file.")
+            raise DataUnavailable("The saved data is not a file.")
         if found.st_size > most_bytes:
             raise DataUnavailable(f"The data takes {found.st_size} bytes; a snapshot may take {most_bytes}.")
         # Nothing writes it any more; all the same, no more than was found.

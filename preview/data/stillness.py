@@ -72,14 +72,14 @@ class Stillness:
             was_still = freeze.is_frozen
             held.close()
         if was_still:
-            self._say(f"the application stood still for {trio.current_time() - began:.2f} s, while its data was saved")
+            self._say(f"the application was paused for {trio.current_time() - began:.2f} s while its data was saved")
 
     async def _end_in_time(self, held: ExitStack) -> None:
         await trio.sleep(MOST_STILL_S)
         held.close()
         self._say(
-            f"the application goes on after {MOST_STILL_S:g} s, before all its data is saved: files may be of a later "
-            "moment than databases"
+            f"the application was resumed after {MOST_STILL_S:g} s, before all its data was saved: files may be "
+            "newer than the databases"
         )
 
 

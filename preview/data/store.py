@@ -126,16 +126,16 @@ class SnapshotStore:
     def _check_count(self, count: int) -> None:
         if count >= self._most:
             raise SnapshotLimitReached(
-                f"You keep {count} data snapshots and may keep {self._most} (PREVIEW_SNAPSHOTS_PER_USER); delete one "
-                "that you do not need any more.",
+                f"You have {count} data snapshots; the maximum is {self._most} (PREVIEW_SNAPSHOTS_PER_USER). "
+                "Delete one first.",
                 limit=self._most,
             )
 
     def _check_size(self, size_bytes: int) -> None:
         if size_bytes > self._most_mb * _MIB:
             raise SnapshotLimitReached(
-                f"Your data snapshots would take {size_bytes // _MIB} MiB and may take {self._most_mb} MiB "
-                "(PREVIEW_SNAPSHOTS_MB); delete one that you do not need any more.",
+                f"Your data snapshots would take {size_bytes // _MIB} MiB; the maximum is {self._most_mb} MiB "
+                "(PREVIEW_SNAPSHOTS_MB). Delete one first.",
                 limit_mb=self._most_mb,
             )
 

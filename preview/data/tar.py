@@ -50,7 +50,7 @@ def write_file(file: BinaryIO, path: str, descriptor: int, left_bytes: int) -> i
     status = os.fstat(descriptor)
     if status.st_size > left_bytes:
         raise DataUnavailable(
-            f"The files have too many bytes for a snapshot; {quoted(path)} with {status.st_size} bytes is one too much."
+            f"The files are too large for a snapshot; {quoted(path)} with {status.st_size} bytes exceeds the limit."
         )
     start = file.tell()
     file.write(_header(path, status, tarfile.REGTYPE, size=status.st_size))

@@ -114,7 +114,7 @@ def add_copy(file: BinaryIO, path: str, copy: Path, *, most_bytes: int) -> int:
             with open_file(found) as descriptor:
                 if descriptor is not None:
                     return write_file(file, path, descriptor, most_bytes)
-    raise DataUnavailable(f"The copy of {quoted(path)} is no regular file.")
+    raise DataUnavailable(f"The copy of {quoted(path)} is not a regular file.")
 
 
 def restore_tree(file: BinaryIO, project: Path, *, most_bytes: int, most_files: int) -> TreeChange:

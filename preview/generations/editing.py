@@ -51,9 +51,11 @@ class Edit:
         gone = [check.add_file(path) for path in dict.fromkeys(removed)]
         both = next((path for path in gone if path in written), None)
         if both is not None:
-            raise InvalidRequest(f"The file {shown(both)} is to be written and removed; choose one.", field="remove")
+            raise InvalidRequest(
+                f"The file {shown(both)} is listed both to be written and to be removed; choose one.", field="remove"
+            )
         if not written and not gone:
-            raise InvalidRequest("Nothing is to be changed; send files to write or paths to remove.", field="files")
+            raise InvalidRequest("The request changes nothing; send files to write or paths to remove.", field="files")
         return cls(written, gone)
 
 

@@ -80,10 +80,10 @@ class PathCheck:
         """
         path = _well_formed(raw)
         if not path:
-            _refuse(raw, "is no file name", "give each file a name")
+            _refuse(raw, "is not a file name", "give each file a name")
         key = unicodedata.normalize("NFC", path)
         if key in self._files:
-            _refuse(raw, "is there twice", "send each file once")
+            _refuse(raw, "appears twice", "send each file once")
         if key in self._folders:
             _refuse(raw, "is a file and a folder", "rename one of them")
         self._add_parents(raw, key)
@@ -115,7 +115,7 @@ class PathCheck:
         while end > 0 and key[:end] not in self._folders:
             folder = key[:end]
             if folder in self._files:
-                _refuse(raw, f"lies below {shown(folder)}, which is a file", "rename one of them")
+                _refuse(raw, f"is inside {shown(folder)}, which is a file", "rename one of them")
             self._folders.add(folder)
             end = folder.rfind("/")
         if len(self._folders) > self._limits.files:
@@ -245,7 +245,7 @@ def _content(path: str, value: object) -> bytes:
         try:
             return value.encode()
         except UnicodeEncodeError:
-            raise _unreadable(path, "is text with a lone surrogate, which is no character", "base64") from None
+            raise _unreadable(path, "is text with a lone surrogate, which is not a character", "base64") from None
     encoded = value.get("base64") if isinstance(value, Mapping) and len(value) == 1 else None
     if not isinstance(encoded, str):
         raise _unreadable(path, "has neither text nor base64", 'text or {"base64": "…"}')

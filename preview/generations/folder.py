@@ -200,11 +200,13 @@ def _link_target(link: Path, path: str, real_root: Path) -> Path | None:
         raise InvalidGeneration(f"The link {shown(path)} cannot be followed; remove it.", path=path) from error
     if not target.is_relative_to(real_root):
         raise InvalidGeneration(
-            f"The link {shown(path)} leaves the folder (to {shown(str(target))}); put the file itself there.", path=path
+            f"The symbolic link {shown(path)} points outside the folder (to {shown(str(target))}); replace it with "
+            "the file itself.",
+            path=path,
         )
     if not target.is_file() and not target.is_dir():
         raise InvalidGeneration(
-            f"The link {shown(path)} leads to a special file; put what it means itself there.", path=path
+            f"The symbolic link {shown(path)} points to a special file; replace it with an ordinary file.", path=path
         )
     return target
 

@@ -143,8 +143,7 @@ class Budget:
             self._taken[path] = self._taken.get(path, 0) + size_bytes
         if self._left < 0:
             raise TooLarge(
-                f"The files are larger than {self._limit} bytes together{where_most(self._taken, 'of it')}; leave out "
-                "what the project does not need to run (data, builds, dependencies), or raise "
-                "PREVIEW_GENERATION_BYTES.",
+                f"The files exceed {self._limit} bytes in total{where_most(self._taken, 'of it')}; leave out what "
+                "the project does not need to run (data, builds, dependencies), or raise PREVIEW_GENERATION_BYTES.",
                 limit_bytes=self._limit,
             )

@@ -339,7 +339,7 @@ def _insert(
     )
     if kept >= per_user:
         raise GenerationLimitReached(
-            f"You keep {kept} generations and may keep {per_user}; delete one that you do not need any more.",
+            f"You have {kept} generations; the maximum is {per_user}. Delete one first.",
             limit=per_user,
         )
     ensure_row(connection, projects, {"id": made.project_id, "user_id": made.user_id, "created_at": moment})

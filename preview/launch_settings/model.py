@@ -129,10 +129,10 @@ def check_values(values: Mapping[str, str]) -> None:
         except UnicodeEncodeError:
             raise InvalidRequest(f"The value of {quoted(name)} is not valid text.", field=name) from None
         if len(name) > _MOST_NAME:
-            raise InvalidRequest(f"A variable's name has {_MOST_NAME} characters at most.", field="name")
+            raise InvalidRequest(f"A variable's name may have at most {_MOST_NAME} characters.", field="name")
         if size > MOST_VALUE_BYTES:
             raise InvalidRequest(
-                f"The value of {quoted(name)} has {size} bytes, and may have {MOST_VALUE_BYTES}.", field=name
+                f"The value of {quoted(name)} has {size} bytes; the maximum is {MOST_VALUE_BYTES}.", field=name
             )
         if "\0" in value:
             # Here, because an error of the next check quotes the value.
@@ -182,7 +182,7 @@ def check_bounds(variables: Mapping[str, str], sizes: Mapping[str, int]) -> None
     size += sum(len(name) + one for name, one in sizes.items())
     if size > MOST_LAYER_BYTES:
         raise SettingsLimitReached(
-            f"Names and values have {size} bytes together, and {MOST_LAYER_BYTES} are allowed; "
-            "keep large values in a file of the project.",
+            f"Names and values have {size} bytes in total; the maximum is {MOST_LAYER_BYTES}. Keep large values in "
+            "a file of the project.",
             limit=MOST_LAYER_BYTES,
         )

@@ -249,7 +249,7 @@ class LaunchSettings:
             count = connection.scalar(select(func.count()).select_from(launch_settings).where(_S.user_id == user_id))
             if (count or 0) >= _MOST_PROJECTS:
                 raise SettingsLimitReached(
-                    f"{count} of your projects have settings, and {_MOST_PROJECTS} may; remove those of one.",
+                    f"{count} of your projects have settings, the maximum; remove the settings of one project first.",
                     limit=_MOST_PROJECTS,
                 )
             empty = {"user_id": user_id, "project_id": project_id, "revision": 0, "updated_at": 0, "data": "{}"}

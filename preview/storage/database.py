@@ -55,7 +55,8 @@ def check_tables(connection: Connection) -> None:
     is_read_only, refused = connection.execute(_WRITE).one()
     if is_read_only:
         raise DatabaseUnavailable(
-            "The service's database takes no writes now; see whether its server is a standby.", reason="25006"
+            "The service's database does not accept writes at the moment; check whether its server is a standby.",
+            reason="25006",
         )
     if refused is not None:
         raise DatabaseUnavailable(

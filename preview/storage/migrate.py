@@ -97,7 +97,7 @@ def _run(url: str, revision: str, action: Callable[[Config, str], None]) -> None
             action(config, revision)
     except CommandError as error:
         raise ConfigurationError(
-            f"The database cannot be brought to the revision {revision!r}: {error}. If a newer version of preview "
+            f"The database cannot be migrated to the revision {revision!r}: {error}. If a newer version of preview "
             "has used this database, run that version.",
             revision=revision,
         ) from error

@@ -33,7 +33,7 @@ _STATEMENT_OUTAGES = frozenset({"42501", "42P01", "42703", "42704", "42883", "42
 _SENTENCES = {
     "SQLITE_FULL": "The service's database cannot grow: its disk is full; make room in the data folder.",
     "SQLITE_READONLY": "The service's database is read-only; give the service's user the right to write it.",
-    "SQLITE_CANTOPEN": "The service's database file cannot be opened; see whether it and its folder are there.",
+    "SQLITE_CANTOPEN": "The service's database file cannot be opened; check that it and its folder exist.",
     "SQLITE_NOTADB": "The service's database file is not an SQLite database; move it away, or put its backup back.",
     "SQLITE_CORRUPT": "The service's database file is damaged; move it away, or put its backup back.",
     "SQLITE_IOERR": "The service's database cannot be read or written: its disk fails; see the machine's own log.",
@@ -42,7 +42,7 @@ _SENTENCES = {
     "42P01": "The service's database lacks a table that this version needs; put its backup back.",
     "42703": "The service's database lacks a column that this version needs; run `preview db upgrade`.",
     "53100": "The service's database cannot grow: the disk of its server is full; make room there.",
-    "25006": "The service's database takes no writes now; see whether its server is a standby.",
+    "25006": "The service's database does not accept writes at the moment; check whether its server is a standby.",
 }
 
 

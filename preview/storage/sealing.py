@@ -146,8 +146,8 @@ def _checked(given: Sequence[str], source: str) -> list[str]:
 
 def _unusable(path: Path, what: str) -> ConfigurationError:
     return ConfigurationError(
-        f"The key file {path} {what}. Put it back from a backup, or set PREVIEW_SEALING_KEYS; a new key cannot read "
-        f"secrets that are stored already. One key a line, the newest first; {MAX_FILE_BYTES} bytes at most.",
+        f"The key file {path} {what}. Restore it from a backup, or set PREVIEW_SEALING_KEYS; a new key cannot read "
+        f"secrets that are already stored. Write one key per line, newest first, at most {MAX_FILE_BYTES} bytes.",
         path=str(path),
     )
 

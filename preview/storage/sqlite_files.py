@@ -146,7 +146,7 @@ class SqliteFiles:
                 return known
             self._close_all()
             if time.monotonic() > deadline:
-                raise DatabaseUnavailable("The files of the service's database are removed all the time.", reason="wal")
+                raise DatabaseUnavailable("The files of the service's database keep being removed.", reason="wal")
 
     def _close_all(self) -> None:
         self._known = None

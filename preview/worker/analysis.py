@@ -101,5 +101,5 @@ def read_openapi(document: bytes) -> list[Endpoint]:
     try:
         content = json.loads(document)
     except (ValueError, RecursionError) as error:
-        raise AnalysisFailed("What the preview publishes as OpenAPI is no JSON.") from error
+        raise AnalysisFailed("The OpenAPI document that the preview publishes is not valid JSON.") from error
     return endpoints_from_openapi(content if isinstance(content, dict) else {})

@@ -55,8 +55,8 @@ def clean(text: str) -> str:
 def too_complex(worker: ForkedWorker, bound: str, **details: object) -> TooComplex:
     """Return the error for a worker that reached a limit; ``bound`` names the limit, for example ``within 10 s``."""
     return TooComplex(
-        f"{file_of(worker)} is too complex to analyse: it was not understood {bound}. "
-        "Shorten it, split it into several files, or leave it out.",
+        f"{file_of(worker)} is too complex to analyse {bound}. Shorten it, split it into several files, or leave "
+        "it out.",
         **path_of(worker),
         **details,
     )

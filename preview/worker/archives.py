@@ -57,12 +57,12 @@ def contents_of(answer: ArchiveAnswer, contents: int, limits: GenerationLimits) 
         Forged: No archive within the limits can have these files.
     """
     if len({path for path, _ in answer.files}) != len(answer.files):
-        raise Forged("two files have one path")
+        raise Forged("two files have the same path")
     left, offset, found = limits.size_bytes, 0, {}
     for path, size in answer.files:
         left -= size
         if size < 0 or left < 0:
-            raise Forged("the files are larger than any archive's")
+            raise Forged("the files are larger than an archive may be")
         found[path] = _read(contents, offset, size)
         offset += size
     try:
@@ -70,7 +70,7 @@ def contents_of(answer: ArchiveAnswer, contents: int, limits: GenerationLimits) 
     except PreviewError as error:
         raise Forged(error.message) from error
     if checked.keys() != found.keys():
-        raise Forged("a path is not written as it is kept")
+        raise Forged("a path is not in its normalized form")
     return checked
 
 
@@ -79,7 +79,7 @@ def _read(descriptor: int, offset: int, size: int) -> bytes:
     while size:
         piece = os.pread(descriptor, min(size, _PIECE_BYTES), offset)
         if not piece:
-            raise Forged("a file is shorter than it is said to be")
+            raise Forged("a file is shorter than declared")
         pieces.append(piece)
         offset += len(piece)
         size -= len(piece)

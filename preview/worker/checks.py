@@ -44,12 +44,12 @@ def check_analysis(found: Analysis, project: Path, supplied: frozenset[ServiceKi
         supplied: Kinds of servers that the preview gets.
 
     Raises:
-        Forged: A path leads out of the project, a requirement has a form that the readers do not accept, or a server
-            is claimed that the preview does not get.
+        Forged: A path leads out of the project, a requirement has a form that the readers do not accept, or the plan
+            lists a server that the preview does not get.
     """
     _check_plan(found.plan)
     if any(need.supplied and need.kind not in supplied for need in found.plan.services):
-        raise Forged("a server is claimed that the preview does not get")
+        raise Forged("the plan lists a server that the preview does not get")
     if found.asked is not None:
         check_asked(found.asked, project)
     return found
@@ -82,16 +82,16 @@ def check_asked(asked: Asked, project: Path) -> Asked:
     for line in (*(one.distribution for one in asked.wanted), *_some(asked.server)):
         _check_line(line)
     if not all(_IMPORT.fullmatch(part) for names in asked.imports for part in names):
-        raise Forged("an import is none")
+        raise Forged("an import is invalid")
     if asked.server is not None and asked.server not in SERVERS.values():
-        raise Forged("the server is none of the service's")
+        raise Forged("the server is not one of the service's")
     options = list(required.options)
     names, values = options[::2], options[1::2]
     if not PASSED_OPTIONS.issuperset(names) or len(names) != len(values):
-        raise Forged("an option is none of those that are passed on")
+        raise Forged("an option is not allowed")
     for value in (*values, required.requires_python or ""):
         if value.startswith("-") or len(value) > _MAX_VALUE or len(value.splitlines()) > 1:
-            raise Forged("a value is more than one value")
+            raise Forged("a value contains several values")
     return asked
 
 
@@ -102,7 +102,7 @@ def _some(text: str | None) -> Iterable[str]:
 def _check_requirement(item: ProjectRequirement, project: Path) -> None:
     text, *hashes = _HASH.split(item.text)
     if not all(map(_HASH_VALUE.fullmatch, hashes)):
-        raise Forged(f"a requirement carries more than hashes: {item.text[:200]!r}")
+        raise Forged(f"a requirement has options other than hashes: {item.text[:200]!r}")
     if item.name is None or text.startswith("/"):
         _check_place(text.partition("[")[0], project)
         return
@@ -126,7 +126,7 @@ def _check_line(text: str) -> None:
 
 def _check_one_line(text: str) -> None:
     if len(text.splitlines()) > 1 or " --" in text or text.startswith("-"):
-        raise Forged(f"a requirement is more than one: {text[:200]!r}")
+        raise Forged(f"a requirement contains several: {text[:200]!r}")
 
 
 def _check_place(text: str, project: Path) -> None:

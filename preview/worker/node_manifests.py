@@ -60,9 +60,9 @@ def manifest_of(answer: NodeAnswer, directory: Path) -> NodeManifest:
         raise Forged("it has no package of its own")
     lock, foreign = answer.lock, answer.foreign_lock
     if lock is not None and lock[0] not in LOCKS:
-        raise Forged("the lock file is none")
+        raise Forged("the lock file is invalid")
     if foreign is not None and foreign[0] not in LOCK_NAMES:
-        raise Forged("the lock file of another package manager is none")
+        raise Forged("the lock file of another package manager is invalid")
     return NodeManifest(
         packages=answer.packages,
         files={name: _read(directory, name, digest) for name, digest in answer.files.items()},
@@ -84,11 +84,11 @@ def check_pins(pins: Pins) -> Pins:
     """
     texts = (*pins.ranges, *(one.integrity or "" for one in pins.ranges.values()))
     if any('"' in text or "\\" in text or not text.isprintable() for text in texts):
-        raise Forged("a pin breaks out of its line")
+        raise Forged("a pin spans several lines")
     named = [pair for versions in (*pins.direct.values(), pins.overrides) for pair in versions.items()]
     versions = [*(version for _, version in named), *(one.version for one in pins.ranges.values())]
     if not all(is_name(name) for name, _ in named) or not all(map(_is_pinned, versions)):
-        raise Forged("a pin is no version of a package")
+        raise Forged("a pin is not a version of a package")
     return pins
 
 
@@ -99,7 +99,7 @@ def _is_pinned(version: str) -> bool:
 
 def _check_package(folder: str, package: Mapping[str, object]) -> None:
     if not is_inside(folder) or not package.keys() <= {*KEPT_KEYS, *_KINDS}:
-        raise Forged(f"a package is none of the project's: {folder[:200]!r}")
+        raise Forged(f"a package is not one of the project's: {folder[:200]!r}")
     members = package.get("workspaces", [])
     if not isinstance(members, list) or not all(isinstance(one, str) and is_inside(one) for one in members):
         raise Forged("a member lies outside the project")
@@ -135,7 +135,7 @@ def _read(directory: Path, name: str, digest: str) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise Forged(f"a file is none: {name[:200]!r}")
+                raise Forged(f"a file is invalid: {name[:200]!r}")
             data = file.read(MAX_BYTES + 1)
     except (OSError, RuntimeError) as error:
         raise Forged(f"a file is gone: {name[:200]!r}") from error

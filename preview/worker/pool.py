@@ -195,7 +195,7 @@ class WorkerPool:
         if failed == "memory":
             raise too_complex(worker, f"in {self._bounds.memory_mb} MiB", limit_mb=self._bounds.memory_mb)
         if failed == "depth":
-            raise too_complex(worker, "as it is nested")
+            raise too_complex(worker, "(because it is nested too deeply)")
         with trio.move_on_after(_ENDED_TIMEOUT_S):
             await worker.ended.wait()
         if worker.status is None:

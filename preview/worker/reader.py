@@ -115,7 +115,7 @@ class WorkerReader:
         with _temporary() as contents, _temporary() as plain:
             files = [await trio.to_thread.run_sync(_on_disk, archive), contents, plain]
             found = await self._pool.run("unpack", arguments, _ARCHIVE, files=files)
-            with _refusing_forged("The archive", "cannot be in it"):
+            with _refusing_forged("The archive"):
                 return await trio.to_thread.run_sync(contents_of, found, contents, limits)
 
     async def compare(self, pairs: Sequence[FilePair]) -> Sequence[Text]:
@@ -176,13 +176,13 @@ class InProcess(InThread):
 
 
 @contextmanager
-def _refusing_forged(what: str = "The project", why: str = "leads out of it") -> Iterator[None]:
+def _refusing_forged(what: str = "The project") -> Iterator[None]:
     try:
         yield
     except Forged as error:
         log.warning("worker answer refused", why=str(error))
         raise AnalysisFailed(
-            f"{what} could not be read: what the process that read its files answered {why}."
+            f"{what} could not be read: the process that read its files gave an invalid answer; see the service's log."
         ) from error
 
 

@@ -330,7 +330,7 @@ def test_a_locked_table_is_waited_for_only_a_moment(
     assert save(preview, run, scratch / "open")
     driver.run(locking, "ROLLBACK")
     driver.run(locking, LOCKS[driver.dialect])
-    with pytest.raises(DataUnavailable, match=r"A table (is locked by|cannot be read)"):
+    with pytest.raises(DataUnavailable, match=r"A table (is locked by|could not be read)"):
         save(preview, run, scratch / "locked")
     names = [table.name for table in host.run(preview.database.list_tables)]
     assert [name.removeprefix("public.") for name in names] == ["kept", "other"]
@@ -473,7 +473,7 @@ def test_redis_that_is_busy_does_not_count_as_empty_and_is_emptied_all_the_same(
     sleepy.start()
     try:
         wait_until(lambda: not preview.connects())
-        with pytest.raises(DataUnavailable, match="does not say what it has stored"):
+        with pytest.raises(DataUnavailable, match="did not list its data"):
             save(preview, run, scratch / "saved")
     finally:
         preview.host.run(preview.database.reset)
@@ -491,7 +491,7 @@ def test_redis_that_does_not_save_says_why(preview: Preview, run: RunClient, scr
     connection = preview.connect()
     connection.set("a", 1)
     connection.execute_command("ACL", "SETUSER", "default", "-save")
-    with pytest.raises(DataUnavailable, match="does not save its data: NOPERM"):
+    with pytest.raises(DataUnavailable, match="could not save its data: NOPERM"):
         save(preview, run, scratch / "saved")
     with pytest.raises(DataUnavailable, match="Redis has no tables"):
         preview.host.run(partial(preview.database.query, "SELECT 1", most_rows=1))

@@ -140,7 +140,7 @@ async def test_a_password_of_the_project_gives_a_sentence() -> None:
                 with pymongo.MongoClient[dict[str, Any]](url) as client:
                     client["admin"].command("ping")
 
-            with pytest.raises(OperationFailure, match="leave them out of the address"):
+            with pytest.raises(OperationFailure, match="remove them from the address"):
                 await trio.to_thread.run_sync(log_in)
 
 

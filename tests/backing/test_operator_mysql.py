@@ -153,7 +153,7 @@ MARIADB = greeting(b"5.5.5-10.11.2-MariaDB")
         ((b"HTTP/1.1 400 Bad Request\r\n\r\n",), "", "does not answer"),
         ((b"SSH-2.0-x\r\n" * 50_000,), "", "does not answer"),
         ((), "", "another server has its address"),
-        ((greeting(b"8.0.36"),), "", r"the server is no MariaDB \(8.0.36\)"),
+        ((greeting(b"8.0.36"),), "", r"the server is not MariaDB \(8.0.36\)"),
         ((greeting(b"5.5.5-10.4.2-MariaDB"),), "", "MariaDB 10.4.2 is too old"),
         ((MARIADB,), "sslmode=require", "does not offer encryption"),
         ((MARIADB, packet(2, b"\xfemysql_clear_password\0")), "", "does not answer"),

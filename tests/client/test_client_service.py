@@ -92,7 +92,11 @@ def test_a_failed_launch_is_a_problem_with_its_facts(service: Service) -> None:
 def test_what_is_no_project_is_refused_here(service: Service, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("/etc/passwd")
     with Client(service.url, service.token) as client:
-        for source, said in (({}, "no files"), (tmp_path / "none", "does not exist"), (tmp_path, "leaves the folder")):
+        for source, said in (
+            ({}, "no files"),
+            (tmp_path / "none", "does not exist"),
+            (tmp_path, "points outside the folder"),
+        ):
             with pytest.raises(InvalidUpload, match=said):
                 client.launch(source)
         with pytest.raises(ValueError, match="not a generation's id"):

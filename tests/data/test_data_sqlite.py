@@ -73,7 +73,8 @@ async def test_a_pipe_or_a_link_in_the_place_of_a_file_is_a_problem_of_that_file
     make(tmp_path / "app.db")
     found = await list_tables(tmp_path, ["app.db", "link.db", "none.db", "pipe.db"], run_plain)
     assert [one.problem for one in found] == [
-        None, "It is no regular file.", "The file cannot be read: No such file or directory.", "It is no regular file."
+        None, "It is not a regular file.",
+        "The file cannot be read: No such file or directory.", "It is not a regular file.",
     ]  # fmt: skip
     assert found[0].tables == (TableSummary("books", 0),)
 

@@ -80,7 +80,7 @@ async def test_a_user_keeps_so_many_and_so_large_ones(store: SnapshotStore, sett
     await keep(store, new(SnapshotKind.BEFORE_RESET))
     await store.check("ann")
     await keep(store, new())
-    with pytest.raises(SnapshotLimitReached, match="may keep 2"):
+    with pytest.raises(SnapshotLimitReached, match="the maximum is 2"):
         await store.check("ann")
     await store.check("bob")
     with pytest.raises(SnapshotLimitReached, match="1 MiB"):

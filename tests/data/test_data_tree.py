@@ -131,7 +131,7 @@ def test_sizes_and_counts_are_bounded(tmp_path: Path) -> None:
     (project / "sparse").unlink()
     for number in range(20):
         os.link(project / "a", project / f"hard{number}")
-    with pytest.raises(DataUnavailable, match="too many bytes"):
+    with pytest.raises(DataUnavailable, match="too large"):
         save(project, most_bytes=2000)
     with pytest.raises(DataUnavailable, match="too many files"):
         save(project, most_files=20)
@@ -216,10 +216,10 @@ def test_a_copy_that_is_a_link_or_too_large_is_refused(tmp_path: Path) -> None:
     copies = make(tmp_path / "copies", large="12345")
     (copies / "link").symlink_to("/etc/passwd")
     os.mkfifo(copies / "pipe")
-    for name, words in (("link", "no regular file"), ("pipe", "no regular file"), ("none", "no regular file")):
+    for name, words in (("link", "not a regular file"), ("pipe", "not a regular file"), ("none", "not a regular file")):
         with pytest.raises(DataUnavailable, match=words):
             add_copy(io.BytesIO(), "a.db", copies / name, most_bytes=100)
-    with pytest.raises(DataUnavailable, match="too many bytes"):
+    with pytest.raises(DataUnavailable, match="too large"):
         add_copy(io.BytesIO(), "a.db", copies / "large", most_bytes=4)
 
 

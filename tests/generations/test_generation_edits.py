@@ -134,8 +134,8 @@ async def test_many_files_are_edited_at_once(library: GenerationLibrary) -> None
 @pytest.mark.parametrize(
     ("written", "removed", "said"),
     [
-        ({}, [], "Nothing is to be changed"),
-        ({"a": b""}, ["./a"], "written and removed"),
+        ({}, [], "The request changes nothing"),
+        ({"a": b""}, ["./a"], "both to be written and to be removed"),
         ({}, ["../a"], "climbs out"),
         ({}, ["a\\b"], "backslash"),
     ],

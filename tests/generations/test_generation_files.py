@@ -51,7 +51,7 @@ def test_text_with_a_lone_surrogate_is_refused() -> None:
 
 def test_bytes_are_counted_not_characters() -> None:
     assert len(parse_files_json({"a": "é" * 500}, SETTINGS)["a"]) == 1000
-    with pytest.raises(TooLarge, match="larger than 1000 bytes") as caught:
+    with pytest.raises(TooLarge, match="exceed 1000 bytes") as caught:
         parse_files_json({"a": "é" * 500, "b": "x"}, SETTINGS)
     assert caught.value.details == {"limit_bytes": 1000}
 

@@ -128,7 +128,7 @@ async def test_what_is_refused_leaves_nothing(
 async def test_a_user_keeps_no_more_than_allowed(database: Database, make_settings_in: MakeSettings) -> None:
     library = GenerationLibrary(database, make_settings_in(generations_per_user=2))
     kept = [await library.create(user_id="u", project_id="p", name="", files=FILES) for _ in range(2)]
-    with pytest.raises(GenerationLimitReached, match="delete one") as caught:
+    with pytest.raises(GenerationLimitReached, match="Delete one") as caught:
         await library.create(user_id="u", project_id="p", name="", files=FILES)
     assert caught.value.details == {"limit": 2}
     await library.create(user_id="other", project_id=None, name="", files=FILES)

@@ -58,9 +58,9 @@ def test_ordinary_paths_are_kept(path: str, kept: str) -> None:
 @pytest.mark.parametrize(
     ("path", "why"),
     [
-        ("", "no file name"),
-        (".", "no file name"),
-        ("./", "no file name"),
+        ("", "not a file name"),
+        (".", "not a file name"),
+        ("./", "not a file name"),
         ("/etc/passwd", "absolute"),
         ("//host/share", "absolute"),
         (".//etc/passwd", "absolute"),
@@ -118,8 +118,8 @@ def test_a_path_that_may_not_be_is_refused_with_its_reason(path: str, why: str) 
         (("a", "./a"), "twice"),
         (("\u00e9", "e\u0301"), "twice"),
         (("a/b", "a"), "a file and a folder"),
-        (("a", "a/b"), "lies below 'a', which is a file"),
-        (("a/b", "a/b/c/d"), "lies below 'a/b', which is a file"),
+        (("a", "a/b"), "is inside 'a', which is a file"),
+        (("a/b", "a/b/c/d"), "is inside 'a/b', which is a file"),
         (("\u00e9/x", "e\u0301"), "a file and a folder"),
     ],
 )

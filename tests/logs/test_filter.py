@@ -217,7 +217,7 @@ def test_a_request_without_a_response_is_an_error() -> None:
         ('""', 0, ("empty",)),
         ("since:5", 0, ("unit", "ms, s, m, h, d")),
         ("since:5y", 0, ("'y'", "units")),
-        ("since:2025-13-01", 0, ("calendar",)),
+        ("since:2025-13-01", 0, ("date and time",)),
         ("ms:100", 0, ("ms:>100",)),
         ("ms:>1parsec", 0, ("'parsec'", "units")),
         ("status:9", 0, ("status:>=500",)),

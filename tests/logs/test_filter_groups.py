@@ -118,7 +118,7 @@ def test_a_group_with_an_expression_that_is_given_up_passes_nothing() -> None:
     for _ in range(4):
         regex_module.pattern_of("x+", ignores_case=False).charge(1.0, 1, 1)
     assert [list(one.positions(batch)) for one in filters_of] == [[], [], []]
-    assert all("too much time" in (one.fault or "") for one in filters_of)
+    assert all("too long to match" in (one.fault or "") for one in filters_of)
     regex_module.pattern_of.cache_clear()
 
 

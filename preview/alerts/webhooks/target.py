@@ -65,7 +65,10 @@ def parse_target(url: str) -> Target:
     if parts.scheme not in _PORTS or not host or not 0 < port <= _LAST_PORT:
         raise InvalidRequest(f"{quoted(url)} is not a webhook's URL; write https://HOST/PATH.")
     if parts.userinfo or parts.fragment:
-        raise InvalidRequest("A webhook's URL has no user name, password or fragment; its receiver checks a signature.")
+        raise InvalidRequest(
+            "A webhook's URL must not have a user name, password or fragment; the receiver should check the "
+            "signature instead."
+        )
     _check_host(host)
     return Target(parts.scheme, host, port, parts.raw_path.decode("ascii") or "/")
 

@@ -61,7 +61,7 @@ class Administrator:
         """
         async with self._turn:
             if connect is None:
-                raise ServerUnavailable(f"{self._name} does not run")
+                raise ServerUnavailable(f"{self._name} is not running")
             is_whole = False
             try:
                 with trio.fail_after(_ANSWER_S):

@@ -118,7 +118,7 @@ class Session:
         if said[0] == ERROR:
             raise Refused(_sentence(said))
         if said[0] != OK:
-            raise NotMysql("another proof is asked for")
+            raise NotMysql("it requires another authentication method")
 
     async def execute(self, statement: str) -> Rows:
         """Execute one statement of the service; return its rows as text.
@@ -161,10 +161,10 @@ class Session:
         # Any other answer (0xFB asks for a file of this machine) is the number of columns.
         count = content[0] if len(content) == 1 else int.from_bytes(content[1:], "little")
         if (len(content) == 1) != (content[0] <= _MOST_SHORT) or content[0] == _NULL or not 0 < count <= _MOST_COLUMNS:
-            raise NotMysql("an answer that was not asked for")
+            raise NotMysql("an unexpected response")
         fields = [await self._read_packet() for _ in range(count)]
         if not _is_end(await self._read_packet()):
-            raise NotMysql("columns without an end")
+            raise NotMysql("unterminated columns")
         read = [_read_field(one) for one in fields] if is_shown else []
         kept.shows = [as_hex if one.is_binary else as_text for one in read]
         await self._read_rows(count, kept)

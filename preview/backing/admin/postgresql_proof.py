@@ -58,7 +58,7 @@ async def prove(stream: trio.SocketStream, read: Read, user: str, password: str,
     code, said = await requests.next()
     if code == _CLEAR:
         if not is_private:
-            raise Refused("it wants to read the password, which needs sslmode=verify-full or verify-ca")
+            raise Refused("it asks for the password in plain text, which needs sslmode=verify-full or verify-ca")
         await stream.send_all(_answer(password.encode() + b"\0"))
     elif code == _MD5:
         await stream.send_all(_answer(b"md5" + _md5(_md5(password.encode() + user.encode()) + said[:4]) + b"\0"))
@@ -67,7 +67,7 @@ async def prove(stream: trio.SocketStream, read: Read, user: str, password: str,
     if code != _ACCEPTED:
         code, said = await requests.next()
     if code != _ACCEPTED:
-        raise Unreadable("another proof is asked for")
+        raise Unreadable("it requires another authentication method")
     return requests.passed
 
 
@@ -84,7 +84,7 @@ def sentence(body: bytes) -> str:
         if part[:1] == b"M":
             said = part[1 : 1 + _MOST_SAID].decode("utf-8", "replace")
             return "".join(one if one.isprintable() else " " for one in said)
-    return "it does not say why"
+    return "no reason was given"
 
 
 class _Requests:
@@ -114,7 +114,7 @@ class _Requests:
             head = await self._read(_HEAD_BYTES)
             kind, size = head[:1], int.from_bytes(head[1:]) - 4
             if not 0 <= size <= _MOST_BYTES or kind not in (b"E", b"N", b"R", b"v"):
-                raise Unreadable("no answer of PostgreSQL")
+                raise Unreadable("not a response of PostgreSQL")
             body = await self._read(size)
             if kind == b"E":
                 raise Refused(sentence(body))
@@ -129,12 +129,12 @@ class _Requests:
 
 async def _prove_by_scram(stream: trio.SocketStream, requests: _Requests, offered: bytes, password: str) -> None:
     if _MECHANISM.encode() not in offered.split(b"\0"):
-        raise Unreadable("another proof is asked for")
+        raise Unreadable("it requires another authentication method")
     # The server takes the name from the first message, and ignores this one.
     try:
         client = ScramClient([_MECHANISM], "preview", password)
     except ScramException as error:
-        raise Refused("it wants a proof by SCRAM, which this password is not made for") from error
+        raise Refused("it requires SCRAM authentication, which this stored password does not support") from error
     first = client.get_client_first().encode()
     await stream.send_all(_answer(_MECHANISM.encode() + b"\0" + len(first).to_bytes(4) + first))
     try:
@@ -143,7 +143,7 @@ async def _prove_by_scram(stream: trio.SocketStream, requests: _Requests, offere
         await stream.send_all(_answer(final.encode()))
         client.set_server_final(await _expect(requests, _FINAL))
     except ScramException as error:
-        raise Unreadable("the server's own proof is wrong") from error
+        raise Unreadable("the server failed to authenticate itself") from error
 
 
 async def _expect(requests: _Requests, wanted: int) -> str:
@@ -151,7 +151,7 @@ async def _expect(requests: _Requests, wanted: int) -> str:
     text = said.decode("ascii", "replace")
     found = _ITERATIONS.search(text)
     if code != wanted or (wanted == _CONTINUE and (found is None or int(found[1]) > _MOST_ITERATIONS)):
-        raise Unreadable("no proof of its own")
+        raise Unreadable("the server did not authenticate itself")
     return text
 
 

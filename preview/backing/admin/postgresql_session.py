@@ -152,7 +152,7 @@ class Session:
             elif kind == b"D":
                 await self._read_values(size, kept)
             elif kind in _COPIES:
-                raise Refused("COPY is not possible here")
+                raise Refused("COPY is not allowed here")
             else:
                 body = await self._reader.read(size)
                 if kind == b"E":
@@ -204,7 +204,7 @@ class Session:
             elif kind == b"D":
                 rows.append(tuple(_read_row(body)))
             elif kind == b"R":
-                raise Unreadable("a proof is asked for again")
+                raise Unreadable("it requests authentication a second time")
         if refused is not None:
             raise Refused(refused)
         return rows

@@ -52,7 +52,7 @@ class Statements:
         Cancellation: some of the statements may have been executed.
         """
         if connect is None:
-            raise ServerUnavailable(f"{self._name} does not run")
+            raise ServerUnavailable(f"{self._name} is not running")
         try:
             # With the wait for its turn: statements of many previews may be ahead.
             with trio.fail_after(_ANSWER_S):

@@ -85,7 +85,7 @@ class MysqlTables:
             try:
                 await session.execute(f"SELECT {parts or 1}")
             except Refused as error:
-                raise DataUnavailable(f"A table cannot be read for {_LOCK_S} s: {error}.") from error
+                raise DataUnavailable(f"A table could not be read within {_LOCK_S} s: {error}.") from error
 
     async def read_table(self, name: str, *, offset: int, limit: int) -> QueryResult:
         """See ``BackingDatabase``. Cancellation: nothing changes."""
@@ -102,7 +102,7 @@ class MysqlTables:
             raise QueryRefused(f"The statement is longer than {_MOST_STATEMENT_BYTES // 1024} KiB.")
         found = _BEFORE.match(statement)
         if found is None or found[1].upper() not in _WORDS:
-            raise QueryRefused(f"Only statements that read are possible here: {', '.join(_WORDS)}.")
+            raise QueryRefused(f"Only read-only statements are allowed here: {', '.join(_WORDS)}.")
         async with self._session(most_rows + 1) as session:
             return await _fetch(session, statement, most_rows)
 
@@ -131,7 +131,7 @@ async def _fetch(session: Session, statement: str, most_rows: int) -> QueryResul
 
 async def _summarize(session: Session, rows: Rows) -> Sequence[TableSummary]:
     if any(len(row) != 4 for row in rows):
-        raise NotMysql("rows that were not asked for")
+        raise NotMysql("unexpected rows")
     found = [(name or "", kind, as_number(estimate), as_number(size)) for name, kind, estimate, size in rows]
     tables = [(name, estimate or 0) for name, kind, estimate, _ in found if kind == "BASE TABLE"]
     counts = await _count(session, [name for name, estimate in tables if estimate <= _MOST_COUNTED][:_MOST_COUNTS])

@@ -137,7 +137,7 @@ async def _columns(session: Session, fields: Sequence[Field]) -> Sequence[Column
 def _rows_of(found: Rows, offset: int, limit: int) -> str:
     """Return the statement that reads rows of a table, always in the same order."""
     if any(len(row) != 4 for row in found):
-        raise Unreadable("rows that were not asked for")
+        raise Unreadable("unexpected rows")
     schema, name, kind, _ = found[0]
     keys = [quote_name(row[3]) for row in found if row[3] is not None]
     order = ", ".join(keys) or ("ctid" if kind in ("r", "m") else "")
@@ -148,7 +148,7 @@ def _rows_of(found: Rows, offset: int, limit: int) -> str:
 
 async def _summarize(session: Session, rows: Rows) -> Sequence[TableSummary]:
     if any(len(row) != 4 for row in rows):
-        raise Unreadable("rows that were not asked for")
+        raise Unreadable("unexpected rows")
     found = [(name or "", kind, as_number(estimate), as_number(size)) for name, kind, estimate, size in rows]
     small = [
         name

@@ -106,9 +106,9 @@ class Session:
             said = await self.execute(source, proof)
             client.set_server_final(_payload(said))
         except ScramException as error:
-            raise NotMongodb("the server's own proof is wrong") from error
+            raise NotMongodb("the server failed to authenticate itself") from error
         if said.get("done") is not True:
-            raise NotMongodb("the login does not end")
+            raise NotMongodb("the login does not complete")
 
 
 def read_answer(body: bytes) -> dict[str, Value]:
@@ -119,7 +119,7 @@ def read_answer(body: bytes) -> dict[str, Value]:
         raise NotMongodb(str(error)) from error
     if found.get("ok") != 1:
         said, code = found.get("errmsg"), found.get("code")
-        text = said if isinstance(said, str) else "it does not say why"
+        text = said if isinstance(said, str) else "no reason was given"
         shown = "".join(one if one.isprintable() else " " for one in text[:_MOST_SAID])
         raise Refused(shown, code if isinstance(code, int) else 0)
     return found
@@ -130,7 +130,7 @@ def _payload(said: Document, *, is_first: bool = False) -> str:
     text = payload.decode("ascii", "replace") if isinstance(payload, bytes) else ""
     found = _ITERATIONS.search(text)
     if is_first and (found is None or int(found[1]) > _MOST_ITERATIONS):
-        raise NotMongodb("no proof of its own")
+        raise NotMongodb("the server did not authenticate itself")
     return text
 
 

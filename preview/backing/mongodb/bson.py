@@ -152,7 +152,7 @@ def rewrite(document: bytes, *, without: Collection[bytes] = (), texts: Mapping[
         kept_to = one.end
         if text is not None:
             if one.kind != _TEXT:
-                raise NotBson("a name that is no text")
+                raise NotBson("a name that is not text")
             found.append(document[one.start : one.value] + _text(text))
     found.append(document[kept_to:])
     content = b"".join(found)

@@ -42,8 +42,7 @@ _LARGE_AT_ONCE = 4
 _LARGE_S = 15.0
 _FAILED = 18
 _NO_LOGIN = (
-    "this preview's MongoDB takes no user and no password, as they cannot be checked against the project's: leave them "
-    "out of the address (mongodb://mongo:27017/shop)"
+    "this preview's MongoDB accepts no user name or password: remove them from the address (mongodb://mongo:27017/shop)"
 )
 
 
@@ -100,7 +99,7 @@ class Relay:
             self._expect_hello(head)
             await self._server.send_all(write_head(head, len(content)) + content)
         else:
-            raise NotMongodb("a form of message that no driver sends here")
+            raise NotMongodb("an unsupported message format")
 
     async def _carry_message(self, head: Head) -> None:
         if head.left < BODY_AT + CHECKSUM_BYTES:

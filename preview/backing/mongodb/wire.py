@@ -144,7 +144,7 @@ def redirect_query(content: bytes) -> bytes:
     """
     document = content[4 + len(_COMMANDS) + 8 :]
     if content[4 : 4 + len(_COMMANDS)] != _COMMANDS or command_of(document) not in HELLOS:
-        raise NotMongodb("a form of commands that servers do not accept any more")
+        raise NotMongodb("an obsolete command format")
     try:
         return content[: 4 + len(_COMMANDS) + 8] + rewrite(document, without=_NOT_ASKED)
     except NotBson as error:

@@ -109,7 +109,7 @@ class Connector:
                 return await open_stream()
         except (trio.BrokenResourceError, ssl.SSLError) as error:
             cause = error.__cause__ or error
-            why = "no encryption begins"
+            why = "TLS could not be started"
             if isinstance(cause, ssl.SSLCertVerificationError):
                 why = f"its certificate is not accepted: {cause.verify_message}"
         except OSError as error:
@@ -139,14 +139,14 @@ class Connector:
         encrypted = trio.SSLStream(plain, context, server_hostname=self._address.host, https_compatible=True)
         await encrypted.do_handshake()
         if self._has_ended:
-            raise ServerUnavailable(f"{self._name} is not used any more: the service ends")
+            raise ServerUnavailable(f"{self._name} was closed: the service is shutting down")
         ours, theirs = socket.socketpair()
         try:
             self._send.send_nowait((encrypted, theirs))
         except trio.WouldBlock:
             ours.close()
             theirs.close()
-            raise ServerUnavailable(f"{self._name} has too many connections that begin") from None
+            raise ServerUnavailable(f"{self._name} has too many connections being opened") from None
         return trio.SocketStream(trio.socket.from_stdlib_socket(ours))
 
 
@@ -157,7 +157,7 @@ def _reason(error: OSError) -> str:
         cause = cause.exceptions[0]
     found = cause if isinstance(cause, OSError) else error
     # A name that is not found has no number of the system's.
-    return os.strerror(found.errno) if found.errno and found.errno > 0 else "its address is not found"
+    return os.strerror(found.errno) if found.errno and found.errno > 0 else "its host name cannot be resolved"
 
 
 def _context(address: ServerAddress) -> ssl.SSLContext:

@@ -144,5 +144,5 @@ class Keeper:
             log.warning(
                 "old databases kept",
                 server=self._server,
-                why="another service uses a copy of this data folder, or has just ended: a copy needs a new mark",
+                why="another service uses a copy of this data folder, or just ended; delete the copy's backing/mark",
             )

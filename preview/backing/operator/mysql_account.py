@@ -149,7 +149,7 @@ class MysqlServer:
         rows = await self._holding.execute(self.connect, f"SELECT {first}", f"SELECT CONNECTION_ID(), {asked}")
         row = rows[0] if rows and len(rows[0]) == 1 + len(names) else ("", *("?" for _ in names))
         if row[0] != row[1]:
-            raise ServerUnavailable("another service uses this data folder's mark, and looks for old databases now")
+            raise ServerUnavailable("another service with the same backing/mark is looking for old databases now")
         return list(row[1:])
 
     async def check(self) -> str:
@@ -185,7 +185,7 @@ def _check_version(said: str) -> str:
     found = _VERSION.match(said)
     if found is None:
         shown = "".join(one for one in said if one.isalnum() or one in ".-")[:20]
-        raise ServerUnavailable(f"the server is no {_NAME} ({shown}): previews need {_NAME} 10.5 or newer")
+        raise ServerUnavailable(f"the server is not {_NAME} ({shown}): previews need {_NAME} 10.5 or newer")
     version = ".".join(found.groups())
     if (int(found[1]), int(found[2])) < _LEAST_VERSION:
         raise ServerUnavailable(f"{_NAME} {version} is too old: previews need 10.5 or newer")

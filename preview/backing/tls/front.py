@@ -196,7 +196,7 @@ async def _hand_over(inner: trio.SocketStream, client: trio.SocketStream) -> Non
     try:
         await inner.socket.sendmsg([b"."], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptor)])
     except OSError as error:
-        raise ServerUnavailable(f"the program that encrypts does not take it ({error.strerror or error})") from error
+        raise ServerUnavailable(f"the TLS proxy did not accept the connection ({error.strerror or error})") from error
 
 
 async def _listens(socket: ServerSocket) -> bool:
@@ -212,7 +212,7 @@ def _command(folder: Path) -> ServerCommand:
     given = folder / "given"
     return ServerCommand(
         name="tls",
-        shown="The program that encrypts",
+        shown="The TLS proxy",
         argv=(
             *(str(python), "-I", "-S", str(_PROGRAM)),
             # Relative to its folder: a path of a socket may have 107 bytes at most (unix(7)).

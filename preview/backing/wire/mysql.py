@@ -240,13 +240,13 @@ def _error(number: int, state: str, sentence: str, sequence: int, *, is_greeted:
 def _after_zero(content: bytes, at: int) -> int:
     end = content.find(b"\0", at)
     if end < 0:
-        raise NotMysql("an answer without an end")
+        raise NotMysql("an unterminated response")
     return end + 1
 
 
 def _after_proof(content: bytes, at: int) -> int:
     if at >= len(content) or content[at] > _MOST_SHORT or at + 1 + content[at] > len(content):
-        raise NotMysql("an answer whose proof of a password has no end")
+        raise NotMysql("a response with an unterminated password hash")
     return at + 1 + content[at]
 
 

@@ -72,7 +72,7 @@ def read_startup(code: int, body: bytes) -> tuple[str, str]:
         user = given.get(b"user", b"").decode("utf-8")
         database = given.get(b"database", b"").decode("utf-8") or user
     except UnicodeDecodeError as error:
-        raise NotPostgresql("a name that is no text") from error
+        raise NotPostgresql("a name that is not text") from error
     if not user:
         raise NotPostgresql("a startup message without a user")
     return _cut(user), _cut(database)
@@ -96,5 +96,5 @@ def _parameters(code: int, body: bytes) -> dict[bytes, bytes]:
     words = body.split(b"\0")
     # Pairs of name and value, each ended by a zero; one more zero ends the list.
     if len(words) < 2 or words[-1] or words[-2] or len(words) % 2:
-        raise NotPostgresql("a startup message without an end")
+        raise NotPostgresql("an unterminated startup message")
     return dict(zip(words[:-2:2], words[1:-2:2], strict=True))

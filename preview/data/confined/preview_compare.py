@@ -148,7 +148,7 @@ def _is_there(path: str) -> bool:
     """Return whether there is such a file; raise ValueError for a pipe or a link."""
     try:
         if not stat.S_ISREG(os.lstat(path).st_mode):
-            raise ValueError("no regular file")
+            raise ValueError("not a regular file")
     except FileNotFoundError:
         return False
     return True
@@ -270,7 +270,7 @@ def _compare_redis(found: _Answer, before: str, after: str) -> None:
         with _opened(f"{folder}/redis.rdb") as file:
             contents.append(_without_head(file.read()))
     if contents[0] != contents[1]:
-        found.add_note("Redis", "The stored keys differ, or only their order; they are not compared one by one.")
+        found.add_note("Redis", "The stored keys or their order differ; they were not compared one by one.")
 
 
 def _compare_mongodb(found: _Answer, before: str, after: str) -> None:
@@ -279,7 +279,7 @@ def _compare_mongodb(found: _Answer, before: str, after: str) -> None:
         with _opened(f"{folder}/mongodb.bson") as file:
             contents.append(file.read())
     if contents[0] != contents[1]:
-        found.add_note("MongoDB", "The documents differ, or only their order; they are not compared one by one.")
+        found.add_note("MongoDB", "The documents or their order differ; they were not compared one by one.")
 
 
 def _without_head(data: bytes) -> bytes:

@@ -81,7 +81,7 @@ def _query(file: str, statement: str, most_rows: int, seconds: float) -> object:
     with Database(file, seconds) as database:
         cursor = database.run(statement)
         if cursor.description is None:
-            raise Refused("The statement returns no rows; only statements that read are possible here.")
+            raise Refused("The statement returns no rows; only read-only statements are allowed here.")
         return _result(database, cursor, most_rows, {})
 
 
@@ -130,7 +130,7 @@ class Database:
         with self.translated():
             status = os.lstat(path)
             if not stat.S_ISREG(status.st_mode):
-                raise Unavailable("It is no regular file.")
+                raise Unavailable("It is not a regular file.")
             self._connection = sqlite3.connect(
                 _uri(path, is_copy=is_copy), uri=True, timeout=_BUSY_S, isolation_level=None
             )
@@ -215,15 +215,15 @@ class _Translated:
         if name in ("SQLITE_READONLY_ROLLBACK", "SQLITE_READONLY_RECOVERY"):
             raise Unavailable("A transaction was cut off; start the application, which repairs the file.") from error
         if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_FORMAT")):
-            raise Unavailable("The file is damaged, or is no SQLite file.") from error
+            raise Unavailable("The file is damaged, or is not an SQLite file.") from error
         if name.startswith(("SQLITE_CANTOPEN", "SQLITE_IOERR", "SQLITE_FULL", "SQLITE_READONLY_")):
             raise Unavailable(f"The file cannot be read: {shown(str(error))[0]}.") from error
         if name == "SQLITE_INTERRUPT":
             raise Refused("The statement took too long.") from error
         if name == "SQLITE_READONLY" or name == "SQLITE_AUTH":
-            raise Refused("Only statements that read are possible here.") from error
+            raise Refused("Only read-only statements are allowed here.") from error
         if "one statement at a time" in str(error):
-            raise Refused("Only one statement is possible at a time.") from error
+            raise Refused("Only one statement is allowed at a time.") from error
         raise Refused(f"SQLite: {shown(str(error))[0]}.") from error
 
 

@@ -193,7 +193,7 @@ def _project(table: Table, row: Row, columns: Sequence[str]) -> Row:
 def _columns_note(before: Sequence[str], after: Sequence[str]) -> str:
     new = [f"+{one[:60]}" for one in after if one not in before]
     gone = [f"-{one[:60]}" for one in before if one not in after]
-    said = ", ".join([*new, *gone][:20]) or "another order"
+    said = ", ".join([*new, *gone][:20]) or "in a different order"
     return f"The columns have changed ({said}); rows are compared by the others."
 
 

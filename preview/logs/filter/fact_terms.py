@@ -46,7 +46,7 @@ class FactTerms:
         """One sentence if the terms have used too much time; then nothing passes. None otherwise."""
         if not self._allowance.is_slow:
             return None
-        return "The terms on fields have needed too much time on lines of a log or on requests; use fewer of them."
+        return "The field terms took too long to match; use fewer of them."
 
     def keep(self, lines: Columns, found: Positions, known: KnownRequests) -> Positions:
         """Return those of the positions ``found`` that match, as long as the allowance of time lasts."""

@@ -198,7 +198,7 @@ def _regex(token: Token) -> Parsed:
     fault = fault_of(token.value, ignores_case=ignores_case)
     if fault is not None:
         raise InvalidFilter(f"The regular expression {quoted(token.value)} {fault}.", token.start)
-    ignoring = ", in any case" if ignores_case else ""
+    ignoring = ", ignoring case" if ignores_case else ""
     condition: Condition = RegexCondition(token.value, ignores_case)
     return Parsed(
         "regex", condition, f"entries in which the regular expression {quoted(token.value)} is found{ignoring}"

@@ -68,10 +68,10 @@ def fault_of(pattern: str, *, ignores_case: bool) -> str | None:
         said = error.args[0] if error.args else ""
         why = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
         if "too large" in why:
-            return "is too large; write it shorter, with smaller numbers of repeats"
+            return "is too large; make it shorter, with fewer repetitions"
         return f"is not a valid expression ({why}); RE2 has no look-around and no back-references"
     if made.size > _MOST_INSTRUCTIONS:
-        return "is too large; write it shorter, with smaller numbers of repeats"
+        return "is too large; make it shorter, with fewer repetitions"
     if made.is_slow:
-        return "has needed too much time on lines of a log; make it simpler, with fewer repeats"
+        return "took too long to match; make it simpler, with fewer repetitions"
     return None

@@ -61,12 +61,12 @@ def moment_ms(word: str, now: int | None = None) -> int | str:
         try:
             moment = datetime.fromisoformat(word.replace("_", "T").upper())
         except ValueError:
-            return "is not a time of the calendar"
+            return "is not a valid date and time"
         aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
         try:
             return int(aware.timestamp() * 1000)
         except (OverflowError, ValueError):
-            return "is not a time of the calendar"
+            return "is not a valid date and time"
     before = duration_ms(word, "")
     if isinstance(before, str):
         return f"{before}; or give a time such as 2026-01-31T12:00:00Z"

@@ -32,9 +32,9 @@ export interface AlertRule {
   scope: AlertScope;
   cooldown_s: number;
   enabled: boolean;
-  /** `paused`: it took too much time. It goes on after a minute; with a `problem`, once it is changed. */
+  /** `paused`: it used too much time and resumes after a minute. With a `problem`: it resumes when the rule is changed. */
   state: "active" | "off" | "paused";
-  /** One sentence why it does not match any more. */
+  /** The reason why the rule no longer works. */
   problem?: string | null;
   webhook: AlertWebhook | null;
 }
