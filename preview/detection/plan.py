@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Literal
 
 from preview.core.isolation import Network
 from preview.endpoints import AppTarget
@@ -154,6 +155,7 @@ class StartPlan:
         services: Servers that the application connects to.
         health_path: The project's own health route; None means that any response to ``/`` counts.
         network: Network access requested by ``preview.toml`` or the launch request, or None.
+        isolation: ``container`` if ``preview.toml`` or the launch request wants a container, or None.
         trace: Spans of each request are recorded; see ``preview.tracing``.
         exports_spans: A traced project has OpenTelemetry, which may send spans of its own.
         decisions: One sentence each, for the log and ``preview detect``.
@@ -174,6 +176,7 @@ class StartPlan:
     services: tuple[ServiceNeed, ...] = ()
     health_path: str | None = None
     network: Network | None = None
+    isolation: Literal["container"] | None = None
     trace: bool = False
     exports_spans: bool = False
     decisions: tuple[str, ...] = ()

@@ -8,7 +8,7 @@ ends the whole tree. The process has the user's files and network, and can send 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +24,7 @@ from preview.runtime.cgroups import (
     open_lock_warmer,
 )
 from preview.runtime.cold import ColdStarts
-from preview.runtime.container import ContainerRuntime, open_containers
+from preview.runtime.container import ContainerRuntime, is_named, open_containers
 from preview.runtime.interface import Held, Limits, ProcessSpec, Runtime
 from preview.runtime.process.adopted import Adopted
 from preview.runtime.process.ending import described_limits, enter, held_by, open_group
@@ -184,13 +184,17 @@ async def open_ladder(
         async with AsyncExitStack() as held:
             broker = await held.enter_async_context(open_broker_if_needed(etc))
             sandbox = await probe_sandbox(etc, limited, calls, broker)
-            if isinstance(sandbox, Refusal):
-                # Only sandboxes need it.
+            contains = settings.isolation is Isolation.CONTAINER or is_named(settings.container_engine)
+            if isinstance(sandbox, Refusal) and not contains:
+                # Only sandboxes and containers need it.
                 await held.aclose()
-            rungs = (_PLAIN, _sandbox_rung(sandbox, calls), _groups_rung(groups))
+            found = await held.enter_async_context(open_containers(settings, calls, broker)) if contains else None
+            rungs = (_PLAIN, _sandbox_rung(sandbox, calls), _groups_rung(groups), *_container_rungs(found))
+            containers = found if isinstance(found, ContainerRuntime) else None
             if settings.isolation is Isolation.CONTAINER:
-                async with open_containers(settings, calls, broker) as containers:
-                    yield _in_containers(containers, rungs, limited, check=check)
+                if check:
+                    _require_containers(found)
+                yield IsolationSupport(containers or PlainRuntime(limited), rungs, limited)
                 return
             if check and settings.isolation is Isolation.REQUIRE:
                 _require(rungs)
@@ -198,6 +202,8 @@ async def open_ladder(
                 raise _root_without(sandbox)
             async with _open_best(settings, sandbox, limited) as runtime:
                 further = _weaker(settings, runtime, limited)
+                if containers is not None:
+                    further["container"] = containers
                 if limited is None:
                     yield IsolationSupport(runtime, rungs, further=further)
                     return
@@ -212,24 +218,18 @@ def _weaker(settings: Settings, runtime: Runtime, groups: CgroupTree | None) -> 
     return {"plain": PlainRuntime(groups)}
 
 
-def _in_containers(
-    containers: ContainerRuntime | Refusal, rungs: tuple[IsolationLevel, ...], groups: CgroupTree | None, *, check: bool
-) -> IsolationSupport:
-    """Return the support of containers; the sandbox is for builds alone.
-
-    Raises:
-        ConfigurationError: There are no containers, and the caller requires them.
-    """
-    if isinstance(containers, ContainerRuntime):
-        rung = IsolationLevel("container", holds=True, found=containers.describe()["processes"])
-        return IsolationSupport(containers, (*rungs, rung), groups)
-    if check:
+def _require_containers(found: ContainerRuntime | Refusal | None) -> None:
+    if isinstance(found, Refusal):
         raise ConfigurationError(
-            f"PREVIEW_ISOLATION=container, and previews get no container: {containers.reason} (to do: "
-            f"{containers.advice})."
+            f"PREVIEW_ISOLATION=container, and previews get no container: {found.reason} (to do: {found.advice})."
         )
-    refused = IsolationLevel("container", holds=False, found=containers.reason, advice=containers.advice)
-    return IsolationSupport(PlainRuntime(groups), (*rungs, refused), groups)
+
+
+def _container_rungs(found: ContainerRuntime | Refusal | None) -> Iterator[IsolationLevel]:
+    if isinstance(found, Refusal):
+        yield IsolationLevel("container", holds=False, found=found.reason, advice=found.advice)
+    elif found is not None:
+        yield IsolationLevel("container", holds=True, found=found.describe()["processes"])
 
 
 @asynccontextmanager
@@ -292,7 +292,7 @@ def _root_without(sandbox: Refusal) -> RootWithoutSandbox:
 
 
 def _require(rungs: tuple[IsolationLevel, ...]) -> None:
-    missing = [rung for rung in rungs if not rung.holds]
+    missing = [rung for rung in rungs if not rung.holds and rung.name != "container"]
     if missing:
         said = "; ".join(f"no {rung.name}, because {rung.found} (to do: {rung.advice})" for rung in missing)
         raise ConfigurationError(

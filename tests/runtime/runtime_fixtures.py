@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 import trio
+from runtime_containers import any_runtime
 from runtime_kit import (
     INTERPRETER,
     LIMITS,
     PYTHON,
     Start,
-    make_runtime,
     none_but,
     open_descriptors,
     sandbox_or_skip,
@@ -49,7 +49,7 @@ def manner(request: pytest.FixtureRequest) -> str:
     """How programs are started; a warm start isolates as the sandbox does, and calls itself so."""
     name: str = request.param
     # Probed here, outside of trio.
-    make_runtime(name)
+    any_runtime(name)
     return name
 
 
@@ -69,7 +69,7 @@ def kept(manner: str, request: pytest.FixtureRequest) -> KeptTemplate | None:
 async def runtime(manner: str, kept: KeptTemplate | None) -> AsyncIterator[Runtime]:
     with child_subreaper():
         if kept is None:
-            yield make_runtime(manner)
+            yield any_runtime(manner)
             return
         before, others = open_descriptors(), set(proctree.descendants(os.getpid()))
         async with open_texts(sandbox_or_skip(), kept) as made:
@@ -164,7 +164,7 @@ def start_sandboxed(sandbox: SandboxRuntime, listener: socket.socket, project: P
 def cage(request: pytest.FixtureRequest) -> str:
     """How a sandboxed program is started."""
     name: str = request.param
-    make_runtime(name)
+    any_runtime(name)
     return name
 
 
@@ -173,7 +173,7 @@ async def caged(cage: str, request: pytest.FixtureRequest) -> AsyncIterator[Runt
     """A runtime that isolates."""
     with child_subreaper():
         if cage != "warm":
-            yield make_runtime(cage)
+            yield any_runtime(cage)
             return
         async with open_texts(sandbox_or_skip(), request.getfixturevalue("kept_template")) as made:
             yield made

@@ -18,7 +18,6 @@ from typing import Any
 
 import pytest
 import trio
-from engine_kit import engine_or_skip
 
 from preview.runtime import (
     Limits,
@@ -32,12 +31,10 @@ from preview.runtime import (
     probe_sandbox,
 )
 from preview.runtime.broker import Broker, NoBroker
-from preview.runtime.container import ContainerRuntime, probe_containers
 from preview.runtime.container.process import ContainerProcess
 from preview.runtime.kernel import proctree
 from preview.runtime.sandbox import open_broker_if_needed
 from preview.runtime.sandbox.process import find_application
-from preview.settings import Settings
 
 Start = Callable[..., AbstractAsyncContextManager[RunningProcess]]
 
@@ -112,29 +109,7 @@ def inner_sandbox_or_skip() -> SandboxRuntime:
     return made
 
 
-@lru_cache(maxsize=1)
-def _contained(engine: Path) -> ContainerRuntime | Refusal:
-    """Once for each worker, as ``_probed``."""
-    folder = Path(tempfile.gettempdir()) / f"preview-test-containers-{os.getpid()}"
-    settings = Settings(data_dir=folder, container_engine=f"unix://{engine}")
-
-    async def probe() -> ContainerRuntime | Refusal:
-        return await probe_containers(settings)
-
-    return trio.run(probe)
-
-
-def containers_or_skip() -> ContainerRuntime:
-    """The container runtime, on an engine of the tests' own."""
-    found = _contained(engine_or_skip())
-    if isinstance(found, Refusal):
-        pytest.fail(f"the engine runs no container: {found.reason}")
-    return found
-
-
 def make_runtime(name: str) -> Runtime:
-    if name == "container":
-        return containers_or_skip()
     if name == "inner":
         return inner_sandbox_or_skip()
     return PlainRuntime() if name == "plain" else sandbox_or_skip()

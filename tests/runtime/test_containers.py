@@ -18,7 +18,8 @@ import child_programs as programs
 import pytest
 import trio
 from engine_kit import end_engine, engine_or_skip, engine_pid, start_engine
-from runtime_kit import INTERPRETER, LIMITS, PYTHON, containers_or_skip, open_descriptors, read_all, read_line
+from runtime_containers import containers_or_skip
+from runtime_kit import INTERPRETER, LIMITS, PYTHON, open_descriptors, read_all, read_line
 
 from preview.core.isolation import Isolation
 from preview.errors import ConfigurationError, LaunchFailed

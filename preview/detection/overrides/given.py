@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from typing import Literal
 
 from preview.core.isolation import Network
 from preview.detection.plan import Server, Step, Variable
@@ -22,6 +23,7 @@ class Overrides:
         server: How the application gets its socket.
         health: The path of the health check, such as ``/healthz``.
         network: The requested network access.
+        isolation: ``container``, if the project wants a container.
         trace: Record spans of each request; see ``preview.tracing``.
         manifests: The folder of the manifest that lists the requirements, relative to the project.
         python_path: Folders for ``PYTHONPATH``, relative to the project.
@@ -39,6 +41,7 @@ class Overrides:
     server: Server | None = None
     health: str | None = None
     network: Network | None = None
+    isolation: Literal["container"] | None = None
     trace: bool | None = None
     manifests: str | None = None
     python_path: tuple[str, ...] | None = None

@@ -166,6 +166,7 @@ class _Start(_Table):
     server: Literal["asgi", "wsgi", "django", "node", "command"] | None = None
     health: Annotated[str, AfterValidator(_path)] | None = None
     network: Network | None = None
+    isolation: Literal["container"] | None = None
     trace: StrictBool | None = None
     manifests: _Folder | None = None
     python_path: tuple[_Folder, ...] | None = None
@@ -254,6 +255,7 @@ def _read(values: Mapping[str, object], origin: Origin) -> Overrides:
         server=Server(start.server) if start.server else None,
         health=start.health,
         network=start.network,
+        isolation=start.isolation,
         trace=start.trace,
         manifests=start.manifests,
         python_path=start.python_path,

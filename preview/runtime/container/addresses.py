@@ -23,6 +23,11 @@ def usual_sockets() -> Sequence[Path]:
     )
 
 
+def is_named(setting: str) -> bool:
+    """Return whether the operator has named an engine, so that single launches may ask for a container."""
+    return setting not in ("auto", "off")
+
+
 def engine_socket(setting: str, usual: Sequence[Path] | None = None) -> Path | None:
     """Return the socket that ``PREVIEW_CONTAINER_ENGINE`` names; None if it is ``off``, or none was found.
 

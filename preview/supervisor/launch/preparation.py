@@ -12,8 +12,9 @@ import trio
 from preview.core.isolation import Network
 from preview.detection import MAKE_MIGRATIONS, StartPlan, Step
 from preview.environments import Environment, Report
-from preview.errors import StartupTimeout
+from preview.errors import InvalidGeneration, StartupTimeout
 from preview.logs import Level
+from preview.runtime import Runtime
 from preview.supervisor.launch.planning import open_environment
 from preview.supervisor.launch.project_analysis import ProjectAnalysis
 from preview.supervisor.launch.shipped_data import FOR_NEW_DATABASE
@@ -121,6 +122,25 @@ def whose(preview: LivePreview) -> Whose:
     return Whose(preview.record.user_id, preview.record.project_id)
 
 
+def choose_runtime(context: SupervisorContext, plan: StartPlan) -> Runtime:
+    """Return the runtime that the plan asks for, or the service's own.
+
+    Raises:
+        InvalidGeneration: The plan asks for a container, and the service has none.
+    """
+    if plan.isolation in (None, context.runtime.name):
+        return context.runtime
+    containers = context.runtimes.get("container")
+    if containers is None:
+        raise InvalidGeneration(
+            'Cannot launch: it asks for isolation = "container", and this service has no container engine. Take it out '
+            "of preview.toml and the launch request, or let the operator set PREVIEW_CONTAINER_ENGINE.",
+            reason="isolation_not_available",
+            wanted=plan.isolation,
+        )
+    return containers
+
+
 def prepare_launch(
     preview: LivePreview,
     context: SupervisorContext,
@@ -134,7 +154,7 @@ def prepare_launch(
     preview.log.hide(secret_values(plan, variables))
     return PreparedLaunch(
         settings=settings,
-        runtime=context.runtime,
+        runtime=choose_runtime(context, plan),
         plan=plan,
         workspace=workspace,
         environment=environment,
@@ -250,9 +270,10 @@ def _with_made_migrations(plan: StartPlan, before: StartPlan) -> StartPlan:
 def _choose_network(preview: LivePreview, context: SupervisorContext, plan: StartPlan, before: PreparedLaunch) -> None:
     """Apply the network that the changed files need; log the confinement if it differs."""
     network = choose_network(context.settings, plan)
-    confinement = confinement_for(context.settings, context.runtime, network)
+    runtime = choose_runtime(context, plan)
+    confinement = confinement_for(context.settings, runtime, network)
     preview.supply(plan, confinement.network)
-    if preview.confinement is None or confinement.network is before.network:
+    if preview.confinement is None or (confinement.network is before.network and runtime is before.runtime):
         return
     confinement.reached.extend(preview.confinement.reached)
     preview.confinement = confinement

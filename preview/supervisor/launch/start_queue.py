@@ -183,7 +183,7 @@ class SupervisorContext:
         traces: Keeps the spans of previews; None in tests that keep none.
         launch_settings: Settings of projects; None in tests without any.
         rollout: Flags of operators; None in tests without any.
-        runtimes: Further runtimes that a flag may give a launch, by name.
+        runtimes: Further runtimes that a flag or a project may give a launch, by name.
         observers: Called with each new preview before its first line. They may add listeners to its log, and must not
             wait.
         farewells: Called with each preview after its processes' end, before its folder is removed; together they may

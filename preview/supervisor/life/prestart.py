@@ -21,7 +21,7 @@ from preview.errors import PreviewError, StartupTimeout
 from preview.runtime import SpeculativeProcess
 from preview.supervisor.launch.data import has_first_data
 from preview.supervisor.launch.planning import environment_key
-from preview.supervisor.launch.preparation import decide, prepare_launch, whose, write_files
+from preview.supervisor.launch.preparation import choose_runtime, decide, prepare_launch, whose, write_files
 from preview.supervisor.launch.project_analysis import ProjectAnalysis
 from preview.supervisor.launch.start_history import StartRecord, early_spec
 from preview.supervisor.launch.start_queue import StartSlot, SupervisorContext
@@ -112,7 +112,9 @@ class NullPrestart:
         context = self._context
         analysis = await decide(self._preview, context, self._workspace, is_still=is_still)
         network = choose_network(context.settings, analysis.plan)
-        confinement = self._preview.confinement = confinement_for(context.settings, context.runtime, network)
+        confinement = self._preview.confinement = confinement_for(
+            context.settings, choose_runtime(context, analysis.plan), network
+        )
         self._preview.supply(analysis.plan, confinement.network)
         context.backing.want(analysis.plan.services)
         return analysis
@@ -245,6 +247,8 @@ class Prestart(NullPrestart):
         if await environment_key(self._context, analysis, workspace.project) != before.environment.key:
             return Mismatch.ENVIRONMENT
         prepared = prepare_launch(self._preview, self._context, workspace, analysis, before.environment)
+        if prepared.runtime is not before.runtime:
+            return Mismatch.PROCESS
         variables = keep_made_up(analysis.plan, prepared.variables, before.plan, before.variables)
         prepared = replace(prepared, variables=variables)
         spec = serving_spec(self._preview, prepared, running.started.control, number=_FIRST)
@@ -314,7 +318,7 @@ def _may_run_early(preview: LivePreview, context: SupervisorContext, record: Sta
     plan = record.analysis.plan
     if has_first_data(preview, context):
         return False
-    if plan.steps or choose_network(context.settings, plan) is not Network.NONE:
+    if plan.isolation is not None or plan.steps or choose_network(context.settings, plan) is not Network.NONE:
         return False
     origins = frozenset(one.origin for one in plan.variables.values())
     # The launch request's overrides have priority: a start with another request's overrides cannot match.
