@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from preview.core.isolation import Network
+from preview.detection.left_out import with_env_module
 from preview.detection.node import detect_node
 from preview.detection.overrides.choose import choose_app, has_framework
 from preview.detection.overrides.given import Overrides, merge
@@ -58,7 +59,7 @@ def detect(
     kinds = frozenset() if given.network is Network.HOST else supplied
     plan = with_sql_files(with_servers(_plan(sources, apps, given, kinds), kinds), sources)
     plan = with_unmade_tables(plan, sources)
-    plan = with_own_version(plan, sources)
+    plan = with_env_module(with_own_version(plan, sources), sources)
     plan = with_workers(with_key_files(with_extension(plan, sources), sources), sources)
     plan = _overridden(plan, given)
     return replace(plan, exports_spans=True) if plan.trace and _has_opentelemetry(sources) else plan

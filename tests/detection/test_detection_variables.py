@@ -312,3 +312,30 @@ def test_an_environment_that_names_a_file_gets_one_of_the_project_s(
     text = f"import os\nopen(f'config/{{{read}}}.py')\n{FASTAPI}"
     values = values_of(plan_of(tmp_path, {"main.py": text, **dict.fromkeys(files, "")}))
     assert next((value for name, value in values.items() if name in {"APP_ENV", "STAGE"}), None) == expected
+
+
+HELPER_CLASS = """
+import os
+class Config:
+    def __init__(self):
+        self.SECRET_KEY = self.get_env_var(key="SECRET_KEY")
+        self.LIFE = self.get_env_var("TOKEN_MINUTES")
+        self.MODE = self.get("MODE")
+    def get_env_var(self, key: str):
+        val = os.getenv(key=key)
+        if val is None:
+            raise TypeError(f"{key} is not there")
+        return val
+    def get(self, name):
+        return os.environ[name]
+class Other:
+    @staticmethod
+    def need(name): return os.environ[name]
+Other.need("STATIC_KEY")
+{}.get("NOTHING")
+"""
+
+
+def test_methods_that_read_variables_are_followed(tmp_path: Path) -> None:
+    values = values_of(plan_of(tmp_path, {"main.py": HELPER_CLASS + FASTAPI}))
+    assert set(values) == {"SECRET_KEY", "TOKEN_MINUTES", "MODE", "STATIC_KEY"}

@@ -56,12 +56,13 @@ def environment_read(node: ast.AST) -> RawRead | None:
     """Match ``os.environ["X"]``, ``os.environ.get("X", …)`` and ``os.getenv("X", …)``."""
     if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load) and _is_environ(node.value, node.slice):
         return RawRead(node.slice, subscript=True, strict=True)
-    if isinstance(node, ast.Call) and node.args:
+    if isinstance(node, ast.Call):
         name = last_name(node.func)
         owner = node.func.value if isinstance(node.func, ast.Attribute) else None
-        if name == "getenv" or (name == "get" and owner is not None and _is_environ(owner, node.args[0])):
+        key = node.args[0] if node.args else keyword(node, "key") if name == "getenv" else None
+        if key is not None and (name == "getenv" or (name == "get" and owner is not None and _is_environ(owner, key))):
             default = node.args[1] if len(node.args) > 1 else keyword(node, "default")
-            return RawRead(node.args[0], subscript=False, default=default)
+            return RawRead(key, subscript=False, default=default)
     return None
 
 
@@ -73,28 +74,49 @@ def _is_environ(node: ast.AST, key: ast.AST) -> bool:
     return isinstance(node, ast.Name) and node.id == "environ" and not own
 
 
-def own_readers(nodes: Nodes, file: str) -> Iterator[tuple[str, Need]]:
-    """Yield the project's functions such as ``get_env("X")`` that read the variable named by their first argument."""
+@dataclass(frozen=True, slots=True)
+class Helper:
+    """A function or method of the project that reads the variable named by its first argument: ``get_env("X")``.
+
+    Attributes:
+        parameter: The argument's name.
+        is_method: Whether it is called on ``self`` or an object.
+    """
+
+    name: str
+    need: Need
+    parameter: str
+    is_method: bool
+
+
+# Methods of many other objects.
+_COMMON_NAMES: Final = frozenset({"get", "read", "load", "value", "fetch", "lookup", "find"})
+
+
+def own_readers(nodes: Nodes, file: str) -> Iterator[Helper]:
+    """Yield the project's own functions and methods that read a variable."""
     lines = nodes.sources.text(file).split(b"\n")
     for node in nodes.all(file):
         if not isinstance(node, ast.FunctionDef) or not node.args.args:
             continue
-        body = b"\n".join(lines[node.lineno : node.end_lineno])
+        body = b"\n".join(lines[node.lineno - 1 : node.end_lineno])
         if b"environ" not in body and b"getenv" not in body:
             continue
-        first = node.args.args[0].arg if node.args.args[0].arg != "self" else ""
+        names = [one.arg for one in node.args.args]
+        is_method = names[0] in {"self", "cls"}
+        names = names[1:] if is_method else names
         for inner in ast.walk(node):
             read = environment_read(inner)
-            if read is not None and isinstance(read.key, ast.Name) and read.key.id == first:
+            if read is not None and names and isinstance(read.key, ast.Name) and read.key.id == names[0]:
                 raises = any(isinstance(item, ast.Raise) for item in ast.walk(node))
-                strict = raises or read.subscript
-                yield node.name, Need.REQUIRED if strict and len(node.args.args) == 1 else Need.OPTIONAL
+                strict = (raises or read.subscript) and len(names) == 1
+                yield Helper(node.name, Need.REQUIRED if strict else Need.OPTIONAL, names[0], is_method)
 
 
 class ReaderCalls:
     """The calls of one file that read variables through a package or the project's own functions."""
 
-    def __init__(self, nodes: Sequence[ast.AST], helpers: Mapping[str, Need]) -> None:
+    def __init__(self, nodes: Sequence[ast.AST], helpers: Mapping[str, Helper]) -> None:
         self._helpers = helpers
         self._readers, self._schemes = _find_readers(nodes)
 
@@ -103,9 +125,11 @@ class ReaderCalls:
         if not isinstance(node, ast.Call):
             return None
         func = node.func
-        if isinstance(func, ast.Name) and func.id in self._helpers and node.args:
-            strict = self._helpers[func.id] is Need.REQUIRED
-            return RawRead(node.args[0], False, node.args[1] if len(node.args) > 1 else None, strict=strict)
+        helper = self._helper(func)
+        own_key = (node.args[0] if node.args else keyword(node, helper.parameter)) if helper is not None else None
+        if helper is not None and own_key is not None:
+            given = node.args[1] if len(node.args) > 1 else keyword(node, "default")
+            return RawRead(own_key, False, given, strict=helper.need is Need.REQUIRED)
         if isinstance(func, ast.Name) and func.id in self._readers:
             kind = Kind.TEXT
         elif isinstance(func, ast.Attribute) and last_name(func.value) in self._readers and func.attr in _METHODS:
@@ -127,6 +151,17 @@ class ReaderCalls:
                 key, False, ast.Constant("") if has_default else default, scheme_kind, strict=not has_default
             )
         return RawRead(key, False, default, kind, strict=True)
+
+    def _helper(self, func: ast.expr) -> Helper | None:
+        """Return the project's helper that is called; a method of a common name only on ``self`` and ``cls``."""
+        found = self._helpers.get(last_name(func))
+        if found is None or not isinstance(func, ast.Name | ast.Attribute):
+            return None
+        if found.is_method and isinstance(func, ast.Name):
+            return None
+        if isinstance(func, ast.Attribute) and found.name in _COMMON_NAMES:
+            return found if last_name(func.value) in {"self", "cls"} else None
+        return found
 
 
 def _find_readers(nodes: Sequence[ast.AST]) -> tuple[set[str], dict[str, tuple[Kind, bool]]]:
@@ -173,7 +208,7 @@ def environment_reads(nodes: Nodes, files: Iterable[str]) -> list[SettingRead]:
     """Return all reads of variables in the files, in order."""
     texts = {file: nodes.sources.text(file) for file in files}
     names = [file for file, text in texts.items() if any(map(text.__contains__, _WORD_PARTS)) and _WORDS.search(text)]
-    helpers = {name: need for file in names for name, need in own_readers(nodes, file)}
+    helpers = {helper.name: helper for file in names for helper in own_readers(nodes, file)}
     called = (
         re.compile(rb"\b(?:" + b"|".join(re.escape(name.encode()) for name in helpers) + rb")\(") if helpers else None
     )
@@ -187,7 +222,7 @@ def environment_reads(nodes: Nodes, files: Iterable[str]) -> list[SettingRead]:
 class _Reader:
     """Finds the reads of one file."""
 
-    def __init__(self, file: str, nodes: Sequence[ast.AST], helpers: dict[str, Need]) -> None:
+    def __init__(self, file: str, nodes: Sequence[ast.AST], helpers: dict[str, Helper]) -> None:
         self._file = file
         self._nodes = nodes
         self._parents: dict[ast.AST, ast.AST] = {}
