@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from engine_kit import engine_or_skip
 from hostile_kit import RUNGS, Rig, isolation_of, open_hostile_rig, sandbox_or_skip
 
 from preview.runtime.kernel import proctree
@@ -26,9 +27,11 @@ def sandbox_here(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 @pytest.fixture(params=RUNGS)
 def rung(request: pytest.FixtureRequest) -> str:
-    if request.param != "plain":
-        request.getfixturevalue("sandbox_here")
     name: str = request.param
+    if name == "container":
+        engine_or_skip()
+    elif name != "plain":
+        request.getfixturevalue("sandbox_here")
     return name
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import httpx2
 import pytest
 import trio
+from engine_kit import engine_or_skip
 from planned_kit import give_plan, take_plans
 
 from preview.core.clock import utc_now
@@ -29,7 +30,7 @@ from preview.supervisor import LaunchRequest, LivePreview, User
 PROGRAMS = Path(__file__).with_name("programs")
 ANN = User("ann", "enterprise")
 # A warm start is a sandboxed one: each preview is forked from a template.
-RUNGS = ("plain", "sandbox", "warm")
+RUNGS = ("plain", "sandbox", "warm", pytest.param("container", marks=pytest.mark.long))
 MIB = 2**20
 SECRET = "s3cret-of-the-service"
 _COMMAND = StartPlan("command", Toolchain.PYTHON, Server.COMMAND, None, command=("python", "main.py"))
@@ -91,6 +92,8 @@ def is_warm(preview: LivePreview) -> bool:
 
 def isolation_of(rung: str) -> dict[str, Any]:
     """Settings of a rung."""
+    if rung == "container":
+        return {"isolation": "container", "container_engine": f"unix://{engine_or_skip()}", "warm_templates": 0}
     return {"isolation": "plain" if rung == "plain" else "auto", "warm_templates": 2 if rung == "warm" else 0}
 
 
