@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
 import tarfile
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -302,17 +303,16 @@ async def test_an_answer_without_sense_names_no_container(tmp_path: Path, conten
             assert await engine.labelled("x") == []
 
 
-async def test_an_image_without_a_python_is_refused_with_a_sentence(tmp_path: Path) -> None:
-    containers = containers_or_skip()
-    engine = containers._parts.engine
+async def test_an_image_without_a_shell_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    engine = Engine(engine_or_skip())
     with trio.fail_after(60), child_subreaper():
-        await engine.import_image("preview-test-empty:latest", _tar())
+        await engine.import_image("preview-test-empty:latest", tar_of())
         settings = Settings(
             data_dir=tmp_path, container_engine=f"unix://{engine.path}", container_image="preview-test-empty:latest"
         )
         found = await probe_containers(settings)
     assert isinstance(found, Refusal)
-    assert "no such file or directory" in found.reason
+    assert "No such file or directory" in found.reason
 
 
 async def test_an_image_that_is_not_there_is_refused_with_a_sentence(tmp_path: Path) -> None:
@@ -347,10 +347,46 @@ def test_the_engines_socket_is_the_operators_or_a_usual_one(tmp_path: Path) -> N
             engine_socket(wrong)
 
 
-def _tar() -> bytes:
+async def test_an_image_without_python_and_libraries_of_this_machine_runs_its_own_programs(
+    tmp_path: Path, project: Path, listener: socket.socket
+) -> None:
+    engine = Engine(engine_or_skip())
+    name = "preview-test-shell:latest"
+    with trio.fail_after(60), child_subreaper():
+        await engine.import_image(name, tar_of("/bin/sh"))
+        settings = Settings(data_dir=tmp_path, container_engine=f"unix://{engine.path}", container_image=name)
+        runtime = await probe_containers(settings)
+        assert isinstance(runtime, ContainerRuntime), runtime
+        spec = ProcessSpec(
+            "preview_test",
+            [
+                "/bin/sh",
+                "-c",
+                "echo /usr/* /bin/*; echo $LD_LIBRARY_PATH; exit 7",
+            ],
+            project,
+            {},
+            listener,
+            LIMITS,
+            writable=(project,),
+            # So a bridge runs in it too.
+            port=8080,
+            slot=listener.getsockname()[1],
+        )
+        async with runtime.open_process(spec) as process:
+            assert (await read_all(process)).splitlines() == ["/usr/* /bin/sh", ""]
+            assert await process.wait() == Exit(code=7)
+
+
+def tar_of(*programs: str) -> bytes:
+    """An image with these programs alone, and what they need."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
         member = tarfile.TarInfo("empty")
         member.type = tarfile.DIRTYPE
         archive.addfile(member)
+        for program in programs:
+            needed = subprocess.run(["ldd", program], check=True, capture_output=True, text=True).stdout
+            for one in (program, *(word for word in needed.split() if word.startswith("/"))):
+                archive.add(os.path.realpath(one), one)
     return packed.getvalue()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,13 +106,13 @@ def describe_container(habits: Habits, spec: ProcessSpec, user: str, processes: 
         host["UsernsMode"] = habits.users
     return {
         "Image": habits.image.name,
-        "Entrypoint": [sys.executable, "-I", "-S", str(JOIN), f"{SHOWN}/join"],
+        "Entrypoint": [*habits.image.interpreter.command, "-I", "-S", str(JOIN), f"{SHOWN}/join"],
         "Cmd": [],
         "Env": [],
         "User": user,
         "WorkingDir": "/",
         # Images of an operator may bring a check, which would run in the container.
-        **({} if habits.image.mounts else {"Healthcheck": {"Test": ["NONE"]}}),
+        **({} if habits.image.is_hosts else {"Healthcheck": {"Test": ["NONE"]}}),
         "Labels": {DATA_LABEL: habits.data, PREVIEW_LABEL: spec.preview_id},
         **({} if spec.network is Network.HOST else {"Hostname": "preview", "NetworkDisabled": True}),
         "HostConfig": host,
@@ -145,7 +144,7 @@ def _mounts(habits: Habits, spec: ProcessSpec, door: Path) -> list[Mapping[str, 
         shown[_HOSTS] = habits.hosts, False
     shown |= {one: (one, True) for one in owned(spec) if one not in elsewhere}
     shown |= {path: (folder, True) for path, folder in spec.shown_at.items()}
-    if habits.image.mounts:
+    if habits.image.is_hosts:
         # Without an entry for its user Node and others fail.
         shown[_USERS] = door / USERS_FILE, False
     shown[SHOWN] = door, False

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from preview.core.isolation import Network
 from preview.runtime.container.engine import Engine
+from preview.runtime.container.interpreter import OWN, Interpreter, carried_interpreter
 from preview.runtime.sandbox.etc import etc_mounts
 from preview.runtime.sandbox.view import SYSTEM_FOLDERS
 
@@ -31,10 +32,14 @@ class Image:
     Attributes:
         name: Name and tag.
         mounts: Pairs of source and target, read-only.
+        is_hosts: Whether its programs are this machine's.
+        interpreter: How its containers start this machine's Python.
     """
 
     name: str
     mounts: Sequence[tuple[Path, Path]] = field(default=())
+    is_hosts: bool = False
+    interpreter: Interpreter = OWN
 
 
 async def host_image(engine: Engine, etc: Path) -> Image:
@@ -60,7 +65,17 @@ async def host_image(engine: Engine, etc: Path) -> Image:
     name = f"{_REPOSITORY}-{hashlib.sha256(archive).hexdigest()[:_DIGITS]}:latest"
     if not await engine.has_image(name):
         await engine.import_image(name, archive)
-    return Image(name, (*mounts, *live))
+    return Image(name, (*mounts, *live), is_hosts=True)
+
+
+def operators_image(name: str) -> Image:
+    """Return an image with programs of its own.
+
+    Raises:
+        NoInterpreter: This machine's Python cannot be shown in it.
+    """
+    interpreter = carried_interpreter()
+    return Image(name, interpreter.mounts, interpreter=interpreter)
 
 
 def _system() -> tuple[dict[str, str], list[tuple[Path, Path]]]:

@@ -19,7 +19,8 @@ from preview.runtime.cgroups.home import home_name
 from preview.runtime.container.addresses import engine_socket
 from preview.runtime.container.description import Habits
 from preview.runtime.container.engine import Engine, EngineError
-from preview.runtime.container.image import Image, host_image
+from preview.runtime.container.image import host_image, operators_image
+from preview.runtime.container.interpreter import NoInterpreter
 from preview.runtime.container.runtime import ContainerRuntime, Containment
 from preview.runtime.interface import Exit, Limits, ProcessSpec
 from preview.runtime.sandbox import Refusal, SandboxRuntime, compile_filter
@@ -68,6 +69,8 @@ async def probe_containers(
         return await _try(runtime) or runtime
     except EngineError as error:
         return Refusal(str(error), _INSTALL)
+    except NoInterpreter as error:
+        return Refusal(f"this service's Python runs in no other image: {error}", "unset PREVIEW_CONTAINER_IMAGE")
     except OSError as error:
         return Refusal(f"the data folder cannot be written ({error.strerror})", "set PREVIEW_DATA_DIR to another one")
 
@@ -104,7 +107,10 @@ async def _make(
     info = await engine.info()
     options = [str(one) for one in _list(info.get("SecurityOptions"))]
     is_rootless = any("rootless" in one for one in options)
-    image = await host_image(engine, etc) if settings.container_image is None else Image(settings.container_image)
+    if settings.container_image is None:
+        image = await host_image(engine, etc)
+    else:
+        image = operators_image(settings.container_image)
     if not await engine.has_image(image.name):
         raise EngineError(f"the engine has no image {image.name}: pull or build it, or unset PREVIEW_CONTAINER_IMAGE")
     own_users = os.geteuid() == 0 and users_here() is not None and not is_rootless

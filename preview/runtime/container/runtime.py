@@ -203,7 +203,10 @@ class ContainerRuntime(ColdStarts):
                 descriptors[number] = given.fileno()
         carried = serving is not None and serving.family == socket.AF_UNIX
         listener = None if serving is None else _LISTENER
-        bridge = bridge_prefix(spec, listener=listener, way_out=None if way_out is None else _WAY_OUT, carried=carried)
+        python = self._parts.habits.image.interpreter.command
+        bridge = bridge_prefix(
+            spec, listener=listener, way_out=None if way_out is None else _WAY_OUT, carried=carried, python=python
+        )
         argv, environment = number_in(spec, listener, None if spec.control is None else _CONTROL)
         elsewhere = {folder: path for path, folder in spec.shown_at.items()}
         return Order(

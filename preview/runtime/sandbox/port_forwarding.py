@@ -33,7 +33,14 @@ from preview.runtime.launchers import BRIDGE
 from preview.runtime.sandbox.view import interpreter_paths
 
 
-def bridge_prefix(spec: ProcessSpec, *, listener: int | None, way_out: int | None, carried: bool = False) -> list[str]:
+def bridge_prefix(
+    spec: ProcessSpec,
+    *,
+    listener: int | None,
+    way_out: int | None,
+    carried: bool = False,
+    python: Sequence[str] = (sys.executable,),
+) -> list[str]:
     """Return the bridge's command prefix; empty if the program takes the socket itself and needs no port.
 
     Args:
@@ -41,6 +48,7 @@ def bridge_prefix(spec: ProcessSpec, *, listener: int | None, way_out: int | Non
         listener: Descriptor number of the listening socket in the child.
         way_out: Descriptor number of the socket through which the bridge hands out listening sockets.
         carried: Whether ``listener`` is a local socket, on which the program cannot serve.
+        python: Command of the service's interpreter, as the sandbox shows it.
     """
     options: list[str] = []
     if listener is not None and spec.network is not Network.HOST:
@@ -50,7 +58,7 @@ def bridge_prefix(spec: ProcessSpec, *, listener: int | None, way_out: int | Non
             options += ["--stand-in", str(listener), str(spec.slot)]
     if way_out is not None:
         options += _reach(way_out, reached_ports(spec))
-    return _bridge(options) if options else []
+    return _bridge(options, python) if options else []
 
 
 def handout_prefix(way_out: int, ports: Iterable[int]) -> list[str]:
@@ -67,8 +75,8 @@ def _reach(way_out: int, ports: Iterable[int]) -> list[str]:
     return ["--reach", str(way_out), ",".join(map(str, ports))]
 
 
-def _bridge(options: Iterable[str]) -> list[str]:
-    return [sys.executable, "-I", "-S", str(BRIDGE), *options, "--"]
+def _bridge(options: Iterable[str], python: Sequence[str] = (sys.executable,)) -> list[str]:
+    return [*python, "-I", "-S", str(BRIDGE), *options, "--"]
 
 
 def bridge_needs() -> tuple[Path, ...]:
