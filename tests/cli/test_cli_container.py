@@ -26,12 +26,20 @@ def make(folder: Path, *, mounts: str = _PLAIN, confined: str = "unconfined\n", 
 
 @pytest.fixture(autouse=True)
 def _ordinary(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("container", "KUBERNETES_SERVICE_HOST"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(os, "geteuid", lambda: 10001)
     monkeypatch.setattr(container, "_makes_namespaces", lambda: True)
 
 
 def test_outside_of_a_container_there_is_no_such_check(tmp_path: Path) -> None:
     assert container.container_check(tmp_path) is None
+
+
+@pytest.mark.parametrize("name", ["container", "KUBERNETES_SERVICE_HOST"])
+def test_a_container_is_known_by_a_variable_too(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "podman")
+    assert container.container_check(tmp_path) is not None
 
 
 def test_a_container_with_all_options_is_ok(tmp_path: Path) -> None:

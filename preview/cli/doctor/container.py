@@ -41,7 +41,10 @@ READ_ONLY = Option("--read-only --tmpfs /tmp", False)
 
 def is_container(root: Path = _ROOT) -> bool:
     """Return whether the service runs in a container of an engine."""
-    return any((root / mark).exists() for mark in _MARKS)
+    # The last two are set by Podman, systemd-nspawn and LXC, and by Kubernetes.
+    marked = any((root / mark).exists() for mark in _MARKS)
+    names = ("container", "KUBERNETES_SERVICE_HOST")
+    return marked or any(os.environ.get(name) for name in names)
 
 
 def missing_options(root: Path = _ROOT) -> list[Option]:
