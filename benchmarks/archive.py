@@ -1,15 +1,19 @@
 """Archived logs: rate of writing, size beside SQLite's, and rate of filters; in processor time of the process.
 
-uv run python benchmarks/archive.py [--lines 1000000]
+uv run python benchmarks/archive.py [--lines 1000000] [--kind access|tracebacks|json] [--folder FOLDER]
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import random
 import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from time import process_time
 
@@ -37,14 +41,49 @@ _ROW = {
 }  # fmt: skip
 
 
-def batch(first: int, chance: random.Random) -> Batch:
-    """Return lines like those of a web application: access lines with different paths, times and addresses."""
-    messages = [
-        f"INFO:     10.0.{chance.randrange(4)}.{chance.randrange(250)}:{chance.randrange(30000, 60000)} - "
-        f'"GET /api/books/{chance.randrange(5000)}?page={chance.randrange(50)} HTTP/1.1" 200 OK '
-        f"{chance.randrange(1, 400)} ms"
-        for _ in range(_BATCH)
-    ]
+def access(chance: random.Random) -> Iterator[str]:
+    """Access lines with different paths, times and addresses, which compress badly."""
+    while True:
+        yield (
+            f"INFO:     10.0.{chance.randrange(4)}.{chance.randrange(250)}:{chance.randrange(30000, 60000)} - "
+            f'"GET /api/books/{chance.randrange(5000)}?page={chance.randrange(50)} HTTP/1.1" 200 OK '
+            f"{chance.randrange(1, 400)} ms"
+        )
+
+
+def tracebacks(chance: random.Random) -> Iterator[str]:
+    """Tracebacks between access lines."""
+    lines = access(chance)
+    while True:
+        yield from islice(lines, chance.randrange(30))
+        yield "Traceback (most recent call last):"
+        for name in ("starlette/routing", "fastapi/routing", "sqlalchemy/orm/session"):
+            yield f'  File "/app/.venv/lib/python3.11/site-packages/{name}.py", line {chance.randrange(900)}, in call'
+            yield "    return await function(*arguments)"
+        yield f"KeyError: 'books/{chance.randrange(5000)}'"
+
+
+def structured(chance: random.Random) -> Iterator[str]:
+    """Lines of structlog, as JSON, with a random id of 64 bits in each."""
+    at = 1_795_857_220.0
+    while True:
+        at += chance.random() / 100
+        stamp = datetime.fromtimestamp(at, UTC).isoformat()
+        yield json.dumps(
+            {
+                "event": chance.choice(["order placed", "cache miss", "query", "job done"]), "level": "info",
+                "timestamp": stamp, "user_id": chance.randrange(2000), "path": f"books/{chance.randrange(5000)}",
+                "request_id": f"{chance.getrandbits(64):016x}", "duration_ms": round(chance.random() * 100, 2),
+            }
+        )  # fmt: skip
+
+
+KINDS = {"access": access, "tracebacks": tracebacks, "json": structured}
+
+
+def batch(first: int, source: Iterator[str]) -> Batch:
+    """Return the next lines; four come in a millisecond."""
+    messages = list(islice(source, _BATCH))
     if first % (25 * _BATCH) == 1:
         messages[7] = "ERROR: connection to the warehouse was lost"
     start = now_ms()
@@ -53,12 +92,12 @@ def batch(first: int, chance: random.Random) -> Batch:
     )
 
 
-async def fill(database: Database, lines: int) -> None:
+async def fill(database: Database, lines: int, kind: str) -> None:
     """Store the lines in the database."""
     await database.write(lambda connection: connection.execute(insert(preview_instances).values(_ROW)))
-    chance = random.Random(7)
+    source = KINDS[kind](random.Random(7))
     for first in range(1, lines + 1, _BATCH):
-        runs = await encode_batches([batch(first, chance)])
+        runs = await encode_batches([batch(first, source)])
         await database.write(partial(insert_rows, runs=runs))
 
 
@@ -76,13 +115,16 @@ async def main() -> None:
     """Measure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--lines", type=int, default=1_000_000)
-    lines = parser.parse_args().lines // _BATCH * _BATCH
-    with tempfile.TemporaryDirectory() as name:
+    parser.add_argument("--kind", choices=list(KINDS), default="access")
+    parser.add_argument("--folder", help="where the database is made: 150 MB for a million lines")
+    given = parser.parse_args()
+    lines, kind = given.lines // _BATCH * _BATCH, given.kind
+    with tempfile.TemporaryDirectory(dir=given.folder) as name:
         folder = Path(name)
         async with open_database(f"sqlite:///{folder / 'preview.db'}", 60) as database:
             await prepare(database)
             empty = sum(one.stat().st_size for one in folder.glob("preview.db*"))
-            await fill(database, lines)
+            await fill(database, lines, kind)
             with database.engine.connect() as connection:
                 connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
             stored = sum(one.stat().st_size for one in folder.glob("preview.db*")) - empty
@@ -90,7 +132,7 @@ async def main() -> None:
             started = process_time()
             _, size = await archived.call(partial(_write, archived, "preview_a"))
             seconds = process_time() - started
-            print(f"{lines:,} lines, {os.cpu_count()} processors, load {os.getloadavg()[0]:.0f}")
+            print(f"{lines:,} lines of {kind}, {os.cpu_count()} processors, load {os.getloadavg()[0]:.0f}")
             print(f"written: {lines / seconds:,.0f} lines/s; {size / 1e6:.1f} MB, SQLite {stored / 1e6:.1f} MB: "
                   f"{stored / size:.1f} x smaller")  # fmt: skip
             archived.learn("preview_a")

@@ -2,6 +2,7 @@
 
     uv run python scripts/screenshots.py                    writes docs/images/*.png
     uv run python scripts/screenshots.py --states FOLDER    every state that a person can meet, to look at
+    uv run python scripts/screenshots.py --monitoring       Prometheus' page of the alert rules (Debian: prometheus)
 
 It needs a Chromium (`apt-get install chromium`); PREVIEW_TEST_CHROMIUM names one that is somewhere else.
 """
@@ -11,7 +12,11 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
+
+import httpx2
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests" / "page"), str(ROOT / "tests")]
@@ -20,6 +25,7 @@ from browser import find_chromium, open_browser  # noqa: E402  found through the
 from page_kit import Running, Visit, run_service, visit  # noqa: E402  as above
 from page_states import take_states  # noqa: E402  as above
 from playwright.sync_api import Browser  # noqa: E402
+from prometheus_kit import run_prometheus  # noqa: E402  as above
 
 IMAGES = ROOT / "docs" / "images"
 
@@ -30,13 +36,17 @@ def main() -> int:
     parser.add_argument(
         "--states", type=Path, metavar="FOLDER", help="every state of the page, instead of the README's"
     )
-    states: Path | None = parser.parse_args().states
+    parser.add_argument("--monitoring", action="store_true", help="Prometheus' page of the alert rules")
+    given = parser.parse_args()
+    states: Path | None = given.states
     chromium = find_chromium()
     if chromium is None:
         print("no Chromium is installed: apt-get install chromium", file=sys.stderr)
         return 1
     with tempfile.TemporaryDirectory(prefix="preview-pictures-") as folder, open_browser(chromium) as browser:
-        if states is None:
+        if given.monitoring:
+            take_monitoring(browser, Path(folder))
+        elif states is None:
             take_stories(browser, Path(folder))
         else:
             take_states(browser, states, Path(folder))
@@ -50,6 +60,31 @@ def take_stories(browser: Browser, work: Path) -> None:
         launch_once(browser, running)
         for scheme in ("light", "dark"):
             take_story(browser, running, scheme)
+
+
+def take_monitoring(browser: Browser, work: Path) -> None:
+    """Take the picture of the alert rules in a real Prometheus, which has just lost the service."""
+    with (
+        run_service(work / "service") as running,
+        run_prometheus(work / "prometheus", running.url.partition("//")[2]) as url,
+        visit(browser) as seen,
+    ):
+        wait_for(f"{url}/api/v1/targets", '"health":"up"')
+        running.process.terminate()
+        wait_for(f"{url}/api/v1/alerts", '"state":"pending"')
+        seen.page.set_viewport_size({"width": 900, "height": 640})
+        seen.page.goto(f"{url}/classic/alerts")
+        seen.page.screenshot(path=IMAGES / "prometheus-alerts.png")
+
+
+def wait_for(url: str, text: str) -> None:
+    """Wait until an address answers with a text."""
+    for _ in range(600):
+        with suppress(httpx2.HTTPError):
+            if text in httpx2.get(url, trust_env=False).text:
+                return
+        time.sleep(0.1)
+    raise SystemExit(f"{url} never said {text}")
 
 
 def launch_once(browser: Browser, running: Running) -> None:

@@ -168,3 +168,22 @@ def test_an_entry_after_a_short_write_is_kept(tmp_path: Path, monkeypatch: pytes
     again = Notebook(tmp_path)
     assert [one.subject for one in again.recover()] == ["first", "cut", "next"]
     again.close()
+
+
+async def test_a_guest_of_one_link_does_not_use_up_the_entries_of_another(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guests choose their names, also those of other guests and of users."""
+    monkeypatch.setattr(trail, "MOST_OF_USER", 3)
+    book = Audit(database, tmp_path)
+    for via, user, count in (
+        ("share share_a", "guest Gus", 9),
+        ("share share_b", "guest Gus", 2),
+        ("bearer", "ann", 3),
+    ):
+        for number in range(count):
+            await book.note(user, "opened", f"{via} {number}", "", via=via, owner_id="ann")
+    items, _ = await book.list(user_id=None, cursor=None, limit=50)
+    found = [one.via for one in items]
+    assert [found.count(via) for via in ("share share_a", "share share_b", "bearer")] == [3, 2, 3]
+    assert book.lost == 0

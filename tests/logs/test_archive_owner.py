@@ -188,3 +188,27 @@ def test_a_folder_that_is_a_link_to_nothing_is_refused(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "nowhere" / "deep")
     with pytest.raises(ConfigurationError, match="cannot be used"):
         Folder(tmp_path / "link")
+
+
+async def test_a_store_that_fails_is_asked_once_more_and_not_ten_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service's end waits for it."""
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    address = f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
+    for name, value in (("ENDPOINT_URL", address), ("ACCESS_KEY_ID", "k"), ("SECRET_ACCESS_KEY", "s"), ("REGION", "r")):
+        monkeypatch.setenv(f"AWS_{name}", value)
+    asked = 0
+
+    async def fail(stream: trio.SocketStream) -> None:
+        nonlocal asked
+        async for part in stream:
+            asked += part.count(b"\r\n\r\n")
+            await stream.send_all(b"HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\n\r\n")
+
+    place = place_at("s3://logs/previews")
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.serve_listeners, fail, listeners)
+            with pytest.raises(DatabaseUnavailable):
+                await trio.to_thread.run_sync(place.size, "preview_a.jsonl.zst")
+            nursery.cancel_scope.cancel()
+    assert asked == 2
