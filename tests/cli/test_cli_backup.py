@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
-import sqlite3
-import struct
 import subprocess
-import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cli_service import PROGRAM, serving
-from hypothesis import given
-from hypothesis import strategies as st
-from sqlalchemy import func, select
+from sqlalchemy import Column, Float, LargeBinary, String, func, select
 
-from preview.cli.backup.archive import MANIFEST, BadArchive, read_archive
 from preview.cli.entry import run
+from preview.storage import migrate
 from preview.storage.engine import make_engine
 from preview.storage.tables import HEAD, metadata, preview_logs
 
@@ -115,22 +109,6 @@ def test_a_running_service_is_saved_killed_and_restored_elsewhere(
 # What is saved, and where it may be restored
 
 
-@pytest.fixture
-def saved(tmp_path: Path, sqlite_template: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A backup of a folder with one file of each kind; the settings then name an empty folder."""
-    data = tmp_path / "data"
-    for name in ("secret", "sealing-keys", "journal/00000000.lines", "audit/head", "snapshots/snap_1/files.tar"):
-        (data / name).parent.mkdir(parents=True, exist_ok=True)
-        (data / name).write_text(name)
-    (data / "snapshots" / ".new-1").mkdir()
-    (data / "previews").mkdir()
-    shutil.copy(sqlite_template, data / "preview.db")
-    monkeypatch.setenv("PREVIEW_DATA_DIR", str(data))
-    assert run(["backup", str(tmp_path / "a.zip")]) == 0
-    monkeypatch.setenv("PREVIEW_DATA_DIR", str(tmp_path / "empty"))
-    return tmp_path / "a.zip"
-
-
 def test_all_that_is_saved_is_restored_closed_to_others(saved: Path, tmp_path: Path) -> None:
     assert run(["restore", str(saved), "--yes"]) == 0
     restored = tmp_path / "empty"
@@ -187,6 +165,69 @@ def test_a_postgres_with_rows_is_left_alone(
     engine.dispose()
 
 
+def test_an_older_backup_is_upgraded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "data").mkdir(mode=0o700)
+    migrate.upgrade(f"sqlite:///{tmp_path / 'data/preview.db'}", "0010")
+    monkeypatch.setenv("PREVIEW_DATA_DIR", str(tmp_path / "data"))
+    assert run(["backup", str(tmp_path / "a.zip")]) == 0
+    monkeypatch.setenv("PREVIEW_DATA_DIR", str(tmp_path / "empty"))
+    assert run(["restore", str(tmp_path / "a.zip"), "--yes"]) == 0
+    assert migrate.current(f"sqlite:///{tmp_path / 'empty/preview.db'}") == HEAD
+    assert migrate.current(f"sqlite:///{tmp_path / 'data/preview.db'}") == "0010"
+
+
+def value(column: Column[Any], number: int) -> Any:
+    """Return a value that fits the column, and the row of the same number that it refers to."""
+    if column.foreign_keys:
+        return value(next(iter(column.foreign_keys)).column, number)
+    if column.nullable and number % 2:
+        return None
+    kind = column.type
+    if isinstance(kind, String):
+        return f"{number}-{column.name} \u00fc\U0001f600'\"\\\n"[: kind.length]
+    if isinstance(kind, LargeBinary):
+        return bytes(range(256)) * number
+    return number / 7 if isinstance(kind, Float) else number
+
+
+def all_rows(url: str) -> dict[str, list[str]]:
+    engine = make_engine(url)
+    with engine.connect() as connection:
+        found = {one.name: sorted(map(repr, connection.execute(select(one)))) for one in metadata.sorted_tables}
+    engine.dispose()
+    return found
+
+
+def test_each_row_of_each_table_moves_from_sqlite_to_postgres_and_back(
+    tmp_path: Path, empty_postgres_url: str, sqlite_template: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("first", "middle", "last"):
+        (tmp_path / name).mkdir(mode=0o700)
+    urls = {name: f"sqlite:///{tmp_path / name / 'preview.db'}" for name in ("first", "last")}
+    urls["middle"] = empty_postgres_url
+    shutil.copy(sqlite_template, tmp_path / "first" / "preview.db")
+    engine = make_engine(urls["first"])
+    with engine.begin() as connection:
+        for table in metadata.sorted_tables:
+            made = [{one.name: value(one, number) for one in table.columns} for number in range(1, 13)]
+            connection.execute(table.insert(), made)
+        more = [{"id": f"user {number}", "created_at": number} for number in range(1200)]
+        connection.execute(metadata.tables["users"].insert(), more)
+    engine.dispose()
+    for command, name, file in (
+        ("backup", "first", "a"),
+        ("restore", "middle", "a"),
+        ("backup", "middle", "b"),
+        ("restore", "last", "b"),
+    ):
+        monkeypatch.setenv("PREVIEW_DATA_DIR", str(tmp_path / name))
+        monkeypatch.setenv("PREVIEW_DATABASE_URL", urls[name])
+        assert run([command, str(tmp_path / f"{file}.zip"), *(["--yes"] if command == "restore" else [])]) == 0
+    found = all_rows(urls["first"])
+    assert min(map(len, found.values())) == 12
+    assert found == all_rows(urls["middle"]) == all_rows(urls["last"])
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
 def test_the_folder_of_another_user_is_left_alone(
     saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -195,174 +236,3 @@ def test_the_folder_of_another_user_is_left_alone(
     os.chown(tmp_path / "empty", 65534, 65534)
     assert run(["restore", str(saved), "--yes"]) == 1
     assert "sudo -u '#65534'" in capsys.readouterr().err
-
-
-# Files that are no backups: each is refused with one sentence, and nothing is written
-
-
-def forged(saved: Path, path: Path, change: Mapping[str, bytes | None], **manifest: Any) -> Path:
-    """Copy a backup with other entries (None: left out), and a manifest that fits them."""
-    with zipfile.ZipFile(saved) as source:
-        entries: dict[str, bytes | None] = {name: source.read(name) for name in source.namelist()}
-    described = json.loads(entries.pop(MANIFEST) or b"")
-    entries |= change
-    contents = {name: content for name, content in entries.items() if content is not None}
-    described["files"] = {
-        name: {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-        for name, content in contents.items()
-    }
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as target:
-        for name, content in contents.items():
-            target.writestr(name, content)
-        target.writestr(MANIFEST, json.dumps(described | manifest))
-    return path
-
-
-def refused(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> str:
-    for option in ("--check", "--yes"):
-        assert run(["restore", str(path), option]) == 1
-        said = capsys.readouterr().err
-        assert said.count("\n") == 1, said
-    assert not list((tmp_path / "empty").glob("[!s.]*")), "only the lock may be there"
-    assert not (tmp_path / "empty" / "secret").exists()
-    return said
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["../secret", "/etc/passwd", "journal/../../x", "snapshots/a/../../x", "snapshots/a/b/c", "service.json", "secret/",
-     "journal/.hidden", "snapshots/..", "audit/a\\b", "previews/x", "journal/" + "x" * 300],
-)  # fmt: skip
-def test_no_path_leads_out_of_the_folder(
-    name: str, saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = forged(saved, tmp_path / "b.zip", {name: b"mine"})
-    assert "no backup has" in refused(path, tmp_path, capsys)
-
-
-def test_links_and_encrypted_entries_are_refused(
-    saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = forged(saved, tmp_path / "b.zip", {"secret": None})
-    with zipfile.ZipFile(saved) as source:
-        described = json.loads(source.read(MANIFEST))
-    described["files"] |= {"secret": {"size": 11, "sha256": hashlib.sha256(b"/etc/shadow").hexdigest()}}
-    with zipfile.ZipFile(saved) as source, zipfile.ZipFile(path, "w") as target:
-        for name in source.namelist():
-            if name not in {"secret", MANIFEST}:
-                target.writestr(name, source.read(name))
-        link = zipfile.ZipInfo("secret")
-        link.external_attr = 0o120777 << 16
-        target.writestr(link, "/etc/shadow")
-        target.writestr(MANIFEST, json.dumps(described))
-    assert "no backup has: 'secret'" in refused(path, tmp_path, capsys)
-
-
-@pytest.mark.parametrize("cut", [0, 0.001, 0.3, 0.99])
-def test_a_cut_file_is_refused(cut: float, saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    content = saved.read_bytes()
-    path = tmp_path / "b.zip"
-    path.write_bytes(content[: int(len(content) * cut)])
-    assert "backup" in refused(path, tmp_path, capsys)
-
-
-def test_a_changed_file_is_refused(saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with zipfile.ZipFile(saved) as source:
-        manifest = json.loads(source.read(MANIFEST))
-    manifest["files"]["secret"]["sha256"] = "0" * 64
-    path = forged(saved, tmp_path / "b.zip", {}, files=manifest["files"])
-    assert "secret is not the file that was saved" in refused(path, tmp_path, capsys)
-
-
-def test_a_bomb_is_refused_before_it_is_unpacked(
-    saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with zipfile.ZipFile(saved) as source:
-        described = json.loads(source.read(MANIFEST))
-    size = 2**50
-    described["files"]["journal/x"] = {"size": size, "sha256": "0" * 64}
-    path = tmp_path / "b.zip"
-    shutil.copy(saved, path)
-    with zipfile.ZipFile(saved) as source, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as target:
-        for name in source.namelist():
-            if name != MANIFEST:
-                target.writestr(name, source.read(name))
-        target.writestr("journal/x", b"\0" * 100_000)
-        # The directory at the end is written from this.
-        target.getinfo("journal/x").file_size = size
-        target.writestr(MANIFEST, json.dumps(described))
-    assert "The backup needs" in refused(path, tmp_path, capsys)
-    # Said to be small, and large when it is read.
-    described["files"]["journal/x"]["size"] = 10
-    with zipfile.ZipFile(saved) as source, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as target:
-        for name in source.namelist():
-            if name != MANIFEST:
-                target.writestr(name, source.read(name))
-        target.writestr("journal/x", b"\0" * 100_000)
-        target.getinfo("journal/x").file_size = 10
-        target.writestr(MANIFEST, json.dumps(described))
-    assert "damaged" in refused(path, tmp_path, capsys)
-
-
-def test_a_directory_without_end_is_not_read(saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = tmp_path / "b.zip"
-    path.write_bytes(b"x" * 100 + struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 9, 9, 2**31, 100, 0))
-    assert "more than 100000 entries" in refused(path, tmp_path, capsys)
-
-
-@pytest.mark.parametrize(
-    ("manifest", "said"),
-    [
-        ({"format": 2}, "A newer version of preview wrote this backup"),
-        ({"format": 0}, "its format is unknown"),
-        ({"revision": "'; DROP"}, "its manifest cannot be read"),
-        ({"more": 1}, "its manifest cannot be read"),
-        ({"files": {}}, "no backup has"),
-    ],
-)
-def test_a_manifest_of_another_version_or_form_is_refused(
-    manifest: Any, said: str, saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert said in refused(forged(saved, tmp_path / "b.zip", {}, **manifest), tmp_path, capsys)
-
-
-@pytest.mark.parametrize(
-    ("statement", "said"),
-    [
-        ("UPDATE alembic_version SET version_num = '9999'", "newer than this version of preview knows"),
-        ("UPDATE alembic_version SET version_num = 'x'';'", "has no revision of this service"),
-        ("DELETE FROM alembic_version", "has no revision of this service"),
-        ("DROP TABLE alembic_version", "none of this service"),
-        ("DROP TABLE preview_logs", "does not have the table"),
-        ("ALTER TABLE users RENAME COLUMN tier TO rank", "does not have the table users"),
-        ("CREATE VIEW v AS SELECT 1", "has views or triggers"),
-        ("CREATE TRIGGER t AFTER INSERT ON users BEGIN DELETE FROM users; END", "has views or triggers"),
-    ],
-)
-def test_a_database_of_another_version_or_form_is_refused(
-    statement: str, said: str, saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with zipfile.ZipFile(saved) as source:
-        (tmp_path / "x.db").write_bytes(source.read("database.sqlite"))
-    with sqlite3.connect(tmp_path / "x.db") as connection:
-        connection.execute(statement)
-    connection.close()
-    path = forged(saved, tmp_path / "b.zip", {"database.sqlite": (tmp_path / "x.db").read_bytes()})
-    assert run(["restore", str(path), "--yes"]) == 1
-    assert said in capsys.readouterr().err
-    assert not (tmp_path / "empty" / "preview.db").exists()
-    for content in (b"", b"no database", (tmp_path / "x.db").read_bytes()[:5000]):
-        forged(saved, path, {"database.sqlite": content})
-        assert "backup" in refused(path, tmp_path, capsys)
-
-
-@given(st.binary(max_size=2000), st.booleans())
-def test_any_bytes_are_a_backup_or_refused(content: bytes, is_end: bool) -> None:
-    path = Path(os.environ["PYTEST_CURRENT_TEST"].partition(" ")[0].replace("/", "_").replace(":", "_"))
-    path = Path("/tmp") / f"{path.name}-{os.getpid()}"
-    path.write_bytes(content + (struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 1, 1, 46, 0, 0) if is_end else b""))
-    try:
-        with pytest.raises(BadArchive), read_archive(path):
-            pass
-    finally:
-        path.unlink()
