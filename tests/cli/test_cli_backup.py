@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -163,6 +164,21 @@ def test_a_postgres_with_rows_is_left_alone(
     with engine.connect() as connection:
         assert connection.scalar(select(func.count()).select_from(metadata.tables["users"])) == 1
     engine.dispose()
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_no_database(
+    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("preview.cli.backup.contents.ArchiveReader.extract", fail)
+    capsys.readouterr()
+    assert run(["restore", str(saved), "--yes"]) == 1
+    said = capsys.readouterr().err
+    assert "cannot be filled: No space left on device" in said
+    assert said.count("\n") == 1
+    assert {path.name for path in (tmp_path / "empty").iterdir()} == {"service.lock"}
 
 
 def test_an_older_backup_is_upgraded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

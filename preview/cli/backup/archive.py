@@ -209,30 +209,23 @@ def read_archive(path: Path) -> Iterator[ArchiveReader]:
         CommandFailed: It cannot be read.
     """
     try:
-        with path.open("rb") as file:
-            _check_directory(file)
-            with _damage(MANIFEST):
-                archive = zipfile.ZipFile(file)
-                manifest = _checked(archive)
-            with archive:
-                yield ArchiveReader(archive, manifest)
+        opened = path.open("rb")
     except OSError as error:
         raise CommandFailed(f"{quoted(str(path))} cannot be read: {error.strerror or error}.") from error
+    with opened as file:
+        with _damage(MANIFEST):
+            _check_directory(file)
+            archive = zipfile.ZipFile(file)
+            manifest = _checked(archive)
+        with archive:
+            yield ArchiveReader(archive, manifest)
 
 
 @contextmanager
 def _damage(name: str) -> Iterator[None]:
-    # zipfile raises these for content that is not a zip's, and NotImplementedError for methods that it does not know.
-    kinds = (
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-        NotImplementedError,
-        RuntimeError,
-        ValueError,
-        IndexError,
-        struct.error,
-    )
+    # zipfile raises these for content that is not a zip's: OSError for places before the file's beginning, and
+    # NotImplementedError for methods that it does not know.
+    kinds = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, RuntimeError, ValueError, IndexError)
     try:
         yield
     except kinds as error:

@@ -144,8 +144,16 @@ def load(archive: ArchiveReader, settings: Settings, progress: Progress) -> None
         CommandFailed: See ``check_target``.
     """
     folder = settings.data_dir
-    make_private_folder(folder)
-    check_target(settings, archive.manifest)
+    try:
+        make_private_folder(folder)
+        check_target(settings, archive.manifest)
+        _fill(archive, settings, progress)
+    except OSError as error:
+        raise CommandFailed(f"The data folder {folder} cannot be filled: {error.strerror or error}.") from error
+
+
+def _fill(archive: ArchiveReader, settings: Settings, progress: Progress) -> None:
+    folder = settings.data_dir
     with _work_folder(folder) as work:
         progress("unpacking…")
         for name in archive.manifest.files:
