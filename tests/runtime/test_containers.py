@@ -113,6 +113,11 @@ async def test_an_exit_status_that_no_process_has_counts_as_a_kill(
             assert await process.wait() == Exit(signal=signal.SIGKILL)
 
 
+async def nobody() -> int:
+    await trio.lowlevel.checkpoint()
+    return 0
+
+
 async def test_a_process_outside_of_the_container_is_not_let_in(tmp_path: Path) -> None:
     with open_door(tmp_path / "door") as door:
         others = []
@@ -121,7 +126,7 @@ async def test_a_process_outside_of_the_container_is_not_let_in(tmp_path: Path) 
             other.connect(str(door.folder / "join"))
             others.append(other)
         with trio.fail_after(10), pytest.raises(NotJoined, match="another process answers"):
-            await door.admit("0" * 64)
+            await door.admit("0" * 64, nobody)
         for other in others:
             other.close()
     assert not (tmp_path / "door").exists()

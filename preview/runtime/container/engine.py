@@ -90,6 +90,14 @@ class Engine:
         """
         return _mapping(await self._call("GET", "/info"))
 
+    async def podman_host(self) -> Mapping[str, object]:
+        """Return what Podman says about its host, in its own interface. Cancellation: no effect.
+
+        Raises:
+            EngineError: See ``ping``; or it is not Podman.
+        """
+        return _mapping(_mapping(await self._call("GET", "/libpod/info")).get("host"))
+
     async def has_image(self, name: str) -> bool:
         """Return whether the engine has the image. Cancellation: no effect.
 

@@ -2,7 +2,8 @@
 
 An engine passes no descriptors. So the container's first program connects to the service, and receives them
 (SCM_RIGHTS, unix(7)). The kernel tells the service which process has connected (SO_PEERCRED). It counts only if it is
-the first of its process namespace, and in the container's own control group. One process is let in; then the socket is
+the first of its process namespace, and in the container's own control group; an engine without control groups names
+its pid. One process is let in; then the socket is
 closed and removed. Environment variables go the same way: an engine shows those of its own interface to all its users.
 """
 
@@ -14,7 +15,7 @@ import os
 import shutil
 import socket
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,17 +125,21 @@ class Door:
 
     Attributes:
         folder: Folder that the container shows as ``SHOWN``.
+        fault: What was wrong with the last process that was not let in; empty if there was none.
     """
 
     def __init__(self, folder: Path, listener: socket.socket) -> None:
         self.folder = folder
+        self.fault = ""
         self._listener = listener
 
-    async def admit(self, container: str) -> Joined:
+    async def admit(self, container: str, first_pid: Callable[[], Awaitable[int]]) -> Joined:
         """Wait without a time limit until the container's first process has joined; admit no other.
 
         Args:
             container: The container's full id.
+            first_pid: Asks the engine for the pid of the container's first process. An engine without root's rights may
+                have no control groups.
 
         Raises:
             NotJoined: What connects is not the container's first process, or does not keep to the rules.
@@ -142,21 +147,20 @@ class Door:
 
         Cancellation: nothing is left open.
         """
-        why = ""
         for _ in range(_MOST_TRIES):
             connection = await _accept(self._listener)
             with ExitStack() as held:
                 held.callback(close_inbound, connection)
                 try:
-                    first = held.enter_context(closing(_verify_first(connection, container)))
+                    first = held.enter_context(closing(await _verify_first(connection, container, first_pid)))
                 except NotVerified as error:
-                    why = str(error)
+                    self.fault = str(error)
                     continue
                 self.close()
                 joined = Joined(first, await _find_program(connection, first), connection)
                 held.pop_all()
                 return joined
-        raise NotJoined(f"another process answers for it ({why})")
+        raise NotJoined(f"another process answers for it ({self.fault})")
 
     def close(self) -> None:
         """Refuse further connections."""
@@ -202,21 +206,34 @@ async def _accept(listener: socket.socket) -> socket.socket:
             return connection
 
 
-def _verify_first(connection: socket.socket, container: str) -> OpenProcess:
+async def _verify_first(
+    connection: socket.socket, container: str, first_pid: Callable[[], Awaitable[int]]
+) -> OpenProcess:
     said = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     pid = _CREDENTIALS.unpack(said)[0]
     if pid <= 0:
         raise NotVerified("its processes cannot be seen from here: run the service beside the engine, not inside of it")
 
+    in_group = container in _groups_of(pid)
+    # A pid that is reused meanwhile is noticed: the first process of a namespace does not end before the check does.
+    is_named = in_group or await first_pid() == pid
+
     def find_fault(pid: int) -> str | None:
         numbers = proctree.namespace_pids(pid)
         if len(numbers) < 2 or numbers[-1] != _FIRST_PID:
             return "it is not the first process of a container"
-        if container not in Path(f"/proc/{pid}/cgroup").read_text("utf-8", "replace"):
-            return "it is not in the container's control group"
+        if not is_named or in_group != (container in _groups_of(pid)):
+            return "neither its control group nor the engine names it"
         return None
 
     return verify(pid, find_fault)
+
+
+def _groups_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cgroup").read_text("utf-8", "replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 async def _find_program(connection: socket.socket, first: OpenProcess) -> OpenProcess:

@@ -43,6 +43,7 @@ _INSTALL: Final = (
 )
 # What an engine says about itself, for each limit that it enforces.
 _LIMITS_BY_NAME: Final = {"MemoryLimit": "memory", "CpuCfsQuota": "cpu", "PidsLimit": "processes"}
+_LIMITS_BY_CONTROLLER: Final = {"memory": "memory", "cpu": "cpu", "pids": "processes"}
 
 
 async def probe_containers(
@@ -107,6 +108,15 @@ async def _make(
     info = await engine.info()
     options = [str(one) for one in _list(info.get("SecurityOptions"))]
     is_rootless = any("rootless" in one for one in options)
+    limits = frozenset(name for key, name in _LIMITS_BY_NAME.items() if info.get(key) is True)
+    if engine.is_podman:
+        # What it says in Docker's words is the same with and without root's rights.
+        host = await engine.podman_host()
+        security = host.get("security")
+        is_rootless = isinstance(security, dict) and security.get("rootless") is True
+        limits = frozenset(_LIMITS_BY_CONTROLLER.get(str(one), "") for one in _list(host.get("cgroupControllers"))) - {
+            ""
+        }
     if settings.container_image is None:
         image = await host_image(engine, etc)
     else:
@@ -119,7 +129,7 @@ async def _make(
         data=home_name(settings.data_dir),
         runtime=settings.container_runtime or "",
         hosts=etc / "alone" / "hosts",
-        limits=frozenset(name for key, name in _LIMITS_BY_NAME.items() if info.get(key) is True),
+        limits=limits,
         is_podman=engine.is_podman,
         users="host" if any("userns" in one for one in options) else "",
     )

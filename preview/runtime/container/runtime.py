@@ -250,10 +250,15 @@ async def _start(engine: Engine, container: str, door: Door) -> Joined:
             async def watch() -> None:
                 code = await engine.wait(container)
                 words = await engine.last_words(container)
-                raise NotJoined(f"its first program ended before it joined: {words or f'exit code {code}'}")
+                fault = f"another process answers for it ({door.fault})" if door.fault else words
+                raise NotJoined(f"its first program ended before it joined: {fault or f'exit code {code}'}")
+
+            async def first_pid() -> int:
+                pid = (await engine.state(container)).get("Pid")
+                return pid if isinstance(pid, int) else 0
 
             async def admit() -> None:
-                found.append(await door.admit(container))
+                found.append(await door.admit(container, first_pid))
 
             nursery.start_soon(attempt, watch)
             nursery.start_soon(attempt, admit)
