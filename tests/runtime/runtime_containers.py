@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import trio
 from engine_kit import engine_or_skip
-from runtime_kit import make_runtime
+from runtime_kit import broker_if_needed, make_runtime
 
 from preview.runtime import Refusal, Runtime
 from preview.runtime.container import ContainerRuntime, probe_containers
@@ -24,7 +24,7 @@ def _probed(engine: Path) -> ContainerRuntime | Refusal:
     settings = Settings(data_dir=folder, container_engine=f"unix://{engine}")
 
     async def probe() -> ContainerRuntime | Refusal:
-        return await probe_containers(settings)
+        return await probe_containers(settings, broker=await broker_if_needed(folder))
 
     return trio.run(probe)
 

@@ -27,7 +27,7 @@ from preview.runtime.inbound import close_inbound
 from preview.runtime.interface import Held, InnerSocket, ProcessSpec
 from preview.runtime.kernel.proctree import MARKER
 from preview.runtime.process.process import open_tree
-from preview.runtime.process.spawning import number_in
+from preview.runtime.process.spawning import number_in, tasks_on_machine
 from preview.runtime.sandbox.port_forwarding import bridge_prefix, open_reached
 from preview.runtime.sandbox.runtime import SandboxRuntime
 from preview.runtime.warm.forks.process import Fork
@@ -220,8 +220,10 @@ class ContainerRuntime(ColdStarts):
         )
 
     def _process_limit(self, spec: ProcessSpec) -> int:
+        # RLIMIT_NPROC counts by user and user namespace: all containers of one user together.
+        others = 0 if self._cage.own_users else tasks_on_machine()
         # Where the engine limits processes, its limit comes first: only that one is counted.
-        return self._cage.process_limit(spec) + (_BEHIND if "processes" in self._parts.habits.limits else 0)
+        return spec.limits.processes + others + (_BEHIND if "processes" in self._parts.habits.limits else 0)
 
 
 async def _start(engine: Engine, container: str, door: Door) -> Joined:
