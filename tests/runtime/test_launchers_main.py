@@ -107,6 +107,18 @@ def test_a_server_in_a_group_of_tasks_ends_the_run_too(tmp_path: Path) -> None:
     assert run(tmp_path, DONE + text) == (0, "", "1")
 
 
+def test_time_of_waiting_for_a_processor_does_not_count(tmp_path: Path) -> None:
+    with_limits(tmp_path, _LIMIT_S="0.2", _AGAIN_S="0.1")
+    launcher, waited = tmp_path / "launcher" / "preview_main.py", tmp_path / "schedstat"
+    # On a loaded machine; the form of the kernel's own file.
+    waited.write_text("1000000 600000000000 20\n")
+    launcher.write_text(launcher.read_text("utf-8").replace("/proc/self/schedstat", str(waited)))
+    (tmp_path / "app.py").write_text("import time\ntime.sleep(0.5)\nopen('done', 'w').write('1')\n")
+    command = [sys.executable, "launcher/preview_main.py", "app.py"]
+    done = subprocess.run(command, cwd=tmp_path, timeout=60, check=False)
+    assert (done.returncode, (tmp_path / "done").exists()) == (0, True)
+
+
 def test_exit_functions_run_within_a_limit(tmp_path: Path) -> None:
     with_limits(tmp_path, _EXIT_S="0.2", _AGAIN_S="0.1")
     (tmp_path / "app.py").write_text(
