@@ -79,6 +79,13 @@ class Client {
 }
 module.exports = { Client };
 """,
+    "node_modules/mysql2/package.json": '{"name": "mysql2", "main": "./index.js"}',
+    # As the real one: the methods are inherited.
+    "node_modules/mysql2/index.js": """
+class Base { query() { return Promise.resolve('rows'); } }
+class Connection extends Base {}
+module.exports = { Connection };
+""",
 }
 NODE = """
 const trace = require(`${process.argv[2]}/tracing/trace.cjs`);
@@ -89,10 +96,16 @@ const lines = [];
 trace.sendOver({ writableLength: 0, destroyed: false, write: (line) => lines.push(line) });
 const { Client } = require('pg');
 const client = new Client();
+const { Connection } = require('mysql2');
+const { query } = Connection.prototype;
+// Other tools replace methods too.
+Connection.prototype.query = function replaced(...given) { return query.apply(this, given); };
+assert.equal(Connection.prototype.query.name, 'replaced');
 async function work() {
   assert.equal(await client.query('select name from books where id = $1', ['secret']), 'rows');
   assert.equal(await new Promise((done) => client.query('select 2', [], (_, rows) => done(rows))), 'rows');
   await assert.rejects(client.query('bad'), /secret/);
+  assert.equal(await new Connection().query('select "a" from "shop"."books"'), 'rows');
 }
 let unhandled = 0;
 process.on('unhandledRejection', () => { unhandled += 1; });
@@ -145,6 +158,7 @@ def test_clients_of_node_are_measured_and_forgotten_rejections_stay_unhandled(tm
         ("sql", "SELECT books", ""),
         ("sql", "SELECT", ""),
         ("sql", "BAD", "Error"),
+        ("sql", "SELECT books", ""),
         ("sql", "BAD", "Error"),
         ("request", "GET /books", ""),
     ]

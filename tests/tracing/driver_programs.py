@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["MONGO", "NODE", "PYTHON"]
+__all__ = ["MONGO", "NODE", "PRISMA", "PRISMA_FILES", "PYTHON"]
 
 _HEAD = """
 import asyncio, json, sys
@@ -196,5 +196,54 @@ const response = Object.assign(new EventEmitter(), { headersSent: true, statusCo
   await trace.run({ headers: {}, method: 'GET', url: '/' }, response, work);
   response.emit('close');
   process.stdout.write(JSON.stringify(lines.map((line) => JSON.parse(line.split(' ').slice(2).join(' ')))));
+})();
+"""
+PRISMA_FILES = {
+    "package.json": "{}",
+    "prisma.config.ts": 'export default { schema: "schema.prisma", datasource: { url: "postgresql://none/none" } };',
+    "schema.prisma": """
+generator client { provider = "prisma-client-js" }
+datasource db { provider = "postgresql" }
+model Author {
+  id Int @id @default(autoincrement())
+  name String
+  books Book[]
+}
+model Book {
+  id Int @id @default(autoincrement())
+  author Author @relation(fields: [authorId], references: [id])
+  authorId Int
+}
+""".replace("{ provider", "{\n  provider").replace('" }', '"\n}'),
+    "tables.sql": """
+create schema prisma;
+create table prisma."Author" (id serial primary key, name text not null);
+create table prisma."Book" (id serial primary key, "authorId" int not null);
+insert into prisma."Author" (name) select 'secret' from generate_series(1, 5);
+insert into prisma."Book" ("authorId") select id from prisma."Author";
+""",
+}
+PRISMA = """
+const trace = require(`${process.argv[2]}/tracing/trace.cjs`);
+trace.watch();
+const { EventEmitter } = require('events');
+const at = JSON.parse(process.argv[3]);
+const lines = [];
+trace.sendOver({ writableLength: 0, destroyed: false, write: (line) => lines.push(line) });
+const { PrismaClient } = require('@prisma/client');
+const { PrismaPg } = require('@prisma/adapter-pg');
+const place = { host: at.postgres, user: 'preview', database: 'postgres' };
+const prisma = new PrismaClient({ adapter: new PrismaPg(place, { schema: 'prisma' }) });
+async function work() {
+  const books = await prisma.book.findMany();
+  for (const book of books) await prisma.author.findUnique({ where: { id: book.authorId } });
+  await prisma.author.create({ data: { id: 1, name: 'secret' } }).catch(() => {});
+}
+const response = Object.assign(new EventEmitter(), { headersSent: true, statusCode: 200, writableFinished: true });
+(async () => {
+  await trace.run({ headers: {}, method: 'GET', url: '/' }, response, work);
+  response.emit('close');
+  process.stdout.write(JSON.stringify(lines.map((line) => JSON.parse(line.split(' ').slice(2).join(' ')))));
+  await prisma.$disconnect();
 })();
 """

@@ -14,10 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import trustme
 import uv
-from driver_programs import MONGO, NODE, PYTHON
+from driver_programs import MONGO, NODE, PRISMA, PRISMA_FILES, PYTHON
 from mariadb import open_mariadb
 from postgres import Server
 
@@ -39,7 +40,17 @@ def servers(postgres_server: Server, tmp_path_factory: pytest.TempPathFactory) -
     issued.private_key_pem.write_to_path(str(folder / "key"))
     # The path of a Unix socket has 107 bytes at most.
     short = Path(tempfile.mkdtemp(prefix="preview-redis-"))
-    command = [redis.path, "--port", "0", "--unixsocket", short / "socket", "--save", "", "--dir", short]
+    command: list[str | Path] = [
+        redis.path,
+        "--port",
+        "0",
+        "--unixsocket",
+        short / "socket",
+        "--save",
+        "",
+        "--dir",
+        short,
+    ]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
         while not (short / "socket").exists():
@@ -69,7 +80,17 @@ def spans_of(*command: str | Path, **variables: str) -> SPANS:
 
 @pytest.mark.long
 def test_drivers_of_python_are_measured(servers: dict[str, str], tmp_path: Path) -> None:
-    words = [uv.find_uv_bin(), "pip", "install", "-q", "--python", sys.executable, "--target", tmp_path, *PACKAGES]
+    words: list[str | Path] = [
+        uv.find_uv_bin(),
+        "pip",
+        "install",
+        "-q",
+        "--python",
+        sys.executable,
+        "--target",
+        tmp_path,
+        *PACKAGES,
+    ]
     subprocess.run(words, check=True, capture_output=True)
     spans = spans_of(sys.executable, "-c", PYTHON, LAUNCHERS, json.dumps(servers), PYTHONPATH=str(tmp_path))
     assert spans == [
@@ -145,6 +166,32 @@ def test_the_sqlite_of_node_itself_is_measured(tmp_path: Path) -> None:
     ]
 
 
+# Its other engine, which the client needs before version 7, cannot be had here.
+@pytest.mark.long
+@pytest.mark.skipif(shutil.which("npm") is None, reason="no Node")
+def test_prisma_is_measured_through_its_drivers_adapter(postgres_server: Server, tmp_path: Path) -> None:
+    for name, text in PRISMA_FILES.items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "main.js").write_text(PRISMA)
+    npm = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", *PRISMA_PACKAGES]
+    subprocess.run(npm, check=True, capture_output=True, cwd=tmp_path, timeout=600)
+    # It writes the client only; this program would change databases.
+    own = os.environ | {"PRISMA_SCHEMA_ENGINE_BINARY": "/bin/true", "CHECKPOINT_DISABLE": "1"}
+    subprocess.run(["npx", "prisma", "generate"], check=True, capture_output=True, cwd=tmp_path, timeout=120, env=own)
+    with psycopg.connect(postgres_server.url("postgres"), autocommit=True) as connection:
+        connection.execute("drop schema if exists prisma cascade")
+        for statement in filter(str.strip, PRISMA_FILES["tables.sql"].split(";")):
+            connection.execute(statement.encode())
+    given = json.dumps({"postgres": str(postgres_server.folder)})
+    spans = spans_of("node", tmp_path / "main.js", LAUNCHERS, given)
+    assert [(kind, name.partition(" WHERE")[0][:6], error) for kind, name, error in spans] == [
+        *[("sql", "SELECT", "")] * 6,
+        ("sql", "INSERT", "23505"),
+    ]
+    assert len({name for _, name, _ in spans}) == 3
+
+
+PRISMA_PACKAGES = ("prisma@7", "@prisma/client@7", "@prisma/adapter-pg@7")
 SQLITE: SPANS = [
     ("sql", "insert into books values (?)", ""),
     ("sql", "select name from books", ""),

@@ -1,4 +1,4 @@
-import { type ReactNode, useEffect } from "react";
+import { lazy, type ReactNode, Suspense, useEffect } from "react";
 
 import type { PreviewClient } from "../api/client";
 import { type Metrics, metricsOf } from "../api/metrics";
@@ -18,6 +18,7 @@ export interface MetricsPanelProps extends PanelProps {
 }
 
 const EVERY_MS = 5_000;
+const ProfileSection = lazy(() => import("../profile/ProfileSection"));
 
 /** Memory, processor, requests and latencies of the preview since its launch, and by endpoint. It fills its parent. */
 export function MetricsPanel(props: MetricsPanelProps): ReactNode {
@@ -76,6 +77,11 @@ export function MetricsView({ client, generationId, previewId, version }: Metric
             <p className={styles.none}>{t("The preview has ended; these are its last launch’s measurements.")}</p>
           )}
           <Shown metrics={value} />
+          {value.is_live && previewId === undefined && (
+            <Suspense fallback={null}>
+              <ProfileSection key={value.preview_id} client={client} generationId={generationId} />
+            </Suspense>
+          )}
         </>
       )}
     </div>

@@ -5,13 +5,13 @@ const Module = require('module');
 const { guarded, named, now, requests } = require('./shared.cjs');
 
 const VERB = /^[\s(]*([A-Za-z]+)/;
-const TABLE = /\b(?:FROM|INTO|UPDATE|TABLE|JOIN)\s+["`[]?([\w.]+)/i;
+const TABLE = /\b(?:FROM|INTO|UPDATE|TABLE|JOIN)\s+["`[]?([\w.]+)(?:["`\]]\.["`[](\w+))?/i;
 const patched = new WeakSet();
 
 function nameOf(statement) {
   const verb = VERB.exec(statement);
   const table = TABLE.exec(statement.slice(0, 4000));
-  return `${verb ? verb[1].toUpperCase() : 'SQL'} ${table ? table[1] : ''}`.trim();
+  return `${verb ? verb[1].toUpperCase() : 'SQL'} ${table ? table[2] || table[1] : ''}`.trim();
 }
 
 /**

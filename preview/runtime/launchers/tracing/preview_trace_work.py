@@ -20,7 +20,7 @@ OWN = "preview_traced"
 _MOST_READ = 4000
 _MOST_NAMES = 500
 _VERB = re.compile(r"[\s(]*([A-Za-z]+)")
-_TABLE = re.compile(r"\b(?:FROM|INTO|UPDATE|TABLE|JOIN)\s+[\"`\[]?([\w.]+)", re.IGNORECASE)
+_TABLE = re.compile(r"\b(?:FROM|INTO|UPDATE|TABLE|JOIN)\s+[\"`\[]?([\w.]+)(?:[\"`\]]\.[\"`\[](\w+))?", re.IGNORECASE)
 _names: dict[str, str] = {}
 
 
@@ -78,8 +78,9 @@ def sql_work(statement: Any) -> Measured:
         text = text[:_MOST_READ]
         name = _names.get(text)
         if name is None:
-            verb, table = _VERB.match(text), _TABLE.search(text)
-            name = f"{verb.group(1).upper() if verb else 'SQL'} {table.group(1) if table else ''}".strip()
+            verb, found = _VERB.match(text), _TABLE.search(text)
+            table = (found.group(2) or found.group(1)) if found else ""
+            name = f"{verb.group(1).upper() if verb else 'SQL'} {table}".strip()
             if len(_names) >= _MOST_NAMES:
                 _names.clear()
             _names[text] = name
