@@ -16,6 +16,7 @@ from cli_service import PROGRAM, serving
 from sqlalchemy import Column, Float, LargeBinary, String, func, select
 
 from preview.cli.entry import run
+from preview.errors import DatabaseUnavailable
 from preview.storage import migrate
 from preview.storage.engine import make_engine
 from preview.storage.tables import HEAD, metadata, preview_logs
@@ -179,6 +180,22 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_database(
     assert "cannot be filled: No space left on device" in said
     assert said.count("\n") == 1
     assert {path.name for path in (tmp_path / "empty").iterdir()} == {"service.lock"}
+
+
+def test_a_database_that_fails_leaves_the_folder_empty(
+    saved: Path, tmp_path: Path, empty_postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREVIEW_DATABASE_URL", empty_postgres_url)
+
+    def fail(*_: object) -> None:
+        raise DatabaseUnavailable("it is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("preview.cli.backup.databases._copy_tables", fail)
+        assert run(["restore", str(saved), "--yes"]) == 1
+    assert {path.name for path in (tmp_path / "empty").iterdir()} == {"service.lock"}
+    assert run(["restore", str(saved), "--yes"]) == 0
+    assert (tmp_path / "empty" / "secret").read_text() == "secret"
 
 
 def test_an_older_backup_is_upgraded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -167,10 +167,17 @@ def _fill(archive: ArchiveReader, settings: Settings, progress: Progress) -> Non
             # Programs in sandboxes read them, as another user: see ``preview.data.snapshot.open_to_programs``.
             part.chmod(0o644)
             part.parent.chmod(0o755)
-        for one in sorted(work.iterdir()):
-            if one.name != DATABASE:
-                one.rename(folder / one.name)
-        load_database(work / DATABASE, settings.resolved_database_url, progress)
+        moved = [one.name for one in sorted(work.iterdir()) if one.name != DATABASE]
+        try:
+            for name in moved:
+                (work / name).rename(folder / name)
+            load_database(work / DATABASE, settings.resolved_database_url, progress)
+        except BaseException:
+            # Back, so that the folder is empty for the next try.
+            for name in moved:
+                if (folder / name).exists():
+                    (folder / name).rename(work / name)
+            raise
 
 
 def _check_space(manifest: Manifest, folder: Path) -> None:
