@@ -107,3 +107,24 @@ def test_an_account_makes_and_revokes_a_token(running: Running, browser: Browser
         dialog.get_by_role("button", name="Revoke build server").click()
         page.get_by_role("alertdialog").get_by_role("button", name="Revoke").click()
         expect(dialog.get_by_text("No tokens yet.")).to_be_visible()
+
+
+def test_an_operator_reads_the_audit_trail_on_a_telephone(running: Running, browser: Browser) -> None:
+    with visit(browser, width=390) as seen:
+        page = seen.page
+        seen.sign_in(running, "local")
+        page.get_by_role("button", name="Account of").click()
+        dialog = page.get_by_role("dialog", name="Account")
+        dialog.get_by_role("tab", name="Operator").click()
+        trail = dialog.get_by_role("region", name="Audit trail")
+        entry = trail.get_by_role("row").filter(has_text="signed in").first
+        for shown in ("local", "ok", "session token", "127.0.0.1"):
+            expect(entry.get_by_role("cell").get_by_text(shown, exact=True)).to_be_visible()
+        dialog.get_by_role("button", name="Check the chain").click()
+        expect(dialog.get_by_text("The trail is whole")).to_be_visible()
+        assert serious(seen) == []
+        for width in (390, 768, 1280):
+            page.set_viewport_size({"width": width, "height": 800})
+            for region in dialog.get_by_role("region").all():
+                assert region.evaluate("it => it.scrollWidth <= it.clientWidth"), width
+        assert seen.violations == []

@@ -31,6 +31,12 @@ def test_the_first_minute_is_clean_and_needs_no_project(running: Running, browse
         seen.launch()
         expect(page.get_by_role("button", name="Share", exact=True)).to_be_enabled(timeout=PATIENCE_MS)
         shoot(seen, "shell-running")
+        for width in (1280, 768):
+            page.set_viewport_size({"width": width, "height": 800})
+            size = page.get_by_label("Preview", exact=True).bounding_box()
+            assert size is not None
+            assert size["height"] <= 96, width
+        page.set_viewport_size({"width": 1280, "height": 800})
         assert failed == []
 
         page.get_by_role("button", name="Share", exact=True).click()

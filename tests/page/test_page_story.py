@@ -25,6 +25,7 @@ def test_the_whole_story_from_the_one_time_link_to_the_stop(running: Running, br
             seen.launch()
         assert "ansi=keep" in urlsplit(streaming.value.url).query
         seen.wait_for_line("the shop is open")
+        page.get_by_role("button", name="Launched in").click()
         steps = page.get_by_role("list", name="Steps of the launch")
         expect(steps).to_contain_text(re.compile(r"\d m?s \((built|cached|reused), Python 3\."))
 

@@ -93,6 +93,7 @@ function Panes({ project, theme, onShow, query, pane, onPane }: PanesProps): Rea
   const client = usePreviewClient();
   const seen = useSeen(pane);
   const [failure, setFailure] = useState(query.get("failure"));
+  const [earlier, setEarlier] = useState(0);
   const onLook = useCallback((look: LogLook) => writeView(id, lookToAddress(look)), [id]);
   const showLog = useCallback(() => onPane(LOG), [onPane]);
   // Beside the log, a large screen goes on showing what is open.
@@ -129,7 +130,19 @@ function Panes({ project, theme, onShow, query, pane, onPane }: PanesProps): Rea
   );
   const [lineMarks, setLineMarks] = useState<ReadonlyMap<number, string>>(new Map());
   const context: PaneContext = {
-    ...{ generationId: id, name, theme, query, failure, onFailure, onShowLog, showFailure, showRequest, onShow },
+    ...{
+      generationId: id,
+      name,
+      theme,
+      query,
+      earlier,
+      failure,
+      onFailure,
+      onShowLog,
+      showFailure,
+      showRequest,
+      onShow,
+    },
     file: files.place,
     onFile: files.onPlace,
     openFile: files.openFile,
@@ -144,6 +157,10 @@ function Panes({ project, theme, onShow, query, pane, onPane }: PanesProps): Rea
           onLook={onLook}
           onOpenFile={files.openFile}
           lineMarks={lineMarks}
+          onEarlier={() => {
+            setEarlier((now) => now + 1);
+            onPane("history");
+          }}
           end={false}
         />
         <Suspense>

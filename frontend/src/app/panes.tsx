@@ -24,6 +24,8 @@ export interface PaneContext {
   theme: ThemeChoice;
   /** The view in the page's address, when the project was opened. */
   query: URLSearchParams;
+  /** How often earlier launches were asked for. */
+  earlier: number;
   /** The failure and the file that are open; null for their lists. */
   failure: string | null;
   file: FilePlace | null;
@@ -122,10 +124,12 @@ function Data({ generationId, name, theme, onShow }: PaneContext): ReactNode {
 }
 
 function History(context: PaneContext): ReactNode {
-  const { generationId, query } = context;
+  const { generationId, query, earlier } = context;
   const previewId = query.get("launch");
   return (
     <HistoryPanel
+      key={earlier}
+      {...(earlier > 0 && { tab: "launches" as const })}
       {...common(context)}
       shown={previewId ? { previewId, line: Number(query.get("launch_line")) || null } : null}
       onShown={(place) =>

@@ -8,13 +8,14 @@ import { Tabs } from "../ui/Tabs";
 import { useLoad } from "../ui/useLoad";
 import { visible } from "../ui/visible";
 import styles from "./account.module.css";
+import { AuditView } from "./AuditView";
 import { OperatorView } from "./OperatorView";
 import { RemovedView } from "./RemovedView";
 import { RunningView } from "./RunningView";
 import { TokensView } from "./TokensView";
 import { UsageView } from "./UsageView";
 
-type Part = "usage" | "tokens" | "removed" | "operator";
+type Part = "usage" | "tokens" | "removed" | "audit" | "operator";
 
 interface AccountDialogProps {
   onClose: () => void;
@@ -31,6 +32,7 @@ export function AccountDialog({ onClose, onRestored }: AccountDialogProps): Reac
     ["usage", "Usage and limits"],
     ["tokens", "API tokens"],
     ["removed", "Deleted projects"],
+    ["audit", "Audit"],
   ];
   if (usage.value?.is_operator) tabs.push(["operator", "Operator"]);
   return (
@@ -63,6 +65,7 @@ export function AccountDialog({ onClose, onRestored }: AccountDialogProps): Reac
         )}
         {part === "tokens" && <TokensView client={client} onChanged={usage.refresh} />}
         {part === "removed" && <RemovedView client={client} onRestored={onRestored} />}
+        {part === "audit" && <AuditView client={client} isOperator={false} />}
         {part === "operator" && <OperatorView client={client} />}
       </div>
     </Dialog>

@@ -2,7 +2,6 @@ import { type ReactNode, useState } from "react";
 
 import {
   changeTier,
-  operatorAudit,
   operatorPreviews,
   operatorUsers,
   removeEnvironment,
@@ -22,7 +21,8 @@ import { News } from "../ui/News";
 import { useAction } from "../ui/useAction";
 import { useLoad } from "../ui/useLoad";
 import { visible } from "../ui/visible";
-import styles from "./account.module.css";
+import { AuditView } from "./AuditView";
+import { RecordTable } from "./RecordTable";
 import { day } from "./TokensView";
 import { amount } from "./UsageView";
 
@@ -42,7 +42,6 @@ export function OperatorView({ client }: { client: PreviewClient }): ReactNode {
   const environments = useLoad("environments", (signal) => storedEnvironments(client, signal));
   const templates = useLoad("templates", (signal) => templatesOf(client, signal));
   const nodes = useLoad("nodes", (signal) => serviceNodes(client, signal));
-  const audit = useLoad("audit", (signal) => operatorAudit(client, signal));
   const action = useAction();
   const [question, setQuestion] = useState<Question | null>(null);
   const refresh = (): void => {
@@ -51,10 +50,8 @@ export function OperatorView({ client }: { client: PreviewClient }): ReactNode {
     environments.refresh();
     templates.refresh();
     nodes.refresh();
-    audit.refresh();
   };
-  const problem =
-    previews.problem ?? users.problem ?? environments.problem ?? templates.problem ?? nodes.problem ?? audit.problem;
+  const problem = previews.problem ?? users.problem ?? environments.problem ?? templates.problem ?? nodes.problem;
   return (
     <>
       {problem && (
@@ -68,7 +65,7 @@ export function OperatorView({ client }: { client: PreviewClient }): ReactNode {
           Refresh
         </Button>
       </div>
-      <Part
+      <RecordTable
         title={`Live previews: ${previews.value?.items.length ?? 0} of ${previews.value?.limit ?? "–"}`}
         heads={["User", "Preview", "State", "Memory", "Age", ""]}
         rows={previews.value?.items.map((one) => [
@@ -93,7 +90,7 @@ export function OperatorView({ client }: { client: PreviewClient }): ReactNode {
           />,
         ])}
       />
-      <Part
+      <RecordTable
         title="Users"
         heads={["User", "Tier", "Previews", "Projects", "Files", "Since"]}
         rows={users.value?.items.map((one) => [
@@ -123,7 +120,7 @@ export function OperatorView({ client }: { client: PreviewClient }): ReactNode {
           day(one.created_at),
         ])}
       />
-      <Part
+      <RecordTable
         title="Environments"
         heads={["Key", "Size", "Last used", ""]}
         rows={environments.value?.items.map((one) => [
@@ -148,7 +145,7 @@ export function OperatorView({ client }: { client: PreviewClient }): ReactNode {
           ),
         ])}
       />
-      <Part
+      <RecordTable
         title={`Templates: ${templates.value?.items.filter((one) => one.is_ready).length ?? 0} of ${templates.value?.limit ?? "–"} ready`}
         heads={["Environment", "State", "Starts", "Age"]}
         rows={templates.value?.items.map((one) => [
@@ -158,7 +155,7 @@ export function OperatorView({ client }: { client: PreviewClient }): ReactNode {
           one.age_s === null ? "–" : duration(one.age_s),
         ])}
       />
-      <Part
+      <RecordTable
         title="Machines"
         heads={["Name", "System", "Processors", "Previews", "Isolation"]}
         rows={nodes.value?.map((one) => [
@@ -169,16 +166,7 @@ export function OperatorView({ client }: { client: PreviewClient }): ReactNode {
           visible(one.isolation),
         ])}
       />
-      <Part
-        title="Changes"
-        heads={["When", "User", "Action", "Of"]}
-        rows={audit.value?.map((one) => [
-          new Date(one.at).toLocaleString(),
-          visible(one.user_id),
-          one.action,
-          visible(one.subject),
-        ])}
-      />
+      <AuditView client={client} isOperator />
       {question && (
         <Ask
           title={question.title}
@@ -196,41 +184,5 @@ export function OperatorView({ client }: { client: PreviewClient }): ReactNode {
         </Ask>
       )}
     </>
-  );
-}
-
-interface PartProps {
-  title: string;
-  heads: readonly string[];
-  rows: readonly (readonly ReactNode[])[] | undefined;
-}
-
-function Part({ title, heads, rows }: PartProps): ReactNode {
-  return (
-    <section>
-      <h4>{title}</h4>
-      <div className={styles.scroll} tabIndex={0} role="region" aria-label={title}>
-        <table className={styles.table}>
-          <thead>
-            <tr>
-              {heads.map((one, at) => (
-                <th key={at} scope="col">
-                  {one || <span className={controls.hidden}>Action</span>}
-                </th>
-              ))}
-            </tr>
-          </thead>
-          <tbody>
-            {rows?.map((cells, at) => (
-              <tr key={at}>
-                {cells.map((cell, column) => (
-                  <td key={column}>{cell}</td>
-                ))}
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
-    </section>
   );
 }

@@ -147,21 +147,42 @@ export async function removeEnvironment(client: PreviewClient, id: string): Prom
   await client.send(`/api/v1/operator/environments/${encodeURIComponent(id)}`, { method: "DELETE" });
 }
 
-/** A change that a user has made. */
+/** Something that somebody did. */
 export interface AuditEntry {
   id: string;
+  seq: number;
   at: string;
+  /** A user's id, or `guest NAME`. */
   user_id: string;
   action: string;
   subject: string;
+  preview_id: string;
   detail: string;
+  outcome: "ok" | "refused" | "failed" | "unknown";
+  /** `browser`, `bearer`, `token ID`, `share ID` or `service`; may be empty. */
+  via: string;
+  address: string;
 }
 
-/** The newest changes of all users. */
-export async function operatorAudit(client: PreviewClient, signal?: AbortSignal): Promise<AuditEntry[]> {
-  const found = await client.json<{ items: AuditEntry[] }>(
-    "/api/v1/operator/audit?limit=100",
-    signal ? { signal } : {},
-  );
-  return found.items;
+export interface AuditPage {
+  items: AuditEntry[];
+  next: string | null;
+}
+
+/** A page of the audit trail, newest first: of all users for operators, else what concerns the person. */
+export function readAudit(
+  client: PreviewClient,
+  isOperator: boolean,
+  cursor: string | null,
+  signal?: AbortSignal,
+): Promise<AuditPage> {
+  const after = cursor === null ? "" : `&cursor=${encodeURIComponent(cursor)}`;
+  return client.json(`/api/v1/${isOperator ? "operator/" : ""}audit?limit=50${after}`, of(signal));
+}
+
+/** Whether no entry of the trail was changed, removed or moved. */
+export function verifyAudit(
+  client: PreviewClient,
+): Promise<{ is_whole: boolean; entries: number; problem: string | null }> {
+  return client.json("/api/v1/operator/audit/verify");
 }

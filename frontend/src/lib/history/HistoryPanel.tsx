@@ -12,6 +12,8 @@ import { Versions } from "./Versions";
 
 export interface HistoryPanelProps extends PanelProps {
   client?: PreviewClient | undefined;
+  /** The tab to begin with. Default: versions, or launches where one is open. */
+  tab?: "versions" | "launches";
   /** The launch that is open first, and what is called when another one is. */
   shown?: LaunchPlace | null;
   onShown?: (place: LaunchPlace | null) => void;
@@ -27,7 +29,7 @@ export function HistoryPanel(props: HistoryPanelProps): ReactNode {
   const t = useTranslate();
   const client = usePreviewClient(props.client);
   const [place, setPlace] = useState(props.shown ?? null);
-  const [tab, setTab] = useState<"versions" | "launches">(place ? "launches" : "versions");
+  const [tab, setTab] = useState<"versions" | "launches">(props.tab ?? (place ? "launches" : "versions"));
   const show = (next: LaunchPlace | null): void => {
     setPlace(next);
     props.onShown?.(next);

@@ -3,7 +3,7 @@ import { type ReactNode, useState } from "react";
 import type { PreviewClient } from "../api/client";
 import { asProblem } from "../api/problem";
 import { useTranslate } from "../texts/translate";
-import { Button, Notice } from "../ui/controls";
+import { Button, IconButton, Notice } from "../ui/controls";
 import { Dialog } from "../ui/Dialog";
 import styles from "./browse.module.css";
 import { ShareDialog } from "./ShareDialog";
@@ -50,9 +50,7 @@ export function Browse({ client, generationId, disabled, address, expiresAt }: B
       <Button small kind="quiet" icon="chain" disabled={disabled} onClick={() => setSharing(true)}>
         {texts.share}
       </Button>
-      <Button small kind="quiet" onClick={() => setExplained(true)}>
-        {texts.howToReach}
-      </Button>
+      <IconButton icon="info" label={texts.howToReach} onClick={() => setExplained(true)} />
       {wrong !== null && (
         <Notice tone="bad" role="alert">
           {wrong}

@@ -2,7 +2,7 @@ import type { ReactNode } from "react";
 
 import type { PreviewClient } from "../api/client";
 import type { PreviewInstance } from "../api/types";
-import { useTranslate } from "../texts/translate";
+import { useTranslate, type Translate } from "../texts/translate";
 import { classes, CopyButton } from "../ui/controls";
 import controls from "../ui/controls.module.css";
 import { duration } from "../ui/format";
@@ -19,10 +19,8 @@ const SOON_S = 300;
 const EXTENSION_S = 1800;
 
 interface FactsProps {
-  client: PreviewClient;
   preview: Preview;
   instance: PreviewInstance;
-  state: string;
   health: string;
   /** Whether the service does not answer: then nothing of this is known now. */
   isLost: boolean;
@@ -30,10 +28,44 @@ interface FactsProps {
   onShowMetrics?: (() => void) | undefined;
 }
 
-/** What is known of a preview that is on: its address, health and life, memory and CPU. */
+interface AddressProps {
+  client: PreviewClient;
+  instance: PreviewInstance;
+  state: string;
+  isLost: boolean;
+}
+
+/** The address of a preview that is on: copied, opened, shared, explained. */
+export function Address(props: AddressProps): ReactNode {
+  const { client, instance, state, isLost } = props;
+  const texts = useLaunchTexts();
+  if (instance.base_url === null) return null;
+  return (
+    <div className={styles.address}>
+      <Icon name="link" />
+      {state === "running" && !isLost ? (
+        <a href={instance.base_url} target="_blank" rel="noreferrer">
+          {instance.base_url}
+        </a>
+      ) : (
+        <span>{instance.base_url}</span>
+      )}
+      <CopyButton text={instance.base_url} label={texts.copyAddress} />
+      <Browse
+        client={client}
+        generationId={instance.generation_id}
+        disabled={isLost || state !== "running"}
+        address={instance.base_url}
+        expiresAt={instance.expires_at}
+      />
+    </div>
+  );
+}
+
+/** What is known of a preview that is on: health and life, memory and CPU. */
 export function Facts(props: FactsProps): ReactNode {
   const t = useTranslate();
-  const { client, preview, instance, state, health, isLost, onShowMetrics } = props;
+  const { preview, instance, health, isLost, onShowMetrics } = props;
   const texts = useLaunchTexts();
   const healthWords: Record<string, string> = { healthy: texts.healthy, unhealthy: texts.unhealthy };
   const now = useNow(1_000, !isLost);
@@ -46,26 +78,6 @@ export function Facts(props: FactsProps): ReactNode {
   const isSoon = left < SOON_S;
   return (
     <div className={styles.facts}>
-      {instance.base_url !== null && (
-        <div className={styles.address}>
-          <Icon name="link" />
-          {state === "running" && !isLost ? (
-            <a href={instance.base_url} target="_blank" rel="noreferrer">
-              {instance.base_url}
-            </a>
-          ) : (
-            <span>{instance.base_url}</span>
-          )}
-          <CopyButton text={instance.base_url} label={texts.copyAddress} />
-          <Browse
-            client={client}
-            generationId={instance.generation_id}
-            disabled={isLost || state !== "running"}
-            address={instance.base_url}
-            expiresAt={instance.expires_at}
-          />
-        </div>
-      )}
       <dl className={styles.numbers}>
         <div>
           <dt>{texts.health}</dt>
@@ -80,7 +92,7 @@ export function Facts(props: FactsProps): ReactNode {
         <div>
           <dt>{texts.endsIn}</dt>
           <dd data-soon={isSoon && !isLost} title={isLongest ? texts.longest : undefined}>
-            {isLost ? "–" : lifeLeft(left, isSoon)}
+            {isLost ? "–" : lifeLeft(t, left, isSoon)}
             <button
               type="button"
               className={classes(controls.button, controls.small, styles.extend)}
@@ -118,7 +130,7 @@ function isLongestLife(instance: PreviewInstance, longestS: number | null): bool
 }
 
 /** Seconds count only when the end is near. */
-function lifeLeft(seconds: number, isSoon: boolean): string {
-  if (seconds <= 0) return "now";
+function lifeLeft(t: Translate, seconds: number, isSoon: boolean): string {
+  if (seconds <= 0) return t("now");
   return duration(isSoon ? seconds : seconds - (seconds % 60)).replace(/ 00 s$/, "");
 }

@@ -13,7 +13,7 @@ import { launchSteps } from "../logs/steps";
 import { useLogSession, useLogSnapshot } from "../usePreviewLogs";
 import { Actions } from "./Actions";
 import { whyFailed, whyStopped } from "./ending";
-import { Facts } from "./Facts";
+import { Address, Facts } from "./Facts";
 import { heldIn } from "./held";
 import styles from "./launch.module.css";
 import { ProblemNotice } from "./ProblemNotice";
@@ -102,10 +102,6 @@ function WholeLaunchPanel(props: LaunchPanelProps): ReactNode {
     tone: isLost || !known ? ("idle" as const) : known.tone,
   };
   useTold(preview.isLoaded && !isLost ? (now === "launching" ? "starting" : now) : null, props.onState);
-  // What was launched before the page came is no news: its steps are one line. Nothing moves while somebody looks on.
-  const [isOldNews, setOldNews] = useState<boolean | null>(null);
-  if (preview.isLoaded && isOldNews === null) setOldNews(state === "running");
-  if (isOldNews === true && state === "starting") setOldNews(false);
   // On a small screen the log comes first: the rest is opened when it is wanted.
   const [isOpen, setOpen] = useState(false);
   const title = visible(props.name ?? generationId);
@@ -136,6 +132,7 @@ function WholeLaunchPanel(props: LaunchPanelProps): ReactNode {
           </span>
         )}
         <Announce>{preview.isLoaded ? `${title}: ${shown.word}` : ""}</Announce>
+        {instance && isOn && <Address {...{ client, instance, state, isLost }} />}
         <span className={styles.spring} />
         <Actions preview={preview} state={state} />
         <IconButton
@@ -146,20 +143,22 @@ function WholeLaunchPanel(props: LaunchPanelProps): ReactNode {
           onClick={() => setOpen(!isOpen)}
         />
       </div>
-      <div className={styles.summary}>
-        {preview.problem && <ProblemNotice {...props} client={client} preview={preview} problem={preview.problem} />}
-        {instance && isOn ? (
-          <Facts {...{ client, preview, instance, state, health, isLost }} onShowMetrics={props.onShowMetrics} />
-        ) : (
-          !preview.problem && <Rest preview={preview} state={state} onShowSettings={props.onShowSettings} />
-        )}
+      <div className={styles.below}>
+        <div className={styles.summary} data-wide={preview.problem !== null || state === "failed"}>
+          {preview.problem && <ProblemNotice {...props} client={client} preview={preview} problem={preview.problem} />}
+          {instance && isOn ? (
+            <Facts {...{ preview, instance, health, isLost }} onShowMetrics={props.onShowMetrics} />
+          ) : (
+            !preview.problem && <Rest preview={preview} state={state} onShowSettings={props.onShowSettings} />
+          )}
+        </div>
+        <Steps
+          // A launch that was refused has none of the steps of the one before, nor has one that was only just asked for.
+          steps={(preview.problem || busy === "launching") && !isOn ? launchSteps(undefined) : steps}
+          phase={preview.problem && !isOn ? "ahead" : (PHASES[now === "launching" ? "starting" : state] ?? "ahead")}
+          isOver={state === "running" || state === "stopping"}
+        />
       </div>
-      <Steps
-        // A launch that was refused has none of the steps of the one before, nor has one that was only just asked for.
-        steps={(preview.problem || busy === "launching") && !isOn ? launchSteps(undefined) : steps}
-        phase={preview.problem && !isOn ? "ahead" : (PHASES[now === "launching" ? "starting" : state] ?? "ahead")}
-        isOver={isOldNews === true}
-      />
     </section>
   );
 }
@@ -189,6 +188,8 @@ function Rest({ preview, state, onShowSettings }: RestProps): ReactNode {
   const t = useTranslate();
   const texts = useLaunchTexts();
   const { instance, isLoaded } = preview;
+  // From the click on, the steps say it.
+  if (preview.busy === "launching") return null;
   if (state === "failed" && instance?.reason)
     return (
       <Notice

@@ -67,6 +67,8 @@ export function SettingsPanel(props: SettingsPanelProps): ReactNode {
       return running ? restart() : saved;
     });
   };
+  // What was just done is newer than what was read before it.
+  const isOutdated = loaded.isLoading && action.done !== null;
   return (
     <Panel {...props} label={t("Settings")}>
       <div className={panel.scroll}>
@@ -89,7 +91,7 @@ export function SettingsPanel(props: SettingsPanelProps): ReactNode {
             <Notice tone="bad">{found.problem}</Notice>
           </div>
         )}
-        {running && !running.is_current && (
+        {running && !running.is_current && !isOutdated && (
           <div className={panel.pad}>
             <Notice
               tone="warn"

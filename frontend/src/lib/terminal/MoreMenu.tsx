@@ -6,6 +6,8 @@ import { Menu, type MenuItem } from "./Menu";
 import { useTexts } from "./texts";
 
 interface MoreMenuProps {
+  /** Leads to the logs of earlier launches. */
+  onEarlier: (() => void) | undefined;
   onClear: () => void;
   /** How many lines of health checks are left out. */
   hiddenChecks: number;
@@ -45,7 +47,13 @@ export function MoreMenu(props: MoreMenuProps): ReactNode {
     <Menu
       icon="more"
       label={texts.more}
-      items={[{ label: texts.clear, act: props.onClear }, folds, timeline, checks]}
+      items={[
+        { label: texts.clear, act: props.onClear },
+        ...(props.onEarlier ? [{ label: t("Logs of earlier launches"), act: props.onEarlier }] : []),
+        folds,
+        timeline,
+        checks,
+      ]}
     />
   );
 }

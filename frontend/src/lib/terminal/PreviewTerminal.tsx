@@ -66,6 +66,8 @@ export interface PreviewTerminalProps {
   onLook?: (look: LogLook) => void;
   /** Makes places of tracebacks in the project's code links. */
   onOpenFile?: (path: string, line: number) => void;
+  /** Called to show the logs of earlier launches; without it the menu does not offer them. */
+  onEarlier?: () => void;
   /** Replaces fixed texts, such as `{ live: "En direct" }`. */
   texts?: TerminalTexts;
   /** The tools of the toolbar; `false` for no toolbar. Default: all. */
@@ -227,6 +229,7 @@ function WholePreviewTerminal(props: PreviewTerminalProps): ReactNode {
             {has("more") && (
               <MoreMenu
                 onClear={clear}
+                onEarlier={props.onEarlier}
                 hiddenChecks={counts.hidden}
                 showsChecks={showsChecks}
                 onChecks={setShowsChecks}

@@ -94,34 +94,38 @@ const COMPONENTS = [
   ["PreviewTerminal", PreviewTerminal],
 ] as [string, ComponentType<{ generationId: string; texts?: Texts }>][];
 
-test.each(COMPONENTS)("all words of %s come from texts", async (_, Component) => {
-  const instance = {
-    id: "p1",
-    generation_id: "g",
-    status: "failed",
-    health: "unhealthy",
-    reason: null,
-    created_at: "2026-11-20T12:00:00Z",
-    expires_at: "2026-11-20T13:00:00Z",
-    exit_code: null,
-    exit_signal: null,
-  };
-  const client = clientOf(({ path }) => {
-    if (/\/previews(\?|$)/.test(path)) return json({ previews: [instance], items: [instance] });
-    if (path.endsWith("/preview")) return json(instance);
-    return json({ error: "not_found", message: "⟦a sentence of the service⟧" }, 404);
-  });
-  const { container } = render(
-    <PreviewProvider client={client}>
-      <Component generationId="g" texts={MARKED} />
-    </PreviewProvider>,
-  );
-  const options = { timeout: 15_000 };
-  await waitFor(() => {
-    if (!/⟦(?!Loading)/.test(container.textContent)) throw new Error("not yet");
-  }, options);
-  expect(unmarked(container)).toEqual([]);
-}, 20_000);
+test.each(COMPONENTS)(
+  "all words of %s come from texts",
+  async (_, Component) => {
+    const instance = {
+      id: "p1",
+      generation_id: "g",
+      status: "failed",
+      health: "unhealthy",
+      reason: null,
+      created_at: "2026-11-20T12:00:00Z",
+      expires_at: "2026-11-20T13:00:00Z",
+      exit_code: null,
+      exit_signal: null,
+    };
+    const client = clientOf(({ path }) => {
+      if (/\/previews(\?|$)/.test(path)) return json({ previews: [instance], items: [instance] });
+      if (path.endsWith("/preview")) return json(instance);
+      return json({ error: "not_found", message: "⟦a sentence of the service⟧" }, 404);
+    });
+    const { container } = render(
+      <PreviewProvider client={client}>
+        <Component generationId="g" texts={MARKED} />
+      </PreviewProvider>,
+    );
+    const options = { timeout: 15_000 };
+    await waitFor(() => {
+      if (!/⟦(?!Loading)/.test(container.textContent)) throw new Error("not yet");
+    }, options);
+    expect(unmarked(container)).toEqual([]);
+  },
+  20_000,
+);
 
 /** Texts and labels in an element that have letters outside of the marks. */
 function unmarked(root: Element): string[] {
