@@ -339,3 +339,12 @@ Other.need("STATIC_KEY")
 def test_methods_that_read_variables_are_followed(tmp_path: Path) -> None:
     values = values_of(plan_of(tmp_path, {"main.py": HELPER_CLASS + FASTAPI}))
     assert set(values) == {"SECRET_KEY", "TOKEN_MINUTES", "MODE", "STATIC_KEY"}
+
+
+@pytest.mark.parametrize("file", ["environments/development.env", "envs/dev.env", "dev.env", "envs/.env.local"])
+def test_an_environment_s_own_file_of_variables_is_an_example(tmp_path: Path, file: str) -> None:
+    text = 'import os\nopen(os.environ["REGION"])\nDB_LOCATION = os.getenv("DB_LOCATION")\n' + FASTAPI
+    values = "export REGION='north'\nexport DB_LOCATION='sqlite+aiosqlite:///test.db'\n"
+    plan = plan_of(tmp_path, {"main.py": text, file: values})
+    assert values_of(plan) == {"REGION": "north", "DB_LOCATION": "sqlite+aiosqlite:///test.db"}
+    assert plan.variables["REGION"].origin is Origin.EXAMPLE

@@ -82,3 +82,18 @@ def test_a_level_is_written_as_the_library_wants_it(
 ) -> None:
     found = plan(tmp_path, "tsx src/index.ts", text + SERVER, "express", *names).variables.get("LOG_LEVEL")
     assert (found and (found.value, found.origin)) == (expected and (expected, Origin.SUPPLIED))
+
+
+@pytest.mark.parametrize(
+    ("name", "other", "is_given"),
+    [
+        ("JWT_SECRET", "process.env.JWT_SECRET", True),
+        ("JWT_SECRET", "process.env.JWT_SECRET || 'b'", False),
+        ("APP_TITLE", "process.env.APP_TITLE", False),
+    ],
+)
+def test_a_secret_without_a_default_at_one_place_is_given(
+    tmp_path: Path, name: str, other: str, is_given: bool
+) -> None:
+    text = f"export const first = process.env.{name} || 'a';\nnew Strategy({{ secretOrKey: {other} }});\n" + SERVER
+    assert (name in plan(tmp_path, "tsx src/index.ts", text, "express").variables) is is_given

@@ -29,6 +29,7 @@ _GIVEN: Final = frozenset(
 _URL_OF_DATABASE: Final = "DATABASE_URL"
 # Many libraries cannot be constructed without these, often while the program loads.
 _ACCESS: Final = re.compile(r"(?:KEY|TOKEN|SECRET|SID|CLIENT_ID|CLIENTID|_ID|DSN)$|PASS|CREDENTIAL", re.IGNORECASE)
+_SECRET: Final = re.compile(r"SECRET|JWT_?KEY|SIGNING_?KEY")
 _POINTS: Final = re.compile(r"(?:UR[IL]|HOST|ENDPOINT|CONNECTION_STRING|DATABASE|^DB)$", re.IGNORECASE)
 _ADDRESS: Final = re.compile(r"UR[IL]|STRING|CONNECT|^(?:DB|DATABASE)$|LOCAL$|ATLAS", re.IGNORECASE)
 _LIFE: Final = re.compile(r"EXPIR|LIFETIME|_TTL|MAX_?AGE|DURATION", re.IGNORECASE)
@@ -177,8 +178,10 @@ def _merged(reads: Sequence[SettingRead]) -> list[SettingRead]:
     chosen = []
     for group in by_name.values():
         best = min(group, key=lambda read: order[read.need])
-        # A default in a schema or at one place is often the only one that counts.
-        if best.need is Need.OPTIONAL and any(read.need is Need.DEFAULTED for read in group):
+        # A default in a schema or at one place is often the only one that counts. Not so of a secret: a library that
+        # gets it elsewhere without a default refuses to start.
+        is_open = best.need is Need.OPTIONAL and not _SECRET.search(best.name)
+        if is_open and any(read.need is Need.DEFAULTED for read in group):
             best = next(read for read in group if read.need is Need.DEFAULTED)
         telling = next((read for read in group if read.kind is not Kind.TEXT or read.choices or read.least), best)
         chosen.append(replace(best, kind=telling.kind, choices=telling.choices, least=telling.least))

@@ -62,7 +62,7 @@ class ProjectSettings:
             read.need is Need.OPTIONAL
             and service_of(read.name) is None
             and "://" not in (example.value if example else "")
-        )
+        ) or (read.need is Need.OPTIONAL and example is not None and example.value.startswith("sqlite"))
         if example is not None and (needed or wanted or harmless) and _fits(example.value, read):
             return Variable(read.name, _local(example.value, read), Origin.EXAMPLE, example.file, is_secret(read.name))
         if needed and read.annotation.endswith("?") and read.kind is Kind.TEXT and not wanted:

@@ -17,7 +17,10 @@ _OWN: Final = (".env", ".flaskenv", ".env.local", ".env.dev", ".env.development"
 _EXAMPLE: Final = re.compile(
     r"\.?env[._-](example|sample|template|dist|default|defaults|tmpl|tpl)|\.?(example|sample|template|default)[._-]env"
     r"|\.env\.[\w-]+\.(example|sample|template|dist)|env[._-]example\.txt|\.env[._-](dev|local|development|test|docker)"
+    r"|(?:development|dev|local|example|sample)\.env"
 )
+# Folders of such files, one for each environment.
+_INNER: Final = ("environments", "environment", "envs", "env", ".envs")
 _PLACEHOLDER: Final = re.compile(
     r"(?:.*\b(?:change[\s_-]?me|change[\s_-]?this|change[\s_-]?it|replace[\s_-]?(?:me|this|with)|your[\s_-]|my[\s_-]secret"
     r"|todo|fixme|insert[\s_-]|put[\s_-]|enter[\s_-]|fill[\s_-]|placeholder|xxx+|example[\s_-]key|generate)).*"
@@ -46,7 +49,8 @@ def own_values(sources: Sources, folders: Sequence[str]) -> dict[str, ExampleVal
 
 def example_values(sources: Sources, folders: Sequence[str]) -> dict[str, ExampleValue]:
     """Return the values in the example files in these folders; the first folder wins."""
-    return _read(sources, _named(sources, folders, own=False))
+    inner = [name if folder == "." else f"{folder}/{name}" for folder in folders for name in _INNER]
+    return _read(sources, _named(sources, [*folders, *inner], own=False))
 
 
 def find_example_file(sources: Sources, folders: Sequence[str]) -> str | None:
