@@ -27,7 +27,7 @@ from preview.logs.archive.place import Folder
 from preview.logs.model.batch import Batch
 from preview.logs.model.events import MARKS
 from preview.logs.storage.archived import ArchivedLogs
-from preview.logs.storage.archiving import _write
+from preview.logs.storage.archiving import _note, _write
 from preview.logs.storage.rows import encode_batches, insert_rows
 from preview.storage import prepare
 from preview.storage.database import Database, open_database
@@ -135,7 +135,10 @@ async def main() -> None:
             print(f"{lines:,} lines of {kind}, {os.cpu_count()} processors, load {os.getloadavg()[0]:.0f}")
             print(f"written: {lines / seconds:,.0f} lines/s; {size / 1e6:.1f} MB, SQLite {stored / 1e6:.1f} MB: "
                   f"{stored / size:.1f} x smaller")  # fmt: skip
+            row = {"preview_id": "preview_a", "lines": lines, "size_bytes": size, "archived_at": 0, "is_cleared": 1}
+            await database.write(partial(_note, row=row))
             archived.learn("preview_a")
+            assert await archived.has("preview_a")
             store = LogStore(database, archived)
             for label, chosen in (("rare word", LineFilter(q="warehouse")), ("common word", LineFilter(q="books/77"))):
                 count, seconds = await search(store, lines, chosen)

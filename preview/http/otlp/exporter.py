@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 import structlog
 import trio
+from sqlalchemy.exc import SQLAlchemyError
 
 from preview.auth import Audit
 from preview.core.clock import now_ms, to_ms
@@ -163,9 +164,9 @@ class OtlpExporter:
                     return
                 await audit.done(entries[-1].seq)
                 self._metrics.lost_exports["audit_entries"] += lost + (len(entries) if sent is _Sent.REFUSED else 0)
-        except DatabaseUnavailable:
+        except (DatabaseUnavailable, SQLAlchemyError) as error:
             # The entries wait in the database, or for it.
-            return
+            log.info("audit entries not exported yet", reason=type(error).__name__)
 
     async def _send(self, client: httpx2.AsyncClient, signal: str, body: bytes) -> _Sent:
         sent, reason = _Sent.LATER, "timeout"

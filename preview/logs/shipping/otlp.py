@@ -17,7 +17,7 @@ from preview.core.clock import now_ms
 from preview.errors import ConfigurationError
 from preview.logs.model.batch import Batch
 from preview.logs.model.events import Contract, Level
-from preview.logs.shipping.target import Encode, LinesRefused, Opener, Sink
+from preview.logs.shipping.target import Encode, LinesRefused, Opener, Sink, TargetFailed
 from preview.settings import Settings
 
 _TIMEOUT_S = 10.0
@@ -105,11 +105,11 @@ class _Collector:
         try:
             status, answer = await post(self._client, self._address, data, self._headers)
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            raise OSError(type(error).__name__) from error
+            raise TargetFailed(type(error).__name__) from error
         if is_refused(status):
             raise LinesRefused(f"HTTP {status}")
         if not is_taken(status):
-            raise OSError(f"HTTP {status}")
+            raise TargetFailed(f"HTTP {status}")
         if refused := self._refused(answer):
             raise LinesRefused("partial success", lines=refused)
 

@@ -13,7 +13,7 @@ import trio
 
 from preview.logs.model.batch import Batch
 from preview.logs.shipping.otlp import otlp_target
-from preview.logs.shipping.target import Encode, LinesRefused, Opener, Sink
+from preview.logs.shipping.target import Encode, LinesRefused, Opener, Sink, TargetFailed
 from preview.logs.shipping.targets import target_at
 from preview.settings import Settings
 
@@ -163,10 +163,12 @@ async def open_shipping(settings: Settings) -> AsyncIterator[Shipper | None]:
 
 
 def _reason(group: BaseExceptionGroup[BaseException]) -> str:
-    """Return a few words on the first error; never its text, which may have an address or a key."""
+    """Return a few words on the first error; never a foreign text, which may have an address or a key."""
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
+    if isinstance(error, TargetFailed):
+        return str(error)
     cause = error.__cause__
     if isinstance(cause, ssl.SSLCertVerificationError):
         return f"certificate: {cause.verify_message}"

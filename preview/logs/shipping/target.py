@@ -21,6 +21,10 @@ class LinesRefused(Exception):
         self.lines = lines
 
 
+class TargetFailed(OSError):
+    """The target has not taken the lines now; the text says why, without addresses and keys."""
+
+
 class Sink(Protocol):
     """An open target."""
 

@@ -9,6 +9,7 @@ from typing import TypeVar
 import structlog
 import trio
 from sqlalchemy import Connection, select
+from sqlalchemy.exc import IntegrityError
 
 from preview.core.bounded_dict import BoundedDict
 from preview.core.clock import now_ms
@@ -84,7 +85,11 @@ class ArchivedLogs:
 
         Cancellation: returns at once; the mark may be made later.
         """
-        owner = await self.database.write(owner_of)
+        try:
+            owner = await self.database.write(owner_of)
+        except IntegrityError:
+            # Another service on this database has made it at the same moment.
+            owner = await self.database.write(owner_of)
         work = partial(claim, self.archive.place, owner, self._has_unknown)
         await trio.to_thread.run_sync(work, limiter=self._workers, abandon_on_cancel=True)
         self._owner = owner
