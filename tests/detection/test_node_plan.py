@@ -144,6 +144,22 @@ def test_a_locked_compiler_that_swc_cannot_use_compiles_itself(tmp_path: Path, n
     assert plan_of(tmp_path, package, files).command[1] == "ts-node/register/transpile-only"
 
 
+def test_imports_below_the_base_folder_are_found_by_ts_node_too(tmp_path: Path) -> None:
+    package = {
+        "scripts": {"start": "ts-node src/main.ts"},
+        "dependencies": {"reflect-metadata": "*", "typeorm": "*"},
+        "devDependencies": {"typescript": "^5"},
+    }
+    files = {
+        "src/main.ts": EXPRESS + LISTEN,
+        "src/a.ts": "import { B } from 'src/b';\n@Entity()\nclass A {}\n",
+        "tsconfig.json": '{"compilerOptions": {"emitDecoratorMetadata": true, "baseUrl": "./"}}',
+    }
+    plan = plan_of(tmp_path, package, files)
+    assert plan.command[:4] == ("-r", "ts-node/register/transpile-only", "-r", "tsconfig-paths/register")
+    assert "tsconfig-paths@^4.2.0" in plan.extra_requirements
+
+
 @pytest.mark.parametrize(("version", "register"), [("3.3.0", ""), ("^6.1.2", ""), ("^7.0.1", "/transpile-only")])
 def test_an_old_ts_node_is_loaded_as_it_can_be(tmp_path: Path, version: str, register: str) -> None:
     package = {

@@ -239,7 +239,8 @@ def _calls_a_namespace(text: bytes) -> bool:
 
 
 def _ts_node(project: NodeProject, config: str, options: dict[str, object], why: str) -> NodeCommand:
-    mapped = bool(options.get("paths"))
+    # `import … from "src/users"` is found below `baseUrl`, with paths or without.
+    mapped = bool(options.get("paths") or options.get("baseUrl"))
     is_old = package_version(project, "ts-node", _TS_NODE_MAJOR) < _TRANSPILES_FROM
     register = "ts-node/register" if is_old else "ts-node/register/transpile-only"
     return NodeCommand(
