@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs a command where bubblewrap, Chromium, nginx and the servers of previews are hidden, as on a fresh machine.
+# Runs a command where bubblewrap, Chromium, nginx, container engines and the servers of previews are hidden, as on a fresh machine.
 # Usage: scripts/hidden.sh COMMAND...
 set -euo pipefail
 if [ "${PREVIEW_HIDDEN:-}" != 1 ]; then
@@ -12,7 +12,7 @@ mount -t tmpfs none "$empty"
 mkdir "$empty/none"
 touch "$empty/nothing"
 # A file that cannot be executed is no program.
-for program in bwrap chromium nginx psql postgres pg_ctl mariadbd redis-server valkey-server docker; do
+for program in bwrap chromium nginx psql postgres pg_ctl mariadbd redis-server valkey-server docker dockerd podman prometheus; do
     for path in $(type -aP "$program" || true) "/usr/sbin/$program"; do
         [ ! -e "$path" ] || mount --bind "$empty/nothing" "$(readlink -f "$path")"
     done
