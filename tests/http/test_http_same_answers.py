@@ -10,10 +10,31 @@ from typing import Any
 import pytest
 import trio
 from engine_kit import engine_or_skip
-from http_kit import FILES, World, open_world
+from http_kit import World, open_world
 
 from preview.rollout import FlagName
 
+# Without packages: launching it takes a moment.
+_BACKEND = """
+import json
+
+ANSWERS = {"/binary": ("image/png", b"\\x89PNG\\x00"), "/text": ("text/plain; charset=utf-8", "plain \u00fc".encode())}
+
+
+def app(environ, start_response):
+    path = environ["PATH_INFO"]
+    content = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    said = {"method": environ["REQUEST_METHOD"], "query": environ["QUERY_STRING"], "body": content.decode()}
+    said |= {"own": environ.get("HTTP_X_OWN"), "kind": environ.get("CONTENT_TYPE")}
+    kind, body = ANSWERS.get(path, ("application/json", json.dumps(said).encode()))
+    status = "404 Not Found" if path == "/missing" else "200 OK"
+    start_response(status, [("Content-Type", kind), ("Content-Length", str(len(body))), ("X-Hop", "1")])
+    return [body]
+"""
+_FILES = {
+    "main.py": _BACKEND,
+    "preview.toml": '[start]\nframework = "flask"\nserver = "wsgi"\napp = "main:app"\n',
+}
 # Values that differ between any two launches; their names and types are compared.
 _VARYING = frozenset(
     {
@@ -21,8 +42,7 @@ _VARYING = frozenset(
         "created_at", "createdat", "started_at", "startedat", "expires_at", "expiresat", "stoppedat", "uptime",
         "uptime_seconds", "memory_usage_mb", "cpu_usage_percent", "lasthealthcheck", "elapsed_ms", "ticket", "date",
         "preview_id", "request_id", "requestid", "x-request-id", "timestamp", "first_seq", "last_seq",
-        # FastAPI takes the first of a set of methods.
-        "operationid",
+        "firstseq", "lastseq",
     }
 )  # fmt: skip
 # How the preview is isolated, started and limited is what the arms differ in.
@@ -32,6 +52,9 @@ _IDS = re.compile(r"(preview|gen|req)_[a-z0-9]{8,}|localhost:\d+|127\.0\.0\.1:\d
 
 def shape(value: Any, *, name: str = "") -> Any:
     """The value without ids and times; what an arm may change is compared by its names and types."""
+    if name == "log":
+        # Null until the call's line has arrived.
+        return name
     if name in _OF_ARM:
         return type(value).__name__
     if isinstance(value, dict):
@@ -66,7 +89,6 @@ def _requests() -> list[tuple[str, str, Any]]:
         call("GET", "/binary"),
         call("GET", "/text"),
         call("GET", "/missing"),
-        call("GET", "/openapi.json"),
         call("GET", "http://elsewhere/"),
         call("BREW", "/health"),
         call("GET", "/../etc/passwd"),
@@ -108,13 +130,13 @@ async def answers_of(world: World, generation: str, arm: dict[str, str]) -> dict
 
 
 async def _answers(world: World, arms: list[dict[str, str]]) -> list[dict[str, Any]]:
-    generation = await world.keep(FILES)
+    generation = await world.keep(_FILES)
     return [await answers_of(world, generation, arm) for arm in arms]
 
 
 def _compare(answers: list[dict[str, Any]]) -> None:
     first = answers[0]
-    assert len(first) >= 40
+    assert len(first) == 2 * (1 + len(_requests()) + 4)
     assert {status for status, _, _ in first.values()} >= {200, 201, 204, 400, 403, 404, 409, 503}
     for found in answers[1:]:
         pairs = {label: (first.get(label), found.get(label)) for label in {*first, *found}}

@@ -103,6 +103,51 @@ export interface components {
          */
         ArchiveKind: "zip" | "tar.gz";
         /**
+         * ArmList
+         * @description Launches by the value of the flag, and whether the values differ.
+         */
+        ArmList: {
+            /** Hours */
+            hours: number;
+            /** Items */
+            items: components["schemas"]["ArmShape"][];
+            /**
+             * Next
+             * @description Always null.
+             * @default null
+             */
+            next?: null;
+            /**
+             * Sentences
+             * @description The most frequent value, compared with each other one.
+             */
+            sentences: string[];
+        };
+        /**
+         * ArmShape
+         * @description Launches that had one value of the flag.
+         */
+        ArmShape: {
+            /** Failed */
+            failed: number;
+            /** Failure Rate */
+            failure_rate: number | null;
+            /**
+             * Launches
+             * @description Those that served, and those that failed before.
+             */
+            launches: number;
+            /**
+             * Median Ms
+             * @description From the launch to the first response.
+             */
+            median_ms: number | null;
+            /** P95 Ms */
+            p95_ms: number | null;
+            /** Value */
+            value: string;
+        };
+        /**
          * AuditEntryShape
          * @description Something that somebody did.
          */
@@ -1899,6 +1944,118 @@ export interface components {
             status: number;
         };
         /**
+         * FlagBody
+         * @description A change of a flag.
+         */
+        FlagBody: {
+            /**
+             * Reason
+             * @description A sentence for users, of `launches`.
+             * @default
+             */
+            reason?: string;
+            /**
+             * Rules
+             * @description The first that applies decides.
+             * @default []
+             */
+            rules?: components["schemas"]["RuleBody"][];
+            /**
+             * Value
+             * @description For all without a rule; null: the default.
+             * @default null
+             */
+            value?: string | null;
+            /**
+             * Version
+             * @description The version that was read; another one is refused.
+             */
+            version: number;
+        };
+        /**
+         * FlagContent
+         * @description Content of a flag, as an operator sets it.
+         */
+        FlagContent: {
+            /**
+             * Reason
+             * @description A sentence for users, of `launches`.
+             * @default
+             */
+            reason?: string;
+            /**
+             * Rules
+             * @description The first that applies decides.
+             * @default []
+             */
+            rules?: components["schemas"]["RuleBody"][];
+            /**
+             * Value
+             * @description For all without a rule; null: the default.
+             * @default null
+             */
+            value?: string | null;
+        };
+        /**
+         * FlagList
+         * @description All flags.
+         */
+        FlagList: {
+            /** Items */
+            items: components["schemas"]["FlagShape"][];
+            /**
+             * Next
+             * @description Always null.
+             * @default null
+             */
+            next?: null;
+        };
+        /**
+         * FlagShape
+         * @description A flag.
+         */
+        FlagShape: {
+            /**
+             * Default
+             * @description The value that the settings give.
+             */
+            default: string;
+            /** Name */
+            name: string;
+            /**
+             * Not Offered
+             * @description Further values, and why a rule may not give them.
+             */
+            not_offered: {
+                [key: string]: string;
+            };
+            /**
+             * Problem
+             * @description Why the stored flag is not used; null if it is.
+             */
+            problem: string | null;
+            /** Reason */
+            reason: string;
+            /** Rules */
+            rules: components["schemas"]["RuleShape"][];
+            /** Updated At */
+            updated_at: string | null;
+            /** Updated By */
+            updated_by: string;
+            /**
+             * Value
+             * @description For all without a rule; null: the default.
+             */
+            value: string | null;
+            /**
+             * Values
+             * @description Values that a rule may give in this service.
+             */
+            values: string[];
+            /** Version */
+            version: number;
+        };
+        /**
          * ForkBody
          * @description A new generation with the same files, and with data.
          */
@@ -2433,6 +2590,13 @@ export interface components {
              */
             failures: number;
             /**
+             * Flags
+             * @description Values of the operator's flags; empty if none was set.
+             */
+            flags: {
+                [key: string]: string;
+            };
+            /**
              * Launch Ms
              * @description From the launch to the first response; null if it never came.
              */
@@ -2519,6 +2683,13 @@ export interface components {
              * @description Number of different failures.
              */
             failures: number;
+            /**
+             * Flags
+             * @description Values of the operator's flags; empty if none was set.
+             */
+            flags: {
+                [key: string]: string;
+            };
             /**
              * Launch Ms
              * @description From the launch to the first response; null if it never came.
@@ -3936,7 +4107,7 @@ export interface components {
              * @description Stable error code, for programs to decide by.
              * @enum {string}
              */
-            code: "agents_unavailable" | "alert_limit_reached" | "alert_not_found" | "already_running" | "analysis_failed" | "api_token_limit_reached" | "api_token_not_found" | "body_too_large" | "comment_limit_reached" | "comment_not_found" | "configuration_error" | "data_unavailable" | "database_unavailable" | "disk_full" | "environment_failed" | "environment_in_use" | "environment_not_found" | "failure_not_found" | "file_not_found" | "forbidden" | "generation_limit_reached" | "generation_not_found" | "generation_read_only" | "guest_limit_reached" | "head_too_large" | "host_not_allowed" | "internal_error" | "invalid_filter" | "invalid_generation" | "invalid_path" | "invalid_preview_token" | "invalid_request" | "launch_failed" | "method_not_allowed" | "no_active_preview" | "no_port_available" | "not_found" | "pin_limit_reached" | "precondition_failed" | "preset_not_found" | "preview_limit_reached" | "preview_not_found" | "preview_unavailable" | "probe_not_found" | "profile_not_found" | "profile_unavailable" | "project_mismatch" | "project_not_found" | "query_refused" | "record_incomplete" | "request_not_found" | "request_timeout" | "root_without_sandbox" | "saved_request_limit_reached" | "saved_request_not_found" | "sealed_text_unreadable" | "secret_not_found" | "service_short" | "service_stopping" | "settings_limit_reached" | "share_limit_reached" | "share_not_found" | "snapshot_limit_reached" | "snapshot_not_found" | "startup_timeout" | "too_complex" | "too_fast" | "too_large" | "too_many_launches" | "too_many_streams" | "trace_not_found" | "unauthenticated" | "unsupported_media_type" | "upgrade_required" | "upstream_failed" | "upstream_timeout" | "user_not_found" | "version_not_found" | "viewer_not_found";
+            code: "agents_unavailable" | "alert_limit_reached" | "alert_not_found" | "already_running" | "analysis_failed" | "api_token_limit_reached" | "api_token_not_found" | "body_too_large" | "comment_limit_reached" | "comment_not_found" | "configuration_error" | "contract_not_offered" | "data_unavailable" | "database_unavailable" | "disk_full" | "environment_failed" | "environment_in_use" | "environment_not_found" | "failure_not_found" | "file_not_found" | "flag_changed" | "flag_not_found" | "forbidden" | "generation_limit_reached" | "generation_not_found" | "generation_read_only" | "guest_limit_reached" | "head_too_large" | "host_not_allowed" | "internal_error" | "invalid_filter" | "invalid_generation" | "invalid_path" | "invalid_preview_token" | "invalid_request" | "launch_failed" | "launches_stopped" | "method_not_allowed" | "no_active_preview" | "no_port_available" | "not_found" | "pin_limit_reached" | "precondition_failed" | "preset_not_found" | "preview_limit_reached" | "preview_not_found" | "preview_unavailable" | "probe_not_found" | "profile_not_found" | "profile_unavailable" | "project_mismatch" | "project_not_found" | "query_refused" | "record_incomplete" | "request_not_found" | "request_timeout" | "root_without_sandbox" | "saved_request_limit_reached" | "saved_request_not_found" | "sealed_text_unreadable" | "secret_not_found" | "service_short" | "service_stopping" | "settings_limit_reached" | "share_limit_reached" | "share_not_found" | "snapshot_limit_reached" | "snapshot_not_found" | "startup_timeout" | "too_complex" | "too_fast" | "too_large" | "too_many_launches" | "too_many_streams" | "trace_not_found" | "unauthenticated" | "unsupported_media_type" | "upgrade_required" | "upstream_failed" | "upstream_timeout" | "user_not_found" | "version_not_found" | "viewer_not_found";
             /** Detail */
             detail: string;
             /** Details */
@@ -4113,6 +4284,29 @@ export interface components {
             relation: "raised" | "cause" | "context" | "member" | "group";
             /** Type */
             type: string;
+        };
+        /**
+         * ReachShape
+         * @description The users whom a flag would concern; nothing was changed.
+         */
+        ReachShape: {
+            /**
+             * By Value
+             * @description Users who would get each value; projects of one may differ.
+             */
+            by_value: {
+                [key: string]: number;
+            };
+            /**
+             * Is Whole
+             * @description False if there are more users than were counted.
+             */
+            is_whole: boolean;
+            /**
+             * Users
+             * @description Users that were counted.
+             */
+            users: number;
         };
         /**
          * ReachedLimit
@@ -4629,6 +4823,40 @@ export interface components {
             rows: (string | null)[][];
         };
         /**
+         * RuleBody
+         * @description A rule. All given conditions must hold; without any it applies to everybody.
+         */
+        RuleBody: {
+            /**
+             * By
+             * @description The subject of `percent`.
+             * @default null
+             */
+            by?: ("user" | "project") | null;
+            /**
+             * Percent
+             * @default null
+             */
+            percent?: number | null;
+            /**
+             * Projects
+             * @default null
+             */
+            projects?: string[] | null;
+            /**
+             * Tiers
+             * @default null
+             */
+            tiers?: ("free" | "pro" | "enterprise")[] | null;
+            /**
+             * Users
+             * @default null
+             */
+            users?: string[] | null;
+            /** Value */
+            value: string;
+        };
+        /**
          * RuleList
          * @description The user's alert rules, oldest first.
          */
@@ -4644,47 +4872,24 @@ export interface components {
         };
         /**
          * RuleShape
-         * @description An alert rule.
+         * @description A rule.
          */
         RuleShape: {
             /**
-             * Condition
-             * @description As written; see the request body.
-             */
-            condition: unknown;
-            /** Cooldown S */
-            cooldown_s: number;
-            /** Created At */
-            created_at: string;
-            /** Enabled */
-            enabled: boolean;
-            /**
-             * Id
-             * @example alert_789abcdefghjkmnp
-             */
-            id: string;
-            /** Name */
-            name: string;
-            /**
-             * Problem
-             * @description One sentence why the rule does not match any more; null if it does.
-             */
-            problem: string | null;
-            scope: components["schemas"]["ScopeShape"];
-            /**
-             * State
-             * @description `paused`: it took too much time. It goes on after a minute; with a `problem`, once it is changed.
+             * By
              * @enum {string}
              */
-            state: "active" | "off" | "paused";
-            /**
-             * Summary
-             * @description The condition in words.
-             */
-            summary: string;
-            /** Updated At */
-            updated_at: string;
-            webhook: components["schemas"]["WebhookShape"] | null;
+            by: "user" | "project";
+            /** Percent */
+            percent: number | null;
+            /** Projects */
+            projects: string[];
+            /** Tiers */
+            tiers: string[];
+            /** Users */
+            users: string[];
+            /** Value */
+            value: string;
         };
         /**
          * SaveCheckBody
@@ -4772,16 +4977,6 @@ export interface components {
              * @default null
              */
             project_id?: string | null;
-        };
-        /**
-         * ScopeShape
-         * @description Previews that the rule applies to.
-         */
-        ScopeShape: {
-            /** Generation Id */
-            generation_id: string | null;
-            /** Project Id */
-            project_id: string | null;
         };
         /**
          * SecretBody
@@ -6248,24 +6443,6 @@ export interface components {
              */
             url: string;
         };
-        /**
-         * WebhookShape
-         * @description Receiver of the firings.
-         */
-        WebhookShape: {
-            /**
-             * Body
-             * @description JSON to send; null: all fields.
-             */
-            body: unknown;
-            /**
-             * Has Secret
-             * @description Whether requests are signed.
-             */
-            has_secret: boolean;
-            /** Url */
-            url: string;
-        };
     };
     responses: never;
     parameters: never;
@@ -6279,6 +6456,8 @@ export type AccessShape = components['schemas']['AccessShape'];
 export type AccountEvent = components['schemas']['AccountEvent'];
 export type AlertBody = components['schemas']['AlertBody'];
 export type ArchiveKind = components['schemas']['ArchiveKind'];
+export type ArmList = components['schemas']['ArmList'];
+export type ArmShape = components['schemas']['ArmShape'];
 export type AuditEntryShape = components['schemas']['AuditEntryShape'];
 export type AuditPage = components['schemas']['AuditPage'];
 export type AuditVerdict = components['schemas']['AuditVerdict'];
@@ -6356,6 +6535,10 @@ export type FindingKind = components['schemas']['FindingKind'];
 export type FiringPage = components['schemas']['FiringPage'];
 export type FiringShape = components['schemas']['FiringShape'];
 export type FirstAnswerShape = components['schemas']['FirstAnswerShape'];
+export type FlagBody = components['schemas']['FlagBody'];
+export type FlagContent = components['schemas']['FlagContent'];
+export type FlagList = components['schemas']['FlagList'];
+export type FlagShape = components['schemas']['FlagShape'];
 export type ForkBody = components['schemas']['ForkBody'];
 export type FrameShape = components['schemas']['FrameShape'];
 export type FunctionShape = components['schemas']['FunctionShape'];
@@ -6439,6 +6622,7 @@ export type ProfileState = components['schemas']['ProfileState'];
 export type ProgressEvent = components['schemas']['ProgressEvent'];
 export type Proxied = components['schemas']['Proxied'];
 export type RaisedShape = components['schemas']['RaisedShape'];
+export type ReachShape = components['schemas']['ReachShape'];
 export type ReachedLimit = components['schemas']['ReachedLimit'];
 export type ReadyShape = components['schemas']['ReadyShape'];
 export type ReloadError = components['schemas']['ReloadError'];
@@ -6456,6 +6640,7 @@ export type RequestItem = components['schemas']['RequestItem'];
 export type RequestList = components['schemas']['RequestList'];
 export type RequestShape = components['schemas']['RequestShape'];
 export type Rows = components['schemas']['Rows'];
+export type RuleBody = components['schemas']['RuleBody'];
 export type RuleList = components['schemas']['RuleList'];
 export type RuleShape = components['schemas']['RuleShape'];
 export type SaveCheckBody = components['schemas']['SaveCheckBody'];
@@ -6463,7 +6648,6 @@ export type SavedBody = components['schemas']['SavedBody'];
 export type SavedList = components['schemas']['SavedList'];
 export type SavedShape = components['schemas']['SavedShape'];
 export type ScopeBody = components['schemas']['ScopeBody'];
-export type ScopeShape = components['schemas']['ScopeShape'];
 export type SecretBody = components['schemas']['SecretBody'];
 export type SecretShape = components['schemas']['SecretShape'];
 export type Services = components['schemas']['Services'];
@@ -6519,6 +6703,5 @@ export type ViewerShape = components['schemas']['ViewerShape'];
 export type ViewersEvent = components['schemas']['ViewersEvent'];
 export type WatchedInstance = components['schemas']['WatchedInstance'];
 export type WebhookBody = components['schemas']['WebhookBody'];
-export type WebhookShape = components['schemas']['WebhookShape'];
 export type $defs = Record<string, never>;
 export type operations = Record<string, never>;
