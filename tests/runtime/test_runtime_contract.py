@@ -228,7 +228,11 @@ async def test_limits_and_no_new_privileges_hold_before_its_code_runs(start: Sta
     assert seen["fsize"] == [2**20, 2**20]
     assert seen["core"] == [0, 0]
     # A user of its own is counted by itself; the service's own user has other processes besides.
-    assert seen["nproc"][0] in (64, 128) if isolates(runtime) else 64 < seen["nproc"][0] < 2**20
+    if runtime.name == "container":
+        # Behind the engine's limit; without a user of its own, beside the user's other processes.
+        assert 64 <= seen["nproc"][0] < 2**20
+    else:
+        assert seen["nproc"][0] == 64 if isolates(runtime) else 64 < seen["nproc"][0] < 2**20
     assert seen["no_new_privs"] == "1"
 
 
