@@ -198,6 +198,33 @@ def test_a_database_that_fails_leaves_the_folder_empty(
     assert (tmp_path / "empty" / "secret").read_text() == "secret"
 
 
+def test_a_row_that_postgres_refuses_is_one_sentence_and_nothing_is_stored(
+    tmp_path: Path,
+    empty_postgres_url: str,
+    sqlite_template: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "data").mkdir(mode=0o700)
+    shutil.copy(sqlite_template, tmp_path / "data" / "preview.db")
+    engine = make_engine(f"sqlite:///{tmp_path / 'data/preview.db'}")
+    with engine.begin() as connection:
+        users = [{"id": "ann", "created_at": 1}, {"id": "b\0b", "created_at": 1}]
+        connection.execute(metadata.tables["users"].insert(), users)
+    engine.dispose()
+    monkeypatch.setenv("PREVIEW_DATA_DIR", str(tmp_path / "data"))
+    assert run(["backup", str(tmp_path / "a.zip")]) == 0
+    monkeypatch.setenv("PREVIEW_DATA_DIR", str(tmp_path / "empty"))
+    monkeypatch.setenv("PREVIEW_DATABASE_URL", empty_postgres_url)
+    capsys.readouterr()
+    assert run(["restore", str(tmp_path / "a.zip"), "--yes"]) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "refuses a row of the table users" in said
+    assert set(map(len, all_rows(empty_postgres_url).values())) == {0}
+    assert {path.name for path in (tmp_path / "empty").iterdir()} == {"service.lock"}
+
+
 def test_an_older_backup_is_upgraded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "data").mkdir(mode=0o700)
     migrate.upgrade(f"sqlite:///{tmp_path / 'data/preview.db'}", "0010")

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Connection, Engine, MetaData, insert, inspect, literal, make_url, select
+import psycopg
+from sqlalchemy import Connection, Engine, MetaData, Row, Table, insert, inspect, literal, make_url, select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from preview.cli.backup.archive import BadArchive
@@ -228,6 +230,30 @@ def _copy_tables(source: Engine, target: Engine, progress: Progress) -> None:
 def _copy_rows(read: Connection, written: Connection, name: str) -> None:
     table = metadata.tables[name]
     rows = _LARGE_ROWS if name in _LARGE else _ROWS
-    found = read.execution_options(yield_per=rows).execute(select(table))
-    for part in found.partitions(rows):
+    parts = read.execution_options(yield_per=rows).execute(select(table)).partitions(rows)
+    if written.dialect.name == "postgresql":
+        _copy_in(written, table, parts)
+        return
+    for part in parts:
         written.execute(insert(table), [dict(row._mapping) for row in part])  # noqa: SLF001  the documented way
+
+
+def _copy_in(written: Connection, table: Table, parts: Iterable[Sequence[Row[Any]]]) -> None:
+    """Copy rows by PostgreSQL's COPY, which takes a fraction of the time of INSERT, in the connection's transaction.
+
+    Raises:
+        CommandFailed: PostgreSQL refuses a row.
+    """
+    quote = written.dialect.identifier_preparer.quote
+    columns = ", ".join(quote(column.name) for column in table.columns)
+    connection = written.connection.driver_connection
+    assert isinstance(connection, psycopg.Connection)  # noqa: S101  the only driver for PostgreSQL
+    try:
+        with connection.cursor() as cursor, cursor.copy(f"COPY {quote(table.name)} ({columns}) FROM STDIN") as copy:
+            for part in parts:
+                for row in part:
+                    copy.write_row(tuple(row))
+    except psycopg.Error as error:
+        raise CommandFailed(
+            f"PostgreSQL refuses a row of the table {table.name} ({type(error).__name__}); its database is as before."
+        ) from error
