@@ -77,6 +77,9 @@ async def test_metrics_tell_of_launches_lines_errors_and_the_database(tmp_path: 
     assert found["preview_launch_step_seconds_count", ("step", "answers")] == 1
     assert found["preview_launch_step_seconds_count", ("step", "environment")] == 2
     assert found["preview_http_errors_total", ("code", "preview_limit_reached")] == 1
+    # Two launches, each with several leases.
+    assert sum(count for (name, *_), count in found.items() if name == "preview_environments_total") >= 2
+    assert found["preview_otlp_lost_total", ("kind", "audit_entries")] == 0
     lines = found["preview_log_lines_read_total",]
     assert lines == found["preview_log_lines_stored_total",] > 4
     assert found["preview_log_lines_lost_total",] == found["preview_database_failures_total",] == 0

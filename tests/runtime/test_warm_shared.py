@@ -63,6 +63,11 @@ async def test_a_project_that_imports_more_is_forked_from_it(
     warm: WarmRuntime, environment: Environment, project: Path
 ) -> None:
     told: list[str] = []
+    seconds: list[float] = []
+    warm.forked = seconds.append
     assert await settled(warm, importing(environment, project, told, "useful"))
     assert await said(warm, importing(environment, project, told, "useful", "other")) == "1"
     assert told[-1].startswith("started warm")
+    # For ``preview_fork_seconds``.
+    assert len(seconds) == 1
+    assert 0 < seconds[0] < 60
