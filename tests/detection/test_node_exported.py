@@ -97,3 +97,11 @@ def test_a_secret_without_a_default_at_one_place_is_given(
 ) -> None:
     text = f"export const first = process.env.{name} || 'a';\nnew Strategy({{ secretOrKey: {other} }});\n" + SERVER
     assert (name in plan(tmp_path, "tsx src/index.ts", text, "express").variables) is is_given
+
+
+def test_the_first_account_of_a_program_has_a_name_and_a_password(tmp_path: Path) -> None:
+    text = "createAdmin(process.env.ROOT_ADMIN_EMAIL, process.env.ROOT_ADMIN_PASSWORD, process.env.TITLE);\n" + SERVER
+    found = plan(tmp_path, "tsx src/index.ts", text, "express").variables
+    assert {"ROOT_ADMIN_EMAIL", "ROOT_ADMIN_PASSWORD"} <= set(found)
+    assert "@" in found["ROOT_ADMIN_EMAIL"].value
+    assert "TITLE" not in found

@@ -236,6 +236,14 @@ async def test_a_program_that_serves_nothing_is_told_so(rig: Rig) -> None:
     assert str(preview.record.reason).endswith("it ran to its end and serves nothing.")
 
 
+async def test_an_error_that_a_program_only_prints_is_quoted(rig: Rig) -> None:
+    code = "print('TypeError: the first account has no name')"
+    preview = await rig.start({"requirements.txt": "", "serve.py": code}, serve())
+    assert str(preview.record.reason).endswith(
+        "The last error that it printed: TypeError: the first account has no name"
+    )
+
+
 async def test_a_program_that_hides_that_prisma_has_no_engine_is_told_so(rig: Rig) -> None:
     name = "PRISMA_QUERY_ENGINE_LIBRARY"
     plan = serve(variables={name: Variable(name, "/environment/no-prisma-engine", Origin.PROJECT)})

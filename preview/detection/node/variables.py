@@ -30,6 +30,8 @@ _URL_OF_DATABASE: Final = "DATABASE_URL"
 # Many libraries cannot be constructed without these, often while the program loads.
 _ACCESS: Final = re.compile(r"(?:KEY|TOKEN|SECRET|SID|CLIENT_ID|CLIENTID|_ID|DSN)$|PASS|CREDENTIAL", re.IGNORECASE)
 _SECRET: Final = re.compile(r"SECRET|JWT_?KEY|SIGNING_?KEY")
+# The first account, which many programs make before they listen.
+_ACCOUNT: Final = re.compile(r"(?:ADMIN|ROOT|SUPER_?USER|SEED)\w*_(?:EMAIL|MAIL|USER|USERNAME|LOGIN|NAME)$")
 _POINTS: Final = re.compile(r"(?:UR[IL]|HOST|ENDPOINT|CONNECTION_STRING|DATABASE|^DB)$", re.IGNORECASE)
 _ADDRESS: Final = re.compile(r"UR[IL]|STRING|CONNECT|^(?:DB|DATABASE)$|LOCAL$|ATLAS", re.IGNORECASE)
 _LIFE: Final = re.compile(r"EXPIR|LIFETIME|_TTL|MAX_?AGE|DURATION", re.IGNORECASE)
@@ -215,6 +217,7 @@ def _made_up(read: SettingRead, kinds: Sequence[ServiceKind]) -> Variable | None
     if read.name == _URL_OF_DATABASE and not set(kinds) & set(ADDRESSES):
         return None
     wanted = read.need is Need.REQUIRED or _ACCESS.search(read.name) or _POINTS.search(read.name)
+    wanted = wanted or _ACCOUNT.search(read.name)
     if wanted or _LIFE.search(read.name) or read.choices or service_of_name(read.name, kinds) is not None:
         return _invent(read, kinds)
     return None

@@ -149,7 +149,8 @@ async def explain_exit(
         said = f"; its last line: {with_own_paths(last, preview.directory)}"
     if ended.code == 0:
         sentence = f"The process ended with {ended} before it answered: it ran to its end and serves nothing."
-        return LaunchFailed(f"{sentence}{_lacks(variables)}", **exit_facts)
+        printed = f" The last error that it printed: {error}" if error else ""
+        return LaunchFailed(f"{sentence}{_lacks(variables) or printed}", **exit_facts)
     return LaunchFailed(f"The process ended with {ended} before it answered{said}", **exit_facts)
 
 
