@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 from cli_service import PROGRAM, serving
 
+from preview.cli.doctor.flags import flag_checks
+from preview.cli.doctor.result import Result
 from preview.cli.entry import run
 from preview.cli.exits import ExitCode
+from preview.settings import load_settings
 
 _QUIET = """
 import os
@@ -53,6 +56,8 @@ def test_the_story_of_a_rollout(
         assert "capture=off: 1 of 1 users" in rollout("set", "capture", "off", "--tier", "free", "--dry-run")
         assert "stopped" in rollout("stop", "We change a disk.")
         assert "We change a disk." in call("launch", generation, code=ExitCode.FAILED)
+        (told,) = flag_checks(load_settings())
+        assert (told.result, told.found) == (Result.WARN, "stopped by an operator for all users: We change a disk.")
         assert 'users read "We change a disk."' in rollout("status")
         rollout("resume")
 
@@ -63,6 +68,8 @@ def test_the_story_of_a_rollout(
         assert "the last step is reached" in rollout(*steps)
         call("launch", generation, "--wait", "60")
         (capture,) = json.loads(rollout("status", "capture", "--json"))["items"]
+        (told,) = flag_checks(load_settings())
+        assert told.found == "set by operators: capture"
         assert [(one["value"], one["launches"]) for one in capture["arms"]["items"]] == [("off", 1)]
         assert "CAPTURE LAUNCHES FAILED RATE MEDIAN P95 off 1 0 0.0 %" in rollout("status", "capture")
         assert "capture: meta; rules: -" in rollout("set", "capture", "default")

@@ -19,6 +19,7 @@ from sqlalchemy.exc import ArgumentError
 
 from preview.cli.data_folder import read_note
 from preview.cli.doctor.container import container_check
+from preview.cli.doctor.flags import flag_checks
 from preview.cli.doctor.result import Check, Result
 from preview.cli.doctor.servers import server_checks
 from preview.cli.local.own_range import try_range
@@ -228,6 +229,7 @@ def run_checks(settings: Settings) -> Iterator[Check]:
     )
     for check in checks:
         yield check(settings)
+    yield from flag_checks(settings)
     if (container := container_check()) is not None:
         yield container
     if sys.platform == "linux":
