@@ -22,6 +22,7 @@ from engine_kit import end_engine, engine_or_skip, engine_pid, start_engine
 from runtime_containers import containers_or_skip
 from runtime_kit import INTERPRETER, LIMITS, PYTHON, open_descriptors, read_all, read_line
 
+from preview.backing.interface import CLIENT_SOCKETS
 from preview.core.isolation import Isolation
 from preview.errors import ConfigurationError, LaunchFailed
 from preview.runtime import Exit, ProcessSpec, Refusal, child_subreaper, open_ladder
@@ -156,6 +157,19 @@ print('alive', flush=True)
         async with containers.open_process(spec_of(project, look)) as process:
             assert (await read_all(process)).split() == ["13", "13", "13", "alive"]
             assert await process.wait() == Exit(code=0)
+
+
+async def test_folders_that_programs_of_the_service_are_shown_elsewhere_hide_nothing(
+    containers: ContainerRuntime, project: Path, tmp_path: Path
+) -> None:
+    sockets = tmp_path / "sockets"
+    sockets.mkdir()
+    (sockets / "one").touch()
+    look = f"import os; print(os.listdir('{CLIENT_SOCKETS}'))"
+    with trio.fail_after(60):
+        spec = replace(spec_of(project, look), writable=(project, sockets), shown_at={Path(CLIENT_SOCKETS): sockets})
+        async with containers.open_process(spec) as process:
+            assert await read_all(process) == "['one']\n"
 
 
 async def test_memory_that_is_used_up_is_told_as_the_reason(containers: ContainerRuntime, project: Path) -> None:

@@ -33,8 +33,8 @@ from preview.runtime.warm.packets import PacketsEnded, parse, receive, send
 JOIN = Path(__file__).resolve().parent / "inside" / "preview_join.py"
 """First program of each container."""
 
-SHOWN: Final = Path("/run/preview")
-"""Folder of the socket in a container."""
+SHOWN: Final = Path("/run/preview-join")
+"""Folder of the socket in a container; other parts of the service show folders at ``/run/preview``."""
 
 _NAME: Final = "join"
 _FOLDER = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
