@@ -217,8 +217,7 @@ async def open_service(
                 context.observers.extend((failures.watch, series.watch))
                 context.farewells.extend((series.end, lambda preview: failures.settle_last(preview.id)))
                 archived = await find_archive(settings, database)
-                users, log_store = UserStore(database), LogStore(database, archived)
-                draining = trio.Event()
+                users, log_store, draining = UserStore(database), LogStore(database, archived), trio.Event()
                 async with (
                     archiving(archived, settings, writer),
                     open_alerts(
