@@ -192,6 +192,13 @@ def main():
     other = threading.Thread(target=asks, args=(until,))
     other.start()
     for _ in range(50): counted()
+    import os, sys
+    child = os.fork()
+    if child == 0:
+        # Nothing is measured in a fork.
+        tools = [sys.monitoring.get_tool(one) for one in (2, 3, 4)] if hasattr(sys, "monitoring") else []
+        os._exit(sys.getswitchinterval() < 0.004 or any(tools))
+    assert os.waitpid(child, 0)[1] == 0
     busy(until)
     other.join()
 """

@@ -37,6 +37,8 @@ _MOST_NAME, _MOST_PLACE = 120, 200
 _MOST_CALLS = 100_000
 _SENT_BYTES = 4096
 _running = threading.Lock()
+# What ends the measurement of this process; empty if there is none.
+_ends: list[Any] = []
 
 
 def start(number: int, seconds: int, roots: Any, send: Any) -> None:
@@ -210,8 +212,14 @@ class _Calls:
 def _measure(seconds: int, codes: _Codes) -> tuple[int, _Tree, _Calls]:
     """Return the measured microseconds, the functions and the counts."""
     tree, calls, own = _Tree(codes), _Calls(codes), threading.get_ident()
-    calls.start()
     usual_s = sys.getswitchinterval()
+
+    def stop() -> None:
+        sys.setswitchinterval(usual_s)
+        calls.stop()
+
+    calls.start()
+    _ends.append(stop)
     try:
         sys.setswitchinterval(min(usual_s, _SWITCH_S))
         began = last = time.perf_counter_ns()
@@ -223,9 +231,19 @@ def _measure(seconds: int, codes: _Codes) -> tuple[int, _Tree, _Calls]:
             pause_s = max(_INTERVAL_S, (time.perf_counter_ns() - now) * _SHARE / 1e9)
             last = now
     finally:
-        sys.setswitchinterval(usual_s)
-        calls.stop()
+        _ends.clear()
+        stop()
     return (last - began) // 1000, tree, calls
+
+
+def _end_in_fork() -> None:
+    """End the measurement in a process that the application has forked: the thread that measures is not in it."""
+    with suppress(Exception):
+        while _ends:
+            _ends.pop()()
+
+
+os.register_at_fork(after_in_child=_end_in_fork)
 
 
 def _report(number: int, found: tuple[int, _Tree, _Calls], send: Any) -> None:
