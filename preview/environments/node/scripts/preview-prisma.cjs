@@ -68,8 +68,11 @@ const model = new Proxy({}, { get: () => fail });
 class PrismaClient {
   constructor() {
     return new Proxy(this, {
-      get(target, name) {
+      get(target, name, receiver) {
         if (name === 'then' || typeof name === 'symbol') return undefined;
+        // A service that extends the client has methods of its own; NestJS calls each hook that is not undefined.
+        if (name in target) return Reflect.get(target, name, receiver);
+        if (/^(?:on|before)(?:Module|Application)/.test(name)) return undefined;
         if (name === '$connect' || name === '$disconnect') return () => Promise.resolve();
         if (name === '$on' || name === '$use') return () => undefined;
         if (name === '$extends') return () => new PrismaClient();
