@@ -122,7 +122,7 @@ class IsolationLevel:
     """One isolation level, and whether this machine has it.
 
     Attributes:
-        name: ``plain``, ``sandbox``, ``control groups`` or ``container``.
+        name: ``plain``, ``sandbox``, ``control groups`` or ``containers``.
         holds: Whether previews get this level.
         found: Half a sentence: what the level does, or why it is not available.
         advice: What to install or set for this level, or for more of it; empty if nothing.
@@ -227,9 +227,9 @@ def _require_containers(found: ContainerRuntime | Refusal | None) -> None:
 
 def _container_rungs(found: ContainerRuntime | Refusal | None) -> Iterator[IsolationLevel]:
     if isinstance(found, Refusal):
-        yield IsolationLevel("container", holds=False, found=found.reason, advice=found.advice)
+        yield IsolationLevel("containers", holds=False, found=found.reason, advice=found.advice)
     elif found is not None:
-        yield IsolationLevel("container", holds=True, found=found.describe()["processes"])
+        yield IsolationLevel("containers", holds=True, found=found.describe()["processes"])
 
 
 @asynccontextmanager
@@ -292,7 +292,7 @@ def _root_without(sandbox: Refusal) -> RootWithoutSandbox:
 
 
 def _require(rungs: tuple[IsolationLevel, ...]) -> None:
-    missing = [rung for rung in rungs if not rung.holds and rung.name != "container"]
+    missing = [rung for rung in rungs if not rung.holds and rung.name != "containers"]
     if missing:
         said = "; ".join(f"no {rung.name}, because {rung.found} (to do: {rung.advice})" for rung in missing)
         raise ConfigurationError(

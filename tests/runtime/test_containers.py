@@ -227,7 +227,7 @@ async def test_containers_of_an_earlier_run_are_removed_and_no_others(tmp_path: 
             names.append(await parts.engine.create(f"left-{parts.habits.data}", body))
         async with open_ladder(mine) as ladder:
             assert ladder.runtime.name == "container"
-            assert [rung.name for rung in ladder.rungs if rung.holds][-1] == "container"
+            assert [rung.name for rung in ladder.rungs if rung.holds][-1] == "containers"
             assert await left(made[0]) == []
             assert await left(made[1]) == [names[1]]
         async with open_containers(others, frozenset(), None):
@@ -357,7 +357,7 @@ async def test_without_an_engine_nothing_is_launched_and_the_reason_is_told(tmp_
         async with open_ladder(settings):
             pass
     async with open_ladder(settings, check=False) as ladder:
-        assert [rung.holds for rung in ladder.rungs if rung.name == "container"] == [False]
+        assert [rung.holds for rung in ladder.rungs if rung.name == "containers"] == [False]
 
 
 def test_the_engines_socket_is_the_operators_or_a_usual_one(tmp_path: Path) -> None:
