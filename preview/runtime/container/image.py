@@ -33,7 +33,7 @@ class Image:
         name: Name and tag.
         mounts: Pairs of source and target, read-only.
         is_hosts: Whether its programs are this machine's.
-        interpreter: How its containers start this machine's Python.
+        interpreter: Command of this machine's Python in its containers.
     """
 
     name: str

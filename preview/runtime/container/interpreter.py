@@ -1,8 +1,8 @@
 """The Python of a container's first program: this machine's, in any image, also in one without a Python or a libc.
 
 An image with its own ``/usr`` hides the machine's. So the machine's system folders are shown at another path, and the
-interpreter is started by its own loader, which is told where its libraries are (ld.so(8), ``--library-path``). The
-option holds for this one program: what it executes gets the image's libraries.
+interpreter is started by its own loader, with the folders of its libraries (ld.so(8), ``--library-path``). The option
+holds for this one program: what it executes gets the image's libraries.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class NoInterpreter(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Interpreter:
-    """How a container starts this machine's Python.
+    """Command of this machine's Python in a container.
 
     Attributes:
         command: Program and arguments before those of Python.
