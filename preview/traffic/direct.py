@@ -43,7 +43,7 @@ class LineNumbers(Protocol):
     last_seq: int
 
     async def read_on(self) -> None:
-        """Read what the preview has printed until now."""
+        """Read what the preview has printed until now. Cancellation: nothing changes."""
 
 
 class Recorder(Protocol):
