@@ -279,13 +279,13 @@ class Settings(ServiceSettings):
         for name in sorted(names):
             if self.domain is not None and name.endswith(f".{self.domain}") and not name.startswith("."):
                 raise ValueError(
-                    f"below PREVIEW_DOMAIN ({self.domain}) there are previews only, and the service is to be reached "
-                    f"as {quoted(name)}: give previews another domain"
+                    f"names below PREVIEW_DOMAIN ({self.domain}) are reserved for previews, but the service itself "
+                    f"uses {quoted(name)}: give previews another domain"
                 )
             if name and name == self.path_host:
                 raise ValueError(
-                    f"at PREVIEW_PATH_HOST ({name}) there are previews only, and the service is to be reached by that "
-                    "name: give previews another one"
+                    f"PREVIEW_PATH_HOST ({name}) is reserved for previews, but the service itself uses that name: "
+                    "give previews another one"
                 )
         return self
 

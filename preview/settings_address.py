@@ -104,9 +104,9 @@ def _read(form: _Form, value: object) -> object:
     tls, roots = options.pop("sslmode", Tls.PREFERRED.value), options.pop("sslrootcert", "")
     host = options.pop("host", host)
     if options:
-        raise ValueError("an option of the address is not known; there are sslmode, sslrootcert and host")
+        raise ValueError("an option of the address is not known; the options are sslmode, sslrootcert and host")
     if tls not in [one.value for one in Tls]:
-        raise ValueError(f"sslmode is one of {', '.join(one.value for one in Tls)}")
+        raise ValueError(f"sslmode must be one of {', '.join(one.value for one in Tls)}")
     if not parts.username or not host or "," in host or "," in parts.netloc.rpartition("@")[2]:
         raise ValueError(f"the address needs a user and one host: {form.shown}")
     if roots and not Path(roots).is_file():
@@ -157,7 +157,7 @@ MongodbChoice = Annotated[Literal["off"] | ServerAddress, NoDecode, PlainValidat
 RedisChoice = Annotated[
     Literal["auto", "off"],
     _without_address(
-        "a Redis of yours cannot be shared: clients do not mark their keys, so previews would read and delete each "
-        "other's; write auto, and install redis-server: the service runs one for each preview"
+        "your own Redis cannot be shared: previews would read and delete each other's keys. Write auto and install "
+        "redis-server; the service then runs one for each preview"
     ),
 ]

@@ -61,7 +61,7 @@ def _plain_host(text: str) -> str:
     """Return a single host name in lower case; neither a domain with its subdomains nor an address."""
     name = _host(text)
     if name.startswith(".") or name == "*" or name.rpartition(".")[2].isdigit():
-        raise ValueError(f"{quoted(text)} is not one host's name; write it without scheme, port, dot ahead or '*'")
+        raise ValueError(f"{quoted(text)} is not a single host name; write it without scheme, port, leading dot or '*'")
     return name
 
 
@@ -80,14 +80,14 @@ def _network(text: str) -> str:
         return text if text == "unix" else str(ipaddress.ip_network(text))
     except ValueError as error:
         raise ValueError(
-            f"{quoted(text)} is not an address or network; write 10.0.0.7 or 10.0.0.0/8, with no bits behind the prefix"
+            f"{quoted(text)} is not an address or network; write 10.0.0.7 or 10.0.0.0/8, with no host bits set"
         ) from error
 
 
 def _system_call(text: str) -> str:
     """Return a system call's name, as in syscalls(2)."""
     if not _CALL.fullmatch(text):
-        raise ValueError(f"{quoted(text)} is not a system call; write them as in syscalls(2), between commas")
+        raise ValueError(f"{quoted(text)} is not a system call; write names as in syscalls(2), separated by commas")
     return text
 
 
@@ -128,7 +128,7 @@ def _list_of(one: Callable[[str], str]) -> BeforeValidator:
 def _user_id(text: str) -> str:
     """Return a user's id."""
     if not 0 < len(text) <= _LONGEST_USER_ID or not text.isprintable():
-        raise ValueError(f"{quoted(text)} is not a user's id; write ids between commas, as in the tokens' `sub`")
+        raise ValueError(f"{quoted(text)} is not a user's id; write ids as in the tokens' `sub`, separated by commas")
     return text
 
 

@@ -92,7 +92,7 @@ def test_the_service_says_sentences() -> None:
         "const P = { said: /^process \\d+ started, (.+)$/ };",
         "if (/service is shutting down/.test(end.reason ?? '')) return;",
         'if (line.message.startsWith("ready in ")) return;',
-        'return [/its time is over/, "over"];',
+        'return [/time limit reached/, "over"];',
     ],
 )
 def test_a_match_on_a_sentence_is_found(source: str) -> None:

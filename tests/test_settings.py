@@ -209,11 +209,11 @@ def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> N
         ("PREVIEW_POSTGRES", "postgresql://sesame@", "needs a user and one host"),
         ("PREVIEW_POSTGRES", "postgresql://admin:sesame@a,b", "needs a user and one host"),
         ("PREVIEW_POSTGRES", "postgresql://admin@host?password=sesame", "an option of the address is not known"),
-        ("PREVIEW_POSTGRES", "postgresql://admin:sesame@host?sslmode=sesame", "sslmode is one of disable, prefer"),
+        ("PREVIEW_POSTGRES", "postgresql://admin:sesame@host?sslmode=sesame", "sslmode must be one of disable, prefer"),
         ("PREVIEW_POSTGRES", "postgresql://admin:sesame@host?sslrootcert=/sesame", "names no file"),
         ("PREVIEW_MYSQL", "postgresql://admin:sesame@host", "write auto, off or the address .*: mysql://USER"),
         ("PREVIEW_MYSQL", "mysql://sesame@", "needs a user and one host: mysql://USER"),
-        ("PREVIEW_REDIS", "redis://:sesame@host", "clients do not mark their keys"),
+        ("PREVIEW_REDIS", "redis://:sesame@host", "would read and delete each other's keys"),
     ],
 )
 def test_a_wrong_address_of_a_server_is_one_sentence_without_its_password(

@@ -45,7 +45,7 @@ async def request(
     answer.say(f"status: {found.status_code}", f"request_id: {found.request_id}", f"elapsed_ms: {found.elapsed_ms:.0f}")
     answer.quote("headers", [f"{name}: {value}" for name, value in found.headers.items()], rest="…", share=0.15)
     content = split(found.text) if found.found.encoding is None else [f"<{len(found.content)} bytes, not text>"]
-    answer.quote("body", content, rest="the route itself may page.", share=0.6)
+    answer.quote("body", content, rest="the response is long; see whether the route supports paging.", share=0.6)
     lines = await found.lines()
     add_lines(answer, "log of this request: number, level, line", lines)
     if not lines:

@@ -177,7 +177,7 @@ def read_token(file: Path) -> str:
             # Of the opened file: another may be at its path a moment later.
             found = os.fstat(opened.fileno())
             if not stat.S_ISREG(found.st_mode) or found.st_size > _MOST_TOKEN_BYTES:
-                raise ConfigurationUnusable(f"{file} is no file with a token.")
+                raise ConfigurationUnusable(f"{file} does not contain a token.")
             if os.name == "posix" and found.st_mode & _OTHERS:
                 raise ConfigurationUnusable(f"Other users can read {file}; run `chmod 600` on it.")
             token = opened.read(_MOST_TOKEN_BYTES).decode("ascii", "replace").strip()
@@ -203,7 +203,7 @@ def _read(file: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise ConfigurationUnusable(f"{file} is not plain JSON (it may have comments); {by_hand}.") from error
     if not isinstance(found, dict):
-        raise ConfigurationUnusable(f"{file} is no JSON object; {by_hand}.")
+        raise ConfigurationUnusable(f"{file} is not a JSON object; {by_hand}.")
     return found
 
 

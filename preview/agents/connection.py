@@ -79,12 +79,12 @@ class Connection:
             ToolError: It does not, or folders cannot be named here.
         """
         if self.root is None:
-            raise ToolError("Folders cannot be named over HTTP; send the files themselves.")
+            raise ToolError("Folder paths cannot be used over HTTP; send the files themselves.")
         path = (self.root / given).resolve()
         if not path.is_relative_to(self.root):
             raise ToolError(
-                f"{word(given)} is not below {self.root}, the folder that this agent may upload; "
-                "a person can change it with `preview mcp --root FOLDER`."
+                f"{word(given)} is not inside {self.root}, the folder that this agent may upload; a person can "
+                "change that with `preview mcp --root FOLDER`."
             )
         return path
 

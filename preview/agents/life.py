@@ -98,7 +98,7 @@ async def status(generation_id: GenerationId) -> Answer:
     found = await preview.status()
     _say_status(answer, generation_id, found)
     steps = [f"{one.name}: {one.state}" + (f", {one.detail}" if one.detail else "") for one in found.steps]
-    answer.quote("launch steps", steps, rest="they are many.")
+    answer.quote("launch steps", steps, rest="there are many.")
     answer.quote("limits that were reached", [f"{one.limit}: {one.message}" for one in found.reached], rest="…")
     return answer
 
@@ -142,9 +142,9 @@ async def _reload(generation_id: str, source: Mapping[str, str] | Path, remove: 
     elif effect.status == "none" and not found.changed and not found.removed:
         answer.say("These are the files as they were: nothing was done.")
     elif effect.status == "none":
-        answer.say("No preview runs; call `launch` with this generation_id.")
+        answer.say("No preview is running; call `launch` with this generation_id.")
     else:
-        answer.say("The preview did not start with the new files. The process before still serves the old ones.")
+        answer.say("The preview did not start with the new files. The previous process still serves the old ones.")
     if effect.error is not None:
         answer.say(f"code: {word(effect.error.code)}")
         answer.quote("reason", effect.error.detail.splitlines(), rest="`why` has all of it.", share=0.4)

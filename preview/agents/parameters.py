@@ -15,7 +15,7 @@ Files = Annotated[
     Field(max_length=2_000, description="Text of each file, by its path relative to the project."),
 ]
 Seconds = Annotated[float, Field(ge=0, le=300, description="Seconds to wait.")]
-Level = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], Field(description="Least severity.")]
+Level = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], Field(description="Minimum severity.")]
 FilterText = Annotated[
     str,
     Field(

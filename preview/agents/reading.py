@@ -21,7 +21,7 @@ _MOST_SAMPLE = 500
 async def logs(
     generation_id: GenerationId,
     after: Annotated[int | None, Field(ge=0, description="Only lines after this number; else the newest.")] = None,
-    limit: Annotated[int, Field(ge=1, le=MOST_LINES, description="Most lines.")] = 100,
+    limit: Annotated[int, Field(ge=1, le=MOST_LINES, description="Maximum number of lines.")] = 100,
     level: Level | None = None,
     filter: FilterText | None = None,  # noqa: A002  the API's name
     request_id: Annotated[str | None, Field(max_length=200, description="Only lines of this request.")] = None,

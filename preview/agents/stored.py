@@ -14,11 +14,11 @@ from preview.agents.untrusted import Answer, word
 
 async def sql(
     generation_id: GenerationId,
-    statement: Annotated[str, Field(max_length=20_000, description="One statement that reads.")],
+    statement: Annotated[str, Field(max_length=20_000, description="One read-only statement.")],
     database: Annotated[
         str | None, Field(max_length=200, description="Such as `postgresql` or `sqlite:app.db`, if there are several.")
     ] = None,
-    limit: Annotated[int, Field(ge=1, le=1_000, description="Most rows.")] = 50,
+    limit: Annotated[int, Field(ge=1, le=1_000, description="Maximum number of rows.")] = 50,
 ) -> Answer:
     """Execute one SQL statement in a running preview's database; it can only read.
 
@@ -27,10 +27,12 @@ async def sql(
     body = {"sql": statement, "limit": limit} | ({"database": database} if database else {})
     found = await current.get().ask("POST", generation_id, "/preview/data/query", body=body)
     answer = Answer()
-    answer.say(f"rows: {len(found['rows'])}" + (" (there are more, or a value is cut)" if found["is_cut"] else ""))
+    answer.say(
+        f"rows: {len(found['rows'])}" + (" (there are more rows, or a value was truncated)" if found["is_cut"] else "")
+    )
     rows = [json.dumps(row, ensure_ascii=False) for row in found["rows"]]
     columns = json.dumps([one["name"] for one in found["columns"]], ensure_ascii=False)
-    answer.quote("columns, then one row a line", [columns, *rows], rest="select less, or use LIMIT and OFFSET.")
+    answer.quote("columns, then one row per line", [columns, *rows], rest="select less, or use LIMIT and OFFSET.")
     return answer
 
 

@@ -39,7 +39,7 @@ class StopCause(StrEnum):
 STOP_REASONS: Mapping[StopCause, str] = MappingProxyType(
     {
         StopCause.USER: "stopped on request",
-        StopCause.EXPIRED: "stopped: its time is over",
+        StopCause.EXPIRED: "stopped: time limit reached",
         StopCause.INACTIVE: "stopped: no request and no open stream for too long",
         StopCause.SHUTDOWN: "stopped: the service is shutting down",
     }
@@ -47,7 +47,10 @@ STOP_REASONS: Mapping[StopCause, str] = MappingProxyType(
 """Reason stored in the row of a stopped preview."""
 
 
-_CAUSES: Mapping[str, StopCause] = MappingProxyType({reason: cause for cause, reason in STOP_REASONS.items()})
+# Rows of older versions have the second reason.
+_CAUSES: Mapping[str, StopCause] = MappingProxyType(
+    {reason: cause for cause, reason in STOP_REASONS.items()} | {"stopped: its time is over": StopCause.EXPIRED}
+)
 
 
 def cause_of(state: State, reason: str | None) -> StopCause | None:

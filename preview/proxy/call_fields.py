@@ -80,5 +80,6 @@ def _check_field(name: str, value: str) -> None:
         )
     if not _VALUE.fullmatch(value):
         raise InvalidRequest(
-            f"The value of header {quoted(name)} holds a control character or half a character: remove it.", header=name
+            f"The value of header {quoted(name)} contains a control character or a lone surrogate: remove it.",
+            header=name,
         )

@@ -88,7 +88,7 @@ class PreviewClient:
                 f"The preview did not answer {request.method} {request.path} within {limit_s:g} s.", timeout_s=limit_s
             ) from error
         except httpx2.DecodingError as error:
-            raise UpstreamFailed("The preview's answer is not coded as its Content-Encoding says.") from error
+            raise UpstreamFailed("The preview's response is not encoded as its Content-Encoding says.") from error
         elapsed_ms = (trio.current_time() - begun) * 1000
         return ProxyResponse(status, headers, body, round(elapsed_ms, 1))
 
@@ -165,7 +165,7 @@ class _Pieces(httpx2.AsyncByteStream):
 
 def _too_large(limit: int) -> UpstreamFailed:
     return UpstreamFailed(
-        f"The preview's answer is larger than {limit} bytes: ask it for less, or by pages.",
+        f"The preview's response is larger than {limit} bytes: request less, or use paging.",
         reason="response_too_large",
         limit_bytes=limit,
     )

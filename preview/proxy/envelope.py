@@ -123,7 +123,7 @@ def check_path(path: str) -> str:
     if meant.startswith("//"):
         raise _refused(path, "begins with two slashes, which names another host")
     if any(segment.partition(";")[0] == ".." for segment in meant.split("/")):
-        raise _refused(path, "climbs with '..'")
+        raise _refused(path, "leaves the application's root with '..'")
     return quote(path, safe=_PATH_SAFE)
 
 
@@ -218,8 +218,8 @@ def _json(body: object) -> str:
         return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     except (ValueError, RecursionError) as error:
         raise InvalidRequest(
-            "The body cannot be written as JSON: it holds NaN, infinity or a number of thousands of digits, or lists "
-            "within lists without end.",
+            "The body cannot be written as JSON: it contains NaN, infinity or a number with thousands of digits, "
+            "or is nested too deeply.",
             field="body",
         ) from error
 

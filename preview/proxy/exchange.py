@@ -57,9 +57,7 @@ def translated() -> Iterator[None]:
     except UpstreamGone as error:
         raise UpstreamFailed("The preview closed the connection before its answer was complete.") from error
     except Unclean as error:
-        raise UpstreamFailed(
-            f"The preview's answer is not HTTP, or not written by its rules (RFC 9112): {error}."
-        ) from error
+        raise UpstreamFailed(f"The preview's response is not valid HTTP (RFC 9112): {error}.") from error
 
 
 @asynccontextmanager
@@ -371,7 +369,7 @@ class UpstreamExchange:
         if answer.status == SWITCHING:
             protocols = [value.lower() for name, value in answer.fields if name == b"upgrade"]
             if not upgrade or protocols != [upgrade]:
-                raise Unclean("it switches to a protocol that nobody asked for")
+                raise Unclean("it switches to a protocol that was not requested")
         elif answer.status < FINAL and self._interim > MAX_INTERIM:
             raise Unclean(f"more than {MAX_INTERIM} interim answers")
         return answer

@@ -193,7 +193,7 @@ class MessageSocket:
             return
         if wrong.event_hint is not None:
             await self._send(wrong.event_hint)
-        raise UpstreamFailed(f"The preview does not speak WebSocket by the rules ({wrong}).") from wrong
+        raise UpstreamFailed(f"The preview violates the WebSocket protocol ({wrong}).") from wrong
 
 
 def _joined(parts: list[str | bytes]) -> str | bytes:

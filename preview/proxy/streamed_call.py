@@ -151,7 +151,7 @@ class Decoder:
                 self._zlib = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
                 found = self._zlib.decompress(data, self._left)
         except zlib.error as error:
-            raise UpstreamFailed("The preview's answer is not coded as its Content-Encoding says.") from error
+            raise UpstreamFailed("The preview's response is not encoded as its Content-Encoding says.") from error
         self._is_first = False
         self._left -= len(found)
         return found

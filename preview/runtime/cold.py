@@ -43,5 +43,5 @@ class ColdStarts:
     async def open_snapshot(self, _spec: ProcessSpec) -> AsyncIterator[Snapshot]:
         """Raise ``NoSnapshot``. Cancellation: no effect."""
         await trio.lowlevel.checkpoint()
-        raise NoSnapshot("each process is started from nothing")
+        raise NoSnapshot("each process is started cold")
         yield  # pragma: no cover  what makes it a generator

@@ -285,9 +285,9 @@ def _not_wanted() -> tuple[IsolationLevel, ...]:
 
 def _root_without(sandbox: Refusal) -> RootWithoutSandbox:
     return RootWithoutSandbox(
-        f"The service runs as root, and would give previews all of root's rights: no sandbox, because {sandbox.reason} "
-        f"(to do: {sandbox.advice}). Or start it as an ordinary user, or set PREVIEW_ISOLATION=trusted where all code "
-        "that is launched is your own."
+        "The service runs as root and would give previews root's rights: there is no sandbox, because "
+        f"{sandbox.reason}. To fix that: {sandbox.advice}. Alternatively, start the service as an ordinary user, "
+        "or set PREVIEW_ISOLATION=trusted if all launched code is your own."
     )
 
 
@@ -296,6 +296,6 @@ def _require(rungs: tuple[IsolationLevel, ...]) -> None:
     if missing:
         said = "; ".join(f"no {rung.name}, because {rung.found} (to do: {rung.advice})" for rung in missing)
         raise ConfigurationError(
-            f"PREVIEW_ISOLATION=require, and this machine does not hold previews in as that wants: {said}. "
-            "`preview doctor` shows all of it; PREVIEW_ISOLATION=auto takes what there is."
+            f"PREVIEW_ISOLATION=require, but this machine cannot isolate previews fully: {said}. See `preview "
+            "doctor`. PREVIEW_ISOLATION=auto uses what is available."
         )

@@ -58,7 +58,7 @@ class Pace:
         self._left = min(self._at_once, self._left + (now - self._seen_at) * self._per_s)
         self._seen_at = now
         if self._left < 1:
-            pace = f"{self._per_s:g} times a second" if self._per_s >= 1 else f"once in {1 / self._per_s:g} seconds"
+            pace = f"{self._per_s:g} times a second" if self._per_s >= 1 else f"once every {1 / self._per_s:g} seconds"
             raise TooFast(f"{what} are accepted {pace}; wait a moment.")
         self._left -= 1
 
@@ -149,7 +149,7 @@ class Audience:
         self._news: deque[News] = deque(maxlen=_MOST_NEWS)
         self._changed = trio.Event()
         self.comments = Paces("Comments", _COMMENTS_PER_S, _COMMENTS_AT_ONCE)
-        self.edits = Paces("Changes of comments", _EDITS_PER_S, _EDITS_AT_ONCE)
+        self.edits = Paces("Edits of comments", _EDITS_PER_S, _EDITS_AT_ONCE)
         self.requests = Paces("Requests of guests", _REQUESTS_PER_S, _REQUESTS_AT_ONCE)
         self.trials = Paces("Replays of guests", _TRIALS_PER_S, _TRIALS_AT_ONCE)
         # The viewers as text, and the version that it shows.

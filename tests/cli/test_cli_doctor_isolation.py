@@ -178,7 +178,7 @@ def test_where_previews_share_more_memory_is_told_or_how_they_could(
         return None if newer is None else Installed(PythonInterpreter("/python", newer, newer), frozenset())
 
     machine = Machine()
-    monkeypatch.setattr(machine, "describe", lambda: {"starts": "Python's are forked from templates"})
+    monkeypatch.setattr(machine, "describe", lambda: {"starts": "Python previews are forked from templates"})
     monkeypatch.setattr(checked, "_OWN_PYTHON", own)
     monkeypatch.setattr(checked, "find_newer", find_newer)
     check = found(changed(settings, environment_python=wanted), machine, monkeypatch)["starts"]

@@ -137,7 +137,7 @@ def test_a_preview_whose_time_is_over_is_no_failure(project: Path, monkeypatch: 
     with running(str(project), "--json") as process:
         out, error = process.communicate(timeout=60)
     assert (process.returncode, without_remark(error)) == (0, "")
-    assert "time is over" in out.splitlines()[-1]
+    assert "time limit reached" in out.splitlines()[-1]
 
 
 def test_a_second_signal_hurries(tmp_path: Path) -> None:

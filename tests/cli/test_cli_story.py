@@ -58,7 +58,7 @@ def test_the_addresses_stand_in_a_block_of_their_own(colour: bool) -> None:
 
 
 GONE = "1 process, port 3001 and 1 folder freed\n"
-EXPIRED = "stopped: its time is over"
+EXPIRED = "stopped: time limit reached"
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def test_a_body_nested_without_end_is_refused() -> None:
     body: list[object] = []
     for _ in range(100_000):
         body = [body]
-    with pytest.raises(InvalidRequest, match="lists within lists"):
+    with pytest.raises(InvalidRequest, match="nested too deeply"):
         make_request("POST", "/", body=body, body_limit_bytes=10_000)
 
 

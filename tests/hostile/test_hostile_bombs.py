@@ -81,7 +81,7 @@ async def test_a_fork_bomb_in_the_sandbox_is_told_once_where_a_control_group_cou
                 pytest.skip("no control groups, or no sandbox")
             preview = await rig.running("bomb", "hostile_app", "fork_bomb")
             assert 1 <= int((await request(preview, "fork_bomb", {}))["told"]) <= 42
-            sentence = "held to 40 processes: further ones were refused"
+            sentence = "limited to 40 processes: further ones were refused"
             with preview.log.subscribe() as events:
                 while sentence not in preview.last_lines(1000):
                     await events.receive()

@@ -44,7 +44,7 @@ async def test_only_operators_read_the_changes_of_others_and_no_secret_is_in_the
             assert (await world.client.get(path, headers=api)).status_code == 403
         mine = await entries(world)
         assert {one["user_id"] for one in mine} == {"ann"}
-        assert [one["action"] for one in mine] == ["token made", "secret set", "project added"]
+        assert [one["action"] for one in mine] == ["token created", "secret set", "project added"]
         everything = await entries(world, "/api/v1/operator/audit", "root")
         assert {one["user_id"] for one in everything} == {"ann", "bob"}
         assert secret not in str(everything)

@@ -321,7 +321,7 @@ async def test_a_socket_on_which_nobody_says_anything_is_closed(tmp_path: Path) 
             await socket.get_message()
         reason = closed.value.reason
         assert reason is not None
-        assert (reason.code, reason.reason) == (1001, "nothing was said for 0.1 s")
+        assert (reason.code, reason.reason) == (1001, "no message for 0.1 s")
 
 
 async def test_another_origin_s_page_opens_no_socket(tmp_path: Path) -> None:

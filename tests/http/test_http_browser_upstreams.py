@@ -132,4 +132,4 @@ async def test_content_that_does_not_come_in_time_is_the_client_s_doing(tmp_path
         assert answer.startswith("HTTP/1.1 400 ")
         while "within" not in answer:
             answer += (await stream.receive_some()).decode()
-        assert "The request's content did not come within 0.1 s." in answer
+        assert "The request's content did not arrive within 0.1 s." in answer

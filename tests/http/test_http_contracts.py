@@ -141,7 +141,7 @@ def confinement() -> Confinement:
     limits = Limits(512 * 2**20, 1024, 256, 2**30, cpu_cores=0.5, temp_bytes=64 * 2**20)
     held: frozenset[Held] = frozenset({"memory", "cpu"})
     made = Confinement("sandbox", Network.NONE, ("files: its own",), held, limits, 2**30, 1000)
-    made.reached.append(Reached("cpu", "held to 0.5 cores"))
+    made.reached.append(Reached("cpu", "limited to 0.5 cores"))
     return made
 
 
@@ -158,7 +158,7 @@ def test_both_contracts_name_what_holds_a_preview_in_and_to() -> None:
         "temp_bytes": 64 * 2**20,
         "output_bytes_per_s": 1000,
     }
-    assert in_v1["reached"] == [{"limit": "cpu", "message": "held to 0.5 cores"}]
+    assert in_v1["reached"] == [{"limit": "cpu", "message": "limited to 0.5 cores"}]
     watched = shown_as(v1.WatchedInstance.of(record(), confinement(), 3))
     assert (watched["limits"], watched["watchers"]) == (in_v1["limits"], 3)
     in_plan = shown_as(plan.PlanStatus.of(Facts(record(), confinement=confinement())))

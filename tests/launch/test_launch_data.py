@@ -170,7 +170,7 @@ async def test_data_that_the_application_does_not_start_with_is_taken_back(rig: 
         await data.restore(ANN, await generation(rig), poisoned.id)
     assert preview.record.state is State.RUNNING
     assert await answer(preview, "/list") == ["Emma"]
-    assert any("restore failed" in line and "The data from before comes back" in line for line in story(preview))
+    assert any("restore failed" in line and "The previous data is being restored" in line for line in story(preview))
     # And it can be restarted as ever.
     await rig.service.previews.restart(ANN, "g1")
     assert await answer(preview, "/list") == ["Emma"]

@@ -100,7 +100,7 @@ async def test_a_source_that_insists_on_encryption_gets_it(rig: Rig, tmp_path: P
     assert await answer(preview, "/tls") is True
     await answer(preview, "/add?title=Emma")
     assert await answer(preview, "/books") == ["Emma"]
-    assert any("demands TLS" in line and "no authority has signed" in line for line in story(preview))
+    assert any("requires TLS" in line and "self-signed" in line for line in story(preview))
 
 
 async def test_what_the_source_says_leads_to_a_database_of_its_own(rig: Rig, tmp_path: Path) -> None:
@@ -205,7 +205,7 @@ async def test_its_data_is_saved_compared_and_brought_back(rig: Rig, tmp_path: P
     # Nothing is restored into code that does not start: neither the new data nor the old would be served.
     with pytest.raises(LaunchFailed):
         await rig.service.previews.reload(ANN, "g1", FilesChange({"main.py": b"raise SystemExit('broken')"}))
-    with pytest.raises(DataUnavailable, match="mend it first"):
+    with pytest.raises(DataUnavailable, match="fix it first"):
         await data.restore(ANN, generation, kept.id)
     assert await answer(preview, "/books") == ["Emma", "Persuasion"]
     await rig.service.previews.reload(ANN, "g1", FilesChange({"main.py": SHOP.encode()}))

@@ -64,7 +64,7 @@ async def ended(rig: Rig, plan: StartPlan, project: dict[str, str]) -> LivePrevi
     [
         (
             MEMORY_BOMB,
-            "stopped: a step used more than 64 MB of memory: raise PREVIEW_MEMORY_LIMIT_MB, or let it need less",
+            "stopped: a step used more than 64 MB of memory: raise PREVIEW_MEMORY_LIMIT_MB, or reduce its memory use",
         ),
         (DISK_BOMB, "stopped: a step used more than 24 MB of disk"),
     ],
@@ -84,7 +84,7 @@ async def test_an_application_that_uses_up_its_memory_is_told_so_and_not_of_a_si
         preview = await ended(rig, serve(), {**PLAIN, "serve.py": MEMORY_BOMB})
         assert (
             preview.record.reason
-            == "stopped: used more than 64 MB of memory: raise PREVIEW_MEMORY_LIMIT_MB, or let it need less"
+            == "stopped: used more than 64 MB of memory: raise PREVIEW_MEMORY_LIMIT_MB, or reduce its memory use"
         )
         assert not any("SIGKILL" in line for line in story(preview))
 

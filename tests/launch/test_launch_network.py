@@ -104,7 +104,9 @@ async def test_a_command_that_listens_elsewhere_in_the_hosts_network_is_told_whe
     async with open_network_rig(isolation="plain", usage_interval_s=0.1) as rig:
         preview = await rig.start({"serve.py": SERVE}, command("python", "serve.py", str(wrong)))
         assert preview.record.state is State.FAILED
-        assert f"It listens on port {wrong} and is asked on {preview.record.port}." in (preview.record.reason or "")
+        assert f"It listens on port {wrong}, but requests are sent to {preview.record.port}." in (
+            preview.record.reason or ""
+        )
 
 
 async def test_a_command_that_listens_elsewhere_in_a_network_of_its_own_serves(open_network_rig: OpenRig) -> None:
@@ -114,7 +116,7 @@ async def test_a_command_that_listens_elsewhere_in_a_network_of_its_own_serves(o
         assert preview.record.state is State.RUNNING, story(preview)
         assert (await ask(preview)).text == "well"
         with trio.fail_after(5):
-            await says(preview, "listens on port 8080 and not on PORT: requests are forwarded to where it answers")
+            await says(preview, "listens on port 8080 instead of PORT: requests are forwarded to that port")
 
 
 async def test_a_command_in_a_network_of_its_own_that_speaks_no_http_is_told_its_port(
@@ -124,7 +126,7 @@ async def test_a_command_in_a_network_of_its_own_that_speaks_no_http_is_told_its
         preview = await rig.start({"greet.py": GREETS}, command("python", "greet.py"))
         needs_own_network(preview)
         assert preview.record.state is State.FAILED
-        assert "It listens on port 8080, and no HTTP answer came from there." in (preview.record.reason or "")
+        assert "It listens on port 8080, but gave no HTTP response there." in (preview.record.reason or "")
 
 
 async def test_a_start_that_waits_for_a_download_is_told_of_the_network(open_network_rig: OpenRig) -> None:
@@ -135,7 +137,7 @@ async def test_a_start_that_waits_for_a_download_is_told_of_the_network(open_net
     async with open_network_rig(startup_timeout_s=6) as rig:
         preview = await rig.start({"wait.py": waits}, command("python", "-u", "wait.py"))
         needs_own_network(preview)
-        assert 'It asks for models.example, and its network is "none"' in (preview.record.reason or "")
+        assert 'It tries to reach models.example, but its network is "none"' in (preview.record.reason or "")
 
 
 @pytest.mark.parametrize("isolation", ["auto", "plain"])
@@ -159,7 +161,7 @@ async def test_a_database_that_runs_but_is_out_of_reach_is_explained_by_the_netw
         assert warning.startswith(f"PostgreSQL at 127.0.0.1:{port} (setting DATABASE_URL, db.py:1) is out of reach")
         assert preview.record.state is State.FAILED
         reason = preview.record.reason or ""
-        assert 'One runs there, but its network is "none"' in reason
+        assert 'One is running there, but its network is "none"' in reason
         assert f"--loopback-port {port}" in reason
 
 

@@ -46,7 +46,7 @@ def test_the_package_may_lie_in_a_folder_of_the_project(project: Path) -> None:
 
 @pytest.mark.parametrize("module", ["jose", "google.cloud", "os.pth"])
 def test_what_is_not_the_project_s_is_a_package_that_is_missing(project: Path, module: str) -> None:
-    assert "Add the package that brings it" in explain(project, module)
+    assert "Add the package that provides it" in explain(project, module)
 
 
 def test_lines_and_links_that_lead_out_of_the_project_show_nothing_of_it(project: Path) -> None:

@@ -112,7 +112,7 @@ async def start(rig: Rig, folder: Path, files: Mapping[str, str], expected: str)
 async def test_a_server_on_a_port_of_its_own_starts(rig: Rig, tmp_path: Path, library: str, text: str) -> None:
     files = {"requirements.txt": "" if library == "plain" else f"{library}\n", "main.py": text}
     said = await start(rig, tmp_path, files, library)
-    assert any("main.py does not read PORT and listens at" in line for line in said)
+    assert any("main.py does not read PORT and listens on" in line for line in said)
 
 
 async def test_a_script_without_a_package_starts(rig: Rig, tmp_path: Path) -> None:

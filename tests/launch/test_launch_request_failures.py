@@ -96,7 +96,7 @@ STAND_IN = "Set DATABASE_URL (app/db.py:3) to a server of that kind."
         ("python-distinct-on", "SQLite does not understand the SQL at 'ON' (DISTINCT ON and ON CONFLICT ON CONSTRAINT"),
         ("python-arrayt", "SQLite does not know 'ARRAY': "),
         ("python-forupd", "SQLite does not understand the SQL at 'UPDATE' (FOR UPDATE is not SQLite's). Correct"),
-        ("python-arrbind", "SQLite has no arrays, and a list is given as a value: "),
+        ("python-arrbind", "SQLite has no arrays, but a list is passed as a value: "),
         ("python-psycopg2", "It needs PostgreSQL at localhost:5432 (setting PG_URL, app/db.py:7), and nothing answers"),
         ("python-asyncpg", "It needs PostgreSQL at localhost:5432 (setting PG_URL, app/db.py:7), and nothing answers"),
         ("python-pymysql", "It needs MySQL at localhost:3306, "),
@@ -124,9 +124,9 @@ STAND_IN = "Set DATABASE_URL (app/db.py:3) to a server of that kind."
         ("node-fetch", SHOP.format("127.0.0.1") + SHOPS),
         ("node-es", "It needs Elasticsearch at 127.0.0.1:9200, "),
         ("node-openai", "The environment variable OPENAI_API_KEY is not set. "),
-        ("node-prisma", "Prisma's client was not made. "),
-        ("node-prisma-stand-in", "Prisma has no engine here, so what asks its database fails. "),
-        ("node-prisma-no-engine", "Prisma has no engine here, so what asks its database fails. "),
+        ("node-prisma", "Prisma's client was not generated. "),
+        ("node-prisma-stand-in", "Prisma has no engine here, so database queries fail. "),
+        ("node-prisma-no-engine", "Prisma has no engine here, so database queries fail. "),
     ],
 )
 def test_a_failed_request_is_explained_from_its_traceback(name: str, expected: str | None) -> None:
@@ -149,7 +149,7 @@ def test_a_network_that_reaches_nothing_is_named(name: str, asked: str) -> None:
     found = explain_failure(RECORDED[name], PLAN, NONE, Path("/project"))
     assert found is not None
     assert found.message.startswith(
-        f'It asks for {asked}, and its network is "none", which reaches nothing but itself.'
+        f'It tries to reach {asked}, but its network is "none", which reaches nothing but itself.'
     )
     assert "PREVIEW_NETWORK" in found.message
 

@@ -206,7 +206,7 @@ async def test_a_failed_request_is_explained_once_in_its_own_lines(rig: Rig) -> 
         "sql": "SQLite does not know 'ILIKE': ",
         "key": "The environment variable SHOP_API_KEY is not set. ",
         "mail": "It needs a mail server, and nothing answers there. ",
-        "service": "It asks for ",
+        "service": "It tries to reach ",
     }
     before = preview.log.last_seq
     assert await ask_as(preview, "/dictionary", "request-dictionary") == 500

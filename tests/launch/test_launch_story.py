@@ -73,7 +73,7 @@ async def test_a_required_step_that_fails_ends_the_launch_with_its_meaning(rig: 
 async def test_a_step_that_may_fail_is_told_and_the_start_goes_on(rig: Rig) -> None:
     preview = await rig.start(PLAIN, serve(steps=(step("raise SystemExit(3)"),)))
     assert preview.record.state is State.RUNNING
-    assert "step build: failed with exit code 3; it does not say why" in story(preview)
+    assert "step build: failed with exit code 3; no reason was given" in story(preview)
     assert "the application is started without the step build" in story(preview)
     assert [one.state.value for one in preview.record.steps] == ["done", "done", "failed", "done", "done"]
 
@@ -83,7 +83,7 @@ async def test_a_step_that_takes_too_long_is_ended(rig: Rig, monkeypatch: pytest
     object.__setattr__(rig.service.settings, "step_timeout_s", 0.5)
     preview = await rig.start(PLAIN, serve(steps=(step("import time; time.sleep(600)", required=True),)))
     assert preview.record.state is State.FAILED
-    assert "The step build failed: it was not done within 0.5 s (PREVIEW_STEP_TIMEOUT)." in str(preview.record.reason)
+    assert "The step build failed: it did not finish within 0.5 s (PREVIEW_STEP_TIMEOUT)." in str(preview.record.reason)
 
 
 async def test_a_stop_in_the_middle_of_a_step_leaves_nothing(rig: Rig) -> None:
@@ -178,9 +178,8 @@ async def test_an_application_that_comes_up_without_its_server_runs_and_is_warne
     port = nobodys_port()
     preview = await rig.start(PLAIN, serve(services=needing(port)))
     assert preview.record.state is State.RUNNING
-    warning = (
-        f"PostgreSQL at 127.0.0.1:{port} (setting DATABASE_URL, app/db.py:7) does not answer; what needs it will fail"
-    )
+    needed = f"PostgreSQL at 127.0.0.1:{port} (setting DATABASE_URL, app/db.py:7)"
+    warning = f"{needed} does not answer; anything that needs it will fail"
     assert warning in story(preview)
 
 
@@ -233,7 +232,7 @@ async def test_a_missing_variable_is_named_at_the_end(rig: Rig) -> None:
 
 async def test_a_program_that_serves_nothing_is_told_so(rig: Rig) -> None:
     preview = await rig.start({"requirements.txt": "", "serve.py": "print('done')"}, serve())
-    assert str(preview.record.reason).endswith("it ran to its end and serves nothing.")
+    assert str(preview.record.reason).endswith("it finished without starting a server.")
 
 
 async def test_an_error_that_a_program_only_prints_is_quoted(rig: Rig) -> None:

@@ -108,5 +108,7 @@ async def test_a_reload_neither_fills_nor_drops_what_is_there(rig: Rig, tmp_path
 
 async def test_a_database_that_the_project_brings_is_not_filled(rig: Rig, tmp_path: Path) -> None:
     preview = await started(rig, tmp_path, {**FLASK_CLICK, "other.db": "content"})
-    assert "not run: `flask init-db`, `flask seed`; the project brings its database, 'other.db'" in story(preview)
+    assert "not run: `flask init-db`, `flask seed`; the project comes with its own database, 'other.db'" in story(
+        preview
+    )
     assert (await ask(preview, "/posts")).status_code == 500

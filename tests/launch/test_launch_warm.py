@@ -166,7 +166,7 @@ async def kept_is_said(preview: LivePreview) -> None:
 async def test_each_start_serves_the_code_of_the_moment(rig: Rig, kind: Kind) -> None:
     """One story for each kind, as an environment and a template are dear."""
     preview = await start(rig, kind, "one")
-    assert "started cold: its template is being made" in story(preview)
+    assert "started cold: its template is not ready yet" in story(preview)
     cold = await seen(preview)
     await assert_it_reports_its_route(preview)
     await rig.service.previews.stop("g1")
@@ -175,7 +175,7 @@ async def test_each_start_serves_the_code_of_the_moment(rig: Rig, kind: Kind) ->
     preview = await start(rig, kind, "one")
     (sentence,) = (line for line in story(preview) if line.startswith("started "))
     assert sentence.startswith("started warm: ")
-    assert sentence.endswith(" modules were there already")
+    assert sentence.endswith(" modules preloaded")
     warm = await seen(preview)
     assert warm == cold
     await assert_it_reports_its_route(preview)

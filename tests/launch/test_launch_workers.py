@@ -84,5 +84,5 @@ async def test_a_worker_shares_the_applications_memory(settings: Settings, monke
     hungry = "import time\nheld = b'x' * (90 << 20)\ntime.sleep(1000)\n"
     async with open_rig(settings, monkeypatch) as rig:
         preview = await rig.start({"main.py": APP, "work.py": hungry}, PLAN)
-        await hears(preview, re.compile(".*with the application it took"))
+        await hears(preview, re.compile(".*with the application it used"))
         assert preview.record.state is State.RUNNING

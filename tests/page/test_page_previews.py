@@ -168,7 +168,7 @@ def test_a_page_waits_while_the_preview_starts_and_opens_by_itself(served: Runni
         first = page.goto(made["url"])
         assert first is not None
         assert first.status == 503
-        expect(page.get_by_text("opens it by itself")).to_be_visible()
+        expect(page.get_by_text("open it automatically")).to_be_visible()
         expect(page.locator("#fetched")).to_have_text("it works", timeout=60_000)
         expect(page).to_have_url(made["address"])
 

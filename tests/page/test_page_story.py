@@ -188,7 +188,7 @@ def test_expiry_while_watching_is_said_and_explained(browser: Browser, tmp_path:
         seen.drop_zip("shop", FILES)
         # Whether the page sees it run before that is the machine's to say.
         seen.launch(until="Stopped")
-        expect(seen.page.get_by_text("its time is over").first).to_be_visible()
+        expect(seen.page.get_by_text("time limit reached").first).to_be_visible()
         expect(seen.page.get_by_text("Ended", exact=True).first).to_be_visible()
 
 

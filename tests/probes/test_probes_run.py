@@ -156,7 +156,7 @@ async def test_secrets_are_not_kept_in_findings() -> None:
     mark = re.search(r"Bearer (\[redacted:[0-9a-f]+\])", result.findings[0].steps[1].curl)
     assert mark is not None
     assert mark[1] in result.findings[0].sentence
-    assert any("replaced by marks" in note for note in result.notes)
+    assert any("replaced by placeholders" in note for note in result.notes)
 
 
 async def test_a_request_without_an_answer_is_counted() -> None:

@@ -102,7 +102,7 @@ async def test_content_that_does_not_come_is_told_as_that() -> None:
     async with relay_to(answers(ok()), body_timeout_s=0.3) as front:
         raw = await front.exchange(request(b"POST", b"/", b"Content-Length: 5", body=b"ab"))
     assert raw.startswith(b"HTTP/1.1 400 ")
-    assert b"did not come" in raw
+    assert b"did not arrive" in raw
 
 
 async def test_a_quiet_answer_ends_when_it_has_been_quiet_for_too_long() -> None:

@@ -32,7 +32,7 @@ def run(code: str, tmp_path: Path) -> subprocess.CompletedProcess[str]:
 )
 def test_a_name_that_python_dropped_is_given_back_and_told(code: str, name: str, tmp_path: Path) -> None:
     done = run(code, tmp_path)
-    assert done.stderr == f"{name} is not in this Python any more and is given back: old asks for it\n"
+    assert done.stderr == f"{name} was removed from this Python version and is restored, because old uses it\n"
     assert done.returncode == 0
 
 

@@ -153,4 +153,4 @@ def test_a_file_that_never_ends_is_ended_though_it_catches_everything(tmp_path: 
         check=False,
     )
     assert done.returncode == 1
-    assert "it was not done within 0.2 s" in done.stderr
+    assert "it did not finish within 0.2 s" in done.stderr

@@ -49,7 +49,7 @@ def fault_of(pid: int) -> str | None:
 @pytest.mark.parametrize("text", [RUNS, THREAD_RUNS], ids=["runs", "runs in another thread than its first"])
 def test_what_runs_and_is_not_held_in_is_told(text: str) -> None:
     with program(text) as process:
-        assert fault_of(process.pid) == "it is another user than it should be"
+        assert fault_of(process.pid) == "it runs as the wrong user"
 
 
 def test_nothing_is_told_of_what_has_ended() -> None:

@@ -51,7 +51,7 @@ async def test_root_without_users_to_give_has_no_templates(sandbox_here: Sandbox
     """Else a fork would be root outside of its sandbox, with a ``/proc`` that root may write to."""
     why = await why_never(replace(sandbox_here.parts, own_users=False, is_root=True))
     assert why is not None
-    assert "no users here" in why
+    assert "no separate users" in why
 
 
 async def test_where_connections_are_carried_there_are_no_templates(sandbox_here: SandboxRuntime) -> None:

@@ -50,7 +50,9 @@ async def test_what_one_project_imports_is_in_effect_in_no_other(
     other = importing(environment, project, told, "useful", "other")
     assert await settled(warm, one)
     assert await said(warm, other) == "1"
-    assert told == ["started cold: its template has imported what this project does not, and is replaced"]
+    assert told == [
+        "started cold: its template imported packages that this project does not use, and is being replaced"
+    ]
     assert await settled(warm, other)
     for spec in (other, one):
         assert await said(warm, spec) == "1"

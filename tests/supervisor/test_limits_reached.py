@@ -104,7 +104,7 @@ async def is_told(preview: LivePreview, start: str) -> None:
     assert preview.record.state is State.RUNNING
 
 
-MEMORY = "stopped: used more than 32 MB of memory: raise PREVIEW_MEMORY_LIMIT_MB, or let it need less"
+MEMORY = "stopped: used more than 32 MB of memory: raise PREVIEW_MEMORY_LIMIT_MB, or reduce its memory use"
 DISK = "stopped: used more than 16 MB of disk"
 
 
@@ -127,16 +127,16 @@ async def test_a_limit_too_small_for_any_start_is_told_as_that(make_settings: Ma
             rig,
             SERVER,
             "memory",
-            "stopped: used more than 1 MB of memory: raise PREVIEW_MEMORY_LIMIT_MB, or let it need less",
+            "stopped: used more than 1 MB of memory: raise PREVIEW_MEMORY_LIMIT_MB, or reduce its memory use",
         )
 
 
 async def test_refused_processes_are_told_once_and_the_preview_runs_on(make_settings: MakeSettings) -> None:
     async with open_held(make_settings, max_processes=12) as rig:
         preview = await rig.running(FORKS)
-        await is_told(preview, "held to 12 processes: ")
+        await is_told(preview, "limited to 12 processes: ")
         assert reached(preview) == [
-            ("processes", "held to 12 processes: further ones were refused"),
+            ("processes", "limited to 12 processes: further ones were refused"),
         ]
 
 
@@ -145,7 +145,7 @@ async def test_processor_time_that_it_goes_on_wanting_is_told_once(make_settings
         preview = await rig.running(BUSY)
         if preview.confinement is None or preview.confinement.cpu_cores is None:
             pytest.skip("processor time is not limited here")
-        await is_told(preview, "held to 0.2 cores: slowed down")
+        await is_told(preview, "limited to 0.2 cores: slowed down")
         assert [limit for limit, _ in reached(preview)] == ["cpu"]
 
 
@@ -158,7 +158,7 @@ async def test_a_disk_bomb_ends_the_preview(make_settings: MakeSettings, behave:
 async def test_a_flood_is_read_at_the_rate_and_told_once(make_settings: MakeSettings) -> None:
     async with open_rig(make_settings(output_bytes_per_s=50_000)) as rig:
         preview = await rig.running(FLOODS)
-        await is_told(preview, "held to 0.0477 MB of output per second: ")
+        await is_told(preview, "limited to 0.0477 MB of output per second: ")
         before, at = preview.log.last_seq, trio.current_time()
         await trio.sleep(1)
         # Lines of 100 bytes.

@@ -148,7 +148,7 @@ async def test_what_is_asked_in_vain_is_explained_by_the_network(line: str, aske
     assert found is not None
     assert found.reason == "network"
     assert found.message.startswith(
-        f'It asks for {asked}, and its network is "none", which reaches nothing but itself.'
+        f'It tries to reach {asked}, but its network is "none", which reaches nothing but itself.'
     )
     assert diagnose_network([line], HOST) is None
 
@@ -170,7 +170,7 @@ async def test_a_server_that_runs_is_not_said_not_to() -> None:
         need = replace(POSTGRES, address=address)
         found = await explain_missing_service(preview(NONE), need, [need])
     assert found.reason == "network"
-    assert "One runs there, but its network is" in found.message
+    assert "One is running there, but its network is" in found.message
     assert "nothing answers" not in found.message
     assert f"--loopback-port {address[1]}" in found.message
     assert found.details["network"] == "none"
@@ -201,7 +201,7 @@ async def test_the_last_lines_are_explained_with_the_network() -> None:
         line = f'connection to server at "127.0.0.1", port {port} failed: Connection refused'
         found = await explain(preview(NONE), [line], [])
     assert found is not None
-    assert found.message.startswith(f"It needs PostgreSQL at 127.0.0.1:{port}. One runs there, but its network")
+    assert found.message.startswith(f"It needs PostgreSQL at 127.0.0.1:{port}. One is running there, but its network")
 
 
 async def test_a_mistake_of_its_own_is_not_the_networks() -> None:

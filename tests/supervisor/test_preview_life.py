@@ -339,7 +339,7 @@ async def test_more_memory_than_allowed_ends_it_and_says_so(make_settings: MakeS
         assert preview.record.state is State.FAILED
         assert (
             preview.record.reason
-            == "stopped: used more than 32 MB of memory: raise PREVIEW_MEMORY_LIMIT_MB, or let it need less"
+            == "stopped: used more than 32 MB of memory: raise PREVIEW_MEMORY_LIMIT_MB, or reduce its memory use"
         )
 
 
@@ -531,7 +531,7 @@ async def test_it_expires_and_is_gone(make_settings: MakeSettings) -> None:
         preview = await rig.running()
         await preview.over.wait()
         assert preview.record.state is State.STOPPED
-        assert preview.record.reason == "stopped: its time is over"
+        assert preview.record.reason == "stopped: time limit reached"
         with pytest.raises(NoActivePreview):
             await rig.service.previews.current("g1")
 
@@ -551,7 +551,7 @@ async def test_an_extension_moves_the_expiry_up_to_the_tiers_longest_life(rig: R
     assert (record.expires_at - before).total_seconds() == 60
     longest = await rig.service.previews.extend("g1", 10**6)
     assert (longest.expires_at - longest.created_at).total_seconds() == 8 * 3600
-    with pytest.raises(InvalidRequest, match="longest life"):
+    with pytest.raises(InvalidRequest, match="maximum lifetime"):
         await rig.service.previews.extend("g1", 1)
 
 

@@ -84,7 +84,7 @@ async def test_a_link_in_the_place_of_a_folder_is_refused(project: Path, change:
     outside = project.parent / "outside"
     outside.mkdir()
     (project / "a").symlink_to(outside)
-    with pytest.raises(LaunchFailed, match="something that the application has made there is in its way") as caught:
+    with pytest.raises(LaunchFailed, match="the application has created something else at that path") as caught:
         place_files(project, change)
     assert caught.value.details["reason"] == "file_in_the_way"
     assert list(outside.iterdir()) == []
@@ -102,7 +102,7 @@ async def test_nothing_is_removed_through_a_link(project: Path) -> None:
 
 async def test_a_folder_in_the_place_of_a_file_is_refused_and_leaves_nothing_behind(project: Path) -> None:
     (project / "main" / "data").mkdir(parents=True)
-    with pytest.raises(LaunchFailed, match="in its way"):
+    with pytest.raises(LaunchFailed, match="something else at that path"):
         write(project, main=b"new")
     assert names(project) == ["main", "main/data"]
 

@@ -86,7 +86,7 @@ async def test_a_program_that_listens_elsewhere_is_told_where(listener: socket.s
         found = await find_wrong_port(preview(Record(os.getpid(), 1)))
         assert found is not None
         assert found.reason == "port_in_use"
-        assert "is asked on 1." in found.message
+        assert "but requests are sent to 1." in found.message
         assert await find_wrong_port(preview(Record(os.getpid(), port))) is None
 
 
@@ -193,9 +193,12 @@ class Process:
     [
         (
             partial(watch_usage, is_step=True),
-            "stopped: a step used more than 2 MB of memory: raise PREVIEW_MEMORY_LIMIT_MB, or let it need less",
+            "stopped: a step used more than 2 MB of memory: raise PREVIEW_MEMORY_LIMIT_MB, or reduce its memory use",
         ),
-        (watch_usage, "stopped: used more than 2 MB of memory: raise PREVIEW_MEMORY_LIMIT_MB, or let it need less"),
+        (
+            watch_usage,
+            "stopped: used more than 2 MB of memory: raise PREVIEW_MEMORY_LIMIT_MB, or reduce its memory use",
+        ),
     ],
 )
 async def test_what_uses_too_much_memory_is_stopped_after_a_look_that_failed(

@@ -46,7 +46,7 @@ export interface SendOptions {
 
 export interface LineOptions {
   after?: number;
-  /** Most lines, up to 1000. */
+  /** Maximum number of lines, up to 1000. */
   limit?: number;
   level?: Level;
   filter?: string;

@@ -300,7 +300,7 @@ class PreviewAccessGate:
         elif record.is_active:
             error = PreviewUnavailable(f"The preview is ending: {_sentence(record.reason)}")
         else:
-            error = PreviewNotFound(f"The preview is over: {_sentence(record.reason)} Launch it again.")
+            error = PreviewNotFound(f"The preview has ended: {_sentence(record.reason)} Launch it again.")
         return error_answer(problem_of(error), head, lines=lines if record.state is State.FAILED else ())
 
     async def _last_lines(self, record: PreviewRecord) -> list[str]:
@@ -321,8 +321,8 @@ def _turn_away(visitor: Visitor) -> NoReturn:
     if visitor.is_known:
         raise PreviewNotFound("There is no such preview here, or it has ended.")
     raise Unauthenticated(
-        "This address is open to invited people: open the preview from the page of the service or with "
-        "`preview open`, or ask its owner for a link. It may also have ended.",
+        "This address is for invited people only. Open the preview from the service's page or with `preview open`, "
+        "or ask its owner for a link. The preview may also have ended.",
         reason="missing",
     )
 

@@ -224,7 +224,7 @@ class _Exchange:
 
     def _late(self) -> PreviewError:
         if self._awaits_client:
-            return InvalidRequest(f"The request's content did not come within {self._body_s:g} s.")
+            return InvalidRequest(f"The request's content did not arrive within {self._body_s:g} s.")
         return UpstreamTimeout(
             f"The preview did not answer {self._head.method} within {self._limit_s:g} s.", timeout_s=self._limit_s
         )
@@ -235,7 +235,7 @@ class _Exchange:
         length = said.get(b"content-length")
         if length is not None:
             if not LENGTH.fullmatch(length):
-                raise InvalidRequest("The request's Content-Length is no number.", field="content-length")
+                raise InvalidRequest("The request's Content-Length is not a number.", field="content-length")
             return int(length)
         if b"transfer-encoding" in said:
             return CHUNKED
@@ -243,7 +243,7 @@ class _Exchange:
         first = self._first = await self._next_piece()
         if first["type"] != "http.request":
             # Without its content, it would be another request.
-            raise InvalidRequest("The request was taken back before its content.")
+            raise InvalidRequest("The request was aborted before its content arrived.")
         return CHUNKED if first.get("body") or first.get("more_body") else None
 
     async def _next_piece(self) -> MutableMapping[str, Any]:
@@ -333,7 +333,7 @@ class _Exchange:
                 await self._send({"type": "http.response.body", "body": piece, "more_body": True})
                 self._renew()
         if self._quiet.cancelled_caught:
-            raise UpstreamTimeout(f"The preview's answer was quiet for {self._idle_s:g} s.", timeout_s=self._idle_s)
+            raise UpstreamTimeout(f"The preview sent no data for {self._idle_s:g} s.", timeout_s=self._idle_s)
         self._end_record(None)
         if appended:
             await self._send({"type": "http.response.body", "body": appended, "more_body": True})
@@ -360,7 +360,7 @@ def _framed_once(answer: Answer) -> list[Field]:
     if not lengths:
         return answer.fields
     if len(lengths) > 1 or not all(map(LENGTH.fullmatch, lengths)):
-        raise UpstreamFailed("The preview's response has an invalid length, or two.")
+        raise UpstreamFailed("The preview's response has an invalid or repeated Content-Length.")
     fields = [field for field in answer.fields if field[0] != b"content-length"]
     # RFC 9112 section 6.3: a length besides chunks is ignored and must not be forwarded.
     return fields if answer.length == CHUNKED else [*fields, (b"content-length", lengths.pop())]

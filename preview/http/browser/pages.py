@@ -104,7 +104,7 @@ def waiting_page(state_path: str, retry_after_s: int) -> OwnAnswer:
         retry_after_s: Seconds for ``Retry-After``, for clients other than browsers.
     """
     body = (
-        "<p>The preview is starting. This page opens it by itself.</p>"
+        "<p>The preview is starting. This page will open it automatically.</p>"
         f'<script data-state="{escape(state_path)}">{_WAIT}</script>'
         "<noscript><p><small>Without JavaScript: load this page again in a moment.</small></p></noscript>"
     )

@@ -132,5 +132,5 @@ def _script() -> OwnAnswer:
 
 
 def _busy() -> OwnAnswer:
-    answer = json_answer({"detail": "Too many tabs wait for this preview; try again later."}, 429)
+    answer = json_answer({"detail": "Too many tabs are waiting for this preview; try again later."}, 429)
     return OwnAnswer(429, [*answer.fields, (b"retry-after", str(_RETRY_AFTER_S).encode())], answer.body)

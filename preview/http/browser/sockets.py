@@ -183,7 +183,7 @@ async def _revocation(revoked: trio.Event, upstream: MessageSocket, send: Send) 
 async def _end_of_quiet(quiet: _Quiet, upstream: MessageSocket, send: Send) -> None:
     with quiet.scope:
         await trio.sleep_forever()
-    await _close_both(upstream, send, f"nothing was said for {quiet.limit_s:g} s")
+    await _close_both(upstream, send, f"no message for {quiet.limit_s:g} s")
 
 
 async def _close_both(upstream: MessageSocket, send: Send, reason: str) -> None:

@@ -139,9 +139,10 @@ class RuleShape(Answer):
     cooldown_s: Seconds
     enabled: bool
     state: Literal["active", "off", "paused"] = Field(
-        description="`paused`: it took too much time. It goes on after a minute; with a `problem`, once it is changed."
+        description="`paused`: it used too much time and resumes after a minute. With a `problem`: it resumes when the "
+        "rule is changed."
     )
-    problem: str | None = Field(description="One sentence why the rule does not match any more; null if it does.")
+    problem: str | None = Field(description="The reason why the rule no longer works; null if it does.")
     webhook: WebhookShape | None
     created_at: Time
     updated_at: Time

@@ -182,7 +182,7 @@ class ChangedTable(Answer):
     changed: int
     removed: int
     samples: list[ChangedRow] = Field(description="At most three of each kind.")
-    note: str | None = Field(description="What was not compared, if so.")
+    note: str | None = Field(description="What could not be compared; null if everything was.")
 
 
 class ChangedDatabase(Answer):

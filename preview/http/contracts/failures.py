@@ -34,7 +34,9 @@ class FailuresQuery(BaseModel):
     filter: str = Field(
         default="", max_length=1000, description="Terms of the filter language, about type, message, place and time."
     )
-    limit: Annotated[int, BeforeValidator(_whole)] = Field(default=100, ge=1, le=1000, description="Most failures.")
+    limit: Annotated[int, BeforeValidator(_whole)] = Field(
+        default=100, ge=1, le=1000, description="Maximum number of failures."
+    )
 
 
 class FailureQuery(BaseModel):
@@ -171,7 +173,7 @@ class FailureList(Answer):
     """Failures of a preview, the newest first."""
 
     items: list[FailureShape]
-    next: str | None = Field(description="Always null: all of a preview fit one answer.")
+    next: str | None = Field(description="Always null: all failures of a preview fit in one response.")
     preview_id: str
     further: int = Field(description="Failures without a record, because there are too many different ones.")
     unread_lines: int = Field(description="Lines that were not searched, because too many came at once.")
@@ -201,7 +203,7 @@ class DiagnosisShape(Answer):
     reason: str | None = Field(
         description="One word: `missing_module`, `limit`, `exception`, `exit`, …; null if nothing failed."
     )
-    advice: list[str] = Field(description="What to do, the most telling first.")
+    advice: list[str] = Field(description="What to do, the most useful first.")
     exit: EndShape | None = Field(description="Null if the process did not end, or never ran.")
     phases: list[shared.LaunchStepShape] = Field(description="Steps of the launch.")
     reached: list[shared.ReachedLimit] = Field(description="Limits that it has reached.")

@@ -17,12 +17,12 @@ class ProbeRow(Answer):
     path: str = Field(examples=["/books/{id}"])
     is_documented: bool = Field(description="Whether the application's OpenAPI document has it.")
     requests: int
-    ok: int = Field(description="Answers from 200 to 399.")
-    client_errors: int = Field(description="Answers from 400 to 499.")
-    server_errors: int = Field(description="Answers from 500 to 599.")
+    ok: int = Field(description="Responses from 200 to 399.")
+    client_errors: int = Field(description="Responses from 400 to 499.")
+    server_errors: int = Field(description="Responses from 500 to 599.")
     no_answers: int
     mismatches: int = Field(description="Kinds of differences from the OpenAPI document.")
-    is_reached: bool = Field(description="Whether any answer is not 401, 403, 404, 405 or 429.")
+    is_reached: bool = Field(description="Whether any response is not 401, 403, 404, 405 or 429.")
 
 
 class ProbeStep(Answer):
@@ -32,7 +32,7 @@ class ProbeStep(Answer):
     method: str
     target: str = Field(description="Path with query, as sent.")
     body: str | None
-    status: int | None = Field(description="null if there was no answer.")
+    status: int | None = Field(description="null if there was no response.")
     curl: str = Field(description="A command for a shell; $PREVIEW is the preview's address.")
 
 
@@ -54,9 +54,11 @@ class ProbeFinding(Answer):
     path: str
     sentence: str
     steps: list[ProbeStep] = Field(description="In order; the last one shows the mistake.")
-    answer: str = Field(description="Beginning of the last answer's body.")
+    answer: str = Field(description="Beginning of the body of the last response.")
     error: str | None = Field(description="Kind and message of the error that was logged.")
-    frame: str | None = Field(description="Its deepest own place.", examples=["main.py:12 in get_book"])
+    frame: str | None = Field(
+        description="The deepest frame in the project's own code.", examples=["main.py:12 in get_book"]
+    )
     lines: list[ProbeLineShape]
     failure: str | None = Field(
         description="Id of its failure: `GET …/preview/failures/{id}`; null without one, and while the probe runs."
@@ -70,7 +72,7 @@ class ProbeShape(Answer):
     generation_id: str
     revision: int
     state: Literal["starting", "running", "done", "failed"]
-    phase: str = Field(description="Half a sentence: what it does at the moment.")
+    phase: str = Field(description="Current activity, as a short phrase.")
     started_at: Time
     finished_at: Time | None
     seconds: Seconds = Field(description="Time for the whole probe: the start of the trial preview, and the requests.")

@@ -46,9 +46,9 @@ class DifferenceShape(Answer):
 class PreviewAnswerShape(Answer):
     """An answer of a preview."""
 
-    status: int = Field(description="0 if there was no answer.")
+    status: int = Field(description="0 if there was no response.")
     elapsed_ms: float
-    error: str | None = Field(description="Why there was no answer; null if there was one.")
+    error: str | None = Field(description="Why there was no response; null if there was one.")
     body: str = Field(description="The first 4,000 characters.")
     size_bytes: int
     lines: list[str] = Field(description="Log lines that were printed meanwhile.")
@@ -80,7 +80,7 @@ class ReplayedShape(Answer):
     request_id: str | None = Field(description="Id that the preview received; its log lines have it.")
     recorded: PreviewAnswerShape | None
     answer: PreviewAnswerShape | None
-    verdict: VerdictWord | None = Field(description="Comparison with the recorded answer; null if there is none.")
+    verdict: VerdictWord | None = Field(description="Comparison with the recorded response; null if there is none.")
     differences: list[DifferenceShape]
     noise: list[str] = Field(description="Paths that differ in ids, times and tokens only.")
 
@@ -135,8 +135,8 @@ class ComparedShape(Answer):
     noise: list[str] = Field(description="Paths that differ between two runs of the baseline too.")
     ignored: list[str] = Field(description="Paths that a rule leaves out.")
     is_cut: bool
-    first: PreviewAnswerShape | None = Field(description="The baseline's first answer.")
-    second: PreviewAnswerShape | None = Field(description="The baseline's second answer.")
+    first: PreviewAnswerShape | None = Field(description="The baseline's first response.")
+    second: PreviewAnswerShape | None = Field(description="The baseline's second response.")
     candidate: PreviewAnswerShape | None
 
     @classmethod

@@ -17,8 +17,8 @@ class TimingShape(Answer):
     """Durations in milliseconds, each from the request's arrival; null if that moment never came."""
 
     queued_ms: float | None = Field(description="Until the access check was done.")
-    connected_ms: float | None = Field(description="Until a connection to the preview was there.")
-    first_byte_ms: float | None = Field(description="Until the head of the response was there.")
+    connected_ms: float | None = Field(description="Until a connection to the preview was established.")
+    first_byte_ms: float | None = Field(description="Until the head of the response arrived.")
     ended_ms: float = Field(description="Until the response was complete, or broke off.")
 
 
@@ -50,8 +50,8 @@ class RequestItem(Answer):
     is_verified: bool = Field(description="False if the application itself has reported it.")
     pinned: bool
     failure: str | None = Field(
-        description="Id of the failure that the request caused: `GET …/preview/failures/{id}`. Null if no kept "
-        "occurrence is of it, and in an event stream, which may come before the traceback."
+        description="Id of the failure that the request caused: `GET …/preview/failures/{id}`. Null if no stored "
+        "occurrence belongs to it. Also null in an event stream, which may arrive before the traceback."
     )
 
     @classmethod
@@ -108,7 +108,7 @@ class RequestShape(RequestItem):
     """A recorded request."""
 
     request: MessageShape | None = Field(description="Null if headers and bodies were not recorded.")
-    response: MessageShape | None = Field(description="Null as `request`, and without a response.")
+    response: MessageShape | None = Field(description="Null for the same reasons as `request`, and without a response.")
 
     @classmethod
     def of(cls, record: RecordedRequest, failure: str | None = None) -> Self:

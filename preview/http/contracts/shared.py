@@ -118,7 +118,7 @@ class ReachedLimit(Answer):
     """A limit that a preview has reached."""
 
     limit: Literal["memory", "cpu", "processes", "disk", "output"]
-    message: str = Field(examples=["held to 256 processes: further ones were refused"])
+    message: str = Field(examples=["limited to 256 processes: further ones were refused"])
 
 
 class PlanReachedLimit(ReachedLimit, PlanAnswer):

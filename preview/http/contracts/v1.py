@@ -301,7 +301,7 @@ class ShareShape(Answer):
     id: str = Field(examples=["share_789abcdefghjkmnp"])
     url: str
     role: Literal["open", "watch", "use"]
-    closed: bool = Field(description="Whether it admits nobody further, because a guest of it was removed.")
+    closed: bool = Field(description="Whether it is closed to new guests, because one of its guests was removed.")
     created_at: Time
     expires_at: Time
 

@@ -99,7 +99,7 @@ def without_none(**values: object) -> dict[str, object]:
 def _shown(value: object) -> Any:
     if isinstance(value, _AsIs):
         return value.value
-    raise TypeError(f"{type(value).__name__} is no JSON.")
+    raise TypeError(f"{type(value).__name__} is not JSON.")
 
 
 def _encoded(answer: Answer) -> bytes:

@@ -89,7 +89,7 @@ class ProbeBody(_Body):
     """A probe of a generation."""
 
     seconds: Annotated[float, Field(ge=1, le=_MAX_START_S)] = Field(
-        default=30, description="Time for the whole probe; the service's setting is the most."
+        default=30, description="Time for the whole probe; at most the service's setting."
     )
     endpoints: list[Annotated[str, Field(max_length=1000)]] = Field(
         default_factory=list,
@@ -195,9 +195,11 @@ class StatementBody(_Body):
 
     sql: str = Field(min_length=1, max_length=100_000, examples=["select * from books"])
     database: str | None = Field(
-        default=None, max_length=2000, description="Id from `GET …/preview/data`; may be left out if there is one only."
+        default=None, max_length=2000, description="Id from `GET …/preview/data`; may be left out if there is only one."
     )
-    limit: Annotated[int, BeforeValidator(whole)] = Field(default=100, ge=1, le=1000, description="Most rows.")
+    limit: Annotated[int, BeforeValidator(whole)] = Field(
+        default=100, ge=1, le=1000, description="Maximum number of rows."
+    )
 
 
 class RowsQuery(BaseModel):
@@ -209,9 +211,9 @@ class RowsQuery(BaseModel):
         default="", max_length=2000, description="Name of the table, as `GET …/preview/data` lists it; required."
     )
     database: str | None = Field(
-        default=None, max_length=2000, description="Id of the database; may be left out if there is one only."
+        default=None, max_length=2000, description="Id of the database; may be left out if there is only one."
     )
-    offset: int = Field(default=0, ge=0, le=10**9, description="Rows to leave out.")
+    offset: int = Field(default=0, ge=0, le=10**9, description="Rows to skip.")
     limit: int = Field(default=50, ge=1, le=500)
 
 

@@ -32,8 +32,8 @@ _LAUNCHES = (errors.InvalidGeneration, errors.LaunchFailed)
 STATUSES: Mapping[type[PreviewError], tuple[int, str]] = MappingProxyType(
     {
         PreviewError: (500, "Internal error"),
-        errors.ConfigurationError: (500, "The service is configured wrongly"),
-        errors.RootWithoutSandbox: (500, "The service is configured wrongly"),
+        errors.ConfigurationError: (500, "Service misconfigured"),
+        errors.RootWithoutSandbox: (500, "Service misconfigured"),
         errors.SealedTextUnreadable: (500, "A stored secret cannot be read"),
         errors.InvalidRequest: (400, "Invalid request"),
         errors.ProjectMismatch: (400, "Wrong project"),
@@ -108,7 +108,7 @@ STATUSES: Mapping[type[PreviewError], tuple[int, str]] = MappingProxyType(
         errors.UpstreamTimeout: (504, "Preview timed out"),
         errors.UpstreamFailed: (502, "Preview failed to answer"),
         errors.DatabaseUnavailable: (503, "Database unavailable"),
-        errors.ServiceShort: (503, "Service short of something"),
+        errors.ServiceShort: (503, "Service out of resources"),
     }
 )
 
@@ -172,7 +172,7 @@ def problem_of(error: Exception) -> Problem:
     short_of = _SHORTAGES.get(error.errno or 0) if isinstance(error, OSError) else None
     if short_of is not None:
         log.error("out of resources", why=str(error))
-        return _of_ours(errors.ServiceShort(f"The service is short of {short_of} for the moment; try again."))
+        return _of_ours(errors.ServiceShort(f"The service is temporarily out of {short_of}; try again."))
     error_id = token_hex(8)
     log.error("unexpected error", error_id=error_id, exc_info=error)
     detail = f"Something went wrong in the service; its log has more under the id {error_id}."

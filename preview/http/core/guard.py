@@ -62,8 +62,8 @@ class HostCheck:
         if path in PROBED and "." not in name:
             return
         raise HostNotAllowed(
-            f"This service is not to be reached as {name[:_SHOWN_CHARS]!r}; use its own address, or add the name to "
-            "PREVIEW_ALLOWED_HOSTS.",
+            f"This service does not accept the host name {name[:_SHOWN_CHARS]!r}; use its own address, or add the "
+            "name to PREVIEW_ALLOWED_HOSTS.",
             host=name[:_SHOWN_CHARS],
         )
 
@@ -140,7 +140,9 @@ def check_request(scope: Mapping[str, Any], hosts: HostCheck | None) -> None:
             seen[lowered] = value.decode("latin-1")
     host, authority = seen.get(b"host"), scope.get(_AUTHORITY)
     if authority and authority.lower() != (host or authority).lower():
-        raise InvalidRequest("The request target names another host than the Host header; send one.", field="host")
+        raise InvalidRequest(
+            "The request target and the Host header name different hosts; send the same one.", field="host"
+        )
     if hosts is None:
         return
     if host is None and authority is None and scope["http_version"] in {"1.0", "1"}:

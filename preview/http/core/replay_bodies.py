@@ -91,7 +91,7 @@ class SideBody(_Body):
         default=None, le=MAX_VERSION, description="Version of its files; default: the current ones."
     )
     snapshot: str | None = Field(
-        default=None, max_length=64, description="Data to begin with; default: that of the running preview of `a`."
+        default=None, max_length=64, description="Data to start from; default: that of the running preview of `a`."
     )
     preset: str | None = Field(
         default=None,

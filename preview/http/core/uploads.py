@@ -114,7 +114,7 @@ async def _fill(form: _Form, decoder: MultipartDecoder, pieces: AsyncIterator[by
         decoder.receive_data(None)
         await _take_events(form, decoder)
     except ValueError as error:
-        raise InvalidRequest("The form is incomplete, or no valid multipart/form-data.") from error
+        raise InvalidRequest("The form is incomplete, or is not valid multipart/form-data.") from error
 
 
 async def _take_events(form: _Form, decoder: MultipartDecoder) -> bool:

@@ -44,7 +44,7 @@ class ChangeQuery(NoteQuery):
     source: Literal["sync", "edit", "upload"] | None = Field(
         default=None, description="Kind of the change; default: `upload` for PUT, `edit` for PATCH."
     )
-    dry_run: bool = Field(default=False, description="Only tell what would change; nothing is stored or reloaded.")
+    dry_run: bool = Field(default=False, description="Only report what would change; nothing is stored or reloaded.")
 
 
 class VersionsQuery(_Query):

@@ -136,7 +136,7 @@ class E2bApp(QuartTrio):
         # Raises while the service is stopping.
         _ = self._host.backend
         if self.boxes is None:
-            raise E2bError("unimplemented", "E2B's API is off here; the operator sets PREVIEW_E2B=true.")
+            raise E2bError("unimplemented", "E2B's API is off here; the operator can enable it with PREVIEW_E2B=true.")
         return self.boxes
 
     async def _error(self, error: E2bError) -> Response:

@@ -135,7 +135,7 @@ class Box:
         """
         if self.busy >= MAX_COMMANDS:
             raise E2bError(
-                "resource_exhausted", f"The sandbox runs {MAX_COMMANDS} commands already; wait, or kill one."
+                "resource_exhausted", f"The sandbox is already running {MAX_COMMANDS} commands; wait, or kill one."
             )
         self.busy += 1
         try:
@@ -239,7 +239,7 @@ class Box:
                     yield said
                 nursery.cancel_scope.cancel()
         if scope.cancelled_caught:
-            error = E2bError("deadline_exceeded", f"The operation took over {_OPERATION_S:g} s.")
+            error = E2bError("deadline_exceeded", f"The operation took more than {_OPERATION_S:g} s.")
         if error is not None:
             raise error
         if name in ("write", "remove", "move"):

@@ -101,7 +101,7 @@ class Command:
                     with self.scope, trio.move_on_after(self.longest_s) as late:
                         ended = await self._processes(box)
                     if late.cancelled_caught:
-                        self.error = E2bError("deadline_exceeded", f"The command took over {self.longest_s:g} s.")
+                        self.error = E2bError("deadline_exceeded", f"The command took more than {self.longest_s:g} s.")
             except E2bError as error:
                 if not is_started:
                     raise

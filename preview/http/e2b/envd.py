@@ -132,7 +132,9 @@ async def _start(box: Box, request: Request, asked: _Start) -> AsyncIterator[dic
     if any("=" in name or not name for name in config.envs):
         raise E2bError("invalid_argument", "A variable's name is empty or has an equals sign.")
     if box.busy >= MAX_COMMANDS:
-        raise E2bError("resource_exhausted", f"The sandbox runs {MAX_COMMANDS} commands already; wait, or kill one.")
+        raise E2bError(
+            "resource_exhausted", f"The sandbox is already running {MAX_COMMANDS} commands; wait, or kill one."
+        )
     if box.is_full:
         await box.measure()
     longest = longest_of(request.headers.get("Connect-Timeout-Ms"), box.settings.max_uptime_s)

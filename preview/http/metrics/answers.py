@@ -64,7 +64,7 @@ class Answers(Collector):
             requests.add_metric([route, method, str(status)], count)
         yield requests
         seconds = HistogramMetricFamily(
-            "preview_http_request_seconds", "Time to the head of the answer.", labels=["route"]
+            "preview_http_request_seconds", "Time to the head of the response.", labels=["route"]
         )
         for route, found in self._seconds.items():
             add_histogram(seconds, [route], found)

@@ -57,7 +57,7 @@ class Launches(Collector):
         yield _by_label("preview_launch_environments", "Environments of launches.", "how", self.environments)
         yield _by_label("preview_ends", "Ends of previews that ran, by cause.", "cause", self.ends)
         yield counter("preview_reloads", "New processes that took over in running previews.", self.reloads)
-        seconds = HistogramMetricFamily("preview_launch_seconds", "Launch to first answer.", labels=[])
+        seconds = HistogramMetricFamily("preview_launch_seconds", "Launch to first response.", labels=[])
         add_histogram(seconds, [], self.seconds)
         yield seconds
         steps = HistogramMetricFamily("preview_launch_step_seconds", "Duration of launch steps.", labels=["step"])

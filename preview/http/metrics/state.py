@@ -119,7 +119,7 @@ class ServiceState(Collector):
         for kind, found in self._calls.items():
             add_histogram(seconds, [kind], found)
         yield seconds
-        yield counter("preview_database_failures", "Database calls without an answer.", database.failures)
+        yield counter("preview_database_failures", "Database calls without a response.", database.failures)
         is_waiting = self.service.log_writer.outage is not None
         yield gauge("preview_database_outage", "1 while lines wait for the database.", is_waiting)
 

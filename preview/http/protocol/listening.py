@@ -109,10 +109,10 @@ def check_certificate(cert: Path, key: Path, password: str | None = None) -> Non
 def _check_time(cert: Path, begin: datetime, end: datetime) -> None:
     now = utc_now()
     if now >= end:
-        raise ConfigurationError(f"The certificate in {cert} has expired on {end:%Y-%m-%d}; renew it.")
+        raise ConfigurationError(f"The certificate in {cert} expired on {end:%Y-%m-%d}; renew it.")
     if now < begin:
         raise ConfigurationError(
-            f"The certificate in {cert} is valid from {begin:%Y-%m-%d %H:%M} UTC on only; look at this machine's clock."
+            f"The certificate in {cert} is not valid until {begin:%Y-%m-%d %H:%M} UTC; check this machine's clock."
         )
 
 

@@ -37,7 +37,7 @@ _BARE_LF = re.compile(rb"(?<!\r)\n")
 _BAD = re.compile(rb"(?<!\r)\n|\r(?!\n)|\n[ \t]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 _SENTENCES = {
-    400: "The request is not written by the rules of HTTP (RFC 9112); the connection is closed.",
+    400: "The request is not valid HTTP (RFC 9112); the connection is closed.",
     431: f"The request's head has more than {MAX_FIELDS} fields or is too long; send less.",
     501: "The only Transfer-Encoding that is understood is 'chunked'; the connection is closed.",
 }
@@ -87,7 +87,7 @@ class _StrictBuffer(ReceiveBuffer):
 
 
 def _refuse(status: HTTPStatus) -> NoReturn:
-    raise h11.LocalProtocolError("the head is not written strictly or too long", error_status_hint=status)
+    raise h11.LocalProtocolError("the head is malformed or too long", error_status_hint=status)
 
 
 def problem_answer(status: int, code: str, sentence: str) -> tuple[list[tuple[bytes, bytes]], bytes]:

@@ -40,7 +40,7 @@ _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _TARGET = re.compile(rb"[\x21-\x7e]+")
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _NO_TUNNEL = "CONNECT opens no tunnel here, only WebSockets (RFC 8441)."
-_MALFORMED = "The request is not written by the rules of HTTP/2 (RFC 9113 section 8.3): it was not looked at."
+_MALFORMED = "The request is not valid HTTP/2 (RFC 9113 section 8.3) and was ignored."
 
 Fields = list[tuple[bytes, bytes]]
 

@@ -337,7 +337,7 @@ class Connection:
             return
         error: PreviewError
         if self._slow_path is not None and self._slow_path.awaits_client:
-            error = InvalidRequest(f"The request's content did not come within {self.relay.body_s:g} s.")
+            error = InvalidRequest(f"The request's content did not arrive within {self.relay.body_s:g} s.")
         else:
             error = UpstreamTimeout(
                 f"The preview did not begin to answer within {self.relay.answer_s:g} s.", timeout_s=self.relay.answer_s

@@ -100,7 +100,7 @@ class SlowPath:
             content = self._body.feed(came)
         except Unclean as cause:
             raise InvalidRequest(
-                f"The request's content is not framed as RFC 9112 section 7.1 has it: {cause}."
+                f"The request's content is not framed as RFC 9112 section 7.1 requires: {cause}."
             ) from cause
         self._relay.carried.from_browsers += sum(map(len, content))
         if self._delivery.recording is not None:

@@ -224,7 +224,7 @@ class CallSocket:
         with self._quiet:
             self._renew()
             await trio.sleep_forever()
-        await self._end(upstream, f"nothing was said for {limit_s:g} s")
+        await self._end(upstream, f"no message for {limit_s:g} s")
 
     async def _end(self, upstream: MessageSocket, reason: str) -> None:
         with trio.move_on_after(_GOODBYE_S):

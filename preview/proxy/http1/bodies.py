@@ -155,11 +155,11 @@ class InChunks:
         end = text.find(b"\r\n")
         if end < 0:
             if len(text) > _MAX_SIZE_LINE or b"\n" in text or b"\r" in text[:-1]:
-                raise Unclean("a chunk's size is not written strictly")
+                raise Unclean("a chunk's size is malformed")
             return 0
         found = _SIZE.fullmatch(text, 0, end)
         if found is None:
-            raise Unclean("a chunk's size is not written strictly")
+            raise Unclean("a chunk's size is malformed")
         self._left = int(found[1], 16)
         self._state = self._IN_DATA if self._left else self._AT_TRAILERS
         return end + 2

@@ -123,7 +123,7 @@ def read_fields(block: bytes) -> list[Field]:
         name = _USUAL.get(written)
         if name is None:
             if not written or not colon or written.translate(None, _TOKEN_BYTES):
-                raise Unclean("a field's name is no token")
+                raise Unclean("a field's name is not a token")
             name = written.lower()
         elif not colon:
             raise Unclean("a field without a value")
@@ -151,7 +151,7 @@ def read_request(head: bytes) -> tuple[bytes, Ask]:
     for name, value in fields:
         if name in _SINGLE:
             if name in single:
-                raise Unclean("a field that may stand there once is repeated")
+                raise Unclean("a field that must not be repeated is repeated")
             single[name] = value
     host = single.get(b"host")
     if host is None or not _HOST.fullmatch(host):
@@ -208,7 +208,7 @@ def read_answer(head: bytes, *, is_head: bool) -> Answer:
         return Answer(status, reason, fields, UNTIL_CLOSE, False)
     (length, *others) = lengths
     if others or not LENGTH.fullmatch(length):
-        raise Unclean("two lengths, or one that is no number")
+        raise Unclean("two lengths, or one that is not a number")
     return Answer(status, reason, fields, int(length), is_kept)
 
 
@@ -221,7 +221,7 @@ def _request_length(single: dict[bytes, bytes], is_11: bool) -> int:
     if length is None:
         return 0
     if not LENGTH.fullmatch(length):
-        raise Unclean("a length that is no number")
+        raise Unclean("a length that is not a number")
     return int(length)
 
 

@@ -81,5 +81,5 @@ def request_head(
     line, written = b"%b %b" % (verb, target), field_lines(kept)
     # The number of line ends equals the number of fields, so no field contains one.
     if not _LINE.fullmatch(line) or not _FIELDS.fullmatch(written) or written.count(b"\r\n") != len(kept):
-        raise UpstreamFailed("The request cannot be passed on: a name or a value in its head is none of HTTP's.")
+        raise UpstreamFailed("The request cannot be forwarded: a name or a value in its head is not valid in HTTP.")
     return b"%b HTTP/1.1\r\n%b\r\n" % (line, written)

@@ -104,7 +104,7 @@ class Prober:
                 started_at=utc_now(),
                 seconds=min(request.seconds, self._service.settings.probe_max_s),
                 revision=generation.revision,
-                phase="the trial preview starts",
+                phase="starting the trial preview",
             )
             active = self._active[generation.id] = _Active(result, generation.user_id)
             self._nursery.start_soon(self._run, active, user, generation, request)
@@ -205,11 +205,11 @@ class Prober:
         deadline = trio.current_time() + result.seconds
         options = TrialOptions(overrides=request.overrides, observers=(lines.observe, failures.watch))
         async with open_trial(self._service, user, generation, options) as trial:
-            result.phase = "the endpoints are read"
+            result.phase = "reading the endpoints"
             task = await self._task(result, trial, generation, request)
             left_s = max(deadline - trio.current_time() - _END_S, result.seconds * _LEAST_PART)
             async with self._programs.open({**task, "seconds": left_s}) as program:
-                result.state, result.phase = ProbeState.RUNNING, "the first requests are made"
+                result.state, result.phase = ProbeState.RUNNING, "preparing the first requests"
                 try:
                     with trio.move_on_after(left_s + _GRACE_S) as scope:
                         await ProbeRun(result, self._client, trial, lines).run(program)
@@ -229,7 +229,7 @@ class Prober:
         listing = await self._find_endpoints(generation, trial)
         if document is not None and not has_schemathesis():
             result.notes.append(
-                "Answers are not compared with the OpenAPI document: that needs Schemathesis (preview[probe])."
+                "Responses are not compared with the OpenAPI document: that needs Schemathesis (preview[probe])."
             )
         return {
             "document": document,

@@ -199,7 +199,7 @@ class _Watch:
             if (await self.process.usage()).memory_bytes > _MEMORY_BYTES:
                 break
             await trio.sleep(_LOOK_S)
-        self.connection.why_ended = f"It took over {_MEMORY_BYTES // _MIB} MiB of memory."
+        self.connection.why_ended = f"It used more than {_MEMORY_BYTES // _MIB} MiB of memory."
         await self.process.stop(0)
 
 

@@ -151,7 +151,7 @@ class ProbeRun:
         address = self._preview.address
         try:
             if address is None:
-                return answer_line(number=0, error="The application does not run.")
+                return answer_line(number=0, error="The application is not running.")
             response = await self._ask(address, request)
         except PreviewError as error:
             row.no_answers += 1
@@ -211,7 +211,9 @@ class ProbeRun:
         redaction = Redaction(self._redactor)
         shown = [_step(number, kept, redaction) for number, kept in steps]
         if redaction.secrets:
-            self._note("Secrets in requests and answers are replaced by marks; put your own into a curl command.")
+            self._note(
+                "Secrets in requests and responses are replaced by placeholders; fill in your own in the curl command."
+            )
         self._result.findings.append(
             Finding(
                 number=len(self._result.findings) + 1,

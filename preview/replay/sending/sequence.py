@@ -121,7 +121,10 @@ def _reason_to_skip(step: Step, options: SequenceOptions, deadline: float, kept_
     if trio.current_time() > deadline:
         return f"The time limit of one sequence ({_SEQUENCE_S:g} s) was reached."
     if kept_bytes >= _SEQUENCE_BYTES:
-        return f"The answers before it have more than the {_SEQUENCE_BYTES // 1024**2} MiB of one sequence; send fewer."
+        return (
+            f"The earlier responses exceed {_SEQUENCE_BYTES // 1024**2} MiB, the limit of one sequence; send fewer "
+            "requests."
+        )
     return None
 
 
@@ -139,7 +142,7 @@ async def _send_one(
         with trio.move_on_after(_REQUEST_S) as scope:
             response = await send(preview, asked)
         if scope.cancelled_caught:
-            answer = _no_answer(f"There was no complete answer within {_REQUEST_S:g} s.", began)
+            answer = _no_answer(f"There was no complete response within {_REQUEST_S:g} s.", began)
         else:
             answer = Answer(
                 response.status, tuple(response.headers), response.body, response.elapsed_ms, now_ms() / 1000

@@ -89,8 +89,8 @@ async def _claim(name: str, places: OwnGroups) -> tuple[Home | None, str]:
 def _nearest(reasons: dict[int, str], places: OwnGroups) -> str:
     if not reasons:
         return (
-            "No control groups are mounted, or those that are show another part of their tree; mount cgroup2 at "
-            "/sys/fs/cgroup (in a container: with a control group namespace of its own)."
+            "No control groups are mounted, or the mounted ones belong to another part of the tree; mount cgroup2 "
+            "at /sys/fs/cgroup (in a container: with its own control group namespace)."
         )
     # If memory is in version 1, version 2 has no controllers (systemd's "hybrid" layout).
     return reasons[1] if "memory" in places.controllers or 2 not in reasons else reasons[2]

@@ -71,7 +71,9 @@ def _answering(module_name: str, names: dict[str, Any], say: Callable[[str], Non
             raise AttributeError(f"module {module_name!r} has no attribute {name!r}")
         if name not in told:
             told.add(name)
-            say(f"{module_name}.{name} is not in this Python any more and is given back: {_asker()} asks for it")
+            say(
+                f"{module_name}.{name} was removed from this Python version and is restored, because {_asker()} uses it"
+            )
         return value
 
     return answer

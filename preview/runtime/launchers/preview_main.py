@@ -134,7 +134,7 @@ def _end_late(*_: object) -> None:
     if left_s > 0:
         signal.setitimer(signal.ITIMER_REAL, left_s, _AGAIN_S)
         return
-    sys.stderr.write(f"it is ended: it was not done within {_LIMIT_S:g} s, and no server that is known runs in it\n")
+    sys.stderr.write(f"stopped: it did not finish within {_LIMIT_S:g} s, and no known server runs in it\n")
     raise SystemExit(1)
 
 

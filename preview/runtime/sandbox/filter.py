@@ -179,8 +179,8 @@ def check_extra_calls(names: Iterable[str]) -> frozenset[str]:
             )
         if _number(_library(), name) < 0:
             raise ConfigurationError(
-                f"PREVIEW_SYSCALLS_ALLOWED names {name}, which is no system call of this machine that libseccomp "
-                "knows: check its spelling (syscalls(2)), or install a newer libseccomp2."
+                f"PREVIEW_SYSCALLS_ALLOWED names {name}, which libseccomp does not know as a system call of this "
+                "machine: check its spelling (syscalls(2)), or install a newer libseccomp2."
             )
     return frozenset(names)
 

@@ -58,16 +58,19 @@ _SWITCHES = (
 _ADVICE: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"Unknown option"), "install bubblewrap 0.7 or newer"),
     (re.compile(r"mount proc"), f"its /proc is hidden in part, as containers have it: start it with {_UNMASKED}"),
-    (re.compile(r"loopback: .{0,200}File exists"), "gVisor makes no empty network; run the service outside of it"),
+    (
+        re.compile(r"loopback: .{0,200}File exists"),
+        "gVisor cannot create an empty network namespace; run the service outside of it",
+    ),
     (
         re.compile(r"setting up [ug]id map|loopback: "),
-        f"on Ubuntu 24.04 and its like {_APPARMOR}; {_CONTAINER}, as an ordinary user (--user)",
+        f"on Ubuntu 24.04 and similar systems {_APPARMOR}; {_CONTAINER}, as an ordinary user (--user)",
     ),
     (re.compile(r"does not support user namespaces"), "use a kernel built with CONFIG_USER_NS"),
     (re.compile(r"SECCOMP"), "use a kernel built with CONFIG_SECCOMP_FILTER"),
     (
         re.compile(r"max_\*_namespaces"),
-        "let there be more namespaces: `sysctl user.max_user_namespaces=10000`, likewise max_net_namespaces and so on",
+        "allow more namespaces: `sysctl user.max_user_namespaces=10000`, likewise max_net_namespaces and so on",
     ),
     (
         re.compile(r"new namespace"),
@@ -78,7 +81,7 @@ _ADVICE: tuple[tuple[re.Pattern[str], str], ...] = (
         f"{_CONTAINER}, with SELinux also label=disable",
     ),
 )
-_OTHERWISE = f"see bwrap(1) for what it says; {_CONTAINER}"
+_OTHERWISE = f"look up bwrap's message in bwrap(1); {_CONTAINER}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +135,7 @@ _SHOWN_CHARACTERS = 500
 _SLOT = 65_535
 _SEE_LOG = "look at the machine's load and its log (dmesg)"
 # chown(2) fails for a user id that the user namespace does not contain.
-_NUMBERS = "let the container have 65536 user ids, or start the service as an ordinary user"
+_NUMBERS = "give the container 65536 user ids, or start the service as an ordinary user"
 
 
 async def probe_sandbox(

@@ -60,7 +60,9 @@ class Users:
             LaunchFailed: The user would be root's or the templates', which happens to port 1 of a container.
         """
         if self.first + slot <= self.template:
-            raise LaunchFailed(f"A preview's user follows from its port, and port {slot} has none in this container.")
+            raise LaunchFailed(
+                f"A preview's user id is derived from its port, and port {slot} has none in this container."
+            )
         return self.first + slot
 
     def inside(self, slot: int) -> int:
@@ -113,7 +115,7 @@ def why_no_range() -> NoRange | None:
     status = _status()
     if status["NoNewPrivs"].strip() == "1":
         # newuidmap is a set-user-id program.
-        return NoRange("the process may gain no privileges (no_new_privs), and newuidmap needs them")
+        return NoRange("the process cannot gain privileges (no_new_privs), and newuidmap needs them")
     if int(status["CapEff"], 16):
         # For instance CAP_NET_BIND_SERVICE, from a systemd unit. It would hold in the new user namespace only.
         return NoRange("the process has capabilities, and would lose them")
@@ -122,7 +124,7 @@ def why_no_range() -> NoRange | None:
     if not all(map(_gives_range, _RANGES)):
         ids = "--add-subuids 100000-165535 --add-subgids 100000-165535"
         return NoRange(
-            f"{' and '.join(_RANGES)} give no {_CONTAINER.count} ids", f"`sudo usermod {ids} {_user_name()}`"
+            f"{' and '.join(_RANGES)} do not assign {_CONTAINER.count} ids", f"`sudo usermod {ids} {_user_name()}`"
         )
     return None
 
@@ -132,7 +134,7 @@ def advise_own_users() -> str:
     if os.geteuid() != 0:
         return ""
     lacks = "user ids 0 to 65535" if users_here() is None else "capability SYS_ADMIN"
-    return f"for a user of its own for each preview, let the container have the {lacks} (docs/containers.md)"
+    return f"to run each preview as a separate user, give the container the {lacks} (docs/containers.md)"
 
 
 def _gives_range(file: str) -> bool:

@@ -33,7 +33,7 @@ def check_start(spec: ProcessSpec) -> None:
         raise NoTemplate("connections are carried to it")
     for name, value in spec.environment.items():
         if _counts_from_the_start(name, value):
-            raise NoTemplate(f"{name} is set, which counts from the interpreter's start")
+            raise NoTemplate(f"{name} is set, which takes effect only when the interpreter starts")
 
 
 def check_project(spec: ProcessSpec, warm: WarmStart, told: Told) -> None:

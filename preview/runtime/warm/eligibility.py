@@ -25,13 +25,13 @@ async def why_never(parts: SandboxParts) -> str | None:
     Cancellation: nothing is left.
     """
     if parts.is_root:
-        return "there are no users here that forks could be given; start the container as an ordinary user (--user)"
+        return "there are no separate users for forks here; start the container as an ordinary user (--user)"
     try:
         os.close(await parts.mount(parts.etc))
     except OSError as error:
         return parts.without_broker or f"folders cannot be handed to forks ({error.strerror})"
     if not parts.can_share_port:
-        return parts.without_broker or "the kernel lets this service restrict no socket"
+        return parts.without_broker or "the kernel does not let this service restrict sockets"
     return None
 
 
@@ -94,7 +94,7 @@ def _faults(first: int, application: int, user: tuple[int, int], outside: frozen
     for pid, number in ((first, "1"), (application, "2")):
         status = read_status(pid)
         if user_fields(status) != user:
-            yield "it is another user than it should be"
+            yield "it runs as the wrong user"
         if status["NSpid"].split()[-1] != number:
             yield "it is not alone in its namespace of processes"
         if any(int(status[name], 16) for name in _CAPABILITIES):
@@ -103,7 +103,7 @@ def _faults(first: int, application: int, user: tuple[int, int], outside: frozen
             yield "its system calls are not filtered"
         # Since Linux 5.9.
         if int(status.get("Seccomp_filters", _LEAST_FILTERS)) < _LEAST_FILTERS:
-            yield "its system calls are filtered as a template's"
+            yield "it has only the system call filter of a template"
         inside = namespaces_of(pid)
         if inside & outside or len(inside) != len(_NAMESPACES):
             yield "it is in a namespace of its template"

@@ -50,7 +50,7 @@ async def receive(ours: socket.socket, most_bytes: int) -> Word:
             raise PacketsEnded from error
         else:
             if word.had_descriptors:
-                raise PacketsEnded("it sends descriptors, which nobody takes")
+                raise PacketsEnded("it sent unexpected file descriptors")
             if not word.data:
                 raise PacketsEnded
             return word

@@ -80,7 +80,7 @@ class _Slot:
 
     wanted: Wanted
     live: _Live | None = None
-    why_not: str = "its template is being made"
+    why_not: str = "its template is not ready yet"
     is_making: bool = False
     used_at: float = 0.0
     again_at: float = 0.0
@@ -139,7 +139,7 @@ class TemplatePool:
         if slot.live is None:
             raise NoTemplate(slot.why_not)
         if not slot.live.wanted.modules <= wanted.modules:
-            raise NoTemplate("its template has imported what this project does not, and is replaced")
+            raise NoTemplate("its template imported packages that this project does not use, and is being replaced")
         return slot.live.template
 
     async def wait_current(self, wanted: Wanted) -> bool:
@@ -259,7 +259,7 @@ class TemplatePool:
             )
         slot.is_making = False
         self._make_room(slot)
-        self._retire(slot, "its template is replaced")
+        self._retire(slot, "its template is being replaced")
         slot.live = live = _Live(template, made_of, _folder(made_of.python))
         slot.settled.set()
         log.info("template ready", key=slot.wanted.key, modules=template.told.imported)
@@ -281,7 +281,7 @@ class TemplatePool:
         if slot.live is live:
             log.warning("template exited", key=slot.wanted.key)
             self._put_off(slot, live.template)
-            self._retire(slot, "its template has ended, and is made again")
+            self._retire(slot, "its template exited and is being recreated")
         live.retired.set()
 
     def _leave_out(self, slot: _Slot, error: UnsafeModule) -> None:

@@ -77,7 +77,7 @@ class WarmRuntime:
 
     def describe(self) -> Mapping[str, str]:
         """See ``Runtime``."""
-        starts = "Python's are forked from templates" if self.forks else f"cold: {self._why_never}"
+        starts = "Python previews are forked from templates" if self.forks else f"cold: {self._why_never}"
         return {**self._cold.describe(), "starts": starts}
 
     def holds(self) -> frozenset[Held]:
@@ -288,7 +288,7 @@ class WarmRuntime:
 
 
 def _sentence(template: Template) -> str:
-    return f"started warm: {template.told.imported} modules were there already"
+    return f"started warm: {template.told.imported} modules preloaded"
 
 
 @asynccontextmanager

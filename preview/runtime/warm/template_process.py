@@ -246,7 +246,7 @@ def _origin(leader: int, group: Cgroup | None, *, own_users: bool) -> Iterator[T
     # The keeper or bubblewrap: a process that runs packages' code is never the first of the namespace.
     position = _FIRST_INSIDE_OWN_USERS if own_users else _FIRST_INSIDE
     if len(around) <= position or proctree.namespace_pids(around[position])[1:][-1:] != [1]:
-        raise NoTemplate("a template of it ends while it is made")
+        raise NoTemplate("its template exits while being prepared")
     try:
         world = open_world(around[position])
     except OSError as error:
@@ -261,7 +261,7 @@ def _left_in(notes: int, wanted: Wanted, what: str) -> NoTemplate:
     name = os.pread(notes, _MOST_NOTED_BYTES, 0).decode("utf-8", "replace")
     if name in wanted.modules or name.startswith(USE):
         return UnsafeModule(name, f"{name} {what} when it is imported")
-    return NoTemplate(f"a template of it {what} while it is made")
+    return NoTemplate(f"its template {what} while being prepared")
 
 
 def _told(packet: bytes) -> Told:
@@ -278,4 +278,4 @@ def _told(packet: bytes) -> Told:
                 )
             case _:
                 pass
-    raise NoTemplate("the template says what nobody understands")
+    raise NoTemplate("the template sent an unknown message")

@@ -146,14 +146,14 @@ def _said(reason: str, sentence: str, **facts: str) -> Tell:
 
 _python_module = _said(
     "missing_module",
-    "There is no Python module {name!r}. Add the package that brings it to the project's requirements, or correct "
-    "the import.",
+    "There is no Python module {name!r}. Add the package that provides it to the project's requirements, or "
+    "correct the import.",
     module="name",
 )
 _newer_python = _said(
     "python_version",
-    "{name!r} is not in this Python's {module!r}: the project wants another Python. Set "
-    "PREVIEW_ENVIRONMENT_PYTHON to it.",
+    "The {module!r} of this Python has no {name!r}: the project needs another Python version. Set "
+    "PREVIEW_ENVIRONMENT_PYTHON to that version.",
     module="module",
 )
 _other_version = _said(
@@ -163,18 +163,18 @@ _other_version = _said(
     module="module",
 )
 _node_package = _said(
-    "missing_module", "There is no Node package {name!r}. Name it in the dependencies of a package.json.", module="name"
+    "missing_module", "There is no Node package {name!r}. Add it to the dependencies in package.json.", module="name"
 )
 _node_file = _said(
     "missing_file",
-    "The module {name} is not there. Where a build makes it, add the build as a step in preview.toml; else "
-    "correct the import.",
+    "The module {name} does not exist. If a build generates it, add that build as a step in preview.toml; "
+    "otherwise correct the import.",
     file="name",
 )
 _file = _said(
     "missing_file",
-    "The file {name} is not there. Add it to the project, or correct the path: it counts from the folder "
-    "that the application is started in.",
+    "The file {name} does not exist. Add it to the project, or correct the path: it is relative to the folder that "
+    "the application is started in.",
     file="name",
 )
 _data = _said(
@@ -185,7 +185,8 @@ _data = _said(
 )
 _table = _said(
     "missing_table",
-    "The database has no table {name!r}: what makes the tables has not run. Add it as a step in preview.toml.",
+    "The database has no table {name!r}: the command that creates the tables has not run. Add it as a step in "
+    "preview.toml.",
     table="name",
 )
 
@@ -214,11 +215,11 @@ def _dialect(match: re.Match[str]) -> Diagnosis:
     return Diagnosis("wrong_database", sentence, {"word": word})
 
 
-_list_value = _said("wrong_database", f"SQLite has no arrays, and a {{name}} is given as a value: {_DIALECT_ADVICE}")
+_list_value = _said("wrong_database", f"SQLite has no arrays, but a {{name}} is passed as a value: {_DIALECT_ADVICE}")
 _no_engine = _said(
     "missing_engine",
-    "Prisma has no engine here, so what asks its database fails. Let the service's machine reach binaries.prisma.sh "
-    "(or set PRISMA_ENGINES_MIRROR), clear the cache and launch again.",
+    "Prisma has no engine here, so database queries fail. Let the service's machine reach binaries.prisma.sh (or "
+    "set PRISMA_ENGINES_MIRROR), clear the cache and launch again.",
 )
 _es_module = _said(
     "syntax_error",
@@ -231,7 +232,7 @@ _express_5 = _said(
     '`*`, `{{/:id}}` for `/:id?`), or require "express": "^4" in package.json.',
 )
 _no_client = _said(
-    "missing_module", "Prisma's client was not made. Add `npx prisma generate` as a step in preview.toml."
+    "missing_module", "Prisma's client was not generated. Add `npx prisma generate` as a step in preview.toml."
 )
 _no_key = _said(
     "missing_variable",
@@ -241,8 +242,8 @@ _no_key = _said(
 
 _no_dialect = _said(
     "wrong_dialect",
-    "SQLAlchemy has no dialect {name!r}: the project puts the address of its database together itself, from the parts "
-    "of another one. Set its database variables to a server of the kind that it wants.",
+    "SQLAlchemy has no dialect {name!r}: the project builds its database address from separate variables. Set them "
+    "to a server of the kind that it needs.",
     dialect="name",
 )
 
@@ -284,15 +285,15 @@ def _port(match: re.Match[str]) -> Diagnosis:
     named = f"port {port}" if port else "a port"
     return Diagnosis(
         "port_in_use",
-        f"It wants to listen on {named}, which is taken. Let it listen on the port in the environment variable PORT.",
+        f"It tries to listen on {named}, which is in use. Make it listen on the port in the environment variable PORT.",
         {"port": int(port) if port else None},
     )
 
 
 _low_port = _said(
     "port_refused",
-    "It wants to listen on port {port}, which only root may. Let it listen on the port in the environment variable "
-    "PORT, or on one from 1024 up.",
+    "It tries to listen on port {port}, which only root can use. Make it listen on the port in the environment "
+    "variable PORT, or on port 1024 or above.",
     port="port",
 )
 
@@ -374,7 +375,7 @@ _RULES: tuple[Rule, ...] = (
     _rule(r"ENOENT: no such file or directory, \w{1,20} '(?P<name>[^']{1,300})'", _file),
     _rule(
         r"JavaScript heap out of memory|^MemoryError\b",
-        _said("out_of_memory", "It ran out of memory. Let it need less, or raise PREVIEW_MEMORY_LIMIT_MB."),
+        _said("out_of_memory", "It ran out of memory. Reduce its memory use, or raise PREVIEW_MEMORY_LIMIT_MB."),
     ),
 )
 

@@ -90,13 +90,13 @@ def with_network(found: Diagnosis, reach: Reach, *, answers_outside: bool) -> Di
     if not answers_outside:
         return replace(found, message=f"{found.message} Besides, {reach.describe()}. {advice}", details=details)
     needs = found.message.partition(", and nothing answers there.")[0]
-    return Diagnosis("network", f"{needs}. One runs there, but {reach.describe()}. {advice}", details)
+    return Diagnosis("network", f"{needs}. One is running there, but {reach.describe()}. {advice}", details)
 
 
 def _blocked(reach: Reach, host: str | None, port: int | None) -> Diagnosis:
     name = "the network" if host is None else f"[{host}]" if ":" in host else host
     shown = name if port is None else f"{name}:{port}"
-    message = f"It asks for {shown}, and {reach.describe()}. {reach.advise(host, port)}"
+    message = f"It tries to reach {shown}, but {reach.describe()}. {reach.advise(host, port)}"
     return Diagnosis("network", message, {"host": host, "port": port, "network": str(reach.network)})
 
 
@@ -138,12 +138,12 @@ async def find_wrong_port(preview: LivePreview) -> Diagnosis | None:
         return None
     shown = ", ".join(map(str, sorted(ports)[:_MOST_SHOWN])) + (" …" if len(ports) > _MOST_SHOWN else "")
     if has_own_network(preview):
-        sentence = f"It listens on port {shown}, and no HTTP answer came from there."
+        sentence = f"It listens on port {shown}, but gave no HTTP response there."
         return Diagnosis("port_in_use", sentence, {"port": min(ports)})
     return Diagnosis(
         "port_in_use",
-        f"It listens on port {shown} and is asked on {port}. Let it listen on the port in the environment variable "
-        "PORT.",
+        f"It listens on port {shown}, but requests are sent to {port}. Make it listen on the port in the "
+        "environment variable PORT.",
         {"port": min(ports)},
     )
 
@@ -153,7 +153,7 @@ async def tell_other_port(preview: LivePreview) -> None:
     await preview.settled.wait()
     if preview.outcome is None and has_own_network(preview) and (found := await find_wrong_port(preview)) is not None:
         port = found.details["port"]
-        preview.log.say(f"listens on port {port} and not on PORT: requests are forwarded to where it answers")
+        preview.log.say(f"listens on port {port} instead of PORT: requests are forwarded to that port")
 
 
 def _ports(leader: int, own: int | None) -> set[int]:

@@ -99,7 +99,8 @@ def refused_service(kind: ServiceKind, said: str, needs: Sequence[ServiceNeed]) 
     need = _need(kind, None, needs)
     setting = need.setting if need else None
     where = need.address if need else None
-    advice = f"Correct {setting}." if setting else "Correct what it is asked with."
+    wrong = setting or "the credentials or the database name that it connects with"
+    advice = f"Correct {wrong}."
     message = f"{kind}{_at(where)}{_source(need)} answers, but refuses: {said}. {advice}"
     return Diagnosis("service_refused", message, _facts(kind, where, need))
 

@@ -141,14 +141,14 @@ async def explain_exit(
         # It may have needed the service for the first time at a request.
         beside = f" {describe_need(missing[0])} does not answer." if missing else ""
         ends = said if said.endswith(".") or not missing else f"{said}."
-        return LaunchFailed(f"The process ended with {ended} while it ran{ends}{beside}", **exit_facts)
+        return LaunchFailed(f"The process ended with {ended} after it had started{ends}{beside}", **exit_facts)
     needed = [need for need in missing if need.at_startup]
     if needed:
         return as_launch_error(await explain_missing_service(preview, needed[0], needs), **exit_facts)
     if error is None and ended.code and (last := last_line(lines)):
         said = f"; its last line: {with_own_paths(last, preview.directory)}"
     if ended.code == 0:
-        sentence = f"The process ended with {ended} before it answered: it ran to its end and serves nothing."
+        sentence = f"The process ended with {ended} before it answered: it finished without starting a server."
         printed = f" The last error that it printed: {error}" if error else ""
         return LaunchFailed(f"{sentence}{_lacks(variables) or printed}", **exit_facts)
     return LaunchFailed(f"The process ended with {ended} before it answered{said}", **exit_facts)

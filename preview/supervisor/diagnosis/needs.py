@@ -184,7 +184,7 @@ async def _waits_for(preview: LivePreview, needs: Sequence[ServiceNeed], since_s
 
 
 def _remark(need: ServiceNeed) -> str:
-    return f"{describe_need(need)} does not answer; what needs it will fail"
+    return f"{describe_need(need)} does not answer; anything that needs it will fail"
 
 
 def describe_need(need: ServiceNeed) -> str:

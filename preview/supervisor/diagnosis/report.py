@@ -16,23 +16,23 @@ from preview.supervisor.preview.confinement import Reached
 _SIGNALS: Mapping[int, str] = MappingProxyType(
     {
         signal.SIGKILL: "It was killed (SIGKILL), by the system or by the service.",
-        signal.SIGTERM: "It was told to end (SIGTERM).",
+        signal.SIGTERM: "It was asked to terminate (SIGTERM).",
         signal.SIGSEGV: "It read memory that is not its own (SIGSEGV): a bug in a compiled package.",
-        signal.SIGABRT: "It gave up (SIGABRT), mostly in a compiled package.",
+        signal.SIGABRT: "It aborted (SIGABRT), usually because of a compiled package.",
         signal.SIGILL: "It ran an instruction that this processor lacks (SIGILL).",
         signal.SIGBUS: "It read memory that could not be provided (SIGBUS).",
         signal.SIGSYS: "It made a system call that previews may not make (SIGSYS).",
-        signal.SIGXFSZ: "It wrote a file beyond the limit of a file's size (SIGXFSZ).",
+        signal.SIGXFSZ: "It wrote a file larger than the file size limit (SIGXFSZ).",
     }
 )
 _CODES: Mapping[int, str] = MappingProxyType(
     {
-        0: "It ran to its end: a server keeps running.",
-        1: "It ended with exit code 1: mostly an exception that nothing caught.",
+        0: "It exited by itself; a server should keep running.",
+        1: "It ended with exit code 1: usually an uncaught exception.",
         126: "It could not be executed (exit code 126).",
         127: "Its command was not found (exit code 127).",
-        137: "It was killed (exit code 137), mostly for its memory.",
-        143: "It was told to end (exit code 143).",
+        137: "It was killed (exit code 137), usually because it used too much memory.",
+        143: "It was asked to terminate (exit code 143).",
     }
 )
 _ADVICE: Mapping[str, str] = MappingProxyType(
@@ -45,16 +45,16 @@ _ADVICE: Mapping[str, str] = MappingProxyType(
         "service_refused": "Correct the user, password or database in the service's address.",
         "missing_file": "Add the file to the project, or correct its path.",
         "missing_table": "Add the command that makes the tables as a step in preview.toml.",
-        "missing_library": "Use a package that brings this library, or another image.",
+        "missing_library": "Use a package that provides this library, or another image.",
         "missing_engine": "Let the service's machine download Prisma's engine.",
-        "python_version": "Set PREVIEW_ENVIRONMENT_PYTHON to the Python that the project wants.",
+        "python_version": "Set PREVIEW_ENVIRONMENT_PYTHON to the Python that the project requires.",
         "other_version": "Pin the version that the project is written for.",
         "syntax_error": "Correct the syntax at the line that is shown.",
         "out_of_memory": "Use less memory at once, or raise PREVIEW_MEMORY_LIMIT_MB.",
         "port_in_use": "Listen on the port in PORT, and once only.",
         "port_refused": "Listen on the port in PORT.",
         "wrong_database": "Set the database variable to a server of the kind that the SQL is for.",
-        "wrong_dialect": "Set the database variables to a server of the kind that the project wants.",
+        "wrong_dialect": "Set the database variables to a server of the kind that the project requires.",
         "wrong_setting": "Correct the value of the setting.",
         "network": "Launch with a network that reaches this address, if the operator allows it.",
         "system_call_refused": "Avoid the call, or ask the operator to allow it.",

@@ -144,8 +144,8 @@ def resolve_command(words: list[str], environment: Environment, directory: Path)
         found = shutil.which(name, path=f"{environment.binaries}:{environment.program.parent}:{SYSTEM_PATH}")
     if found is None:
         raise LaunchFailed(
-            f"The program {name!r} is neither in the project's environment nor on this machine; add the package that "
-            "brings it to the requirements, or name another command in preview.toml.",
+            f"The program {name!r} is neither in the project's environment nor on this machine; add the package "
+            "that provides it to the requirements, or set another command in preview.toml.",
             reason="missing_program",
             program=name,
         )

@@ -84,7 +84,7 @@ async def _place_modules(environment: Environment, folder: Path) -> None:
         await trio.to_thread.run_sync(partial(place_modules, environment.directory, folder))
     except OSError as error:
         raise EnvironmentFailed(
-            f"The project's packages could not be put in its place: {error.strerror or error}; look at the "
+            f"The project's packages could not be copied to its folder: {error.strerror or error}; check the "
             "service's data folder",
             reason="disk",
         ) from error

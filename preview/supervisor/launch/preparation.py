@@ -54,7 +54,7 @@ async def write_files(preview: LivePreview, context: SupervisorContext, workspac
         await context.source.write_files(preview.record.generation_id, workspace.project)
     if scope.cancelled_caught:
         raise StartupTimeout(
-            f"The generation's files did not come within {preview.startup_timeout_s:g} s.",
+            f"The generation's files did not arrive within {preview.startup_timeout_s:g} s.",
             timeout_s=preview.startup_timeout_s,
         )
 

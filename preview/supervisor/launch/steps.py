@@ -147,7 +147,7 @@ async def run_first_steps(preview: LivePreview, prepared: PreparedLaunch, *, has
         shipped = await trio.to_thread.run_sync(find_shipped_database, project, abandon_on_cancel=True)
         if shipped is not None:
             left = ", ".join(f"`{' '.join(step.argv)}`" for step in plan.steps if step.name in FOR_NEW_DATABASE)
-            preview.log.say(f"not run: {left}; the project brings its database, {quoted(shipped)}")
+            preview.log.say(f"not run: {left}; the project comes with its own database, {quoted(shipped)}")
             plan = _without_new_database(plan)
     await run_steps(preview, replace(prepared, plan=plan))
 
@@ -195,12 +195,12 @@ async def _run_step(preview: LivePreview, prepared: PreparedLaunch, step: Step) 
         preview.log.say(f"step {step.name}: done in {trio.current_time() - started:.2f} s")
         preview.progress.finish(planned_name(step.name))
     elif ended is None:
-        said = f"failed: it was not done within {limit_s:g} s (PREVIEW_STEP_TIMEOUT)"
+        said = f"failed: it did not finish within {limit_s:g} s (PREVIEW_STEP_TIMEOUT)"
         _tell_failure(preview, step, said, LaunchFailed(f"The step {step.name} {said}.", reason="step", step=step.name))
     else:
         lines = preview.output_since(before, _LAST_LINES)
         found = await explain(preview, lines, prepared.plan.services)
-        words = with_own_paths(last_words(lines) or "it does not say why", preview.directory)
+        words = with_own_paths(last_words(lines) or "no reason was given", preview.directory)
         meaning = found.message if found else words
         failure = LaunchFailed(
             found.message if found else f"The step {step.name} failed with {ended}: {words}",

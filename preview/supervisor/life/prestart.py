@@ -46,7 +46,7 @@ _FIRST = 1
 class Mismatch(StrEnum):
     """Reasons why a speculative process does not match its launch, as logged."""
 
-    UNREADABLE = "the files could not be read beside it"
+    UNREADABLE = "the files could not be read while it started"
     NOT_STARTED = "it could not be started"
     STEPS = "steps run before the application"
     ENVIRONMENT = "the environment changed"
@@ -174,7 +174,10 @@ class Prestart(NullPrestart):
         except Exception as error:
             is_mistake = not isinstance(error, PreviewError)
             log.info(
-                "not readable beside its process", preview_id=self._preview.id, why=str(error), exc_info=is_mistake
+                "speculative start: files not readable",
+                preview_id=self._preview.id,
+                why=str(error),
+                exc_info=is_mistake,
             )
             mismatch = Mismatch.UNREADABLE
         if mismatch is None:

@@ -21,7 +21,7 @@ from preview.supervisor.process.startup_limit import StartupLimit, measure_wait
 
 # Read of its output if it does not answer in time.
 _LAST_LINES = 100
-_NOT_HTTP = "Its server answers, but not in HTTP/1.1. A preview needs a server of plain HTTP, without TLS."
+_NOT_HTTP = "Its server answers, but not in HTTP/1.1. A preview needs a plain HTTP server, without TLS."
 
 
 async def watch_deadlines(preview: LivePreview) -> None:
@@ -53,7 +53,7 @@ async def watch_health(preview: LivePreview, context: SupervisorContext, health_
     async def wait() -> None:
         nonlocal answer
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(tell_while_silent, preview.log, "the application starts")
+            nursery.start_soon(tell_while_silent, preview.log, "starting the application")
             answer = await find_answer(preview.socket_address, health_path, not_http=tell_not_http)
             nursery.cancel_scope.cancel()
 

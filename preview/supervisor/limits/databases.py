@@ -28,8 +28,8 @@ async def watch_databases(preview: LivePreview, settings: Settings) -> None:
             stop_for(
                 preview,
                 "database",
-                f"stopped: its databases have {used_bytes // _MIB} MB, and {settings.database_size_mb} MB are allowed: "
-                "raise PREVIEW_DATABASE_SIZE_MB, or let it store less",
+                f"stopped: its databases use {used_bytes // _MIB} MB, and the limit is {settings.database_size_mb} "
+                "MB: raise PREVIEW_DATABASE_SIZE_MB, or store less data",
                 limit_bytes=limit_bytes,
                 used_bytes=used_bytes,
             )

@@ -53,12 +53,14 @@ def check_free_disk(settings: Settings) -> None:
         except FileNotFoundError:  # the first preview creates this folder
             continue
         except OSError as error:
-            raise DiskFull(f"The disk of the service's data does not answer ({error.strerror}); try again.") from error
+            raise DiskFull(
+                f"The disk with the service's data does not answer ({error.strerror}); try again."
+            ) from error
         if free_bytes < settings.min_free_disk_bytes:
             raise DiskFull(
-                f"The disk of the service's data is full ({free_bytes // _MIB} MB are free, "
-                f"{settings.min_free_disk_bytes // _MIB} MB must stay free), so launches fail; free some space, "
-                "or lower PREVIEW_MIN_FREE_DISK.",
+                f"The disk with the service's data is full ({free_bytes // _MIB} MB are free, "
+                f"{settings.min_free_disk_bytes // _MIB} MB must stay free), so launches fail; free some space, or "
+                "lower PREVIEW_MIN_FREE_DISK.",
                 free_bytes=free_bytes,
                 limit_bytes=settings.min_free_disk_bytes,
             )

@@ -62,15 +62,15 @@ def stop_for(preview: LivePreview, limit: Limit, message: str, **details: object
 def tell_output(preview: LivePreview, settings: Settings) -> None:
     """Report a preview that prints too fast and is slowed down."""
     mib_per_s = settings.output_bytes_per_s / _MIB
-    tell(preview, "output", f"held to {mib_per_s:.3g} MB of output per second: slowed down")
+    tell(preview, "output", f"limited to {mib_per_s:.3g} MB of output per second: slowed down")
 
 
 def memory_error(settings: Settings, *, is_step: bool = False, **details: object) -> LaunchFailed:
     """Return the error of a process tree above its memory limit."""
     who = "a step used" if is_step else "used"
     message = (
-        f"stopped: {who} more than {settings.memory_limit_mb} MB of memory: "
-        "raise PREVIEW_MEMORY_LIMIT_MB, or let it need less"
+        f"stopped: {who} more than {settings.memory_limit_mb} MB of memory: raise PREVIEW_MEMORY_LIMIT_MB, or "
+        "reduce its memory use"
     )
     limit_bytes = settings.memory_limit_mb * _MIB
     return LaunchFailed(message, reason="limit_reached", limit="memory", limit_bytes=limit_bytes, **details)
@@ -121,7 +121,7 @@ class Excesses:
         excess = self._process.excess()
         if excess.refused_processes:
             limit = self._settings.max_processes
-            tell(self._preview, "processes", f"held to {limit} processes: further ones were refused")
+            tell(self._preview, "processes", f"limited to {limit} processes: further ones were refused")
         self._look_at_cpu(excess.throttled_s)
         return excess
 
@@ -135,7 +135,7 @@ class Excesses:
         self._looks = self._looks + 1 if (throttled_s - before) / (now - since) > _THROTTLED_SHARE else 0
         if self._looks >= _THROTTLED_LOOKS:
             limit = cores(self._settings.cpu_limit)
-            tell(self._preview, "cpu", f"held to {limit}: slowed down")
+            tell(self._preview, "cpu", f"limited to {limit}: slowed down")
 
 
 async def watch_usage(

@@ -121,7 +121,7 @@ async def _open_files(generation: Generation, context: SupervisorContext) -> Asy
         with trio.move_on_after(context.settings.startup_timeout_s) as scope:
             await context.source.write_files(generation.id, folder)
         if scope.cancelled_caught:
-            raise StartupTimeout("The generation's files did not come in time.")
+            raise StartupTimeout("The generation's files did not arrive in time.")
         yield folder
     finally:
         with trio.move_on_after(_REMOVE_S, shield=True):

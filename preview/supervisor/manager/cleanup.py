@@ -161,8 +161,9 @@ def _tell_foreign(settings: Settings) -> None:
         log.warning(
             "folders of other users left",
             previews=len(foreign),
-            advice="a service killed while each preview had its own user has left them: start it again without "
-            f"--one-user, or run `{shlex.join([*_AS_ROOT_OF_RANGE, 'rm', '-rf', *folders])}`",
+            advice="These were left by a service that was killed while it ran each preview as a separate user. Start "
+            "the service without --one-user, or run "
+            f"`{shlex.join([*_AS_ROOT_OF_RANGE, 'rm', '-rf', *folders])}`",
         )
 
 

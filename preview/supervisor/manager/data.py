@@ -146,7 +146,9 @@ class DataManager:
         """
         snapshot = await self._store.get(generation.id, generation.user_id, snapshot_id)
         if snapshot.id in self._in_use:
-            raise DataUnavailable("The snapshot is being restored, or is the way back from it; try again in a moment.")
+            raise DataUnavailable(
+                "The snapshot is being restored, or is needed to undo a restore; try again in a moment."
+            )
         await self._store.remove(snapshot)
 
     async def removed(self, generation: Generation) -> list[tuple[DataSnapshot, datetime]]:
@@ -241,7 +243,7 @@ class DataManager:
         Cancellation: nothing is kept.
         """
         await self._check(target.user_id)
-        made = _new(target, "first data", SnapshotKind.FORK)
+        made = _new(target, "initial data", SnapshotKind.FORK)
         if snapshot_id is None:
             return await self._save(self._running(source.id), made)
         snapshot = await self._store.get(source.id, source.user_id, snapshot_id)

@@ -190,8 +190,7 @@ class LaunchRate:
         if begun and len(begun) >= self._per_minute:
             wait_s = max(1, math.ceil(begun[0] + _WINDOW_S - now))
             raise TooManyLaunches(
-                f"You have launched {len(begun)} times within a minute, and may not more often; "
-                f"try again in {wait_s} s.",
+                f"You have launched {len(begun)} times within a minute, the maximum; try again in {wait_s} s.",
                 limit=self._per_minute,
                 retry_after_s=wait_s,
             )

@@ -162,7 +162,7 @@ class Changes:
             raise self._closed
         if len(self._waiting) >= _MOST_WAITING:
             raise PreviewUnavailable(
-                f"{len(self._waiting)} changes of this preview wait to be carried out; try again in a moment."
+                f"{len(self._waiting)} changes of this preview are waiting to be applied; try again in a moment."
             )
         change = Change(files, data, settings)
         self._waiting.append(change)

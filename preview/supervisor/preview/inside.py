@@ -53,7 +53,7 @@ class Inside:
         if self._paused is not None:
             raise self._paused
         if len(self._taken) >= _MOST_WAITING + _AT_ONCE:
-            raise PreviewUnavailable("Other work with this preview's data waits; try again in a moment.")
+            raise PreviewUnavailable("Another operation on this preview's data is in progress; try again in a moment.")
         results: list[T] = []
 
         async def keep_result(data: PreviewData) -> None:
@@ -63,7 +63,9 @@ class Inside:
         try:
             self._send.send_nowait(work)
         except trio.WouldBlock as error:
-            raise PreviewUnavailable("Other work with this preview's data waits; try again in a moment.") from error
+            raise PreviewUnavailable(
+                "Another operation on this preview's data is in progress; try again in a moment."
+            ) from error
         try:
             await work.settled.wait()
         finally:

@@ -389,7 +389,7 @@ class LivePreview:
         longest = self.record.created_at + timedelta(seconds=self.tier.max_life_s)
         if self.record.expires_at >= longest:
             raise InvalidRequest(
-                f"The preview already has the longest life of the {self.tier.name} tier "
+                f"The preview already has the maximum lifetime of the {self.tier.name} tier "
                 f"({self.tier.max_life_s:g} s); launch it again when it has ended.",
                 limit_s=self.tier.max_life_s,
             )

@@ -57,8 +57,8 @@ def _explained(path: str) -> Iterator[None]:
     except OSError as error:
         if error.errno in _IN_THE_WAY:
             raise LaunchFailed(
-                f"The file {quoted(path)} cannot be changed where the preview runs: something that the application has "
-                "made there is in its way. Stop the preview and launch it again.",
+                f"The file {quoted(path)} cannot be changed where the preview runs: the application has created "
+                "something else at that path. Stop the preview and launch it again.",
                 reason="file_in_the_way",
                 path=path,
             ) from error

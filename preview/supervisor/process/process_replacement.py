@@ -163,7 +163,8 @@ class ProcessReplacer:
                 if self._changed:
                     # Neither the new data nor the old would find code that starts.
                     raise DataUnavailable(
-                        "The code was changed and does not start: mend it first. Until then the old process serves."
+                        "The code has changed and does not start: fix it first. Until then the previous process "
+                        "keeps serving."
                     )
                 await self._replace_data(prepared, change, change.data)
                 return None
@@ -271,7 +272,7 @@ class ProcessReplacer:
                     candidate = await self._start_again(prepared)
                 except Exception as error:  # noqa: BLE001  whatever it is, the old data comes back
                     failed = as_data_error(error)
-                    said = f"{data.what} failed: {failed.message} The data from before comes back."
+                    said = f"{data.what} failed: {failed.message} The previous data is being restored."
                     preview.log.say(said, Level.ERROR)
                     self._processes.drop_candidate()
                     await self._processes.make_room()

@@ -215,7 +215,7 @@ def _working_folder(project: Path, plan: StartPlan) -> Path:
     folder = project / plan.directory
     if not folder.is_dir():
         raise LaunchFailed(
-            f"The folder {plan.directory} to start in is not there; correct `directory` in preview.toml.",
+            f"The start folder {plan.directory} does not exist; correct `directory` in preview.toml.",
             reason="missing_file",
         )
     return folder

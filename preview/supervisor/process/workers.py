@@ -128,7 +128,7 @@ async def _attend(
             total = preview.usage.memory_bytes if preview.usage is not None else 0
             most = settings.memory_limit_mb
             if total > most * _MIB:
-                end(f"stopped: with the application it took {total // _MIB} MiB, {most} are allowed")
+                end(f"stopped: with the application it used {total // _MIB} MiB; the limit is {most} MiB")
 
         async def read() -> None:
             await preview.log.read_output(process.output, held=partial(tell_output, preview, settings))

@@ -24,7 +24,7 @@ test("a reason, a problem and a project's name show characters that could act un
 
 test("why a preview was stopped goes by the cause, whatever the sentence says", () => {
   expect(whyStopped(inEnglish, "stopped: in other words", "inactive")).toContain("Nobody has used it");
-  expect(whyStopped(inEnglish, "stopped: its time is over")).toBe("Stopped: its time is over.");
+  expect(whyStopped(inEnglish, "stopped: time limit reached")).toBe("Stopped: time limit reached.");
   expect(whyStopped(inEnglish, "stopped on request", "user")).toBe("Stopped on request.");
 });
 

@@ -39,9 +39,9 @@ describe("what holds a preview in", () => {
   });
 
   test("says which limit was reached", () => {
-    const held = heldIn(inEnglish, { ...STATUS, reached: [{ limit: "cpu", message: "held to 1 core: it waits" }] });
+    const held = heldIn(inEnglish, { ...STATUS, reached: [{ limit: "cpu", message: "limited to 1 core: it waits" }] });
     expect(held?.short).toBe("sandbox · no network · 512 MB · 1 core · limit reached");
-    expect(held?.details.split("\n")[0]).toBe("Held to 1 core: it waits");
+    expect(held?.details.split("\n")[0]).toBe("Limited to 1 core: it waits");
   });
 
   test("is nothing where the service does not say", () => {

@@ -23,7 +23,7 @@ class MetricsPoint(Answer):
     p50_ms: float | None
     p95_ms: float | None
     p99_ms: float | None
-    memory_mb: float | None = Field(description="Most memory of the processes.")
+    memory_mb: float | None = Field(description="Peak memory of the processes.")
     cpu_percent: float | None = Field(description="Highest use, in percent of one core.")
 
 

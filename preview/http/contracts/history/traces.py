@@ -22,7 +22,7 @@ class TracesQuery(OneRequestQuery):
     contains: str | None = Field(
         default=None, max_length=200, description="Only traces whose first span's name contains this text."
     )
-    min_ms: float | None = Field(default=None, ge=0, le=1e9, description="Only traces that took as long.")
+    min_ms: float | None = Field(default=None, ge=0, le=1e9, description="Only traces that took at least this long.")
     failed: bool = Field(default=False, description="Only traces with an error.")
     hinted: bool = Field(default=False, description="Only traces with a hint.")
     before: int | None = Field(default=None, ge=0, le=10**18, description="Only numbers below this one.")
@@ -59,7 +59,7 @@ class SpanShape(Answer):
     parent_id: str | None
     kind: _Kind
     name: str = Field(examples=["SELECT books"])
-    offset_ms: float = Field(description="From the start of the trace to its own.")
+    offset_ms: float = Field(description="From the start of the trace to the start of this span.")
     duration_ms: float
     detail: str = Field(description="Statement without its parameters, or address; else empty.")
     status: int | None = Field(description="HTTP status.")

@@ -47,10 +47,10 @@ class VersionList(Answer):
 
     items: list[VersionShape]
     next: int | None = Field(description="Continue with `before`; null on the last page.")
-    oldest: int = Field(description="Oldest version that is kept; older ones were removed, or made before versions.")
+    oldest: int = Field(description="Oldest version that is kept; older ones were removed, or predate versioning.")
     past_bytes: int = Field(description="Size of all past files, each content once, and 256 bytes for each file.")
-    limit_versions: int = Field(description="Most versions; then the oldest ones are removed.")
-    limit_bytes: int = Field(description="Most `past_bytes`; then the oldest versions are removed.")
+    limit_versions: int = Field(description="Maximum number of versions; beyond it, the oldest are removed.")
+    limit_bytes: int = Field(description="Maximum of `past_bytes`; beyond it, the oldest versions are removed.")
 
     @classmethod
     def of(cls, page: VersionPage, settings: Settings) -> Self:

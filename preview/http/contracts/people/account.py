@@ -121,7 +121,7 @@ class OperatorPreviews(Answer):
     """All live previews, oldest first."""
 
     items: list[OperatorPreview]
-    limit: int = Field(description="Most live previews: `PREVIEW_MAX_PREVIEWS`.")
+    limit: int = Field(description="Maximum number of live previews: `PREVIEW_MAX_PREVIEWS`.")
     next: None = Field(default=None, description="Always null: their number has a limit.")
 
 
@@ -192,7 +192,7 @@ class Templates(Answer):
     """Templates, the last used first."""
 
     items: list[TemplateShape]
-    limit: int = Field(description="Most templates at a time.")
+    limit: int = Field(description="Maximum number of templates at a time.")
     next: None = Field(default=None, description="Always null.")
 
 

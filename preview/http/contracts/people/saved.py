@@ -16,7 +16,7 @@ from preview.together.saved import MOST_NAME_CHARACTERS, MOST_REQUEST_BYTES
 def _shown(name: str) -> str:
     shown = " ".join(plain_text(name).split())
     if not shown:
-        raise ValueError("The name has nothing to show.")
+        raise ValueError("The name has no visible characters.")
     return shown
 
 

@@ -24,7 +24,7 @@ class _Body(BaseModel):
 def _not_empty(text: str) -> str:
     shown = plain_text(text)
     if not shown:
-        raise ValueError("The text has nothing to show.")
+        raise ValueError("The text has no visible characters.")
     return shown
 
 

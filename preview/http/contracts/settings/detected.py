@@ -34,7 +34,7 @@ class Detected(Answer):
     """Decisions of detection for one generation, before the settings apply."""
 
     generation_id: str
-    problem: str | None = Field(description="One sentence why the files cannot be read; null if they can.")
+    problem: str | None = Field(description="The reason why the files cannot be read; null if they can.")
     entries: list[DetectedEntry]
 
     @classmethod

@@ -130,7 +130,7 @@ class VariableShape(Answer):
     value: str | None = Field(description="Null for a secret.")
     secret: bool
     flag: bool | None = Field(description="State, if the value is one of a feature flag; else null.")
-    toggled: str | None = Field(description="Value that turns the flag, in the same words.")
+    toggled: str | None = Field(description="The opposite value of the flag, in the same words.")
     note: str | None = Field(description="One sentence, if the value has no effect as it is.")
 
     @classmethod
@@ -229,7 +229,7 @@ class EnvironmentShape(Answer):
     settings: SettingsLayer = Field(description="The project's own settings.")
     presets: list[PresetShape]
     effective: list[EffectiveShape] = Field(description="Variables of the settings and the active preset, by name.")
-    problem: str | None = Field(description="One sentence why a launch cannot use the settings; null if it can.")
+    problem: str | None = Field(description="The reason why a launch cannot use the settings; null if it can.")
     running: list[RunningShape] = Field(description="Live previews of the project.")
     detected: Detected | None = Field(description="With `generation_id` in the query; else null.")
 

@@ -34,7 +34,7 @@ def metrics_routes(running: Running) -> Blueprint:
         if live is not None:
             found = KeptSeries(live.series, live.settings.memory_limit_mb, live.settings.cpu_limit)
         if found is None:
-            raise NoActivePreview("This launch has no measurements: it ended before them.")
+            raise NoActivePreview("This launch has no measurements: it ended before the first one.")
         return json_answer(
             MetricsShape.of(
                 found.series,

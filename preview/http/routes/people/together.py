@@ -172,7 +172,7 @@ def _add_people(routes: BackendRoutes) -> None:
         preview = backend.previews.require(generation_id)
         removed = backend.people.guests.remove(preview.id, viewer_id)
         if removed is None:
-            raise ViewerNotFound(f"The preview has no guest {quoted(viewer_id)}; the viewers are listed.")
+            raise ViewerNotFound(f"The preview has no guest {quoted(viewer_id)}; list the viewers to see who is there.")
         cut_off(backend, [removed])
         return no_content()
 

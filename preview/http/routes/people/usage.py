@@ -62,7 +62,7 @@ async def usage_items(backend: Backend, user_id: str, tier: Tier) -> Sequence[Us
             "memory_limit_mb",
             "bytes",
         ),
-        _item("launches", "Launches in a minute", None, settings.launches_per_minute, "launches_per_minute"),
+        _item("launches", "Launches per minute", None, settings.launches_per_minute, "launches_per_minute"),
         _item(
             "streams",
             "Open streams",
@@ -92,7 +92,7 @@ async def usage_items(backend: Backend, user_id: str, tier: Tier) -> Sequence[Us
             "snapshots_mb",
             "bytes",
         ),
-        _item("log_lines", "Lines that ended previews have printed", stored.lines, None, None),
+        _item("log_lines", "Log lines of ended previews", stored.lines, None, None),
         _item("requests", "Size of recorded requests", stored.request_bytes, None, None, "bytes"),
         _item("alerts", "Alert rules", stored.alerts, settings.alerts_per_user, "alerts_per_user"),
         _item("tokens", "API tokens", stored.tokens, MOST_TOKENS, None),

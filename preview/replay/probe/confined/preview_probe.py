@@ -59,7 +59,7 @@ def main(descriptor: int) -> None:
     except TimeIsUp:
         pass
     except (MemoryError, RecursionError) as error:
-        channel.say(note=f"The OpenAPI document needs too much to be read ({type(error).__name__}).")
+        channel.say(note=f"The OpenAPI document needs too much time or memory to be read ({type(error).__name__}).")
     channel.say(done=True)
     # Threads of the engine may wait for ever.
     os._exit(0)

@@ -134,12 +134,12 @@ class Builder:
                 (UNKNOWN_ID, "an unknown id"),
                 (0, "the id 0"),
                 (-1, "the id -1"),
-                ("abc", "a text as id"),
+                ("abc", "a string as id"),
                 (_UNKNOWN_UUID, "an unknown id"),
                 (2**63, "a huge number as id"),
                 (UNICODE, "an id with letters of many scripts"),
                 (_LONG_ID, "a long id"),
-                ("a'b\"c%00", "an id with quotes and signs"),
+                ("a'b\"c%00", "an id with quotes and punctuation"),
             ):
                 request = self.valid(operation)
                 is_known = self._knows(operation, name)
@@ -196,7 +196,7 @@ class Builder:
             (NOTHING, "no content", False if operation.body_required else None),
             ({}, "an empty object", False if is_full and not operation.is_documented else None),
             ([], "a list in place of an object", False if fields else None),
-            ("text", "a text in place of an object", False if fields else None),
+            ("text", "a string instead of an object", False if fields else None),
             (None, "null in place of an object", None),
             (b'{"broken": ', "broken JSON", False),
         ):

@@ -133,7 +133,7 @@ class Judge:
         if answer.is_refused:
             return
         if answer.error:
-            yield Verdict(("no_answer", answer.error[:60], f"No answer{about}: {answer.error}"))
+            yield Verdict(("no_answer", answer.error[:60], f"No response{about}: {answer.error}"))
             return
         if answer.status >= 500:
             why = f": {answer.mark.partition(chr(10))[0]}" if answer.mark else ""
@@ -168,8 +168,8 @@ class Judge:
             return
         if "json" not in answer.header("content-type"):
             kind = answer.header("content-type")[:60] or "no type"
-            yield Verdict(("schema_mismatch", "type", f"The answer is {kind}; the document has JSON for it."))
+            yield Verdict(("schema_mismatch", "type", f"The response is {kind}; the OpenAPI document declares JSON."))
             return
         wrong = self.schemas.why_wrong(f"{operation.index} {found}", schema, answer.json())
         if wrong is not None:
-            yield Verdict(("schema_mismatch", wrong[0], f"The answer does not match its schema at {wrong[1]}"))
+            yield Verdict(("schema_mismatch", wrong[0], f"The response does not match its schema at {wrong[1]}"))

@@ -115,7 +115,7 @@ class Relations:
                 continue
             if self._is_lost(sent.request.operation, other, one[other], two.get(other)):
                 values = f"from {_short(one[other])} to {_short(two.get(other))}"
-                sentence = f"A change of {name} alone has changed {other} {values}."
+                sentence = f"Changing only {name} also changed {other} {values}."
                 self._findings.report(Verdict(("changed_value", f"only {other}", sentence)), after, after=changed)
 
     def _report_value(self, name: str, value: object, back: object, sent: Sent, after: Sent | None) -> None:

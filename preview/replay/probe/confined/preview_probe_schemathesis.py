@@ -27,7 +27,7 @@ else:
 
 # Of its checks, those that the judge here does not make, by the class of the failure.
 _KINDS = {
-    "AcceptedNegativeData": ("accepted_invalid", "An invalid request is answered with a success"),
+    "AcceptedNegativeData": ("accepted_invalid", "An invalid request gets a success response"),
     "RejectedPositiveData": ("rejected_valid", "A valid request is rejected"),
     "UseAfterFree": ("found_after_delete", "An object that was deleted is still found"),
     "EnsureResourceAvailability": ("created_not_found", "An object that was created is not found"),

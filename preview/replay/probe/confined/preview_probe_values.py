@@ -201,16 +201,16 @@ class Values:
             yield from self._number_edges(found, kind, is_known=is_known)
         elif kind == "boolean":
             yield Edge(False, True, "false")
-            yield Edge("maybe", False, "a text in place of a boolean")
+            yield Edge("maybe", False, "a string instead of a boolean")
         elif kind == "array":
             least = _whole(found.get("minItems"), 0)
             yield Edge([], least == 0 if is_known else None, "an empty list")
             if not is_text:
-                yield Edge("abc", False, "a text in place of a list")
+                yield Edge("abc", False, "a string instead of a list")
                 yield Edge([None], None, "a list with null")
         elif kind == "object":
             yield Edge({}, None, "an empty object")
-            yield Edge("abc", False, "a text in place of an object")
+            yield Edge("abc", False, "a string instead of an object")
         else:
             yield from self._text_edges(found, is_known=is_known)
         if not is_text:
@@ -220,12 +220,12 @@ class Values:
         for value, about in (
             (0, "zero"),
             (-1, "a negative number"),
-            ("abc", "a text in place of a number"),
+            ("abc", "a string instead of a number"),
             (_BIG, "a huge number"),
             (-(10**20), "a huge negative number"),
             (1000000, "a large number"),
             *(((0.5, "a fraction"),) if kind == "number" else ()),
-            ("", "an empty text in place of a number"),
+            ("", "an empty string instead of a number"),
         ):
             if isinstance(value, str):
                 yield Edge(value, False if value else None, about)
@@ -236,14 +236,14 @@ class Values:
         is_free = not any(key in found for key in ("pattern", "format", "enum", "const"))
         least, most = _whole(found.get("minLength"), 0), _whole(found.get("maxLength"), _BIG)
         for value, about in (
-            ("", "an empty text"),
-            (UNICODE, "a text with letters of many scripts"),
-            (LONG, "a long text"),
-            ("0", "the text 0"),
-            ("'\"; --<b>%s{0}\\", "a text with quotes and signs"),
-            ("   ", "a text of blanks"),
-            ("a\x00b", "a text with a null character"),
-            ("nowhere/../2020-13-45", "a text in no usual form"),
+            ("", "an empty string"),
+            (UNICODE, "a string with letters of many scripts"),
+            (LONG, "a long string"),
+            ("0", 'the string "0"'),
+            ("'\"; --<b>%s{0}\\", "a string with quotes and punctuation"),
+            ("   ", "a string of spaces"),
+            ("a\x00b", "a string with a null character"),
+            ("nowhere/../2020-13-45", "a string that does not match the usual format"),
         ):
             fits = (least <= len(value) <= most) if is_free else False if value == "" and is_known else None
             yield Edge(value, fits if is_known and "\x00" not in value else None, about)

@@ -210,7 +210,7 @@ class Walk:
         if whole is None or ids is None or len(whole) <= _PAGE:
             return
         if len(ids) > _PAGE or len(ids) < _PAGE:
-            sentence = f"{size}={_PAGE} is answered with {len(ids)} items of {len(whole)}."
+            sentence = f"{size}={_PAGE} returns {len(ids)} items of {len(whole)}."
             self._findings.report(Verdict(("paging", "size", sentence)), first)
         for name, starts in ((place, (0, _PAGE, 2 * _PAGE)), (page, (1, 2, 3))):
             if name is not None:

@@ -260,7 +260,7 @@ async def expect_word(ours: socket.socket, word: bytes) -> int:
     if packet.data == word:
         return packet.sender
     text = packet.data.decode("ascii", "backslashreplace")
-    why = f"it says {printable(text, 60)!r} in place of {word.decode()!r}"
+    why = f"it sent {printable(text, 60)!r} instead of {word.decode()!r}"
     with suppress(ValueError, KeyError):
         why = printable(parse(packet.data)["error"])
     raise NotForked(why)

@@ -71,7 +71,7 @@ async def wait_parked(process: ForkedProcess, timeout_s: float) -> None:
         said = parse(packet)
         why = None if said.get("parked") is True else printable(said.get("refused", "its import ends the process"))
     except ValueError:
-        why = "it says what nobody understands"
+        why = "it sent an unknown message"
     if why is not None:
         raise NotForked(why, is_its_fault=False)
 
