@@ -69,7 +69,7 @@ def _read(variable: str, path: str) -> str:
         descriptor = os.open(path, os.O_RDONLY | O_NONBLOCK)
         try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise _unusable(variable, path, "is no regular file")
+                raise _unusable(variable, path, "is not a regular file")
             content = os.read(descriptor, _MAX_BYTES + 1)
         finally:
             os.close(descriptor)

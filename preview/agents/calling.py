@@ -95,7 +95,7 @@ async def compare(
     Cancellation: the trials are ended.
     """
     if other_version is None and other_generation_id is None and version is None:
-        raise ToolError("Name two versions, as `version` and `other_version`: `reload` has told their numbers.")
+        raise ToolError("Give two versions, as `version` and `other_version`: `reload` returned their numbers.")
     first = {"version": version}
     second = {"generation": other_generation_id, "version": other_version}
     body: dict[str, Any] = {

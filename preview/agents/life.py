@@ -133,14 +133,14 @@ async def reload_folder(
 async def _reload(generation_id: str, source: Mapping[str, str] | Path, remove: list[str] | None) -> Answer:
     answer = Answer()
     if not source and not remove:
-        raise ToolError("Name files to write, or paths to remove.")
+        raise ToolError("Give files to write, or paths to remove.")
     found = await current.get().preview(generation_id).reload(source, tuple(remove or ()))
     answer.say(f"version: {found.version}", f"changed: {len(found.changed)}, removed: {len(found.removed)}")
     effect = found.reload
     if effect.status == "reloaded":
         answer.say(f"The preview serves the new files, after {effect.elapsed_ms:.0f} ms.")
     elif effect.status == "none" and not found.changed and not found.removed:
-        answer.say("These are the files as they were: nothing was done.")
+        answer.say("The files are unchanged: nothing was done.")
     elif effect.status == "none":
         answer.say("No preview is running; call `launch` with this generation_id.")
     else:

@@ -93,7 +93,7 @@ async def failures(
         return answer
     found = await preview.failures(filter=filter)
     if not found:
-        answer.say("No request has failed. Refused ones are in `requests`: filter `status:4xx`.")
+        answer.say("No request has failed. Rejected ones are in `requests`: filter `status:4xx`.")
     add_failures(answer, found)
     return answer
 

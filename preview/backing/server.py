@@ -305,7 +305,7 @@ class Server:
             ):
                 ended = await process.wait()
         if ended != Exit(code=0):
-            why = f"took over {_PREPARE_S:g} s" if ended is None else _reason(ended, kept)
+            why = f"took more than {_PREPARE_S:g} s" if ended is None else _reason(ended, kept)
             raise ServerUnavailable(f"its data folder could not be made: {why}")
         if self.command.kept is not None:
             await trio.to_thread.run_sync(keep_copy, self.command, self.command.kept)

@@ -48,7 +48,7 @@ class UserStore:
         # PostgreSQL refuses the character, and nobody has such an id.
         before = None if "\0" in user_id else await self._database.write(change)
         if before is None:
-            raise UserNotFound("This service has no such user; list them.")
+            raise UserNotFound("This service has no such user; list the users first.")
         return before
 
     async def ensure(self, user_id: str, tier: str | None = None) -> None:

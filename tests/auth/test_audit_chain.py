@@ -91,7 +91,7 @@ def test_removed_old_entries_need_their_entry() -> None:
     note = AuditEntry.new(SERVICE, REMOVED, "", detail=f"up to {start}", via=SERVICE)
     kept = [whole[2], chained(note, 4, whole[2].hash)]
     assert fault_of(kept, start) is None
-    assert fault_of(kept[1:], start) == Fault(3, "#3 is missing; #4 comes in its place")
+    assert fault_of(kept[1:], start) == Fault(3, "#3 is missing; #4 follows instead")
     assert fault_of(kept[:1], start) == Fault(4, "the entry about removed old entries is missing")
     # A user cannot write one: the way is the service's own.
     forged = chained(replace(note, via="bearer"), 4, whole[2].hash)
@@ -109,7 +109,7 @@ def test_the_service_s_own_finding_is_a_fault() -> None:
 
 @pytest.mark.parametrize("text", ["", "1", "1:", "-1:" + FIRST, "1:" + "g" * 64, "٣:" + FIRST, "9" * 30 + ":" + FIRST])
 def test_a_head_that_is_none_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="a head is"):
+    with pytest.raises(ValueError, match="a head must be"):
         Head.parse(text)
     assert Head.parse(f" 7:{FIRST}\n") == Head(7, FIRST)
 

@@ -38,7 +38,7 @@ async def test_tampering_in_the_database_is_found_and_named(database: Database, 
     await database.write(change)
     fault = (await book.verify()).fault
     assert fault is not None
-    assert (fault.seq, fault.problem) == (3, "#3 was changed, or put in another entry's place")
+    assert (fault.seq, fault.problem) == (3, "#3 was changed, or moved")
 
 
 async def test_a_cut_tail_is_found_also_after_the_next_start(database: Database, tmp_path: Path) -> None:

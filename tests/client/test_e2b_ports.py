@@ -193,7 +193,7 @@ def test_requests_are_counted_and_changes_are_in_the_audit_trail(service: Servic
     with httpx2.Client(base_url=service.url, headers={"Authorization": f"Bearer {service.token}"}) as client:
         entries = client.get("/api/v1/audit").json()["items"]
         acted = {(one["action"], one["detail"]) for one in entries}
-        assert ("sandbox made", f"POST /e2b/api/sandboxes: {box['sandboxID']}") in acted
+        assert ("sandbox created", f"POST /e2b/api/sandboxes: {box['sandboxID']}") in acted
         assert ("sandbox ended", f"DELETE /e2b/api/sandboxes/{box['sandboxID']}") in acted
         counted = client.get("/metrics").text
     for route in ("e2b.create", "e2b.kill", "e2b.api", "e2b.sandbox", "e2b.port"):

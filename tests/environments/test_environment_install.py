@@ -89,7 +89,7 @@ async def test_an_import_that_no_manifest_names_is_added(cache: EnvironmentCache
     text = "import tiny, brought, json, local_thing\nfrom missing import VERSION\n"
     request = project(tmp_path / "project", "tiny\n", main=text, local_thing="")
     assert await versions(cache, request, said) == {"tiny": "1.0", "brought": "1.0", "missing": "1.0"}
-    assert 'missing is added: main.py imports "missing", and no manifest names it' in said.text
+    assert 'missing is added: main.py imports "missing", and no manifest mentions it' in said.text
     assert "brought is added" not in said.text
 
 

@@ -238,7 +238,7 @@ def test_a_wrong_pyproject_is_refused(tmp_path: Path, text: str, said: str) -> N
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('dependencies = "six"', "is no list"),
+        ('dependencies = "six"', "is not a list"),
         ('dependencies = ["six\\n-r /etc/passwd"]', "line break"),
         ('dependencies = ["???"]', "pyproject.toml dependency 1 is not a requirement"),
     ],

@@ -16,7 +16,7 @@ async def repair(agent: Agent) -> None:
     generation = fact(failed, "generation_id")
     assert "no database" in await agent.use("why", generation_id=generation)
     changed = await agent.use("reload", generation_id=generation, files={"main.py": BROKEN})
-    assert "No preview runs" in changed
+    assert "No preview is running" in changed
     before = int(fact(changed, "version"))
     launched = await agent.use("launch", generation_id=generation, wait_s=60)
     assert fact(launched, "status") == "running"

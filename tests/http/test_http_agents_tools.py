@@ -83,7 +83,7 @@ async def test_every_other_tool_and_resource_answers(tmp_path: Path) -> None:
         assert "/share/0" in found
         failed = await agent.use("request", **here, path="/share/0")
         assert "`failures` has the cause" in failed
-        assert "Name two versions" in await agent.refused("compare", **here)
+        assert "Give two versions" in await agent.refused("compare", **here)
         same = await agent.use("reload", **here, files={"preview.toml": START})
         assert "nothing was done" in same
         log, failures = [await _read(agent, here, name) for name in ("log", "failures")]

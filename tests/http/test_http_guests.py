@@ -250,7 +250,7 @@ async def test_guests_have_a_pace(tmp_path: Path) -> None:
         audience = Audience()
         for _ in range(3):
             audience.trials.spend("guest")
-        with pytest.raises(TooFast, match="once in 10 seconds"):
+        with pytest.raises(TooFast, match="once every 10 seconds"):
             audience.trials.spend("guest")
 
 

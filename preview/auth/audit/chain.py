@@ -71,17 +71,19 @@ class ChainCheck:
         if self.fault is None and self.noted is not None and self.noted.seq > self.last.seq:
             gone = f"#{self.last.seq + 1}" if self.noted.seq == self.last.seq + 1 else f"#{self.last.seq + 1} to"
             gone += "" if self.noted.seq == self.last.seq + 1 else f" #{self.noted.seq}"
-            self.fault = Fault(self.last.seq + 1, f"{gone} missing at the end: the service has written up to there")
+            self.fault = Fault(self.last.seq + 1, f"{gone} missing at the end: the service had written them")
         return self.fault
 
     def _fault_of(self, entry: AuditEntry) -> Fault | None:
         expected = self.last.seq + 1
         if entry.seq != expected:
-            return Fault(expected, f"#{expected} is missing; #{entry.seq} comes in its place")
+            return Fault(expected, f"#{expected} is missing; #{entry.seq} follows instead")
         if chained(entry, entry.seq, self.last.hash).hash != entry.hash:
-            return Fault(entry.seq, f"#{entry.seq} was changed, or put in another entry's place")
+            return Fault(entry.seq, f"#{entry.seq} was changed, or moved")
         if self.noted is not None and entry.seq == self.noted.seq and entry.hash != self.noted.hash:
-            return Fault(entry.seq, f"#{entry.seq} or one before it was changed, and the hashes after it made again")
+            return Fault(
+                entry.seq, f"#{entry.seq} or an earlier entry was changed, and the later hashes were recalculated"
+            )
         if entry.action == BROKEN and entry.via == SERVICE:
             return Fault(entry.seq, f"the service itself found at #{entry.seq}: {entry.detail}")
         return None

@@ -82,13 +82,13 @@ class AuditEntry:
             ValueError: A field is missing or of another type.
         """
         if not isinstance(values, Mapping):
-            raise ValueError("an entry is an object")  # noqa: TRY004  all that is wrong with a file is one error
+            raise ValueError("an entry must be an object")  # noqa: TRY004  all that is wrong with a file is one error
         found: dict[str, Any] = {}
         for field in fields(cls):
             value = values.get(field.name)
             wanted = int if field.name in {"at_ms", "seq"} else str
             if type(value) is not wanted:
-                raise ValueError(f"{field.name} is missing, or of another type")
+                raise ValueError(f"{field.name} is missing, or has the wrong type")
             found[field.name] = value if wanted is int else str(value)[: _MOST.get(field.name, 64)]
         return cls(**found)
 
@@ -129,9 +129,9 @@ class Head:
         """
         number, _, digest = text.strip().partition(":")
         if not (number.isascii() and number.isdigit() and len(number) < 19):
-            raise ValueError("a head is NUMBER:HASH")
+            raise ValueError("a head must be NUMBER:HASH")
         if len(digest) != len(FIRST) or not set(digest) <= set("0123456789abcdef"):
-            raise ValueError("a head is NUMBER:HASH, with 64 hexadecimal digits")
+            raise ValueError("a head must be NUMBER:HASH, with 64 hexadecimal digits")
         return cls(int(number), digest)
 
 

@@ -114,11 +114,11 @@ def _columns(values: dict[str, Any]) -> dict[str, Any]:
 
 def _problem(connection: Connection, known: Head, head: Head) -> str | None:
     if known.seq > head.seq:
-        return f"entries after #{head.seq} are gone; the last one was {known}"
+        return f"entries after #{head.seq} are missing; the last one was {known}"
     found = connection.scalar(select(COLUMNS.hash).where(COLUMNS.seq == known.seq))
     if found == known.hash:
         return None
     if found is None:
         removed = newest_checkpoint(connection)
-        return None if removed is not None and removed.seq >= known.seq else f"the entry {known} is gone"
-    return f"the entry #{known.seq} is another one; its hash was {known}"
+        return None if removed is not None and removed.seq >= known.seq else f"the entry {known} is missing"
+    return f"the entry #{known.seq} was replaced; it was {known}"

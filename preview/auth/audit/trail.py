@@ -161,7 +161,7 @@ class Audit:
                 except SQLAlchemyError as error:
                     # Never the service's end, nor a request's: the entries wait.
                     raise DatabaseUnavailable(
-                        "The audit trail cannot be written now.", reason=type(error).__name__
+                        "The audit trail cannot be written at the moment.", reason=type(error).__name__
                     ) from error
                 # No checkpoint from here on: the rows are committed.
                 self._head = head

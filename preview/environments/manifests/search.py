@@ -189,7 +189,7 @@ class _Search:
             for name in list(groups):
                 members = self._read_lines(groups[name], place, LineReader(self.project))
                 if _has_framework(members):
-                    notes.append(f'the group "{name}" of {manifest.source} is installed too: it brings the framework')
+                    notes.append(f'the group "{name}" of {manifest.source} is installed too: it contains the framework')
                     requirements += self._read_lines(groups.pop(name), place, lines)
                     break
         requirements += self._own(lines.own_folders)

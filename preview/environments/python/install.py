@@ -227,7 +227,7 @@ class Installation:
         self._required = replace(self._required, requirements=requirements)
 
     def _added(self, one: Wanted) -> ProjectRequirement:
-        named = f"only {one.origin} mentions it" if one.origin else "no manifest names it"
+        named = f"only {one.origin} mentions it" if one.origin else "no manifest mentions it"
         self._decide(f"{one.distribution} is added: {one.file} {one.why}, and {named}")
         return parse_requirement(one.distribution, one.file)
 

@@ -278,7 +278,7 @@ class Box:
             sentence = f"The sandbox has used its {self.settings.disk_limit_mb} MiB; its commands were ended."
             if grows:
                 # A process that a command has left behind goes on writing.
-                self.end("the sandbox was ended: a process without a command goes on filling the disk")
+                self.end("the sandbox was ended: a process without a command keeps filling the disk")
             elif self.commands:
                 self.note(sentence, "error")
             for command in list(self.commands.values()):

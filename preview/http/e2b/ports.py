@@ -172,10 +172,10 @@ def _admit(boxes: Boxes, asked: SandboxPort, head: RequestHead) -> tuple[Request
     if box is None or (box.traffic_token and not hmac.compare_digest(box.traffic_token.encode(), given)):
         raise PreviewNotFound("There is no such sandbox here, or it has ended.")
     if not 0 < asked.port < 65536:
-        raise PreviewNotFound("There is no such port: they go from 1 to 65535.")
+        raise PreviewNotFound("There is no such port: ports range from 1 to 65535.")
     if not box.is_reachable(asked.port):
         raise Forbidden(
-            f"Port {asked.port} of this sandbox leads out of it, to this machine; let the server use another port.",
+            f"Port {asked.port} of this sandbox leads to this machine; make the server use another port.",
             reason="port_not_its_own",
         )
     fields = [field for field in head.fields if field[0] != TRAFFIC_TOKEN]

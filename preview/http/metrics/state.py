@@ -90,8 +90,10 @@ class ServiceState(Collector):
                 environments.add_metric([language, how], taken[how])
         yield environments
         traffic = self.service.traffic_writer
-        yield gauge("preview_request_queue_records", "Recorded requests that wait.", traffic.queued_records)
-        yield gauge("preview_request_queue_bytes", "Size of recorded requests that wait.", traffic.queued_bytes)
+        yield gauge("preview_request_queue_records", "Recorded requests waiting to be stored.", traffic.queued_records)
+        yield gauge(
+            "preview_request_queue_bytes", "Size of recorded requests waiting to be stored.", traffic.queued_bytes
+        )
 
     def _lines(self) -> Iterator[Metric]:
         writer = self.service.log_writer
@@ -103,9 +105,9 @@ class ServiceState(Collector):
     def _shipping(self) -> Iterator[Metric]:
         shipper, archived = self.service.log_writer.shipper, self.service.log_store.archived
         lines, lost, size = (0, 0, 0) if shipper is None else _counts(shipper)
-        yield counter("preview_log_lines_shipped", "Lines that another system has taken.", lines)
-        yield counter("preview_log_lines_not_shipped", "Lines that another system did not get.", lost)
-        yield gauge("preview_log_shipping_queue_bytes", "Lines that wait for another system.", size)
+        yield counter("preview_log_lines_shipped", "Lines that another system received.", lines)
+        yield counter("preview_log_lines_not_shipped", "Lines that another system did not receive.", lost)
+        yield gauge("preview_log_shipping_queue_bytes", "Lines waiting for another system.", size)
         logs, lines, failures = (0, 0, 0) if archived is None else (archived.logs, archived.lines, archived.failures)
         yield counter("preview_archived_logs", "Logs that were archived.", logs)
         yield counter("preview_archived_log_lines", "Lines that were archived.", lines)
@@ -140,7 +142,7 @@ class AuditState(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """See ``Collector``."""
-        yield gauge("preview_audit_entries_waiting", "Audit entries that wait for the database.", self.trail.waiting)
+        yield gauge("preview_audit_entries_waiting", "Audit entries waiting for the database.", self.trail.waiting)
         yield counter("preview_audit_entries_lost", "Audit entries that could not be kept.", self.trail.lost)
 
 

@@ -69,7 +69,9 @@ class OtlpExporter:
         try:
             self._messages: Any = importlib.import_module("preview.http.otlp.messages")
         except ImportError as error:
-            raise ConfigurationError("PREVIEW_OTLP_ENDPOINT needs further packages; install preview[otel].") from error
+            raise ConfigurationError(
+                "PREVIEW_OTLP_ENDPOINT needs additional packages; install preview[otel]."
+            ) from error
         self._endpoint = endpoint.rstrip("/")
         self._headers = headers
         self._metrics = metrics

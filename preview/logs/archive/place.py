@@ -20,7 +20,7 @@ _NAME = re.compile(r"preview_[a-z0-9]{1,50}\.jsonl\.zst")
 # Drafts are written in minutes; an older one was left by a service that was killed.
 _DRAFT_S = 24 * 3600.0
 _DRAFT = re.compile(r"\.preview_[a-z0-9]{1,50}\.jsonl\.zst\.new")
-_EXTRA = "PREVIEW_ARCHIVE needs further packages; install preview[archive]."
+_EXTRA = "PREVIEW_ARCHIVE needs additional packages; install preview[archive]."
 
 
 def name_of(preview_id: str) -> str:
@@ -69,7 +69,7 @@ def place_at(address: str) -> Place:
     if address.startswith("s3://"):
         return Bucket(address)
     if not address.startswith("/"):
-        raise ConfigurationError("PREVIEW_ARCHIVE is a folder's absolute path, or s3://BUCKET/PREFIX.")
+        raise ConfigurationError("PREVIEW_ARCHIVE must be a folder's absolute path, or s3://BUCKET/PREFIX.")
     return Folder(Path(address))
 
 
@@ -201,7 +201,7 @@ class Bucket:
                 retry_config={"max_retries": 1, "retry_timeout": timedelta(seconds=30)},
             )
         except (BaseError, ValueError) as error:
-            raise ConfigurationError("PREVIEW_ARCHIVE is no s3://BUCKET/PREFIX that can be used.") from error
+            raise ConfigurationError("PREVIEW_ARCHIVE is not a usable s3://BUCKET/PREFIX.") from error
 
     def write(self, name: str, parts: Iterable[bytes]) -> int:
         """Write a file. A store shows it when it is complete."""

@@ -58,7 +58,7 @@ def parse_headers(text: str) -> dict[str, str]:
     for pair in filter(None, (part.strip() for part in text.split(","))):
         name, equals, value = pair.partition("=")
         if not equals or not name.strip() or not value.isprintable():
-            raise ConfigurationError("PREVIEW_OTLP_HEADERS is NAME=VALUE, with commas between several.")
+            raise ConfigurationError("PREVIEW_OTLP_HEADERS must be NAME=VALUE, separated by commas.")
         found[name.strip()] = value.strip()
     return found
 

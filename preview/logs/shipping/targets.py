@@ -64,7 +64,8 @@ def target_at(address: str, *, ca: Path | None = None) -> tuple[Opener, Encode]:
     elif kind == "pipe" and (command := _words(rest)):
         return lambda: _open_program(command), json_lines
     raise ConfigurationError(
-        "PREVIEW_LOG_SHIPPING is syslog+tls://HOST:PORT, syslog+tcp://HOST:PORT, otlp:, file:/PATH, or pipe:COMMAND."
+        "PREVIEW_LOG_SHIPPING must be syslog+tls://HOST:PORT, syslog+tcp://HOST:PORT, otlp:, file:/PATH, or "
+        "pipe:COMMAND."
     )
 
 

@@ -157,7 +157,7 @@ def _with_setting(found: Diagnosis, lines: Sequence[str], variables: Sequence[Va
     if setting is None:
         return found
     source = ", ".join(filter(None, (f"setting {setting.name}", setting.where)))
-    message = found.message.replace(", and its network", f" ({source}), and its network", 1)
+    message = found.message.replace(", but its network", f" ({source}), but its network", 1)
     return replace(found, message=message, details={**found.details, "setting": setting.name})
 
 

@@ -334,7 +334,7 @@ class DataManager:
     def _running(self, generation_id: str) -> LivePreview:
         preview = self._manager.require(generation_id)
         if preview.record.state is not State.RUNNING:
-            raise NoActivePreview("The generation's preview does not run yet; wait until it is ready.")
+            raise NoActivePreview("The generation's preview is not running yet; wait until it is ready.")
         preview.touch()
         return preview
 

@@ -106,7 +106,7 @@ class PreviewRegistry:
             )
         if len(self._active) >= self._max_previews:
             raise LimitReached(
-                f"The service runs {len(self._active)} previews and may run no more (PREVIEW_MAX_PREVIEWS); "
+                f"The service is already running {len(self._active)} previews, the maximum (PREVIEW_MAX_PREVIEWS); "
                 "try again when one has ended.",
                 limit=self._max_previews,
                 previews=[],
@@ -134,7 +134,7 @@ class PreviewRegistry:
             )
         if len(self._trials) >= most:
             raise LimitReached(
-                f"The service runs {most} trial previews and may run no more (PREVIEW_TRIALS); try again in a moment.",
+                f"The service is already running {most} trial previews, the maximum (PREVIEW_TRIALS); try again soon.",
                 limit=most,
             )
 

@@ -93,7 +93,7 @@ def _fields(text: memoryview, budget: Budget) -> Iterator[tuple[int, _Value]]:
         else:
             raise NotOtlp("an unknown type of a field")
         if size > end - at:
-            raise NotOtlp("a field ends behind its message")
+            raise NotOtlp("a field extends past its message")
         part = text[at : at + size]
         at += size
         yield number, part if kind == _BYTES else int.from_bytes(part, "little")
@@ -109,7 +109,7 @@ def _varint(text: memoryview, at: int) -> tuple[int, int]:
         value |= (byte & 0x7F) << (7 * shift)
         if byte < 0x80:
             return value, at
-    raise NotOtlp("a number without an end")
+    raise NotOtlp("an unterminated number")
 
 
 def _span(text: memoryview, budget: Budget) -> Given:

@@ -149,12 +149,12 @@ def _unpacked(body: bytes, coding: bytes) -> bytes:
     if coding in {b"", b"identity"}:
         return body
     if coding not in {b"gzip", b"deflate"}:
-        raise _Refused(415, "unknown coding")
+        raise _Refused(415, "unknown Content-Encoding")
     unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)
     try:
         found = unpacker.decompress(body, MOST_BODY_BYTES + 1)
     except zlib.error as error:
-        raise NotOtlp("not packed") from error
+        raise NotOtlp("not compressed as its Content-Encoding says") from error
     if len(found) > MOST_BODY_BYTES:
         raise _Refused(413, "too large")
     return found

@@ -222,7 +222,7 @@ class AuditEntryShape(Answer):
     seq: int = Field(description="Number in the trail.")
     at: Time
     user_id: str = Field(description="Who did it: a user's id, or `guest NAME`.")
-    owner_id: str = Field(description="The user whom it concerns; empty for the service's own entries.")
+    owner_id: str = Field(description="The user concerned; empty for the service's own entries.")
     action: str = Field(examples=["project removed"])
     subject: str = Field(description="Id or name of what it was done to; may be empty.")
     preview_id: str = Field(description="The live preview at that time; may be empty.")
@@ -257,12 +257,12 @@ class AuditVerdict(Answer):
     """The result of a check of the audit trail."""
 
     is_whole: bool
-    entries: int = Field(description="Number of right entries, from the oldest on.")
+    entries: int = Field(description="Number of valid entries, starting from the oldest.")
     first: int = Field(description="Number of the oldest entry; 0 if there is none.")
-    head: str = Field(description="`NUMBER:HASH` of the last right entry.")
-    noted_head: str | None = Field(description="The head that the service had written down; null if none.")
-    wrong: int | None = Field(description="Number of the first wrong or missing entry; null if none.")
-    problem: str | None = Field(description="One sentence about it; null if none.")
+    head: str = Field(description="`NUMBER:HASH` of the last valid entry.")
+    noted_head: str | None = Field(description="The head that the service had recorded; null if none.")
+    wrong: int | None = Field(description="Number of the first invalid or missing entry; null if none.")
+    problem: str | None = Field(description="The problem, in one sentence; null if none.")
 
     @classmethod
     def of(cls, verdict: Verdict) -> Self:
