@@ -47,7 +47,7 @@ async def test_a_cut_tail_is_found_also_after_the_next_start(database: Database,
     book = Audit(database, tmp_path)
     fault = (await book.verify()).fault
     assert fault is not None
-    assert (fault.seq, fault.problem) == (5, "#5 to #6 missing at the end: the service has written up to there")
+    assert (fault.seq, fault.problem) == (5, "#5 to #6 missing at the end: the service had written them")
     # Going on does not cover it up.
     await noted(book, "g")
     items, _ = await book.list(user_id=None, cursor=None, limit=10)

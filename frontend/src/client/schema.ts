@@ -188,7 +188,7 @@ export interface components {
             outcome: "ok" | "refused" | "failed" | "unknown";
             /**
              * Owner Id
-             * @description The user whom it concerns; empty for the service's own entries.
+             * @description The user concerned; empty for the service's own entries.
              */
             owner_id: string;
             /**
@@ -237,7 +237,7 @@ export interface components {
         AuditVerdict: {
             /**
              * Entries
-             * @description Number of right entries, from the oldest on.
+             * @description Number of valid entries, starting from the oldest.
              */
             entries: number;
             /**
@@ -247,24 +247,24 @@ export interface components {
             first: number;
             /**
              * Head
-             * @description `NUMBER:HASH` of the last right entry.
+             * @description `NUMBER:HASH` of the last valid entry.
              */
             head: string;
             /** Is Whole */
             is_whole: boolean;
             /**
              * Noted Head
-             * @description The head that the service had written down; null if none.
+             * @description The head that the service had recorded; null if none.
              */
             noted_head: string | null;
             /**
              * Problem
-             * @description One sentence about it; null if none.
+             * @description The problem, in one sentence; null if none.
              */
             problem: string | null;
             /**
              * Wrong
-             * @description Number of the first wrong or missing entry; null if none.
+             * @description Number of the first invalid or missing entry; null if none.
              */
             wrong: number | null;
         };
@@ -417,7 +417,7 @@ export interface components {
             name: string;
             /**
              * Note
-             * @description What was not compared, if so.
+             * @description What could not be compared; null if everything was.
              */
             note: string | null;
             /** Removed */
@@ -842,7 +842,7 @@ export interface components {
             differences: components["schemas"]["DifferenceShape"][];
             /** Endpoint */
             endpoint: string;
-            /** @description The baseline's first answer. */
+            /** @description The baseline's first response. */
             first: components["schemas"]["PreviewAnswerShape"] | null;
             /**
              * Ignored
@@ -862,7 +862,7 @@ export interface components {
             number: number | null;
             /** Path */
             path: string;
-            /** @description The baseline's second answer. */
+            /** @description The baseline's second response. */
             second: components["schemas"]["PreviewAnswerShape"] | null;
             /** Skipped */
             skipped: string | null;
@@ -976,7 +976,7 @@ export interface components {
         DiagnosisShape: {
             /**
              * Advice
-             * @description What to do, the most telling first.
+             * @description What to do, the most useful first.
              */
             advice: string[];
             /** @description Null if the process did not end, or never ran. */
@@ -1667,7 +1667,7 @@ export interface components {
             items: components["schemas"]["FailureShape"][];
             /**
              * Next
-             * @description Always null: all of a preview fit one answer.
+             * @description Always null: all failures of a preview fit in one response.
              */
             next: string | null;
             /** Preview Id */
@@ -3181,7 +3181,7 @@ export interface components {
             errors: number;
             /**
              * Memory Mb
-             * @description Most memory of the processes.
+             * @description Peak memory of the processes.
              */
             memory_mb: number | null;
             /**
@@ -3479,7 +3479,7 @@ export interface components {
             items: components["schemas"]["OperatorPreview"][];
             /**
              * Limit
-             * @description Most live previews: `PREVIEW_MAX_PREVIEWS`.
+             * @description Maximum number of live previews: `PREVIEW_MAX_PREVIEWS`.
              */
             limit: number;
             /**
@@ -3791,7 +3791,7 @@ export interface components {
             elapsed_ms: number;
             /**
              * Error
-             * @description Why there was no answer; null if there was one.
+             * @description Why there was no response; null if there was one.
              */
             error: string | null;
             /**
@@ -3803,7 +3803,7 @@ export interface components {
             size_bytes: number;
             /**
              * Status
-             * @description 0 if there was no answer.
+             * @description 0 if there was no response.
              */
             status: number;
         };
@@ -3901,7 +3901,7 @@ export interface components {
             endpoints?: string[];
             /**
              * Seconds
-             * @description Time for the whole probe; the service's setting is the most.
+             * @description Time for the whole probe; at most the service's setting.
              * @default 30
              */
             seconds?: number;
@@ -3913,7 +3913,7 @@ export interface components {
         ProbeFinding: {
             /**
              * Answer
-             * @description Beginning of the last answer's body.
+             * @description Beginning of the body of the last response.
              */
             answer: string;
             /**
@@ -3928,7 +3928,7 @@ export interface components {
             failure: string | null;
             /**
              * Frame
-             * @description Its deepest own place.
+             * @description The deepest frame in the project's own code.
              * @example main.py:12 in get_book
              */
             frame: string | null;
@@ -3973,7 +3973,7 @@ export interface components {
         ProbeRow: {
             /**
              * Client Errors
-             * @description Answers from 400 to 499.
+             * @description Responses from 400 to 499.
              */
             client_errors: number;
             /**
@@ -3983,7 +3983,7 @@ export interface components {
             is_documented: boolean;
             /**
              * Is Reached
-             * @description Whether any answer is not 401, 403, 404, 405 or 429.
+             * @description Whether any response is not 401, 403, 404, 405 or 429.
              */
             is_reached: boolean;
             /** Method */
@@ -3997,7 +3997,7 @@ export interface components {
             no_answers: number;
             /**
              * Ok
-             * @description Answers from 200 to 399.
+             * @description Responses from 200 to 399.
              */
             ok: number;
             /**
@@ -4009,7 +4009,7 @@ export interface components {
             requests: number;
             /**
              * Server Errors
-             * @description Answers from 500 to 599.
+             * @description Responses from 500 to 599.
              */
             server_errors: number;
         };
@@ -4048,7 +4048,7 @@ export interface components {
             notes: string[];
             /**
              * Phase
-             * @description Half a sentence: what it does at the moment.
+             * @description Current activity, as a short phrase.
              */
             phase: string;
             /** Requests */
@@ -4088,7 +4088,7 @@ export interface components {
             number: number;
             /**
              * Status
-             * @description null if there was no answer.
+             * @description null if there was no response.
              */
             status: number | null;
             /**
@@ -4320,7 +4320,7 @@ export interface components {
             limit: "memory" | "cpu" | "processes" | "disk" | "output";
             /**
              * Message
-             * @example held to 256 processes: further ones were refused
+             * @example limited to 256 processes: further ones were refused
              */
             message: string;
         };
@@ -4582,7 +4582,7 @@ export interface components {
             skipped: string | null;
             /**
              * Verdict
-             * @description Comparison with the recorded answer; null if there is none.
+             * @description Comparison with the recorded response; null if there is none.
              */
             verdict: ("same" | "noisy" | "changed" | "broke") | null;
         };
@@ -4599,7 +4599,7 @@ export interface components {
             error: string | null;
             /**
              * Failure
-             * @description Id of the failure that the request caused: `GET …/preview/failures/{id}`. Null if no kept occurrence is of it, and in an event stream, which may come before the traceback.
+             * @description Id of the failure that the request caused: `GET …/preview/failures/{id}`. Null if no stored occurrence belongs to it. Also null in an event stream, which may arrive before the traceback.
              */
             failure: string | null;
             /**
@@ -4720,7 +4720,7 @@ export interface components {
             error: string | null;
             /**
              * Failure
-             * @description Id of the failure that the request caused: `GET …/preview/failures/{id}`. Null if no kept occurrence is of it, and in an event stream, which may come before the traceback.
+             * @description Id of the failure that the request caused: `GET …/preview/failures/{id}`. Null if no stored occurrence belongs to it. Also null in an event stream, which may arrive before the traceback.
              */
             failure: string | null;
             /**
@@ -4774,7 +4774,7 @@ export interface components {
              * @description `X-Request-Id` that the preview received; its log lines carry it.
              */
             request_id: string;
-            /** @description Null as `request`, and without a response. */
+            /** @description Null for the same reasons as `request`, and without a response. */
             response: components["schemas"]["MessageShape"] | null;
             /**
              * Sent Bytes
@@ -5078,7 +5078,7 @@ export interface components {
         ShareShape: {
             /**
              * Closed
-             * @description Whether it admits nobody further, because a guest of it was removed.
+             * @description Whether it is closed to new guests, because one of its guests was removed.
              */
             closed: boolean;
             /** Created At */
@@ -5125,7 +5125,7 @@ export interface components {
             preset?: string | null;
             /**
              * Snapshot
-             * @description Data to begin with; default: that of the running preview of `a`.
+             * @description Data to start from; default: that of the running preview of `a`.
              * @default null
              */
             snapshot?: string | null;
@@ -5254,7 +5254,7 @@ export interface components {
             name: string;
             /**
              * Offset Ms
-             * @description From the start of the trace to its own.
+             * @description From the start of the trace to the start of this span.
              */
             offset_ms: number;
             /** Parent Id */
@@ -5310,13 +5310,13 @@ export interface components {
         StatementBody: {
             /**
              * Database
-             * @description Id from `GET …/preview/data`; may be left out if there is one only.
+             * @description Id from `GET …/preview/data`; may be left out if there is only one.
              * @default null
              */
             database?: string | null;
             /**
              * Limit
-             * @description Most rows.
+             * @description Maximum number of rows.
              * @default 100
              */
             limit?: number;
@@ -5555,7 +5555,7 @@ export interface components {
             items: components["schemas"]["TemplateShape"][];
             /**
              * Limit
-             * @description Most templates at a time.
+             * @description Maximum number of templates at a time.
              */
             limit: number;
             /**
@@ -5639,7 +5639,7 @@ export interface components {
         TimingShape: {
             /**
              * Connected Ms
-             * @description Until a connection to the preview was there.
+             * @description Until a connection to the preview was established.
              */
             connected_ms: number | null;
             /**
@@ -5649,7 +5649,7 @@ export interface components {
             ended_ms: number;
             /**
              * First Byte Ms
-             * @description Until the head of the response was there.
+             * @description Until the head of the response arrived.
              */
             first_byte_ms: number | null;
             /**
@@ -6102,7 +6102,7 @@ export interface components {
             secret: boolean;
             /**
              * Toggled
-             * @description Value that turns the flag, in the same words.
+             * @description The opposite value of the flag, in the same words.
              */
             toggled: string | null;
             /**
@@ -6211,12 +6211,12 @@ export interface components {
             items: components["schemas"]["VersionShape"][];
             /**
              * Limit Bytes
-             * @description Most `past_bytes`; then the oldest versions are removed.
+             * @description Maximum of `past_bytes`; beyond it, the oldest versions are removed.
              */
             limit_bytes: number;
             /**
              * Limit Versions
-             * @description Most versions; then the oldest ones are removed.
+             * @description Maximum number of versions; beyond it, the oldest are removed.
              */
             limit_versions: number;
             /**
@@ -6226,7 +6226,7 @@ export interface components {
             next: number | null;
             /**
              * Oldest
-             * @description Oldest version that is kept; older ones were removed, or made before versions.
+             * @description Oldest version that is kept; older ones were removed, or predate versioning.
              */
             oldest: number;
             /**
