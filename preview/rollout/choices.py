@@ -56,14 +56,20 @@ class Choices:
 
 NO_CHOICES: Final = Choices()
 
+BEGINNING: Final = '{"flags": '
+"""Beginning of a launch's stored settings with flags; see ``preview.supervisor.preview.launch_settings``."""
+BEGINNING_CHARACTERS: Final = 400
+"""Characters of the stored settings that have all flags."""
+_DECODER: Final = json.JSONDecoder()
+
 
 def stored_arms(text: str | None) -> dict[str, str]:
-    """Return the values of flags in a launch's stored settings; empty if there are none."""
-    if text is None or '"flags"' not in text:
+    """Return the values of flags in a launch's stored settings, or in their beginning; empty if there are none."""
+    if text is None or not text.startswith(BEGINNING):
         return {}
     try:
-        found = json.loads(text).get("flags")
-    except (ValueError, AttributeError):
+        found, _ = _DECODER.raw_decode(text[:BEGINNING_CHARACTERS], len(BEGINNING))
+    except (ValueError, RecursionError):
         return {}
     known = {name.value for name in OF_LAUNCHES}
     if not isinstance(found, dict):

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from sqlalchemy import Connection, select
+import trio
+from sqlalchemy import Connection, func, select
 
 from preview.core.clock import now_ms
 from preview.core.lifecycle import State
-from preview.rollout.choices import stored_arms
+from preview.rollout.choices import BEGINNING, BEGINNING_CHARACTERS, stored_arms
 from preview.rollout.flags import FlagName
 from preview.storage import Database
 from preview.storage.previews import NOBODY
@@ -66,10 +67,14 @@ async def read_arms(database: Database, name: FlagName, hours: float) -> list[Ar
     Cancellation: nothing changes.
     """
     rows = await database.read(partial(_launches, now_ms() - int(hours * _HOUR_MS)))
+    return await trio.to_thread.run_sync(_grouped, rows, name)
+
+
+def _grouped(rows: Sequence[Any], name: FlagName) -> list[Arm]:
     failed: dict[str, int] = {}
     times: dict[str, list[int]] = {}
     for row in rows:
-        value = stored_arms(row.launch_settings).get(name.value)
+        value = stored_arms(row.settings).get(name.value)
         if value is None:
             continue
         if row.started_at is not None:
@@ -81,9 +86,10 @@ async def read_arms(database: Database, name: FlagName, hours: float) -> list[Ar
 
 
 def _launches(since_ms: int, connection: Connection) -> Sequence[Any]:
+    settings = func.substr(_C.launch_settings, 1, BEGINNING_CHARACTERS)
     query = (
-        select(_C.status, _C.created_at, _C.started_at, _C.launch_settings)
-        .where(_C.created_at >= since_ms, _C.user_id != NOBODY, _C.launch_settings.contains('"flags"'))
+        select(_C.status, _C.created_at, _C.started_at, settings.label("settings"))
+        .where(_C.created_at >= since_ms, _C.user_id != NOBODY, settings.startswith(BEGINNING))
         .order_by(_C.created_at.desc())
         .limit(MOST_LAUNCHES)
     )

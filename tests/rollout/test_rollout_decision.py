@@ -152,7 +152,11 @@ def test_choices_become_settings_of_one_launch() -> None:
     assert (applied.warm_templates, applied.warm_snapshots, applied.capture) == (0, False, "full")
     assert not other.is_ordinary
     assert other.trace is False
-    for text in (None, "{}", '{"flags"', '{"flags": 1}', '["flags"]', '{"flags": {"warm": 1, "other": "x"}}'):
+    for text in (
+        None, "{}", '{"flags"', '{"flags": 1}', '["flags"]', '{"flags": ' + "[" * 5000,
+        '{"flags": {"warm": 1, "x": "y"}}',
+        '{"start": {"command": "{\\"flags\\": {\\"warm\\": \\"cold\\"}}"}}',
+    ):  # fmt: skip
         assert stored_arms(text) == {}
     assert stored_arms('{"flags": {"warm": "cold"}}') == {"warm": "cold"}
 

@@ -17,7 +17,7 @@ _MOST_CHARACTERS = 20_000
 def settings_text(stored: ResolvedSettings, request: Overrides | None, flags: Choices = NO_CHOICES) -> str | None:
     """Return the settings as JSON: ``{"start": {…}, "variables": [NAME, …]}``; None for a launch without any.
 
-    ``flags`` is a further key if there are any.
+    ``flags`` is the first key if there are any.
 
     Args:
         stored: Settings of the project.
@@ -32,7 +32,8 @@ def settings_text(stored: ResolvedSettings, request: Overrides | None, flags: Ch
     fields = to_jsonable_python(overrides) | given
     names = sorted(fields.pop("variables", {}))
     start = {name: value for name, value in sorted(fields.items()) if value not in (None, [], {}, False)}
-    text = json.dumps({"start": start, "variables": names} | further)
+    # The flags come first: a comparison of many launches reads only the beginning.
+    text = json.dumps(further | {"start": start, "variables": names})
     if len(text) <= _MOST_CHARACTERS:
         return text
-    return json.dumps({"start": {}, "variables": names[:100]} | further)
+    return json.dumps(further | {"start": {}, "variables": names[:100]})
