@@ -153,9 +153,14 @@ def _database_server(
 
 
 def _requirements(database: DatabaseChoice, migrations: Iterable[Step]) -> tuple[str, ...]:
-    """Return the drivers to add; that of a synchronous migration only if a step needs it."""
-    needed = any(step.variables and step.variables == database.step_variables for step in migrations)
-    return tuple(dict.fromkeys((*database.requirements, *(database.step_requirements if needed else ()))))
+    """Return the drivers to add; that of a synchronous migration only if a step needs it.
+
+    Alembic is often among the packages for development alone.
+    """
+    steps = tuple(migrations)
+    needed = any(step.variables and step.variables == database.step_variables for step in steps)
+    alembic = ("alembic",) if any(step.argv[0] == "alembic" for step in steps) else ()
+    return tuple(dict.fromkeys((*database.requirements, *(database.step_requirements if needed else ()), *alembic)))
 
 
 def _as_stated(nodes: Nodes, target: AppTarget, commands: Iterable[StartCommand]) -> AppTarget:

@@ -123,7 +123,13 @@ def _plan(
         command=command,
         manifests=layout.manifests,
         extra_requirements=tuple(
-            dict.fromkeys((*database.requirements, *(database.step_requirements if given else ())))
+            dict.fromkeys(
+                (
+                    *database.requirements,
+                    *(database.step_requirements if given else ()),
+                    *("alembic" for step in steps if step.argv[0] == "alembic"),
+                )
+            )
         ),
         steps=steps,
         variables=variables,

@@ -293,10 +293,11 @@ def test_djangos_own_sqlite_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_alembic_upgrades_before_the_start(tmp_path: Path) -> None:
-    steps = fastapi(tmp_path, "", **MIGRATION).steps
-    assert [(step.name, step.argv, step.required) for step in steps] == [
+    plan = fastapi(tmp_path, "", **MIGRATION)
+    assert [(step.name, step.argv, step.required) for step in plan.steps] == [
         ("migrations", ("alembic", "upgrade", "head"), False)
     ]
+    assert plan.extra_requirements == ("alembic",), "it may be named for development alone"
 
 
 def test_alembic_without_a_migration_does_not(tmp_path: Path) -> None:
