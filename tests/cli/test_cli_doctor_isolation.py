@@ -276,7 +276,7 @@ def test_auto_gives_nobody_roots_rights(command: list[str], tmp_path: Path) -> N
     assert (done.returncode, done.stdout) == (2, "")
     last = done.stderr.splitlines()[-1]
     assert "runs as root" in last
-    assert "the program bwrap is not installed (to do: install the packages bubblewrap" in last
+    assert "the program bwrap is not installed. To fix that: install the packages bubblewrap" in last
     assert "PREVIEW_ISOLATION=trusted" in last
 
 

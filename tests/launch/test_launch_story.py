@@ -218,7 +218,7 @@ async def test_an_end_at_a_request_names_the_server_that_is_missing(rig: Rig) ->
         await ask(preview, "/die")
     await preview.over.wait()
     assert preview.record.reason == (
-        "The process ended with exit code 3 while it ran. "
+        "The process ended with exit code 3 after it had started. "
         f"PostgreSQL at 127.0.0.1:{port} (setting DATABASE_URL, app/db.py:7) does not answer."
     )
 
@@ -247,7 +247,7 @@ async def test_a_program_that_hides_that_prisma_has_no_engine_is_told_so(rig: Ri
     name = "PRISMA_QUERY_ENGINE_LIBRARY"
     plan = serve(variables={name: Variable(name, "/environment/no-prisma-engine", Origin.PROJECT)})
     preview = await rig.start({"requirements.txt": "", "serve.py": "print('done')"}, plan)
-    assert "serves nothing. Prisma has no engine here, so what it does" in str(preview.record.reason)
+    assert "without starting a server. Prisma has no engine here, so what it does" in str(preview.record.reason)
 
 
 # Health

@@ -64,7 +64,7 @@ def test_a_message_of_syslog() -> None:
     "address", ["", "http://x", "file:relative", "pipe:", "pipe:'", "syslog+tcp://", "syslog+tcp://h:x"]
 )
 def test_a_wrong_address_is_refused_without_being_shown(address: str) -> None:
-    with pytest.raises(ConfigurationError, match="PREVIEW_LOG_SHIPPING is"):
+    with pytest.raises(ConfigurationError, match="PREVIEW_LOG_SHIPPING must be"):
         target_at(address)
 
 

@@ -294,7 +294,7 @@ async def test_a_crash_while_it_runs_is_told_with_its_signal(rig: Rig) -> None:
     await preview.over.wait()
     assert preview.record.state is State.FAILED
     assert preview.record.exit_signal == 9
-    assert "signal SIGKILL while it ran" in str(preview.record.reason)
+    assert "signal SIGKILL after it had started" in str(preview.record.reason)
 
 
 async def test_start_up_that_takes_too_long_is_a_failure(rig: Rig) -> None:
