@@ -10,8 +10,8 @@ import socket
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from preview.backing.interface import CLIENT_SOCKETS
 from preview.core.isolation import Isolation
 from preview.errors import ConfigurationError, LaunchFailed
 from preview.runtime import Exit, ProcessSpec, Refusal, child_subreaper, open_ladder
-from preview.runtime.container import ContainerRuntime, Engine, EngineError, description, engine_socket
+from preview.runtime.container import ContainerRuntime, Engine, description, engine_socket
 from preview.runtime.container import runtime as runtime_module
 from preview.runtime.container.joining import NotJoined, open_door
 from preview.runtime.container.probe import open_containers, probe_containers
@@ -266,68 +266,6 @@ async def test_a_preview_ends_although_its_engine_was_killed(
         with pytest.raises(LaunchFailed, match="no engine answers"):
             async with runtime.open_process(spec_of(project)):
                 pass
-
-
-@asynccontextmanager
-async def false_engine(
-    tmp_path: Path, answer: bytes, then: bytes = b"", *, repeats: int = 0, pause_s: float = 0
-) -> AsyncIterator[Engine]:
-    """An engine that answers whatever it is asked with these bytes."""
-
-    async def serve(stream: trio.SocketStream) -> None:
-        try:
-            await stream.receive_some(4096)
-            await stream.send_all(answer)
-            for _ in range(repeats):
-                await trio.sleep(pause_s)
-                await stream.send_all(then)
-        except trio.BrokenResourceError:
-            pass
-        await stream.aclose()
-
-    with trio.socket.socket(trio.socket.AF_UNIX) as listener:
-        await listener.bind(str(tmp_path / "s"))
-        listener.listen(5)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(trio.serve_listeners, serve, [trio.SocketListener(listener)])
-            yield Engine(tmp_path / "s", answer_s=0.5)
-            nursery.cancel_scope.cancel()
-
-
-HEAD = b"HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\nTransfer-Encoding: chunked\r\n\r\n"
-
-
-@pytest.mark.parametrize(
-    ("answer", "then", "pause_s", "said"),
-    [
-        (b"", b"", 600.0, "has not answered within 0.5 s"),
-        (HEAD, b"1\r\nx\r\n", 0.01, "has not answered within 0.5 s"),
-        (HEAD, b"100000\r\n" + b"x" * 0x100000 + b"\r\n", 0.0, "too long"),
-        (b"HTTP/1.1 200 OK\r\n", b"x: " + b"x" * 0x10000, 0.0, "no engine answers"),
-        (b"nonsense\r\n\r\n", b"", 0.0, "no engine answers"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", b"", 0.0, "no container engine"),
-        (b"HTTP/1.1 200 OK\r\nApi-Version: ../x\r\nContent-Length: 0\r\n\r\n", b"", 0.0, "no container engine"),
-    ],
-)
-async def test_a_slow_huge_or_broken_engine_is_given_up_in_time(
-    tmp_path: Path, answer: bytes, then: bytes, pause_s: float, said: str
-) -> None:
-    before = open_descriptors()
-    with trio.fail_after(10):
-        async with false_engine(tmp_path, answer, then, repeats=1000, pause_s=pause_s) as engine:
-            with pytest.raises(EngineError, match=said):
-                await engine.ping()
-    assert open_descriptors() <= before
-
-
-@pytest.mark.parametrize("content", [b"null", b"[]", b"[" * 10_000, b'{"Id": "../x"}', b'{"Id": 3}', b"\xff"])
-async def test_an_answer_without_sense_names_no_container(tmp_path: Path, content: bytes) -> None:
-    answer = b"HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\nContent-Length: %d\r\n\r\n%s" % (len(content), content)
-    with trio.fail_after(10):
-        async with false_engine(tmp_path, answer) as engine:
-            with pytest.raises(EngineError, match="named no container"):
-                await engine.create("x", {})
-            assert await engine.labelled("x") == []
 
 
 async def test_an_image_without_a_shell_is_refused_with_a_sentence(tmp_path: Path) -> None:
