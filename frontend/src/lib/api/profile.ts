@@ -1,3 +1,4 @@
+import { forgetInTab, keepInTab, keptInTab } from "../sessionKeep";
 import type { PreviewClient } from "./client";
 import { Problem } from "./problem";
 import { of } from "./transport";
@@ -29,21 +30,33 @@ export interface Profile {
   nodes: ProfileNode[];
 }
 
-/** The running or the last measurement of the live process; null if there was none, or if nothing runs. */
+const MEASURED = "preview:profile:";
+
+/**
+ * The running or the last measurement of the live process that this tab has started; null if there is none, or if
+ * nothing runs. Nothing is asked before the first one: the service would answer 404.
+ */
 export async function lastProfile(
   client: PreviewClient,
   generationId: string,
   signal: AbortSignal,
 ): Promise<Profile | null> {
+  if (keptInTab(MEASURED, generationId) !== true) return null;
   try {
     return await client.json<Profile>(of(generationId, "/preview/profile"), { signal });
   } catch (error) {
-    if (error instanceof Problem && error.status === 404) return null;
-    throw error;
+    if (!(error instanceof Problem && error.status === 404)) throw error;
+    forgetInTab(MEASURED, generationId);
+    return null;
   }
 }
 
 /** Measure for some seconds which functions the time goes to. */
-export function startProfile(client: PreviewClient, generationId: string, seconds: number): Promise<Profile> {
-  return client.json(of(generationId, "/preview/profile"), { method: "POST", json: { seconds } });
+export async function startProfile(client: PreviewClient, generationId: string, seconds: number): Promise<Profile> {
+  const started = await client.json<Profile>(of(generationId, "/preview/profile"), {
+    method: "POST",
+    json: { seconds },
+  });
+  keepInTab(MEASURED, generationId, true);
+  return started;
 }
