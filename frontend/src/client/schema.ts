@@ -1959,7 +1959,7 @@ export interface components {
              * @description The first that applies decides.
              * @default []
              */
-            rules?: components["schemas"]["RuleBody"][];
+            rules?: components["schemas"]["FlagRuleBody"][];
             /**
              * Value
              * @description For all without a rule; null: the default.
@@ -1988,7 +1988,7 @@ export interface components {
              * @description The first that applies decides.
              * @default []
              */
-            rules?: components["schemas"]["RuleBody"][];
+            rules?: components["schemas"]["FlagRuleBody"][];
             /**
              * Value
              * @description For all without a rule; null: the default.
@@ -2009,6 +2009,61 @@ export interface components {
              * @default null
              */
             next?: null;
+        };
+        /**
+         * FlagRuleBody
+         * @description A rule. All given conditions must hold; without any it applies to everybody.
+         */
+        FlagRuleBody: {
+            /**
+             * By
+             * @description The subject of `percent`.
+             * @default null
+             */
+            by?: ("user" | "project") | null;
+            /**
+             * Percent
+             * @default null
+             */
+            percent?: number | null;
+            /**
+             * Projects
+             * @default null
+             */
+            projects?: string[] | null;
+            /**
+             * Tiers
+             * @default null
+             */
+            tiers?: ("free" | "pro" | "enterprise")[] | null;
+            /**
+             * Users
+             * @default null
+             */
+            users?: string[] | null;
+            /** Value */
+            value: string;
+        };
+        /**
+         * FlagRuleShape
+         * @description A rule.
+         */
+        FlagRuleShape: {
+            /**
+             * By
+             * @enum {string}
+             */
+            by: "user" | "project";
+            /** Percent */
+            percent: number | null;
+            /** Projects */
+            projects: string[];
+            /** Tiers */
+            tiers: string[];
+            /** Users */
+            users: string[];
+            /** Value */
+            value: string;
         };
         /**
          * FlagShape
@@ -2037,7 +2092,7 @@ export interface components {
             /** Reason */
             reason: string;
             /** Rules */
-            rules: components["schemas"]["RuleShape"][];
+            rules: components["schemas"]["FlagRuleShape"][];
             /** Updated At */
             updated_at: string | null;
             /** Updated By */
@@ -4823,40 +4878,6 @@ export interface components {
             rows: (string | null)[][];
         };
         /**
-         * RuleBody
-         * @description A rule. All given conditions must hold; without any it applies to everybody.
-         */
-        RuleBody: {
-            /**
-             * By
-             * @description The subject of `percent`.
-             * @default null
-             */
-            by?: ("user" | "project") | null;
-            /**
-             * Percent
-             * @default null
-             */
-            percent?: number | null;
-            /**
-             * Projects
-             * @default null
-             */
-            projects?: string[] | null;
-            /**
-             * Tiers
-             * @default null
-             */
-            tiers?: ("free" | "pro" | "enterprise")[] | null;
-            /**
-             * Users
-             * @default null
-             */
-            users?: string[] | null;
-            /** Value */
-            value: string;
-        };
-        /**
          * RuleList
          * @description The user's alert rules, oldest first.
          */
@@ -4872,24 +4893,47 @@ export interface components {
         };
         /**
          * RuleShape
-         * @description A rule.
+         * @description An alert rule.
          */
         RuleShape: {
             /**
-             * By
+             * Condition
+             * @description As written; see the request body.
+             */
+            condition: unknown;
+            /** Cooldown S */
+            cooldown_s: number;
+            /** Created At */
+            created_at: string;
+            /** Enabled */
+            enabled: boolean;
+            /**
+             * Id
+             * @example alert_789abcdefghjkmnp
+             */
+            id: string;
+            /** Name */
+            name: string;
+            /**
+             * Problem
+             * @description The reason why the rule no longer works; null if it does.
+             */
+            problem: string | null;
+            scope: components["schemas"]["ScopeShape"];
+            /**
+             * State
+             * @description `paused`: it used too much time and resumes after a minute. With a `problem`: it resumes when the rule is changed.
              * @enum {string}
              */
-            by: "user" | "project";
-            /** Percent */
-            percent: number | null;
-            /** Projects */
-            projects: string[];
-            /** Tiers */
-            tiers: string[];
-            /** Users */
-            users: string[];
-            /** Value */
-            value: string;
+            state: "active" | "off" | "paused";
+            /**
+             * Summary
+             * @description The condition in words.
+             */
+            summary: string;
+            /** Updated At */
+            updated_at: string;
+            webhook: components["schemas"]["WebhookShape"] | null;
         };
         /**
          * SaveCheckBody
@@ -4977,6 +5021,16 @@ export interface components {
              * @default null
              */
             project_id?: string | null;
+        };
+        /**
+         * ScopeShape
+         * @description Previews that the rule applies to.
+         */
+        ScopeShape: {
+            /** Generation Id */
+            generation_id: string | null;
+            /** Project Id */
+            project_id: string | null;
         };
         /**
          * SecretBody
@@ -6443,6 +6497,24 @@ export interface components {
              */
             url: string;
         };
+        /**
+         * WebhookShape
+         * @description Receiver of the firings.
+         */
+        WebhookShape: {
+            /**
+             * Body
+             * @description JSON to send; null: all fields.
+             */
+            body: unknown;
+            /**
+             * Has Secret
+             * @description Whether requests are signed.
+             */
+            has_secret: boolean;
+            /** Url */
+            url: string;
+        };
     };
     responses: never;
     parameters: never;
@@ -6538,6 +6610,8 @@ export type FirstAnswerShape = components['schemas']['FirstAnswerShape'];
 export type FlagBody = components['schemas']['FlagBody'];
 export type FlagContent = components['schemas']['FlagContent'];
 export type FlagList = components['schemas']['FlagList'];
+export type FlagRuleBody = components['schemas']['FlagRuleBody'];
+export type FlagRuleShape = components['schemas']['FlagRuleShape'];
 export type FlagShape = components['schemas']['FlagShape'];
 export type ForkBody = components['schemas']['ForkBody'];
 export type FrameShape = components['schemas']['FrameShape'];
@@ -6640,7 +6714,6 @@ export type RequestItem = components['schemas']['RequestItem'];
 export type RequestList = components['schemas']['RequestList'];
 export type RequestShape = components['schemas']['RequestShape'];
 export type Rows = components['schemas']['Rows'];
-export type RuleBody = components['schemas']['RuleBody'];
 export type RuleList = components['schemas']['RuleList'];
 export type RuleShape = components['schemas']['RuleShape'];
 export type SaveCheckBody = components['schemas']['SaveCheckBody'];
@@ -6648,6 +6721,7 @@ export type SavedBody = components['schemas']['SavedBody'];
 export type SavedList = components['schemas']['SavedList'];
 export type SavedShape = components['schemas']['SavedShape'];
 export type ScopeBody = components['schemas']['ScopeBody'];
+export type ScopeShape = components['schemas']['ScopeShape'];
 export type SecretBody = components['schemas']['SecretBody'];
 export type SecretShape = components['schemas']['SecretShape'];
 export type Services = components['schemas']['Services'];
@@ -6703,5 +6777,6 @@ export type ViewerShape = components['schemas']['ViewerShape'];
 export type ViewersEvent = components['schemas']['ViewersEvent'];
 export type WatchedInstance = components['schemas']['WatchedInstance'];
 export type WebhookBody = components['schemas']['WebhookBody'];
+export type WebhookShape = components['schemas']['WebhookShape'];
 export type $defs = Record<string, never>;
 export type operations = Record<string, never>;

@@ -19,7 +19,7 @@ _Ids = Annotated[list[_Id], Field(min_length=1, max_length=MOST_NAMES)]
 _Value = Annotated[str, Field(min_length=1, max_length=16)]
 
 
-class RuleBody(BaseModel):
+class FlagRuleBody(BaseModel):
     """A rule. All given conditions must hold; without any it applies to everybody."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
@@ -38,7 +38,7 @@ class FlagContent(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     value: _Value | None = Field(default=None, description="For all without a rule; null: the default.")
-    rules: list[RuleBody] = Field(default=[], max_length=MOST_RULES, description="The first that applies decides.")
+    rules: list[FlagRuleBody] = Field(default=[], max_length=MOST_RULES, description="The first that applies decides.")
     reason: str = Field(default="", max_length=4 * MOST_REASON, description="A sentence for users, of `launches`.")
 
     def content(self) -> dict[str, Any]:
@@ -69,7 +69,7 @@ class ArmsQuery(BaseModel):
     hours: float = Field(default=24.0, gt=0, le=_MOST_HOURS, allow_inf_nan=False)
 
 
-class RuleShape(Answer):
+class FlagRuleShape(Answer):
     """A rule."""
 
     value: str
@@ -88,7 +88,7 @@ class FlagShape(Answer):
     not_offered: dict[str, str] = Field(description="Further values, and why a rule may not give them.")
     default: str = Field(description="The value that the settings give.")
     value: str | None = Field(description="For all without a rule; null: the default.")
-    rules: list[RuleShape]
+    rules: list[FlagRuleShape]
     reason: str
     version: int
     updated_at: Time | None
@@ -99,7 +99,7 @@ class FlagShape(Answer):
     def of(cls, flag: Flag, offer: Offer, problem: str | None) -> Self:
         """Return the flag."""
         rules = [
-            RuleShape(
+            FlagRuleShape(
                 value=rule.value,
                 users=sorted(rule.users),
                 tiers=sorted(rule.tiers),
