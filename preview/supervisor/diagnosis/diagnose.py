@@ -68,18 +68,9 @@ def _unanswered(lines: Sequence[str], needs: Sequence[ServiceNeed]) -> Diagnosis
 
 # Causes that end a program before it connects to a service.
 _CERTAIN = frozenset(
-    {
-        "missing_module",
-        "missing_name",
-        "circular_import",
-        "python_version",
-        "syntax_error",
-        "missing_variable",
-        "out_of_memory",
-        "missing_engine",
-        "wrong_dialect",
-    }
-)
+    {"missing_module", "missing_name", "circular_import", "python_version", "syntax_error", "missing_variable",
+     "out_of_memory", "missing_engine", "wrong_dialect"}
+)  # fmt: skip
 
 
 def _newest(lines: Sequence[str], rules: Sequence[Rule]) -> Diagnosis | None:
