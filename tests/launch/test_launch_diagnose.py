@@ -170,7 +170,7 @@ OTHERS = [
     (
         "FileNotFoundError: [Errno 2] Unable to synchronously open file (unable to open file: name = 'model.h5', errno = 2, e",
         "missing_file",
-        "The file model.h5 is not there.",
+        "The file model.h5 does not exist.",
     ),
     (
         "ReferenceError: require is not defined in ES module scope, you can use import instead",
@@ -324,7 +324,7 @@ def test_a_diagnosis_names_the_projects_own_paths() -> None:
     found = diagnose([f"Error: ENOENT: no such file or directory, open '{FOLDER}/keys.pem'"])
     assert found is not None
     own = found.in_project(FOLDER)
-    assert own.message.startswith("The file keys.pem is not there.")
+    assert own.message.startswith("The file keys.pem does not exist.")
     assert own.details == {"file": "keys.pem"}
 
 

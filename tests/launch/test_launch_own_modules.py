@@ -132,7 +132,7 @@ def test_a_file_of_node_in_other_capitals_is_named(tmp_path: Path, name: str, af
     assert found is not None
     said = name_own_module(found, lines, project).message
     assert said == (
-        f"The file {name} is not there: the project has it as '{written}', and Linux tells capitals apart. "
+        f"The file {name} does not exist: the project has it as '{written}', and Linux tells capitals apart. "
         "Write both alike."
     )
 

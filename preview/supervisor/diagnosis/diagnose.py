@@ -170,7 +170,7 @@ _file = _said(
 )
 _data = _said(
     "missing_file",
-    "The file {name} is not there: version control may leave it out. Add it to the project, or read its values from "
+    "The file {name} does not exist: version control may leave it out. Add it to the project, or read its values from "
     "environment variables.",
     file="name",
 )

@@ -78,7 +78,7 @@ def name_file_in_other_case(found: Diagnosis, lines: Sequence[str], project: Pat
         return found
     parts = path.relative_to(project).parts
     written = written_otherwise(project, parts)
-    return found if written is None else in_other_case(found, f"The file {name} is not there", written)
+    return found if written is None else in_other_case(found, f"The file {name} does not exist", written)
 
 
 def in_other_case(found: Diagnosis, start: str, written: str) -> Diagnosis:
