@@ -15,8 +15,7 @@ from preview.supervisor.diagnosis.diagnose_services import diagnose_services
 from preview.supervisor.diagnosis.diagnose_syntax import SYNTAX, bad_syntax
 from preview.supervisor.diagnosis.diagnosis import Diagnosis
 
-_MAX_LINES = 200
-_MAX_CHARACTERS = 1000
+_MAX_LINES, _MAX_CHARACTERS = 200, 1000
 COLOURS = re.compile(r"\x1b\[[0-9;]{0,30}[A-Za-z]")
 
 Tell = Callable[[re.Match[str]], Diagnosis | None]

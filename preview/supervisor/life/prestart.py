@@ -174,7 +174,7 @@ class Prestart(NullPrestart):
         except Exception as error:
             is_mistake = not isinstance(error, PreviewError)
             log.info(
-                "speculative start: files not readable",
+                "speculative start files unreadable",
                 preview_id=self._preview.id,
                 why=str(error),
                 exc_info=is_mistake,
