@@ -5,6 +5,7 @@ import { useTranslate, type Translate, english, type Untranslated } from "../tex
 import { Icon } from "../ui/icons";
 import { milliseconds } from "../ui/format";
 import styles from "./launch.module.css";
+import marks from "./steps.module.css";
 import { type LaunchText, useLaunchTexts } from "./texts";
 
 /** What of the launch is known: nothing has started, it is under way, it is over and did not get there. */
@@ -39,18 +40,18 @@ export function Steps(props: {
         return (
           <li
             key={step.name}
-            className={styles.step}
+            className={marks.step}
             data-state={look}
             {...(look === "now" && { "aria-current": "step" as const })}
           >
-            <span className={styles.stepMark} aria-hidden="true">
+            <span className={marks.stepMark} aria-hidden="true">
               {look === "done" && <Icon name="check" size={12} />}
               {look === "failed" && <Icon name="close" size={12} />}
             </span>
-            <span className={styles.stepName}>{labelOf(t, step.name)}</span>
-            <span className={styles.stepDetail} title={title(t, step)}>
+            <span className={marks.stepName}>{labelOf(t, step.name)}</span>
+            <span className={marks.stepDetail} title={title(t, step)}>
               {detail(t, step, look, texts)}
-              {step.state === "done" && step.detail && <span className={styles.stepMore}> ({step.detail})</span>}
+              {step.state === "done" && step.detail && <span className={marks.stepMore}> ({step.detail})</span>}
             </span>
           </li>
         );

@@ -1,1 +1,0 @@
-import{n as e}from"./Faces-BD5mkcmG.js";import{r as t}from"./useTogether-DVQdZ17u.js";import{t as n}from"./jsx-runtime-Wy9s6hX0.js";var r=n();function i({generationId:n,onShow:i}){let{viewers:a}=t(n);return(0,r.jsx)(e,{viewers:a,onShow:i})}export{i as PeopleHere};
