@@ -6,13 +6,13 @@ import ast
 from pathlib import Path
 
 import pytest
+from detection_kit import MANAGE, plan_of, values_of
 from hypothesis import given
 from hypothesis import strategies as st
 
 from preview.detection import ServiceKind
 from preview.detection.databases.assembled import Assembler, Module
 from preview.detection.databases.branches import Branches
-from tests.detection.detection_kit import MANAGE, plan_of, values_of
 
 PG = '{"ENGINE": "django.db.backends.postgresql", "NAME": "shop", "HOST": "db"}'
 LITE = '{"ENGINE": "django.db.backends.sqlite3", "NAME": "db.sqlite3"}'
