@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -204,8 +205,30 @@ BODIES = [
 ]  # fmt: skip
 
 
+# Encoded, a name and ``S`` are found by neither their text nor their code.
+BASIC = ("Authorization", "Proxy-Authorization", "X-Note")
+COOKIES = ("sid=S; Path=/; HttpOnly", "theme=S")
+
+
 def test_there_are_forty_forms() -> None:
-    assert len(HEADERS) + len(QUERIES) + len(BODIES) >= 40
+    assert len(HEADERS) + len(QUERIES) + len(BODIES) + len(BASIC) + len(COOKIES) >= 40
+
+
+def _setting(cookies: list[str]) -> Any:
+    """Return an application that sets cookies, and repeats their values and Basic passwords in its answer."""
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] != "/set":
+            await echo(scope, receive, send)
+            return
+        given = dict(scope["headers"]).get(b"x-note", b"") + dict(scope["headers"]).get(b"authorization", b"")
+        plain = [b64decode(word).decode() for word in re.findall(rb"Basic ([\w+/=]+)", given)]
+        said = json.dumps({"now": [one.partition(";")[0] for one in cookies], "for": plain}).encode()
+        fields = [(b"set-cookie", one.encode()) for one in cookies] + [(b"content-type", b"text/plain")]
+        await send({"type": "http.response.start", "status": 200, "headers": fields})
+        await send({"type": "http.response.body", "body": said, "more_body": False})
+
+    return answer
 
 
 @pytest.mark.parametrize("relay", [True, False])
@@ -216,10 +239,17 @@ async def test_no_secret_is_found_in_the_database(tmp_path: Path, relay: bool) -
     def filled(text: str) -> str:
         return re.sub("S(?!A )", lambda _: next(fresh), text)
 
-    async with recording_door(tmp_path, relay=relay, capture="full") as door:
+    cookies = [filled(one) for one in COOKIES]
+    basic = [f"ann:{filled('S')}" for _ in BASIC]
+    encoded = [b64encode(one.encode()).decode() for one in basic]
+    async with recording_door(tmp_path, _setting(cookies), relay=relay, capture="full") as door:
         access = await door.cookie(share=True)
         headers = {"Cookie": access}
         count = 0
+        for name, code in zip(BASIC, encoded, strict=True):
+            answer = await door.get("/set", headers=headers | {name: f"Basic {code}"})
+            assert answer.headers.get_list("set-cookie") == cookies
+            count += 1
         for name, value in HEADERS.items():
             cookie = f"{access}; {filled(value)}" if name == "Cookie" else access
             given = {"Cookie": cookie} if name == "Cookie" else {"Cookie": cookie, name: filled(value)}
@@ -249,7 +279,7 @@ async def test_no_secret_is_found_in_the_database(tmp_path: Path, relay: bool) -
     assert len(used) >= 70
     stored = _database(tmp_path)
     assert b"[redacted:" in stored
-    for secret in (*used, "c2lnbmF0dXJlLXNlY3JldC0yOQ", access.partition("=")[2]):
+    for secret in (*used, *encoded, *basic, "c2lnbmF0dXJlLXNlY3JldC0yOQ", access.partition("=")[2]):
         assert secret.encode() not in stored, secret
         assert not any(secret in one for one in shown), secret
 

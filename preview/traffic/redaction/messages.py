@@ -11,7 +11,7 @@ from secrets import token_bytes
 
 from preview.traffic.record import BODY_BYTES
 from preview.traffic.redaction.names import Secrecy, secrecy_of
-from preview.traffic.redaction.text import redact_parameters, redact_target, redact_text
+from preview.traffic.redaction.text import note_basic, redact_parameters, redact_target, redact_text
 
 Field = tuple[str, str]
 
@@ -151,7 +151,12 @@ class Redaction:
     def _field(self, name: str, value: str) -> str:
         if name in _CREDENTIALS:
             scheme = _SCHEME.match(value)
-            return self.hide(value) if scheme is None else scheme[0] + self.hide(value[scheme.end() :])
+            if scheme is None:
+                return self.hide(value)
+            given = value[scheme.end() :]
+            if scheme[1].lower() == "basic":
+                note_basic(given, self.hide)
+            return scheme[0] + self.hide(given)
         if name == "cookie":
             return ";".join(self._cookie(pair) for pair in value.split(";"))
         if name == "set-cookie":

@@ -196,15 +196,20 @@ def _scheme(found: re.Match[str], hide: Hide) -> str:
     if found[1].lower() == "bearer":
         is_secret = len(given) >= _LONG or any(one.isdigit() for one in given)
     else:
-        is_secret = _is_basic(unquote_plus(given))
+        is_secret = note_basic(unquote_plus(given), hide)
     return found[0][: -len(given)] + hide(given) if is_secret else found[0]
 
 
-def _is_basic(given: str) -> bool:
+def note_basic(given: str, hide: Hide) -> bool:
+    """Return whether these are Basic credentials (RFC 7617); if so, ``hide`` gets their password, to know it."""
     try:
-        return b":" in b64decode(given[:4096] + "=" * (-len(given) % 4))
+        pair = b64decode(given[:4096] + "=" * (-len(given) % 4))
     except ValueError:
         return False
+    _, colon, password = pair.partition(b":")
+    if password:
+        hide(password.decode("utf-8", "replace"))
+    return bool(colon)
 
 
 def _private_keys(text: str, hide: Hide) -> str:
