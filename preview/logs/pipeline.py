@@ -30,6 +30,8 @@ from preview.settings import Settings
 
 # Turns of the event loop: the pause ends or the pipe is found readable, the pipe is read, the lines are published.
 _READ_TURNS = 3
+# Reads of a full pipe: each is a tenth of a second's output at most, 64 KiB with the default rate.
+_MOST_READS = 8
 
 
 class PreviewLog:
@@ -147,16 +149,18 @@ class PreviewLog:
         Cancellation: nothing changes.
         """
         starts = {gather: gather.read_bytes for gather in self._gathers}
-        goes_on = True
+        goes_on, rounds = True, 0
         while goes_on:
             before = {gather: gather.read_bytes for gather in self._gathers}
             for gather in before:
                 gather.end()
             for _ in range(_READ_TURNS):
                 await trio.lowlevel.checkpoint()
-            # A program that goes on printing is not followed beyond what its pipe contained.
+            rounds += 1
+            # A program that goes on printing is not followed: neither beyond what its pipe contained, nor byte by byte.
             goes_on = any(
-                gather.is_publishing or before.get(gather, 0) < gather.read_bytes < start + PIPE_BYTES
+                gather.is_publishing
+                or (rounds < _MOST_READS and before.get(gather, 0) < gather.read_bytes < start + PIPE_BYTES)
                 for gather, start in starts.items()
                 if gather in self._gathers
             )

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from preview.core.isolation import Isolation, Network
 from preview.errors import ConfigurationError, RootWithoutSandbox
@@ -201,9 +202,7 @@ async def open_ladder(
             if check and settings.isolation is Isolation.AUTO and isinstance(sandbox, Refusal) and os.geteuid() == 0:
                 raise _root_without(sandbox)
             async with _open_best(settings, sandbox, limited) as runtime:
-                further = _weaker(settings, runtime, limited)
-                if containers is not None:
-                    further["container"] = containers
+                further = _further(settings, runtime, limited, containers)
                 if limited is None:
                     yield IsolationSupport(runtime, rungs, further=further)
                     return
@@ -211,11 +210,17 @@ async def open_ladder(
                     yield IsolationSupport(runtime, rungs, limited, warmer, further)
 
 
-def _weaker(settings: Settings, runtime: Runtime, groups: CgroupTree | None) -> dict[str, Runtime]:
-    """Return the runtimes below the best, which only launches of trusted code may get."""
-    if settings.isolation is not Isolation.TRUSTED or runtime.name == "plain":
-        return {}
-    return {"plain": PlainRuntime(groups)}
+def _further(
+    settings: Settings, runtime: Runtime, groups: CgroupTree | None, containers: Runtime | None
+) -> dict[str, Runtime]:
+    """Return the runtimes that some launches may get: containers, and for trusted code what is below the best."""
+    further: dict[str, Runtime] = {}
+    if settings.isolation is Isolation.TRUSTED and runtime.name != "plain":
+        further["plain"] = PlainRuntime(groups)
+    # A project may ask for a container. Where kernel limits are required, it must not get out of them by that.
+    if containers is not None and (settings.isolation is not Isolation.REQUIRE or containers.holds() >= _KERNEL_LIMITS):
+        further["container"] = containers
+    return further
 
 
 def _require_containers(found: ContainerRuntime | Refusal | None) -> None:
@@ -250,6 +255,7 @@ async def _open_best(
         yield runtime
 
 
+_KERNEL_LIMITS: Final[frozenset[Held]] = frozenset({"memory", "processes"})
 _PLAIN = IsolationLevel("plain", holds=True, found="own session, clean environment, rlimits, no new privileges")
 
 

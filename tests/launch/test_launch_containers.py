@@ -84,6 +84,6 @@ async def test_a_launch_may_ask_for_a_container_and_another_one_not(open_contain
 
 
 async def test_without_an_engine_a_launch_that_asks_for_a_container_fails_with_a_sentence(rig: Rig) -> None:
-    with pytest.raises(InvalidGeneration, match="this service has no container engine") as raised:
+    with pytest.raises(InvalidGeneration, match="this service offers no containers") as raised:
         await rig.start(FILES, command("python", "serve.py", isolation="container"))
     assert raised.value.details["reason"] == "isolation_not_available"

@@ -239,6 +239,28 @@ async def test_reading_on_does_not_follow_a_program_that_goes_on_printing(room: 
             child.kill()
 
 
+async def test_reading_on_does_not_follow_a_program_that_writes_byte_by_byte(room: Room) -> None:
+    log, written = room.log(), [0]
+    reading, writing = os.pipe()
+
+    async def dribble() -> None:
+        while True:
+            os.write(writing, b"x")
+            written[0] += 1
+            await trio.lowlevel.checkpoint()
+
+    with trio.fail_after(10):
+        async with trio.lowlevel.FdStream(reading) as stream, trio.open_nursery() as nursery:
+            nursery.start_soon(log.read_output, stream)
+            nursery.start_soon(dribble)
+            await trio.lowlevel.checkpoint()
+            before = written[0]
+            await log.read_on()
+            assert written[0] - before < 100
+            nursery.cancel_scope.cancel()
+    os.close(writing)
+
+
 async def test_reading_on_ends_with_its_reader(room: Room) -> None:
     log = room.log()
     reading, writing = os.pipe()

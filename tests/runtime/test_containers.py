@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import gc
 import io
 import os
 import shutil
@@ -28,8 +30,10 @@ from preview.errors import ConfigurationError, LaunchFailed
 from preview.runtime import Exit, ProcessSpec, Refusal, child_subreaper, open_ladder
 from preview.runtime.container import ContainerRuntime, Engine, description, engine_socket
 from preview.runtime.container import runtime as runtime_module
-from preview.runtime.container.joining import NotJoined, open_door
+from preview.runtime.container.joining import Joined, NotJoined, Order, open_door
 from preview.runtime.container.probe import open_containers, probe_containers
+from preview.runtime.interface import Held
+from preview.runtime.isolation_levels import PlainRuntime, _further
 from preview.runtime.kernel import proctree
 from preview.settings import Settings
 
@@ -195,6 +199,37 @@ async def test_variables_and_arguments_are_not_told_to_the_engines_other_users(
             told = str(await engine._call("GET", f"/containers/{container}/json"))
     assert "hunter2" not in told
     assert "PASSWORD" not in told
+
+
+async def test_a_descriptor_is_closed_once_if_the_order_cannot_be_given(
+    containers: ContainerRuntime, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(_joined: Joined, _order: Order) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(Joined, "command", fail)
+    with trio.fail_after(60):
+        try:
+            async with containers.open_process(spec_of(project)):
+                pytest.fail("it was started")
+        except LaunchFailed:
+            # While the exception holds the stream, its number is taken again.
+            taken = [os.open(os.devnull, os.O_RDONLY) for _ in range(20)]
+    gc.collect()
+    for one in taken:
+        os.close(one)
+
+
+@pytest.mark.parametrize("held", [{"cpu"}, {"memory", "processes"}])
+def test_where_kernel_limits_are_required_nobody_gets_a_container_without(held: set[Held], tmp_path: Path) -> None:
+    class Containers(PlainRuntime):
+        def holds(self) -> frozenset[Held]:
+            return frozenset(held)
+
+    for isolation in (Isolation.REQUIRE, Isolation.AUTO):
+        settings = Settings(data_dir=tmp_path, isolation=isolation)
+        further = _further(settings, PlainRuntime(None), None, Containers(None))
+        assert ("container" in further) is (isolation is Isolation.AUTO or "memory" in held)
 
 
 async def test_a_cancelled_launch_leaves_no_container(containers: ContainerRuntime, project: Path) -> None:

@@ -161,6 +161,17 @@ async def test_a_misspelt_module_of_the_projects_own_is_named_with_its_place(tmp
     )
 
 
+async def test_a_traceback_does_not_make_the_service_name_files_outside_of_the_project(tmp_path: Path) -> None:
+    project, victim = tmp_path / "project", tmp_path / "victim"
+    for folder in (project, victim):
+        folder.mkdir()
+    (victim / "Secret_Plan.py").write_text("")
+    (project / "link").symlink_to(victim)
+    found = Diagnosis("missing_module", "x", {"module": "secret_plan"})
+    for path in (f"{project}/../victim/x.py", f"{project}/link/x.py"):
+        assert name_own_module(found, [f'  File "{path}", line 1, in f', "Error"], project) == found
+
+
 async def test_a_project_that_cannot_be_read_says_nothing_of_a_missing_module(tmp_path: Path) -> None:
     (tmp_path / "ring").symlink_to("ring")
     for module in ("ring.model", f"{'x' * 300}.model", "nul\0.model"):

@@ -104,6 +104,12 @@ class Joined:
     program: OpenProcess
     own: socket.socket
 
+    def close(self) -> None:
+        """Close all three; the container's first process ends."""
+        self.first.close()
+        self.program.close()
+        close_inbound(self.own)
+
     async def command(self, order: Order) -> None:
         """Let the program run.
 

@@ -7,7 +7,7 @@ import secrets
 import shutil
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -23,7 +23,6 @@ from preview.runtime.container.description import DATA_LABEL, USERS_FILE, Habits
 from preview.runtime.container.engine import Engine, EngineError
 from preview.runtime.container.joining import Door, Joined, NotJoined, Order, open_door
 from preview.runtime.container.process import ContainerProcess, find_group
-from preview.runtime.inbound import close_inbound
 from preview.runtime.interface import Held, InnerSocket, ProcessSpec
 from preview.runtime.kernel.proctree import MARKER
 from preview.runtime.process.process import open_tree
@@ -172,18 +171,16 @@ class ContainerRuntime(ColdStarts):
         joined = await _start(self._parts.engine, container, door)
         try:
             reading, writing = os.pipe2(os.O_CLOEXEC)
+            output = trio.lowlevel.FdStream(reading)
             try:
-                output = trio.lowlevel.FdStream(reading)
                 await joined.command(self._order(spec, writing, serving, way_out))
             except BaseException:
-                os.close(reading)
+                output.close()
                 raise
             finally:
                 os.close(writing)
         except BaseException:
-            joined.first.close()
-            joined.program.close()
-            close_inbound(joined.own)
+            joined.close()
             raise
         return ContainerProcess(
             Fork(joined.first, joined.program, joined.own),
@@ -239,7 +236,8 @@ async def _start(engine: Engine, container: str, door: Door) -> Joined:
     await engine.start(container)
     found: list[Joined] = []
     failed: list[Exception] = [NotJoined(f"it has not joined within {_JOIN_S:g} s")]
-    with trio.move_on_after(_JOIN_S):
+    with ExitStack() as held, trio.move_on_after(_JOIN_S):
+        held.callback(_close, found)
         async with trio.open_nursery() as nursery:
 
             async def attempt(act: Callable[[], Awaitable[None]]) -> None:
@@ -264,9 +262,16 @@ async def _start(engine: Engine, container: str, door: Door) -> Joined:
 
             nursery.start_soon(attempt, watch)
             nursery.start_soon(attempt, admit)
+        # After a cancellation or the deadline, what has joined is closed.
+        held.pop_all()
     if found:
         return found[0]
     raise failed[-1]
+
+
+def _close(found: list[Joined]) -> None:
+    while found:
+        found.pop().close()
 
 
 @asynccontextmanager

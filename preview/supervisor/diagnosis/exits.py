@@ -51,7 +51,7 @@ def name_own_module(found: Diagnosis, lines: Sequence[str], project: Path) -> Di
     try:
         if not isinstance(module, str):
             return name_file_in_other_case(found, lines, project)
-        for root in (project, *(path.parent for path in _own_files(lines, project))):
+        for root in (project, *_own_folders(lines, project)):
             written = written_otherwise(root, module.split("."))
             if written is not None:
                 return in_other_case(found, f"{_place(lines, project)} {module!r}", written.replace("/", "."))
@@ -75,7 +75,7 @@ def name_own_module(found: Diagnosis, lines: Sequence[str], project: Path) -> Di
 
 def _package(project: Path, lines: Sequence[str], parents: Sequence[str]) -> Path | None:
     """Return the package's folder, searched in the project's folder and in folders of files in the traceback."""
-    roots = [project, *(path.parent for path in _own_files(lines, project)), *_folders(project)]
+    roots = [project, *_own_folders(lines, project), *_folders(project)]
     places = (root.joinpath(*parents) for start in roots for root in (start, start.parent))
     # The program controls the lines, so a path must not lead out of the project, by ``..`` or by a link.
     inside = project.resolve()
@@ -91,9 +91,15 @@ def _modules(folder: Path) -> list[str]:
     return [entry.stem for entry in entries if entry.suffix == ".py" or entry.is_dir()]
 
 
-def _own_files(lines: Sequence[str], project: Path) -> list[Path]:
+def _own_folders(lines: Sequence[str], project: Path) -> list[Path]:
+    """Return the folders of the traceback's files that are really in the project.
+
+    The program controls the lines: a path may lead out of the project, by ``..`` or by a link.
+    """
+    inside = project.resolve()
     paths = (Path(match["path"]) for line in lines for match in _FRAME.finditer(line))
-    return [path for path in paths if path.is_relative_to(project)]
+    named = dict.fromkeys(path.parent for path in paths if path.is_relative_to(project))
+    return [folder for folder in named if folder.resolve().is_relative_to(inside)]
 
 
 def _place(lines: Sequence[str], project: Path) -> str:

@@ -133,7 +133,7 @@ def choose_runtime(context: SupervisorContext, plan: StartPlan) -> Runtime:
     containers = context.runtimes.get("container")
     if containers is None:
         raise InvalidGeneration(
-            'Cannot launch: it asks for isolation = "container", and this service has no container engine. Take it out '
+            'Cannot launch: it asks for isolation = "container", and this service offers no containers. Take it out '
             "of preview.toml and the launch request, or let the operator set PREVIEW_CONTAINER_ENGINE.",
             reason="isolation_not_available",
             wanted=plan.isolation,
