@@ -187,7 +187,7 @@ async def test_an_answer_that_is_no_http_is_a_502(tmp_path: Path) -> None:
         door.preview.record = replace(door.preview.record, port=port)
         page = await door.get("/", headers=door.bearer() | {"Accept": "text/html"})
         assert page.status_code == 502
-        assert "not HTTP" in page.text
+        assert "not valid HTTP" in page.text
         nursery.cancel_scope.cancel()
 
 

@@ -35,8 +35,8 @@ PACKAGE = Path(preview.__file__).parent
 # Who may have a process verified, and so say what it has to be: each names the object of the service's own in which it
 # is found.
 MAKERS = {
-    # The sender that the kernel attached to a message, by its control group and its namespaces.
-    "verify": {"runtime/warm/origin.py"},
+    # The sender that the kernel attached to a message, or the peer of a connection: its control group and namespaces.
+    "verify": {"runtime/container/joining.py", "runtime/warm/origin.py"},
     # A control group; children of a process that was started here; an earlier run's rows and marks.
     "find_living": {
         "runtime/cgroups/group.py",
@@ -65,8 +65,8 @@ def modules_with(text: str) -> set[str]:
     return {str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py") if text in path.read_text("utf-8")}
 
 
-# It runs in a sandbox of E2B: a number there means a process of that sandbox alone.
-INSIDE = ("http/e2b/inside/keeper.py",)
+# They run in a sandbox of E2B, and in a container: a number there means a process inside.
+INSIDE = ("http/e2b/inside/keeper.py", "runtime/container/inside/preview_join.py")
 
 
 def test_nothing_else_makes_a_verified_process() -> None:
@@ -83,8 +83,10 @@ def test_nothing_else_makes_a_verified_process() -> None:
         "runtime/process/process.py",
     }
     # Freezing wakes by number what it has stopped, when no descriptor is free: SIGCONT does nothing to what runs.
+    # A container's process is asked with signal 0, which sends nothing, whether it may be signalled.
     assert modules_with("os.kill(") == {
-        *INSIDE,
+        INSIDE[0],
+        "runtime/container/process.py",
         "runtime/process/ending.py",
         "runtime/process/freezing.py",
         "runtime/warm/template/preview_pages.py",
