@@ -105,7 +105,7 @@ class Api:
         Args:
             method: HTTP method.
             path: Path below ``/api/v1``, with a leading slash.
-            body: Sent as JSON unless None.
+            body: Sent as JSON unless None; bytes are sent unchanged, and ``headers`` names their type.
             params: Query parameters.
             headers: Additional headers.
             files: Multipart files, as httpx2 takes them.

@@ -43,7 +43,7 @@ class Call:
         path: Path below ``/api/v1``, with a leading slash.
         params: Query parameters.
         headers: Additional headers.
-        body: Sent as JSON unless None.
+        body: Sent as JSON unless None; bytes are sent unchanged, and ``headers`` names their type.
         files: Multipart files, as httpx2 takes them.
         fields: Additional multipart fields.
         timeout_s: Seconds until the response is complete; of a stream: between two pieces.

@@ -1,16 +1,20 @@
-"""``preview ws`` with a service, a preview, and applications that misbehave on their WebSockets."""
+"""``preview ws`` and ``preview requests`` with a service, a preview, and an application that misbehaves."""
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import shlex
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from cli_service import PROGRAM, serving
 
+from preview.cli.entry import run
 from preview.cli.exits import ExitCode
 
 APP = r"""
@@ -125,3 +129,63 @@ def test_a_handshake_is_recorded_and_a_refused_one_is_explained(generation: str)
     assert "/none" in tell("requests", generation).stdout
     assert tell("ws", generation, "none").returncode == ExitCode.USAGE
     assert tell("ws", generation, "/x", "--code", "1002").returncode == ExitCode.USAGE
+
+
+def test_recorded_requests_go_to_other_tools_and_come_back(
+    generation: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+
+    def requests(*arguments: str, code: ExitCode = ExitCode.OK) -> str:
+        assert run(["requests", generation, *arguments]) == code
+        said = capsys.readouterr()
+        return said.out + said.err
+
+    # What does not go together, is missing, or is in the way, is refused with nothing done.
+    assert "needs the number" in requests("--pin", code=ExitCode.USAGE)
+    assert "omit one of the two" in requests("1", "--har", "-", code=ExitCode.USAGE)
+    assert "do not go together" in requests("--har", "a", "--import", "b", code=ExitCode.USAGE)
+    assert "at most 500" in requests("--har", "-", "--limit", "501", code=ExitCode.USAGE)
+    assert "cannot be read" in requests("--import", str(tmp_path / "missing"), code=ExitCode.USAGE)
+    file = tmp_path / "shop.har"
+    file.write_text("mine")
+    assert "Add --yes" in requests("--har", str(file), code=ExitCode.USAGE)
+    assert file.read_text() == "mine"
+    assert "not a HAR file" in requests("--import", str(write(tmp_path / "a.har", "{}")), code=ExitCode.USAGE)
+
+    assert run(["request", generation, "GET", "/none?page=2", "-H", "X-Shop: books"]) == ExitCode.OK
+    capsys.readouterr()
+    newest = requests("--limit", "1", "--json")
+    number = str(json.loads(newest)["number"])
+    forms = {"curl": "curl --globoff", "httpx": "import httpx", "fetch": "await fetch(", "pytest": "def test_"}
+    for form, part in forms.items():
+        text = requests(number, "--as", form)
+        assert part in text
+        assert "/none?page=2" in text
+    assert json.loads(requests(number, "--as", "curl", "--json"))["text"].startswith("curl ")
+    for option, is_pinned in (("--pin", True), ("--unpin", False)):
+        requests(number, option)
+        assert json.loads(requests(number, "--json"))["pinned"] is is_pinned
+
+    assert f"1 request written to {file}" in requests("--har", str(file), "--limit", "1", "--yes")
+    log = json.loads(file.read_text())["log"]
+    assert log["version"] == "1.2"
+    assert log["entries"][0]["request"]["url"].endswith("/none?page=2")
+    assert json.loads(requests("--har", "-", "--limit", "1"))["log"]["version"] == "1.2"
+    assert f"imported as record {int(number) + 1}" in requests("--import", str(file))
+    again = json.loads(requests("--limit", "1", "--json"))
+    assert (again["target"], again["number"]) == ("/none?page=2", int(number) + 1)
+
+    # A curl command is not sent: it becomes a command of this program.
+    curl = requests(number, "--as", "curl")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(curl.encode())))
+    words = shlex.split(requests("--import", "-"))
+    assert words[:5] == ["preview", "request", generation, "GET", "/none?page=2"]
+    assert any(word.lower() == "x-shop: books" for word in words)
+    assert requests("--limit", "1", "--json") == json.dumps(again, ensure_ascii=False) + "\n"
+
+
+def write(file: Path, text: str) -> Path:
+    file.write_text(text)
+    return file
