@@ -99,7 +99,7 @@ def test_a_file_without_a_secret_is_one_sentence(
 
 def test_what_is_no_file_does_not_stop_the_start_forever(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    for name, said in (("pipe", "no regular file"), (".", "no regular file"), ("none", "No such file")):
+    for name, said in (("pipe", "not a regular file"), (".", "not a regular file"), ("none", "No such file")):
         monkeypatch.setenv("PREVIEW_DATABASE_URL_FILE", str(tmp_path / name))
         with pytest.raises(ConfigurationError, match=said):
             load_settings()
