@@ -116,7 +116,7 @@ async def _upset(scope: Any, receive: Any, send: Any) -> None:
     kind, body = b"text/plain", b"x" * 100_000
     extra: list[tuple[bytes, bytes]] = []
     if scope["path"] == "/stream":
-        kind, body = b"text/event-stream", b"data: secretly long\n\n"
+        kind, body = scope["query_string"] or b"text/event-stream", b"data: secretly long\n\n"
     elif scope["path"] == "/zip":
         kind, body = b"application/json", gzip.compress(b'{"token": "tok-in-gzip", "n": 1}')
         extra = [(b"content-encoding", b"gzip")]
@@ -138,6 +138,11 @@ async def test_bodies_are_cut_streams_have_none_and_errors_are_named(tmp_path: P
         assert (stream["response"]["body"], stream["received_bytes"]) == ("", 21)
         assert stream["response"]["is_cut"]
         assert packed["response"]["body"].startswith('{"token": "[redacted:')
+        for kind in ("application/x-ndjson", "multipart/x-mixed-replace;boundary=b"):
+            await door.get(f"/stream?{kind}", headers=door.bearer())
+            [streamed] = await requests_of(door, "?limit=1")
+            shown = (await door.api("GET", f"requests/{streamed['number']}")).json()["response"]
+            assert (shown["body"], shown["is_cut"], streamed["received_bytes"]) == ("", True, 21)
         door.preview.record = door.preview.record.__class__(
             **{name: getattr(door.preview.record, name) for name in door.preview.record.__dataclass_fields__}
             | {"port": 1}

@@ -6,9 +6,11 @@ import ast
 import json
 import shlex
 import subprocess
+from base64 import b64decode
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given, settings
@@ -122,6 +124,51 @@ def test_programs_have_the_request_as_literals_in_plain_ascii(request: ReadyRequ
     text = export(request, Format.FETCH, BASE)
     assert text.isascii()
     assert "\r" not in text
+
+
+# Runs programs with a ``fetch`` that notes what it is given.
+NODE = """
+const Program = Object.getPrototypeOf(async () => {}).constructor;
+const seen = [];
+globalThis.fetch = async (url, { method, headers, body }) => {
+  const bytes = body === undefined ? null : Buffer.from(body).toString("base64");
+  seen.push([new Request(url, { method, headers }).url, url, method, headers ?? [], bytes]);
+  return new Response("ok");
+};
+const write = process.stdout.write.bind(process.stdout);
+console.log = () => {};
+for (const program of JSON.parse(require("fs").readFileSync(0))) await new Program(program)();
+write(JSON.stringify(seen));
+"""
+HARD = "é 'q' \"d\" `${1}` </script> \\u0041 \u2028 \U0001f600"
+SENT = [
+    ReadyRequest("GET", "/"),
+    ReadyRequest("GET", "/books?page=2&q=a'b`${x}\\", (("Accept", "*/*"), ("X-Two", "1"), ("X-Two", "2"))),
+    ReadyRequest("HEAD", "/a%20b"),
+    ReadyRequest("DELETE", "/books/1", (("Authorization", "Bearer [redacted:5f0c21aa]"),)),
+    ReadyRequest("OPTIONS", "/é"),
+    ReadyRequest("POST", "/books", (("Content-Type", "application/json"),), b'{"title": "Emma"}'),
+    ReadyRequest("POST", "/text", (("Content-Type", "text/plain"),), HARD.encode()),
+    ReadyRequest("PUT", "/file", (("X-Quote", "'\"`\\"),), bytes(range(256))),
+    ReadyRequest("PATCH", "/lines", (), b"a\r\nb\0c\x7f"),
+    ReadyRequest("POST", "/empty", (), b""),
+]
+
+
+def test_fetch_programs_send_just_the_request() -> None:
+    programs = [export(one, Format.FETCH, BASE) for one in SENT]
+    done = subprocess.run(
+        ["node", "--input-type=commonjs", "-e", f"(async () => {{{NODE}}})()"],
+        input=json.dumps(programs),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for request, (real, url, method, headers, body) in zip(SENT, json.loads(done.stdout), strict=True):
+        assert url == BASE + quote(request.target, safe="/?&='$%")
+        assert real.startswith(BASE + "/")
+        assert (method, [tuple(one) for one in headers]) == (request.method, list(request.headers))
+        assert (None if body is None else b64decode(body)) == request.body
 
 
 @settings(max_examples=300)

@@ -22,6 +22,11 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9-]{0,31})[ \t]+")
 _FORM = re.compile(r"[^\s&={}<>\"]{1,256}=[^\s{}<>\"]*+")
 # Kinds of binary content that is kept: pictures and the like. Others may have secrets in a form that is not read.
 _KEPT_BINARY = ("image/", "audio/", "video/", "font/", "application/pdf", "application/wasm")
+# Kinds of content that often has no end: events, one JSON value after the other, frames of a camera.
+_STREAMS = (
+    "text/event-stream", "application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines",
+    "application/json-seq", "application/stream+json", "multipart/x-mixed-replace",
+)  # fmt: skip
 _CODINGS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 _ABOUT_CONTENT = frozenset({b"content-type", b"content-encoding"})
 _READ_CODINGS = frozenset({"", "identity", *_CODINGS})
@@ -203,7 +208,7 @@ def _is_kept(name: bytes, value: bytes) -> bool:
     word = value.decode("latin-1").strip().lower()
     if name == b"content-encoding":
         return word in _READ_CODINGS
-    if word.startswith("text/event-stream"):
+    if word.startswith(_STREAMS):
         return False
     return _is_text(word) or word.startswith((*_KEPT_BINARY, "multipart/"))
 
