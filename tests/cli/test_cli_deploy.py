@@ -182,6 +182,61 @@ def test_nothing_is_overwritten_without_a_question_and_secrets_stay(
     assert (target / "install.sh").stat().st_mode & 0o777 == 0o755
 
 
+@pytest.mark.parametrize("kind", ["systemd", "compose", "kubernetes"])
+def test_files_with_the_databases_password_are_closed_to_others(kind: str) -> None:
+    choices = {"database": "postgresql", "database_url": "postgresql://preview:hunter2@10.1.2.3/preview"}
+    choices |= {"database_network": "10.1.2.3/32"} if kind == "kubernetes" else {}
+    made = make_files(make_deployment(kind=kind, domain="preview.example.com", **choices))
+    found = {file.name: file.mode for file in made if "hunter2" in file.content}
+    assert found
+    assert {mode for name, mode in found.items() if not name.startswith("secrets/")} <= {0o600}, found
+
+
+def test_the_folder_of_secrets_is_closed_to_others_though_it_was_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ["deploy", "init", str(tmp_path), "--compose", "--domain", "preview.example.com", "--yes"]
+    folder = tmp_path / "secrets"
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir(mode=0o755)
+    folder.symlink_to(elsewhere)
+    assert run(command) == 1
+    assert not (tmp_path / "compose.yaml").exists()
+    assert not list(elsewhere.iterdir())
+    folder.unlink()
+    folder.mkdir(mode=0o755)
+    with monkeypatch.context() as other:
+        other.setattr("os.geteuid", lambda: 12345)
+        capsys.readouterr()
+        assert run(command) == 1
+        assert "another user's" in capsys.readouterr().err
+    assert not list(folder.iterdir())
+    assert run(command) == 0
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_cluster_trusts_and_reaches_only_what_was_named(capsys: pytest.CaptureFixture[str]) -> None:
+    made = files("kubernetes", database="postgresql")
+    assert "PREVIEW_TRUSTED_PROXIES" not in yaml.safe_load(made["configmap.yaml"])["data"]
+    *_, database = yaml.safe_load(made["networkpolicy.yaml"])["spec"]["egress"]
+    assert database["to"] == [{"podSelector": {"matchLabels": {"app": "postgres"}}}]
+    named = {"database": "postgresql", "database_url": "postgresql://u:p@db.example.com/x"}
+    made = files("kubernetes", **named, database_network="10.9.0.7/32", ingress_network="10.3.0.0/24")
+    assert yaml.safe_load(made["configmap.yaml"])["data"]["PREVIEW_TRUSTED_PROXIES"] == "10.3.0.0/24"
+    *_, database = yaml.safe_load(made["networkpolicy.yaml"])["spec"]["egress"]
+    assert database["to"] == [{"ipBlock": {"cidr": "10.9.0.7/32"}}]
+    assert not [rule for rule in yaml.safe_load(made["networkpolicy.yaml"])["spec"]["egress"] if "to" not in rule]
+    command = ["deploy", "init", "new", "--domain", "preview.example.com", "--yes", "--kubernetes"]
+    for options in (
+        ["--database", "postgresql", "--database-url", named["database_url"]],
+        ["--ingress-network", "10.0.0.1/8"],
+        ["--ingress-network", "0.0.0.0/0"],
+        ["--database-network", "x]"],
+    ):
+        assert run([*command, *options]) == 2
+        assert "network" in capsys.readouterr().err
+
+
 def test_five_questions_at_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     answers = iter(["not a domain", "preview.example.com", "compose", "redis", "postgresql", "", "secret"])
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)

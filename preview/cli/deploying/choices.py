@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from ipaddress import ip_network
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from preview.cli.exits import UsageMistake
 from preview.core.ids import is_valid_id
@@ -46,6 +47,8 @@ class Deployment(BaseModel):
         https_port: Port of the proxy.
         image: Name of the container image.
         database_url: PostgreSQL's address; None means the one that is set up with the service.
+        ingress_network: Network of a cluster's ingress, which tells clients' addresses; None: nobody is believed.
+        database_network: Network of PostgreSQL, for a cluster; None means pods with the label ``app: postgres``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -63,6 +66,21 @@ class Deployment(BaseModel):
     https_port: int = Field(443, ge=1, le=65535)
     image: str = Field("preview", pattern=_PLAIN, max_length=200)
     database_url: str | None = Field(None, pattern=_PLAIN, max_length=500)
+    ingress_network: str | None = None
+    database_network: str | None = None
+
+    @field_validator("ingress_network", "database_network")
+    @classmethod
+    def _is_network(cls, text: str | None) -> str | None:
+        if text is None:
+            return None
+        try:
+            network = ip_network(text)
+        except ValueError:
+            raise ValueError("it is no network; write one as 10.3.0.0/24, with no host bits set") from None
+        if network.prefixlen == 0:
+            raise ValueError("this network has all addresses; narrow it")
+        return str(network)
 
     @model_validator(mode="after")
     def _fits(self) -> Deployment:
@@ -78,6 +96,8 @@ class Deployment(BaseModel):
             raise ValueError("--jwks-url must begin with https://, as it decides who may enter")
         if self.certificate == INTERNAL and (self.tls != "caddy" or self.kind == "kubernetes"):
             raise ValueError("--certificate internal is Caddy's own authority; it needs --tls caddy, outside a cluster")
+        if self.kind == "kubernetes" and self.database_url is not None and self.database_network is None:
+            raise ValueError("--database-url needs --database-network in a cluster: the service reaches nothing else")
         if not is_valid_id(self.operator):
             raise ValueError(f"{self.operator!r} cannot be a user's id")
         return self

@@ -56,8 +56,10 @@ def make_files(deployment: Deployment) -> list[OutFile]:
 
 def _systemd(deployment: Deployment) -> list[OutFile]:
     values = _values(deployment)
-    names = ("preview.service", "preview.env", "preview-backup.service", "preview-backup.timer")
+    names = ("preview.service", "preview-backup.service", "preview-backup.timer")
     made = [OutFile(name, _rendered(f"systemd/{name}", values)) for name in names]
+    # It may have the database's password.
+    made.append(OutFile("preview.env", _rendered("systemd/preview.env", values), _SECRET))
     made.append(OutFile("install.sh", _rendered("systemd/install.sh", values), _PROGRAM))
     if deployment.entry == "secret":
         made.append(OutFile("jwt-secret", f"{_new_secret()}\n", _SECRET, is_kept=True))
@@ -149,6 +151,23 @@ def _text(path: Path) -> str | None:
         return None
 
 
+def _close(folder: Path) -> None:
+    """Make a folder, or take the one that is there, and close it to others.
+
+    Raises:
+        CommandFailed: It is another user's.
+        OSError: It is a link, or cannot be made.
+    """
+    folder.mkdir(mode=0o700, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if os.fstat(descriptor).st_uid != os.geteuid():
+            raise CommandFailed(f"{quoted(str(folder))} is another user's, who could read the secrets; remove it.")
+        os.fchmod(descriptor, 0o700)
+    finally:
+        os.close(descriptor)
+
+
 def write_files(files: Sequence[OutFile], folder: Path) -> list[str]:
     """Write the files; a secret that is there stays. Links are replaced, never followed. Returns the names written.
 
@@ -158,10 +177,10 @@ def write_files(files: Sequence[OutFile], folder: Path) -> list[str]:
     written = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        for closed in {(folder / file.name).parent for file in files} - {folder}:
+            _close(closed)
         for file in files:
             path = folder / file.name
-            if path.parent != folder:
-                path.parent.mkdir(mode=0o700, exist_ok=True)
             if file.is_kept and path.exists():
                 continue
             draft = path.with_name(f".{path.name}.{os.getpid()}")

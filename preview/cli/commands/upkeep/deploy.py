@@ -42,6 +42,14 @@ def init(
         str | None,
         typer.Option("--database-url", metavar="URL", help="PostgreSQL's address. Default: one set up with it."),
     ] = None,
+    database_network: Annotated[
+        str | None,
+        typer.Option("--database-network", metavar="NETWORK", help="In a cluster: the network of --database-url."),
+    ] = None,
+    ingress_network: Annotated[
+        str | None,
+        typer.Option("--ingress-network", metavar="NETWORK", help="In a cluster: the network of the ingress."),
+    ] = None,
     tls: Annotated[Literal["caddy", "nginx", "none"] | None, typer.Option("--tls", help="The proxy in front.")] = None,
     certificate: Annotated[
         str | None,
@@ -82,6 +90,7 @@ def init(
         raise UsageMistake("Give the service's host with --domain, such as --domain preview.example.com.")
     rest = {"jwks_url": jwks_url, "operator": operator, "image": image, "https_port": https_port, "key": key}
     rest |= {"previews": previews_domain, "certificate": certificate, "database_url": database_url}
+    rest |= {"database_network": database_network, "ingress_network": ingress_network}
     deployment = make_deployment(**answers, **rest)
     if folder.exists() and not folder.is_dir():
         raise UsageMistake(f"{folder} is a file; name a folder.")
