@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import httpx2
 import pytest
 from client_kit import Service, serving
 from e2b import (
@@ -124,7 +125,11 @@ def test_a_sandbox_ends_when_its_time_is_over(e2b: Service) -> None:
     assert made.kill() is False
 
 
-def test_what_is_not_covered_says_so(sandbox: Sandbox) -> None:
+def test_what_is_not_covered_says_so(e2b: Service, sandbox: Sandbox) -> None:
+    raw = httpx2.post(
+        f"{e2b.url}/e2b/api/sandboxes", json={"templateID": "another-template"}, headers={"X-API-Key": e2b.token}
+    )
+    assert (raw.status_code, "not covered" in raw.text) == (501, True)
     for act in (
         lambda: sandbox.commands.run("cat", stdin=True),
         sandbox.pause,

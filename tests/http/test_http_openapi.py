@@ -2,12 +2,18 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import nullcontext
 from html.parser import HTMLParser
 from typing import Any
 
+import jsonschema  # type: ignore[import-untyped]
 import pytest
 from openapi_spec_validator import validate
 
+from preview import errors
+from preview.detection import overrides_from_request
+from preview.detection.overrides.preview_file import _Start, _StepTable
+from preview.detection.overrides.start_schema import StartOptions
 from preview.http import PreviewApp, create_app
 from preview.http.openapi.operations import BY_TAG
 from preview.settings import load_settings
@@ -87,6 +93,59 @@ async def test_the_events_of_every_stream_have_a_schema(app: PreviewApp) -> None
     }
     assert len(streams) >= 8
     assert [name for name, content in streams.items() if "x-event" not in content["schema"]] == []
+
+
+async def test_every_code_of_the_errors_is_in_the_document(app: PreviewApp) -> None:
+    found = (await document(app))["components"]["schemas"]
+    ours = {
+        kind.code for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.PreviewError)
+    }
+    assert len(ours) > 40
+    assert ours <= set(found["Problem"]["properties"]["code"]["enum"])
+    assert found["PlanError"]["properties"]["error"]["enum"] == found["Problem"]["properties"]["code"]["enum"]
+
+
+async def test_every_operation_of_the_api_has_the_tag_of_its_contract(app: PreviewApp) -> None:
+    for path, method, operation in operations(await document(app)):
+        contracts = {"v1", "plan"} & set(operation["tags"])
+        mine = "plan" if path.startswith("/api/generations/") else "v1"
+        assert contracts == ({mine} if path.startswith("/api/") else set()), (method, path)
+
+
+async def test_the_start_options_and_variables_of_a_launch_are_typed(app: PreviewApp) -> None:
+    found = (await document(app))["components"]["schemas"]
+    for body in ("V1LaunchBody", "SideBody", "EnvironmentBody", "EnvironmentPatch"):
+        assert found[body]["properties"]["start"]["anyOf"][0] == {"$ref": "#/components/schemas/StartOptions"}
+    plan = found["PlanLaunchBody"]["properties"]["start"]["anyOf"][0]
+    assert plan == {"$ref": "#/components/schemas/PlanStartOptions"}
+    for body in ("V1LaunchBody", "SideBody", "PlanLaunchBody"):
+        values = found[body]["properties"]["env"]["anyOf"][0]["additionalProperties"]
+        assert [one["type"] for one in values["anyOf"]] == ["string", "number", "boolean"]
+    # The keys are those that are read.
+    assert set(found["StartOptions"]["properties"]) == set(_Start.model_fields)
+    assert set(found["StepOptions"]["properties"]) == set(_StepTable.model_fields)
+
+
+GOOD_STARTS: list[dict[str, Any]] = [
+    {"framework": "fastapi", "app": "app.main:create()", "factory": True, "directory": "a/b", "network": "none"},
+    {"command": "python main.py", "health": "/ok", "trace": False, "skip_steps": True, "server": None},
+    {"command": ["python", "main.py"], "isolation": "container", "python_path": ["src"], "manifests": "."},
+    {"steps": ["make all", ["make", "it"], {"run": "x", "name": None, "required": False}], "skip_steps": ["seed"]},
+]
+BAD_STARTS: list[dict[str, Any]] = [
+    {"framework": "fastapy"}, {"app": "/etc:app"}, {"factory": "yes"}, {"directory": "/etc"}, {"command": []},
+    {"server": "apache"}, {"health": "ok"}, {"health": "//host"}, {"network": "all"}, {"isolation": "vm"},
+    {"steps": [{"name": "no run"}]}, {"steps": [{"run": "x", "more": 1}]}, {"python_path": "src"}, {"skip_steps": [1]},
+    {"pythonPath": []}, {"command": "a\0b"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("start", [*GOOD_STARTS, *BAD_STARTS], ids=str)
+def test_the_schema_of_start_options_takes_what_the_service_takes(start: dict[str, Any]) -> None:
+    schema = jsonschema.Draft202012Validator(StartOptions.model_json_schema())
+    assert schema.is_valid(start) is (start in GOOD_STARTS)
+    with nullcontext() if start in GOOD_STARTS else pytest.raises(errors.InvalidRequest):
+        overrides_from_request({"start": start})
 
 
 async def test_an_independent_validator_takes_the_document(app: PreviewApp) -> None:

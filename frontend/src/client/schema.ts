@@ -1364,15 +1364,13 @@ export interface components {
             memory_mb?: number | null;
             /**
              * Start
-             * @description The table `[start]` of `preview.toml`: `app`, `command`, `directory`, `framework`, `network`, …
+             * @description The table `[start]` of `preview.toml`.
              * @default null
              * @example {
              *       "app": "app.main:app"
              *     }
              */
-            start?: {
-                [key: string]: unknown;
-            } | null;
+            start?: components["schemas"]["StartOptions"] | null;
             /**
              * Variables
              * @example {
@@ -1413,15 +1411,13 @@ export interface components {
             };
             /**
              * Start
-             * @description The table `[start]` of `preview.toml`: `app`, `command`, `directory`, `framework`, `network`, …
+             * @description The table `[start]` of `preview.toml`.
              * @default null
              * @example {
              *       "app": "app.main:app"
              *     }
              */
-            start?: {
-                [key: string]: unknown;
-            } | null;
+            start?: components["schemas"]["StartOptions"] | null;
             /**
              * Unset
              * @description Names of variables and secrets to remove.
@@ -3305,6 +3301,12 @@ export interface components {
             reason: "retention" | "lost";
         };
         /**
+         * Network
+         * @description Network policy of a preview. Under each policy the preview serves on a socket that the service passes in.
+         * @enum {string}
+         */
+        Network: "none" | "loopback-only" | "host";
+        /**
          * NewToken
          * @description A new API token, with its text: this is the only time that it is shown.
          */
@@ -5163,7 +5165,7 @@ export interface components {
              * @default null
              */
             env?: {
-                [key: string]: unknown;
+                [key: string]: string | number | boolean;
             } | null;
             /**
              * Generation
@@ -5188,9 +5190,7 @@ export interface components {
              * @description As for a launch.
              * @default null
              */
-            start?: {
-                [key: string]: unknown;
-            } | null;
+            start?: components["schemas"]["StartOptions"] | null;
             /**
              * Version
              * @description Version of its files; default: the current ones.
@@ -5352,6 +5352,95 @@ export interface components {
             type: "start";
         };
         /**
+         * StartOptions
+         * @description Overrides of how the project starts, as in the table `[start]` of `preview.toml`; at most 16 KiB.
+         */
+        StartOptions: {
+            /**
+             * App
+             * @description `app.main:app`, `shop:create_app()`, a settings module, or Node's entry file.
+             * @default null
+             */
+            app?: string | null;
+            /**
+             * Command
+             * @description A whole command, which listens at `PORT`.
+             * @default null
+             */
+            command?: string | string[] | null;
+            /**
+             * Directory
+             * @description Working folder, inside the project.
+             * @default null
+             */
+            directory?: string | null;
+            /**
+             * Factory
+             * @description `app` is a function that returns the application.
+             * @default null
+             */
+            factory?: boolean | null;
+            /**
+             * Framework
+             * @description Framework, or `command`.
+             * @default null
+             */
+            framework?: ("fastapi" | "starlette" | "flask" | "django" | "aiohttp" | "asgi" | "blacksheep" | "bottle" | "connexion" | "falcon" | "falcon-asgi" | "litestar" | "next" | "quart" | "sanic" | "socketio" | "tornado" | "wsgi" | "express" | "nestjs" | "fastify" | "koa" | "hono" | "elysia" | "hapi" | "restify" | "node" | "command") | null;
+            /**
+             * Health
+             * @description Path of the health check.
+             * @default null
+             */
+            health?: string | null;
+            /**
+             * Isolation
+             * @description `container`: run in a container.
+             * @default null
+             */
+            isolation?: "container" | null;
+            /**
+             * Manifests
+             * @description Folder of the manifest with the requirements.
+             * @default null
+             */
+            manifests?: string | null;
+            /**
+             * @description Requested network access.
+             * @default null
+             */
+            network?: components["schemas"]["Network"] | null;
+            /**
+             * Python Path
+             * @description Folders for `PYTHONPATH`.
+             * @default null
+             */
+            python_path?: string[] | null;
+            /**
+             * Server
+             * @description How the application gets its socket.
+             * @default null
+             */
+            server?: ("asgi" | "wsgi" | "django" | "node" | "command") | null;
+            /**
+             * Skip Steps
+             * @description Names of steps to skip; `true` skips all.
+             * @default null
+             */
+            skip_steps?: boolean | string[] | null;
+            /**
+             * Steps
+             * @description Commands that run before the application, in place of the detected ones.
+             * @default null
+             */
+            steps?: (string | string[] | components["schemas"]["StepOptions"])[] | null;
+            /**
+             * Trace
+             * @description Record spans of each request.
+             * @default null
+             */
+            trace?: boolean | null;
+        };
+        /**
          * State
          * @description State of a preview. The values are those of contract ``v1``.
          * @enum {string}
@@ -5500,6 +5589,34 @@ export interface components {
             before_state: string | null;
             /** Name */
             name: string;
+        };
+        /**
+         * StepOptions
+         * @description A command that runs before the application.
+         */
+        StepOptions: {
+            /**
+             * Directory
+             * @description A folder inside the project.
+             * @default .
+             */
+            directory?: string;
+            /**
+             * Name
+             * @default null
+             */
+            name?: string | null;
+            /**
+             * Required
+             * @description `false`: the application starts although the step failed.
+             * @default true
+             */
+            required?: boolean;
+            /**
+             * Run
+             * @description Text as in a shell, or words.
+             */
+            run: string | string[];
         };
         /**
          * Subject
@@ -6104,14 +6221,14 @@ export interface components {
         V1LaunchBody: {
             /**
              * Env
-             * @description Environment variables for the backend.
+             * @description Environment variables for the backend; at most 128 KiB in all.
              * @default null
              * @example {
              *       "DEBUG": "true"
              *     }
              */
             env?: {
-                [key: string]: unknown;
+                [key: string]: string | number | boolean;
             } | null;
             /**
              * Project Id
@@ -6120,15 +6237,13 @@ export interface components {
             project_id?: string | null;
             /**
              * Start
-             * @description Overrides the table `[start]` of `preview.toml`, with the same keys: `app`, `command`, `directory`, …
+             * @description Overrides the table `[start]` of `preview.toml`, with the same keys.
              * @default null
              * @example {
              *       "app": "app.main:app"
              *     }
              */
-            start?: {
-                [key: string]: unknown;
-            } | null;
+            start?: components["schemas"]["StartOptions"] | null;
             /**
              * Timeout
              * @default null
@@ -6656,6 +6771,7 @@ export type MessageShape = components['schemas']['MessageShape'];
 export type MetricsPoint = components['schemas']['MetricsPoint'];
 export type MetricsShape = components['schemas']['MetricsShape'];
 export type MissingLines = components['schemas']['MissingLines'];
+export type Network = components['schemas']['Network'];
 export type NewToken = components['schemas']['NewToken'];
 export type NodeShape = components['schemas']['NodeShape'];
 export type Nodes = components['schemas']['Nodes'];
@@ -6738,11 +6854,13 @@ export type SnapshotShape = components['schemas']['SnapshotShape'];
 export type SourceShape = components['schemas']['SourceShape'];
 export type SpanShape = components['schemas']['SpanShape'];
 export type StartEvent = components['schemas']['StartEvent'];
+export type StartOptions = components['schemas']['StartOptions'];
 export type State = components['schemas']['State'];
 export type StatementBody = components['schemas']['StatementBody'];
 export type Status = components['schemas']['Status'];
 export type StatusEvent = components['schemas']['StatusEvent'];
 export type StepDifference = components['schemas']['StepDifference'];
+export type StepOptions = components['schemas']['StepOptions'];
 export type Subject = components['schemas']['Subject'];
 export type TablePage = components['schemas']['TablePage'];
 export type TableShape = components['schemas']['TableShape'];

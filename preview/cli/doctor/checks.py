@@ -327,6 +327,7 @@ def _service(settings: Settings) -> Check:
         return Check("service", Result.OK, "none is running on this data folder", "start one with `preview serve`")
     found = f"process {note.pid} at {note.url}"
     try:
+        # Outside the API: it needs no token, and its statuses are no errors, so the client is not for it.
         answer = httpx2.get(f"{note.url}/readyz", timeout=5, trust_env=False)
     except httpx2.TransportError as error:
         return Check("service", Result.FAIL, f"{found} does not answer ({error})", "look at its output; restart it")

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from preview.core.lifecycle import State
+from preview.detection.overrides.start_schema import Env, PlanStart, Start
 from preview.generations import ArchiveKind
 from preview.http.core.line_query import LineQuery
 from preview.proxy import METHODS
@@ -22,10 +23,14 @@ MAX_SEQ = 10**18 - 1
 
 _START: Any = Field(
     default=None,
-    description="Overrides the table `[start]` of `preview.toml`, with the same keys: `app`, `command`, `directory`, …",
+    description="Overrides the table `[start]` of `preview.toml`, with the same keys.",
     examples=[{"app": "app.main:app"}],
 )
-_ENV: Any = Field(default=None, description="Environment variables for the backend.", examples=[{"DEBUG": "true"}])
+_ENV: Any = Field(
+    default=None,
+    description="Environment variables for the backend; at most 128 KiB in all.",
+    examples=[{"DEBUG": "true"}],
+)
 
 
 class _Body(BaseModel):
@@ -42,8 +47,8 @@ class PlanLaunchBody(_Body):
 
     generationId: str | None = None  # noqa: N815  the contract's word
     projectId: str | None = None  # noqa: N815  the contract's word
-    start: dict[str, Any] | None = _START
-    env: dict[str, Any] | None = _ENV
+    start: PlanStart = _START
+    env: Env | None = _ENV
 
 
 class V1LaunchBody(_Body):
@@ -51,8 +56,8 @@ class V1LaunchBody(_Body):
 
     project_id: str | None = None
     timeout: Annotated[float, Field(gt=0, le=_MAX_START_S)] | None = None
-    start: dict[str, Any] | None = _START
-    env: dict[str, Any] | None = _ENV
+    start: Start = _START
+    env: Env | None = _ENV
 
 
 class EnvelopeBody(_Body):

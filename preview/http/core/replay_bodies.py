@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
+from preview.detection.overrides.start_schema import Env, Start
 from preview.generations import MAX_VERSION
 from preview.http.core.bodies import whole
 from preview.replay.checks.file import MOST_CHECKS, CheckTable
@@ -98,8 +99,8 @@ class SideBody(_Body):
         max_length=64,
         description="Preset of the project's settings; default: the active one. An empty text: none.",
     )
-    start: dict[str, Any] | None = Field(default=None, description="As for a launch.")
-    env: dict[str, Any] | None = Field(default=None, description="Variables, as for a launch.")
+    start: Start = Field(default=None, description="As for a launch.")
+    env: Env | None = Field(default=None, description="Variables, as for a launch.")
 
 
 class CompareBody(_Requests):

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from preview.detection.overrides.start_schema import Start
 from preview.http.contracts.settings.detected import Detected
 from preview.http.core.answers import Answer, AnyJson
 from preview.launch_settings import (
@@ -29,7 +30,7 @@ _Value = Annotated[str, Field(max_length=MOST_VALUE_BYTES, pattern=r"^[^\x00]*$"
 _Values = Annotated[dict[_Name, _Value], Field(max_length=MOST_VARIABLES)]
 _START: Any = Field(
     default=None,
-    description="The table `[start]` of `preview.toml`: `app`, `command`, `directory`, `framework`, `network`, …",
+    description="The table `[start]` of `preview.toml`.",
     examples=[{"app": "app.main:app"}],
 )
 _MEMORY = "Memory limit in MiB; at most the service's own applies. 0 or null: the service's own."
@@ -43,7 +44,7 @@ class EnvironmentBody(_Body):
     """Settings in place of those that are stored. Secrets stay: see their own route."""
 
     variables: _Values = Field(default_factory=dict, examples=[{"LOG_LEVEL": "DEBUG", "NEW_CHECKOUT": "true"}])
-    start: dict[str, Any] | None = _START
+    start: Start = _START
     memory_mb: int | None = Field(default=None, description=_MEMORY, examples=[512])
 
     def change(self) -> LayerChange:
@@ -58,7 +59,7 @@ class EnvironmentPatch(_Body):
     unset: list[str] = Field(
         default_factory=list, max_length=MOST_VARIABLES, description="Names of variables and secrets to remove."
     )
-    start: dict[str, Any] | None = _START
+    start: Start = _START
     memory_mb: int | None = Field(default=None, description="As for PUT; 0 removes the limit, null leaves it.")
     active_preset: str | None = Field(
         default=None, max_length=64, description="Name of the preset to make active; an empty text: none."
