@@ -3,13 +3,13 @@ import { type ReactNode, useState } from "react";
 import type { PreviewClient } from "../api/client";
 import { type AlertRule, listAlerts, previewFirings } from "../api/alerts";
 import { usePreviewClient } from "../context";
-import type { LogLine } from "../api/types";
 import { useNewLines } from "../logs/useNewLines";
 import { useTranslate } from "../texts/translate";
 import { Panel, type PanelProps } from "../ui/Panel";
 import { useLoad } from "../ui/useLoad";
 import { usePreview } from "../usePreview";
 import { useLogSession } from "../usePreviewLogs";
+import { isAlert } from "./marks";
 import { RuleForm } from "./RuleForm";
 import { RuleList } from "./RuleList";
 import { RuleView } from "./RuleView";
@@ -23,9 +23,6 @@ export interface AlertsPanelProps extends PanelProps {
   /** Called to show a recorded request. */
   onShowRequest?: ((number: number) => void) | undefined;
 }
-
-/** The service writes a line into the log for each firing, and for each rule that it had to pause. */
-const isAlert = (line: LogLine): boolean => line.source === "system" && line.message.startsWith('alert "');
 
 type View = { kind: "list" } | { kind: "rule"; id: string } | { kind: "form"; rule: AlertRule | null };
 

@@ -138,7 +138,9 @@ describe("rows", () => {
     store.append(of(["before", ...STACK, "after"]));
     const folding = { isOn: true, toggled: new Set<number>() };
     const rows = new LogRows(new LogView(store), folding);
+    expect([0, 1, 2].map((at) => rows.lastSeqOf(rows.first + at))).toEqual([1, 1 + STACK.length, 2 + STACK.length]);
     expect(rows.toggle(rows.first + 1)).toBe(true);
+    expect(rows.lastSeqOf(rows.first + 1)).toBe(2);
     expect(shown(rows)).toEqual(["before", ...STACK, "after"]);
     expect(rows.takeChanges().hasMoved).toBe(true);
     expect(rows.frameOf(rows.first + 4)).toMatchObject({ isNamed: true, place: { path: "app/main.py" } });

@@ -112,6 +112,14 @@ export class LogRows {
     return last && !isNote(last) ? { kind, isOpen, last, states: fold.end - fold.start } : null;
   }
 
+  /** Number of a row's last line: that of a closed fold's end, else its own. */
+  lastSeqOf(row: number): number {
+    const position = this.positionAt(row);
+    const fold = this.#foldAt(position);
+    const last = this.view.at(fold && !fold.isOpen && position < fold.end ? fold.end - 1 : position);
+    return last && !isNote(last) ? last.seq : 0;
+  }
+
   /** The frame that a row of an open stack belongs to: its own, or the one whose code it shows. */
   frameOf(row: number): (FrameInLine & { isNamed: boolean }) | null {
     const position = this.positionAt(row);

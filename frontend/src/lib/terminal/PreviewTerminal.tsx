@@ -74,7 +74,7 @@ export interface PreviewTerminalProps {
   tools?: readonly TerminalTool[] | false;
   /** Whether a sentence below the lines says how the preview ended, for a page that says it nowhere else. Default: true. */
   end?: boolean;
-  /** Words for lines that have a mark of their own, such as “2 comments”, by number. */
+  /** Words for lines that have a mark of their own, such as “2 comments” or “Alert: many errors”, by number. */
   lineMarks?: ReadonlyMap<number, string>;
   className?: string;
   style?: CSSProperties;

@@ -9,6 +9,7 @@ import { inEnglish } from "../texts/translate";
 import { Heights } from "./heights";
 import { lineElement } from "./lineElement";
 import { LOG_KEYS, lineOfKey } from "./logKeys";
+import { notesIn } from "./notes";
 import { nearest } from "./useSearch";
 
 const LOOK = {
@@ -88,6 +89,18 @@ test("a JSON line is its message and values, and a tree with terms for the filte
   expect(lineElement(inEnglish, line(1, many), { ...LOOK, isOpen: true }).querySelectorAll("*").length).toBeLessThan(
     1_500,
   );
+});
+
+test("a folded row has the marks of its lines", () => {
+  const marks = new Map([
+    [9, "Alert: slow"],
+    [4, "1 comment"],
+    [12, "2 comments"],
+  ]);
+  expect(notesIn(marks, 4, 4)).toBe("1 comment");
+  expect(notesIn(marks, 4, 9)).toBe("1 comment; Alert: slow");
+  expect(notesIn(marks, 5, 0)).toBeUndefined();
+  expect(notesIn(marks, 5, 8)).toBeUndefined();
 });
 
 test("a line with comments has a mark with words, outside of what output can write", () => {

@@ -288,7 +288,7 @@ export class Screen {
       frame: this.#log.frameOf(position),
       canOpen: this.#options.canOpenFiles,
       isOpen: this.#opened.has(entry.seq),
-      note: isNote(entry) ? undefined : this.#events.noteOf(entry.seq),
+      note: isNote(entry) ? undefined : this.#events.noteOf(entry.seq, this.#log.lastSeqOf(position)),
     });
     row.dataset["position"] = String(position);
     return row;

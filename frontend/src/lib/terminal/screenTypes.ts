@@ -37,8 +37,8 @@ export interface ScreenEvents {
   onHover: (line: HoveredLine | null) => void;
   /** Its timestamp or gutter was clicked. */
   onPick: (seq: number) => void;
-  /** Words for a line with a mark of its own. */
-  noteOf: (seq: number) => string | undefined;
+  /** Words for a row with marks of its own: those of its lines, from one number to another. */
+  noteOf: (from: number, to: number) => string | undefined;
   /** A term for the filter was clicked. */
   onTerm: (term: string) => void;
   /** A place in the project's code was clicked. */

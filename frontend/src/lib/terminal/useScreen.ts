@@ -3,6 +3,7 @@ import { type RefObject, useEffect, useRef, useState } from "react";
 import type { LogSession } from "../logs/session";
 import type { LogRows } from "../logs/rows";
 import { EVERYTHING, isUnfiltered, LogView } from "../logs/view";
+import { notesIn } from "./notes";
 import { Screen } from "./screen";
 import type { HoveredLine, ScreenOptions, ScreenState } from "./screenTypes";
 
@@ -97,7 +98,7 @@ export function useScreen(parts: ScreenParts): ScreenOfHost {
       onPick,
       onFile: (path, at) => first.current.onFile?.(path, at),
       onTerm: (term) => first.current.onTerm(term),
-      noteOf: (seq) => first.current.lineMarks.get(seq),
+      noteOf: (from, to) => notesIn(first.current.lineMarks, from, to),
       isMarked: (line) => session.markOf(line) !== undefined,
     });
     setScreen(made);
