@@ -131,6 +131,23 @@ def test_a_directory_without_end_is_not_read(saved: Path, tmp_path: Path, capsys
     assert "more than 100000 entries" in refused(path, tmp_path, capsys)
 
 
+@pytest.mark.parametrize("comment", [0, 1, 65_535, 65_536])
+def test_a_directory_that_only_zipfile_would_find_is_not_read(
+    comment: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end64(directory: int) -> bytes:
+        return struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, 1, 1, directory, 0)
+
+    # The locator leads to a small record; zipfile takes the one before it.
+    content = end64(46) + b"x" * 100 + end64(2**31) + struct.pack("<4sLQL", b"PK\6\7", 0, 0, 1)
+    content += struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 1, 1, 46, 0, min(comment, 65_535)) + b"c" * comment
+    path = tmp_path / "b.zip"
+    path.write_bytes(content)
+    monkeypatch.setattr(zipfile, "ZipFile", None)
+    with pytest.raises(BadArchive), read_archive(path):
+        pass
+
+
 @pytest.mark.parametrize(
     ("manifest", "said"),
     [

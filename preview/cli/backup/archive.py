@@ -14,7 +14,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -36,11 +36,10 @@ MOST_FILES = 100_000
 _MOST_MANIFEST_BYTES = MOST_FILES * 400
 _MOST_DIRECTORY_BYTES = MOST_FILES * 400
 _CHUNK = 1024 * 1024
-# APPNOTE.TXT 4.3.16, 4.3.15: the end of a zip, its comment of up to 65,535 bytes, and before it the 64-bit locator.
+# APPNOTE.TXT 4.3.16, 4.3.15, 4.3.14: the end of a zip, before it the 64-bit locator, and before that the 64-bit end.
 _END, _END_MAGIC = struct.Struct("<4s4H2LH"), b"PK\x05\x06"
 _LOCATOR, _LOCATOR_MAGIC = struct.Struct("<4sLQL"), b"PK\x06\x07"
 _END64, _END64_MAGIC = struct.Struct("<4sQ2H2L4Q"), b"PK\x06\x06"
-_LONGEST_COMMENT = 65_535
 
 
 class _Model(BaseModel):
@@ -239,20 +238,23 @@ def _check_directory(file: BinaryIO) -> None:
         BadArchive: The file is no zip, or the directory is larger than that of any backup.
     """
     size = file.seek(0, os.SEEK_END)
-    file.seek(max(0, size - _END.size - _LONGEST_COMMENT - _LOCATOR.size))
+    file.seek(max(0, size - _END64.size - _LOCATOR.size - _END.size))
     tail = file.read()
-    place = tail.rfind(_END_MAGIC)
-    if place < 0 or len(tail) - place < _END.size:
+    last = tail[-_END.size :]
+    # A backup has no comment.
+    if len(last) < _END.size or not last.startswith(_END_MAGIC) or not last.endswith(b"\0\0"):
         raise BadArchive("The file is no backup, or its end is missing.")
-    end = _END.unpack_from(tail, place)
+    end = _END.unpack(last)
     entries, directory = end[4], end[5]
-    if place >= _LOCATOR.size and tail[place - _LOCATOR.size :].startswith(_LOCATOR_MAGIC):
-        at = _LOCATOR.unpack_from(tail, place - _LOCATOR.size)[2]
-        with suppress(OSError, OverflowError, struct.error):
-            file.seek(at)
-            end64 = _END64.unpack(file.read(_END64.size))
-            if end64[0] == _END64_MAGIC:
-                entries, directory = max(entries, end64[7]), max(directory if directory < 2**32 - 1 else 0, end64[8])
+    locator = tail[-_END.size - _LOCATOR.size : -_END.size]
+    if locator.startswith(_LOCATOR_MAGIC):
+        # ``zipfile`` does not follow the locator: it takes the record right before it.
+        record = tail[: -_END.size - _LOCATOR.size]
+        place = size - len(tail)
+        if not record.startswith(_END64_MAGIC) or _LOCATOR.unpack(locator)[2] != place:
+            raise BadArchive("The backup is damaged: its end cannot be read.")
+        end64 = _END64.unpack(record)
+        entries, directory = end64[7], end64[8]
     if directory > _MOST_DIRECTORY_BYTES or entries > MOST_FILES + 1:
         raise BadArchive(f"The file has more than {MOST_FILES} entries, so it is no backup.")
     file.seek(0)
