@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -80,13 +82,20 @@ async def echo(receive: Any, send: Any) -> None:
 
 async def lifespan(receive: Any, send: Any) -> None:
     await receive()
+    async with background():
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+@asynccontextmanager
+async def background() -> AsyncIterator[None]:
+    """Hold open what runs between the requests."""
     async with trio.open_nursery() as nursery:
         nursery.start_soon(tick)
         nursery.start_soon(crash_at_word)
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
+        yield
         nursery.cancel_scope.cancel()
-    await send({"type": "lifespan.shutdown.complete"})
     print("lifespan over", flush=True)
 
 
@@ -102,33 +111,34 @@ async def crash_at_word() -> None:
 
 
 async def serve(scope: Any, receive: Any, send: Any) -> None:
-    """The application itself, in trio."""
+    """The application itself, in trio; the paths are those below the mount."""
+    path = scope["path"].removeprefix(scope.get("root_path", "")) if scope["type"] != "lifespan" else ""
     if scope["type"] == "lifespan":
         await lifespan(receive, send)
     elif scope["type"] == "websocket":
         await echo(receive, send)
-    elif scope["path"] == "/state":
+    elif path == "/state":
         await answer(send, 200, seen)
-    elif scope["path"] == "/who":
+    elif path == "/who":
         await answer(send, 200, WHO.get())
-    elif scope["path"] == "/upload":
+    elif path == "/upload":
         await answer(send, 200, await read(receive))
-    elif scope["path"] == "/thread":
+    elif path == "/thread":
         await answer(send, 200, await trio.to_thread.run_sync(sum, [1, 2]))
-    elif scope["path"] == "/process":
+    elif path == "/process":
         done = await trio.run_process(["echo", "hello"], capture_stdout=True, stderr=subprocess.DEVNULL)
         await answer(send, 200, done.stdout.decode())
-    elif scope["path"] == "/fail":
+    elif path == "/fail":
         raise KeyError("no such thing")
-    elif scope["path"] == "/crash":
+    elif path == "/crash":
         await answer(send, 200, "soon")
         crash.set()
-    elif scope["path"] == "/hang":
+    elif path == "/hang":
         await hang(receive)
-    elif scope["path"] == "/events":
+    elif path == "/events":
         await events(receive, send)
     else:
-        await answer(send, 200, {"path": scope["path"]})
+        await answer(send, 200, {"path": path})
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:

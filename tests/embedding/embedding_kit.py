@@ -24,10 +24,13 @@ SERVERS: Mapping[str, Sequence[str]] = {
     "uvicorn-asyncio": ("uvicorn", "--loop", "asyncio", "--host", "127.0.0.1", "--port", "PORT", "APP"),
     "uvicorn-uvloop": ("uvicorn", "--loop", "uvloop", "--host", "127.0.0.1", "--port", "PORT", "APP"),
     "gunicorn": ("gunicorn", "-k", "uvicorn_worker.UvicornWorker", "-b", "127.0.0.1:PORT", "APP"),
+    "gunicorn-preload": (
+        "gunicorn", "--preload", "-k", "uvicorn_worker.UvicornWorker", "-b", "127.0.0.1:PORT", "APP",
+    ),
     "granian": ("granian", "--interface", "asgi", "--host", "127.0.0.1", "--port", "PORT", "APP"),
     "hypercorn-asyncio": ("hypercorn", "-k", "asyncio", "-b", "127.0.0.1:PORT", "APP"),
     "hypercorn-trio": ("hypercorn", "-k", "trio", "-b", "127.0.0.1:PORT", "APP"),
-}
+}  # fmt: skip
 
 
 @dataclass
@@ -42,6 +45,10 @@ class Host:
     def text(self) -> str:
         """What it printed so far."""
         return self.log.read_text(errors="replace")
+
+    def interrupt(self) -> None:
+        """Press Ctrl-C: a terminal signals the server and all of its workers."""
+        os.killpg(self.process.pid, signal.SIGINT)
 
     def stop(self, by: signal.Signals = signal.SIGINT) -> int:
         """Signal it, and return its exit code."""
@@ -77,8 +84,9 @@ def hosted(server: str, app: str, folder: Path, *options: str, **variables: str)
         httpx2.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60) as client,
     ):
         process = subprocess.Popen(
-            [SCRIPTS / name, *words, *options], cwd=folder, env=environment, stdout=out, stderr=subprocess.STDOUT
-        )
+            [SCRIPTS / name, *words, *options], cwd=folder, env=environment, stdout=out, stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )  # fmt: skip
         host = Host(process, f"http://127.0.0.1:{port}", log, client)
         try:
             until(lambda: answers(client) or process.poll() is not None, "the server never answered")
@@ -90,7 +98,7 @@ def hosted(server: str, app: str, folder: Path, *options: str, **variables: str)
                 try:
                     process.wait(PATIENCE_S / 4)
                 except subprocess.TimeoutExpired:
-                    process.kill()
+                    os.killpg(process.pid, signal.SIGKILL)
                     process.wait()
 
 
