@@ -30,6 +30,7 @@ from preview.cli.backup.databases import (
     Progress,
     check_empty,
     check_saved,
+    disown_archive,
     kind_of,
     load_database,
     save_database,
@@ -163,6 +164,7 @@ def _fill(archive: ArchiveReader, settings: Settings, progress: Progress) -> Non
             archive.extract(name, made)
         check_saved(work / DATABASE)
         upgrade_saved(work / DATABASE)
+        disown_archive(work / DATABASE)
         for part in (work / "snapshots").glob("*/*"):
             # Programs in sandboxes read them, as another user: see ``preview.data.snapshot.open_to_programs``.
             part.chmod(0o644)

@@ -21,6 +21,7 @@ from preview.cli.backup.archive import BadArchive
 from preview.cli.exits import CommandFailed
 from preview.core.key_file import make_private_folder
 from preview.errors import ConfigurationError, PreviewError
+from preview.logs.archive.owner import FACT
 from preview.storage import migrate
 from preview.storage.engine import make_engine
 from preview.storage.outages import translate
@@ -160,6 +161,21 @@ def upgrade_saved(copy: Path) -> None:
         if isinstance(error, BadArchive):
             raise
         raise BadArchive("The backup's database does not have the tables of its revision.") from error
+
+
+def disown_archive(copy: Path) -> None:
+    """Take the id that owns an archive out of an upgraded copy: the saved service may still run, and use its archive.
+
+    An older copy also lacks previews whose logs are archived; their files would be removed as unknown.
+
+    Raises:
+        BadArchive: The copy cannot be changed.
+    """
+    try:
+        with closing(sqlite3.connect(copy)) as opened, opened:
+            opened.execute("DELETE FROM service_facts WHERE name = ?", (FACT,))
+    except sqlite3.Error as error:
+        raise BadArchive(f"The backup's database cannot be changed: {error}.") from error
 
 
 def load_database(copy: Path, url: str, progress: Progress) -> None:

@@ -14,11 +14,13 @@ from preview.storage.tables import service_facts
 
 MARK = "preview-archive.json"
 _KEY = "archive_of"
-_FACT = "archive owner"
+FACT = "archive owner"
+"""Name of the fact in ``service_facts``. A restored backup does not have it."""
 _MOST_BYTES = 1024
 _FOREIGN = (
     "PREVIEW_ARCHIVE belongs to another service, whose previews are in another database: "
-    "choose a folder, or a bucket's prefix, for this service alone."
+    "choose a folder, or a bucket's prefix, for this service alone. To take it over after `preview restore`, end the "
+    f"other service for good, then remove {MARK} from the archive."
 )
 _UNKNOWN = (
     "PREVIEW_ARCHIVE has archived logs of previews that are not in this database: "
@@ -28,11 +30,11 @@ _UNKNOWN = (
 
 def owner_of(connection: Connection) -> str:
     """Return the id that marks the archives of this database; made when it is first needed."""
-    query = select(service_facts.c.value).where(service_facts.c.name == _FACT)
+    query = select(service_facts.c.value).where(service_facts.c.name == FACT)
     found = connection.scalar(query)
     if found is None:
         found = secrets.token_hex(16)
-        connection.execute(insert(service_facts).values(name=_FACT, value=found))
+        connection.execute(insert(service_facts).values(name=FACT, value=found))
     return str(found)
 
 

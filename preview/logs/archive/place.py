@@ -20,6 +20,8 @@ _NAME = re.compile(r"preview_[a-z0-9]{1,50}\.jsonl\.zst")
 # Drafts are written in minutes; an older one was left by a service that was killed.
 _DRAFT_S = 24 * 3600.0
 _DRAFT = re.compile(r"\.preview_[a-z0-9]{1,50}\.jsonl\.zst\.new")
+# The library names the status, and S3's code in the answer's text.
+_NOT_IMPLEMENTED = re.compile(r"\b501 Not Implemented\b|<Code>NotImplemented</Code>")
 _EXTRA = "PREVIEW_ARCHIVE needs additional packages; install preview[archive]."
 
 
@@ -105,9 +107,11 @@ class Folder:
             finally:
                 os.close(folder)
         except OSError as error:
+            raise _unavailable(error) from error
+        finally:
+            # Whatever failed: a row, the database or the disk. After the rename there is none.
             with suppress(OSError):
                 draft.unlink(missing_ok=True)
-            raise _unavailable(error) from error
         return size
 
     def size(self, name: str) -> int:
@@ -186,12 +190,13 @@ class Bucket:
 
     def __init__(self, address: str) -> None:
         try:
-            from obstore.exceptions import AlreadyExistsError, BaseError  # noqa: PLC0415  an extra
+            from obstore.exceptions import AlreadyExistsError, BaseError, NotSupportedError  # noqa: PLC0415  an extra
             from obstore.store import S3Store  # noqa: PLC0415  an extra
         except ImportError as error:
             raise ConfigurationError(_EXTRA) from error
         self._errors: type[Exception] = BaseError
         self._exists: type[Exception] = AlreadyExistsError
+        self._unsupported: type[Exception] = NotSupportedError
         is_plain = os.environ.get("AWS_ENDPOINT_URL", os.environ.get("AWS_ENDPOINT", "")).startswith("http://")
         try:
             self._store: Any = S3Store.from_url(
@@ -260,11 +265,17 @@ class Bucket:
                 self._store.put(name, data, mode="create")
             except self._exists:
                 return
-            except self._errors:
-                # Some stores do not know this condition.
+            except self._errors as error:
+                # Any other error does not tell whether there is a file, which another service may have written.
+                if not self._is_unknown(error):
+                    raise
                 self._store.put(name, data)
         except (self._errors, OSError) as error:
             raise _unavailable(error) from error
+
+    def _is_unknown(self, error: Exception) -> bool:
+        """Return whether the store does not know the condition: S3's answer 501, or an error of the library."""
+        return isinstance(error, self._unsupported) or bool(_NOT_IMPLEMENTED.search(str(error)))
 
     def peek(self, name: str, most: int) -> bytes | None:
         """Return the first bytes of a file: see ``Place.peek``."""

@@ -36,6 +36,8 @@ _IDS = 100
 _MOST_KNOWN = 10_000
 # Another service on the same database may archive a log: so long it may read as removed.
 _ABSENT_MS = 30_000
+# They are parameters of one query.
+_MOST_FAILED = 500
 # A start waits so long for a silent archive; then it is asked again before each round.
 _CLAIM_S = 5.0
 # One log is written at a time; removals do not wait for it.
@@ -48,7 +50,8 @@ class ArchivedLogs:
     Attributes:
         logs: Logs that were archived since the start.
         lines: Their lines.
-        failures: Rounds that failed since the start.
+        failures: Rounds and logs that failed since the start.
+        failed: Times at which logs failed, by preview.
     """
 
     def __init__(self, database: Database, archive: Archive) -> None:
@@ -59,6 +62,7 @@ class ArchivedLogs:
         self._owner: str | None = None
         # The time at which a log was not in the archive, or 0; and the user whose log it is.
         self._known: BoundedDict[str, tuple[int, str]] = BoundedDict(_MOST_KNOWN)
+        self.failed: BoundedDict[str, float] = BoundedDict(_MOST_FAILED)
         self.logs = self.lines = self.failures = 0
 
     async def has(self, preview_id: str) -> bool:

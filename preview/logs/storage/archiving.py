@@ -9,7 +9,7 @@ Before anything is written or removed, the archive has the mark of this service'
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from pathlib import Path
 import structlog
 import trio
 from sqlalchemy import Connection, delete, func, insert, select, update
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from preview.core.clock import now_ms
 from preview.core.lifecycle import ACTIVE
@@ -29,6 +29,7 @@ from preview.logs.storage.archived import ArchivedLogs, known_previews
 from preview.logs.storage.writer import LogWriter
 from preview.settings import Settings
 from preview.storage.database import Database
+from preview.storage.outages import translate
 from preview.storage.tables import archived_logs, preview_instances, preview_logs
 
 log = structlog.get_logger(__name__)
@@ -41,6 +42,10 @@ _DELETE_LINES = 10_000
 # Previews that one round looks at.
 _ROUND = 100
 _EACH_S = 15.0
+# A log that could not be archived is tried again after this time.
+_AGAIN_S = 600.0
+# After so many, a round ends: each may have waited for a silent place.
+_FAILURES_IN_ROW = 3
 _SWEEP_S = 3600.0
 
 
@@ -74,25 +79,34 @@ async def run_archiver(archived: ArchivedLogs, settings: Settings, writer: LogWr
         except (ConfigurationError, DatabaseUnavailable, SQLAlchemyError) as error:
             archived.failures += 1
             log.warning("logs not archived", reason=getattr(error, "message", type(error).__name__))
+        except Exception:
+            # An archive's failure is never the service's.
+            archived.failures += 1
+            log.exception("logs not archived")
         await trio.sleep(_EACH_S)
 
 
 async def archive_round(archived: ArchivedLogs, settings: Settings, writer: LogWriter) -> int:
-    """Archive the logs of some previews that have ended; return their number.
+    """Archive the logs of some previews that have ended; return the number of those that were tried.
 
-    Only previews whose folder was in this service's data folder: another service may share the database.
+    Only previews whose folder was in this service's data folder: another service may share the database. A log that
+    fails is counted, and tried again later; the others go on.
 
     Cancellation: see ``run_archiver``.
     """
     database = archived.database
-    cleared = select(_A.preview_id).where(_A.is_cleared == 0).limit(_ROUND)
-    for preview_id in await database.read(lambda connection: list(connection.scalars(cleared))):
-        await _clear(archived, preview_id)
+    again = trio.current_time() - _AGAIN_S
+    waiting = [preview_id for preview_id, at in archived.failed.items() if at > again]
+    cleared = select(_A.preview_id).where(_A.is_cleared == 0, _A.preview_id.not_in(waiting)).limit(_ROUND)
+    kept = await database.read(lambda connection: list(connection.scalars(cleared)))
+    if not await _try_each(archived, kept, partial(_clear, archived)):
+        return 0
     ended = (
         select(_P.id, _P.directory)
         .outerjoin(archived_logs, _A.preview_id == _P.id)
         .where(
             _A.preview_id.is_(None),
+            _P.id.not_in(waiting),
             _P.status.not_in([state.value for state in ACTIVE]),
             func.coalesce(_P.stopped_at, _P.created_at) <= now_ms() - int(settings.archive_after_s * 1000),
         )
@@ -103,9 +117,26 @@ async def archive_round(archived: ArchivedLogs, settings: Settings, writer: LogW
     own = [row.id for row in rows if row.directory is None or settings.data_dir in Path(row.directory).parents]
     if own:
         await _check_mark(archived)
-    for preview_id in own:
-        await archive_one(archived, preview_id, writer)
+    await _try_each(archived, own, partial(archive_one, archived, writer=writer))
     return len(own)
+
+
+async def _try_each(archived: ArchivedLogs, ids: list[str], work: Callable[[str], Awaitable[object]]) -> bool:
+    """Do the work for each log; return whether to go on: not after some failures in a row, as of a full disk."""
+    in_row = 0
+    for preview_id in ids:
+        try:
+            await work(preview_id)
+            in_row = 0
+        except Exception as error:  # noqa: BLE001  one log's failure holds up no other log
+            in_row += 1
+            archived.failures += 1
+            archived.failed[preview_id] = trio.current_time()
+            reason = getattr(error, "message", type(error).__name__)
+            log.warning("log not archived", preview_id=preview_id, reason=reason)
+            if in_row == _FAILURES_IN_ROW:
+                return False
+    return True
 
 
 async def _check_mark(archived: ArchivedLogs) -> None:
@@ -156,7 +187,11 @@ def _read(database: Database, preview_id: str) -> Iterator[list[StoredLine]]:
         # Its own short transaction for each part: a long one would keep SQLite's log from being cut.
         with database.engine.connect() as connection, connection.execute(wanted.limit(_READ_LINES)) as result:
             # The driver's own tuples: these columns need no conversion, and rows of SQLAlchemy cost as much again.
-            rows: list[StoredLine] = list(result.cursor.fetchall())
+            try:
+                rows: list[StoredLine] = list(result.cursor.fetchall())
+            except database.engine.dialect.loaded_dbapi.Error as error:
+                # SQLAlchemy wraps errors of its own reads only.
+                raise translate(DBAPIError(None, None, error)) from error
         if not rows:
             return
         after = rows[-1][0]
