@@ -110,14 +110,16 @@ async def test_an_error_of_the_driver_is_one_of_the_database(
             pass
 
         def fetchall(self) -> list[Any]:
-            raise sqlite3.OperationalError("disk I/O error")
+            error = sqlite3.OperationalError("disk I/O error")
+            error.sqlite_errorcode, error.sqlite_errorname = sqlite3.SQLITE_IOERR, "SQLITE_IOERR"
+            raise error
 
     class Connected(Result):
         def execute(self, *_: object) -> Result:
             return Result()
 
     monkeypatch.setattr(logs.database.engine, "connect", Connected)
-    with pytest.raises(DatabaseUnavailable, match="database did not answer"):
+    with pytest.raises(DatabaseUnavailable, match="its disk fails"):
         list(archiving._read(logs.database, logs.preview_id))
 
 
@@ -169,6 +171,7 @@ async def test_a_failed_log_is_archived_later(
     ("failure", "is_written"),
     [
         (GenericError("Client error with status 501 Not Implemented: <Code>NotImplemented</Code>"), True),
+        (NotImplementedError("not implemented"), True),
         (NotSupportedError("the condition is not known"), True),
         (GenericError("HTTP error: operation timed out"), False),
         (GenericError("Server returned non-2xx status code: 503 Slow Down"), False),

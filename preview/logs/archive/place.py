@@ -196,7 +196,7 @@ class Bucket:
             raise ConfigurationError(_EXTRA) from error
         self._errors: type[Exception] = BaseError
         self._exists: type[Exception] = AlreadyExistsError
-        self._unsupported: type[Exception] = NotSupportedError
+        self._unsupported = (NotSupportedError, NotImplementedError)
         is_plain = os.environ.get("AWS_ENDPOINT_URL", os.environ.get("AWS_ENDPOINT", "")).startswith("http://")
         try:
             self._store: Any = S3Store.from_url(
@@ -265,7 +265,7 @@ class Bucket:
                 self._store.put(name, data, mode="create")
             except self._exists:
                 return
-            except self._errors as error:
+            except (self._errors, NotImplementedError) as error:
                 # Any other error does not tell whether there is a file, which another service may have written.
                 if not self._is_unknown(error):
                     raise
