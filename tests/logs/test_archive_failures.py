@@ -135,7 +135,7 @@ async def test_no_error_of_a_round_ends_the_archiver(
 
     monkeypatch.setattr(archiving, "archive_round", fail)
     monkeypatch.setattr(archiving, "_EACH_S", 0.001)
-    with trio.fail_after(10):
+    with trio.fail_after(10), structlog.testing.capture_logs():
         async with trio.open_nursery() as nursery:
             nursery.start_soon(run_archiver, logs.archived, configured, LogWriter(logs.database, configured))
             await rounds.wait()
