@@ -145,7 +145,7 @@ async def test_no_error_of_a_round_ends_the_archiver(
 @pytest.mark.parametrize("error", [KeyError(77), sqlite3.DatabaseError("malformed")])
 def test_a_file_that_is_not_completed_leaves_no_draft(tmp_path: Path, error: Exception) -> None:
     def parts() -> Iterator[bytes]:
-        yield b"begun"
+        yield b"first"
         raise error
 
     with pytest.raises(type(error)):
