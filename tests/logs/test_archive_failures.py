@@ -36,9 +36,13 @@ async def _add_ended(logs: Logs, configured: Settings, *names: str) -> None:
     room = Room(configured, logs.database, LogStore(logs.database), LogWriter(logs.database, configured))
     for name in names:
         await room.add_preview(name)
-        runs = await encode_batches(batches_of(name, logs.rows[:3]))
-        await logs.database.write(lambda connection, runs=runs: insert_rows(connection, runs))  # type: ignore[misc]
+        await _add_lines(logs, name)
     await logs.database.write(lambda connection: connection.execute(update(preview_instances).values(status="stopped")))
+
+
+async def _add_lines(logs: Logs, name: str) -> None:
+    runs = await encode_batches(batches_of(name, logs.rows[:3]))
+    await logs.database.write(lambda connection: insert_rows(connection, runs))
 
 
 async def _spoil(logs: Logs, name: str) -> None:
