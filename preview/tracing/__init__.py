@@ -8,7 +8,7 @@ from preview.tracing.keeper import TraceKeeper
 from preview.tracing.preview_traces import PreviewTraces, Trace, untraced
 from preview.tracing.profile import (
     LONGEST_S,
-    MOST_PROFILE_BYTES,
+    PROFILE,
     FunctionTime,
     Profile,
     ProfileNode,
@@ -23,8 +23,8 @@ from preview.tracing.traceparent import PARENT_FIELD, parent_field, read_parent,
 __all__ = [
     "LONGEST_S",
     "MOST_LINE",
-    "MOST_PROFILE_BYTES",
     "PARENT_FIELD",
+    "PROFILE",
     "REPORT",
     "FunctionTime",
     "Hint",

@@ -26,10 +26,11 @@ MOST_DEPTH: Final = 40
 """Limit of a tree's depth."""
 MOST_PROFILE_BYTES: Final = 256 * 1024
 """Limit of an answer in bytes, with the words around it: 500 lines of half a kibibyte."""
+PROFILE: Final = b"profile"
+"""Beginning of each line of a profile."""
 MOST_PROFILES: Final = 1000
 """Limit of profiles of one process."""
 
-_WORD = b"profile"
 # For the answer, after the measured time.
 _GRACE_S = 10.0
 _MOST_NAME, _MOST_PLACE = 120, 200
@@ -123,7 +124,7 @@ class Profile:
         except (ValueError, RecursionError):
             self.fail()
             return
-        if not (self._end(given) if line.startswith(_WORD + b"s") else self._add(given)):
+        if not (self._end(given) if line.startswith(PROFILE + b"s") else self._add(given)):
             self.fail()
 
     def fail(self) -> None:
@@ -248,7 +249,7 @@ class Profiles:
 
     def take(self, line: bytes) -> bool:
         """Take a line; return whether it is one of a profile."""
-        if not line.startswith(_WORD):
+        if not line.startswith(PROFILE):
             return False
         if self.last is not None:
             self.last.take(line)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -151,19 +152,79 @@ async def test_over_the_channel_one_runs_at_a_time_and_a_flood_ends_only_the_cha
                 await trio.lowlevel.checkpoint()
             assert [one.name for one in profile.nodes] == ["books"]
             second = control.profile(1)
-            await trio.to_thread.run_sync(_flood, theirs, abandon_on_cancel=True)
+            theirs.setblocking(False)
+            await _flood(theirs, b"profile 2 []\n" * 40_000)
+            theirs.close()
+            control.has_started()
         assert second is not None
         assert second.state is ProfileState.FAILED
+
+
+async def _flood(theirs: Any, message: bytes) -> None:
+    while message:
+        await trio.lowlevel.wait_writable(theirs)
+        with suppress(BlockingIOError):
+            message = message[theirs.send(message[:4096]) :]
+
+
+async def test_a_profile_that_is_too_large_ends_itself_and_not_the_channel(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    with open_control() as control, trio.fail_after(60):
+        theirs = control.theirs.dup()
+        theirs.setblocking(False)
+        control.has_started()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(control.listen)
+            theirs.send(b"ready\n")
+            await control.ready.wait()
+            profile = control.profile(1)
+            assert profile is not None
+            await _flood(theirs, (node(name="x" * 1800) + b"\n") * 400 + b"closed\n")
+            await control.closed.wait()
+            assert profile.state is ProfileState.FAILED
+            assert control.ask_to_drain()
+            # Once it drains, a flood ends the channel.
+            nursery.start_soon(_flood, theirs, b"profile 1 []\n" * 200_000)
+            await control._over.wait()
+            nursery.cancel_scope.cancel()
         theirs.close()
 
 
-def _flood(theirs: Any) -> None:
-    theirs.settimeout(0.3)
-    try:
-        for _ in range(200):
-            theirs.sendall(b"profile 2 []\n" * 500)
-    except OSError:
-        return
+LONG = """
+import sys
+sys.path[:0] = [sys.argv[1] + "/tracing"]
+import preview_profile
+from types import SimpleNamespace
+codes = preview_profile._Codes(["/root"])
+tree = preview_profile._Tree(codes)
+for at in range(600):
+    code = SimpleNamespace(co_name="\u4e66" * 200, co_filename="/root/%d\U0001f4da" % at * 99, co_firstlineno=at)
+    tree._add(SimpleNamespace(f_code=code, f_back=None, f_globals={}), 7)
+sent = []
+preview_profile._report(1, (1000, tree, preview_profile._Calls(codes)), lambda message: not sent.append(message))
+sys.stdout.buffer.write(b"".join(sent))
+"""
+LONG_IN_NODE = """
+const { report } = require(process.argv[1] + "/tracing/profile.cjs");
+const nodes = [{ id: 0, callFrame: { url: "" } }];
+for (let at = 1; at <= 600; at += 1) {
+  const url = `/root/${at}` + "\u4e66\ud83d".repeat(99);
+  nodes.push({ id: at, callFrame: { url, lineNumber: at, functionName: "\u4e66".repeat(200) } });
+}
+const profile = { nodes, startTime: 0, endTime: 9, samples: nodes.map(({ id }) => id), timeDeltas: nodes.map(() => 7) };
+report(1, profile, "/root", process.stdout);
+"""
+
+
+@pytest.mark.parametrize("words", [(sys.executable, "-c", LONG), ("node", "-e", LONG_IN_NODE)], ids=["python", "node"])
+async def test_senders_leave_out_what_the_service_would_not_take(words: tuple[str, ...]) -> None:
+    done = await trio.run_process([*words, str(LAUNCHERS)], capture_stdout=True)
+    profile = taken(*done.stdout.splitlines())
+    assert profile.state is ProfileState.FINISHED, len(done.stdout)
+    assert 100 < len(profile.nodes) < MOST_NODES
+    assert profile.left_out == 600 - len(profile.nodes)
+    assert profile.nodes[0].name.startswith("\u4e66")
 
 
 def test_hostile_names_have_no_effect_on_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,10 +2,9 @@
 
 The process reports that it serves, is ordered to release the socket, and is asked for its routes, and for requests at
 the preview's own port. The application controls the other end, so it is not trusted: only a few bytes are read, besides
-reports that the service has asked for, and only eight words have a meaning. Reports of requests and spans are read
-slowly: a
-flood of them costs the process its own reports. If a channel is closed, silent or abused, only its own process loses
-the hand-over and its reports.
+reports that the service has asked for, and only eight words have a meaning. Reports of requests, spans and profiles
+are read slowly: a flood of them costs the process its own reports. If a channel is closed, silent or abused, only its
+own process loses the hand-over and its reports.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from preview.storage.tables import PreviewRecord
 from preview.supervisor.preview import route_report
 from preview.supervisor.preview.route_report import RouteReport
 from preview.tracing import MOST_LINE as MOST_SPAN
-from preview.tracing import MOST_PROFILE_BYTES, PreviewTraces, Profile, Profiles
+from preview.tracing import PROFILE, PreviewTraces, Profile, Profiles
 from preview.tracing import REPORT as SPAN
 from preview.traffic import REPORT, DirectReports
 from preview.user import User
@@ -41,7 +40,7 @@ _TRACED_CHUNK_BYTES = 65_536
 _LINGER_S = 0.05
 # Shorter ones than any launcher's are more in one read; they are collected longer, as each takes its time.
 _USUAL_REPORTS = 400
-# Reports of requests and spans that a process may still send when it drains; nothing is collected any more then.
+# Reports of requests, spans and a profile that a process may still send when it drains; nothing is collected then.
 _LAST_REPORTS_BYTES = 256 * 1024
 
 
@@ -123,7 +122,7 @@ class Control:
             *lines, rest = (rest + word.data).split(b"\n")
             reports = 0
             for line in lines:
-                is_report = self._is_request(line) or self._is_span(line)
+                is_report = self._is_request(line) or self._is_span(line) or self._is_profile(line)
                 reports += is_report
                 if not is_report or self._drains.is_set():
                     self._allowed -= len(line) + 1
@@ -140,13 +139,18 @@ class Control:
     def _most_at_once(self) -> int:
         if self._traces is not None:
             return _TRACED_CHUNK_BYTES
-        return _CHUNK_BYTES if self._takes_requests else min(self._allowed, _CHUNK_BYTES)
+        reports = self._takes_requests or self.profiles.last is not None
+        return _CHUNK_BYTES if reports else min(self._allowed, _CHUNK_BYTES)
 
     def _is_request(self, line: bytes) -> bool:
         return self._takes_requests and line.startswith(REPORT) and len(line) <= route_report.MOST_LINE
 
     def _is_span(self, line: bytes) -> bool:
         return self._traces is not None and line.startswith(SPAN) and len(line) <= MOST_SPAN
+
+    def _is_profile(self, line: bytes) -> bool:
+        # A profile limits its own lines. One that has failed must not end the channel.
+        return self.profiles.last is not None and line.startswith(PROFILE) and len(line) <= route_report.MOST_LINE
 
     def _take(self, line: bytes) -> None:
         if line == b"ready":
@@ -240,14 +244,13 @@ class Control:
         except OSError:
             profile.fail()
             return None
-        self._allowed += MOST_PROFILE_BYTES
         return profile
 
     def ask_to_drain(self) -> bool:
         """Order the process to accept no more and to end after its last response; False if sending failed."""
         if not self._drains.is_set():
             self._drains.set()
-            reports = self._takes_requests or self._traces is not None
+            reports = self._takes_requests or self._traces is not None or self.profiles.last is not None
             self._allowed += _LAST_REPORTS_BYTES if reports else 0
         try:
             self._ours.send(b"drain\n")

@@ -33,6 +33,8 @@ _MOST_DEPTH = 40
 _MOST_FRAMES = 300
 _MOST_CODES = 20_000
 _MOST_NAME, _MOST_PLACE = 120, 200
+# The service takes 256 KiB. A node takes so many bytes besides its name and place.
+_MOST_BYTES, _NODE_BYTES = 240 * 1024, 60
 # After as many calls a function is counted no more, and costs nothing any more.
 _MOST_CALLS = 100_000
 _SENT_BYTES = 4096
@@ -113,6 +115,7 @@ class _Tree:
         self.left_out = 0
         self._codes = codes
         self._index: dict[Any, int] = {}
+        self._bytes = 0
 
     def look(self, took_us: int, but: int) -> None:
         """Add the time since the last look to the functions that run now, in all threads but one."""
@@ -141,11 +144,13 @@ class _Tree:
                 break
             index = self._index.get((at, code))
             if index is None:
-                if len(self.nodes) >= _MOST_NODES:
+                if len(self.nodes) >= _MOST_NODES or self._bytes >= _MOST_BYTES:
                     self.left_out += 1
                     break
                 index = self._index[at, code] = len(self.nodes)
-                self.nodes.append([at, code, _name(found, place), place, 0])
+                shown = [_name(found, place)[:_MOST_NAME], place[-_MOST_PLACE:]]
+                self._bytes += len(_json(shown)) + _NODE_BYTES
+                self.nodes.append([at, code, *shown, 0])
             at = index
         if at >= 0:
             self.nodes[at][4] += took_us
@@ -246,13 +251,17 @@ def _end_in_fork() -> None:
 os.register_at_fork(after_in_child=_end_in_fork)
 
 
+def _json(value: Any) -> bytes:
+    # As UTF-8, for escapes would take up to four times the space.
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
 def _report(number: int, found: tuple[int, _Tree, _Calls], send: Any) -> None:
     elapsed_us, tree, calls = found
     lines = []
     for parent, code, name, place, own_us in tree.nodes:
         count = calls.counts.get(code, 0) if calls.is_on and place else -1
-        node = [parent, name[:_MOST_NAME], place[-_MOST_PLACE:], own_us, count]
-        lines.append(b"profile %d %b\n" % (number, json.dumps(node, separators=(",", ":")).encode("ascii", "replace")))
+        lines.append(b"profile %d %b\n" % (number, _json([parent, name, place, own_us, count])))
     lines.append(b"profiles %d [%d,%d,%d]\n" % (number, elapsed_us, tree.samples, tree.left_out))
     message = b""
     for line in [*lines, b""]:

@@ -13,6 +13,9 @@ const MOST_NODES = 500;
 const MOST_DEPTH = 40;
 const MOST_NAME = 120;
 const MOST_PLACE = 200;
+// The service takes 256 KiB. A node takes so many bytes besides its name and place.
+const MOST_BYTES = 240 * 1024;
+const NODE_BYTES = 60;
 let isRunning = false;
 
 /** Return the place of an own function, relative to the root; nothing for any other. */
@@ -34,6 +37,7 @@ class Tree {
     this.root = root;
     this.nodes = [];
     this.leftOut = 0;
+    this.bytes = 0;
     this.index = new Map();
   }
 
@@ -51,12 +55,14 @@ class Tree {
     for (const [frame, place] of own.reverse().slice(0, MOST_DEPTH)) {
       const key = `${parent} ${frame.scriptId} ${frame.lineNumber} ${frame.columnNumber} ${frame.functionName}`;
       if (!this.index.has(key)) {
-        if (this.nodes.length >= MOST_NODES) {
+        if (this.nodes.length >= MOST_NODES || this.bytes >= MOST_BYTES) {
           this.leftOut += 1;
           break;
         }
         this.index.set(key, this.nodes.length);
-        this.nodes.push([parent, nameOf(frame, place).slice(0, MOST_NAME), place.slice(-MOST_PLACE), 0, -1]);
+        const node = [parent, nameOf(frame, place).slice(0, MOST_NAME), place.slice(-MOST_PLACE), 0, -1];
+        this.bytes += Buffer.byteLength(JSON.stringify(node.slice(1, 3))) + NODE_BYTES;
+        this.nodes.push(node);
       }
       parent = this.index.get(key);
     }
@@ -83,17 +89,13 @@ function treeOf(profile, root) {
 
 function report(number, profile, root, channel) {
   const tree = treeOf(profile, root);
-  const lines = tree.nodes.map((node) => {
-    // The service reads ASCII.
-    const text = JSON.stringify(node).replace(/[\u007f-\uffff]/g, (one) => {
-      return `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`;
-    });
-    return `profile ${number} ${text}\n`;
-  });
+  const lines = tree.nodes.map((node) => `profile ${number} ${JSON.stringify(node)}\n`);
   const elapsed = Math.max(0, Math.round(profile.endTime - profile.startTime));
   const end = `profiles ${number} [${elapsed},${profile.samples.length},${tree.leftOut}]\n`;
   channel.write(lines.join('') + end);
 }
+
+exports.report = report;
 
 /** Measure for some seconds from now on, and report over the channel; do nothing if a measurement runs. */
 exports.start = function start(number, seconds, root, channel) {
