@@ -199,7 +199,8 @@ from types import SimpleNamespace
 codes = preview_profile._Codes(["/root"])
 tree = preview_profile._Tree(codes)
 for at in range(600):
-    code = SimpleNamespace(co_name="\u4e66" * 200, co_filename="/root/%d\U0001f4da" % at * 99, co_firstlineno=at)
+    place = {"co_filename": "/root/%d\U0001f4da" % at * 99, "co_firstlineno": at}
+    code = type("Code", (), {"co_name": "\u4e66" * 200, **place})
     tree._add(SimpleNamespace(f_code=code, f_back=None, f_globals={}), 7)
 sent = []
 preview_profile._report(1, (1000, tree, preview_profile._Calls(codes)), lambda message: not sent.append(message))
@@ -209,7 +210,7 @@ LONG_IN_NODE = """
 const { report } = require(process.argv[1] + "/tracing/profile.cjs");
 const nodes = [{ id: 0, callFrame: { url: "" } }];
 for (let at = 1; at <= 600; at += 1) {
-  const url = `/root/${at}` + "\u4e66\ud83d".repeat(99);
+  const url = `/root/${at}` + "\\u4e66\\ud83d".repeat(99);
   nodes.push({ id: at, callFrame: { url, lineNumber: at, functionName: "\u4e66".repeat(200) } });
 }
 const profile = { nodes, startTime: 0, endTime: 9, samples: nodes.map(({ id }) => id), timeDeltas: nodes.map(() => 7) };
