@@ -134,7 +134,9 @@ async def test_one_process_is_measured_a_limited_number_of_times() -> None:
     assert profiles.begin(1) is None
 
 
-async def test_over_the_channel_one_runs_at_a_time_and_a_flood_ends_only_the_channel() -> None:
+async def test_over_the_channel_one_runs_at_a_time_and_a_flood_ends_only_the_profile(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
     with open_control() as control, trio.fail_after(20):
         theirs = control.theirs.dup()
         async with trio.open_nursery() as nursery:
@@ -153,7 +155,8 @@ async def test_over_the_channel_one_runs_at_a_time_and_a_flood_ends_only_the_cha
             assert [one.name for one in profile.nodes] == ["books"]
             second = control.profile(1)
             theirs.setblocking(False)
-            await _flood(theirs, b"profile 2 []\n" * 40_000)
+            await _flood(theirs, (b"profile 2 []" + b" " * 1000 + b"\n") * 400 + b"closed\n")
+            await control.closed.wait()
             theirs.close()
             control.has_started()
         assert second is not None
