@@ -17,6 +17,7 @@ from preview.errors import LaunchFailed
 from preview.http.e2b.box import Box
 from preview.http.e2b.errors import E2bError
 from preview.http.e2b.keeper import open_keeper
+from preview.people_errors import LaunchesStopped
 from preview.service import Service
 
 log = structlog.get_logger(__name__)
@@ -69,16 +70,22 @@ class Boxes:
         """Make a sandbox.
 
         Raises:
-            E2bError: There are too many, or this machine does not confine processes.
+            E2bError: There are too many, this machine does not confine processes, or the operator has stopped launches.
+            DatabaseUnavailable: The user's tier cannot be read.
 
         Cancellation: nothing is left.
         """
         settings = self._service.settings
         if self._service.rungs and not any(rung.name == "sandbox" and rung.holds for rung in self._service.rungs):
             raise E2bError("unimplemented", "Sandboxes need this machine's sandbox, which `preview doctor` explains.")
+        subject = await self._service.rollout.subject(user_id, None, "")
+        # No await between the checks and the claim.
         if self._service.draining.is_set():
             raise E2bError("unavailable", "The service is shutting down; try again in a moment.")
-        # No await between the check and the claim.
+        try:
+            self._service.rollout.choose(subject)
+        except LaunchesStopped as error:
+            raise E2bError("unavailable", error.message) from error
         if sum(owner == user_id for owner in self._reserved.values()) >= settings.e2b_sandboxes:
             raise E2bError(
                 "resource_exhausted",
