@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from page_kit import Running, visit
 from playwright.sync_api import Browser, expect
 from test_page_quality import serious
@@ -17,6 +19,8 @@ def get_book(book_id: int):
     return {1: "Emma"}[book_id]
 """
 FILES = {"main.py": SHOP, "requirements.txt": "fastapi\nuvicorn\n"}
+MARK = re.compile("^Alert: .*status:>=500")
+SAID = re.compile("/books/7|KeyError")
 FAILS = {"kind": "matches", "filter": "status:>=500", "on": "requests", "count": 1, "within_s": 60}
 
 
@@ -56,6 +60,11 @@ def test_a_firing_comes_by_itself_and_leads_to_its_request_which_a_reload_keeps(
         seen.show_pane("Log")
         seen.wait_for_line('alert "')
         assert not seen.sees('alert ""')
+        # The lines of the request that fired have a mark, as lines with comments have. A folded traceback has it too.
+        marked = page.locator("[data-log-rows] [data-seq]").filter(has=page.get_by_role("img", name=MARK))
+        expect(marked.first).to_contain_text(SAID)
+        assert serious(seen) == []
         page.reload()
         seen.wait_for_line('alert "')
+        expect(marked.first).to_contain_text(SAID)
         assert not seen.violations

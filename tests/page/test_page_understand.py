@@ -119,6 +119,7 @@ def test_a_failed_request_its_failure_the_fix_and_the_replay(running: Running, b
     """The story with a real service: nothing is made up."""
     with visit(browser) as seen:
         page = seen.page
+        page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=running.url)
         seen.sign_in(running, "story-user")
         seen.drop_zip("bookshop", FILES)
         seen.launch()
@@ -134,11 +135,21 @@ def test_a_failed_request_its_failure_the_fix_and_the_replay(running: Running, b
         page.get_by_role("region", name="Frames").get_by_role("button", name=re.compile("main.py")).first.click()
         expect(page.locator(".cm-activeLine")).to_contain_text("return BOOKS[book_id]")
         pane(seen, "Failures")
+        page.get_by_role("button", name="Copy for an agent").click()
+        page.get_by_text("as text for an agent").wait_for()
+        copied: str = page.evaluate("() => navigator.clipboard.readText()")
+        for part in ("KeyError", "return BOOKS[book_id]", "GET /books/7", "looking for book 7"):
+            assert part in copied
         page.get_by_role("button", name="Show the request").click()
         expect(page.get_by_role("heading", name="GET /books/7")).to_be_visible()
         said = page.get_by_role("region", name="Log lines")
         said.get_by_role("button", name=re.compile("log lines$")).click()
         expect(said).to_contain_text("looking for book 7")
+        page.get_by_role("combobox", name="Copy as").select_option("curl")
+        page.get_by_text("Copied as curl.").wait_for()
+        copied = page.evaluate("() => navigator.clipboard.readText()")
+        assert copied.startswith("curl ")
+        assert "/books/7" in copied
 
         fixed = FILES | {"main.py": SHOP.replace("BOOKS[book_id]", "BOOKS.get(book_id)")}
         with running.api("story-user") as api:
@@ -146,6 +157,12 @@ def test_a_failed_request_its_failure_the_fix_and_the_replay(running: Running, b
             assert api.put(f"/api/v1/generations/{made['id']}/files", json={"files": fixed}).status_code == 200
         page.get_by_role("button", name="Replay").click()
         replayed = page.get_by_role("region", name="Replay")
+        expect(replayed).to_contain_text("500 in")
+        expect(replayed).to_contain_text("200 in")
+        # The failure has the same button.
+        pane(seen, "Failures")
+        expect(replayed).to_have_count(0)
+        page.get_by_role("button", name="Replay").click()
         expect(replayed).to_contain_text("500 in")
         expect(replayed).to_contain_text("200 in")
 
