@@ -114,7 +114,7 @@ async def test_an_error_of_the_driver_is_one_of_the_database(
             pass
 
         def fetchall(self) -> list[Any]:
-            error = sqlite3.OperationalError("disk I/O error")
+            error: Any = logs.database.engine.dialect.loaded_dbapi.OperationalError("disk I/O error")
             error.sqlite_errorcode, error.sqlite_errorname = sqlite3.SQLITE_IOERR, "SQLITE_IOERR"
             raise error
 
@@ -123,7 +123,7 @@ async def test_an_error_of_the_driver_is_one_of_the_database(
             return Result()
 
     monkeypatch.setattr(logs.database.engine, "connect", Connected)
-    with pytest.raises(DatabaseUnavailable, match="its disk fails"):
+    with pytest.raises(DatabaseUnavailable, match="The service's database"):
         list(archiving._read(logs.database, logs.preview_id))
 
 
