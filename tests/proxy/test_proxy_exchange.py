@@ -202,7 +202,7 @@ async def test_a_service_without_descriptors_says_so(monkeypatch: pytest.MonkeyP
 def test_what_could_be_read_as_something_else_is_not_written(
     method: str, target: bytes, field: tuple[bytes, bytes]
 ) -> None:
-    with pytest.raises(UpstreamFailed, match="cannot be passed on"):
+    with pytest.raises(UpstreamFailed, match="cannot be forwarded"):
         request_head(method, target, [field], None)
 
 
