@@ -18,3 +18,14 @@ def running(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Itera
     del browser  # without one there is nothing to start for
     with run_service(tmp_path_factory.mktemp("service")) as running:
         yield running
+
+
+@pytest.fixture(autouse=True)
+def _previews_end(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Stop the previews of a test's own users: the service has 20 ports, and one worker may get all these tests."""
+    running: Running | None = request.getfixturevalue("running") if "running" in request.fixturenames else None
+    before = set() if running is None else set(running.tokens)
+    yield
+    if running is not None:
+        for user in set(running.tokens) - before:
+            running.end_previews(user)

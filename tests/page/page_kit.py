@@ -142,6 +142,12 @@ class Running:
             base_url=self.url, headers=headers, trust_env=False, timeout=90, verify=self.trusted, limits=fresh
         )
 
+    def end_previews(self, user: str) -> None:
+        """Stop what a person has running; its port is free then."""
+        with self.api(user) as api:
+            for one in api.get("/api/v1/previews?status=running").raise_for_status().json()["previews"]:
+                api.delete(f"/api/v1/generations/{one['generation_id']}/preview")
+
     def kill(self) -> None:
         """As if the machine had lost it: no goodbye."""
         self.process.send_signal(signal.SIGKILL)
