@@ -147,13 +147,15 @@ async def test_a_login_is_replayed_on_a_trial_with_new_tokens_and_ids(tmp_path: 
 
 async def test_two_versions_are_compared(tmp_path: Path) -> None:
     async with open_world(tmp_path) as world:
-        shop = await Caller.launch(world, FILES)
+        whole = SHOP.replace('"pages": 240}]', '"pages": 240}, {"title": "Sanditon", "price": 8, "pages": 90}]')
+        shop = await Caller.launch(world, FILES | {"main.py": whole})
         for path in ("/books", "/books/1", "/", "/orders"):
             await shop.call("GET", path)
         broken = await world.keep(FILES | {"main.py": "raise SystemExit('no')\n"})
-        other = await world.keep(
-            FILES | {"main.py": SHOP.replace('"price": 12', '"price": 13').replace('{"ok": True}', "1 / 0")}
-        )
+        # Without the third book. A number, a word, a field and a title are others too, and one endpoint fails.
+        worse = SHOP.replace('"price": 12', '"price": 13').replace("Persuasion", "Persuasions")
+        worse = worse.replace('"count": len(BOOKS), ', "").replace("{**book, ", '{**book, "title": None, ')
+        other = await world.keep(FILES | {"main.py": worse.replace('{"ok": True}', "1 / 0")})
         same = await shop.ask("POST", "/compare", {})
         assert same["verdict"] == "noisy"
         assert [one["differences"] for one in same["items"]] == [[], [], [], []]
@@ -165,8 +167,12 @@ async def test_two_versions_are_compared(tmp_path: Path) -> None:
             "GET /": "broke",
             "GET /orders": "same",
         }
-        paths = [[one["path"] for one in item["differences"]] for item in found["items"]]
-        assert paths[:2] == [["$.items[1].price"], ["$.price"]]
+        paths = [sorted(one["path"] for one in item["differences"]) for item in found["items"]]
+        assert paths[:2] == [
+            ["$.count", "$.items[1].price", "$.items[1].title", "$.items[2]"],
+            ["$.price", "$.title"],
+        ]
+        assert paths[3] == []
         assert found["items"][1]["ignored"] == ["$.cents_a_page"]
         failed = await shop.ask("POST", "/compare", {"b": {"generation": broken}})
         assert (failed["verdict"], failed["last_lines"][-1:]) != ("same", [])
