@@ -66,9 +66,9 @@ class Tasks:
     @contextmanager
     def task(self, name: str) -> Iterator[None]:
         acts: int = self._seen.page.evaluate("() => window.acts")
-        begun = time.monotonic()
+        started = time.monotonic()
         yield
-        took = time.monotonic() - begun
+        took = time.monotonic() - started
         self.rows.append((name, round(took, 1), self._seen.page.evaluate("() => window.acts") - acts))
         if folder := os.environ.get("PREVIEW_TEST_PICTURES"):
             self._seen.page.screenshot(path=f"{folder}/task-{len(self.rows):02}.png")

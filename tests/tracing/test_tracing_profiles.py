@@ -117,15 +117,15 @@ async def test_a_function_that_calls_itself_counts_its_time_once() -> None:
 
 async def test_a_process_that_does_not_answer_has_failed_after_its_time(autojump_clock: trio.testing.MockClock) -> None:
     profiles = Profiles()
-    begun = profiles.begin(10)
-    assert begun is not None
-    assert begun[1] == b"profile 1 10\n"
+    started = profiles.begin(10)
+    assert started is not None
+    assert started[1] == b"profile 1 10\n"
     await trio.sleep(15)
     assert profiles.is_running
     await trio.sleep(10)
     assert not profiles.is_running
     profiles.take(node())
-    assert begun[0].state is ProfileState.FAILED
+    assert started[0].state is ProfileState.FAILED
 
 
 async def test_one_process_is_measured_a_limited_number_of_times() -> None:

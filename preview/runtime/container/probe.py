@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Final
 
 import structlog
 import trio
 
-from preview.core.isolation import Network
 from preview.errors import LaunchFailed
 from preview.runtime.broker import Broker, NoBroker
 from preview.runtime.cgroups.home import home_name
@@ -22,7 +19,7 @@ from preview.runtime.container.engine import Engine, EngineError
 from preview.runtime.container.image import host_image, operators_image
 from preview.runtime.container.interpreter import NoInterpreter
 from preview.runtime.container.runtime import ContainerRuntime, Containment
-from preview.runtime.interface import Exit, Limits, ProcessSpec
+from preview.runtime.process.first_look import look_around
 from preview.runtime.sandbox import Refusal, SandboxRuntime, compile_filter
 from preview.runtime.sandbox.etc import write_etc
 from preview.runtime.sandbox.users import users_here
@@ -30,13 +27,8 @@ from preview.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-_MIB = 1024 * 1024
-_LIMITS = Limits(memory_bytes=128 * _MIB, open_files=64, processes=16, file_bytes=_MIB, temp_bytes=_MIB)
+_MEMORY_MB: Final = 128
 _TIMEOUT_S: Final = 30.0
-_SAID: Final = "all is well"
-_SHOWN_BYTES: Final = 500
-# A port, for the user that follows from it.
-_SLOT: Final = 65_535
 _INSTALL: Final = (
     "install podman and start its socket (`systemctl --user start podman.socket`), or Docker, and name it: "
     "PREVIEW_CONTAINER_ENGINE=unix:///PATH (docs/containers.md)"
@@ -159,33 +151,12 @@ def _list(value: object) -> list[object]:
 
 
 async def _try(runtime: ContainerRuntime) -> Refusal | None:
-    with tempfile.TemporaryDirectory(prefix="preview-probe-") as folder:
-        # Made by this user, so that the probe also tests the change of owner.
-        directory = Path(folder)
-        look = f'echo x > here && ! (echo x > /etc/x) 2>/dev/null && ! (echo x > /x) 2>/dev/null && echo "{_SAID}"'
-        spec = ProcessSpec(
-            preview_id="preview_probe",
-            argv=["/bin/sh", "-c", look],
-            directory=directory,
-            environment={},
-            listener=None,
-            limits=_LIMITS,
-            writable=(directory,),
-            network=Network.NONE,
-            slot=_SLOT,
-        )
-        said = b""
-        ended: Exit | None = None
-        try:
-            with trio.move_on_after(_TIMEOUT_S):
-                async with runtime.open_process(spec) as process:
-                    async for chunk in process.output:
-                        said += chunk[:_SHOWN_BYTES]
-                    ended = await process.wait()
-        except LaunchFailed as error:
-            return Refusal(error.message.rstrip("."), "see the engine's log, and docs/containers.md")
-    if ended == Exit(code=0) and said.decode("utf-8", "replace").strip() == _SAID:
+    advice = "see the engine's log, and docs/containers.md"
+    try:
+        look = await look_around(runtime, within_s=_TIMEOUT_S, memory_mb=_MEMORY_MB)
+    except LaunchFailed as error:
+        return Refusal(error.message.rstrip("."), advice)
+    if look.is_well:
         return None
-    text = " ".join(said[:_SHOWN_BYTES].decode("utf-8", "replace").split())
-    why = text or ("it did not start in time" if ended is None else str(ended))
-    return Refusal(f"a container did not come up ({why})", "see the engine's log, and docs/containers.md")
+    why = " ".join(look.said.split()) or ("it did not start in time" if look.ended is None else str(look.ended))
+    return Refusal(f"a container did not come up ({why})", advice)

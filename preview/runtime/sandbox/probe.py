@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -20,12 +19,11 @@ from pathlib import Path
 
 import trio
 
-from preview.core.isolation import Network
 from preview.errors import ConfigurationError, LaunchFailed
 from preview.runtime.broker import Broker, NoBroker, open_broker
 from preview.runtime.broker.preview_broker import detached_mount
 from preview.runtime.cgroups import CgroupTree
-from preview.runtime.interface import Exit, Limits, ProcessSpec
+from preview.runtime.process.first_look import look_around
 from preview.runtime.sandbox.etc import write_etc
 from preview.runtime.sandbox.runtime import SandboxRuntime
 from preview.runtime.sandbox.socket_filter import can_fence
@@ -123,16 +121,9 @@ def _advice(line: str, switch: Callable[[str], str | None]) -> str:
     return "; ".join(off) or about
 
 
-_MIB = 1024 * 1024
-_LIMITS = Limits(memory_bytes=64 * _MIB, open_files=64, processes=16, file_bytes=_MIB, temp_bytes=_MIB)
+_MEMORY_MB = 64
 # A sandbox starts within milliseconds on an idle machine.
 _TIMEOUT_S = 10.0
-_SAID = "all is well"
-# Writing must work in the working folder, and fail elsewhere.
-_LOOK_AROUND = f'echo x > here && ! (echo x > /etc/x) 2>/dev/null && ! (echo x > /x) 2>/dev/null && echo "{_SAID}"'
-_SHOWN_CHARACTERS = 500
-# A port, for the user that follows from it.
-_SLOT = 65_535
 _SEE_LOG = "look at the machine's load and its log (dmesg)"
 # chown(2) fails for a user id that the user namespace does not contain.
 _NUMBERS = "give the container 65536 user ids, or start the service as an ordinary user"
@@ -183,39 +174,18 @@ def _candidates(
 
 
 async def _try(runtime: SandboxRuntime) -> Refusal | None:
-    with tempfile.TemporaryDirectory(prefix="preview-probe-") as folder:
-        # Made by root, so that the probe also tests the change of owner.
-        directory = Path(folder)
-        spec = ProcessSpec(
-            preview_id="preview_probe",
-            argv=["/bin/sh", "-c", _LOOK_AROUND],
-            directory=directory,
-            environment={},
-            listener=None,
-            limits=_LIMITS,
-            writable=(directory,),
-            network=Network.NONE,
-            slot=_SLOT,
-        )
-        said = b""
-        ended: Exit | None = None
-        try:
-            with trio.move_on_after(_TIMEOUT_S):
-                async with runtime.open_process(spec) as process:
-                    async for chunk in process.output:
-                        said += chunk[:_SHOWN_CHARACTERS]
-                    ended = await process.wait()
-        except LaunchFailed as error:
-            if "missing" in error.details:
-                return Refusal(f"the program {error.details['missing']} is not installed", INSTALL)
-            unmapped = error.details.get("errno") == errno.EINVAL
-            return Refusal(error.message.rstrip("."), _NUMBERS if unmapped else _SEE_LOG)
-    text = said.decode("utf-8", "replace").strip()
-    if ended == Exit(code=0) and text == _SAID:
+    try:
+        look = await look_around(runtime, within_s=_TIMEOUT_S, memory_mb=_MEMORY_MB)
+    except LaunchFailed as error:
+        if "missing" in error.details:
+            return Refusal(f"the program {error.details['missing']} is not installed", INSTALL)
+        unmapped = error.details.get("errno") == errno.EINVAL
+        return Refusal(error.message.rstrip("."), _NUMBERS if unmapped else _SEE_LOG)
+    if look.is_well:
         return None
-    if ended is None:
+    if look.ended is None:
         return Refusal(f"a sandbox did not start within {_TIMEOUT_S:g} s", _SEE_LOG)
-    return explain_refusal(text or str(ended))
+    return explain_refusal(look.said or str(look.ended))
 
 
 @asynccontextmanager

@@ -176,7 +176,7 @@ class LaunchRate:
     def __init__(self, per_minute: int) -> None:
         self._per_minute = per_minute
         # Start times of the last minute's launches; users without any are removed.
-        self._begun: dict[str, deque[float]] = {}
+        self._started: dict[str, deque[float]] = {}
 
     def check(self, user_id: str) -> None:
         """Check that this user may launch now, without counting a launch.
@@ -186,11 +186,11 @@ class LaunchRate:
         """
         now = trio.current_time()
         self._forget(now)
-        begun = self._begun.get(user_id)
-        if begun and len(begun) >= self._per_minute:
-            wait_s = max(1, math.ceil(begun[0] + _WINDOW_S - now))
+        started = self._started.get(user_id)
+        if started and len(started) >= self._per_minute:
+            wait_s = max(1, math.ceil(started[0] + _WINDOW_S - now))
             raise TooManyLaunches(
-                f"You have launched {len(begun)} times within a minute, the maximum; try again in {wait_s} s.",
+                f"You have launched {len(started)} times within a minute, the maximum; try again in {wait_s} s.",
                 limit=self._per_minute,
                 retry_after_s=wait_s,
             )
@@ -202,15 +202,15 @@ class LaunchRate:
             TooManyLaunches: See ``check``; nothing is counted.
         """
         self.check(user_id)
-        self._begun.setdefault(user_id, deque()).append(trio.current_time())
+        self._started.setdefault(user_id, deque()).append(trio.current_time())
 
     def _forget(self, now: float) -> None:
-        for user_id in list(self._begun):
-            begun = self._begun[user_id]
-            while begun and begun[0] <= now - _WINDOW_S:
-                begun.popleft()
-            if not begun:
-                del self._begun[user_id]
+        for user_id in list(self._started):
+            started = self._started[user_id]
+            while started and started[0] <= now - _WINDOW_S:
+                started.popleft()
+            if not started:
+                del self._started[user_id]
 
 
 def lower_preview_priority(previews: Iterable[LivePreview]) -> None:

@@ -235,10 +235,10 @@ class Control:
         if self.profiles.is_running:
             return self.profiles.last
         is_there = self.ready.is_set() and not (self._over.is_set() or self._drains.is_set())
-        begun = self.profiles.begin(seconds) if is_there else None
-        if begun is None:
+        started = self.profiles.begin(seconds) if is_there else None
+        if started is None:
             return None
-        profile, order = begun
+        profile, order = started
         try:
             self._ours.send(order)
         except OSError:
