@@ -225,7 +225,7 @@ async def test_a_launch_counts_for_a_minute_and_nobody_is_kept_for_longer(
     rate.take(ANN.id)
     await trio.sleep(60)
     rate.take(BOB.id)
-    assert list(rate._begun) == [BOB.id]
+    assert list(rate._started) == [BOB.id]
 
 
 async def test_a_full_disk_of_the_machine_refuses_launches(make_settings: MakeSettings) -> None:
