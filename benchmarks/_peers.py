@@ -33,7 +33,7 @@ from _peer_programs import NGINX_CONF, NODE_PROGRAM, STARLETTE_PROGRAM, STARLETT
 from preview.auth import issue_token, load_or_create_secret
 from preview.settings import Settings
 
-__all__ = ["FILTERED", "NOT_DIRECT", "Missing", "Opener", "Peer", "openers"]
+__all__ = ["FILTERED", "NOT_DIRECT", "Missing", "Opener", "Peer", "open_hosted", "openers"]
 
 _PRINTER = Path(__file__).with_name("_printer.py")
 _PRINTING: list[str | Path] = [sys.executable, "-I", "-S", _PRINTER]
@@ -258,23 +258,44 @@ def _open_nchan() -> Iterator[Peer]:
 def _open_preview(isolation: str, settings: Mapping[str, str], chosen: str = "") -> Iterator[Peer]:
     use_usual_caches()
     with _folder() as folder:
-        variables = {
-            **_SETTINGS,
-            **settings,
-            "PREVIEW_DATA_DIR": str(folder / "data"),
-            "PREVIEW_CACHE_DIR": str(folder / "cache"),
-            "PREVIEW_ISOLATION": isolation,
-        }
         argv: list[str | Path] = [_PREVIEW, "serve", "--json", "--bind", "127.0.0.1:0"]
-        with _running(argv, folder, variables, stdout=subprocess.PIPE) as server:
+        with _running(argv, folder, _variables(folder, isolation, settings), stdout=subprocess.PIPE) as server:
             assert server.stdout is not None
             said = server.stdout.readline()
             if not said:
                 raise RuntimeError(f"the service did not start: {(folder / 'said.txt').read_text()}")
-            pids = [server.pid, *(child.pid for child in psutil.Process(server.pid).children(recursive=True))]
-            owner = Settings(data_dir=folder / "data")
-            token = issue_token(owner, load_or_create_secret(owner), _USER, tier="enterprise", ttl_s=3600)
-            yield _launch(str(json.loads(said)["url"]), token, pids, chosen)
+            yield _launch(str(json.loads(said)["url"]), _token(folder), _pids(server.pid), chosen)
+
+
+@contextmanager
+def open_hosted(isolation: str, *argv: str) -> Iterator[Peer]:
+    """The service in another server: ``argv`` is its command, without the port and the application."""
+    use_usual_caches()
+    port = _free_port()
+    with _folder() as folder:
+        command = [_PREVIEW.with_name(argv[0]), *argv[1:], "--port", str(port), "preview.asgi:app"]
+        with _running(command, folder, _variables(folder, isolation, {})) as server:
+            _wait_for(port, server)
+            yield _launch(f"http://127.0.0.1:{port}", _token(folder), _pids(server.pid), "")
+
+
+def _variables(folder: Path, isolation: str, settings: Mapping[str, str]) -> Mapping[str, str]:
+    return {
+        **_SETTINGS,
+        **settings,
+        "PREVIEW_DATA_DIR": str(folder / "data"),
+        "PREVIEW_CACHE_DIR": str(folder / "cache"),
+        "PREVIEW_ISOLATION": isolation,
+    }
+
+
+def _token(folder: Path) -> str:
+    owner = Settings(data_dir=folder / "data")
+    return issue_token(owner, load_or_create_secret(owner), _USER, tier="enterprise", ttl_s=3600)
+
+
+def _pids(pid: int) -> list[int]:
+    return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
 
 
 def _launch(url: str, token: str, pids: Sequence[int], chosen: str) -> Peer:

@@ -9,13 +9,41 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx2
+import psutil
 import pytest
 import trio
 import trio_websocket
-from embedding_kit import PATIENCE_S, SERVERS, Host, hosted, tidy, until
+from embedding_kit import HERE, PATIENCE_S, SERVERS, Host, hosted, tidy, until
 from mounted_app import ROOT
 
 ASYNCIO = [one for one in SERVERS if one != "hypercorn-trio"]
+# A second interrupt changes nothing for these: they wait this long, or (granian) without an end.
+END_SOON = {
+    "granian": ("--workers-kill-timeout", "1"),
+    "hypercorn-asyncio": ("--graceful-timeout", "1"),
+    "hypercorn-trio": ("--graceful-timeout", "1"),
+}
+# What a server says when it has seen the first interrupt; Hypercorn says nothing.
+WAITS = dict.fromkeys(["uvicorn-asyncio", "uvicorn-uvloop", "gunicorn", "gunicorn-preload"], "Waiting for connections")
+WAITS["granian"] = "Shutting down granian"
+RELOADING = ["uvicorn-asyncio", "uvicorn-uvloop", "granian", "hypercorn-asyncio", "hypercorn-trio"]
+# A request to the server while it loads this module; /early answers what came back.
+ASKS_ITSELF = """
+import socket, sys, trio
+from bridged_app import app as bridged
+
+port = int(sys.argv[sys.argv.index("-b") + 1].rpartition(":")[2])
+early = socket.create_connection(("127.0.0.1", port))
+early.sendall(b"GET / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")
+
+async def app(scope, receive, send):
+    if scope["type"] == "http" and scope["path"] == "/early":
+        body = await trio.to_thread.run_sync(early.recv, 12)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": body})
+    else:
+        await bridged(scope, receive, send)
+"""
 FRAMEWORKS = [
     "mounted_app:in_fastapi", "mounted_app:in_starlette", "mounted_app:in_django", "mounted_litestar:in_litestar"
 ]  # fmt: skip
@@ -65,8 +93,6 @@ def test_an_exception_is_the_servers_500_and_costs_no_other_request(host: Host) 
     assert host.client.get("/fail").status_code == 500
     # A server may close the connection on which an application failed.
     assert httpx2.get(f"{host.url}/", trust_env=False).status_code == 200
-    # A server may close the connection on which an application failed.
-    assert httpx2.get(f"{host.url}/", trust_env=False).status_code == 200
 
 
 def test_the_background_of_the_lifespan_runs(host: Host) -> None:
@@ -110,16 +136,49 @@ def test_an_interrupt_ends_the_lifespan_before_the_process(server: str, tmp_path
         assert code in {0, -2, 130}, running.text()
 
 
-@pytest.mark.parametrize("server", ["uvicorn-asyncio", "uvicorn-uvloop", "gunicorn", "gunicorn-preload"])
+@pytest.mark.parametrize("server", list(SERVERS))
 def test_two_interrupts_end_it_although_a_request_hangs(server: str, tmp_path: Path) -> None:
-    with hosted(server, "bridged_app:app", tmp_path) as running, half(running, "/hang"):
+    with hosted(server, "bridged_app:app", tmp_path, *END_SOON.get(server, ())) as running, half(running, "/hang"):
         until(lambda: state(running)["open"] == 1, "the request never arrived")
+        children = psutil.Process(running.process.pid).children(recursive=True)
         running.interrupt()
-        until(lambda: "Waiting for connections" in running.text(), "the first interrupt was not seen")
+        if server in WAITS:
+            until(lambda: WAITS[server] in running.text(), "the first interrupt was not seen")
         running.interrupt()
         running.process.wait(PATIENCE_S)
+        _, alive = psutil.wait_procs(children, timeout=PATIENCE_S)
+        assert alive == []
         assert "Task was destroyed" not in running.text()
         assert "Event loop is closed" not in running.text()
+
+
+@pytest.mark.parametrize("server", RELOADING)
+def test_a_reload_of_the_server_ends_one_lifespan_and_begins_another(server: str, tmp_path: Path) -> None:
+    program = tmp_path / "edited.py"
+    program.write_text("import bridged_app\nfrom bridged_app import app\n")
+    with hosted(server, "edited:app", tmp_path, "--reload", PYTHONPATH=f"{tmp_path}:{HERE}") as running:
+        program.write_text(f"{program.read_text()}bridged_app.seen['edition'] = 2\n")
+        until(lambda: _edition(running) == 2, "the server did not reload")
+        assert "lifespan over" in running.text()
+        children = psutil.Process(running.process.pid).children(recursive=True)
+        running.interrupt()
+        running.process.wait(PATIENCE_S)
+        _, alive = psutil.wait_procs(children, timeout=PATIENCE_S)
+        assert alive == []
+
+
+def _edition(host: Host) -> int:
+    try:
+        return state(host).get("edition", 1)
+    except (httpx2.HTTPError, ValueError):
+        return 0
+
+
+def test_hypercorns_trio_worker_listens_before_it_has_loaded_the_application(tmp_path: Path) -> None:
+    # Its clients get nothing until "Running on": a load test that starts at once sees a server that stands still.
+    (tmp_path / "asks_itself.py").write_text(ASKS_ITSELF)
+    with hosted("hypercorn-trio", "asks_itself:app", tmp_path) as running:
+        assert running.client.get("/early").text == "HTTP/1.1 200"
 
 
 @pytest.mark.parametrize("server", ASYNCIO)

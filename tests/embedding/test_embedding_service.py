@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Mapping
+import socket
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx2
 import psutil
 import pytest
-from embedding_kit import SERVERS, Host, hosted, tidy, until
+from embedding_kit import PATIENCE_S, SERVERS, Host, hosted, tidy, until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FRAMEWORKS = ("embed_starlette", "embed_litestar", "embed_django")
@@ -20,6 +22,30 @@ FILES = {
     "requirements.txt": "fastapi\n",
 }
 ANN = {"X-Host-User": "ann"}
+RELOADING = {
+    "uvicorn-asyncio": ("--reload", "--reload-dir", "WATCHED"),
+    "uvicorn-uvloop": ("--reload", "--reload-dir", "WATCHED"),
+    "granian": ("--reload", "--reload-paths", "WATCHED"),
+    "hypercorn-asyncio": ("--reload",),
+    "hypercorn-trio": ("--reload",),
+}
+# With these, an open stream does not delay the end.
+END_SOON = {
+    "uvicorn-asyncio": (),
+    "granian": ("--workers-kill-timeout", "1"),
+    "hypercorn-asyncio": ("--graceful-timeout", "1"),
+    "hypercorn-trio": ("--graceful-timeout", "1"),
+}
+
+
+def mostly_long(servers: Iterable[str], *short: str) -> list[object]:
+    """Servers as parameters: all but ``short`` are for ``pytest -m long``."""
+    return [one if one in short else pytest.param(one, marks=pytest.mark.long) for one in servers]
+
+
+# Ports of its own for each process of pytest: a port that one test has given back is not another's.
+_PORTS = 20
+_PROCESS = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 5
 
 
 @pytest.fixture
@@ -27,8 +53,8 @@ def variables(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Mappi
     return {
         "PREVIEW_DATA_DIR": str(tmp_path / "data"),
         "PREVIEW_CACHE_DIR": str(tmp_path_factory.getbasetemp().parent / "preview-http-cache"),
-        "PREVIEW_PORT_MIN": "24401",
-        "PREVIEW_PORT_MAX": "24500",
+        "PREVIEW_PORT_MIN": str(24401 + _PROCESS * _PORTS),
+        "PREVIEW_PORT_MAX": str(24400 + _PROCESS * _PORTS + _PORTS),
         "PREVIEW_STOP_GRACE": "1",
         "PYTHONPATH": str(EXAMPLES),
     }
@@ -95,6 +121,44 @@ def test_alone_under_uvicorn_with_the_lifespan(tmp_path: Path, variables: Mappin
         assert host.client.get("/", headers={"Accept": "text/html"}).status_code == 200
 
 
+def test_hypercorns_trio_worker_answers_1100_requests_of_a_connection_and_32_connections(
+    tmp_path: Path, variables: Mapping[str, str]
+) -> None:
+    # It closes a connection after 1,000 requests, and says so in the last answer.
+    closed: list[int] = []
+    with hosted("hypercorn-trio", "preview.asgi:app", tmp_path, **variables) as host, ExitStack() as lines:
+        line = lines.enter_context(_connected(host))
+        for number in range(1, 1101):
+            if b"connection: close" in _healthy([line]).lower():
+                assert line.recv(1) == b""
+                closed.append(number)
+                line = lines.enter_context(_connected(host))
+        assert len(closed) == 1
+        many = [lines.enter_context(_connected(host)) for _ in range(32)]
+        for _ in range(5):
+            _healthy(many)
+
+
+def _connected(host: Host) -> socket.socket:
+    line = socket.create_connection(("127.0.0.1", int(host.url.rpartition(":")[2])), timeout=PATIENCE_S)
+    line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return line
+
+
+def _healthy(lines: Sequence[socket.socket]) -> bytes:
+    """Ask on all connections at once; the last answer, when all have come."""
+    for line in lines:
+        line.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+    answer = b""
+    for line in lines:
+        answer = b""
+        while not answer.endswith(b'{"status":"ok"}'):
+            more = line.recv(4096)
+            assert more, answer
+            answer += more
+    return answer
+
+
 def test_a_killed_host_leaves_nothing(tmp_path: Path, variables: Mapping[str, str]) -> None:
     with hosted("uvicorn-asyncio", "embed_fastapi:app", tmp_path, **variables) as host:
         found = launched(host, "/preview", ANN, "hello")
@@ -106,20 +170,46 @@ def test_a_killed_host_leaves_nothing(tmp_path: Path, variables: Mapping[str, st
         assert gone(found)
 
 
-def test_a_reload_of_the_server_opens_the_service_again(tmp_path: Path, variables: Mapping[str, str]) -> None:
+@pytest.mark.parametrize("server", mostly_long(RELOADING, "uvicorn-asyncio"))
+def test_a_reload_of_the_server_opens_the_service_again(
+    server: str, tmp_path: Path, variables: Mapping[str, str]
+) -> None:
     watched = tmp_path / "watched"
     watched.mkdir()
+    program = watched / "embedded_here.py"
     source = (EXAMPLES / "embed_fastapi.py").read_text()
-    (watched / "embedded_here.py").write_text(source)
+    program.write_text(source)
+    options = [one.replace("WATCHED", str(watched)) for one in RELOADING[server]]
     with hosted(
-        "uvicorn-asyncio", "embedded_here:app", tmp_path, "--reload", "--reload-dir", str(watched),
-        **dict(variables) | {"PYTHONPATH": str(watched)},
-    ) as host:  # fmt: skip
+        server, "embedded_here:app", tmp_path, *options, **dict(variables) | {"PYTHONPATH": str(watched)}
+    ) as host:
         first = launched(host, "/preview", ANN, "hello")
-        (watched / "embedded_here.py").write_text(source.replace("its own routes work as ever", "a second edition"))
+        program.write_text(source.replace("its own routes work as ever", "a second edition"))
         until(lambda: "a second edition" in _text(host), "the server did not reload")
         assert gone(first)
         launched(host, "/preview", ANN, "hello")
+        children = psutil.Process(host.process.pid).children(recursive=True)
+        host.interrupt()
+        host.process.wait(PATIENCE_S)
+        _, alive = psutil.wait_procs(children, timeout=PATIENCE_S)
+        assert alive == []
+
+
+@pytest.mark.parametrize("server", mostly_long(END_SOON, "granian"))
+def test_two_interrupts_leave_nothing_although_a_stream_is_open(
+    server: str, tmp_path: Path, variables: Mapping[str, str]
+) -> None:
+    with hosted(server, "embed_fastapi:app", tmp_path, *END_SOON[server], **variables) as host:
+        found = launched(host, "/preview", ANN, "hello")
+        with host.client.stream("GET", f"{found['base']}/logs/stream", headers=ANN) as stream:
+            next(stream.iter_raw())
+            children = psutil.Process(host.process.pid).children(recursive=True)
+            host.interrupt()
+            host.interrupt()
+            host.process.wait(PATIENCE_S)
+        _, alive = psutil.wait_procs(children, timeout=PATIENCE_S)
+        assert alive == []
+        assert gone(found)
 
 
 def _asked(host: Host) -> httpx2.Response:
