@@ -273,7 +273,7 @@ def open_hosted(isolation: str, *argv: str) -> Iterator[Peer]:
     use_usual_caches()
     port = _free_port()
     with _folder() as folder:
-        command = [_PREVIEW.with_name(argv[0]), *argv[1:], "--port", str(port), "preview.asgi:app"]
+        command: list[str | Path] = [_PREVIEW.with_name(argv[0]), *argv[1:], "--port", str(port), "preview.asgi:app"]
         with _running(command, folder, _variables(folder, isolation, {})) as server:
             _wait_for(port, server)
             yield _launch(f"http://127.0.0.1:{port}", _token(folder), _pids(server.pid), "")

@@ -32,6 +32,15 @@ SERVERS: Mapping[str, Sequence[str]] = {
     "hypercorn-trio": ("hypercorn", "-k", "trio", "-b", "127.0.0.1:PORT", "APP"),
 }  # fmt: skip
 
+# Options with which a server reloads upon a change in a folder, which must not have its log.
+RELOADING: Mapping[str, Sequence[str]] = {
+    "uvicorn-asyncio": ("--reload", "--reload-dir", "WATCHED"),
+    "uvicorn-uvloop": ("--reload", "--reload-dir", "WATCHED"),
+    "granian": ("--reload", "--reload-paths", "WATCHED"),
+    "hypercorn-asyncio": ("--reload",),
+    "hypercorn-trio": ("--reload",),
+}
+
 
 @dataclass
 class Host:
@@ -54,6 +63,10 @@ class Host:
         """Signal it, and return its exit code."""
         self.process.send_signal(by)
         return self.process.wait(PATIENCE_S)
+
+
+def reloading(server: str, watched: Path) -> list[str]:
+    return [one.replace("WATCHED", str(watched)) for one in RELOADING[server]]
 
 
 def free_port() -> int:

@@ -13,7 +13,7 @@ import psutil
 import pytest
 import trio
 import trio_websocket
-from embedding_kit import HERE, PATIENCE_S, SERVERS, Host, hosted, tidy, until
+from embedding_kit import HERE, PATIENCE_S, RELOADING, SERVERS, Host, hosted, reloading, tidy, until
 from mounted_app import ROOT
 
 ASYNCIO = [one for one in SERVERS if one != "hypercorn-trio"]
@@ -26,7 +26,6 @@ END_SOON = {
 # What a server says when it has seen the first interrupt; Hypercorn says nothing.
 WAITS = dict.fromkeys(["uvicorn-asyncio", "uvicorn-uvloop", "gunicorn", "gunicorn-preload"], "Waiting for connections")
 WAITS["granian"] = "Shutting down granian"
-RELOADING = ["uvicorn-asyncio", "uvicorn-uvloop", "granian", "hypercorn-asyncio", "hypercorn-trio"]
 # A request to the server while it loads this module; /early answers what came back.
 ASKS_ITSELF = """
 import socket, sys, trio
@@ -152,11 +151,13 @@ def test_two_interrupts_end_it_although_a_request_hangs(server: str, tmp_path: P
         assert "Event loop is closed" not in running.text()
 
 
-@pytest.mark.parametrize("server", RELOADING)
+@pytest.mark.parametrize("server", list(RELOADING))
 def test_a_reload_of_the_server_ends_one_lifespan_and_begins_another(server: str, tmp_path: Path) -> None:
-    program = tmp_path / "edited.py"
+    watched = tmp_path / "watched"
+    watched.mkdir()
+    program = watched / "edited.py"
     program.write_text("import bridged_app\nfrom bridged_app import app\n")
-    with hosted(server, "edited:app", tmp_path, "--reload", PYTHONPATH=f"{tmp_path}:{HERE}") as running:
+    with hosted(server, "edited:app", tmp_path, *reloading(server, watched), PYTHONPATH=f"{watched}:{HERE}") as running:
         program.write_text(f"{program.read_text()}bridged_app.seen['edition'] = 2\n")
         until(lambda: _edition(running) == 2, "the server did not reload")
         assert "lifespan over" in running.text()

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx2
 import psutil
 import pytest
-from embedding_kit import PATIENCE_S, SERVERS, Host, hosted, tidy, until
+from embedding_kit import PATIENCE_S, RELOADING, SERVERS, Host, hosted, reloading, tidy, until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FRAMEWORKS = ("embed_starlette", "embed_litestar", "embed_django")
@@ -22,13 +22,6 @@ FILES = {
     "requirements.txt": "fastapi\n",
 }
 ANN = {"X-Host-User": "ann"}
-RELOADING = {
-    "uvicorn-asyncio": ("--reload", "--reload-dir", "WATCHED"),
-    "uvicorn-uvloop": ("--reload", "--reload-dir", "WATCHED"),
-    "granian": ("--reload", "--reload-paths", "WATCHED"),
-    "hypercorn-asyncio": ("--reload",),
-    "hypercorn-trio": ("--reload",),
-}
 # With these, an open stream does not delay the end.
 END_SOON = {
     "uvicorn-asyncio": (),
@@ -179,7 +172,7 @@ def test_a_reload_of_the_server_opens_the_service_again(
     program = watched / "embedded_here.py"
     source = (EXAMPLES / "embed_fastapi.py").read_text()
     program.write_text(source)
-    options = [one.replace("WATCHED", str(watched)) for one in RELOADING[server]]
+    options = reloading(server, watched)
     with hosted(
         server, "embedded_here:app", tmp_path, *options, **dict(variables) | {"PYTHONPATH": str(watched)}
     ) as host:
