@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from preview.core.isolation import Network
+from preview.detection.dockerfile import find_dockerfile, plan_dockerfile
 from preview.detection.left_out import with_env_module
 from preview.detection.node import detect_node
 from preview.detection.overrides.choose import choose_app, has_framework
@@ -33,6 +34,8 @@ _NODE = frozenset({*NODE_NAMES, "node"})
 # Where a project names its packages.
 _MANIFEST = re.compile(r"requirements[\w.-]*\.(?:txt|in)|pyproject\.toml|Pipfile|setup\.(?:py|cfg)|package\.json")
 _MOST_MANIFESTS = 20
+# Details of the two errors that mean: no file of a known language starts a server.
+_STARTS_NOTHING = frozenset({"language", "missing_files"})
 _SERVERS = {"fastapi": Server.ASGI, "starlette": Server.ASGI, "flask": Server.WSGI, "django": Server.DJANGO}
 
 
@@ -55,9 +58,18 @@ def detect(
     """
     given = merge(read_preview_file(directory), overrides or Overrides())
     sources = sources or Sources(directory)
+    if given.dockerfile is not None:
+        return _overridden(plan_dockerfile(sources, given.dockerfile, "as specified"), given)
     apps = find_apps(sources)
     kinds = frozenset() if given.network is Network.HOST else supplied
-    plan = with_sql_files(with_servers(_plan(sources, apps, given, kinds), kinds), sources)
+    try:
+        plan = _plan(sources, apps, given, kinds)
+    except InvalidGeneration as error:
+        dockerfile = find_dockerfile(sources)
+        if dockerfile is None or given.app is not None or not _STARTS_NOTHING & error.details.keys():
+            raise
+        return _overridden(plan_dockerfile(sources, dockerfile, "nothing else starts it"), given)
+    plan = with_sql_files(with_servers(plan, kinds), sources)
     plan = with_unmade_tables(plan, sources)
     plan = with_env_module(with_own_version(plan, sources), sources)
     plan = with_workers(with_key_files(with_extension(plan, sources), sources), sources)
@@ -152,7 +164,7 @@ def _overridden(plan: StartPlan, given: Overrides) -> StartPlan:
         steps=steps,
         health_path=given.health or plan.health_path,
         network=given.network,
-        isolation=given.isolation,
+        isolation=given.isolation or plan.isolation,
         trace=bool(given.trace),
         variables=_variables(plan, given),
         extra_requirements=tuple(dict.fromkeys((*plan.extra_requirements, *given.extra_requirements))),
@@ -162,6 +174,8 @@ def _overridden(plan: StartPlan, given: Overrides) -> StartPlan:
 
 def _start(plan: StartPlan, given: Overrides) -> StartPlan:
     directory = given.directory or plan.directory
+    if plan.image is not None:
+        return replace(plan, command=given.command or ())
     if given.command is not None:
         node = plan.toolchain is Toolchain.NODE or given.command[0] in {"node", "npm", "npx", "tsx", "yarn", "pnpm"}
         return replace(
@@ -215,6 +229,7 @@ def _told(given: Overrides) -> Iterable[str]:
         "health path": given.health,
         "network": given.network,
         "isolation": given.isolation,
+        "Dockerfile": given.dockerfile,
         "tracing": "on" if given.trace else None,
         "steps": ", ".join(step.name for step in given.steps) if given.steps is not None else None,
         "steps left out": ", ".join(skipped) if isinstance(skipped, tuple) else "all" if skipped else "",

@@ -9,6 +9,7 @@ from typing import Literal
 
 from preview.core.isolation import Network
 from preview.endpoints import AppTarget
+from preview.environments.folders.image_source import ImageSource
 
 MAIN_PROGRAM = "preview-main"
 """First word of a step that runs a Python file as ``__main__`` without its server (``launchers/preview_main.py``)."""
@@ -19,6 +20,7 @@ class Toolchain(StrEnum):
 
     PYTHON = "python"
     NODE = "node"
+    IMAGE = "image"
 
 
 class Server(StrEnum):
@@ -138,8 +140,8 @@ class StartPlan:
 
     Attributes:
         framework: ``fastapi``, ``starlette``, ``flask``, ``quart``, ``django``, ``litestar``, ``sanic``,
-            ``blacksheep``, ``aiohttp``, ``falcon``, ``tornado``, ``bottle``, a key of ``NODE_NAMES``, ``node`` or
-            ``command``.
+            ``blacksheep``, ``aiohttp``, ``falcon``, ``tornado``, ``bottle``, a key of ``NODE_NAMES``, ``node``,
+            ``dockerfile`` or ``command``.
         toolchain: The kind of environment to build.
         server: How the application gets its socket.
         target: The application; None for ``Server.COMMAND`` without a known one.
@@ -160,6 +162,7 @@ class StartPlan:
         exports_spans: A traced project has OpenTelemetry, which may send spans of its own.
         decisions: One sentence each, for the log and ``preview detect``.
         warnings: One sentence each: a possible problem, and how to fix it.
+        image: The Dockerfile, for ``Toolchain.IMAGE`` alone; ``command`` then replaces the image's own.
     """
 
     framework: str
@@ -182,6 +185,7 @@ class StartPlan:
     decisions: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     workers: tuple[Step, ...] = ()
+    image: ImageSource | None = None
 
 
 def describe_plan(plan: StartPlan) -> dict[str, object]:

@@ -1,6 +1,8 @@
 """Environments: installed packages, built from a project's requirements and cached."""
 
 from preview.environments.folders.environment import Environment, EnvironmentRequest, How, Report, SuppliedServer
+from preview.environments.folders.image_source import BuiltImage, ImageSource
+from preview.environments.images import ImageCache
 from preview.environments.imports.names import OWN_NAMES
 from preview.environments.node.modules import NO_ENGINE
 from preview.environments.python.choosing import find_newer
@@ -12,10 +14,13 @@ from preview.environments.store.shelf import Shelf, StoredEnvironment
 __all__ = [
     "NO_ENGINE",
     "OWN_NAMES",
+    "BuiltImage",
     "Environment",
     "EnvironmentCache",
     "EnvironmentRequest",
     "How",
+    "ImageCache",
+    "ImageSource",
     "Jail",
     "Report",
     "Shelf",

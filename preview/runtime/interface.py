@@ -94,6 +94,14 @@ class WarmStart:
 
 
 @dataclass(frozen=True, slots=True)
+class RunImage:
+    """An image of the engine, and folders in it that are writable, in memory."""
+
+    name: str
+    volumes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ProcessSpec:
     """The process to run.
 
@@ -119,6 +127,8 @@ class ProcessSpec:
         number: Number of the process within the preview, from 1. Two exist while one replaces the other.
         control: The child's end of the control channel, a connected socket. The child inherits it under the number
             that replaces ``CONTROL_PLACEHOLDER``; it stays open here. None means no control channel.
+        image: Image to run in, for a container runtime alone; ``argv`` and ``directory`` are paths in it. None means
+            the runtime's own.
     """
 
     preview_id: str
@@ -138,6 +148,7 @@ class ProcessSpec:
     warm: WarmStart | None = None
     number: int = 1
     control: socket.socket | None = None
+    image: RunImage | None = None
 
     @property
     def instance(self) -> str:

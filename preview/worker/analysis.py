@@ -78,6 +78,7 @@ def request_of(plan: StartPlan, project: Path) -> EnvironmentRequest:
         extra=plan.extra_requirements,
         server=_supplied(plan),
         entry=plan.target.file if plan.target is not None else None,
+        image=plan.image,
     )
 
 

@@ -24,6 +24,7 @@ class Overrides:
         health: The path of the health check, such as ``/healthz``.
         network: The requested network access.
         isolation: ``container``, if the project wants a container.
+        dockerfile: The Dockerfile that starts the project, relative to it.
         trace: Record spans of each request; see ``preview.tracing``.
         manifests: The folder of the manifest that lists the requirements, relative to the project.
         python_path: Folders for ``PYTHONPATH``, relative to the project.
@@ -42,6 +43,7 @@ class Overrides:
     health: str | None = None
     network: Network | None = None
     isolation: Literal["container"] | None = None
+    dockerfile: str | None = None
     trace: bool | None = None
     manifests: str | None = None
     python_path: tuple[str, ...] | None = None

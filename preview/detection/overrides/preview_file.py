@@ -167,6 +167,7 @@ class _Start(_Table):
     health: Annotated[str, AfterValidator(_path)] | None = None
     network: Network | None = None
     isolation: Literal["container"] | None = None
+    dockerfile: _Folder | None = None
     trace: StrictBool | None = None
     manifests: _Folder | None = None
     python_path: tuple[_Folder, ...] | None = None
@@ -256,6 +257,7 @@ def _read(values: Mapping[str, object], origin: Origin) -> Overrides:
         health=start.health,
         network=start.network,
         isolation=start.isolation,
+        dockerfile=start.dockerfile,
         trace=start.trace,
         manifests=start.manifests,
         python_path=start.python_path,

@@ -56,6 +56,9 @@ class StartOptions(_Table):
     health: _Path | None = Field(default=None, description="Path of the health check.")
     network: Network | None = Field(default=None, description="Requested network access.")
     isolation: Literal["container"] | None = Field(default=None, description="`container`: run in a container.")
+    dockerfile: Annotated[str, Field(pattern=_FOLDER_PATTERN)] | None = Field(
+        default=None, description="Start by this Dockerfile of the project."
+    )
     trace: StrictBool | None = Field(default=None, description="Record spans of each request.")
     manifests: _Folder | None = Field(default=None, description="Folder of the manifest with the requirements.")
     python_path: Annotated[list[_Folder], Field(max_length=_MOST_ITEMS)] | None = Field(

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
+from preview.environments.folders.image_source import BuiltImage, ImageSource
 from preview.environments.manifests.stated import Asked
 
 How = Literal["built", "cached", "reused"]
@@ -41,6 +42,7 @@ class EnvironmentRequest:
         entry: The application's file, relative to the project. Its imports, direct and indirect, are read for missing
             requirements; None reads no imports.
         asked: Requirements that were read already; None reads them in a thread.
+        image: The project's Dockerfile, if it is started by that.
     """
 
     project: Path
@@ -49,6 +51,7 @@ class EnvironmentRequest:
     server: SuppliedServer | None = "uvicorn"
     entry: str | None = None
     asked: Asked | None = field(default=None, compare=False, repr=False)
+    image: ImageSource | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,7 @@ class Environment:
         language: For example ``Python 3.12.1``.
         is_own: Whether a package comes from the project, a URL or a repository. A process that has imported these
             packages is then shared only within this project.
+        image: The image that the processes run in; None for programs of this machine.
     """
 
     directory: Path
@@ -75,6 +79,7 @@ class Environment:
     how: How
     language: str = ""
     is_own: bool = False
+    image: BuiltImage | None = None
 
     @property
     def said(self) -> str:

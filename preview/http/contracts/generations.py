@@ -48,7 +48,7 @@ class Plan(Answer):
     """Start plan of a generation; folders are relative to the generation."""
 
     framework: str
-    toolchain: Literal["python", "node"]
+    toolchain: Literal["python", "node", "image"]
     server: Literal["asgi", "wsgi", "django", "node", "command"]
     app: str | None = Field(examples=["app.main:app"])
     app_dir: str | None

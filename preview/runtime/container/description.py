@@ -30,6 +30,8 @@ USERS_FILE: Final = "passwd"
 _LEAST_FILES = 128
 _NANO = 1_000_000_000
 _IN_MEMORY = ("/tmp", "/dev/shm")  # noqa: S108  the container's own
+# Folders in memory that each container of a project's image has, and those of the kernel.
+_HAS_OWN = frozenset({*_IN_MEMORY, "/run", "/var/tmp", "/proc", "/sys", "/dev"})  # noqa: S108  the container's own
 _HOSTS, _USERS = Path("/etc/hosts"), Path("/etc/passwd")
 
 
@@ -78,7 +80,7 @@ def describe_container(habits: Habits, spec: ProcessSpec, user: str, processes: 
     """
     temp = f"rw,nosuid,nodev,exec,mode=1777,size={spec.limits.temp_bytes}"
     folders = dict.fromkeys(_IN_MEMORY, temp)
-    if habits.is_podman:
+    if habits.is_podman or spec.image is not None:
         # Else Podman makes these writable in memory, without a size.
         folders |= {"/run": temp.replace("1777", "0755"), "/var/tmp": temp}  # noqa: S108  the container's own
     host: dict[str, object] = {
@@ -91,7 +93,7 @@ def describe_container(habits: Habits, spec: ProcessSpec, user: str, processes: 
         # Without it the engine would mount a /dev/shm of its own size.
         "IpcMode": "none",
         "Tmpfs": folders,
-        "Mounts": _mounts(habits, spec, door),
+        "Mounts": [*_mounts(habits, spec, door), *_volumes(spec)],
         # Podman's own limits may be above what the kernel grants it.
         "Ulimits": [
             _ulimit("core", 0),
@@ -150,6 +152,15 @@ def _mounts(habits: Habits, spec: ProcessSpec, door: Path) -> list[Mapping[str, 
     shown[SHOWN] = door, False
     needed = (target for target in sorted(shown) if not _is_shown_by_another(target, shown))
     return [_bind(shown[target][0], target, writable=shown[target][1]) for target in needed]
+
+
+def _volumes(spec: ProcessSpec) -> list[Mapping[str, object]]:
+    """Return folders in memory for the volumes of a project's image; the engine would make them on the disk."""
+    options = {"SizeBytes": spec.limits.temp_bytes, "Mode": 0o1777}
+    volumes = () if spec.image is None else spec.image.volumes
+    return [
+        {"Type": "tmpfs", "Target": one, "TmpfsOptions": options} for one in volumes if one.rstrip("/") not in _HAS_OWN
+    ]
 
 
 def _is_shown_by_another(target: Path, shown: Mapping[Path, tuple[Path, bool]]) -> bool:

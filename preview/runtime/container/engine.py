@@ -11,8 +11,8 @@ from __future__ import annotations
 import json
 import re
 import struct
-from collections.abc import Iterator, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote, urlencode
@@ -213,6 +213,55 @@ class Engine:
         found = await self._list(f"/containers/json?{query}")
         ids = [_mapping(one).get("Id") for one in found] if isinstance(found, list) else []
         return [one for one in ids if isinstance(one, str) and _ID.fullmatch(one)]
+
+    async def call(self, method: str, path: str) -> object:
+        """Make one request without content, and return the JSON value of its answer.
+
+        Raises:
+            EngineError: The engine refuses, or does not answer.
+
+        Cancellation: the request may have had its effect.
+        """
+        return await self._call(method, path)
+
+    @asynccontextmanager
+    async def open_upload(
+        self, path: str, size: int, content: AsyncIterator[bytes]
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Post a tar archive, and yield the answer in pieces as they come; the caller bounds time and size.
+
+        Args:
+            path: Path below the version, with its query.
+            size: Size of the archive.
+            content: The archive, in pieces.
+
+        Raises:
+            EngineError: The engine refuses, does not answer, or breaks off.
+
+        Cancellation: the connection is closed, and the engine gives up.
+        """
+        if self._version is None:
+            await self.ping()
+        length = str(size).encode()
+        headers = [(b"Host", b"engine"), (b"Content-Type", b"application/x-tar"), (b"Content-Length", length)]
+        target = httpcore2.URL(scheme=b"http", host=b"engine", port=None, target=f"/v{self._version}{path}".encode())
+        try:
+            async with (
+                httpcore2.AsyncConnectionPool(uds=str(self.path), max_connections=1) as pool,
+                pool.stream("POST", target, headers=headers, content=content) as response,
+                aclosing(response.aiter_stream()) as pieces,
+            ):
+                if response.status >= _FIRST_ERROR:
+                    said = b""
+                    async for piece in pieces:
+                        said += piece
+                        if len(said) > _MOST_BYTES:
+                            break
+                    raise EngineError(_reason(said) or f"the engine answered {response.status}", response.status)
+                yield pieces
+        except (httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.TimeoutException) as error:
+            _raise_want(error)
+            raise EngineError(f"no engine answers at {self.path}") from error
 
     async def _list(self, path: str) -> object:
         # Podman fails if a container is removed while it looks through all of them.

@@ -8,7 +8,7 @@ import shutil
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +21,9 @@ from preview.errors import LaunchFailed
 from preview.runtime.cold import ColdStarts
 from preview.runtime.container.description import DATA_LABEL, USERS_FILE, Habits, describe_container, users_file
 from preview.runtime.container.engine import Engine, EngineError
+from preview.runtime.container.image import operators_image
+from preview.runtime.container.images import Images
+from preview.runtime.container.interpreter import NoInterpreter
 from preview.runtime.container.joining import Door, Joined, NotJoined, Order, open_door
 from preview.runtime.container.process import ContainerProcess, find_group
 from preview.runtime.interface import Held, InnerSocket, ProcessSpec
@@ -148,16 +151,31 @@ class ContainerRuntime(ColdStarts):
             try:
                 door = held.enter_context(open_door(parts.doors / name))
                 _write_users(door.folder / USERS_FILE, user)
-                description = describe_container(parts.habits, spec, user, self._process_limit(spec), door.folder)
+                habits = self._habits(spec)
+                description = describe_container(habits, spec, user, self._process_limit(spec), door.folder)
                 container = await held.enter_async_context(_open_container(parts.engine, name, description))
-                process = await self._run(spec, container, door, serving, way_out)
-            except (EngineError, NotJoined) as error:
+                process = await self._run(spec, container, door, serving, way_out, uid)
+            except (EngineError, NotJoined, NoInterpreter) as error:
                 raise LaunchFailed(f"The container could not be started: {error}.") from error
             except OSError as error:
                 why = error.strerror or str(error)
                 raise LaunchFailed(f"The container could not be started: {why}.", errno=error.errno) from error
             held.enter_context(closing(process))
             yield await held.enter_async_context(open_tree(process, spec))
+
+    @property
+    def images(self) -> Images:
+        """The images that this service builds on the engine."""
+        return Images(self._parts.engine, self._parts.habits.data)
+
+    def _habits(self, spec: ProcessSpec) -> Habits:
+        """Return the habits, with the image of this process.
+
+        Raises:
+            NoInterpreter: This machine's Python cannot be shown in another image.
+        """
+        habits = self._parts.habits
+        return habits if spec.image is None else replace(habits, image=operators_image(spec.image.name))
 
     async def _run(
         self,
@@ -166,6 +184,7 @@ class ContainerRuntime(ColdStarts):
         door: Door,
         serving: socket.socket | None,
         way_out: socket.socket | None,
+        uid: int | None,
     ) -> ContainerProcess:
         """Start the container and its program. Cancellation: no descriptor is left, and the container may run."""
         joined = await _start(self._parts.engine, container, door)
@@ -173,6 +192,9 @@ class ContainerRuntime(ColdStarts):
             reading, writing = os.pipe2(os.O_CLOEXEC)
             output = trio.lowlevel.FdStream(reading)
             try:
+                if uid is not None:
+                    # Programs open /dev/stdout by its path.
+                    os.fchown(writing, uid, uid)
                 await joined.command(self._order(spec, writing, serving, way_out))
             except BaseException:
                 output.close()
@@ -200,7 +222,7 @@ class ContainerRuntime(ColdStarts):
                 descriptors[number] = given.fileno()
         carried = serving is not None and serving.family == socket.AF_UNIX
         listener = None if serving is None else _LISTENER
-        python = self._parts.habits.image.interpreter.command
+        python = self._habits(spec).image.interpreter.command
         bridge = bridge_prefix(
             spec, listener=listener, way_out=None if way_out is None else _WAY_OUT, carried=carried, python=python
         )

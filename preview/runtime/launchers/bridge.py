@@ -55,7 +55,11 @@ def main(arguments: list[str]) -> None:
             stand_in(descriptor, int(value), reached)
         else:
             serve(descriptor, int(value), reached)
-    os.execv(program[0], program)  # noqa: S606  the preview's own program, in its sandbox
+    try:
+        # In an image of its own a program is named as in a shell.
+        os.execvp(program[0], program)  # noqa: S606  the preview's own program, in its sandbox
+    except OSError as error:
+        sys.exit(f"The program {program[0]} cannot be run: {error.strerror}")
 
 
 def serve(descriptor: int, port: int, reached: list[int]) -> None:

@@ -297,6 +297,7 @@ async def _give(folders: Sequence[Path], uid: int) -> None:
 
 def owned(spec: ProcessSpec) -> tuple[Path, ...]:
     """Return folders that belong to the process; the working folder is one of them, or inside one."""
-    if any(spec.directory.is_relative_to(one) for one in spec.writable):
+    # The working folder in an image is none of this machine: it may be called /etc.
+    if spec.image is not None or any(spec.directory.is_relative_to(one) for one in spec.writable):
         return tuple(spec.writable)
     return (*spec.writable, spec.directory)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from preview.detection import MAIN_PROGRAM, Server, StartPlan, Toolchain
 from preview.endpoints import AppTarget
-from preview.environments import Environment
+from preview.environments import BuiltImage, Environment
 from preview.errors import InvalidGeneration, LaunchFailed
 from preview.runtime import CONTROL_PLACEHOLDER, FD_PLACEHOLDER
 from preview.runtime.launchers import COMMAND_HOOK, LISTEN_HOOK, RUN_MAIN, SERVE_ASGI, SERVE_DJANGO, SERVE_WSGI
@@ -30,6 +30,21 @@ _ENDPOINTS = frozenset({"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACE
 def listens_itself(plan: StartPlan) -> bool:
     """Return True if the program opens its own listening socket, because it cannot inherit one."""
     return plan.server is Server.COMMAND and plan.toolchain is not Toolchain.NODE
+
+
+def image_argv(plan: StartPlan, image: BuiltImage, port: int) -> list[str]:
+    """Return the command line in a project's image: the given one, or else the image's own.
+
+    Raises:
+        LaunchFailed: There is neither.
+    """
+    words = [_PORT.sub(str(image.port or port), word) for word in plan.command] or list(image.argv)
+    if not words or not words[0]:
+        raise LaunchFailed(
+            "The image names no program: end the Dockerfile with CMD, or set `command` in preview.toml.",
+            reason="missing_program",
+        )
+    return words
 
 
 def launcher_of(plan: StartPlan) -> Path | None:
@@ -54,6 +69,8 @@ def server_argv(plan: StartPlan, environment: Environment, project: Path, *, por
     Raises:
         LaunchFailed: A command's program was not found.
     """
+    if environment.image is not None:
+        return image_argv(plan, environment.image, port)
     if plan.server is Server.NODE:
         return [str(environment.program), *plan.command]
     if plan.server is Server.COMMAND:
@@ -100,7 +117,7 @@ def server_variables(
             return variables
         folders = [str(COMMAND_HOOK), variables.get("PYTHONPATH", "")]
         return {**variables, "PYTHONPATH": ":".join(filter(None, folders)), "PREVIEW_CONTROL": channel}
-    if plan.server not in (Server.NODE, Server.COMMAND):
+    if plan.server not in (Server.NODE, Server.COMMAND) or plan.toolchain is Toolchain.IMAGE:
         return variables
     given = variables.get("NODE_OPTIONS", "")
     # Quoted as Node reads it (nodejs.org, cli.html, NODE_OPTIONS): the path may contain blanks.

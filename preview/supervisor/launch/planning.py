@@ -32,7 +32,7 @@ async def open_environment(
     """
     plan = analysis.plan
     async with hold_environment(context, analysis, project, report) as environment:
-        if plan.toolchain is not Toolchain.PYTHON:
+        if plan.toolchain is Toolchain.NODE:
             await _place_modules(environment, project / plan.manifests)
         yield environment
 
@@ -48,6 +48,15 @@ async def hold_environment(
 
     Cancellation: an unfinished build leaves nothing.
     """
+    if analysis.plan.toolchain is Toolchain.IMAGE:
+        if context.images is None:
+            raise EnvironmentFailed(
+                "This project starts by its Dockerfile, and this service builds no images (PREVIEW_IMAGE_BUILDS).",
+                reason="no_images",
+            )
+        async with context.images.open_environment(_request(analysis, project), report) as environment:
+            yield environment
+        return
     cache = context.environments if analysis.plan.toolchain is Toolchain.PYTHON else context.node_environments
     async with cache.open_environment(_request(analysis, project), report) as environment:
         yield environment

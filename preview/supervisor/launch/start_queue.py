@@ -18,7 +18,7 @@ import trio
 
 from preview.backing import Backing
 from preview.data import SnapshotStore
-from preview.environments import EnvironmentCache
+from preview.environments import EnvironmentCache, ImageCache
 from preview.environments.node import NodeEnvironmentCache
 from preview.generations import GenerationSource
 from preview.launch_settings import ACTIVE, NO_SETTINGS, LaunchSettings, ResolvedSettings
@@ -184,6 +184,7 @@ class SupervisorContext:
         launch_settings: Settings of projects; None in tests without any.
         rollout: Flags of operators; None in tests without any.
         runtimes: Further runtimes that a flag or a project may give a launch, by name.
+        images: Images of projects with a Dockerfile; None if the service builds none.
         observers: Called with each new preview before its first line. They may add listeners to its log, and must not
             wait.
         farewells: Called with each preview after its processes' end, before its folder is removed; together they may
@@ -211,6 +212,7 @@ class SupervisorContext:
     launch_settings: LaunchSettings | None = None
     rollout: Rollout | None = None
     runtimes: Mapping[str, Runtime] = field(default_factory=dict)
+    images: ImageCache | None = None
     observers: list[Callable[[LivePreview], None]] = field(default_factory=list)
     farewells: list[Callable[[LivePreview], Awaitable[None]]] = field(default_factory=list)
 

@@ -16,7 +16,17 @@ from preview.detection import StartPlan, Step
 from preview.environments import Environment
 from preview.errors import LaunchFailed
 from preview.logs import Level
-from preview.runtime import Exit, ProcessSpec, RunningProcess, Runtime, Serve, WarmStart, interpreter_paths, limits_of
+from preview.runtime import (
+    Exit,
+    ProcessSpec,
+    RunImage,
+    RunningProcess,
+    Runtime,
+    Serve,
+    WarmStart,
+    interpreter_paths,
+    limits_of,
+)
 from preview.runtime.launchers import LAUNCHERS
 from preview.settings import Settings
 from preview.supervisor.diagnosis.diagnosis import with_own_paths
@@ -98,7 +108,9 @@ class PreparedLaunch:
             port: Port, if the program opens its own listening socket.
             number: Number of the process within the preview; None means the next one.
         """
-        settings = self.settings
+        settings, image = self.settings, self.environment.image
+        # The image has its own copy of the project. No process may write where the next build reads.
+        folders = self.workspace.folders if image is None else self.workspace.folders[1:]
         return ProcessSpec(
             preview_id=preview.id,
             argv=argv,
@@ -108,7 +120,7 @@ class PreparedLaunch:
             limits=limits_of(settings),
             # Steps may compile extension modules.
             readable=readable_in(self.environment, builds=control is None),
-            writable=self.workspace.folders,
+            writable=folders,
             network=self.network,
             loopback_ports=settings.loopback_ports,
             reaches=self.reaches,
@@ -118,11 +130,14 @@ class PreparedLaunch:
             control=None if control is None else control.theirs,
             # Steps are separate programs, so they are not forked from a template.
             warm=None if control is None else self.warm,
+            image=None if image is None else RunImage(image.name, image.volumes),
         )
 
 
 def readable_in(environment: Environment, *, builds: bool = False) -> tuple[Path, ...]:
     """Return folders that an environment's processes must read besides the preview's own."""
+    if environment.image is not None:
+        return ()
     return (environment.directory, *interpreter_paths(environment.program, builds=builds), LAUNCHERS)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from preview.detection import GIVEN, Origin, StartPlan, Toolchain, Variable
-from preview.environments import Environment
+from preview.environments import BuiltImage, Environment
 from preview.settings import Settings
 from preview.supervisor.launch.workspace import Workspace
 
@@ -52,6 +52,8 @@ def child_environment(
     if settings.db_type == "sqlite":
         variables["DATABASE_URL"] = workspace.database_url
     fills = _fills(workspace, port)
+    if environment.image is not None:
+        return _image_variables(plan, environment.image, fills, port)
     for name, variable in plan.variables.items():
         if name not in FIXED and (name not in _CONTRACT or variable.origin in {*GIVEN, Origin.SUPPLIED}):
             variables[name] = _filled(variable.value, fills)
@@ -64,6 +66,18 @@ def child_environment(
         "PYTHONUNBUFFERED": "1",
         "PORT": str(port),
         **_python_path(plan, workspace.project),
+    }
+
+
+def _image_variables(plan: StartPlan, image: BuiltImage, fills: Mapping[str, str], port: int) -> Mapping[str, str]:
+    """Return the image's own variables and those of the plan: nothing of this machine's paths is of use in it."""
+    given = {name: _filled(one.value, fills) for name, one in plan.variables.items() if name not in FIXED}
+    return {
+        "PATH": f"/usr/local/sbin:/usr/sbin:/sbin:{SYSTEM_PATH}",
+        **image.variables,
+        **given,
+        "HOME": "/tmp",  # noqa: S108  the container's own; the image's may belong to its root
+        "PORT": str(image.port or port),
     }
 
 

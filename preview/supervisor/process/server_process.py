@@ -191,7 +191,10 @@ def serving_spec(
     """
     plan, project = prepared.plan, prepared.workspace.project
     port, origin = preview.record.port or 0, preview.record.base_url or ""
+    image = prepared.environment.image
     own_port = port if listens_itself(plan) else None
+    if image is not None and prepared.network is not Network.HOST:
+        own_port = image.port or port
     listener = preview.listener_for(prepared.network)
     if own_port is not None and prepared.network is Network.HOST:
         hold_without_listening(preview.listener)
@@ -203,7 +206,7 @@ def serving_spec(
     return prepared.spec(
         preview,
         server_argv(plan, prepared.environment, project, port=port, origin=origin),
-        _working_folder(project, plan),
+        _working_folder(project, plan) if image is None else Path(image.directory),
         server_variables(plan, listener, control.theirs, prepared.variables, exports=OTLP_PORT in preview.supplied),
         control=control,
         port=own_port,

@@ -85,7 +85,7 @@ def become(own: socket.socket, libc: ctypes.CDLL) -> None:
         # Python ignores the first two, and programs inherit that.
         signal.signal(number, signal.SIG_DFL)
     confine(libc, base64.b64decode(order["filter"]))
-    os.execve(order["argv"][0], order["argv"], order["environment"])  # noqa: S606  the preview's own program
+    os.execvpe(order["argv"][0], order["argv"], order["environment"])  # noqa: S606  the preview's own program
 
 
 def limit(resource_number: int, most: int) -> None:

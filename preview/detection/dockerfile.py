@@ -1,0 +1,58 @@
+"""Plan the start of a project by its Dockerfile."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from preview.detection.plan import Server, StartPlan, Toolchain
+from preview.environments.folders.image_source import ImageSource
+from preview.errors import InvalidGeneration
+from preview.sources import Sources
+
+_NAMES: Final = ("Dockerfile", "Containerfile")
+# The path of the address that a health check asks.
+_HEALTH: Final = re.compile(
+    r"https?://(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1\])(?::[\w${}]{1,40})?(/[\w./~%-]{0,200})"
+)
+
+
+def find_dockerfile(sources: Sources) -> str | None:
+    """Return the Dockerfile in the project's root; None if there is none."""
+    return next((name for name in _NAMES if sources.has_file(name)), None)
+
+
+def plan_dockerfile(sources: Sources, name: str, why: str) -> StartPlan:
+    """Return the plan of a project that starts by its Dockerfile.
+
+    Args:
+        sources: The project's files.
+        name: The Dockerfile, relative to the project.
+        why: Reason, for the log.
+
+    Raises:
+        InvalidGeneration: There is no such file.
+    """
+    if not sources.has_file(name):
+        raise InvalidGeneration(
+            f"Cannot launch: there is no file {name} in the project, but preview.toml or the launch request names it "
+            "as the Dockerfile.",
+            missing_files=[name],
+        )
+    return StartPlan(
+        "dockerfile",
+        Toolchain.IMAGE,
+        Server.COMMAND,
+        None,
+        health_path=_health_path(sources.text(name).decode("utf-8", "replace")),
+        isolation="container",
+        decisions=(f"{name}: the project starts in a container of the image that it describes ({why})",),
+        image=ImageSource(name),
+    )
+
+
+def _health_path(text: str) -> str | None:
+    """Return the path that the last ``HEALTHCHECK`` asks; None if it asks no address."""
+    checks = re.split(r"^[ \t]*HEALTHCHECK[ \t]", text, flags=re.MULTILINE | re.IGNORECASE)[1:]
+    found = _HEALTH.search(checks[-1][:1000]) if checks else None
+    return found[1] if found is not None else None

@@ -1,0 +1,5 @@
+"""Images of projects that bring a Dockerfile: built by the container engine, and cached by their content."""
+
+from preview.environments.images.cache import ImageCache
+
+__all__ = ["ImageCache"]

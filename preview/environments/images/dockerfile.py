@@ -1,0 +1,217 @@
+"""Read a Dockerfile, refuse what a build here may not do, and write it in one plain form for the engine.
+
+The engine itself fetches what ``FROM``, ``COPY --from`` and ``ADD`` name, by its own network, whatever network the build
+has. So these are checked here, and the engine gets the checked form: one instruction a line, without comments and
+continuations. Then both read the same file. Source: docs.docker.com/reference/dockerfile.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from preview.core.quoting import quoted
+from preview.errors import EnvironmentFailed
+
+MOST_BYTES: Final = 128 * 1024
+"""Bytes of a Dockerfile."""
+
+_MOST_LINES: Final = 2000
+_MOST_NAME: Final = 250
+_INSTRUCTION: Final = re.compile(r"([A-Za-z]{1,20})(?:[ \t]|$)")
+_VARIABLE: Final = re.compile(r"\$(?:([A-Za-z_]\w{0,100})|\{([A-Za-z_]\w{0,100})(?::?-([^}]{0,200}))?\})")
+_STAGE: Final = re.compile(r"[a-z][a-z0-9._-]{0,100}")
+_IMAGE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]{0,250}")
+_HEREDOC: Final = re.compile(r"(?:^|[ \t\d])<<-?[\"']?[A-Za-z_]")
+_ESCAPE: Final = re.compile(r"#[ \t]{0,20}escape[ \t]{0,20}=[ \t]{0,20}([\\`])[ \t]{0,20}")
+_OTHER_DIRECTIVE: Final = re.compile(r"#[ \t]{0,20}[a-z]{1,20}[ \t]{0,20}=.{0,200}")
+_KNOWN: Final = frozenset(
+    "FROM RUN CMD LABEL MAINTAINER EXPOSE ENV ADD COPY ENTRYPOINT VOLUME USER WORKDIR ARG ONBUILD STOPSIGNAL "
+    "HEALTHCHECK SHELL".split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A Dockerfile that was checked.
+
+    Attributes:
+        text: The checked form.
+        images: Images that the build needs, each once.
+        warnings: One sentence for each thing that was left out.
+    """
+
+    text: str
+    images: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Reading:
+    """State of the reader: values of ``ARG`` before the first ``FROM``, stages, needed images, warnings."""
+
+    arguments: dict[str, str] = field(default_factory=dict)
+    stages: list[str] = field(default_factory=list)
+    images: dict[str, None] = field(default_factory=dict)
+    warnings: dict[str, None] = field(default_factory=dict)
+
+
+class _Refused(Exception):
+    """The sentence for the person."""
+
+
+def read_dockerfile(text: str, name: str, labels: Mapping[str, str]) -> Recipe:
+    """Check a Dockerfile.
+
+    Args:
+        text: Its content.
+        name: Its name, for messages.
+        labels: Labels for the images of all stages: by these the service finds what a failed build leaves.
+
+    Raises:
+        EnvironmentFailed: It is not valid, or asks for what a build here may not do.
+    """
+    reading, escape = _Reading(), _escape(text)
+    written: list[str] = [f"# escape={escape}"]
+    number = 0
+    try:
+        for number, line in _logical_lines(text, escape):
+            checked = _check(reading, line, escape)
+            written.append(checked)
+            if checked.startswith("FROM "):
+                written += [f'LABEL "{key}"="{value}"' for key, value in labels.items()]
+            if len(written) > _MOST_LINES:
+                raise _Refused(f"it has more than {_MOST_LINES} instructions")
+        if not reading.stages:
+            raise _Refused("it has no FROM; begin it with the image to build on, such as FROM python:3.12-slim")
+    except _Refused as error:
+        raise EnvironmentFailed(
+            f"{name}, line {number}: {error}.", reason="dockerfile", path=name, line=number
+        ) from None
+    return Recipe("\n".join(written) + "\n", tuple(reading.images), tuple(reading.warnings))
+
+
+def _escape(text: str) -> str:
+    """Return the escape character: directives stand at the very top only."""
+    for line in text.splitlines()[:10]:
+        if found := _ESCAPE.fullmatch(line.strip().lower()):
+            return found[1]
+        if not _OTHER_DIRECTIVE.fullmatch(line.strip().lower()):
+            break
+    return "\\"
+
+
+def _logical_lines(text: str, escape: str) -> Iterator[tuple[int, str]]:
+    """Yield the number of its first line, and each instruction as one line."""
+    parts: list[str] = []
+    first = 0
+    for number, raw in enumerate(text.removeprefix("\ufeff").replace("\r\n", "\n").split("\n"), 1):
+        line = raw.rstrip(" \t")
+        if not line.strip() or line.lstrip(" \t").startswith("#"):
+            continue
+        first = first if parts else number
+        if line.endswith(escape) and not line.endswith(2 * escape):
+            parts.append(line[:-1])
+            continue
+        yield first, "".join([*parts, line]).strip(" \t")
+        parts = []
+    if parts:
+        yield first, "".join(parts).strip(" \t")
+
+
+def _check(reading: _Reading, line: str, escape: str) -> str:
+    """Return the instruction in its plain form."""
+    if any(not one.isprintable() and one != "\t" for one in line) or line.endswith(escape):
+        raise _Refused("the instruction has a control character, or ends with an escape")
+    found = _INSTRUCTION.match(line)
+    word = found[1].upper() if found is not None else ""
+    if found is None or word not in _KNOWN:
+        raise _Refused(f"{quoted(line[:40])} is no instruction of a Dockerfile")
+    rest = line[found.end() :].strip(" \t")
+    if not reading.stages and word not in ("FROM", "ARG"):
+        raise _Refused(f"{word} comes before the first FROM")
+    if word == "FROM":
+        return _from(reading, rest)
+    if word == "ARG" and not reading.stages:
+        name, _, value = rest.partition("=")
+        reading.arguments[name.strip()] = _filled(reading, value.strip("\"'"))
+    elif word == "ONBUILD":
+        if rest[:4].upper() in ("FROM", "ONBU", "MAIN"):
+            raise _Refused("ONBUILD takes no such instruction")
+        rest = _check(reading, rest, escape)
+    elif word in ("COPY", "ADD"):
+        rest = _copied(reading, word, rest)
+    elif word == "RUN":
+        rest = _run(reading, rest)
+    return f"{word} {rest}"
+
+
+def _from(reading: _Reading, rest: str) -> str:
+    words = [one for one in rest.split() if not one.startswith("--")]
+    if len(words) not in (1, 3) or (len(words) == 3 and words[1].upper() != "AS"):
+        raise _Refused("write FROM image, or FROM image AS name")
+    image, stage = _filled(reading, words[0]), words[2].lower() if len(words) == 3 else ""
+    if stage and not _STAGE.fullmatch(stage):
+        raise _Refused(f"{quoted(stage)} is no name of a stage")
+    if image.lower() in reading.stages:
+        image = image.lower()
+    elif image != "scratch":
+        _need(reading, image)
+    reading.stages.append(stage or " ")
+    return f"FROM {image}{f' AS {stage}' if stage else ''}"
+
+
+def _need(reading: _Reading, image: str) -> None:
+    if not _IMAGE.fullmatch(image):
+        raise _Refused(f"{quoted(image)} is no name of an image")
+    reading.images[image] = None
+
+
+def _filled(reading: _Reading, text: str) -> str:
+    def value(found: re.Match[str]) -> str:
+        return (reading.arguments.get(found[1] or found[2]) or found[3] or "")[:_MOST_NAME]
+
+    return _VARIABLE.sub(value, text)
+
+
+def _flags(rest: str) -> tuple[list[str], str]:
+    """Return the options before the arguments, and the arguments."""
+    flags = []
+    while rest.startswith("--"):
+        flag, _, rest = rest.partition(" ")
+        flags.append(flag)
+        rest = rest.lstrip(" \t")
+    return flags, rest
+
+
+def _copied(reading: _Reading, word: str, rest: str) -> str:
+    flags, rest = _flags(rest)
+    if _HEREDOC.search(rest):
+        raise _Refused("text in the Dockerfile (<<EOF) needs BuildKit; put it into a file of the project")
+    for flag in flags:
+        name, _, value = flag.partition("=")
+        if name.lower() != "--from":
+            continue
+        if "$" in value:
+            raise _Refused("write the image or stage of --from without a variable")
+        if not value.isdecimal() and value.lower() not in reading.stages:
+            _need(reading, value)
+    if word == "ADD" and ("://" in rest or "$" in rest or "git@" in rest):
+        raise _Refused("ADD may not fetch an address, nor use variables; put the file into the project, and COPY it")
+    return " ".join([*(one for one in flags if one.partition("=")[0] != "--link"), rest])
+
+
+def _run(reading: _Reading, rest: str) -> str:
+    flags, rest = _flags(rest)
+    if _HEREDOC.search(rest):
+        raise _Refused("RUN with text in the Dockerfile (<<EOF) needs BuildKit; put it into a script of the project")
+    for flag in flags:
+        name, _, value = flag.partition("=")
+        kinds = [one for one in value.split(",") if one.startswith("type=")]
+        if name == "--mount" and kinds in (["type=cache"], ["type=tmpfs"]):
+            reading.warnings[f"RUN --mount={kinds[0]} is left out: builds here have no such mount"] = None
+        elif flag not in ("--network=none", "--network=default"):
+            raise _Refused(f"RUN {quoted(flag[:60])} is not supported by builds here")
+    return rest

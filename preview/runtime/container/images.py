@@ -1,0 +1,166 @@
+"""Images of an engine: build, describe, list, remove. Each answer is checked for its shape."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import quote, urlencode
+
+from preview.runtime.container.description import DATA_LABEL
+from preview.runtime.container.engine import Engine, EngineError
+
+_NOT_FOUND: Final = 404
+_CONFLICT: Final = 409
+_IMAGE_ID = re.compile(r"sha256:[0-9a-f]{64}")
+_PERIOD_US: Final = 100_000
+_SHORT_ID = re.compile(r"[0-9a-f]{12,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredImage:
+    """An image that the service has built: its id, its name (empty for a stage or a rest), age and size."""
+
+    id: str
+    name: str
+    created: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class BuildLimits:
+    """Limits of one build: memory, processor cores, the largest file, and the engine's name of the network."""
+
+    memory_bytes: int
+    cpu_cores: float
+    file_bytes: int
+    network: str
+
+
+class Images:
+    """Images that one service has built on its engine.
+
+    Args:
+        engine: The engine.
+        data: Name of the service's data folder, by which it finds its images.
+    """
+
+    def __init__(self, engine: Engine, data: str) -> None:
+        self._engine = engine
+        self._data = data
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Labels of all images that the service builds."""
+        return {DATA_LABEL: self._data}
+
+    def name_of(self, digest: str) -> str:
+        """Return the name of the image with this content."""
+        return f"preview-built-{self._data.lower()}:{digest[:40]}"
+
+    async def inspect(self, name: str) -> Mapping[str, object] | None:
+        """Return what the engine knows about an image; None if it has none of this name. Cancellation: no effect.
+
+        Raises:
+            EngineError: No engine answers.
+        """
+        try:
+            return _object(await self._engine.call("GET", f"/images/{quote(name, safe='/:@')}/json"))
+        except EngineError as error:
+            if error.status == _NOT_FOUND:
+                return None
+            raise
+
+    def open_build(
+        self, name: str, dockerfile: str, limits: BuildLimits, size: int, content: AsyncIterator[bytes]
+    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """Open a build, and yield its answer as it comes. Leaving the context early ends the build.
+
+        Args:
+            name: Name of the image.
+            dockerfile: Path of the Dockerfile in the archive.
+            limits: Limits of the build.
+            size: Size of the archive.
+            content: The archive, in pieces.
+
+        Raises:
+            EngineError: The engine refuses.
+
+        Cancellation: the engine ends the build.
+        """
+        query = {
+            "t": name,
+            "dockerfile": dockerfile,
+            "rm": "1",
+            "forcerm": "1",
+            "pull": "0",
+            "networkmode": limits.network,
+            "memory": str(limits.memory_bytes),
+            "memswap": str(limits.memory_bytes),
+            "cpuperiod": str(_PERIOD_US),
+            "cpuquota": str(round(limits.cpu_cores * _PERIOD_US)),
+            "labels": json.dumps(dict(self.labels)),
+            "ulimits": json.dumps([{"Name": "fsize", "Soft": limits.file_bytes, "Hard": limits.file_bytes}]),
+        }
+        return self._engine.open_upload(f"/build?{urlencode(query)}", size, content)
+
+    async def written_bytes(self, container: str) -> int:
+        """Return what a container of a build has written so far; 0 if it has gone. Cancellation: no effect.
+
+        Raises:
+            EngineError: No engine answers.
+        """
+        if not _SHORT_ID.fullmatch(container):
+            return 0
+        try:
+            said = _object(await self._engine.call("GET", f"/containers/{container}/json?size=1"))
+        except EngineError as error:
+            if error.status is None:
+                raise
+            return 0
+        found = said.get("SizeRw")
+        return found if isinstance(found, int) else 0
+
+    async def stored(self) -> list[StoredImage]:
+        """Return all images that the service has built, with those of stages and failed builds. Cancellation: no effect.
+
+        Raises:
+            EngineError: No engine answers.
+        """
+        query = urlencode({"filters": json.dumps({"label": [f"{DATA_LABEL}={self._data}"]})})
+        said = await self._engine.call("GET", f"/images/json?{query}")
+        return [found for one in (said if isinstance(said, list) else []) if (found := _stored(_object(one)))]
+
+    async def remove(self, image: StoredImage) -> bool:
+        """Remove an image, unless a container uses it; return whether it is gone. Cancellation: it may be removed.
+
+        Raises:
+            EngineError: No engine answers.
+        """
+        try:
+            await self._engine.call("DELETE", f"/images/{quote(image.name or image.id, safe='/:@')}")
+        except EngineError as error:
+            if error.status is None:
+                raise
+            return error.status != _CONFLICT
+        return True
+
+
+def _object(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, dict) else {}
+
+
+def _stored(said: Mapping[str, object]) -> StoredImage | None:
+    found, created, size, names = (said.get(one) for one in ("Id", "Created", "Size", "RepoTags"))
+    if not isinstance(found, str) or not _IMAGE_ID.fullmatch(found):
+        return None
+    tags = [one for one in names if isinstance(one, str) and one != "<none>:<none>"] if isinstance(names, list) else []
+    return StoredImage(
+        found,
+        tags[0] if tags else "",
+        created if isinstance(created, int) else 0,
+        size if isinstance(size, int) else 0,
+    )

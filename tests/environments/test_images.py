@@ -1,0 +1,135 @@
+"""Builds of images by the engine: what they give, and Dockerfiles that want what they may not have."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import trio
+from engine_kit import engine_or_skip
+from image_kit import BASE, import_base
+
+from preview.environments import Environment, EnvironmentRequest, ImageCache, ImageSource
+from preview.errors import EnvironmentFailed
+from preview.runtime.container.images import Images
+from preview.settings import Settings
+
+
+async def build(
+    tmp_path: Path, dockerfile: str, files: Mapping[str, str] | None = None, **values: object
+) -> Environment:
+    """Build a project's image, and return its environment. ``tmp_path / "said"`` has the lines."""
+    engine = await import_base(engine_or_skip())
+    project = tmp_path / "project"
+    project.mkdir(exist_ok=True)
+    for name, text in {"Dockerfile": dockerfile, **(files or {})}.items():
+        (project / name).write_text(text)
+    said: list[str] = []
+    cache = ImageCache(Settings(data_dir=tmp_path, **values), Images(engine, tmp_path.name))  # type: ignore[arg-type]
+    try:
+        with trio.fail_after(120):
+            async with cache.open_environment(
+                EnvironmentRequest(project, image=ImageSource("Dockerfile")), lambda line, _: said.append(line)
+            ) as found:
+                return found
+    finally:
+        (tmp_path / "said").write_text("\n".join(said))
+
+
+async def test_an_image_is_built_once_and_says_how_it_runs(tmp_path: Path) -> None:
+    dockerfile = f"""\
+ARG TAG=latest
+FROM preview-test/base:${{TAG}} AS build
+WORKDIR /src
+COPY . .
+# the next instruction has two lines
+RUN --mount=type=cache,target=/x echo 'hello  from \\
+the build' && cat notes > /built
+FROM {BASE}
+COPY --from=build /built /app/built
+COPY --from=build /src /app/src
+ENV PORT=81 MODE=fast
+EXPOSE 80 443/tcp 53/udp
+VOLUME /app/data
+WORKDIR /app
+ENTRYPOINT ["/bin/perl"]
+CMD ["server.pl", "80"]
+"""
+    files = {"notes": "ok", "left.log": "x", ".dockerignore": "*.log\n!kept.log\n", "kept.log": "y"}
+    (tmp_path / "project").mkdir()
+    os.symlink("/etc/passwd", tmp_path / "project" / "outside")
+    found = await build(tmp_path, dockerfile, files)
+    assert found.how == "built"
+    assert found.image is not None
+    assert found.image.argv == ("/bin/perl", "server.pl", "80")
+    assert (found.image.port, found.image.directory, found.image.volumes) == (81, "/app", ("/app/data",))
+    assert found.image.variables["MODE"] == "fast"
+    said = (tmp_path / "said").read_text().splitlines()
+    assert "hello  from the build" in said
+    assert any(line.startswith("RUN --mount=type=cache is left out") for line in said)
+    assert (await build(tmp_path, dockerfile, files)).how == "cached"
+    (tmp_path / "project" / "notes").write_text("other")
+    checked = await build(
+        tmp_path,
+        f"FROM {BASE}\nCOPY . /all\nRUN cat /all/kept.log /all/notes && ! cat /all/left.log && ! cat /all/outside\n",
+    )
+    assert checked.how == "built"
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "said"),
+    [
+        ("FROM python:3.12-slim\n", "the engine has no image python:3.12-slim"),
+        (f"FROM {BASE}\nCOPY --from=evil.example/x /a /b\n", "the engine has no image evil.example/x"),
+        (f"FROM {BASE}\nADD http://127.0.0.1:8000/ /x\n", "line 2: ADD may not fetch an address"),
+        (f"FROM {BASE}\nARG U\nADD $U /x\n", "ADD may not fetch an address"),
+        (f"FROM {BASE}\nONBUILD ADD https://evil.example /x\n", "ADD may not fetch an address"),
+        (f"# escape=`\nFROM {BASE}\nRUN echo `\n  x\nADD `\nhttp://x /y\n", "ADD may not fetch an address"),
+        (f"FROM {BASE}\nRUN <<EOF\necho\nEOF\n", "needs BuildKit"),
+        (f"FROM {BASE}\nRUN --security=insecure id\n", "is not supported by builds here"),
+        ("RUN id\n", "comes before the first FROM"),
+        (f"FROM {BASE}\nEVIL x\n", "is no instruction"),
+        (f"FROM {BASE}\nRUN echo last words && exit 3\n", "returned a non-zero code: 3; its last line: last words"),
+    ],
+)
+async def test_what_a_build_may_not_do_is_one_sentence(tmp_path: Path, dockerfile: str, said: str) -> None:
+    with pytest.raises(EnvironmentFailed) as raised:
+        await build(tmp_path, dockerfile)
+    assert said in raised.value.message
+
+
+async def test_builds_that_do_not_end_fill_the_disk_or_print_without_end_are_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("preview.environments.images.cache._WATCH_S", 0.05)
+    monkeypatch.setattr("preview.environments.images.cache._MOST_OUTPUT", 1 << 20)
+    hostile = {
+        "RUN sleep 1000": ("did not finish within", {"environment_build_timeout_s": 2}),
+        "RUN dd if=/dev/zero of=/a bs=1024k count=20; dd if=/dev/zero of=/b bs=1024k count=20; sleep 1000": (
+            "writes more than 30 MiB",
+            {"image_max_bytes": 30 << 20},
+        ),
+        "RUN yes": ("prints more than 1 MiB", {}),
+    }
+    for line, (said, values) in hostile.items():
+        with pytest.raises(EnvironmentFailed, match=said):
+            await build(tmp_path, f"FROM {BASE}\n{line}\n", **values)
+    assert len((tmp_path / "said").read_text().splitlines()) < 3000
+    engine = await import_base(engine_or_skip())
+    with trio.fail_after(60):
+        while await engine.call(
+            "GET", "/containers/json?all=1&filters=%7B%22ancestor%22%3A%5B%22preview-test%2Fbase%22%5D%7D"
+        ):
+            await trio.sleep(0.05)
+
+
+async def test_a_context_is_bounded_and_the_oldest_images_go(tmp_path: Path) -> None:
+    with pytest.raises(EnvironmentFailed, match="more than 1 MiB"):
+        await build(tmp_path, f"FROM {BASE}\n", {"large": "x" * (1 << 21)}, image_context_bytes=1 << 20)
+    (tmp_path / "project" / "large").unlink()
+    for number in range(3):
+        await build(tmp_path, f"FROM {BASE}\nENV NUMBER={number}\n", images_kept=2)
+    engine = await import_base(engine_or_skip())
+    assert len([one for one in await Images(engine, tmp_path.name).stored() if one.name]) <= 2
