@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -59,7 +58,7 @@ CMD ["server.pl", "80"]
 """
     files = {"notes": "ok", "left.log": "x", ".dockerignore": "*.log\n!kept.log\n", "kept.log": "y"}
     (tmp_path / "project").mkdir()
-    os.symlink("/etc/passwd", tmp_path / "project" / "outside")
+    (tmp_path / "project" / "outside").symlink_to("/etc/passwd")
     found = await build(tmp_path, dockerfile, files)
     assert found.how == "built"
     assert found.image is not None
@@ -105,7 +104,7 @@ async def test_builds_that_do_not_end_fill_the_disk_or_print_without_end_are_end
 ) -> None:
     monkeypatch.setattr("preview.environments.images.cache._WATCH_S", 0.05)
     monkeypatch.setattr("preview.environments.images.cache._MOST_OUTPUT", 1 << 20)
-    hostile = {
+    hostile: Mapping[str, tuple[str, Mapping[str, int]]] = {
         "RUN sleep 1000": ("did not finish within", {"environment_build_timeout_s": 2}),
         "RUN dd if=/dev/zero of=/a bs=1024k count=20; dd if=/dev/zero of=/b bs=1024k count=20; sleep 1000": (
             "writes more than 30 MiB",
@@ -115,13 +114,12 @@ async def test_builds_that_do_not_end_fill_the_disk_or_print_without_end_are_end
     }
     for line, (said, values) in hostile.items():
         with pytest.raises(EnvironmentFailed, match=said):
-            await build(tmp_path, f"FROM {BASE}\n{line}\n", **values)
+            await build(tmp_path, f"FROM {BASE}\n{line}\n", None, **values)
     assert len((tmp_path / "said").read_text().splitlines()) < 3000
     engine = await import_base(engine_or_skip())
+    left = "/containers/json?all=1&filters=%7B%22ancestor%22%3A%5B%22preview-test%2Fbase%22%5D%7D"
     with trio.fail_after(60):
-        while await engine.call(
-            "GET", "/containers/json?all=1&filters=%7B%22ancestor%22%3A%5B%22preview-test%2Fbase%22%5D%7D"
-        ):
+        while await engine.call("GET", left):  # noqa: ASYNC110  the engine has no such event
             await trio.sleep(0.05)
 
 

@@ -42,8 +42,7 @@ class Pattern:
 def read_ignored(text: str) -> list[Pattern]:
     """Return the patterns of a ``.dockerignore``; lines beyond the bounds do not count."""
     found: list[Pattern] = []
-    for line in text.splitlines()[: 4 * _MOST_PATTERNS]:
-        line = line.strip()
+    for line in map(str.strip, text.splitlines()[: 4 * _MOST_PATTERNS]):
         if not line or line.startswith("#") or len(line) > _MOST_PATTERN or len(found) == _MOST_PATTERNS:
             continue
         takes_in = line.startswith("!")
@@ -99,12 +98,11 @@ def pack_context(folder: Path, dockerfile: str, target: IO[bytes], most_bytes: i
         # The engine reads this list, and then takes both files out.
         for name, text in ((_IGNORE, f"{_IGNORE}\n{DOCKERFILE}\n"), (DOCKERFILE, dockerfile)):
             _add(archive, name, text.encode(), 0o644)
-        left, count = most_bytes, 0
-        for name in _names(folder, patterns):
-            count += 1
+        left = most_bytes
+        for count, name in enumerate(_names(folder, patterns)):
             size = _pack(archive, said, folder / name, name, left)
             left -= size
-            if left < 0 or count > _MOST_FILES:
+            if left < 0 or count >= _MOST_FILES:
                 raise EnvironmentFailed(
                     f"The image cannot be built: its files have more than {most_bytes >> 20} MiB, or are more than "
                     f"{_MOST_FILES}; name what the image does not need in {_IGNORE}.",

@@ -1,7 +1,7 @@
 """Read a Dockerfile, refuse what a build here may not do, and write it in one plain form for the engine.
 
-The engine itself fetches what ``FROM``, ``COPY --from`` and ``ADD`` name, by its own network, whatever network the build
-has. So these are checked here, and the engine gets the checked form: one instruction a line, without comments and
+The engine itself fetches what ``FROM``, ``COPY --from`` and ``ADD`` name, by its own network, whatever the build has.
+So these are checked here, and the engine gets the checked form: one instruction a line, without comments and
 continuations. Then both read the same file. Source: docs.docker.com/reference/dockerfile.
 """
 
@@ -28,9 +28,9 @@ _HEREDOC: Final = re.compile(r"(?:^|[ \t\d])<<-?[\"']?[A-Za-z_]")
 _ESCAPE: Final = re.compile(r"#[ \t]{0,20}escape[ \t]{0,20}=[ \t]{0,20}([\\`])[ \t]{0,20}")
 _OTHER_DIRECTIVE: Final = re.compile(r"#[ \t]{0,20}[a-z]{1,20}[ \t]{0,20}=.{0,200}")
 _KNOWN: Final = frozenset(
-    "FROM RUN CMD LABEL MAINTAINER EXPOSE ENV ADD COPY ENTRYPOINT VOLUME USER WORKDIR ARG ONBUILD STOPSIGNAL "
-    "HEALTHCHECK SHELL".split()
-)
+    {"FROM", "RUN", "CMD", "LABEL", "MAINTAINER", "EXPOSE", "ENV", "ADD", "COPY", "ENTRYPOINT", "VOLUME", "USER",
+     "WORKDIR", "ARG", "ONBUILD", "STOPSIGNAL", "HEALTHCHECK", "SHELL"}
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,22 +75,23 @@ def read_dockerfile(text: str, name: str, labels: Mapping[str, str]) -> Recipe:
     """
     reading, escape = _Reading(), _escape(text)
     written: list[str] = [f"# escape={escape}"]
-    number = 0
-    try:
-        for number, line in _logical_lines(text, escape):
+    for number, line in _logical_lines(text, escape):
+        try:
             checked = _check(reading, line, escape)
-            written.append(checked)
-            if checked.startswith("FROM "):
-                written += [f'LABEL "{key}"="{value}"' for key, value in labels.items()]
-            if len(written) > _MOST_LINES:
-                raise _Refused(f"it has more than {_MOST_LINES} instructions")
-        if not reading.stages:
-            raise _Refused("it has no FROM; begin it with the image to build on, such as FROM python:3.12-slim")
-    except _Refused as error:
-        raise EnvironmentFailed(
-            f"{name}, line {number}: {error}.", reason="dockerfile", path=name, line=number
-        ) from None
+        except _Refused as error:
+            raise _failure(f"{name}, line {number}: {error}", name) from None
+        written.append(checked)
+        if checked.startswith("FROM "):
+            written += [f'LABEL "{key}"="{value}"' for key, value in labels.items()]
+        if len(written) > _MOST_LINES:
+            raise _failure(f"{name} has more than {_MOST_LINES} instructions", name)
+    if not reading.stages:
+        raise _failure(f"{name} has no FROM; begin it with the image to build on, such as FROM python:3.12-slim", name)
     return Recipe("\n".join(written) + "\n", tuple(reading.images), tuple(reading.warnings))
+
+
+def _failure(said: str, name: str) -> EnvironmentFailed:
+    return EnvironmentFailed(f"{said}.", reason="dockerfile", path=name)
 
 
 def _escape(text: str) -> str:

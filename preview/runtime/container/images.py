@@ -125,10 +125,12 @@ class Images:
         return found if isinstance(found, int) else 0
 
     async def stored(self) -> list[StoredImage]:
-        """Return all images that the service has built, with those of stages and failed builds. Cancellation: no effect.
+        """Return all images that the service has built, with those of stages and failed builds.
 
         Raises:
             EngineError: No engine answers.
+
+        Cancellation: no effect.
         """
         query = urlencode({"filters": json.dumps({"label": [f"{DATA_LABEL}={self._data}"]})})
         said = await self._engine.call("GET", f"/images/json?{query}")
