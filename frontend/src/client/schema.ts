@@ -3684,7 +3684,7 @@ export interface components {
              * Toolchain
              * @enum {string}
              */
-            toolchain: "python" | "node";
+            toolchain: "python" | "node" | "image";
             /** Variables */
             variables: components["schemas"]["PlannedVariable"][];
             /** Warnings */
@@ -5374,6 +5374,12 @@ export interface components {
              * @default null
              */
             directory?: string | null;
+            /**
+             * Dockerfile
+             * @description Start by this Dockerfile of the project.
+             * @default null
+             */
+            dockerfile?: string | null;
             /**
              * Factory
              * @description `app` is a function that returns the application.
