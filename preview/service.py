@@ -21,7 +21,7 @@ from preview.core.lifecycle import StopCause
 from preview.data import Confined, SnapshotStore
 from preview.detection import ServiceKind
 from preview.embedding import in_asyncio
-from preview.environments import EnvironmentCache, ImageCache, Jail, Shelf, find_jail
+from preview.environments import EnvironmentCache, Jail, Shelf, find_images, find_jail
 from preview.environments.node import NodeEnvironmentCache
 from preview.errors import ConfigurationError
 from preview.generations import GenerationLibrary, GenerationSource
@@ -42,7 +42,6 @@ from preview.runtime import (
     many_open_files,
     open_ladder,
 )
-from preview.runtime.container import ContainerRuntime, EngineError
 from preview.settings import Settings
 from preview.storage import Database, PreviewStore, Sealer, UserStore, open_database, open_sealer, prepare
 from preview.supervisor import (
@@ -64,8 +63,7 @@ __all__ = ["DataFolderInUse", "Service", "open_service"]
 
 log = structlog.get_logger(__name__)
 
-# A port that no preview has; see ``ProcessSpec.slot``.
-_COMPARE_SLOT = 4
+_COMPARE_SLOT = 4  # a port that no preview has; see ``ProcessSpec.slot``
 
 
 class DataFolderInUse(ConfigurationError):
@@ -213,7 +211,7 @@ async def open_service(
                     launch_settings=launch_settings,
                     rollout=rollout,
                     runtimes=ladder.further,
-                    images=await _find_images(settings, ladder),
+                    images=await find_images(settings, (ladder.runtime, *ladder.further.values())),
                 )
                 context.environments.shelf.taken["node"] = context.node_environments.taken
                 context.observers.extend((failures.watch, series.watch))
@@ -280,20 +278,6 @@ async def _find_jail(settings: Settings, ladder: IsolationSupport) -> Jail | Non
     if not any(rung.name == "sandbox" and rung.holds for rung in ladder.rungs):
         return None
     return await find_jail(settings, settings.data_dir / "sandbox", ladder.groups)
-
-
-async def _find_images(settings: Settings, ladder: IsolationSupport) -> ImageCache | None:
-    """Return the images of projects with a Dockerfile, if a container engine can build them."""
-    offered = (ladder.runtime, *ladder.further.values())
-    containers = next((one for one in offered if isinstance(one, ContainerRuntime)), None)
-    if containers is None or not settings.image_builds:
-        return None
-    images = ImageCache(settings, containers.images)
-    try:
-        await images.evict()
-    except EngineError as error:
-        log.warning("images not removed", error=str(error))
-    return images
 
 
 def _tell_isolation(ladder: IsolationSupport, network: Network) -> None:

@@ -2,7 +2,7 @@
 
 from preview.environments.folders.environment import Environment, EnvironmentRequest, How, Report, SuppliedServer
 from preview.environments.folders.image_source import BuiltImage, ImageSource
-from preview.environments.images import ImageCache
+from preview.environments.images import ImageCache, find_images
 from preview.environments.imports.names import OWN_NAMES
 from preview.environments.node.modules import NO_ENGINE
 from preview.environments.python.choosing import find_newer
@@ -26,6 +26,7 @@ __all__ = [
     "Shelf",
     "StoredEnvironment",
     "SuppliedServer",
+    "find_images",
     "find_jail",
     "find_newer",
 ]

@@ -15,7 +15,6 @@ from preview.runtime.interface import (
     NoSnapshot,
     ProcessIdentity,
     ProcessSpec,
-    RunImage,
     RunningProcess,
     Runtime,
     Serve,
@@ -31,6 +30,7 @@ from preview.runtime.local_socket import open_local_socket
 from preview.runtime.preview_limits import limits_of
 from preview.runtime.process.ending import end_tree
 from preview.runtime.process.freezing import Freeze
+from preview.runtime.run_image import RunImage
 from preview.runtime.sandbox import Refusal, SandboxRuntime, probe_sandbox, refuse_fenced
 from preview.runtime.sandbox.port_forwarding import join
 from preview.runtime.sandbox.view import interpreter_paths

@@ -13,6 +13,7 @@ from typing import Literal, Protocol, Self
 import trio
 
 from preview.core.isolation import Network
+from preview.runtime.run_image import RunImage
 
 _MIB = 1024 * 1024
 
@@ -94,14 +95,6 @@ class WarmStart:
 
 
 @dataclass(frozen=True, slots=True)
-class RunImage:
-    """An image of the engine, and folders in it that are writable, in memory."""
-
-    name: str
-    volumes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class ProcessSpec:
     """The process to run.
 
@@ -127,8 +120,7 @@ class ProcessSpec:
         number: Number of the process within the preview, from 1. Two exist while one replaces the other.
         control: The child's end of the control channel, a connected socket. The child inherits it under the number
             that replaces ``CONTROL_PLACEHOLDER``; it stays open here. None means no control channel.
-        image: Image to run in, for a container runtime alone; ``argv`` and ``directory`` are paths in it. None means
-            the runtime's own.
+        image: Image that a container runtime runs it in; ``argv`` and ``directory`` are paths in it. None: its own.
     """
 
     preview_id: str

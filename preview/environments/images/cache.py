@@ -8,7 +8,7 @@ import re
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from preview.environments.images.context import DOCKERFILE, pack_context
 from preview.environments.images.dockerfile import MOST_BYTES, Recipe, read_dockerfile
 from preview.environments.images.output import BadOutput, BuildOutput
 from preview.errors import EnvironmentFailed
-from preview.runtime.container.engine import EngineError
+from preview.runtime.container import ContainerRuntime, EngineError
 from preview.runtime.container.images import BuildLimits, Images
 from preview.settings import Settings
 
@@ -211,6 +211,28 @@ class ImageCache:
         if removed:
             _log.info("images removed", count=removed)
         return removed
+
+
+async def find_images(settings: Settings, runtimes: Iterable[object]) -> ImageCache | None:
+    """Return the images of the engine that one of the runtimes has; None if there is none, or builds are off.
+
+    Removes the oldest images beyond the limits.
+
+    Args:
+        settings: See ``ImageCache``.
+        runtimes: Runtimes that launches may get.
+
+    Cancellation: some images are removed.
+    """
+    containers = next((one for one in runtimes if isinstance(one, ContainerRuntime)), None)
+    if containers is None or not settings.image_builds:
+        return None
+    images = ImageCache(settings, containers.images)
+    try:
+        await images.evict()
+    except (EngineError, OSError) as error:
+        _log.warning("images not removed", error=str(error))
+    return images
 
 
 def _recipe(project: Path, source: ImageSource, labels: Mapping[str, str]) -> Recipe:
