@@ -50,6 +50,7 @@ FROM {BASE}
 COPY --from=build /built /app/built
 COPY --from=build /src /app/src
 ENV PORT=81 MODE=fast
+LABEL "preview.data"="another"
 EXPOSE 80 443/tcp 53/udp
 VOLUME /app/data
 WORKDIR /app

@@ -1,4 +1,4 @@
-"""Where a project's image comes from, and what the finished image says about its program."""
+"""The source of a project's image, and the finished image's description of its program."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ImageSource:
-    """Where the image of a project comes from.
+    """The source of a project's image.
 
     Attributes:
         dockerfile: The Dockerfile, relative to the project.

@@ -6,12 +6,10 @@ import fnmatch
 import hashlib
 import io
 import os
-import re
 import stat
 import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import IO, Final
 
@@ -67,15 +65,8 @@ def _fits(pattern: Sequence[str], parts: Sequence[str]) -> bool:
             least = 1 if index == len(pattern) - 1 else 0
             reached = set(range(min(reached) + least, len(parts) + 1)) if reached else reached
         else:
-            matches = _matcher(one)
-            reached = {at + 1 for at in reached if at < len(parts) and matches.fullmatch(parts[at])}
+            reached = {at + 1 for at in reached if at < len(parts) and fnmatch.fnmatchcase(parts[at], one)}
     return bool(reached)
-
-
-@lru_cache(maxsize=512)
-def _matcher(part: str) -> re.Pattern[str]:
-    # Repeated stars are one; ``fnmatch`` writes each star so that it does not go back.
-    return re.compile(fnmatch.translate(re.sub(r"\*{2,}", "*", part)))
 
 
 def pack_context(folder: Path, dockerfile: str, target: IO[bytes], most_bytes: int) -> str:

@@ -80,7 +80,7 @@ def read_dockerfile(text: str, name: str, labels: Mapping[str, str]) -> Recipe:
             checked = _check(reading, line, escape)
         except _Refused as error:
             raise _failure(f"{name}, line {number}: {error}", name) from None
-        written.append(checked)
+        written += [checked] if checked else []
         if checked.startswith("FROM "):
             written += [f'LABEL "{key}"="{value}"' for key, value in labels.items()]
         if len(written) > _MOST_LINES:
@@ -123,7 +123,7 @@ def _logical_lines(text: str, escape: str) -> Iterator[tuple[int, str]]:
 
 
 def _check(reading: _Reading, line: str, escape: str) -> str:
-    """Return the instruction in its plain form."""
+    """Return the instruction in its plain form; nothing for a label, because the service finds images by its own."""
     if any(not one.isprintable() and one != "\t" for one in line) or line.endswith(escape):
         raise _Refused("the instruction has a control character, or ends with an escape")
     found = _INSTRUCTION.match(line)
@@ -135,6 +135,8 @@ def _check(reading: _Reading, line: str, escape: str) -> str:
         raise _Refused(f"{word} comes before the first FROM")
     if word == "FROM":
         return _from(reading, rest)
+    if word in ("LABEL", "MAINTAINER"):
+        return ""
     if word == "ARG" and not reading.stages:
         name, _, value = rest.partition("=")
         reading.arguments[name.strip()] = _filled(reading, value.strip("\"'"))
@@ -142,6 +144,8 @@ def _check(reading: _Reading, line: str, escape: str) -> str:
         if rest[:4].upper() in ("FROM", "ONBU", "MAIN"):
             raise _Refused("ONBUILD takes no such instruction")
         rest = _check(reading, rest, escape)
+        if not rest:
+            return ""
     elif word in ("COPY", "ADD"):
         rest = _copied(reading, word, rest)
     elif word == "RUN":

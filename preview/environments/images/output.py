@@ -19,7 +19,7 @@ class BadOutput(Exception):
 
 
 class BuildOutput:
-    """What a build has said so far.
+    """The output of a build so far.
 
     Attributes:
         image: Id of the finished image; empty until then.
