@@ -1,4 +1,4 @@
-import { type ReactNode, useEffect, useId, useRef } from "react";
+import { type ReactNode, type RefObject, type SyntheticEvent, useEffect, useId, useRef } from "react";
 
 import { useTranslate } from "../texts/translate";
 import { Button, IconButton } from "./controls";
@@ -16,18 +16,16 @@ interface DialogProps {
 /** A modal dialog, open for as long as it is rendered; the focus returns where it was. */
 export function Dialog({ title, onClose, wide = false, children }: DialogProps): ReactNode {
   const t = useTranslate();
-  const dialog = useModal();
+  const { close, ...modal } = useModal(onClose);
   return (
     <dialog
-      ref={dialog}
+      {...modal}
       className={wide ? `${controls.dialog} ${controls.wideDialog}` : controls.dialog}
       aria-label={title}
-      // A question inside this dialog closes by itself.
-      onClose={(event) => event.target === event.currentTarget && onClose()}
     >
       <div className={controls.dialogHead}>
         <h3>{title}</h3>
-        <IconButton icon="close" label={t("Close")} onClick={() => dialog.current?.close()} />
+        <IconButton icon="close" label={t("Close")} onClick={close} />
       </div>
       {children}
     </dialog>
@@ -44,21 +42,20 @@ interface AskProps extends DialogProps {
 /** A modal question before something happens. Escape and Cancel do nothing. */
 export function Ask({ title, action, kind = "danger", onYes, onClose, children }: AskProps): ReactNode {
   const t = useTranslate();
-  const dialog = useModal();
+  const { close, ...modal } = useModal(onClose);
   const id = useId();
   return (
     <dialog
-      ref={dialog}
+      {...modal}
       role={kind === "danger" ? "alertdialog" : "dialog"}
       className={controls.dialog}
       aria-label={title}
       aria-describedby={id}
-      onClose={onClose}
     >
       <form
         onSubmit={(event) => {
           event.preventDefault();
-          dialog.current?.close();
+          close();
           onYes();
         }}
       >
@@ -67,7 +64,7 @@ export function Ask({ title, action, kind = "danger", onYes, onClose, children }
         </div>
         <div id={id}>{children}</div>
         <div className={controls.dialogButtons}>
-          <Button onClick={() => dialog.current?.close()}>{t("Cancel")}</Button>
+          <Button onClick={close}>{t("Cancel")}</Button>
           <Button kind={kind} type="submit">
             {action}
           </Button>
@@ -77,8 +74,38 @@ export function Ask({ title, action, kind = "danger", onYes, onClose, children }
   );
 }
 
-function useModal() {
-  const dialog = useRef<HTMLDialogElement>(null);
-  useEffect(() => dialog.current?.showModal(), []);
-  return dialog;
+interface Modal {
+  ref: RefObject<HTMLDialogElement | null>;
+  onCancel: (event: SyntheticEvent) => void;
+  onClose: (event: SyntheticEvent) => void;
+  /** Closes it: the focus returns, and the owner knows, before anything else can happen. */
+  close: () => void;
+}
+
+/**
+ * What makes a dialog element modal while it is rendered.
+ *
+ * The browser tells of a closed dialog only later. A key pressed in between would act on a page that still takes the
+ * dialog for open, so that the next question would be closed with it; the owner is therefore told at once.
+ */
+function useModal(onClose: () => void): Modal {
+  const ref = useRef<HTMLDialogElement>(null);
+  useEffect(() => ref.current?.showModal(), []);
+  const close = (): void => {
+    ref.current?.close();
+    onClose();
+  };
+  // The events of a question inside a dialog are its own.
+  const own = (event: SyntheticEvent): boolean => event.target === event.currentTarget;
+  return {
+    ref,
+    onCancel: (event) => {
+      if (!own(event)) return;
+      event.preventDefault();
+      close();
+    },
+    // Where the browser lets nobody prevent it.
+    onClose: (event) => own(event) && onClose(),
+    close,
+  };
 }
