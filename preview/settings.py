@@ -310,7 +310,7 @@ class Settings(ServiceSettings):
             return Tier("enterprise", self.max_instances_enterprise, self.max_uptime_enterprise_s, True, True)
         if name == "pro":
             return Tier("pro", self.max_instances_pro, self.max_uptime_pro_s, True, True)
-        is_own = user_id == LOCAL_USER and self.jwt_secret is None and self.jwt_algorithm == "HS256"
+        is_own = user_id == LOCAL_USER and self.is_own_machine
         is_bound = "max_instances_per_user" in self.model_fields_set
         most = _borne_previews(self) if is_own and not is_bound else self.max_instances_per_user
         return Tier("free", most, self.max_uptime_s, True, False)

@@ -19,8 +19,17 @@ __all__ = ["SECRET_FIELDS", "secrets_in_files"]
 
 # Fields of ``Settings`` that have a password, a key, or an address that may contain one.
 SECRET_FIELDS = (
-    *("database_url", "jwks_url", "jwt_secret", "log_shipping", "mongodb", "mysql", "otlp_headers", "postgres"),
-    "sealing_keys",
+    *(
+        "database_url",
+        "jwks_url",
+        "jwt_secret",
+        "log_shipping",
+        "mongodb",
+        "mysql",
+        "oidc_client_secret",
+        "otlp_headers",
+    ),
+    *("postgres", "sealing_keys"),
 )
 # The longest of them is a list of 16 keys.
 _MAX_BYTES = 64 * 1024

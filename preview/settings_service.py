@@ -62,6 +62,11 @@ class ServiceSettings(BaseSettings):
     jwt_issuer: str | None = None
     jwks_url: str | None = None
     jwks_file: Path | None = None
+    oidc_issuer: Annotated[str, Field(pattern=r"^https?://[^\s@?#]+$", max_length=500)] | None = None
+    oidc_client_id: Annotated[str, Field(max_length=500)] | None = None
+    oidc_client_secret: SecretStr | None = None
+    oidc_user_claim: Annotated[str, Field(pattern=r"^[\w.:/-]+$", max_length=100)] = "sub"
+    oidc_users: UserIds | None = None
     sealing_keys: SecretStr | None = None
     operators: UserIds | None = None
 
@@ -89,7 +94,19 @@ class ServiceSettings(BaseSettings):
                 f"PREVIEW_JWT_ALGORITHM={self.jwt_algorithm} needs public keys: "
                 "set PREVIEW_JWKS_URL or PREVIEW_JWKS_FILE"
             )
+        if (self.oidc_issuer is None) is not (self.oidc_client_id is None):
+            raise ValueError("PREVIEW_OIDC_ISSUER and PREVIEW_OIDC_CLIENT_ID belong together: set both, or none")
+        if self.oidc_issuer is not None and self.jwt_algorithm != "HS256":
+            raise ValueError(
+                "PREVIEW_OIDC_ISSUER signs people in on the page, with sessions that this service signs: "
+                "leave PREVIEW_JWT_ALGORITHM at HS256"
+            )
         return self
+
+    @property
+    def is_own_machine(self) -> bool:
+        """Whether only this machine decides who a user is: no platform and no identity provider does."""
+        return self.jwt_secret is None and self.jwt_algorithm == "HS256" and self.oidc_issuer is None
 
     @property
     def resolved_database_url(self) -> str:

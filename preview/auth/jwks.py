@@ -5,23 +5,26 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpcore2
-import httpx2
 import structlog
 import trio
 from joserfc.errors import JoseError
 from joserfc.jwk import JWKRegistry, Key
 
 from preview.auth.algorithms import Algorithm
+from preview.auth.provider import (
+    ANSWER_TIMEOUT_S,
+    MAX_ANSWER_BYTES,
+    NO_ANSWER,
+    BadAddress,
+    BadStatus,
+    Endpoint,
+)
 from preview.errors import ConfigurationError, Unauthenticated
 
-# Identity providers publish two to ten keys of a few KB, certificates included.
-MAX_SET_BYTES = 256 * 1024
 MAX_KEYS = 100
 
 # Metadata of a key. Checked once here, so that joserfc need not check it for each signature.
@@ -65,8 +68,8 @@ def parse_key_set(content: bytes, algorithm: Algorithm) -> PublicKeys:
     Raises:
         BadKeySet: The content is not a key set, or contains no usable key.
     """
-    if len(content) > MAX_SET_BYTES:
-        raise BadKeySet(f"holds more than {MAX_SET_BYTES // 1024} KiB")
+    if len(content) > MAX_ANSWER_BYTES:
+        raise BadKeySet(f"holds more than {MAX_ANSWER_BYTES // 1024} KiB")
     try:
         document = json.loads(content)
     except (ValueError, RecursionError):
@@ -112,8 +115,6 @@ def _import(data: Mapping[str, Any]) -> Key | None:
         return None
 
 
-# Bounds the time that a request, or a shutdown, waits for a fetch.
-FETCH_TIMEOUT_S = 5.0
 # Keys are fetched again after this time ...
 _FRESH_S = 600.0
 # ... and are used for this long if fetching fails. A provider's outage must not stop this service, but withdrawn keys
@@ -123,14 +124,11 @@ _USABLE_S = 3600.0
 _PAUSE_S = 30.0
 # Shorter without keys, because no user can log in meanwhile.
 _PAUSE_WITHOUT_KEYS_S = 5.0
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-
-# httpcore2's errors have no common base class.
-_NO_ANSWER = (httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.TimeoutException)
 
 
 Fetch = Callable[[], Awaitable[bytes]]
-"""Returns a key set (may slightly exceed ``MAX_SET_BYTES``); raises ``OSError``, ``BadKeySet`` or ``_NO_ANSWER``."""
+"""Returns a key set (may slightly exceed ``MAX_ANSWER_BYTES``); raises ``OSError``, ``BadStatus`` or one of
+``NO_ANSWER``."""
 
 
 class KeyBook:
@@ -168,7 +166,7 @@ class KeyBook:
         Raises:
             Unauthenticated: No key has that name, or keys are unavailable now.
 
-        Cancellation: a started fetch is finished first, within ``FETCH_TIMEOUT_S``, because others wait for it too.
+        Cancellation: a started fetch is finished first, within ``ANSWER_TIMEOUT_S``, because others wait for it too.
         """
         key = self._lookup(kid)
         if key is not None and (self._is_fresh() or self._fetching.locked()):
@@ -206,19 +204,19 @@ class KeyBook:
 
     async def _refresh(self) -> None:
         # Shielded, since all requests need the result: clients that disconnect must not prevent every fetch.
-        with trio.CancelScope(shield=True, deadline=trio.current_time() + FETCH_TIMEOUT_S) as scope:
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + ANSWER_TIMEOUT_S) as scope:
             try:
                 self._keys = parse_key_set(await self._fetch(), self._algorithm)
-            except BadKeySet as error:
+            except (BadKeySet, BadStatus) as error:
                 self._say_failed(f"it {error}")
-            except _NO_ANSWER as error:
+            except NO_ANSWER as error:
                 self._say_failed(f"{type(error).__name__} {error}".strip()[:200])
             except OSError as error:
                 self._say_failed(error.strerror or type(error).__name__)
             else:
                 self._fetched_at = self._clock()
         if scope.cancelled_caught:
-            self._say_failed(f"no answer within {FETCH_TIMEOUT_S:g} s")
+            self._say_failed(f"no answer within {ANSWER_TIMEOUT_S:g} s")
         self._asked_at = self._clock()
 
     def _say_failed(self, reason: str) -> None:
@@ -234,36 +232,14 @@ def fetch_url(url: str) -> tuple[str, Fetch]:
         ConfigurationError: It is not an HTTP URL.
     """
     try:
-        parts = httpx2.URL(url)
-    except httpx2.InvalidURL:
-        parts = httpx2.URL("")
-    if parts.scheme not in {"http", "https"} or not parts.host or parts.userinfo:
-        raise ConfigurationError("PREVIEW_JWKS_URL is not an address; write https://HOST/PATH, without a password.")
-    name = f"{parts.scheme}://{parts.netloc.decode('ascii')}{parts.path}"
-    if parts.scheme == "http" and parts.host not in _LOOPBACK:
-        _log.warning("jwks not encrypted", source=name)
-    target = httpcore2.URL(scheme=parts.raw_scheme, host=parts.raw_host, port=parts.port, target=parts.raw_path)
-    # Uncompressed, so the content cannot become larger than the bytes that were read.
-    headers = [(b"Host", parts.netloc), (b"Accept", b"application/json"), (b"Accept-Encoding", b"identity")]
-
-    async def fetch() -> bytes:
-        # A bare pool follows no redirects (the operator named the trusted address) and uses no proxy. Unlike httpx2's
-        # streams, its streams can be abandoned halfway when a response is too large.
-        async with (
-            httpcore2.AsyncConnectionPool(max_connections=1) as pool,
-            pool.stream("GET", target, headers=headers) as response,
-            aclosing(response.aiter_stream()) as pieces,
-        ):
-            if response.status != 200:
-                raise BadKeySet(f"answered {response.status}")
-            content = bytearray()
-            async for piece in pieces:
-                content += piece
-                if len(content) > MAX_SET_BYTES:
-                    break
-        return bytes(content)
-
-    return name, fetch
+        endpoint = Endpoint.at(url)
+    except BadAddress:
+        raise ConfigurationError(
+            "PREVIEW_JWKS_URL is not an address; write https://HOST/PATH, without a password."
+        ) from None
+    if not endpoint.is_private:
+        _log.warning("jwks not encrypted", source=endpoint.name)
+    return endpoint.name, endpoint.ask
 
 
 def fetch_file(path: Path) -> Fetch:
@@ -298,4 +274,4 @@ def read_key_file(path: Path, algorithm: Algorithm) -> PublicKeys:
 
 def _read(path: Path) -> bytes:
     with path.open("rb") as file:
-        return file.read(MAX_SET_BYTES + 1)
+        return file.read(MAX_ANSWER_BYTES + 1)

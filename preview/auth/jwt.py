@@ -6,7 +6,7 @@ import base64
 import json
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from joserfc import jwt
@@ -78,34 +78,61 @@ class JwtAuthenticator:
 
     def _named_key(self, token: str) -> str | None:
         """Return the ``kid`` of a token whose header is acceptable."""
-        if not token:
-            raise Unauthenticated("Send a token: 'Authorization: Bearer TOKEN'.", reason="missing")
-        if len(token) > MAX_TOKEN_BYTES:
-            raise Unauthenticated(f"The token is longer than {MAX_TOKEN_BYTES // 1024} KiB.", reason="too_large")
-        if _TOKEN.fullmatch(token) is None:
-            raise _malformed()
-        header = _read_object(token.partition(".")[0])
+        header = read_header(token)
         if header.get("alg") not in list(self._algorithm.names):
             raise Unauthenticated(
                 f"The token is not signed with {self._settings.jwt_algorithm}, which this service requires.",
                 reason="algorithm",
             )
-        kid = header.get("kid")
-        # RFC 7515 section 4.1.11: extensions that ``crit`` names must be understood; this service supports none.
-        if "crit" in header or not (kid is None or (isinstance(kid, str) and len(kid) <= _MAX_KID_CHARS)):
-            raise _malformed()
-        return kid
+        return key_id(header)
 
     def _verified(self, token: str, key: Key) -> dict[str, Any]:
         """Return the claims if the signature matches the key."""
-        try:
-            claims = jwt.decode(token, key, registry=self._registry).claims
-        except BadSignatureError:
-            raise Unauthenticated("The token's signature does not match; get a new one.", reason="signature") from None
-        except (JoseError, ValueError, TypeError, RecursionError):
-            raise _malformed() from None
-        _read_object(token.split(".")[1])
-        return claims
+        return verified_claims(token, key, self._registry)
+
+
+def read_header(token: str) -> dict[str, Any]:
+    """Return the header of a token, whose signature is not checked.
+
+    Raises:
+        Unauthenticated: The token is missing, too large or malformed.
+    """
+    if not token:
+        raise Unauthenticated("Send a token: 'Authorization: Bearer TOKEN'.", reason="missing")
+    if len(token) > MAX_TOKEN_BYTES:
+        raise Unauthenticated(f"The token is longer than {MAX_TOKEN_BYTES // 1024} KiB.", reason="too_large")
+    if _TOKEN.fullmatch(token) is None:
+        raise _malformed()
+    return _read_object(token.partition(".")[0])
+
+
+def key_id(header: Mapping[str, Any]) -> str | None:
+    """Return the ``kid`` of a header, or None if it has none.
+
+    Raises:
+        Unauthenticated: It is no id, or the header has extensions (``crit``).
+    """
+    kid = header.get("kid")
+    # RFC 7515 section 4.1.11: extensions that ``crit`` names must be understood; this service supports none.
+    if "crit" in header or not (kid is None or (isinstance(kid, str) and len(kid) <= _MAX_KID_CHARS)):
+        raise _malformed()
+    return kid
+
+
+def verified_claims(token: str, key: Key, registry: FixedRegistry) -> dict[str, Any]:
+    """Return the claims of a token if its signature matches the key.
+
+    Raises:
+        Unauthenticated: The signature does not match, or the token is malformed.
+    """
+    try:
+        claims = jwt.decode(token, key, registry=registry).claims
+    except BadSignatureError:
+        raise Unauthenticated("The token's signature does not match; get a new one.", reason="signature") from None
+    except (JoseError, ValueError, TypeError, RecursionError):
+        raise _malformed() from None
+    _read_object(token.split(".")[1])
+    return claims
 
 
 def _open_keys(settings: Settings, secret: str | None, algorithm: Algorithm) -> _Keys:

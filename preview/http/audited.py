@@ -64,6 +64,7 @@ AUDITED: Mapping[str, str] = MappingProxyType(
         "account.create_token": "token created",
         "account.revoke_token": "token revoked",
         "session.exchange": "signed in",
+        "session.from_provider": "signed in",
         "e2b.create": "sandbox created",
         "e2b.kill": "sandbox ended",
         "operator.stop": "operator: preview stopped",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from preview.auth import AccessBook, ApiTokens, Audit, GuestBook, Identity
 from preview.auth.audit.rows import Retention
+from preview.auth.oidc import SignIn
 from preview.http.core.live_requests import LiveRequests
 from preview.service import Service
 from preview.settings import Settings
@@ -29,6 +30,7 @@ class People:
         live_requests: Open requests whose access can be revoked.
         events: News for users.
         audit: Changes that users have made.
+        sign_in: Signs users in at an identity provider; None without one.
     """
 
     access: AccessBook
@@ -40,6 +42,7 @@ class People:
     live_requests: LiveRequests
     events: EventBook
     audit: Audit
+    sign_in: SignIn | None
 
 
 def make_people(service: Service, secret: str | None) -> People:
@@ -79,6 +82,7 @@ def make_people(service: Service, secret: str | None) -> People:
             service.settings.data_dir / "audit",
             Retention(service.settings.audit_entries, int(service.settings.audit_retention_s * 1000)),
         ),
+        None if secret is None or service.settings.oidc_issuer is None else SignIn(service.settings, secret),
     )
 
 
@@ -92,5 +96,4 @@ def is_operator(settings: Settings, identity: Identity, secret: str | None) -> b
         return False
     if settings.operators is not None:
         return identity.user.id in settings.operators
-    is_own_machine = secret is not None and settings.jwt_secret is None and settings.jwt_algorithm == "HS256"
-    return is_own_machine and identity.user.id == _LOCAL_USER
+    return secret is not None and settings.is_own_machine and identity.user.id == _LOCAL_USER

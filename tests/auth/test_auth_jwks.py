@@ -19,7 +19,8 @@ from structlog.testing import capture_logs
 from preview.auth import Identity, JwtAuthenticator
 from preview.auth import jwks as jwks_module
 from preview.auth.algorithms import ALGORITHMS
-from preview.auth.jwks import MAX_KEYS, MAX_SET_BYTES, BadKeySet, KeyBook, fetch_url, parse_key_set
+from preview.auth.jwks import MAX_KEYS, BadKeySet, KeyBook, fetch_url, parse_key_set
+from preview.auth.provider import MAX_ANSWER_BYTES
 from preview.errors import ConfigurationError, Unauthenticated
 from preview.settings import Settings
 
@@ -210,7 +211,7 @@ async def test_a_client_that_hangs_up_does_not_take_the_fetch_from_the_others() 
 
 
 async def test_a_provider_that_hangs_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jwks_module, "FETCH_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(jwks_module, "ANSWER_TIMEOUT_S", 0.2)
     async with open_provider(RSA) as provider:
         provider.gate = trio.Event()
         with capture_logs() as said, trio.fail_after(60):
@@ -226,8 +227,8 @@ async def test_a_provider_that_hangs_is_given_up_in_time(monkeypatch: pytest.Mon
         ({"body": b"<html>"}, "no JSON"),
         ({"body": b"{}"}, "no JSON Web Key Set"),
         ({"body": b'{"keys": []}'}, "no key for RS256"),
-        ({"body": b" " * (MAX_SET_BYTES + 1)}, "more than 256 KiB"),
-        ({"body": b" " * (8 * MAX_SET_BYTES)}, "more than 256 KiB"),
+        ({"body": b" " * (MAX_ANSWER_BYTES + 1)}, "more than 256 KiB"),
+        ({"body": b" " * (8 * MAX_ANSWER_BYTES)}, "more than 256 KiB"),
         ({"body": json.dumps(key_set(EC)).encode()}, "no key for RS256"),
     ],
 )

@@ -21,10 +21,11 @@ from preview.settings import Settings, variable_of
 from preview.settings_secrets import SECRET_FIELDS
 
 JWKS = {"entry": "jwks", "jwks_url": "https://id.example.com/keys"}
+OIDC = {"entry": "oidc", "oidc_issuer": "https://id.example.com/realm", "oidc_client": "preview"}
 CHOICES = [
     {"database": database, "tls": tls, **entry}
     for database, tls, entry in itertools.product(
-        ("sqlite", "postgresql"), ("caddy", "nginx", "none"), ({"entry": "tokens"}, {"entry": "secret"}, JWKS)
+        ("sqlite", "postgresql"), ("caddy", "nginx", "none"), ({"entry": "tokens"}, {"entry": "secret"}, JWKS, OIDC)
     )
 ]
 
@@ -139,6 +140,9 @@ def test_only_settings_that_exist_are_set(kind: str) -> None:
         {"domain": "preview.example.com", "previews": "preview.example.com"}, {"domain": "example.com"},
         {"domain": "preview.example.com", "entry": "jwks"},
         {"domain": "preview.example.com", "entry": "jwks", "jwks_url": "http://id.example.com"},
+        {"domain": "preview.example.com", "entry": "oidc", "oidc_issuer": "https://id.example.com"},
+        {"domain": "preview.example.com", **OIDC, "oidc_issuer": "http://id.example.com"},
+        {"domain": "preview.example.com", **OIDC, "oidc_client": "a b"},
         {"domain": "preview.example.com", "database_url": "postgresql://x\n"},
         {"domain": "preview.example.com", "tls": "nginx", "certificate": "internal"},
     ],

@@ -111,7 +111,7 @@ async def test_a_browser_with_a_used_login_link_comes_to_the_page_that_says_so(t
     async with open_world(tmp_path) as world:
         browser = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
         answer = await world.client.get("/login/used", headers=browser)
-        assert (answer.status_code, answer.headers["location"]) == (303, "/?login=used")
+        assert (answer.status_code, answer.headers["location"]) == (303, "/?login=login_code")
         assert "set-cookie" not in answer.headers
         answer = await world.client.get("/login/used", headers={"Accept": "application/json"})
         assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")

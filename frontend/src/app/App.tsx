@@ -15,7 +15,7 @@ import { Logo } from "./Logo";
 import { ProjectMenu } from "./ProjectMenu";
 import { client, keepToken } from "./ownToken";
 import { Sidebar, stateOf, UploadButton } from "./Sidebar";
-import { type SignedOutBecause, SignIn } from "./SignIn";
+import { REFUSALS, type SignedOutBecause, SignIn } from "./SignIn";
 import { useShortcuts } from "./shortcuts";
 import { useThemeChoice } from "./theme";
 import { useSmallScreen } from "./useSmallScreen";
@@ -79,11 +79,12 @@ export function App(): ReactNode {
 }
 
 async function askWho(): Promise<Who> {
-  const isLinkUsed = takeFromAddress("login") === "used";
+  const refusal = takeFromAddress("login");
   try {
     return { kind: "known", session: await client.session() };
   } catch (error) {
-    if (asProblem(error).status === 401) return { kind: "nobody", why: isLinkUsed ? "used" : "new" };
+    if (asProblem(error).status === 401)
+      return { kind: "nobody", why: REFUSALS.find((one) => one === refusal) ?? "new" };
     // The service is away for a moment: the page says so itself, where it matters.
     return { kind: "known", session: { user_id: "", tier: null, expires_at: null } };
   }

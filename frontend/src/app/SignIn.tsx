@@ -6,12 +6,18 @@ import controls from "../lib/ui/controls.module.css";
 import styles from "./signIn.module.css";
 import { Logo } from "./Logo";
 
-export type SignedOutBecause = "new" | "over" | "used";
+/** Why somebody has to sign in; all but the first two are reasons of the service (`?login=…`). */
+export const REFUSALS = ["login_code", "state", "refused", "user", "provider"] as const;
+export type SignedOutBecause = "new" | "over" | (typeof REFUSALS)[number];
 
 const BECAUSE: Record<SignedOutBecause, string | null> = {
   new: null,
   over: "Your session has expired. Sign in again; running previews are not affected.",
-  used: "This login link has been used or has expired. Request a new one, or paste a token.",
+  state: "This sign-in took too long, or was started in another browser. Sign in again.",
+  refused: "Your identity provider has refused the sign-in. Try again, or ask the operator of the provider.",
+  user: "You have signed in at your identity provider, but may not use this service. Ask its operator to admit you.",
+  provider: "Your identity provider cannot be used now. Try again in a moment.",
+  login_code: "This login link has been used or has expired. Request a new one, or paste a token.",
 };
 
 interface SignInProps {
@@ -24,6 +30,7 @@ export function SignIn({ onToken, why }: SignInProps): ReactNode {
   const [token, setToken] = useState("");
   const [problem, setProblem] = useState<string | null>(null);
   const [isBusy, setBusy] = useState(false);
+  const [provider] = useState(providerOf);
   const submit = async (event: SubmitEvent): Promise<void> => {
     event.preventDefault();
     setBusy(true);
@@ -43,6 +50,14 @@ export function SignIn({ onToken, why }: SignInProps): ReactNode {
         <Logo size={40} />
         <h1>Sign in to preview</h1>
         {BECAUSE[why] !== null && <Notice tone="warn">{BECAUSE[why]}</Notice>}
+        {provider !== "" && (
+          <>
+            <a className={classes(controls.button, controls.primary, styles.provider)} href="login/oidc">
+              Sign in with {provider}
+            </a>
+            <div className={styles.or}>or</div>
+          </>
+        )}
         <p>
           Open the one-time link that <code>preview serve</code> or <code>preview run</code> printed in your terminal.
         </p>
@@ -75,4 +90,9 @@ export function SignIn({ onToken, why }: SignInProps): ReactNode {
       </div>
     </main>
   );
+}
+
+/** The name of the service's identity provider; empty without one. */
+function providerOf(): string {
+  return document.querySelector<HTMLMetaElement>('meta[name="sign-in"]')?.content ?? "";
 }

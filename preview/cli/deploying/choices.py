@@ -16,7 +16,7 @@ from preview.settings_errors import problem_of
 Kind = Literal["systemd", "compose", "kubernetes"]
 Database = Literal["sqlite", "postgresql"]
 Tls = Literal["caddy", "nginx", "none"]
-Entry = Literal["tokens", "secret", "jwks"]
+Entry = Literal["tokens", "secret", "jwks", "oidc"]
 
 # RFC 1123 section 2.1; at least two labels, the last one a name.
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
@@ -39,8 +39,10 @@ class Deployment(BaseModel):
         database: Kind of the service's database.
         tls: The proxy in front; ``none`` means one of the operator's own.
         entry: People who may enter: those with a token of this service, or users of a platform that signs tokens with a
-            shared secret, or with keys at a JWKS address.
+            shared secret, or with keys at a JWKS address, or people who sign in on the page at an OpenID provider.
         jwks_url: Address of the keys.
+        oidc_issuer: Address of the OpenID provider.
+        oidc_client: Id of the service at that provider.
         operator: Id of the first operator.
         certificate: File of the certificate for both domains; ``internal`` means Caddy's own authority.
         key: File of its key.
@@ -60,6 +62,8 @@ class Deployment(BaseModel):
     tls: Tls = "caddy"
     entry: Entry = "tokens"
     jwks_url: str | None = Field(None, pattern=_PLAIN, max_length=500)
+    oidc_issuer: str | None = Field(None, pattern=_PLAIN, max_length=500)
+    oidc_client: str | None = Field(None, pattern=_PLAIN, max_length=500)
     operator: str = Field("admin", pattern=r"^[A-Za-z0-9._@-]+$", max_length=128)
     certificate: str = Field("/etc/preview/tls/fullchain.pem", pattern=rf"{_PATH}|^{INTERNAL}$", max_length=200)
     key: str = Field("/etc/preview/tls/privkey.pem", pattern=_PATH, max_length=200)
@@ -94,6 +98,10 @@ class Deployment(BaseModel):
             raise ValueError("--entry jwks and --jwks-url belong together: give both, or none")
         if self.jwks_url is not None and not self.jwks_url.startswith("https://"):
             raise ValueError("--jwks-url must begin with https://, as it decides who may enter")
+        if {self.entry == "oidc"} != {self.oidc_issuer is not None, self.oidc_client is not None}:
+            raise ValueError("--entry oidc, --oidc-issuer and --oidc-client belong together: give all, or none")
+        if self.oidc_issuer is not None and not self.oidc_issuer.startswith("https://"):
+            raise ValueError("--oidc-issuer must begin with https://, as it decides who may enter")
         if self.certificate == INTERNAL and (self.tls != "caddy" or self.kind == "kubernetes"):
             raise ValueError("--certificate internal is Caddy's own authority; it needs --tls caddy, outside a cluster")
         if self.kind == "kubernetes" and self.database_url is not None and self.database_network is None:
@@ -156,6 +164,7 @@ QUESTIONS = (
             "tokens": "people with a token from `preview token`",
             "secret": "users of your platform, whose tokens a shared secret signs",
             "jwks": "users of your identity provider, whose keys have an address",
+            "oidc": "people who sign in on the page, at your OpenID provider",
         },
         "tokens",
     ),

@@ -276,9 +276,12 @@ def _page() -> dict[str, Operation]:
     """Describe the routes of the page, its sessions, and the readable document."""
     html = Reply("An HTML page.", kind="text/html")
     to_page = Reply("Redirect to the page; sets a session cookie.", kind=None, headers={"Location": "The page."})
+    away = Reply("Redirect to the identity provider.", kind=None, headers={"Location": "The provider's page."})
     exchanged = Reply("The session; the response sets its cookie.", v1.Session)
     return {
         "session.login": Operation(to_page, (errors.Unauthenticated,), 303, is_open=True, is_missing=True),
+        "session.at_provider": Operation(away, (errors.Unauthenticated,), 303, is_open=True, is_missing=True),
+        "session.from_provider": Operation(to_page, (errors.Unauthenticated,), 303, is_open=True, is_missing=True),
         "session.who": Operation(Reply("The session.", v1.Session)),
         "session.exchange": Operation(exchanged, is_missing=True),
         "session.logout": Operation(GONE, status=204),

@@ -1,4 +1,4 @@
-"""Browser access to a generation's preview (one-time links, share links, public; ``v1`` only), page and sessions."""
+"""Browser access to a generation's preview (one-time links, share links, public; ``v1`` only), and the page."""
 
 from __future__ import annotations
 
@@ -6,25 +6,24 @@ import re
 from pathlib import Path
 
 import trio
-from quart import Blueprint, Response, redirect, request, send_from_directory
+from markupsafe import escape
+from quart import Blueprint, Response, request, send_from_directory
 from werkzeug.exceptions import NotFound
-from werkzeug.sansio.response import Response as AnyResponse
 
 from preview.auth import OpenLink, Role, Share
-from preview.core.clock import utc_now
 from preview.core.quoting import quoted
-from preview.errors import ShareNotFound, Unauthenticated
+from preview.errors import ServiceStopping, ShareNotFound
 from preview.http.audited import remember_detail
-from preview.http.backend import SESSION_S, Backend, BackendRoutes, Running
+from preview.http.backend import Backend, BackendRoutes, Running
 from preview.http.browser.addresses import PreviewAddresses
 from preview.http.browser.entry import open_path, share_path
 from preview.http.contracts import v1
-from preview.http.core.answers import json_answer, link, no_content
+from preview.http.core.answers import json_answer, no_content
 from preview.http.core.bodies import AccessBody, OpenBody, ShareBody
 from preview.http.core.page_policy import new_nonce, page_policy
 from preview.http.core.reading import read_json
 from preview.http.guests import cut_off
-from preview.http.identity import own_preview, require_account, require_identity
+from preview.http.identity import own_preview
 from preview.supervisor import LivePreview
 
 _BODY_BYTES = 64 * 1024
@@ -125,7 +124,11 @@ _YEAR_S = 365 * 24 * 3600
 _NONCE_PLACE = "NONCE-OF-THIS-ANSWER"
 
 
-def page_routes() -> Blueprint:
+# An element of ``frontend/index.html``: the page offers to sign in there.
+_NO_PROVIDER = '<meta name="sign-in" content="" />'
+
+
+def page_routes(running: Running) -> Blueprint:
     """Return the routes, relative to the app's root."""
     routes = Blueprint("page", __name__)
 
@@ -137,6 +140,8 @@ def page_routes() -> Blueprint:
         except FileNotFoundError as error:
             raise NotFound from error
         nonce = new_nonce()
+        name = escape(_provider(running))
+        document = document.replace(_NO_PROVIDER, f'<meta name="sign-in" content="{name}" />')
         # No validator: a 304 would combine a new nonce with the previous document.
         headers = {"Cache-Control": "no-cache", "Content-Security-Policy": page_policy(nonce)}
         return Response(document.replace(_NONCE_PLACE, nonce), headers=headers, content_type="text/html; charset=utf-8")
@@ -159,77 +164,10 @@ def page_routes() -> Blueprint:
     return routes
 
 
-def session_routes(running: Running) -> Blueprint:
-    """Return the routes, relative to the app's root."""
-    routes = BackendRoutes("session", running)
-
-    @routes.get("/login/<code>")
-    async def login(backend: Backend, code: str) -> Response:
-        """Log a browser in with a one-time code, and redirect to the page."""
-        if request.method == "HEAD":
-            # Link previews must not use the code up.
-            return no_content()
-        try:
-            user = backend.login_codes.redeem(code)
-        except Unauthenticated:
-            if not _is_browser():
-                raise
-            # A person is redirected to the page, which explains the reason.
-            return redirect(link("/?login=used"), 303)  # type: ignore[return-value]  # see below
-        session = backend.new_session(user)
-        if session is None:
-            raise NotFound
-        response = redirect(link("/"), 303)
-        _keep(backend, response, session, SESSION_S)
-        return response  # type: ignore[return-value]  # Quart's own response class, typed as werkzeug's
-
-    @routes.get("/api/v1/session")
-    async def who(backend: Backend) -> Response:
-        """Return the session's user, for the page to show."""
-        return json_answer(v1.Session.of(await require_identity(backend)))
-
-    @routes.post("/api/v1/session")
-    async def exchange(backend: Backend) -> Response:
-        """Exchange the bearer token of this request for a session cookie that no script can read.
-
-        The session ends no later than the token.
-        """
-        identity = await require_account(backend)
-        ttl_s: float = SESSION_S
-        if identity.expires_at is not None:
-            ttl_s = min(ttl_s, (identity.expires_at - utc_now()).total_seconds())
-        session = backend.new_session(identity.user, max(ttl_s, 1))
-        if session is None:
-            # If tokens come from elsewhere, there are no sessions: the page keeps the token in memory.
-            raise NotFound
-        response = json_answer(v1.Session.of(identity))
-        _keep(backend, response, session, ttl_s)
-        return response
-
-    @routes.post("/api/v1/logout")
-    async def logout(backend: Backend) -> Response:
-        """Log the browser out: its cookie is deleted."""
-        await require_identity(backend)
-        response = no_content()
-        response.delete_cookie(backend.session_cookie, path=link("/"), httponly=True, samesite="Strict")
-        return response
-
-    return routes
-
-
-def _is_browser() -> bool:
-    """Return whether the client wants an HTML page: programs ask for JSON, or do not say."""
-    accepted = request.accept_mimetypes
-    return "text/html" in accepted.values() and accepted["text/html"] >= accepted["application/json"]
-
-
-def _keep(backend: Backend, response: AnyResponse, session: str, ttl_s: float) -> None:
-    response.set_cookie(
-        backend.session_cookie,
-        session,
-        max_age=int(ttl_s),
-        path=link("/"),
-        httponly=True,
-        secure=request.scheme == "https",
-        samesite="Strict",
-    )
+def _provider(running: Running) -> str:
+    """Return the name of the identity provider, empty without one. A stopping service still shows its page."""
+    try:
+        sign_in = running().people.sign_in
+    except ServiceStopping:
+        return ""
+    return "" if sign_in is None else sign_in.name

@@ -10,7 +10,7 @@ from quart.routing import QuartRule
 from preview.http.backend import Backend
 from preview.http.browser.addresses import PreviewAddresses
 from preview.http.routes.alerts import alert_routes, firing_routes
-from preview.http.routes.browser import browser_routes, page_routes, session_routes
+from preview.http.routes.browser import browser_routes, page_routes
 from preview.http.routes.calls import call_socket_routes, proxy_routes, saved_routes
 from preview.http.routes.checks import check_routes
 from preview.http.routes.data import data_routes, snapshot_routes
@@ -35,6 +35,7 @@ from preview.http.routes.people import (
     event_routes,
     flag_routes,
     operator_routes,
+    session_routes,
     together_routes,
 )
 from preview.http.routes.previews import PREFIXES, preview_routes, previews_routes
@@ -108,5 +109,5 @@ def install_routes(app: Quart, running: Callable[[], Backend], places: PreviewAd
         app.register_blueprint(made, url_prefix="/api/v1/projects/<project_id>")
     for made in (account_routes(running), event_routes(running), operator_routes(running), flag_routes(running)):
         app.register_blueprint(made, url_prefix="/api/v1")
-    for made in (session_routes(running), system_routes(running), agent_routes(running), page_routes()):
+    for made in (session_routes(running), system_routes(running), agent_routes(running), page_routes(running)):
         app.register_blueprint(made)

@@ -57,10 +57,17 @@ def init(
     ] = None,
     key: Annotated[str | None, typer.Option("--key", metavar="FILE", help="The certificate's key.")] = None,
     entry: Annotated[
-        Literal["tokens", "secret", "jwks"] | None, typer.Option("--entry", help="Who may enter: see docs/install.md.")
+        Literal["tokens", "secret", "jwks", "oidc"] | None,
+        typer.Option("--entry", help="Who may enter: see docs/install.md."),
     ] = None,
     jwks_url: Annotated[
         str | None, typer.Option("--jwks-url", metavar="URL", help="Keys of your identity provider.")
+    ] = None,
+    oidc_issuer: Annotated[
+        str | None, typer.Option("--oidc-issuer", metavar="URL", help="Your OpenID provider, for --entry oidc.")
+    ] = None,
+    oidc_client: Annotated[
+        str | None, typer.Option("--oidc-client", metavar="ID", help="Id of the service at that provider.")
     ] = None,
     operator: Annotated[str | None, typer.Option("--operator", metavar="USER", help="The first operator.")] = None,
     image: Annotated[str | None, typer.Option("--image", metavar="NAME", help="The container image.")] = None,
@@ -84,12 +91,13 @@ def init(
         raise UsageMistake("Give one of --systemd, --compose and --kubernetes.")
     answers = {"kind": kinds[0] if kinds else None, "domain": domain, "database": database, "tls": tls, "entry": entry}
     if not yes and sys.stdin.isatty():
-        answers = _asked(answers, has_keys=jwks_url is not None)
+        answers = _asked(answers, entry="jwks" if jwks_url else "oidc" if oidc_issuer else None)
     answers["kind"] = answers["kind"] or "systemd"
     if answers["domain"] is None:
         raise UsageMistake("Give the service's host with --domain, such as --domain preview.example.com.")
     rest = {"jwks_url": jwks_url, "operator": operator, "image": image, "https_port": https_port, "key": key}
     rest |= {"previews": previews_domain, "certificate": certificate, "database_url": database_url}
+    rest |= {"oidc_issuer": oidc_issuer, "oidc_client": oidc_client}
     rest |= {"database_network": database_network, "ingress_network": ingress_network}
     deployment = make_deployment(**answers, **rest)
     if folder.exists() and not folder.is_dir():
@@ -113,12 +121,12 @@ def _kinds(systemd: bool, compose: bool, kubernetes: bool) -> dict[str, bool]:
     return {"systemd": systemd, "compose": compose, "kubernetes": kubernetes}
 
 
-def _asked(answers: dict[str, str | None], *, has_keys: bool) -> dict[str, str | None]:
-    """Ask what the options leave open, on stderr."""
+def _asked(answers: dict[str, str | None], *, entry: str | None) -> dict[str, str | None]:
+    """Ask what the options leave open, on stderr; ``entry`` is the answer that other options have given."""
     from preview.cli.deploying.choices import QUESTIONS, is_domain  # noqa: PLC0415  see ``init``
 
     for question in QUESTIONS:
-        if answers[question.field] is not None or (question.field == "entry" and has_keys):
+        if answers[question.field] is not None or (question.field == "entry" and entry):
             continue
         say(question.text)
         for answer, meaning in question.answers.items():
@@ -129,8 +137,7 @@ def _asked(answers: dict[str, str | None], *, has_keys: bool) -> dict[str, str |
                 break
             say("One of the answers above, please." if question.answers else "A domain, please.")
         answers[question.field] = given
-    if has_keys and answers["entry"] is None:
-        answers["entry"] = "jwks"
+    answers["entry"] = answers["entry"] or entry
     return answers
 
 

@@ -41,7 +41,7 @@ install -m 0644 Caddyfile /etc/caddy/Caddyfile
 systemctl restart caddy
 {% endif %}
 echo "the service runs: {{ url }}"
-{% if entry == "tokens" %}
+{% if entry in ("tokens", "oidc") %}
 echo "the first operator's token, valid for a day:"
 cd /var/lib/preview
 runuser -u preview -- env PREVIEW_DATA_DIR=/var/lib/preview /opt/preview/bin/preview token {{ operator }} --ttl 86400
