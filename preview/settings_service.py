@@ -105,7 +105,7 @@ class ServiceSettings(BaseSettings):
 
     @property
     def is_own_machine(self) -> bool:
-        """Whether only this machine decides who a user is: no platform and no identity provider does."""
+        """True if only this machine decides who a user is: no platform and no identity provider."""
         return self.jwt_secret is None and self.jwt_algorithm == "HS256" and self.oidc_issuer is None
 
     @property
