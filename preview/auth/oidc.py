@@ -153,7 +153,7 @@ class SignIn:
             raise _unusable("its answer names another issuer")
         if "code" not in answer:
             reason = answer.get("error", "no code")
-            _log.info("sign-in refused", reason=reason[:100])
+            _log.info("sign in refused", reason=reason[:100])
             raise Unauthenticated(
                 f"The identity provider has refused the sign-in ({quoted(reason)}); try again, or ask its operator.",
                 reason="refused",
@@ -274,7 +274,7 @@ class SignIn:
         allowed = self._settings.oidc_users
         domain = f"*@{email.rpartition('@')[2].lower()}" if isinstance(email, str) and "@" in email else None
         if allowed is not None and user not in allowed and domain not in allowed:
-            _log.info("sign-in by somebody who is not admitted", user=user)
+            _log.info("sign in refused", reason="not admitted", user=user)
             raise Unauthenticated(
                 f"{quoted(user)} may not use this service; ask its operator to add it to PREVIEW_OIDC_USERS.",
                 reason="user",
@@ -339,7 +339,7 @@ def _started_elsewhere() -> Unauthenticated:
 
 def _unusable(why: str) -> Unauthenticated:
     """Return the error for a provider that breaks the protocol or gives no answer, and log the reason."""
-    _log.warning("sign-in failed", reason=why)
+    _log.warning("sign in failed", reason=why)
     return _away()
 
 
