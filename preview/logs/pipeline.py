@@ -58,7 +58,7 @@ class PreviewLog:
         self.backlog = Backlog(max_lines=settings.max_log_lines, max_bytes=settings.backlog_bytes)
         self.broadcast = Broadcast()
         self._settings = settings
-        self._mask = SecretMask()
+        self._mask = SecretMask(queries=settings.log_mask_secrets)
         self._writer = writer
         self.last_seq = 0
         self._ready = False

@@ -16,7 +16,9 @@ import pytest
 import trio
 from asgi_kit import handled
 from browser_kit import Door, echo, open_door
+from http_kit import open_world
 
+from preview.logs.ingest.masking import MASK
 from preview.settings import Settings
 from preview.traffic import Capture
 
@@ -303,3 +305,39 @@ async def _call(door: Door, call: dict[str, Any]) -> bool:
 
 def test_capture_words_are_those_of_the_setting() -> None:
     assert [one.value for one in Capture] == ["off", "meta", "full"]
+
+
+PRINTING = """
+from fastapi import FastAPI
+app = FastAPI()
+
+
+@app.get("/books")
+def books(token: str = "", page: int = 1):
+    return page
+"""
+
+
+async def test_the_access_lines_of_a_real_server_have_no_secret_in_the_database(tmp_path: Path) -> None:
+    words = [f"zq{number}hidden" for number in range(4)]
+    async with open_world(tmp_path) as world:
+        generation = await world.keep({"main.py": PRINTING, "requirements.txt": "fastapi\n"})
+        token = (await world.launch(generation))["session_token"]
+        headers = world.headers("ann") | {"X-Preview-Token": token}
+        for query in (f"token={words[0]}", f"page=2&api_key={words[1]}", f"pass%77ord={words[2]}", f"sid={words[3]}"):
+            path = f"/api/v1/generations/{generation}/preview/request"
+            call = {"method": "GET", "path": f"/books?{query}"}
+            assert (await world.client.post(path, json=call, headers=headers)).json()["status_code"] == 200
+        live = world.service.previews.active(generation)
+        assert live is not None
+        with live.log.subscribe() as events:
+            while sum("GET /books?" in line for line in live.last_lines(1000)) < len(words):
+                await events.receive()
+    shown = "\n".join(live.last_lines(1000))
+    assert shown.count(MASK) >= len(words)
+    assert "/books?page=2&api_key=" in shown
+    stored = _database(tmp_path)
+    assert b"GET /books?" in stored
+    for word in words:
+        assert word not in shown
+        assert word.encode() not in stored

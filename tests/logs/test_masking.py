@@ -7,6 +7,7 @@ import time
 from itertools import pairwise
 from urllib.parse import quote
 
+import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
@@ -126,3 +127,72 @@ async def test_the_mask_can_be_switched_off(make_room: MakeRoom) -> None:
     log.hide([SECRET])
     log.say(SECRET)
     assert log.last_lines(1)[0].message == SECRET
+
+
+# Addresses of requests, as servers print them
+
+QUERIES = [
+    "token=S", "access_token=S&x=1", "api_key=S", "pass%77ord=S", "user[password]=S", "url=mysql%3A//u%3AS%40h/d",
+    "sig=S", "q=%7B%22secret%22%3A%22S%22%7D", "client_secret=S%20S", "session_id=S", "x=1&session=S&state=1&code=S",
+    "x=eyJhbGciOiJIUzI1NiJ9.S.c2lnbmF0dXJl", "pin=S", "b;jsessionid=S",
+]  # fmt: skip
+WORD = "zq7hiddenword"
+
+
+def printed(query: str) -> bytes:
+    return f'INFO: 127.0.0.1:4711 - "GET /books?page=2&{query.replace("S", WORD)} HTTP/1.1" 200 OK'.encode()
+
+
+@pytest.mark.parametrize("query", QUERIES)
+@pytest.mark.parametrize("end", [b"", b"\n"])
+@pytest.mark.parametrize("pauses", [True, False])
+def test_the_secrets_of_a_printed_address_are_masked_and_all_else_stays(query: str, end: bytes, pauses: bool) -> None:
+    data = printed(query) + end
+    for at in range(len(data)):
+        shown = "\n".join(framed([data[:at], data[at:]], SecretMask(queries=True), pauses=pauses))
+        assert WORD not in shown.replace("\n", ""), at
+        if not pauses:
+            assert shown.startswith('INFO: 127.0.0.1:4711 - "GET /books?page=2&')
+            assert shown.endswith(' HTTP/1.1" 200 OK')
+
+
+@given(
+    st.lists(
+        st.sampled_from([*(printed(one).decode() for one in QUERIES), "?", "&", "a=b", " ", "\n", "\r", "?token="])
+    ),
+    PLACES,
+)
+def test_no_read_and_no_length_of_a_line_shows_a_word_of_an_address(pieces: list[str], places: list[int]) -> None:
+    data = "".join(pieces).encode()
+    lines = framed(cut(data, places), SecretMask(queries=True), 60)
+    assert WORD not in "\n".join(lines).replace(CONTINUES + "\n", "")
+    assert lines == framed([data], SecretMask(queries=True), 60)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "?token=42", "?max_tokens=100", "?code=de", "?page=1&q=what is a token?", "Continue? [y/n]", "a ? b : c=1",
+        "?author=anna&monkey=1", "see https://example.com/?q=%22quoted%22", "eyJ is how they begin", "?x=50%25",
+    ],
+)  # fmt: skip
+def test_what_is_no_secret_is_shown(line: str) -> None:
+    assert framed([line.encode() + b"\n"], SecretMask(queries=True)) == [line]
+
+
+def test_a_prompt_with_a_question_mark_is_shown_at_once() -> None:
+    framer = LineFramer(4096, mask=SecretMask(queries=True))
+    assert framer.feed(b"Which port?") == []
+    assert framer.flush(final=False) == ["Which port?"]
+
+
+@pytest.mark.timed
+@pytest.mark.parametrize(
+    "data",
+    [b"?" * 1_000_000, b"&a" * 500_000, b"?" + b"a" * 1_000_000, b"?token=" * 150_000, b"eyJ" * 330_000,
+     b"?a=" + b"%" * 1_000_000, b"?a=%22token" * 90_000, (b"?" + b"a" * 63) * 15_000],
+)  # fmt: skip
+def test_no_output_makes_the_search_for_addresses_slow(data: bytes) -> None:
+    started = time.perf_counter()
+    SecretMask(queries=True).masked(data)
+    assert time.perf_counter() - started < 1

@@ -1,7 +1,8 @@
 """Masking of secrets in a process's output, before its lines are stored or sent.
 
-The search is one automaton over all values (Aho and Corasick, 1975): its time is linear in the output, whatever the
-number of secrets and whatever a hostile program prints.
+Known secrets are found by one automaton over all values (Aho and Corasick, 1975). Secrets of requests are found in
+addresses, as servers print them (``GET /books?token=abc``): by the names of query parameters, and as JSON Web Tokens.
+Both take time linear in the output, whatever the number of secrets and whatever a hostile program prints.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ import json
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
-from urllib.parse import quote
+from urllib.parse import quote, unquote_plus
 
 from ahocorasick_rs import BytesAhoCorasick, MatchKind
+
+from preview.logs.ingest.secret_names import WORDS, Secrecy, secrecy_of
 
 MASK = "••••"
 """Stands in place of a secret."""
@@ -26,10 +29,21 @@ _MOST_BYTES = 256 * 1024
 _LEAST_BEGINNING, _MOST_BEGINNING = 3, 1024
 _MASK = MASK.encode()
 _LINE_ENDS = re.compile(r"[\r\n]+")
+# A parameter of a query. A value ends where an address ends in printed text.
+_PARAMETER = re.compile(rb"([?&;]([^?&;=\s\"'<>\x00-\x1f]{1,64})=)([^&;\s\"'<>#\x00-\x1f]+)")
+_TOKEN = re.compile(rb"(?<![\w-])eyJ[\w-]{8,}+\.[\w-]{8,}+\.[\w-]*+")
+# Codes of a login (RFC 6749 section 4.1.2) are longer than those of errors or countries.
+_CODE_CHARACTERS = 12
+_READ_BYTES = 1024
+_SIGNS = (b"code=", *(word.encode() for word in WORDS))
+_UNFINISHED_PARAMETER = re.compile(rb"[?&;]([^?&;=\s\"'<>\x00-\x1f]{1,64})(=[^&;\s\"'<>#\x00-\x1f]*)?\Z")
 
 
 class SecretMask:
     """The secrets of one preview. Values are added, and never shown.
+
+    Args:
+        queries: Mask JSON Web Tokens, and the values of query parameters with secret names, as well.
 
     Attributes:
         is_active: True if there is anything to mask.
@@ -37,9 +51,10 @@ class SecretMask:
         dropped: Number of values that are not masked any more, because there are too many.
     """
 
-    def __init__(self) -> None:
-        self.is_active = False
-        self.longest = 0
+    def __init__(self, *, queries: bool = False) -> None:
+        self.is_active = self._queries = queries
+        # A longer value of a parameter is masked, but where a line is split in it, its next part is not.
+        self.longest = _MOST_BEGINNING if queries else 0
         self.dropped = 0
         # Newest last; the order of insertion decides what is dropped.
         self._values: dict[bytes, None] = {}
@@ -56,7 +71,7 @@ class SecretMask:
         self._values |= forms
         self._bound()
         self._sorted = sorted(self._values)
-        self.longest = max(map(len, self._sorted))
+        self.longest = max(self.longest, *map(len, self._sorted))
         self._search = BytesAhoCorasick(self._sorted, matchkind=MatchKind.LeftmostLongest)
         self.is_active = True
 
@@ -76,27 +91,77 @@ class SecretMask:
             data: Output.
             before: Secrets that begin at this position or later stay, because more output may follow.
         """
-        found = [] if self._search is None else self._search.find_matches_as_indexes(bytes(data))
+        data = bytes(data)
+        found = [] if self._search is None else self._search.find_matches_as_indexes(data)
         if not found:
-            return bytes(data)
+            return self._without_parameters(data, before)
         parts: list[bytes] = []
         done = 0
         for _, start, end in found:
             if before is not None and start >= before:
                 break
-            parts += (bytes(data[done:start]), _MASK)
+            parts += (data[done:start], _MASK)
             done = end
-        return b"".join((*parts, data[done:]))
+        masked = b"".join((*parts, data[done:]))
+        return self._without_parameters(masked, None if before is None else before + len(masked) - len(data))
+
+    def _without_parameters(self, data: bytes, before: int | None) -> bytes:
+        """Return the data with JSON Web Tokens and the values of secret query parameters replaced."""
+        if not self._queries:
+            return data
+        if (b"?" in data or b"&" in data or b";jsessionid=" in data) and _may_have_secrets(data):
+            data = _PARAMETER.sub(lambda found: _hidden(found, before), data)
+        if b"eyJ" in data:
+            data = _TOKEN.sub(lambda found: found[0] if before is not None and found.end() >= before else _MASK, data)
+        return data
 
     def beginning(self, data: bytes | bytearray) -> int:
         """Return how many bytes at the end of ``data`` may be the beginning of a secret."""
         tail = bytes(data[-_MOST_BEGINNING:])
+        if self._queries and (size := _unfinished_parameter(tail)):
+            return size
         for size in range(len(tail), _LEAST_BEGINNING - 1, -1):
             end = tail[-size:]
             at = bisect_left(self._sorted, end)
             if at < len(self._sorted) and self._sorted[at].startswith(end):
                 return size
         return 0
+
+
+def _may_have_secrets(data: bytes) -> bool:
+    """Return False for most output, which then takes a small part of the time."""
+    lowered = data.lower()
+    return b"=" in data and any(word in lowered for word in _SIGNS)
+
+
+def _unfinished_parameter(tail: bytes) -> int:
+    """Return the size of an unfinished parameter at the end. Its name or value may become that of a secret."""
+    found = _UNFINISHED_PARAMETER.search(tail)
+    if found is not None:
+        return len(tail) - found.start()
+    # A question of a prompt waits for no parameter.
+    return 1 if tail.endswith((b"?", b"&", b";")) and b"/" in tail.split()[-1] else 0
+
+
+def _hidden(found: re.Match[bytes], before: int | None) -> bytes:
+    is_shown = (before is not None and found.start() >= before) or not _is_secret(found)
+    return found[0] if is_shown else found[1] + _MASK
+
+
+def _is_secret(found: re.Match[bytes]) -> bool:
+    """Return whether a parameter's name is that of a secret, as in records of requests."""
+    *_, name, value = found.groups()
+    value = value.removeprefix(b"=")
+    secrecy = secrecy_of(name.decode("utf-8", "replace"))
+    if secrecy is not Secrecy.PLAIN:
+        return secrecy is Secrecy.ALL or not value.isdigit()
+    if name == b"code":
+        return len(value) >= _CODE_CHARACTERS
+    if b"%" not in value:
+        return False
+    # An encoded URL with a password, or encoded JSON with a secret's name.
+    decoded = unquote_plus(value[:_READ_BYTES].decode("utf-8", "replace")).lower()
+    return ("://" in decoded and "@" in decoded) or ('"' in decoded and any(word in decoded for word in WORDS))
 
 
 def _forms(value: str) -> Iterator[bytes]:

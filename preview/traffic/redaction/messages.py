@@ -9,8 +9,8 @@ from functools import lru_cache
 from hashlib import blake2b
 from secrets import token_bytes
 
+from preview.logs.ingest.secret_names import Secrecy, secrecy_of
 from preview.traffic.record import BODY_BYTES
-from preview.traffic.redaction.names import Secrecy, secrecy_of
 from preview.traffic.redaction.text import note_basic, redact_parameters, redact_target, redact_text
 
 Field = tuple[str, str]

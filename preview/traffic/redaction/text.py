@@ -11,7 +11,7 @@ from base64 import b64decode
 from collections.abc import Callable
 from urllib.parse import quote, unquote_plus
 
-from preview.traffic.redaction.names import WORDS, Secrecy, secrecy_of
+from preview.logs.ingest.secret_names import WORDS, Secrecy, secrecy_of
 
 Hide = Callable[[str], str]
 """Returns the mark that replaces a secret."""
