@@ -9,10 +9,21 @@ from preview.runtime.launchers.paths import (
     COMMAND_HOOK,
     LAUNCHERS,
     LISTEN_HOOK,
+    MAKE_MIGRATIONS,
     RUN_MAIN,
     SERVE_ASGI,
     SERVE_DJANGO,
     SERVE_WSGI,
 )
 
-__all__ = ["BRIDGE", "COMMAND_HOOK", "LAUNCHERS", "LISTEN_HOOK", "RUN_MAIN", "SERVE_ASGI", "SERVE_DJANGO", "SERVE_WSGI"]
+__all__ = [
+    "BRIDGE",
+    "COMMAND_HOOK",
+    "LAUNCHERS",
+    "LISTEN_HOOK",
+    "MAKE_MIGRATIONS",
+    "RUN_MAIN",
+    "SERVE_ASGI",
+    "SERVE_DJANGO",
+    "SERVE_WSGI",
+]

@@ -15,7 +15,15 @@ from preview.endpoints import AppTarget
 from preview.environments import BuiltImage, Environment
 from preview.errors import InvalidGeneration, LaunchFailed
 from preview.runtime import CONTROL_PLACEHOLDER, FD_PLACEHOLDER
-from preview.runtime.launchers import COMMAND_HOOK, LISTEN_HOOK, RUN_MAIN, SERVE_ASGI, SERVE_DJANGO, SERVE_WSGI
+from preview.runtime.launchers import (
+    COMMAND_HOOK,
+    LISTEN_HOOK,
+    MAKE_MIGRATIONS,
+    RUN_MAIN,
+    SERVE_ASGI,
+    SERVE_DJANGO,
+    SERVE_WSGI,
+)
 from preview.supervisor.launch.variables import SYSTEM_PATH
 from preview.tracing.otlp import OTLP_PORT
 
@@ -152,6 +160,8 @@ def resolve_command(words: list[str], environment: Environment, directory: Path)
     name, *arguments = words
     if name == MAIN_PROGRAM:
         return [str(environment.program), str(RUN_MAIN), *arguments]
+    if name == "python" and "makemigrations" in arguments[1:3]:
+        return [str(environment.program), str(MAKE_MIGRATIONS), *arguments]
     if name in ("python", "python3", "node") and environment.program.name.startswith(name.rstrip("3")):
         return [str(environment.program), *arguments]
     if "/" in name:

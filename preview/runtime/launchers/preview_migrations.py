@@ -1,0 +1,84 @@
+"""Runs Django's ``makemigrations`` as ``python manage.py`` would, without migrations for installed packages.
+
+``python preview_migrations.py FILE makemigrations …`` or ``python preview_migrations.py -m django makemigrations …``
+
+If an application refers to a package's model, and this model differs from the package's own migrations (because of
+``DEFAULT_AUTO_FIELD``, or because the project adds a field to it), Django writes a migration into the package. Its
+folder is read-only in a preview and shared with others.
+
+Runs in the child, on the project's own interpreter: standard library and Django only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import runpy
+import sys
+from pathlib import Path
+from typing import Any
+
+_INSTALLED = ("site-packages", "dist-packages")
+
+
+def _is_installed(label: str) -> bool:
+    """Return whether the application is a package's, and its migrations would be written into the package."""
+    from django.apps import apps  # noqa: PLC0415  the project's own Django
+    from django.conf import settings  # noqa: PLC0415
+
+    if label in settings.MIGRATION_MODULES:
+        return False
+    path = Path(apps.get_app_config(label).path).resolve()
+    return any(part in _INSTALLED for part in path.parts) or not os.access(path, os.W_OK)
+
+
+def _without_installed(changes: dict[str, Any]) -> dict[str, Any]:
+    """Return the migrations of the project's own applications; what they need of packages is there already."""
+    foreign = {label: {one.name for one in migrations} for label, migrations in changes.items() if _is_installed(label)}
+    if not foreign:
+        return changes
+    from django.db.migrations.loader import MigrationLoader  # noqa: PLC0415  the project's own Django
+
+    graph = MigrationLoader(None).graph
+    sys.stdout.write(f"left alone, because installed packages have them: {', '.join(sorted(foreign))}\n")
+    kept = {label: migrations for label, migrations in changes.items() if label not in foreign}
+    for migration in (one for migrations in kept.values() for one in migrations):
+        migration.dependencies = [
+            (
+                (graph.leaf_nodes(label) or [(label, "__first__")])[0]
+                if name in foreign.get(label, ())
+                else (label, name)
+            )
+            for label, name in migration.dependencies
+        ]
+    return kept
+
+
+def _guard() -> None:
+    from django.core.management.commands import makemigrations  # noqa: PLC0415  the project's own Django
+
+    original = makemigrations.Command.write_migration_files
+
+    def write_migration_files(self: Any, changes: dict[str, Any], *more: Any, **named: Any) -> Any:
+        return original(self, _without_installed(changes), *more, **named)
+
+    makemigrations.Command.write_migration_files = write_migration_files
+
+
+def main(arguments: list[str]) -> None:
+    """Run the file or module with its arguments."""
+    sys.path[0] = os.getcwd()  # noqa: PTH109  compared as text
+    # If Django is missing, the project's own run says so.
+    with contextlib.suppress(ImportError, AttributeError):
+        _guard()
+    if arguments[0] == "-m":
+        sys.argv = arguments[1:]
+        runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+    else:
+        sys.path[0] = os.path.dirname(os.path.abspath(arguments[0]))  # noqa: PTH100, PTH120  compared as text
+        sys.argv = arguments
+        runpy.run_path(arguments[0], run_name="__main__")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
