@@ -21,6 +21,7 @@ from preview.detection.plan import (
     Toolchain,
     Variable,
     describe_plan,
+    is_generated,
     shown_value,
 )
 from preview.detection.settings import is_secret as is_secret_name
@@ -44,6 +45,7 @@ __all__ = [
     "Variable",
     "describe_plan",
     "detect",
+    "is_generated",
     "is_secret_name",
     "merge",
     "overrides_from_request",

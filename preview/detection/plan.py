@@ -14,6 +14,8 @@ from preview.environments.folders.image_source import ImageSource
 MAIN_PROGRAM = "preview-main"
 """First word of a step that runs a Python file as ``__main__`` without its server (``launchers/preview_main.py``)."""
 
+_GENERATED = ("{secret}", "{secret_base64}", "{secret_32}")
+
 
 class Toolchain(StrEnum):
     """Kind of environment that the project needs."""
@@ -63,7 +65,8 @@ class Variable:
     Attributes:
         name: The name in the source.
         value: The value. ``{database_url}``, ``{database_path}``, ``{port}`` and ``{directory}`` are replaced at
-            launch; ``{secret}`` is replaced by 64 hexadecimal characters generated for each preview.
+            launch; ``{secret}`` is replaced by 64 hexadecimal characters generated for each preview, ``{secret_32}`` by
+            32, and ``{secret_base64}`` by 32 bytes in base64.
         origin: The source of the value.
         where: ``app/config.py:12``, or the example file; for the log.
         secret: The name looks like a secret, so the value is never shown.
@@ -217,9 +220,14 @@ def _frameworks(plan: StartPlan) -> set[str]:
     return {plan.framework, plan.target.framework if plan.target is not None else ""}
 
 
+def is_generated(value: str) -> bool:
+    """Return true if the value contains a secret that each launch generates."""
+    return any(placeholder in value for placeholder in _GENERATED)
+
+
 def shown_value(variable: Variable) -> str | None:
     """Return the variable's value, or None for a secret."""
-    hidden = variable.secret or "{secret}" in variable.value
+    hidden = variable.secret or is_generated(variable.value)
     return None if hidden or variable.origin in GIVEN else variable.value
 
 

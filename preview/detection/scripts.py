@@ -176,7 +176,9 @@ def django_steps(sources: Sources, target: AppTarget) -> tuple[Step, ...]:
     """Return the step ``migrate``, which also creates the tables of Django's own applications."""
     manage = posixpath.basename(target.file) == "manage.py"
     first = ("python", "manage.py") if manage else ("python", "-m", "django")
-    variables = None if manage else {"DJANGO_SETTINGS_MODULE": target.module}
+    # Some read the name of the settings themselves: `config("DJANGO_SETTINGS_MODULE")`.
+    names_settings = manage and target.module.encode() in sources.text(target.file)
+    variables = None if names_settings else {"DJANGO_SETTINGS_MODULE": target.module}
     own = any("/migrations/" in f"/{name}" and not name.endswith("__init__.py") for name in sources.names)
     argv = (*first, "migrate", "--noinput") if own else (*first, "migrate", "--noinput", "--run-syncdb")
     why = "its applications have migrations" if own else "its tables are made from its models: it has no migrations"

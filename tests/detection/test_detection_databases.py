@@ -326,3 +326,17 @@ def test_flask_migrate_upgrades_where_there_is_a_migrations_folder(tmp_path: Pat
 def test_flask_migrate_without_the_folder_does_nothing(tmp_path: Path) -> None:
     text = "from flask_migrate import Migrate\n" + FLASK + "Migrate(app, None)\n"
     assert plan_of(tmp_path, {"app.py": text}).steps == ()
+
+
+def test_settings_that_demand_tls_of_a_url_use_their_own_sqlite(tmp_path: Path) -> None:
+    settings = (
+        "import os, dj_database_url\nROOT_URLCONF = 'shop.urls'\nDATABASE_URL = os.getenv('DATABASE_URL')\n"
+        "if DATABASE_URL:\n    DATABASES = {'default': dj_database_url.parse(\n        DATABASE_URL,\n"
+        "        ssl_require=True,\n    )}\n"
+        "else:\n    DATABASES = {'default': {\n        'ENGINE': 'django.db.backends.sqlite3', 'NAME': 'db.sqlite3'}}\n"
+    )
+    files = {"manage.py": MANAGE, "shop/__init__.py": "", "shop/urls.py": "urlpatterns = []\n"}
+    chosen = plan_of(tmp_path, {**files, "shop/settings.py": settings}).variables["DATABASE_URL"]
+    assert (chosen.value, chosen.origin) == ("", Origin.SUPPLIED)
+    without = settings.replace("ssl_require=True", "conn_max_age=600")
+    assert plan_of(tmp_path / "b", {**files, "shop/settings.py": without}).variables["DATABASE_URL"].value != ""

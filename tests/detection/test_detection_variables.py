@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 from pathlib import Path
 
 import pytest
+from cryptography.fernet import Fernet
 from detection_kit import FASTAPI, MANAGE, plan_of, values_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from preview.detection import Origin, describe_plan, detect
 from preview.errors import PreviewError
+from preview.supervisor.launch.variables import filled_value, keep_made_up, secret_values
 
 PYDANTIC = (
     "from pydantic_settings import BaseSettings, SettingsConfigDict\nfrom pydantic import *\nfrom typing import *\n"
@@ -348,3 +351,38 @@ def test_an_environment_s_own_file_of_variables_is_an_example(tmp_path: Path, fi
     plan = plan_of(tmp_path, {"main.py": text, file: values})
     assert values_of(plan) == {"REGION": "north", "DB_LOCATION": "sqlite+aiosqlite:///test.db"}
     assert plan.variables["REGION"].origin is Origin.EXAMPLE
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('Fernet(os.environ["ENCRYPTION_KEY"])', "{secret_base64}"),
+        ('ENCRYPTION_KEY = os.getenv("ENCRYPTION_KEY")\nbox = Fernet(ENCRYPTION_KEY.encode())', "{secret_base64}"),
+        ('key = os.environ["DATA_KEY"].encode()\nbox = Fernet(key)', "{secret_base64}"),
+        ('key = base64.urlsafe_b64decode(os.environ["DATA_KEY"])', "{secret_base64}"),
+        ('FERNET_SECRET = os.environ["FERNET_SECRET"]', "{secret_base64}"),
+        ('DATA_KEY = os.environ["DATA_KEY"]\nAES.new(DATA_KEY.encode(), AES.MODE_CBC)', "{secret_32}"),
+        ('AESGCM(bytes.fromhex(os.environ["DATA_KEY"]))', "{secret}"),
+        ('DATA_KEY = os.environ["DATA_KEY"]\nbox = Fernet(Fernet.generate_key())', "{secret}"),
+    ],
+)
+def test_a_key_has_the_form_that_the_code_needs(tmp_path: Path, text: str, value: str) -> None:
+    assert list(values(tmp_path, f"{text}\n").values()) == [value]
+
+
+def test_an_example_s_key_of_another_form_is_no_value(tmp_path: Path) -> None:
+    text = 'box = Fernet(os.environ["ENCRYPTION_KEY"])\n'
+    for example, taken in (("my-32-byte-key", "{secret_base64}"), ("a" * 43 + "=", "a" * 43 + "=")):
+        assert values(tmp_path, text, **{".env.example": f"ENCRYPTION_KEY={example}\n"}) == {"ENCRYPTION_KEY": taken}
+
+
+def test_generated_keys_are_valid_and_hidden(tmp_path: Path) -> None:
+    plan = plan_of(
+        tmp_path, {"main.py": f"import os\nFernet(os.environ['A_KEY'])\nAES.new(os.environ['B_KEY'])\n{FASTAPI}"}
+    )
+    filled = {name: filled_value(one.value, {}) for name, one in plan.variables.items()}
+    Fernet(filled["A_KEY"])
+    assert base64.b64decode(filled["A_KEY"]) == base64.urlsafe_b64decode(filled["A_KEY"])
+    assert len(filled["B_KEY"]) == 32
+    assert secret_values(plan, filled) == [filled["A_KEY"], filled["B_KEY"]]
+    assert keep_made_up(plan, {"A_KEY": "new", "B_KEY": "new"}, plan, filled) == filled

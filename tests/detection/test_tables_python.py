@@ -214,6 +214,14 @@ def test_missing_migrations_of_installed_applications_are_made_before_migrate(tm
     assert [step.name for step in plan_of(tmp_path, files).steps] == ["migrations"]
 
 
+def test_the_steps_of_django_name_the_settings_that_manage_py_only_reads(tmp_path: Path) -> None:
+    manage = MANAGE.replace('"shop.settings"', 'config("DJANGO_SETTINGS_MODULE")')
+    files = {**DJANGO, "manage.py": manage, "shop/wsgi.py": MANAGE}
+    assert {step.variables["DJANGO_SETTINGS_MODULE"] for step in plan_of(tmp_path, files).steps if step.variables} == {
+        "shop.settings"
+    }
+
+
 def test_django_loads_the_data_that_a_file_names(tmp_path: Path) -> None:
     readme = "```\n$ python manage.py loaddata start gone\n$ ./manage.py loaddata start.json\n"
     readme += "$ python manage.py seed_db\n```\n"

@@ -345,6 +345,16 @@ def test_the_server_is_the_one_asked_for(tmp_path: Path) -> None:
     assert recipe(EnvironmentRequest(tmp_path, server="waitress"), PYTHON).server == "waitress>=3"
 
 
+def test_requirements_in_a_folder_of_production_come_before_those_of_developers(tmp_path: Path) -> None:
+    (tmp_path / "requirements" / "prod").mkdir(parents=True)
+    (tmp_path / "requirements" / "prod" / "requirements.txt").write_text("django==4.2\n")
+    (tmp_path / "requirements" / "dev-requirements.txt").write_text("django==4.2\ncoverage\n")
+    asked = read_request(EnvironmentRequest(tmp_path), Sources(tmp_path))
+    names = [item.name for item in asked.required.requirements]
+    assert names[0] == "django"
+    assert "coverage" not in names
+
+
 def test_what_only_the_developers_file_names_is_added_in_its_version_and_said_so(tmp_path: Path) -> None:
     (tmp_path / "requirements").mkdir()
     (tmp_path / "requirements" / "base.txt").write_text("django==4.2\n")

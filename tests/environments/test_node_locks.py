@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from registry_kit import open_registry
 
 from preview.environments.folders.environment import EnvironmentRequest
-from preview.environments.node import NodeEnvironmentCache
+from preview.environments.node import NodeEnvironmentCache, recipe
 from preview.environments.node.locks import LOCK_NAMES, LockFile, Pins, UnreadableLock, read_pins
 from preview.environments.node.manifest import read_node_manifest
 from preview.environments.node.recipe import NodeToolchain, make_node_recipe
@@ -295,6 +295,20 @@ def test_a_lock_file_of_another_manager_is_part_of_the_key(tmp_path: Path) -> No
         (folder / "yarn.lock").write_text(text)
         keys.add(make_node_recipe(read_node_manifest(folder), TOOLS).key)
     assert len(keys) == 3
+
+
+def test_a_changed_program_of_the_service_is_part_of_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = read_node_manifest(project_of(tmp_path / "shop", {}))
+    before = make_node_recipe(manifest, TOOLS).key
+    assert before == make_node_recipe(manifest, TOOLS).key
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts" / "preview-prisma.cjs").write_text("// another stand-in\n")
+    monkeypatch.setattr("preview.environments.node.recipe.resources.files", lambda _: tmp_path)
+    recipe.programs_hash.cache_clear()
+    try:
+        assert make_node_recipe(manifest, TOOLS).key != before
+    finally:
+        recipe.programs_hash.cache_clear()
 
 
 def test_npms_own_lock_file_comes_before_that_of_another_manager(tmp_path: Path) -> None:

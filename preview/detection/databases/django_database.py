@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
@@ -17,6 +18,14 @@ DATABASE_URL: Final = "DATABASE_URL"
 """Every preview has this variable."""
 
 _ENGINE: Final = "django.db.backends.sqlite3"
+# SQLite has no option for TLS: dj_database_url passes it nevertheless.
+_TLS_BRANCH: Final = re.compile(
+    rb"^(?P<indent>[ \t]*)if [^\n]{0,120}\bDATABASE_URL\b(?![\"'] in)[^\n]{0,40}:[ \t]*\n"
+    rb"(?:(?P=indent)[ \t]+[^\n]*\n|\s*\n)*?"
+    rb"(?P=indent)[ \t]+[^\n]*\bssl_require[ \t]*=[ \t]*True[^\n]*\n(?:(?P=indent)[ \t]+[^\n]*\n|\s*\n)*?"
+    rb"(?P=indent)else[ \t]*:[ \t]*\n(?:(?P=indent)[ \t]+[^\n]*\n|\s*\n)*?(?P=indent)[ \t]+[^\n]*backends\.sqlite3",
+    re.MULTILINE,
+)
 _SERVERS: Final = {"postg": ServiceKind.POSTGRESQL, "mysql": ServiceKind.MYSQL, "mariadb": ServiceKind.MYSQL}
 
 
@@ -28,6 +37,10 @@ def choose_django_database(sources: Sources, files: Iterable[str], settings: Pro
     constants = [text for node in engines for text in texts_in(node)]
     variables = [name for node in engines for name in names_in(node, settings)]
     server = next((kind for text in constants if (kind := engine_server(text))), None)
+    if any(_wants_tls(sources.text(file)) for file in files if b"ssl_require" in sources.text(file)):
+        unset = Variable(DATABASE_URL, "", Origin.SUPPLIED, "")
+        sentence = "SQLite: the settings demand TLS of DATABASE_URL, and use SQLite without it"
+        return DatabaseChoice({DATABASE_URL: unset}, sqlite=True, decisions=(sentence,))
     if variables:
         return _by_variables(variables, tables, settings, server)
     if any("sqlite" in text for text in constants) and server is None:
@@ -43,6 +56,11 @@ def choose_django_database(sources: Sources, files: Iterable[str], settings: Pro
         chosen = {flag: variable_for(settings.reads[flag])} if flag else {}
         return DatabaseChoice(chosen, sqlite=True)
     return DatabaseChoice(server=server, setting=_host(tables, settings))
+
+
+def _wants_tls(text: bytes) -> bool:
+    """Return true if SQLite is the other branch of ``if DATABASE_URL: … ssl_require=True``."""
+    return _TLS_BRANCH.search(text) is not None
 
 
 def _by_urls(names: list[str], settings: ProjectSettings) -> DatabaseChoice:

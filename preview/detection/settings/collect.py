@@ -11,6 +11,7 @@ from preview.detection.plan import Origin, Variable
 from preview.detection.project_imports import Nodes
 from preview.detection.settings.environment_reads import environment_reads
 from preview.detection.settings.example_files import ExampleValue, example_values, is_placeholder, own_values
+from preview.detection.settings.key_forms import has_form, with_key_forms
 from preview.detection.settings.model import Kind, Need, SettingRead
 from preview.detection.settings.pydantic_fields import pydantic_reads
 from preview.detection.settings.values import is_environment, is_secret, make_up, service_of
@@ -53,7 +54,7 @@ class ProjectSettings:
         needed = read.need is Need.REQUIRED
         name = read.name.upper()
         is_empty = read.need is Need.DEFAULTED and read.default is None and _SECRET.search(name) is not None
-        wanted = (read.need is Need.OPTIONAL or is_empty) and _WANTED.search(name) is not None
+        wanted = (read.need is Need.OPTIONAL or is_empty) and (_WANTED.search(name) is not None or bool(read.form))
         own = self.own.get(read.name) or self.own.get(read.name.lower())
         if own is not None:
             return Variable(read.name, own.value, Origin.EXAMPLE, own.file, is_secret(read.name)) if needed else None
@@ -75,6 +76,7 @@ def collect(nodes: Nodes, files: Sequence[str], folders: Sequence[str]) -> Proje
     reads: dict[str, SettingRead] = {}
     for read in (*environment_reads(nodes, files), *pydantic_reads(nodes.sources, files)):
         reads[read.name] = _combine(reads[read.name], read) if read.name in reads else read
+    reads = with_key_forms(reads, nodes.sources, files)
     reads = {name: _with_environment(read, nodes.sources.all_names) for name, read in reads.items()}
     return ProjectSettings(reads, own_values(nodes.sources, folders), example_values(nodes.sources, folders))
 
@@ -113,7 +115,7 @@ def _combine(one: SettingRead, other: SettingRead) -> SettingRead:
 
 def _fits(value: str, read: SettingRead) -> bool:
     """Return true if an example's value is usable: of the declared type, and not a placeholder such as ``changeme``."""
-    if is_placeholder(value):
+    if is_placeholder(value) or not has_form(value, read.form):
         return False
     if read.choices and read.need is Need.REQUIRED and read.kind is not Kind.BOOLEAN:
         return value in read.choices

@@ -48,6 +48,7 @@ class SettingRead:
         choices: The allowed values, if the source lists them.
         annotation: The last part of the declared type, such as ``PostgresDsn``; empty without a declaration.
         least: The minimum length, or the minimum number.
+        form: The form of a key, a ``KeyForm``; empty for all other values.
     """
 
     name: str
@@ -59,6 +60,7 @@ class SettingRead:
     choices: tuple[str, ...] = ()
     annotation: str = ""
     least: int = 0
+    form: str = ""
 
     @property
     def where(self) -> str:

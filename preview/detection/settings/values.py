@@ -92,6 +92,8 @@ def service_of(name: str) -> ServiceKind | None:
 def make_up(read: SettingRead) -> str:
     """Return a value with which the program can start. ``{secret}`` is replaced by a random value for each preview."""
     upper = read.name.upper()
+    if read.form:
+        return read.form
     if read.choices:
         return _choose(read)
     match read.kind:

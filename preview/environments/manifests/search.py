@@ -28,8 +28,10 @@ from preview.errors import EnvironmentFailed
 _REQUIREMENTS: Final = (
     "requirements.txt", "requirements/prod.txt", "requirements/production.txt", "requirements/base.txt",
     "requirements/requirements.txt", "requirements/common.txt", "requirements/main.txt", "requirements/default.txt",
-    "requirements/app.txt", "requirements/local.txt", "requirement.txt", "reqs.txt", "requirements-prod.txt",
-    "requirements_prod.txt", "requirements.prod.txt", "requirements-base.txt", "requirements.in",
+    "requirements/prod/requirements.txt", "requirements/production/requirements.txt",
+    "requirements/base/requirements.txt", "requirements/app.txt", "requirements/local.txt", "requirement.txt",
+    "reqs.txt", "requirements-prod.txt", "requirements_prod.txt", "requirements.prod.txt", "requirements-base.txt",
+    "requirements.in",
 )  # fmt: skip
 _LAST: Final = (
     "requirements.lock", "requirements-dev.txt", "requirements_dev.txt", "requirements.dev.txt", "dev-requirements.txt",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -9,6 +10,7 @@ import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -102,7 +104,8 @@ def npm_environment(environment: Mapping[str, str]) -> dict[str, str]:
     return {**passed, **quiet}
 
 
-# Increase this when the content of an environment's folder changes: eviction then removes the older environments.
+# Increase this when the content of an environment's folder changes: eviction then removes the older environments. The
+# programs that are copied into it (``preview-prisma``) count by their text.
 _LAYOUT_VERSION = 5
 
 
@@ -128,6 +131,7 @@ def make_node_recipe(manifest: NodeManifest, toolchain: NodeToolchain, *, runs_c
     facts: list[object] = [
         "node",
         _LAYOUT_VERSION,
+        programs_hash(),
         toolchain.identity,
         manifest.packages,
         {name: hashlib.sha256(data).hexdigest() for name, data in manifest.files.items()},
@@ -141,6 +145,14 @@ def make_node_recipe(manifest: NodeManifest, toolchain: NodeToolchain, *, runs_c
     # 128 bits of the hash: the name appears in every stack trace. Sorted: the order of names has no effect.
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
     return NodeRecipe(key, manifest, toolchain, runs_code)
+
+
+@functools.cache
+def programs_hash() -> str:
+    """Return a hash of the programs that each environment contains."""
+    folder = resources.files("preview.environments.node") / "scripts"
+    texts = [one.read_bytes() for one in sorted(folder.iterdir(), key=lambda one: one.name) if one.is_file()]
+    return hashlib.sha256(b"\0".join(texts)).hexdigest()
 
 
 class NodeReader(Protocol):

@@ -23,8 +23,8 @@ _INSTALLED = ("site-packages", "dist-packages")
 
 def _is_installed(label: str) -> bool:
     """Return whether the application is a package's, and its migrations would be written into the package."""
-    from django.apps import apps  # noqa: PLC0415  the project's own Django
-    from django.conf import settings  # noqa: PLC0415
+    from django.apps import apps  # type: ignore[import-untyped]  # noqa: PLC0415
+    from django.conf import settings  # type: ignore[import-untyped]  # noqa: PLC0415
 
     if label in settings.MIGRATION_MODULES:
         return False
@@ -37,7 +37,7 @@ def _without_installed(changes: dict[str, Any]) -> dict[str, Any]:
     foreign = {label: {one.name for one in migrations} for label, migrations in changes.items() if _is_installed(label)}
     if not foreign:
         return changes
-    from django.db.migrations.loader import MigrationLoader  # noqa: PLC0415  the project's own Django
+    from django.db.migrations.loader import MigrationLoader  # type: ignore[import-untyped]  # noqa: PLC0415
 
     graph = MigrationLoader(None).graph
     sys.stdout.write(f"left alone, because installed packages have them: {', '.join(sorted(foreign))}\n")
@@ -55,7 +55,7 @@ def _without_installed(changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def _guard() -> None:
-    from django.core.management.commands import makemigrations  # noqa: PLC0415  the project's own Django
+    from django.core.management.commands import makemigrations  # type: ignore[import-untyped]  # noqa: PLC0415
 
     original = makemigrations.Command.write_migration_files
 

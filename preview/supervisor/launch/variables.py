@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
 
-from preview.detection import GIVEN, Origin, StartPlan, Toolchain, Variable
+from preview.detection import GIVEN, Origin, StartPlan, Toolchain, Variable, is_generated
 from preview.environments import BuiltImage, Environment
 from preview.settings import Settings
 from preview.supervisor.launch.workspace import Workspace
@@ -26,6 +27,12 @@ _OF_THE_OWNER = frozenset({Origin.SETTINGS, Origin.PRESET, Origin.REQUEST})
 _PASSWORD = re.compile(r"[\w+.-]{1,40}://[^\s:/@]{0,256}:([^\s/@]{1,1024})@")
 _SECRET_BYTES = 32
 _SHOWN_CHARACTERS = 60
+# Bytes of a hexadecimal text in base64 have no character that differs between the two alphabets (RFC 4648, 4 and 5).
+_SECRETS: Mapping[str, Callable[[], str]] = {
+    "{secret}": lambda: secrets.token_hex(_SECRET_BYTES),
+    "{secret_32}": lambda: secrets.token_hex(16),
+    "{secret_base64}": lambda: base64.b64encode(secrets.token_hex(16).encode()).decode(),
+}
 
 
 def child_environment(
@@ -56,7 +63,7 @@ def child_environment(
         return _image_variables(plan, environment.image, fills, port)
     for name, variable in plan.variables.items():
         if name not in FIXED and (name not in _CONTRACT or variable.origin in {*GIVEN, Origin.SUPPLIED}):
-            variables[name] = _filled(variable.value, fills)
+            variables[name] = filled_value(variable.value, fills)
     return {
         **variables,
         **environment.variables,
@@ -71,7 +78,7 @@ def child_environment(
 
 def _image_variables(plan: StartPlan, image: BuiltImage, fills: Mapping[str, str], port: int) -> Mapping[str, str]:
     """Return the image's own variables and those of the plan: nothing of this machine's paths is of use in it."""
-    given = {name: _filled(one.value, fills) for name, one in plan.variables.items() if name not in FIXED}
+    given = {name: filled_value(one.value, fills) for name, one in plan.variables.items() if name not in FIXED}
     return {
         "PATH": f"/usr/local/sbin:/usr/sbin:/sbin:{SYSTEM_PATH}",
         **image.variables,
@@ -97,7 +104,7 @@ def keep_made_up(
     kept = {
         name: before[name]
         for name, variable in plan.variables.items()
-        if "{secret}" in variable.value and name in before and _is_as(variable, plan_before.variables.get(name))
+        if is_generated(variable.value) and name in before and _is_as(variable, plan_before.variables.get(name))
     }
     return {**variables, **{name: value for name, value in kept.items() if name in variables}}
 
@@ -114,7 +121,7 @@ def secret_values(plan: StartPlan, variables: Mapping[str, str]) -> list[str]:
     found: list[str] = []
     for name, variable in plan.variables.items():
         value = variables.get(name, "")
-        if "{secret}" in variable.value or (variable.origin in _OF_THE_OWNER and variable.secret):
+        if is_generated(variable.value) or (variable.origin in _OF_THE_OWNER and variable.secret):
             found.append(value)
         elif variable.origin in _OF_THE_OWNER and (password := _PASSWORD.match(value)):
             found += (password[1], unquote(password[1]))
@@ -135,11 +142,14 @@ def _fills(workspace: Workspace, port: int) -> Mapping[str, str]:
     }
 
 
-def _filled(value: str, fills: Mapping[str, str]) -> str:
+def filled_value(value: str, fills: Mapping[str, str]) -> str:
+    """Return a variable's value with its placeholders replaced; each secret is new."""
     for placeholder, filling in fills.items():
         value = value.replace(placeholder, filling)
-    first, *rest = value.split("{secret}")
-    return first + "".join(secrets.token_hex(_SECRET_BYTES) + part for part in rest)
+    for placeholder, make in _SECRETS.items():
+        first, *rest = value.split(placeholder)
+        value = first + "".join(make() + part for part in rest)
+    return value
 
 
 def _python_path(plan: StartPlan, project: Path) -> Mapping[str, str]:
