@@ -6,7 +6,7 @@ import ast
 import posixpath
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,8 +26,11 @@ _REQUIREMENTS: Final = re.compile(r"requirements?([._-][\w.-]+)?\.(txt|in)|requi
 _PATH_CALLS: Final = frozenset(
     {"Jinja2Templates", "StaticFiles", "open", "load_dotenv", "dotenv_values", "FileResponse", "FileSystemLoader",
      "read_csv", "read_json", "read_excel", "joblib_load", "Path", "SettingsConfigDict", "Config", "load_model",
-     "fileConfig", "read_env", "from_pyfile", "from_json", "send_from_directory"}
+     "fileConfig", "read_env", "from_pyfile", "from_json", "send_from_directory",
+     "abspath"}
 )  # fmt: skip
+_FLASK_CALLS: Final = frozenset({"Flask", "APIFlask", "OpenAPI", "Quart"})
+_FLASK_FOLDERS: Final = frozenset({"template_folder", "static_folder", "instance_path", "root_path"})
 _PATH: Final = re.compile(r"(?:\./)?[\w-][\w.-]*(?:/[\w.-]+)*/?|\.env[\w.]*")
 _REQUIRED: Final = re.compile(r"""\s*["']?([a-z][\w.-]*)\s*(?:[\[=<>~!;"',@]|$)""")
 _LIBRARIES: Final = frozenset(
@@ -139,12 +142,17 @@ def _opened(node: ast.AST) -> Iterator[str]:
     if not isinstance(node, ast.Call):
         return
     name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+    if name in _FLASK_CALLS and node.args and isinstance(node.args[0], ast.Constant):
+        # `Flask("shop")`: folders are relative to the module of this name, or else to the working folder.
+        yield from _texts(item.value for item in node.keywords if item.arg in _FLASK_FOLDERS)
     if name not in _PATH_CALLS:
         return
     values = [*node.args[:1], *(item.value for item in node.keywords if item.arg in {"directory", "env_file", "path"})]
-    for value in values:
-        if isinstance(value, ast.Constant) and isinstance(value.value, str):
-            yield value.value
+    yield from _texts(values)
+
+
+def _texts(values: Iterable[ast.expr]) -> Iterator[str]:
+    return (one.value for one in values if isinstance(one, ast.Constant) and isinstance(one.value, str))
 
 
 def _beside(nodes: Nodes, target: AppTarget, files: Sequence[str]) -> Iterator[str]:

@@ -256,3 +256,15 @@ def test_the_projects_own_health_route_is_asked(tmp_path: Path) -> None:
 
 def test_a_project_without_a_health_route_has_none(tmp_path: Path) -> None:
     assert plan_of(tmp_path, {"main.py": FASTAPI + ROUTE.format("books", "b")}).health_path is None
+
+
+@pytest.mark.parametrize(
+    "app",
+    [
+        "Flask('shop', template_folder='static/templates')",
+        "Flask(__name__, template_folder=os.path.abspath('static/templates'))",
+    ],
+)
+def test_templates_below_static_decide_the_working_folder(tmp_path: Path, app: str) -> None:
+    files = {"requirements.txt": "flask\n", "site/app.py": f"import os\nfrom flask import Flask\napp = {app}\n"}
+    assert plan_of(tmp_path, {**files, "site/static/templates/a.html": ""}).directory == "site"

@@ -13,6 +13,7 @@ from preview.environments.folders.environment import EnvironmentRequest
 from preview.environments.manifests.requirements_file import read_requirements_file
 from preview.environments.manifests.search import read_project
 from preview.environments.python.recipe import Recipe, make_recipe, read_request
+from preview.environments.requirements.arguments import write_arguments
 from preview.environments.requirements.requirements import RequirementSet, parse_requirement
 from preview.environments.sandbox.interpreter import PythonInterpreter, allows
 from preview.environments.store.eviction import RequestMemory
@@ -353,6 +354,23 @@ def test_requirements_in_a_folder_of_production_come_before_those_of_developers(
     names = [item.name for item in asked.required.requirements]
     assert names[0] == "django"
     assert "coverage" not in names
+
+
+@pytest.mark.parametrize(
+    ("lines", "overridden"),
+    [
+        ("django-heroku\npsycopg2-binary\n", "psycopg2 ; python_version < '3'\n"),
+        ("django-heroku\npsycopg2\n", None),
+        ("django-heroku\n", None),
+    ],
+)
+def test_a_driver_that_a_package_brings_is_the_projects_own_with_wheels(
+    tmp_path: Path, lines: str, overridden: str | None
+) -> None:
+    (tmp_path / "requirements.txt").write_text(lines)
+    arguments = write_arguments(tmp_path, read_project(tmp_path), None, runs_code=True) or []
+    file = Path(arguments[arguments.index("--override") + 1]) if "--override" in arguments else None
+    assert (file.read_text() if file is not None else None) == overridden
 
 
 def test_what_only_the_developers_file_names_is_added_in_its_version_and_said_so(tmp_path: Path) -> None:

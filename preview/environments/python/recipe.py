@@ -25,7 +25,7 @@ from preview.sources import Sources
 
 # Increase this when the content of an environment's folder changes, or the choice of packages for the same lines:
 # eviction then removes the older environments.
-_LAYOUT_VERSION = 6
+_LAYOUT_VERSION = 7
 # Version ranges, so that the servers fit the project's other pins.
 SERVERS: Final[Mapping[SuppliedServer, str]] = {"uvicorn": "uvicorn>=0.30", "waitress": "waitress>=3"}
 """Requirement lines of the servers that can be added."""

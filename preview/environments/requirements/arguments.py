@@ -42,6 +42,12 @@ def write_arguments(
         constraints = temporary / "constraints.txt"
         constraints.write_text("\n".join(item.text for item in required.constraints) + "\n", "utf-8")
         arguments += ["--constraint", str(constraints)]
+    overridden = [name for name, twin in _TWINS.items() if required.find(twin) and not required.find(name)]
+    if overridden:
+        # What a package brings along: it is the same module, and has no wheel.
+        overrides = temporary / "overrides.txt"
+        overrides.write_text("".join(f"{name} ; python_version < '3'\n" for name in overridden), "utf-8")
+        arguments += ["--override", str(overrides)]
     if required.prerelease:
         arguments.append("--prerelease=allow")
     return arguments
@@ -57,6 +63,8 @@ def _builds(required: RequirementSet, *, runs_code: bool) -> list[str]:
     return [*required.options, *(word for name in _WHEELS_ONLY for word in ("--only-binary", name))]
 
 
+# Packages without wheels, and the one with wheels that has the same modules.
+_TWINS: Final = {"psycopg2": "psycopg2-binary"}
 _MINORS: Final = range(8, 20)
 
 
