@@ -373,6 +373,27 @@ def test_a_driver_that_a_package_brings_is_the_projects_own_with_wheels(
     assert (file.read_text() if file is not None else None) == overridden
 
 
+@pytest.mark.parametrize(
+    ("text", "lines", "limited"),
+    [
+        ("from pydantic import BaseSettings\n", "fastapi\npydantic[email]\n", True),
+        ("from pydantic import BaseSettings\n", "fastapi\n", True),
+        ("from pydantic import BaseSettings\n", "pydantic==2.1\n", False),
+        ("from pydantic import BaseModel\n", "fastapi\n", False),
+        (
+            "try:\n    from pydantic_settings import BaseSettings\nexcept E:\n    from pydantic import BaseSettings\n",
+            "fastapi\n",
+            False,
+        ),
+    ],
+)
+def test_settings_of_pydantic_1_want_pydantic_1(tmp_path: Path, text: str, lines: str, limited: bool) -> None:
+    (tmp_path / "requirements.txt").write_text(lines)
+    (tmp_path / "main.py").write_text(text)
+    asked = read_request(EnvironmentRequest(tmp_path, entry="main.py"), Sources(tmp_path))
+    assert ("pydantic<2" in {item.text for item in asked.required.constraints}) is limited
+
+
 def test_what_only_the_developers_file_names_is_added_in_its_version_and_said_so(tmp_path: Path) -> None:
     (tmp_path / "requirements").mkdir()
     (tmp_path / "requirements" / "base.txt").write_text("django==4.2\n")

@@ -81,6 +81,7 @@ def read_request(request: EnvironmentRequest, sources: Sources) -> Asked:
     if request.entry is None:
         return Asked(with_companions(required), server, ())
     found = find_imports(sources, request.entry)
+    required = _with_old_pydantic(required, found.names)
     return Asked(
         with_companions(required),
         server,
@@ -125,6 +126,18 @@ def _with_extra(required: RequirementSet, extra: Sequence[str]) -> RequirementSe
     added = [parse_requirement(line, f"extra requirement {number}") for number, line in enumerate(extra, start=1)]
     new = [item for item in added if item.name is None or required.find(item.name) is None]
     return replace(required, requirements=(*required.requirements, *new))
+
+
+def _with_old_pydantic(required: RequirementSet, names: Collection[tuple[str, str]]) -> RequirementSet:
+    """Return the requirements with pydantic 1 if the files import its settings class and nothing limits pydantic."""
+    stated = required.find("pydantic")
+    is_free = stated is None or (stated.location is None and not Requirement(stated.text.partition(" --")[0]).specifier)
+    moved = any(module.startswith("pydantic_settings") or module == "pydantic.v1" for module, _ in names)
+    pinned = any(item.name == "pydantic" for item in required.constraints)
+    if ("pydantic", "BaseSettings") not in names or moved or pinned or not is_free:
+        return required
+    limit = parse_requirement("pydantic<2", "its BaseSettings is imported")
+    return replace(required, constraints=(*required.constraints, limit))
 
 
 def _undeclared(found: Sequence[Wanted], required: RequirementSet) -> tuple[Wanted, ...]:
