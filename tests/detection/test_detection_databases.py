@@ -340,3 +340,10 @@ def test_settings_that_demand_tls_of_a_url_use_their_own_sqlite(tmp_path: Path) 
     assert (chosen.value, chosen.origin) == ("", Origin.SUPPLIED)
     without = settings.replace("ssl_require=True", "conn_max_age=600")
     assert plan_of(tmp_path / "b", {**files, "shop/settings.py": without}).variables["DATABASE_URL"].value != ""
+
+
+@pytest.mark.parametrize("target", ["SQLALCHEMY_DATABASE_URI", "app.config['SQLALCHEMY_DATABASE_URI']"])
+def test_a_variable_is_a_database_s_by_the_setting_that_it_fills(tmp_path: Path, target: str) -> None:
+    text = f"import os\nfrom flask_sqlalchemy import SQLAlchemy\n{FLASK}{target} = os.environ.get('DEV_URI')\n"
+    variables = values_of(plan_of(tmp_path, {"app.py": text + "db = SQLAlchemy(app)\n"}))
+    assert variables["DEV_URI"] == "sqlite:///{database_path}"

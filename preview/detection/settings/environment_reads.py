@@ -272,6 +272,8 @@ class _Reader:
             return replace(read, kind=kind, need=Need.REQUIRED)
         if isinstance(parent, ast.BinOp) and isinstance(parent.op, ast.Add | ast.Div):
             return replace(read, need=Need.REQUIRED)
+        if isinstance(parent, ast.Assign) and node is parent.value and any(map(_is_database_url, parent.targets)):
+            return replace(read, kind=Kind.DATABASE, need=Need.REQUIRED)
         if isinstance(parent, ast.Compare):
             return replace(read, kind=Kind.BOOLEAN, choices=tuple(_constants(parent)))
         return read
@@ -303,6 +305,12 @@ class _Reader:
         else:
             targets = parent.targets if isinstance(parent, ast.Assign) else []
         return any(last_name(target) in self._refused for target in targets)
+
+
+def _is_database_url(target: ast.expr) -> bool:
+    """Match ``SQLALCHEMY_DATABASE_URI``, an attribute of this name, and ``config["SQLALCHEMY_DATABASE_URI"]``."""
+    key = target.slice.value if isinstance(target, ast.Subscript) and isinstance(target.slice, ast.Constant) else None
+    return "SQLALCHEMY_DATABASE_URI" in (key, last_name(target))
 
 
 def _given_here(nodes: Sequence[ast.AST]) -> Iterator[str]:
