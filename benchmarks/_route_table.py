@@ -58,6 +58,7 @@ def sanic(app: Any) -> Iterator[tuple[str, str]]:
 
 def tornado(app: Any) -> Iterator[tuple[str, str]]:
     web = importlib.import_module("tornado.web")
+    socket = importlib.import_module("tornado.websocket").WebSocketHandler
 
     def walk(rules: Any) -> Iterator[tuple[str, str]]:
         for rule in rules:
@@ -69,7 +70,7 @@ def tornado(app: Any) -> Iterator[tuple[str, str]]:
             elif isinstance(target, web.Application):
                 yield from walk(target.wildcard_router.rules)
                 yield from walk([one for one in target.default_router.rules if not hasattr(one.target, "rules")])
-            elif isinstance(target, type) and not issubclass(target, web.StaticFileHandler):
+            elif isinstance(target, type) and not issubclass(target, (web.StaticFileHandler, socket)):
                 path = rule.matcher.regex.pattern.removesuffix("$")
                 path = re.sub(r"\((?:\?P<\w+>)?(?:[^()]|\([^()]*\))*\)", "{x}", path).replace("?", "").replace("\\", "")
                 for verb in VERBS:
@@ -85,7 +86,8 @@ def blacksheep(app: Any) -> Iterator[tuple[str, str]]:
 
     def of(router: Any, prefix: str) -> Iterator[tuple[str, str]]:
         for method, route in router.iter_with_methods():
-            if method != "*":
+            is_static = ".files." in (getattr(route.handler, "__module__", None) or "")
+            if method not in {"*", "GET_WS"} and not is_static:
                 path = route.mustache_pattern if isinstance(route.mustache_pattern, str) else route.pattern.decode()
                 yield method, prefix + path.replace("*", "{tail}")
         for inner in getattr(router, "_sub_routers", None) or ():

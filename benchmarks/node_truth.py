@@ -26,6 +26,7 @@ from pathlib import Path
 from endpoints import Score, normalise, score
 
 _PROJECTS = Path(__file__).parent.parent / "tests" / "endpoints" / "node_projects"
+_FRESH = Path(__file__).parent / "fresh" / "node"
 _HOOK = Path(__file__).parent / "node_routes.cjs"
 _TIMEOUT_S = 60
 _OPTIONAL = re.compile(r"\{(/:\w+)\}")
@@ -100,10 +101,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("packages", type=Path)
     parser.add_argument("--only")
+    parser.add_argument("--fresh", action="store_true", help="the projects of benchmarks/fresh/node instead")
     parser.add_argument("--write", action="store_true", help="replace expected.json")
     options = parser.parse_args()
     total = Score()
-    for project in sorted(_PROJECTS.iterdir()):
+    for project in sorted((_FRESH if options.fresh else _PROJECTS).iterdir()):
         if options.only not in {None, project.name}:
             continue
         routes = table_of(project, options.packages.resolve())
@@ -112,7 +114,7 @@ def main() -> None:
         unique = [
             {"method": method, "path": path}
             for method, path in table
-            if method != "HEAD" or not {("GET", path), ("*", path)} & table.keys()
+            if method != "WS" and (method != "HEAD" or not {("GET", path), ("*", path)} & table.keys())
         ]
         file = project / "expected.json"
         if options.write:

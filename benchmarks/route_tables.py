@@ -23,6 +23,7 @@ from pathlib import Path
 from endpoints import Score, normalise, score
 
 SHAPES = Path(__file__).parent.parent / "tests" / "endpoints" / "shapes"
+FRESH = Path(__file__).parent / "fresh"
 
 
 def read_shape(text: str) -> tuple[str, dict[str, str], list[str]]:
@@ -61,11 +62,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--python", default=sys.executable, help="interpreter with the frameworks")
     parser.add_argument("--only", default="")
+    parser.add_argument("--fresh", action="store_true", help="the projects of benchmarks/fresh instead")
     parser.add_argument("--write", action="store_true", help="store the true routes in the texts")
     parser.add_argument("--dump", type=Path, help="folder for benchmarks/endpoints.py")
     options = parser.parse_args()
     totals: dict[str, Score] = defaultdict(Score)
-    for file in sorted(SHAPES.rglob("*.txt")):
+    for file in sorted((FRESH if options.fresh else SHAPES).rglob("*.txt")):
         framework, name = file.parent.name, f"{file.parent.name}-{file.stem}"
         if options.only not in name:
             continue

@@ -47,7 +47,7 @@ CASES: dict[ReadPath, dict[str, tuple[str, dict[str, str]]]] = {
     read_expression: {
         r"/x/(\d+)": ("/x/{var}", {"var": "integer"}),
         r"/x/(?P<id>[^/]+)$": ("/x/{id}", {"id": "string"}),
-        r"/(?:a|b)\.json": ("/a|b.json", {}),
+        r"/(?:a|b)\.json": ("/{var}.json", {"var": "string"}),
     },
 }
 

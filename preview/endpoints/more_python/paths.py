@@ -17,6 +17,8 @@ ReadPath = Callable[[str], Path]
 _MAX_LENGTH: Final = 2_000
 _TYPES: Final = {"int": "integer", "float": "number", "decimal": "number", "number": "number", "bool": "boolean"}
 _NAME: Final = re.compile(r"[A-Za-z_]\w*")
+# A group without a number that is one of several texts: as variable as one with a number.
+_ALTERNATIVES: Final = re.compile(r"\(\?:([^()|]*\|[^()]*)\)(?![?*])")
 
 
 def read_braces(path: str) -> Path:
@@ -44,8 +46,7 @@ def read_angles_or_colons(path: str) -> Path:
 
 def read_expression(path: str) -> Path:
     """Convert a regular expression of Tornado."""
-    path, types = read_regex(path)
-    return path, types
+    return read_regex(_ALTERNATIVES.sub(r"(\1)", path[:_MAX_LENGTH]))
 
 
 def _noted(name: str, types: dict[str, str]) -> str:

@@ -181,6 +181,8 @@ def make_hono(callee: External, call: Call, apps: list[Router]) -> object:
         return apps[-1]
     if callee.name in {"@hono/zod-openapi.createRoute", "hono/factory.createHandlers"}:
         return call.argument(0)
+    if callee.name == "hono/factory.createMiddleware":
+        return call.argument(0)
     if callee.name == "hono/factory.createFactory":
         return HonoFactory(apps)
     if callee.last in {"serve", "createAdaptorServer"} and package in {"@hono/node-server", "Bun", "Deno"}:

@@ -1,0 +1,4 @@
+export const prefixOverride = ''
+export default async (app) => {
+  app.route({ method: 'GET', path: '/late', handler: async () => '' })
+}

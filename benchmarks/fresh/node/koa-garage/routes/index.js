@@ -1,0 +1,1 @@
+module.exports = { cars: require('./cars'), repairs: require('./repairs')() }
