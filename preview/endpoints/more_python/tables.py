@@ -69,7 +69,9 @@ class Table(Extensible):
     names: dict[str, object] = field(default_factory=dict)
 
     def attribute(self, name: str) -> object:
-        """Evaluate an attribute that the project has set, or ``app.router``, which stands for the application."""
+        """Evaluate an attribute that the project has set, a method, or ``app.router`` (the application itself)."""
+        if name not in self.names and name.removeprefix("add_") in {*VERBS, "route"}:
+            return Method(self, name)
         return self.names.get(name, self if name == "router" else UNKNOWN)
 
     def set_attribute(self, name: str, value: object) -> None:
@@ -117,6 +119,18 @@ class Pending(Native):
         """Evaluate ``app.get("/x")(handler)``."""
         self.decorate(call.arguments[0] if call.arguments else UNKNOWN)
         return call.arguments[0] if call.arguments else UNKNOWN
+
+
+@dataclass(eq=False, slots=True)
+class Method(Native):
+    """``get = app.get``: a method that has a name of its own."""
+
+    table: Table
+    name: str
+
+    def call(self, call: Call) -> object:
+        """Evaluate ``get("/x")``."""
+        return self.table.call_method(self.name, call)
 
 
 def paths_of(path: object) -> list[str | None]:
