@@ -44,6 +44,7 @@ def imported(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
         return results[-1]
 
     monkeypatch.setattr(mysql_copies, "_LEAST_BYTES", 1)
+    monkeypatch.setattr(mysql_copies, "_HELD_S", 120)
     monkeypatch.setattr(MysqlCopies, "load", noted)
     return results
 
