@@ -1,8 +1,8 @@
 """Copies of tables' own files, which MariaDB imports in a fraction of the time that a dump's rows take.
 
 A copy belongs to one dump, whose last line is its mark. It is made while the tables are locked from before the dump
-begins until after its end, so both have the same rows. Whoever loads the dump gets the definitions from its text, and
-the rows from the copy. Without the copy, or if the server refuses it, the whole dump is loaded.
+begins until after its end, so both have the same rows. A load takes the definitions from
+the dump's text, and the rows from the copy. Without the copy, or if the server refuses it, the whole dump is loaded.
 
 Copied are databases of plain InnoDB tables alone, from ``_LEAST_BYTES`` to ``_MOST_BYTES``.
 
@@ -109,7 +109,7 @@ class MysqlCopies:
             with trio.fail_after(_ANSWER_S):
                 session = await self._open_session()
                 tables = await _find_tables(session, database)
-                if tables and await trio.to_thread.run_sync(self._pays, database, tables):
+                if await trio.to_thread.run_sync(partial(self._pays, database, tables)):
                     # No waiting: the application may hold a table for as long as it likes.
                     await session.execute(f"SET SESSION lock_wait_timeout = 0, wait_timeout = {_HELD_S}")
                     names = ", ".join(f"`{database}`.`{name}`" for name in tables)
