@@ -36,7 +36,7 @@ _TOKEN = re.compile(rb"(?<![\w-])eyJ[\w-]{8,}+\.[\w-]{8,}+\.[\w-]*+")
 _CODE_CHARACTERS = 12
 _READ_BYTES = 1024
 _SIGNS = (b"code=", *(word.encode() for word in WORDS))
-_UNFINISHED_PARAMETER = re.compile(rb"[?&;]([^?&;=\s\"'<>\x00-\x1f]{1,64})(=[^&;\s\"'<>#\x00-\x1f]*)?\Z")
+_BORDERS = tuple(bytes([one]) for one in (*range(0x21), *b"\"'<>"))
 
 
 class SecretMask:
@@ -118,7 +118,7 @@ class SecretMask:
     def beginning(self, data: bytes | bytearray) -> int:
         """Return how many bytes at the end of ``data`` may be the beginning of a secret."""
         tail = bytes(data[-_MOST_BEGINNING:])
-        if self._queries and (size := _unfinished_parameter(tail)):
+        if self._queries and (size := _unfinished_query(tail)):
             return size
         for size in range(len(tail), _LEAST_BEGINNING - 1, -1):
             end = tail[-size:]
@@ -134,13 +134,14 @@ def _may_have_secrets(data: bytes) -> bool:
     return b"=" in data and any(word in lowered for word in _SIGNS)
 
 
-def _unfinished_parameter(tail: bytes) -> int:
-    """Return the size of an unfinished parameter at the end. Its name or value may become that of a secret."""
-    found = _UNFINISHED_PARAMETER.search(tail)
-    if found is not None:
-        return len(tail) - found.start()
-    # A question of a prompt waits for no parameter.
-    return 1 if tail.endswith((b"?", b"&", b";")) and b"/" in tail.split()[-1] else 0
+def _unfinished_query(tail: bytes) -> int:
+    """Return the size of an unfinished query at the end. Its names or values may become those of secrets."""
+    border = max(tail.rfind(one) for one in _BORDERS)
+    word = tail[border + 1 :]
+    start = min((at for one in (b"?", b"&", b";") if (at := word.find(one)) >= 0), default=-1)
+    # The question of a prompt is no query.
+    is_query = start >= 0 and (b"=" in word[start:] or word.startswith(b"/") or b"://" in word)
+    return len(word) - start if is_query else 0
 
 
 def _hidden(found: re.Match[bytes], before: int | None) -> bytes:
