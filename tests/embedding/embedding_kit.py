@@ -23,9 +23,9 @@ SCRIPTS = Path(sys.executable).parent
 SERVERS: Mapping[str, Sequence[str]] = {
     "uvicorn-asyncio": ("uvicorn", "--loop", "asyncio", "--host", "127.0.0.1", "--port", "PORT", "APP"),
     "uvicorn-uvloop": ("uvicorn", "--loop", "uvloop", "--host", "127.0.0.1", "--port", "PORT", "APP"),
-    "gunicorn": ("gunicorn", "-k", "uvicorn_worker.UvicornWorker", "-b", "127.0.0.1:PORT", "APP"),
+    "gunicorn": ("gunicorn", "--graceful-timeout", "10", "-k", "uvicorn_worker.UvicornWorker", "-b", "127.0.0.1:PORT", "APP"),
     "gunicorn-preload": (
-        "gunicorn", "--preload", "-k", "uvicorn_worker.UvicornWorker", "-b", "127.0.0.1:PORT", "APP",
+        "gunicorn", "--preload", "--graceful-timeout", "10", "-k", "uvicorn_worker.UvicornWorker", "-b", "127.0.0.1:PORT", "APP",
     ),
     "granian": ("granian", "--interface", "asgi", "--host", "127.0.0.1", "--port", "PORT", "APP"),
     "hypercorn-asyncio": ("hypercorn", "-k", "asyncio", "-b", "127.0.0.1:PORT", "APP"),
