@@ -172,7 +172,7 @@ def run_service(folder: Path, **settings: str) -> Iterator[Running]:
         "PREVIEW_STOP_GRACE": "1",
         **settings,
     }
-    url = f"{'https' if 'PREVIEW_TLS_CERT' in settings else 'http'}://127.0.0.1:{_free_port()}"
+    url = f"{'https' if 'PREVIEW_TLS_CERT' in settings else 'http'}://127.0.0.1:{free_port()}"
     process, login = _start(url, environment)
     running = Running(url, folder, process, environment, login)
     try:
@@ -205,7 +205,7 @@ def _start(url: str, environment: Mapping[str, str]) -> tuple[subprocess.Popen[s
     return process, json.loads(line)["login"]
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
