@@ -23,9 +23,12 @@ SCRIPTS = Path(sys.executable).parent
 SERVERS: Mapping[str, Sequence[str]] = {
     "uvicorn-asyncio": ("uvicorn", "--loop", "asyncio", "--host", "127.0.0.1", "--port", "PORT", "APP"),
     "uvicorn-uvloop": ("uvicorn", "--loop", "uvloop", "--host", "127.0.0.1", "--port", "PORT", "APP"),
-    "gunicorn": ("gunicorn", "--graceful-timeout", "10", "-k", "uvicorn_worker.UvicornWorker", "-b", "127.0.0.1:PORT", "APP"),
+    "gunicorn": (
+        "gunicorn", "--graceful-timeout", "10", "-k", "uvicorn_worker.UvicornWorker", "-b", "127.0.0.1:PORT", "APP",
+    ),
     "gunicorn-preload": (
-        "gunicorn", "--preload", "--graceful-timeout", "10", "-k", "uvicorn_worker.UvicornWorker", "-b", "127.0.0.1:PORT", "APP",
+        "gunicorn", "--preload", "--graceful-timeout", "10", "-k", "uvicorn_worker.UvicornWorker",
+        "-b", "127.0.0.1:PORT", "APP",
     ),
     "granian": ("granian", "--interface", "asgi", "--host", "127.0.0.1", "--port", "PORT", "APP"),
     "hypercorn-asyncio": ("hypercorn", "-k", "asyncio", "-b", "127.0.0.1:PORT", "APP"),
@@ -36,6 +39,8 @@ SERVERS: Mapping[str, Sequence[str]] = {
 RELOADING: Mapping[str, Sequence[str]] = {
     "uvicorn-asyncio": ("--reload", "--reload-dir", "WATCHED"),
     "uvicorn-uvloop": ("--reload", "--reload-dir", "WATCHED"),
+    # Its workers of uvicorn heed no change of a file; SIGHUP replaces them.
+    "gunicorn": (),
     "granian": ("--reload", "--reload-paths", "WATCHED"),
     "hypercorn-asyncio": ("--reload",),
     "hypercorn-trio": ("--reload",),
@@ -63,6 +68,13 @@ class Host:
         """Signal it, and return its exit code."""
         self.process.send_signal(by)
         return self.process.wait(PATIENCE_S)
+
+
+def changed(host: Host, server: str, program: Path, content: str) -> None:
+    """Change a program, and let its server notice."""
+    program.write_text(content)
+    if server == "gunicorn":
+        host.process.send_signal(signal.SIGHUP)
 
 
 def reloading(server: str, watched: Path) -> list[str]:

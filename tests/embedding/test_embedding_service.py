@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx2
 import psutil
 import pytest
-from embedding_kit import HERE, PATIENCE_S, RELOADING, SERVERS, Host, hosted, reloading, tidy, until
+from embedding_kit import HERE, PATIENCE_S, RELOADING, SERVERS, Host, changed, hosted, reloading, tidy, until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FRAMEWORKS = ("embed_starlette", "embed_litestar", "embed_django")
@@ -179,7 +179,7 @@ def test_a_reload_of_the_server_opens_the_service_again(
         server, "embedded_here:app", tmp_path, *options, **dict(variables) | {"PYTHONPATH": str(watched)}
     ) as host:
         first = launched(host, "/preview", ANN, "hello")
-        program.write_text(source.replace("its own routes work as ever", "a second edition"))
+        changed(host, server, program, source.replace("its own routes work as ever", "a second edition"))
         until(lambda: "a second edition" in _text(host), "the server did not reload")
         assert gone(first)
         launched(host, "/preview", ANN, "hello")
