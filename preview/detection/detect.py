@@ -174,7 +174,7 @@ def _overridden(plan: StartPlan, given: Overrides) -> StartPlan:
 
 def _start(plan: StartPlan, given: Overrides) -> StartPlan:
     directory = given.directory or plan.directory
-    if plan.image is not None:
+    if plan.dockerfile is not None:
         return replace(plan, command=given.command or ())
     if given.command is not None:
         node = plan.toolchain is Toolchain.NODE or given.command[0] in {"node", "npm", "npx", "tsx", "yarn", "pnpm"}

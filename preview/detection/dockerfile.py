@@ -6,7 +6,6 @@ import re
 from typing import Final
 
 from preview.detection.plan import Server, StartPlan, Toolchain
-from preview.environments.folders.image_source import ImageSource
 from preview.errors import InvalidGeneration
 from preview.sources import Sources
 
@@ -47,7 +46,7 @@ def plan_dockerfile(sources: Sources, name: str, why: str) -> StartPlan:
         health_path=_health_path(sources.text(name).decode("utf-8", "replace")),
         isolation="container",
         decisions=(f"{name}: the project starts in a container of the image that it describes ({why})",),
-        image=ImageSource(name),
+        dockerfile=name,
     )
 
 

@@ -9,7 +9,6 @@ from typing import Literal
 
 from preview.core.isolation import Network
 from preview.endpoints import AppTarget
-from preview.environments.folders.image_source import ImageSource
 
 MAIN_PROGRAM = "preview-main"
 """First word of a step that runs a Python file as ``__main__`` without its server (``launchers/preview_main.py``)."""
@@ -165,7 +164,7 @@ class StartPlan:
         exports_spans: A traced project has OpenTelemetry, which may send spans of its own.
         decisions: One sentence each, for the log and ``preview detect``.
         warnings: One sentence each: a possible problem, and how to fix it.
-        image: The Dockerfile, for ``Toolchain.IMAGE`` alone; ``command`` then replaces the image's own.
+        dockerfile: The Dockerfile in the project, for ``Toolchain.IMAGE`` alone; ``command`` replaces the image's own.
     """
 
     framework: str
@@ -188,7 +187,7 @@ class StartPlan:
     decisions: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     workers: tuple[Step, ...] = ()
-    image: ImageSource | None = None
+    dockerfile: str | None = None
 
 
 def describe_plan(plan: StartPlan) -> dict[str, object]:

@@ -64,10 +64,10 @@ def _check_plan(plan: StartPlan) -> None:
     paths = [plan.directory, plan.manifests, *plan.python_path, *(step.directory for step in plan.steps)]
     if plan.target is not None:
         paths += [plan.target.file, plan.target.app_dir]
-    if (plan.image is None) == (plan.toolchain is Toolchain.IMAGE):
+    if (plan.dockerfile is None) == (plan.toolchain is Toolchain.IMAGE):
         raise Forged("an image belongs to the one kind of plan that has one")
-    if plan.image is not None:
-        paths.append(plan.image.dockerfile)
+    if plan.dockerfile is not None:
+        paths.append(plan.dockerfile)
     for path in paths:
         if not is_inside(path):
             raise Forged(f"a path leads out of the project: {path[:200]!r}")

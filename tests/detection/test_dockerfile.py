@@ -17,8 +17,8 @@ def test_a_project_that_nothing_else_starts_starts_by_its_dockerfile(tmp_path: P
     (tmp_path / "Dockerfile").write_text(DOCKERFILE)
     plan = detect(tmp_path)
     assert (plan.framework, plan.toolchain, plan.isolation) == ("dockerfile", Toolchain.IMAGE, "container")
-    assert plan.image is not None
-    assert plan.image.dockerfile == "Dockerfile"
+    assert plan.dockerfile is not None
+    assert plan.dockerfile == "Dockerfile"
     assert plan.health_path == "/healthz"
 
 

@@ -13,7 +13,6 @@ from launch_kit import Rig, ask, open_rig, story
 
 from preview.core.lifecycle import State
 from preview.detection import Server, StartPlan, Toolchain
-from preview.environments import ImageSource
 from preview.errors import InvalidGeneration
 from preview.runtime import ProcessSpec, RunImage, limits_of
 from preview.runtime.sandbox.runtime import owned
@@ -24,7 +23,7 @@ FILES = {
     "server.pl": SERVER,
     "word": "built here",
 }
-PLAN = StartPlan("dockerfile", Toolchain.IMAGE, Server.COMMAND, None, image=ImageSource("Dockerfile"))
+PLAN = StartPlan("dockerfile", Toolchain.IMAGE, Server.COMMAND, None, dockerfile="Dockerfile")
 
 
 async def test_a_project_with_a_dockerfile_is_built_and_served_at_its_own_port(

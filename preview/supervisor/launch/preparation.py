@@ -128,13 +128,13 @@ def choose_runtime(context: SupervisorContext, plan: StartPlan) -> Runtime:
     Raises:
         InvalidGeneration: The plan asks for a container, and the service has none.
     """
-    wanted = plan.isolation if plan.image is None else "container"
+    wanted = plan.isolation if plan.dockerfile is None else "container"
     if wanted in (None, context.runtime.name):
         return context.runtime
     containers = context.runtimes.get("container")
-    if containers is None and plan.image is not None:
+    if containers is None and plan.dockerfile is not None:
         raise InvalidGeneration(
-            f"Cannot launch: this project starts by its {plan.image.dockerfile}, and this service offers no "
+            f"Cannot launch: this project starts by its {plan.dockerfile}, and this service offers no "
             "containers. Let the operator set PREVIEW_CONTAINER_ENGINE, or say in preview.toml how it starts without: "
             '[start] command = "…".',
             reason="isolation_not_available",
