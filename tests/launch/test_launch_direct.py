@@ -229,8 +229,10 @@ async def test_a_flood_at_the_own_port_is_counted_and_the_next_process_reports_t
     assert len(heard.drafts) >= 100
     await rig.service.previews.restart(ANN, "g1")
     count = len(heard.drafts)
-    assert await get(preview, "/after") == 404
-    assert (await heard.wait(count + 1))[-1][1] == b"/after"
+    # Within the same second as the flood it is one too many.
+    while len(heard.drafts) == count:
+        assert await get(preview, "/after") == 404
+    assert heard.drafts[count].target == b"/after"
 
 
 async def test_a_flood_of_reports_by_workers_is_bounded_and_counted(rig: Rig) -> None:
