@@ -16,6 +16,8 @@ app = FastAPI()
 
 @app.get("/books/{book_id}")
 def get_book(book_id: int):
+    # Before the response: the traceback comes after it, on a busy machine too late to be counted to the request.
+    print(f"GET /books/{book_id}", flush=True)
     return {1: "Emma"}[book_id]
 """
 FILES = {"main.py": SHOP, "requirements.txt": "fastapi\nuvicorn\n"}
