@@ -90,7 +90,9 @@ class SignIn:
         self._client = settings.oidc_client_id or ""
         self._now = now
         self.name = urlsplit(self._issuer).netloc
-        self._key = OctKey.import_key(hmac.digest(secret.encode(), b"sign-in at an identity provider", "sha256"))
+        self._key = OctKey.import_key(
+            hmac.digest(secret.encode("utf-8", "surrogateescape"), b"sign-in at an identity provider", "sha256")
+        )
         self._discovery = _trusted(f"{self._issuer.rstrip('/')}/.well-known/openid-configuration")
         self._known: _Known | None = None
         self._known_at = self._failed_at = float("-inf")
@@ -173,6 +175,8 @@ class SignIn:
 
     async def _provider(self) -> _Known:
         """Return the provider's description of itself, requested at most once an hour."""
+        if self._known is not None and self._finding.locked():
+            return self._known
         async with self._finding:
             now = trio.current_time()
             if now - self._known_at >= _FRESH_S and now - self._failed_at >= _PAUSE_S:
@@ -198,7 +202,7 @@ class SignIn:
                     return found
                 problem = f"{endpoint.name} answered no JSON object"
             except BadStatus as error:
-                problem = f"{endpoint.name} {error}: {quoted(error.content.decode(errors='replace'))}"
+                problem = f"{endpoint.name} {error}: {quoted(_error_code(error.content))}"
             except (*NO_ANSWER, OSError) as error:
                 problem = f"{endpoint.name} cannot be reached ({type(error).__name__})"
             except (ValueError, RecursionError):
@@ -217,13 +221,13 @@ class SignIn:
         secret = self._settings.oidc_client_secret
         if secret is not None and known.takes_basic:
             # RFC 6749 section 2.3.1: both are encoded as in a form first.
-            pair = f"{quote_plus(self._client)}:{quote_plus(secret.get_secret_value())}"
+            pair = f"{_form_text(self._client)}:{_form_text(secret.get_secret_value())}"
             headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
         else:
             form["client_id"] = self._client
             if secret is not None:
                 form["client_secret"] = secret.get_secret_value()
-        return await self._ask(known.token, urlencode(form).encode(), **headers)
+        return await self._ask(known.token, urlencode(form, errors="surrogateescape").encode(), **headers)
 
     async def _claims(self, known: _Known, tokens: Mapping[str, Any], nonce: str) -> Mapping[str, Any]:
         """Return the claims of the ID token, which is checked (OpenID Connect Core 1.0 section 3.1.3.7)."""
@@ -239,7 +243,8 @@ class SignIn:
             claims = verified_claims(token, key, FixedRegistry(ALGORITHMS[_FAMILY[algorithm]]))
             checked = CodeIDToken(
                 claims,
-                header,
+                # Its newer name has no length, by which the hash of the access token is chosen (RFC 9864).
+                header | {"alg": _FAMILY[algorithm]},
                 options={
                     "iss": {"essential": True, "value": self._issuer},
                     "aud": {"essential": True, "value": self._client},
@@ -271,9 +276,7 @@ class SignIn:
                 "Your identity provider does not say that your e-mail address is yours (email_verified).",
                 reason="user",
             )
-        allowed = self._settings.oidc_users
-        domain = f"*@{email.rpartition('@')[2].lower()}" if isinstance(email, str) and "@" in email else None
-        if allowed is not None and user not in allowed and domain not in allowed:
+        if not self._admits(user, email):
             _log.info("sign in refused", reason="not admitted", user=user)
             raise Unauthenticated(
                 f"{quoted(user)} may not use this service; ask its operator to add it to PREVIEW_OIDC_USERS.",
@@ -281,9 +284,31 @@ class SignIn:
             )
         return User(user)
 
+    def _admits(self, user: str, email: object) -> bool:
+        """Return whether somebody with this id and this verified address may use the service."""
+        allowed = self._settings.oidc_users
+        if allowed is None:
+            return True
+        domains = {one[2:].lower() for one in allowed if one.startswith("*@")}
+        is_of_domain = isinstance(email, str) and "@" in email and email.rpartition("@")[2].lower() in domains
+        # Else somebody who chooses the name "*@example.com" would be admitted by it.
+        return is_of_domain or (user in allowed and not user.startswith("*@"))
+
 
 # The algorithms of an ID token, with public keys only; EdDSA has two names.
 _FAMILY = {name: family for family, one in ALGORITHMS.items() if family != "HS256" for name in one.names}
+
+
+def _error_code(content: bytes) -> str:
+    """Return the code in an error (RFC 6749 section 5.2). The rest may repeat what was sent."""
+    try:
+        return str(json.loads(content)["error"])[:100]
+    except (ValueError, RecursionError, KeyError, TypeError):
+        return "no error code"
+
+
+def _form_text(text: str) -> str:
+    return quote_plus(text, errors="surrogateescape")
 
 
 def _trusted(address: str) -> Endpoint:

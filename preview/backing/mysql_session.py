@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -13,7 +13,6 @@ import trio
 
 from preview.backing.admin.mysql_link import Link, log_in_to, read_packet
 from preview.backing.contents import mysql_dump
-from preview.backing.contents.mysql_copies import MysqlCopies
 from preview.backing.contents.mysql_tables import MysqlTables
 from preview.backing.interface import QueryResult, RunClient, TableSummary
 from preview.backing.mysql_command import MysqlLimits
@@ -45,8 +44,6 @@ class Engine(Protocol):
     program: Program
     limits: MysqlLimits
     join: Join
-    # None if the tables' files are on another machine, or not the service's.
-    copies: MysqlCopies | None
 
     async def connect(self) -> Link:
         """Connect as a client. Cancellation: no connection is left."""
@@ -188,9 +185,7 @@ class MysqlDatabase:
         if self._made is None:
             return False
         await self._tables().check_locks()
-        copies = self._engine.copies
-        async with nullcontext("") if copies is None else copies.copying(self._made) as mark:
-            await mysql_dump.save(self._engine.program, file, run, self._serve_program, self._made, mark)
+        await mysql_dump.save(self._engine.program, file, run, self._serve_program, self._made)
         return True
 
     async def load(self, file: Path, run: RunClient) -> None:
@@ -203,17 +198,7 @@ class MysqlDatabase:
                 await self._engine.empty(self.name)
         except ServerUnavailable as error:
             raise DataUnavailable(str(error)) from error
-        program, copies = self._engine.program, self._engine.copies
-        mark = "" if copies is None else await trio.to_thread.run_sync(mysql_dump.mark_in, file)
-        if copies is not None and await trio.to_thread.run_sync(copies.has, mark):
-            await mysql_dump.load(program, file, run, self._serve_program, self._made, with_rows=False)
-            if await copies.load(mark, self._made):
-                return
-            try:
-                await self._engine.empty(self.name)
-            except ServerUnavailable as error:
-                raise DataUnavailable(str(error)) from error
-        await mysql_dump.load(program, file, run, self._serve_program, self._made)
+        await mysql_dump.load(self._engine.program, file, run, self._serve_program, self._made)
 
     async def list_tables(self) -> Sequence[TableSummary]:
         """See ``BackingDatabase``. Cancellation: nothing changes."""

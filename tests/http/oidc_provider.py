@@ -16,11 +16,12 @@ from urllib.parse import parse_qs, unquote_plus, urlsplit
 import h11
 import trio
 from joserfc import jws
-from joserfc.jwk import ECKey, Key, OctKey, RSAKey
+from joserfc.jwk import ECKey, Key, OctKey, OKPKey, RSAKey
 
 CLIENT = "preview-client"
 SECRET = "a secret with spaces & signs"
 KEY = RSAKey.generate_key(2048, {"kid": "k1"})
+ED25519 = OKPKey.generate_key("Ed25519", {"kid": "k2"})
 OTHER_KEYS: dict[str, Key] = {
     "RS256": RSAKey.generate_key(2048),
     "ES256": ECKey.generate_key("P-256"),
@@ -82,7 +83,7 @@ class OidcProvider:
         if path == "/.well-known/openid-configuration":
             return 200, json.dumps(_changed(self._metadata(), self.metadata)).encode()
         if path == "/keys":
-            return 200, json.dumps({"keys": [KEY.as_dict(private=False)]}).encode()
+            return 200, json.dumps({"keys": [one.as_dict(private=False) for one in (KEY, ED25519)]}).encode()
         assert (method, path) == ("POST", "/token")
         return self._tokens({name: values[0] for name, values in parse_qs(body.decode()).items()}, authorization)
 
@@ -114,7 +115,10 @@ class OidcProvider:
             return 200, self.answer()
         now = int(time.time())
         good = {"iss": self.url, "aud": CLIENT, "sub": "anna", "iat": now, "exp": now + 300, "nonce": asked["nonce"]}
-        header, claims = {"alg": self.algorithm, "kid": "k1", **self.header}, _changed(good, self.claims)
+        header, claims = (
+            {"alg": self.algorithm, "kid": str(self.key.kid or "k1"), **self.header},
+            _changed(good, self.claims),
+        )
         registry = _Anything(strict_check_header=False)
         token = jws.serialize_compact(header, json.dumps(claims).encode(), self.key, registry=registry)
         return 200, json.dumps({"access_token": "unused", "token_type": "Bearer", "id_token": token}).encode()
@@ -144,6 +148,11 @@ class OidcProvider:
             # A client may have read enough.
             with suppress(trio.BrokenResourceError):
                 await stream.send_all(sent)
+
+
+def half_hash(text: str) -> str:
+    """Return the hash of an access token for EdDSA with Ed25519 (SHA-512, its left half)."""
+    return urlsafe_b64encode(hashlib.sha512(text.encode()).digest()[:32]).rstrip(b"=").decode()
 
 
 def _changed(good: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 import httpx2
 import pytest
 from http_kit import World, open_world
-from oidc_provider import CLIENT, OTHER_KEYS, SECRET, OidcProvider, open_oidc_provider
+from oidc_provider import CLIENT, ED25519, OTHER_KEYS, SECRET, OidcProvider, half_hash, open_oidc_provider
 from pydantic import SecretStr
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
@@ -185,7 +185,7 @@ async def test_a_person_whom_the_provider_refuses_is_told(tmp_path: Path) -> Non
 
 
 async def test_only_those_sign_in_whom_the_operator_admits(tmp_path: Path) -> None:
-    admitted = {"oidc_user_claim": "email", "oidc_users": ("bob@other.example", "*@example.com")}
+    admitted = {"oidc_user_claim": "email", "oidc_users": ("bob@other.example", "*@Example.com")}
     async with open_place(tmp_path, **admitted) as place:
         for email, is_verified, told in (
             ("anna@example.com", True, None),
@@ -206,6 +206,20 @@ async def test_only_those_sign_in_whom_the_operator_admits(tmp_path: Path) -> No
         # A claim that names nobody.
         place.provider.claims = {"email": None}
         assert refused(await place.sign_in()) == "user"
+
+
+async def test_a_name_that_reads_like_a_domain_admits_nobody(tmp_path: Path) -> None:
+    admitted = {"oidc_user_claim": "preferred_username", "oidc_users": ("*@example.com",)}
+    async with open_place(tmp_path, **admitted) as place:
+        place.provider.claims = {"preferred_username": "*@example.com"}
+        assert refused(await place.sign_in()) == "user"
+
+
+async def test_the_newer_name_of_eddsa_is_taken_with_a_hash_of_the_access_token(tmp_path: Path) -> None:
+    async with open_place(tmp_path) as place:
+        place.provider.key, place.provider.algorithm = ED25519, "Ed25519"
+        place.provider.claims = {"at_hash": half_hash("unused")}
+        assert await place.user(await place.sign_in()) == "anna"
 
 
 async def test_the_provider_may_go_away_after_it_was_asked_once(tmp_path: Path) -> None:

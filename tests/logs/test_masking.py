@@ -135,6 +135,7 @@ QUERIES = [
     "token=S", "access_token=S&x=1", "api_key=S", "pass%77ord=S", "user[password]=S", "url=mysql%3A//u%3AS%40h/d",
     "sig=S", "q=%7B%22secret%22%3A%22S%22%7D", "client_secret=S%20S", "session_id=S", "x=1&session=S&state=1&code=S",
     "x=eyJhbGciOiJIUzI1NiJ9.S.c2lnbmF0dXJl", "pin=S", "b;jsessionid=S",
+    "bearer=S", "accesscode=S", "password=it's-S",
 ]  # fmt: skip
 WORD = "zq7hiddenword"
 

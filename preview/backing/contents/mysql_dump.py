@@ -16,7 +16,6 @@ preview's user, is taken out.
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
@@ -43,26 +42,19 @@ _WITHOUT_DEFINER = (
     r"s,^(CREATE |/\*!50003 CREATE\*/ /\*!50017 |/\*!50106 CREATE\*/ /\*!50117 |/\*!50013 )"
     r"DEFINER=`[^`]*`@`[^`]*` ?,\1,"
 )
-# $0: the file, $1: what sed does, $2: the mark of a copy or nothing, then the program. It fails if the program does, or
-# sed. A value never follows the mark, as it is the last line.
+# $0: the file, $1: what sed does, then the program. It fails if the program does, or sed.
 _SAVE = """
 edit=$1
-mark=$2
-shift 2
+shift
 said=$({ { "$@"; echo $? >&3; } | LC_ALL=C sed -E "$edit" > "$0" || echo 1 >&3; } 3>&1)
-[ "$said" = 0 ] && { [ -z "$mark" ] || echo "-- Copy: $mark" >> "$0"; }
+[ "$said" = 0 ]
 """
 _LOAD = 'exec "$@" < "$0"'
-# Without the rows: they stand between these lines, which no routine may have (LOCK TABLES is refused there).
-_LOAD_DEFINITIONS = r"""
-test -r "$0" && LC_ALL=C sed '/^LOCK TABLES `.*` WRITE;$/,/^UNLOCK TABLES;$/d' "$0" | "$@"
-"""
 _HEAD_BYTES = 1024
-_MARK = re.compile(rb"\n-- Copy: ([0-9a-f]{32})\n\Z")
 _NAMED = re.compile(rb"^-- Host: [^\n]{0,100}    Database: (\w{1,64})\s*$", re.MULTILINE | re.ASCII)
 
 
-async def save(program: Program, file: Path, run: RunClient, serve: Serve, database: str, mark: str = "") -> None:
+async def save(program: Program, file: Path, run: RunClient, serve: Serve, database: str) -> None:
     """Write a database into a file.
 
     Args:
@@ -71,7 +63,6 @@ async def save(program: Program, file: Path, run: RunClient, serve: Serve, datab
         run: See ``BackingDatabase.save``.
         serve: Leads to the database.
         database: Its name.
-        mark: See ``MysqlCopies``; empty if there is no copy.
 
     Raises:
         DataUnavailable: It cannot be saved.
@@ -79,14 +70,12 @@ async def save(program: Program, file: Path, run: RunClient, serve: Serve, datab
     Cancellation: there may be a part of the file.
     """
     dump = await trio.to_thread.run_sync(find_client, program, "mariadb-dump", _PACKAGE)
-    argv = ("/bin/sh", "-c", _SAVE, str(file), _WITHOUT_DEFINER, mark, dump, *_CONNECTION, *_WHAT, database)
+    argv = ("/bin/sh", "-c", _SAVE, str(file), _WITHOUT_DEFINER, dump, *_CONNECTION, *_WHAT, database)
     await run(ClientCommand(argv, client_environment(file.parent), program.readable, _SOCKET, serve))
 
 
-async def load(
-    program: Program, file: Path, run: RunClient, serve: Serve, database: str, *, with_rows: bool = True
-) -> None:
-    """Load a file into an empty database. Arguments as for ``save``; ``with_rows``: whether tables get their rows.
+async def load(program: Program, file: Path, run: RunClient, serve: Serve, database: str) -> None:
+    """Load a file into an empty database. Arguments as for ``save``.
 
     Raises:
         DataUnavailable: It cannot be loaded; a part of it may have been.
@@ -94,8 +83,7 @@ async def load(
     Cancellation: a part of it may have been loaded.
     """
     client = await trio.to_thread.run_sync(find_client, program, "mariadb", _PACKAGE)
-    script = _LOAD if with_rows else _LOAD_DEFINITIONS
-    argv = ("/bin/sh", "-c", script, str(file), client, *_CONNECTION, "--local-infile=0", "--batch", database)
+    argv = ("/bin/sh", "-c", _LOAD, str(file), client, *_CONNECTION, "--local-infile=0", "--batch", database)
     await run(ClientCommand(argv, client_environment(file.parent), program.readable, _SOCKET, serve))
 
 
@@ -107,20 +95,6 @@ def named_in(file: Path) -> str:
     try:
         with open(open_regular(file), "rb") as opened:  # noqa: PTH123  a descriptor, not a path
             found = _NAMED.search(opened.read(_HEAD_BYTES))
-    except OSError:
-        return ""
-    return found[1].decode("ascii") if found else ""
-
-
-def mark_in(file: Path) -> str:
-    """Return the mark of the copy that belongs to a saved file; empty if it has none. Blocks on the disk.
-
-    It is not believed: nobody knows the marks of others.
-    """
-    try:
-        with open(open_regular(file), "rb") as opened:  # noqa: PTH123  a descriptor, not a path
-            opened.seek(max(0, opened.seek(0, os.SEEK_END) - _HEAD_BYTES))
-            found = _MARK.search(opened.read(_HEAD_BYTES))
     except OSError:
         return ""
     return found[1].decode("ascii") if found else ""

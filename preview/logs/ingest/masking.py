@@ -11,7 +11,7 @@ import json
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
-from urllib.parse import quote, unquote_plus
+from urllib.parse import quote, quote_plus, unquote_plus
 
 from ahocorasick_rs import BytesAhoCorasick, MatchKind
 
@@ -30,12 +30,12 @@ _LEAST_BEGINNING, _MOST_BEGINNING = 3, 1024
 _MASK = MASK.encode()
 _LINE_ENDS = re.compile(r"[\r\n]+")
 # A parameter of a query. A value ends where an address ends in printed text.
-_PARAMETER = re.compile(rb"([?&;]([^?&;=\s\"'<>\x00-\x1f]{1,64})=)([^&;\s\"'<>#\x00-\x1f]+)")
+_PARAMETER = re.compile(rb"([?&;]([^?&;=\s\"'<>\x00-\x1f]{1,64})=)([^&;\s\"<>#\x00-\x1f]+)")
 _TOKEN = re.compile(rb"(?<![\w-])eyJ[\w-]{8,}+\.[\w-]{8,}+\.[\w-]*+")
 # Codes of a login (RFC 6749 section 4.1.2) are longer than those of errors or countries.
 _CODE_CHARACTERS = 12
 _READ_BYTES = 1024
-_SIGNS = (b"code=", *(word.encode() for word in WORDS))
+_SIGNS = (b"code", b"bearer", *(word.encode() for word in WORDS))
 _BORDERS = tuple(bytes([one]) for one in (*range(0x21), *b"\"'<>"))
 
 
@@ -165,10 +165,17 @@ def _is_secret(found: re.Match[bytes]) -> bool:
     return ("://" in decoded and "@" in decoded) or ('"' in decoded and any(word in decoded for word in WORDS))
 
 
+def _encoded(value: str) -> Iterator[str]:
+    """Yield the forms in a URL: as a component, in a path, and in a form."""
+    yield quote(value, safe="", errors="surrogatepass")
+    yield quote(value, errors="surrogatepass")
+    yield quote_plus(value, errors="surrogatepass")
+
+
 def _forms(value: str) -> Iterator[bytes]:
     """Yield each form in which programs print a value. Output is split into lines, so is the value."""
     value = value.strip()
     in_json = (json.dumps(value, ensure_ascii=is_ascii)[1:-1] for is_ascii in (True, False))
-    for text in (*_LINE_ENDS.split(value), *in_json, quote(value, safe="", errors="surrogatepass")):
+    for text in (*_LINE_ENDS.split(value), *in_json, *_encoded(value)):
         if len(text) >= LEAST_CHARACTERS:
             yield text.encode("utf-8", "surrogatepass")
