@@ -78,14 +78,32 @@ CMD ["server.pl", "80"]
     assert checked.how == "built"
 
 
+async def test_nobody_builds_on_an_image_of_another_project_or_by_its_id(tmp_path: Path) -> None:
+    found = await build(tmp_path, f"FROM {BASE}\nENV SECRET=1\n")
+    assert found.image is not None
+    for name in (
+        found.image.name,
+        found.image.name.removeprefix("sha256:")[:2],
+        "preview-test/base@sha256:" + "0" * 64,
+    ):
+        with pytest.raises(EnvironmentFailed, match=r"no image to build on|has no image"):
+            await build(tmp_path, f"FROM {name}\nRUN env\n")
+
+
 @pytest.mark.parametrize(
     ("dockerfile", "said"),
     [
         ("FROM python:3.12-slim\n", "the engine has no image python:3.12-slim"),
         (f"FROM {BASE}\nCOPY --from=evil.example/x /a /b\n", "the engine has no image evil.example/x"),
         (f"FROM {BASE}\nADD http://127.0.0.1:8000/ /x\n", "line 2: ADD may not fetch an address"),
-        (f"FROM {BASE}\nARG U\nADD $U /x\n", "ADD may not fetch an address"),
-        (f"FROM {BASE}\nONBUILD ADD https://evil.example /x\n", "ADD may not fetch an address"),
+        (f"FROM {BASE}\nARG U=http://127.0.0.1:8000/\nADD $U /x\n", "COPY failed"),
+        (f'FROM {BASE}\nADD ["http:\\u002f/127.0.0.1:8000/", "/x"]\n', "COPY failed"),
+        (f"FROM {BASE}\nADD http:''//127.0.0.1:8000/ /x\n", "COPY failed"),
+        (f"FROM {BASE}\nONBUILD ADD https://evil.example /x\n", "ONBUILD is not supported"),
+        (f'FROM {BASE}\nCOPY --fr"om"=evil.example/x /a /b\n', "write '--fr"),
+        (f"FROM {BASE}\nCOPY --chown=0\t--from=evil.example/x /a /b\n", "the engine has no image evil.example/x"),
+        (f"FROM {BASE}\nCOPY --chown=\\ --link\nENV --from=evil.example/x /a /b\n", "without quotes"),
+        (f"FROM {BASE} AS alpine\nCOPY --from=alpine / /x\n", "the engine has no image alpine"),
         (f"# escape=`\nFROM {BASE}\nRUN echo `\n  x\nADD `\nhttp://x /y\n", "ADD may not fetch an address"),
         (f"FROM {BASE}\nRUN <<EOF\necho\nEOF\n", "needs BuildKit"),
         (f"FROM {BASE}\nRUN --security=insecure id\n", "is not supported by builds here"),

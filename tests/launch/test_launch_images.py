@@ -31,7 +31,9 @@ async def test_a_project_with_a_dockerfile_is_built_and_served_at_its_own_port(
 ) -> None:
     engine = engine_or_skip()
     await import_base(engine)
-    settings = make_settings_in(cache_dir=launch_cache_dir, stop_grace_s=2, container_engine=f"unix://{engine}")
+    settings = make_settings_in(
+        cache_dir=launch_cache_dir, stop_grace_s=2, container_engine=f"unix://{engine}", image_builds=True
+    )
     with trio.fail_after(180):
         async with open_rig(settings, monkeypatch) as rig:
             preview = await rig.start(FILES, PLAN)

@@ -114,14 +114,24 @@ class ImageCache:
             digest = await trio.to_thread.run_sync(partial(pack_context, project, recipe.text, packed, most))
             said = repr((digest, sorted(bases.items()), self._settings.image_network))
             name = self._images.name_of(hashlib.sha256(said.encode()).hexdigest())
+            found = await self._images.inspect(name)
+            if found is not None:
+                return name, "cached", found
             async with self._turn:
                 found = await self._images.inspect(name)
                 if found is not None:
                     return name, "cached", found
                 with self._lease(name):
-                    await self._build(name, packed, report)
+                    failure: EnvironmentFailed | None = None
+                    try:
+                        await self._build(name, packed, report)
+                    except EnvironmentFailed as error:
+                        failure = error
                     found = await self._images.inspect(name)
+                    # A failed build leaves layers too.
                     await self.evict()
+                    if failure is not None:
+                        raise failure
             if found is None:
                 raise EnvironmentFailed("The image cannot be built: it is gone already.", reason="engine")
             return name, "built", found
@@ -135,6 +145,13 @@ class ImageCache:
                 raise EnvironmentFailed(
                     f"The image cannot be built: the engine has no image {name}, and builds here fetch none. Ask the "
                     f"operator to pull or tag it, or use another one in FROM.",
+                    reason="missing_image",
+                    image=name,
+                )
+            if not _is_base(name, image, self._images.labels):
+                raise EnvironmentFailed(
+                    f"The image cannot be built: {name} is no image to build on. Name one by its repository and tag; "
+                    "images of other projects, and those with ONBUILD, are refused.",
                     reason="missing_image",
                     image=name,
                 )
@@ -233,6 +250,16 @@ async def find_images(settings: Settings, runtimes: Iterable[object]) -> ImageCa
     except (EngineError, OSError) as error:
         _log.warning("images not removed", error=str(error))
     return images
+
+
+def _is_base(name: str, image: Mapping[str, object], own: Mapping[str, str]) -> bool:
+    """Return whether a project may build on an image: it is asked for by name, not by id, and no service built it."""
+    config = image.get("Config")
+    about = config if isinstance(config, dict) else {}
+    labels, triggers = about.get("Labels") or {}, about.get("OnBuild")
+    names = [*_texts(image.get("RepoTags")), *_texts(image.get("RepoDigests"))]
+    full = name if ":" in name.rpartition("/")[2] or "@" in name else f"{name}:latest"
+    return full in names and not triggers and not own.keys() & dict(labels).keys()
 
 
 def _recipe(project: Path, source: ImageSource, labels: Mapping[str, str]) -> Recipe:

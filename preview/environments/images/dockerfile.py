@@ -24,6 +24,7 @@ _INSTRUCTION: Final = re.compile(r"([A-Za-z]{1,20})(?:[ \t]|$)")
 _VARIABLE: Final = re.compile(r"\$(?:([A-Za-z_]\w{0,100})|\{([A-Za-z_]\w{0,100})(?::?-([^}]{0,200}))?\})")
 _STAGE: Final = re.compile(r"[a-z][a-z0-9._-]{0,100}")
 _IMAGE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]{0,250}")
+_COPY_FLAG = re.compile(r"--(from|chown)=([A-Za-z0-9._:/@-]+)")
 _HEREDOC: Final = re.compile(r"(?:^|[ \t\d])<<-?[\"']?[A-Za-z_]")
 _ESCAPE: Final = re.compile(r"#[ \t]{0,20}escape[ \t]{0,20}=[ \t]{0,20}([\\`])[ \t]{0,20}")
 _OTHER_DIRECTIVE: Final = re.compile(r"#[ \t]{0,20}[a-z]{1,20}[ \t]{0,20}=.{0,200}")
@@ -141,16 +142,17 @@ def _check(reading: _Reading, line: str, escape: str) -> str:
         name, _, value = rest.partition("=")
         reading.arguments[name.strip()] = _filled(reading, value.strip("\"'"))
     elif word == "ONBUILD":
-        if rest[:4].upper() in ("FROM", "ONBU", "MAIN"):
-            raise _Refused("ONBUILD takes no such instruction")
-        rest = _check(reading, rest, escape)
-        if not rest:
-            return ""
+        raise _Refused("ONBUILD is not supported; write the instruction where it is to happen")
     elif word in ("COPY", "ADD"):
-        rest = _copied(reading, word, rest)
+        # The engine would fetch an address that ADD names, however it is written, and unpack archives without a limit.
+        rest = _copied(reading, rest)
+        word = "COPY"
     elif word == "RUN":
         rest = _run(reading, rest)
-    return f"{word} {rest}"
+    made = f"{word} {rest}".rstrip()
+    if made.endswith(("\\", "`")):
+        raise _Refused("the instruction ends with an escape")
+    return made
 
 
 def _from(reading: _Reading, rest: str) -> str:
@@ -191,21 +193,23 @@ def _flags(rest: str) -> tuple[list[str], str]:
     return flags, rest
 
 
-def _copied(reading: _Reading, word: str, rest: str) -> str:
-    flags, rest = _flags(rest)
+def _copied(reading: _Reading, rest: str) -> str:
+    flags, rest = _flags(rest.replace("\t", " "))
     if _HEREDOC.search(rest):
         raise _Refused("text in the Dockerfile (<<EOF) needs BuildKit; put it into a file of the project")
-    for flag in flags:
-        name, _, value = flag.partition("=")
-        if name.lower() != "--from":
-            continue
-        if "$" in value:
-            raise _Refused("write the image or stage of --from without a variable")
-        if not value.isdecimal() and value.lower() not in reading.stages:
+    kept = [one for one in flags if one != "--link"]
+    for flag in kept:
+        found = _COPY_FLAG.fullmatch(flag)
+        if found is None:
+            raise _Refused(f"write {quoted(flag)} as --from=NAME or --chown=USER:GROUP, without quotes and variables")
+        value = found[2]
+        # The current stage is none yet: the engine would look for an image of its name.
+        is_stage = value.isdecimal() or value.lower() in reading.stages[:-1]
+        if found[1] == "from" and not is_stage:
             _need(reading, value)
-    if word == "ADD" and ("://" in rest or "$" in rest or "git@" in rest):
-        raise _Refused("ADD may not fetch an address, nor use variables; put the file into the project, and COPY it")
-    return " ".join([*(one for one in flags if one.partition("=")[0] != "--link"), rest])
+    if re.match(r"[^\s\[]*(?:://|git@)", rest):
+        raise _Refused("ADD may not fetch an address; put the file into the project, and COPY it")
+    return " ".join([*kept, rest])
 
 
 def _run(reading: _Reading, rest: str) -> str:
