@@ -185,3 +185,8 @@ THEIRS = {"manage.py", "setup.py", "wsgi.py"}
 def test_a_file_that_a_document_names_exists(document: Path) -> None:
     named = set(re.findall(r"`([\w/.-]+\.(?:py|ts|tsx))`", document.read_text())) - THEIRS
     assert [one for one in sorted(named) if not any(f"/{file}".endswith(f"/{one}") for file in TRACKED)] == []
+
+
+def test_the_workflow_to_copy_is_the_one_that_is_shown() -> None:
+    copied = (ROOT / "docs" / "github-workflow.yml").read_text()
+    assert f"```yaml\n{copied.split(chr(10), 1)[1]}```" in (ROOT / "docs" / "ci.md").read_text()
