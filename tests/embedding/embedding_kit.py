@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,11 +70,18 @@ class Host:
         return self.process.wait(PATIENCE_S)
 
 
-def changed(host: Host, server: str, program: Path, content: str) -> None:
-    """Change a program, and let its server notice."""
-    program.write_text(content)
-    if server == "gunicorn":
-        host.process.send_signal(signal.SIGHUP)
+def change(host: Host, server: str, program: Path, content: str, seen: Callable[[], bool]) -> None:
+    """Change a program until its server has noticed: a server answers before it watches its files."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not seen():
+        assert time.monotonic() < deadline, "the server did not reload"
+        program.write_text(content)
+        if server == "gunicorn":
+            host.process.send_signal(signal.SIGHUP)
+        content += "\n"
+        again = time.monotonic() + 5
+        while not seen() and time.monotonic() < again:
+            time.sleep(0.1)
 
 
 def reloading(server: str, watched: Path) -> list[str]:

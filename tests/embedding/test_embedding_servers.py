@@ -13,7 +13,7 @@ import psutil
 import pytest
 import trio
 import trio_websocket
-from embedding_kit import HERE, PATIENCE_S, RELOADING, SERVERS, Host, changed, hosted, reloading, tidy, until
+from embedding_kit import HERE, PATIENCE_S, RELOADING, SERVERS, Host, change, hosted, reloading, tidy, until
 from mounted_app import ROOT
 
 ASYNCIO = [one for one in SERVERS if one != "hypercorn-trio"]
@@ -158,8 +158,8 @@ def test_a_reload_of_the_server_ends_one_lifespan_and_begins_another(server: str
     program = watched / "edited.py"
     program.write_text("import bridged_app\nfrom bridged_app import app\n")
     with hosted(server, "edited:app", tmp_path, *reloading(server, watched), PYTHONPATH=f"{watched}:{HERE}") as running:
-        changed(running, server, program, f"{program.read_text()}bridged_app.seen['edition'] = 2\n")
-        until(lambda: _edition(running) == 2, "the server did not reload")
+        second = f"{program.read_text()}bridged_app.seen['edition'] = 2\n"
+        change(running, server, program, second, lambda: _edition(running) == 2)
         # gunicorn starts the new worker before the old one has ended.
         until(lambda: "lifespan over" in running.text(), "the first lifespan goes on")
         children = psutil.Process(running.process.pid).children(recursive=True)

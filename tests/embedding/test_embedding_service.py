@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx2
 import psutil
 import pytest
-from embedding_kit import HERE, PATIENCE_S, RELOADING, SERVERS, Host, changed, hosted, reloading, tidy, until
+from embedding_kit import HERE, PATIENCE_S, RELOADING, SERVERS, Host, change, hosted, reloading, tidy, until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FRAMEWORKS = ("embed_starlette", "embed_litestar", "embed_django")
@@ -179,8 +179,8 @@ def test_a_reload_of_the_server_opens_the_service_again(
         server, "embedded_here:app", tmp_path, *options, **dict(variables) | {"PYTHONPATH": str(watched)}
     ) as host:
         first = launched(host, "/preview", ANN, "hello")
-        changed(host, server, program, source.replace("its own routes work as ever", "a second edition"))
-        until(lambda: "a second edition" in _text(host), "the server did not reload")
+        second = source.replace("its own routes work as ever", "a second edition")
+        change(host, server, program, second, lambda: "a second edition" in _text(host))
         assert gone(first)
         launched(host, "/preview", ANN, "hello")
         children = psutil.Process(host.process.pid).children(recursive=True)
