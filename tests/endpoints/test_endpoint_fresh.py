@@ -13,7 +13,7 @@ from preview.endpoints import extract
 FRESH = Path(__file__).parents[2] / "benchmarks" / "fresh"
 TEXTS = sorted(str(file.relative_to(FRESH)) for file in FRESH.glob("*/*.txt"))
 FOLDERS = sorted(folder.name for folder in (FRESH / "node").iterdir())
-# What is still read wrongly: what is missing, and what is there instead.
+# Routes that are still read wrongly: the missing ones, and the wrong ones in their place.
 WRONG: dict[str, tuple[set[str], set[str]]] = {
     "blacksheep/farm.txt": ({"GET /admin/"}, {"GET /admin"}),
 }

@@ -1,4 +1,4 @@
-"""An OpenID provider on loopback that does what it is told, rightly or wrongly."""
+"""An OpenID provider on loopback, with mistakes on request."""
 
 from __future__ import annotations
 

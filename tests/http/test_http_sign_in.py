@@ -41,7 +41,7 @@ class Place:
         return await self.come_back(self.provider.sign_in(location, **changes), cookie)
 
     async def user(self, answer: httpx2.Response) -> str:
-        """Whose session an answer has begun."""
+        """Return the user whose session an answer started."""
         assert (answer.status_code, answer.headers["location"]) == (303, "/"), answer.text
         session = next(one for one in answer.headers.get_list("set-cookie") if "Path=/;" in f"{one};")
         assert "HttpOnly" in session

@@ -47,7 +47,7 @@ class SecretMask:
 
     Attributes:
         is_active: True if there is anything to mask.
-        longest: Length in bytes of the longest value.
+        longest: Length in bytes of the longest value; at least that of a query parameter, if those are masked.
         dropped: Number of values that are not masked any more, because there are too many.
     """
 
