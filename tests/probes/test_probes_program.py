@@ -120,6 +120,11 @@ def with_part(schema: object) -> dict[str, Any]:
 
 ITSELF = {"$ref": "#/components/schemas/A"}
 WIDE = {"type": "object", "properties": {f"field{number}": {"type": "integer"} for number in range(20_000)}}
+# Each of 300 endpoints refers to all of it.
+SHARED = {
+    "paths": {f"/a{number}": getting(ITSELF) for number in range(300)},
+    "components": {"schemas": {"A": {"anyOf": [{"type": "object", "title": f"a{one}"} for one in range(60_000)]}}},
+}
 ODD = {
     "/a": {"get": {"parameters": "x", "responses": [1]}, "post": 7},
     "/b": [],
@@ -145,6 +150,11 @@ HOSTILE: dict[str, object] = {
     "huge list": with_field(type="array", minItems=10**12),
     "huge text": with_field(type="string", minLength=10**12),
     "many endpoints": api({f"/a{number}": getting({}) for number in range(20_000)}),
+    "many with one large schema": api(**SHARED),
+    "reference to a part that is no object": api(
+        {"/a": getting({"$ref": "#/components"}), "/b": getting({"$ref": "#/components/schemas/A/b"})},
+        components={"schemas": 7},
+    ),
     "wrong types": api(ODD),
     "deep": "[" * 100_000,
     "deep paths": '{"paths": ' + '{"a":' * 50_000,

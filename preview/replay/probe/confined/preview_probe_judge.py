@@ -15,6 +15,8 @@ else:
 _MOST_DEPTH = 40
 _PATTERN_BYTES = 256 * 1024
 _MOST_SHOWN = 160
+# Values in all compiled schemas together; the library keeps about 600 bytes for each, of 1 GiB that the program has.
+_MOST_VALUES = 600_000
 # Answers to a valid request that say that it is not.
 _REJECTED = frozenset({400, 422})
 
@@ -29,6 +31,7 @@ class Schemas:
     def __init__(self, document: Document | None) -> None:
         self._document = document
         self._made: dict[str, Any] = {}
+        self._values_left = _MOST_VALUES
         self._library: Any = None
         try:
             import jsonschema_rs  # noqa: PLC0415  an optional dependency
@@ -73,10 +76,12 @@ class Schemas:
 
     def _compiled(self, schema: Mapping[str, Any]) -> Any:
         assert self._document is not None  # noqa: S101  checked by the caller
-        document = self._document.document
-        is_old = str(document.get("openapi", "")).startswith("3.0")
-        whole = {"components": document.get("components", {}), "paths": document.get("paths", {}), "allOf": [schema]}
+        is_old = str(self._document.document.get("openapi", "")).startswith("3.0")
         try:
+            whole, values = self._document.with_parts(schema, self._values_left)
+            if values > self._values_left:
+                return None
+            self._values_left -= values
             options = self._library.RegexOptions(size_limit=_PATTERN_BYTES)
             kind = self._library.Draft4Validator if is_old else self._library.Draft202012Validator
             return kind(_with_null(whole) if is_old else whole, pattern_options=options)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote
 
 METHODS = ("get", "post", "put", "patch", "delete", "head", "options")
 MOST_OPERATIONS = 300
@@ -113,6 +114,46 @@ class Document:
             for part in reference[2:].split("/"):
                 value = _mapping(value).get(part.replace("~1", "/").replace("~0", "~"))
         return {}
+
+    def with_parts(self, schema: Mapping[str, Any], most: int) -> tuple[dict[str, Any], int]:
+        """Return a schema with the parts of the document that it refers to, and how many values these have.
+
+        Compiled as a whole the document would be kept once for each schema: 20,000 paths fill the memory.
+
+        Args:
+            schema: The schema.
+            most: So many values are read; a number above it means that there are more.
+        """
+        whole: dict[str, Any] = {"allOf": [schema]}
+        waiting: list[object] = [schema]
+        count = 0
+        while waiting and count <= most:
+            value = waiting.pop()
+            count += 1
+            if isinstance(value, list):
+                waiting.extend(value)
+            elif isinstance(value, dict):
+                waiting.extend(value.values())
+                found = self._part(value.get("$ref"), whole)
+                if found is not None:
+                    waiting.append(found)
+        return whole, count
+
+    def _part(self, reference: object, whole: dict[str, Any]) -> object:
+        """Put the part that a reference is inside into ``whole``, and return it; None if it is there already."""
+        if not isinstance(reference, str) or not reference.startswith("#/") or len(reference) > 1000:
+            return None
+        names = [part.replace("~1", "/").replace("~0", "~") for part in unquote(reference[2:]).split("/")]
+        # A component (``components/schemas/Item``), or a path's item (``paths/~1items``), with all that is in it.
+        names = names[: 3 if names[0] == "components" else 2]
+        source, target = self.document, whole
+        for name in names[:-1]:
+            source = _mapping(source.get(name))
+            target = target.setdefault(name, {})
+        if names[0] not in ("components", "paths") or names[-1] not in source or names[-1] in target:
+            return None
+        target[names[-1]] = source[names[-1]]
+        return target[names[-1]]
 
     def operations(self) -> Iterator[Operation]:
         """Yield the operations, without their places."""
