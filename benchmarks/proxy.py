@@ -46,11 +46,14 @@ location = /long {{ proxy_pass http://127.0.0.1:{2}; proxy_buffering off; proxy_
 _SMALL, _LARGE, _ALONE = "small answers, 32 connections", "answers of 64 KiB, 32 connections", "one connection"
 _MEMORY = ", memory added"
 _OFF, _FULL = "preview, capture off", "preview, capture full"
+# The same once more: its ratio is the noise of the machine.
+_OFF_TOO = "preview, capture off too"
 _PEERS = (
-    "direct", "nginx", "preview", _OFF, _FULL, "preview, open door", "preview, ordinary way", "Quart + HTTP client",
+    "direct", "nginx", "preview", _OFF, _OFF_TOO, _FULL,
+    "preview, open door", "preview, ordinary way", "Quart + HTTP client",
 )  # fmt: skip
 # With --recording: who records requests, and who does not.
-_RECORDING = ("nginx", "preview", _OFF, _FULL)
+_RECORDING = ("nginx", "preview", _OFF, _FULL, _OFF_TOO)
 _MIB = 1024 * 1024
 # A buffer or two and what the allocator keeps; the content is a hundred times that.
 _FLAT_MIB = 8
@@ -72,7 +75,7 @@ class Peer:
     long: int
     pids: list[int]
     hosts: list[list[str]] = field(default_factory=lambda: [["x.localhost", "a=b"]] * 2)
-    found: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    found: dict[str, list[tuple[float, float, float]]] = field(default_factory=dict)
 
 
 def free_port() -> int:
@@ -97,17 +100,26 @@ def running(argv: list[str], port: int = 0) -> Iterator[subprocess.Popen[bytes]]
             os.killpg(process.pid, signal.SIGTERM)
 
 
-def load(peer: Peer, path: str, connections: int, seconds: float) -> tuple[float, float]:
-    """Requests per second, and the median latency in milliseconds."""
+def load(peer: Peer, path: str, connections: int, seconds: float) -> tuple[float, float, float]:
+    """Requests per second, the median latency in milliseconds, and microseconds of the peer's processors a request."""
     host, cookie = peer.hosts[0]
     argv = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency", "-H", f"Host: {host}"]
     argv += ["-H", f"Cookie: {cookie}", f"http://127.0.0.1:{peer.port}{path}"]
+    before = processor_s(peer)
     said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+    used_s = processor_s(peer) - before
+    requests = re.search(r"(\d+) requests in", said)
     rate = re.search(r"Requests/sec:\s+([0-9.]+)", said)
     middle = re.search(r"50%\s+([0-9.]+)(us|ms|s)", said)
-    if rate is None or middle is None or "Non-2xx" in said:
+    if rate is None or middle is None or requests is None or "Non-2xx" in said:
         raise SystemExit(f"the load generator says: {said}")
-    return float(rate[1]), float(middle[1]) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[middle[2]]
+    middle_ms = float(middle[1]) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[middle[2]]
+    return float(rate[1]), middle_ms, used_s / int(requests[1]) * 1e6
+
+
+def processor_s(peer: Peer) -> float:
+    """Seconds that its processes have used."""
+    return sum(sum(psutil.Process(pid).cpu_times()[:2]) for pid in peer.pids)
 
 
 def start(opened: ExitStack, folder: Path, size: int) -> dict[str, Peer]:
@@ -131,6 +143,7 @@ def start(opened: ExitStack, folder: Path, size: int) -> dict[str, Peer]:
         ("preview", "relay", "meta"),
         (_OFF, "relay", "off"),
         (_FULL, "relay", "full"),
+        (_OFF_TOO, "relay", "off"),
         ("preview, ordinary way", "ordinary", "meta"),
     ):
         process = opened.enter_context(running([*python, SERVICE, str(upstream), str(sink), mode, capture]))
@@ -205,7 +218,9 @@ def figures(peers: dict[str, Peer], carried: dict[str, dict[str, float]]) -> dic
     """What ``--save`` writes: of each scenario rate and latency, and of the long content speed and memory."""
     tables = {}
     for scenario in (_SMALL, _LARGE, _ALONE):
-        for index, (title, unit) in enumerate((("rate", "req/s"), ("median latency", "ms"))):
+        for index, (title, unit) in enumerate(
+            (("rate", "req/s"), ("median latency", "ms"), ("processor", "us a request"))
+        ):
             values = {name: [found[index] for found in peer.found[scenario]] for name, peer in peers.items()}
             tables[f"{scenario}, {title}"] = compare(values, floor="nginx", unit=unit)
     for title, by_peer in carried.items():
@@ -236,14 +251,18 @@ def main() -> None:
             peers = {name: peers[name] for name in _RECORDING}
         for scenario, path, connections in ((_SMALL, "/small", 32), (_LARGE, "/64k", 32), (_ALONE, "/small", 1)):
             print(f"{scenario}, as {RUN_BY}")
+            turns = list(peers.values())
             for _ in range(options.rounds):
-                for peer in peers.values():
+                # Each goes first in its turn.
+                turns.append(turns.pop(0))
+                for peer in turns:
                     peer.found.setdefault(scenario, []).append(load(peer, path, connections, options.seconds))
             for name, peer in peers.items():
                 pairs = zip(peer.found[scenario], peers["nginx"].found[scenario], strict=True)
                 ratio = statistics.median(one[0] / two[0] for one, two in pairs)
-                rate, middle = (statistics.median(values) for values in zip(*peer.found[scenario], strict=True))
-                print(f"  {name:22} {rate:9.0f} req/s  {ratio:5.2f} x nginx  p50 {middle:.3f} ms")
+                rate, middle, used = (statistics.median(values) for values in zip(*peer.found[scenario], strict=True))
+                costs = f"p50 {middle:.3f} ms  {used:6.1f} us of processor"
+                print(f"  {name:24} {rate:9.0f} req/s  {ratio:5.2f} x nginx  {costs}")
         for method, title in () if options.recording else (("GET", "down"), ("POST", "up")):
             what = f"{options.megabytes} MiB {title}"
             print(f"{what}, as {RUN_BY}")
@@ -255,6 +274,8 @@ def main() -> None:
                     print(f"  {name:22} {rate:9.0f} MiB/s  memory +{more:.1f} MiB")
     print()
     judge("small answers, facts recorded", beside(peers, _SMALL, _OFF), "x capture off", 0.95)
+    same = beside(peers, _SMALL, _OFF) / beside(peers, _SMALL, _OFF_TOO)
+    print(f"  noise   the same service twice, capture off: {same:.2f} x")
     judge(
         "small answers, recorded in full",
         1 / beside(peers, _SMALL, _FULL) * beside(peers, _SMALL, _OFF),
