@@ -135,7 +135,8 @@ QUERIES = [
     "token=S", "access_token=S&x=1", "api_key=S", "pass%77ord=S", "user[password]=S", "url=mysql%3A//u%3AS%40h/d",
     "sig=S", "q=%7B%22secret%22%3A%22S%22%7D", "client_secret=S%20S", "session_id=S", "x=1&session=S&state=1&code=S",
     "x=eyJhbGciOiJIUzI1NiJ9.S.c2lnbmF0dXJl", "pin=S", "b;jsessionid=S",
-    "bearer=S", "accesscode=S", "password=it's-S",
+    "bearer=S", "accesscode=S", "password=it's-S", "x=1\\u0026token=S", "password=a;S;", "x=1;token=S", "token=a\\S",
+    f"{'k' * 150}_token=S",
 ]  # fmt: skip
 WORD = "zq7hiddenword"
 
@@ -191,7 +192,9 @@ def test_a_prompt_with_a_question_mark_is_shown_at_once() -> None:
 @pytest.mark.parametrize(
     "data",
     [b"?" * 1_000_000, b"&a" * 500_000, b"?" + b"a" * 1_000_000, b"?token=" * 150_000, b"eyJ" * 330_000,
-     b"?a=" + b"%" * 1_000_000, b"?a=%22token" * 90_000, (b"?" + b"a" * 63) * 15_000],
+     b"?a=" + b"%" * 1_000_000, b"?a=%22token" * 90_000, (b"?" + b"a" * 63) * 15_000,
+     (b"?" + b"a" * 255) * 4_000, b"?token=" + b";" * 1_000_000, b"?a=" + b"\\" * 1_000_000,
+     b"?a=" + b"\\u0026" * 160_000, b"?token=" + b";a" * 500_000, b"?token=" + (b";" + b"a" * 250) * 4_000],
 )  # fmt: skip
 def test_no_output_makes_the_search_for_addresses_slow(data: bytes) -> None:
     started = time.perf_counter()

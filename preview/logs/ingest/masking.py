@@ -29,8 +29,13 @@ _MOST_BYTES = 256 * 1024
 _LEAST_BEGINNING, _MOST_BEGINNING = 3, 1024
 _MASK = MASK.encode()
 _LINE_ENDS = re.compile(r"[\r\n]+")
-# A parameter of a query. A value ends where an address ends in printed text.
-_PARAMETER = re.compile(rb"([?&;]([^?&;=\s\"'<>\x00-\x1f]{1,64})=)([^&;\s\"<>#\x00-\x1f]+)")
+# A parameter of a query. A value ends where an address ends in printed text, or with the next parameter: "&", which
+# JSON may have as "\\u0026", or ";" with a name and "=". What follows another ";" is part of the value.
+_NAME, _VALUE = rb"[^?&;=\s\"'<>\x00-\x1f]{1,256}", rb"[^&;\\\s\"<>#\x00-\x1f]"
+_PARAMETER = re.compile(
+    rb"((?:[?&;]|\\u0026)(" + _NAME + rb")=)"
+    rb"(?=[^&;\s\"<>#\x00-\x1f])(" + _VALUE + rb"*(?:(?:\\(?!u0026)|;(?!" + _NAME + rb"=))" + _VALUE + rb"*)*)"
+)
 _TOKEN = re.compile(rb"(?<![\w-])eyJ[\w-]{8,}+\.[\w-]{8,}+\.[\w-]*+")
 # Codes of a login (RFC 6749 section 4.1.2) are longer than those of errors or countries.
 _CODE_CHARACTERS = 12
