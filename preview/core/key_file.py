@@ -96,8 +96,8 @@ _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 # Names that a service creates in its data folder, besides drafts. A folder with other names may be any folder, even
 # ``/var/lib``, so its mode is not changed.
 _OURS = frozenset(
-    {"audit", "cache", "client", "containers", "journal", "lost+found", "preview.db", "preview.db-journal",
-     "preview.db-shm", "preview.db-wal", "previews", "previews.lock", "run", "sandbox", "secret",
+    {"audit", "cache", "client", "containers", "journal", "lost+found", "preview.db", "preview.db-id",
+     "preview.db-journal", "preview.db-shm", "preview.db-wal", "previews", "previews.lock", "run", "sandbox", "secret",
      "service.json", "service.lock", "storage", "templates"}
 )  # fmt: skip
 

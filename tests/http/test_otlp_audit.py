@@ -11,7 +11,7 @@ import pytest
 import trio
 from http_kit import NEVER_READY, open_events, open_world
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from sqlalchemy import delete
+from sqlalchemy import delete, update
 
 from preview.auth import Audit
 from preview.http.metrics import Metrics
@@ -19,6 +19,7 @@ from preview.http.otlp.audit import AuditFollower
 from preview.http.otlp.exporter import OtlpExporter
 from preview.storage.database import Database
 from preview.storage.people_tables import audit_trail
+from preview.storage.tables import service_facts
 
 
 class Collector:
@@ -28,7 +29,8 @@ class Collector:
         self.status = 200
         self.got: list[tuple[int, str, dict[str, str]]] = []
         self.metrics = Metrics()
-        self.exporter = OtlpExporter("http://collector", {}, self.metrics, AuditFollower(trail, database))
+        self.follower = AuditFollower(trail, database)
+        self.exporter = OtlpExporter("http://collector", {}, self.metrics, self.follower)
 
     @property
     def lost(self) -> Counter[str]:
@@ -62,6 +64,7 @@ async def test_entries_wait_for_a_collector_that_fails_also_over_a_restart(datab
         await trail.note("ann", "launched", subject, "")
     collector.status = 503
     assert await collector.flush() == []
+    await collector.follower.release()
     again = Collector(database, trail)
     assert await again.flush() == [2, 3, 4]
     assert await again.flush() == [2, 3, 4]
@@ -92,6 +95,59 @@ async def test_entries_that_were_removed_before_their_export_are_counted(databas
     await database.write(lambda connection: connection.execute(delete(audit_trail).where(audit_trail.c.seq < 3)))
     assert await collector.flush() == [3]
     assert collector.lost["audit_entries"] == 2
+
+
+async def end_lease(database: Database, value: str = "0123456789abcdef 1") -> None:
+    """Let the time of the lease pass, or spoil it."""
+    change = update(service_facts).where(service_facts.c.name == "audit exporter").values(value=value)
+    await database.write(lambda connection: connection.execute(change))
+
+
+async def test_of_two_services_on_one_database_one_exports_each_entry_once(database: Database, trail: Audit) -> None:
+    await trail.note("ann", "launched", "before", "")
+    both = [Collector(database, trail), Collector(database, trail)]
+    for at in range(6):
+        async with trio.open_nursery() as nursery:
+            for collector in both:
+                nursery.start_soon(collector.flush)
+        # The holder leaves, and comes back as the other.
+        if at == 3:
+            for collector in both:
+                await collector.follower.release()
+            both.reverse()
+        await trail.note("ann", "launched", str(at), "")
+    await both[0].flush()
+    await both[1].flush()
+    assert sorted(seq for collector in both for seq, _, _ in collector.got) == [2, 3, 4, 5, 6, 7]
+    assert both[0].lost["audit_entries"] == both[1].lost["audit_entries"] == 0
+
+
+async def test_a_service_killed_between_sending_and_noting_loses_nothing(database: Database, trail: Audit) -> None:
+    """The other one sends that page again once the lease has ended: each entry at least once."""
+    killed, other = Collector(database, trail), Collector(database, trail)
+    await killed.flush()
+    for subject in "abc":
+        await trail.note("ann", "launched", subject, "")
+    entries, _ = await killed.follower.next()
+    assert [entry.seq for entry in entries] == [1, 2, 3]
+    assert await other.flush() == []
+    await end_lease(database)
+    assert await other.flush() == [1, 2, 3]
+    # It was only slow: what it notes now is refused, and the position stays.
+    assert await killed.follower.done(1) is False
+    assert await killed.flush() == []
+    assert await other.flush() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("value", ["", "x", "somebody 99999999999999999", "somebody -1", "somebody \u0663"])
+async def test_a_lease_of_a_wrong_clock_or_of_no_form_ends_at_once(
+    database: Database, trail: Audit, value: str
+) -> None:
+    first, second = Collector(database, trail), Collector(database, trail)
+    await first.flush()
+    await trail.note("ann", "launched", "a", "")
+    await end_lease(database, value)
+    assert await second.flush() == [1]
 
 
 async def test_a_service_sends_its_audit_and_its_previews_lines_to_its_collector(tmp_path: Path) -> None:

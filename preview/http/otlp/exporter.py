@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
@@ -120,6 +120,7 @@ class OtlpExporter:
             finally:
                 with trio.move_on_after(_LAST_S, shield=True):
                     await self.flush(client)
+                    await self._release_audit()
 
     async def flush(self, client: httpx2.AsyncClient) -> None:
         """Send the waiting spans, log lines and audit entries; what is not taken is sent again.
@@ -164,11 +165,19 @@ class OtlpExporter:
                 sent = await self._send(client, "logs", self._messages.audit_entries(entries))
                 if sent is _Sent.LATER:
                     return
-                await audit.done(entries[-1].seq)
+                if not await audit.done(entries[-1].seq):
+                    log.warning("audit export taken over", reason="this service was slower than its lease")
+                    return
                 self._metrics.lost_exports["audit_entries"] += lost + (len(entries) if sent is _Sent.REFUSED else 0)
         except (DatabaseUnavailable, SQLAlchemyError) as error:
             # The entries wait in the database, or for it.
             log.info("audit entries not exported yet", reason=type(error).__name__)
+
+    async def _release_audit(self) -> None:
+        with suppress(DatabaseUnavailable, SQLAlchemyError):
+            # Else the lease ends by itself.
+            if self._audit is not None:
+                await self._audit.release()
 
     async def _send(self, client: httpx2.AsyncClient, signal: str, body: bytes) -> _Sent:
         sent, reason = _Sent.LATER, "timeout"

@@ -1,7 +1,12 @@
-"""The mark that says which service an archive belongs to: nobody else writes to it, or removes its files."""
+"""The mark that says which database an archive belongs to: no other service writes to it, or removes its files.
+
+The mark is a hash of an id in the database and of the database's identity. So neither a restored backup, which lacks
+the id, nor a copy by other means (``pg_dump``, a copied file), which has it, is the archive's owner.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
 from collections.abc import Callable
@@ -9,6 +14,7 @@ from collections.abc import Callable
 from sqlalchemy import Connection, insert, select
 
 from preview.errors import ConfigurationError
+from preview.logs.archive.identity import identity_of
 from preview.logs.archive.place import Place
 from preview.storage.tables import service_facts
 
@@ -19,8 +25,9 @@ FACT = "archive owner"
 _MOST_BYTES = 1024
 _FOREIGN = (
     "PREVIEW_ARCHIVE belongs to another service, whose previews are in another database: "
-    "choose a folder, or a bucket's prefix, for this service alone. To take it over after `preview restore`, end the "
-    f"other service for good, then remove {MARK} from the archive."
+    "choose a folder, or a bucket's prefix, for this service alone. To take it over after `preview restore`, or after "
+    "a database was copied or moved, "
+    f"end the other service for good, then remove {MARK} from the archive."
 )
 _UNKNOWN = (
     "PREVIEW_ARCHIVE has archived logs of previews that are not in this database: "
@@ -29,13 +36,17 @@ _UNKNOWN = (
 
 
 def owner_of(connection: Connection) -> str:
-    """Return the id that marks the archives of this database; made when it is first needed."""
+    """Return the mark of this database's archives; what it needs is made when it is first needed.
+
+    Raises:
+        ConfigurationError: See ``identity_of``.
+    """
     query = select(service_facts.c.value).where(service_facts.c.name == FACT)
     found = connection.scalar(query)
     if found is None:
         found = secrets.token_hex(16)
         connection.execute(insert(service_facts).values(name=FACT, value=found))
-    return str(found)
+    return hashlib.sha256(f"{found} {identity_of(connection)}".encode()).hexdigest()
 
 
 def claim(place: Place, owner: str, unknown: Callable[[list[str]], bool]) -> None:
