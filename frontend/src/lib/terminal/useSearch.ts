@@ -51,6 +51,8 @@ export function useSearch(view: LogView, screen: Screen | null, isOpen: boolean,
   const compiled = useMemo(() => (isOpen ? compileQuery(query) : null), [query, isOpen]);
   const pattern = compiled instanceof RegExp ? compiled : null;
   const searchedTo = useRef(0);
+  // The step that was asked for before the first look through the log ended.
+  const due = useRef<1 | -1 | null>(null);
 
   useEffect(() => {
     screen?.mark(pattern);
@@ -71,6 +73,7 @@ export function useSearch(view: LogView, screen: Screen | null, isOpen: boolean,
       isSearching = false;
       if (stopping.signal.aborted) return;
       searchedTo.current = to;
+      if (more.length === 0) due.current = null;
       if (more.length > 0) setFound((before) => [...before, ...more].slice(-MAX_MATCHES));
     };
     const timer = setTimeout(() => void look(view.first), TYPING_MS);
@@ -82,6 +85,7 @@ export function useSearch(view: LogView, screen: Screen | null, isOpen: boolean,
       });
     });
     searchedTo.current = 0;
+    due.current = null;
     return () => {
       stopping.abort();
       clearTimeout(timer);
@@ -93,15 +97,24 @@ export function useSearch(view: LogView, screen: Screen | null, isOpen: boolean,
   const go = useCallback(
     (step: 1 | -1) => {
       const alive = found.filter((position) => position >= view.first);
-      if (alive.length === 0) return;
+      if (alive.length === 0) {
+        if (pattern && searchedTo.current === 0) due.current = step;
+        return;
+      }
       const fromHere = nearest(alive, screen?.topLine ?? view.first, step);
       const next = index === -1 ? fromHere : (index + step + alive.length) % alive.length;
       setIndex(next);
       const position = alive[next];
       if (position !== undefined) screen?.revealLine(position);
     },
-    [found, index, screen, view],
+    [found, index, screen, view, pattern],
   );
+  useEffect(() => {
+    const step = due.current;
+    if (step === null || found.length === 0) return;
+    due.current = null;
+    go(step);
+  }, [found, go]);
   const error = compiled && !(compiled instanceof RegExp) ? compiled.error : null;
   return {
     query,
