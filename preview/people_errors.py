@@ -8,7 +8,7 @@ __all__ = [
     "AgentsUnavailable", "ApiTokenLimitReached", "ApiTokenNotFound", "CommentLimitReached", "CommentNotFound",
     "ContractNotOffered", "EnvironmentInUse", "EnvironmentNotFound", "FlagChanged", "FlagNotFound", "GuestLimitReached",
     "LaunchesStopped", "ProfileNotFound", "ProfileUnavailable", "SavedRequestLimitReached", "SavedRequestNotFound",
-    "TooFast", "TraceNotFound", "ViewerNotFound",
+    "TemplateNotFound", "TooFast", "TraceNotFound", "ViewerNotFound",
 ]  # fmt: skip
 
 
@@ -106,6 +106,12 @@ class ProfileUnavailable(PreviewError):
     """The preview's process cannot measure its functions."""
 
     code = "profile_unavailable"
+
+
+class TemplateNotFound(PreviewError):
+    """No environment with this key has, or had, a template."""
+
+    code = "template_not_found"
 
 
 class TooFast(PreviewError):

@@ -162,6 +162,11 @@ COMMANDS: dict[str, Entry] = {
         "Give isolation levels, starts and capabilities to some users first, or stop launches; for operators.",
         _CLIENT,
     ),
+    "templates": Entry(
+        "people.templates",
+        "List, drop and rebuild templates, which new Python previews are forked from; for operators.",
+        _CLIENT,
+    ),
     "token": Entry("upkeep.token", "Issue a token for the API.", _CARE),
     "db": Entry("upkeep.db", "Upgrade or downgrade the service's database.", _CARE),
     "backup": Entry(

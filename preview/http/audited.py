@@ -69,6 +69,8 @@ AUDITED: Mapping[str, str] = MappingProxyType(
         "e2b.kill": "sandbox ended",
         "operator.stop": "operator: preview stopped",
         "operator.remove_environment": "operator: environment removed",
+        "operator.drop_template": "operator: template dropped",
+        "operator.rebuild_template": "operator: template rebuilt",
         "operator.change_tier": "operator: tier changed",
         "flags.replace": "operator: flag changed",
         "flags.reset": "operator: flag changed",
@@ -107,7 +109,17 @@ READ_BY_GUESTS: Mapping[str, str] = MappingProxyType(
 """As ``READ``, for guests only, when they are let in: what others read of an owner's preview."""
 
 
-_SUBJECTS = ("preview_id", "token_id", "alert_id", "environment_id", "generation_id", "project_id", "name", "user_id")
+_SUBJECTS = (
+    "preview_id",
+    "token_id",
+    "alert_id",
+    "environment_id",
+    "template_key",
+    "generation_id",
+    "project_id",
+    "name",
+    "user_id",
+)
 _ENTRY = "preview.audit_entry"
 _DETAIL = "preview.audit_detail"
 _OWNER = "preview.audit_owner"

@@ -72,6 +72,12 @@ def test_the_story_of_people(
     call("comments", generation, "--delete", comment)
     assert json.loads(call("comments", generation, "--json"))["items"] == []
 
+    call("templates", "ls")
+    assert json.loads(call("templates", "ls", "--json"))["items"] == []
+    assert "Add --yes to confirm" in call("templates", "drop", "c41b", code=ExitCode.USAGE)
+    for change in ("drop", "rebuild"):
+        assert "There is no template" in call("templates", change, "c41b", "--yes", code=ExitCode.NOT_FOUND)
+
     token = json.loads(call("tokens", "create", "build server", "--role", "read", "--json"))
     assert token["id"] in call("tokens", "ls")
     assert "Previews at a time" in call("usage")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import trio
@@ -13,6 +14,7 @@ from together_kit import new_guest
 from preview.auth import Audit
 from preview.auth.audit import trail
 from preview.http.audited import AUDITED, READ, READ_BY_GUESTS
+from preview.http.routes.people import operator
 
 _PLAIN = {"main.py": "print(1)\n"}
 
@@ -79,6 +81,27 @@ async def test_an_operator_changes_a_tier_and_both_see_it_in_the_audit(tmp_path:
         ]
         assert (changed["user_id"], changed["subject"]) == ("root", "ann")
         assert changed["detail"].endswith("/tier: free to pro")
+
+
+async def test_an_operator_drops_and_rebuilds_templates_and_the_audit_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = Mock()
+    pool.drop = pool.rebuild = lambda key: key == "c41b"
+    async with open_world(tmp_path, operators="root") as world:
+        monkeypatch.setattr(operator, "_templates", lambda _backend: pool)
+        for method, rest in (("DELETE", ""), ("POST", "/rebuild")):
+            for user, status in ((None, 401), ("ann", 403), ("root", 204)):
+                answer = await world.ask(method, f"/api/v1/operator/templates/c41b{rest}", user=user)
+                assert answer.status_code == status, answer.text
+            for unknown in ("c41", "%00", "..", "c41b%2F.."):
+                answer = await world.ask(method, f"/api/v1/operator/templates/{unknown}{rest}", user="root")
+                assert answer.status_code == 404, answer.text
+        found = await entries(world, "/api/v1/operator/audit?user_id=root", "root")
+        assert [(one["action"], one["subject"]) for one in found if one["outcome"] == "ok"] == [
+            ("operator: template rebuilt", "c41b"),
+            ("operator: template dropped", "c41b"),
+        ]
 
 
 async def test_launches_guests_and_removals_are_entries(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ async def test_tokens_have_a_number_and_an_end(tmp_path: Path) -> None:
 
 OPERATOR = [
     ("GET", "previews"), ("DELETE", "previews/x"), ("GET", "users"), ("GET", "environments"),
-    ("DELETE", "environments/x"),
+    ("DELETE", "environments/x"), ("DELETE", "templates/x"), ("POST", "templates/x/rebuild"),
 ]  # fmt: skip
 
 

@@ -65,6 +65,7 @@ STATUSES: Mapping[type[PreviewError], tuple[int, str]] = MappingProxyType(
         people_errors.ApiTokenNotFound: (404, "No such API token"),
         people_errors.CommentNotFound: (404, "No such comment"),
         people_errors.EnvironmentNotFound: (404, "No such environment"),
+        people_errors.TemplateNotFound: (404, "No such template"),
         people_errors.TraceNotFound: (404, "No such trace"),
         people_errors.ViewerNotFound: (404, "No such guest"),
         people_errors.ApiTokenLimitReached: (409, "API token limit reached"),

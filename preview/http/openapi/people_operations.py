@@ -138,6 +138,8 @@ def operator_operations() -> dict[str, Operation]:
         "operator.diagnostics": Operation(Reply("Facts for a support bundle.", account.Diagnostics), refused),
         "operator.verify_audit": Operation(Reply("The result.", account.AuditVerdict), refused),
         "operator.templates": Operation(Reply("The templates.", account.Templates), refused),
+        "operator.drop_template": Operation(GONE, (*refused, people_errors.TemplateNotFound), 204),
+        "operator.rebuild_template": Operation(GONE, (*refused, people_errors.TemplateNotFound), 204),
         "operator.nodes": Operation(Reply("The machines.", account.Nodes), refused),
         "operator.environments": Operation(Reply("The environments.", account.Environments), refused),
         "operator.remove_environment": Operation(

@@ -87,6 +87,8 @@ class _Slot:
     pause_s: float = _FIRST_PAUSE_S
     unsafe: frozenset[str] = frozenset()
     warm_ups: bool = True
+    # Ends the making of a template that is not ready yet; None at other times.
+    making: trio.CancelScope | None = None
     settled: trio.Event = field(default_factory=trio.Event)
 
 
@@ -172,8 +174,40 @@ class TemplatePool:
         if live is not None and is_young and live.wanted.modules == modules:
             return
         if not slot.is_making and now >= slot.again_at:
-            slot.is_making = True
-            self._nursery.start_soon(self._keep, slot, name=f"template {wanted.key}")
+            self._begin(slot)
+
+    def drop(self, key: str) -> bool:
+        """End this key's template, or its making; the next start that wants it has another one made.
+
+        Processes that were forked from it go on. Returns whether the key is known.
+        """
+        slot = self._slots.get(key)
+        if slot is None:
+            return False
+        if slot.making is not None:
+            slot.making.cancel()
+        slot.making, slot.is_making = None, False
+        slot.settled.set()
+        if slot.live is not None:
+            log.info("template dropped", key=key)
+        self._retire(slot, "an operator dropped its template")
+        return True
+
+    def rebuild(self, key: str) -> bool:
+        """Have this key's template made again at once, as if none had failed before; starts use the old one meanwhile.
+
+        Returns whether the key is known.
+        """
+        slot = self._slots.get(key)
+        if slot is None:
+            return False
+        slot.again_at, slot.pause_s, slot.unsafe, slot.warm_ups = 0.0, _FIRST_PAUSE_S, frozenset(), True
+        if slot.live is None:
+            slot.why_not = "its template is being made"
+        if not slot.is_making:
+            log.info("template rebuild requested", key=key)
+            self._begin(slot)
+        return True
 
     @contextmanager
     def use(self, wanted: Wanted) -> Iterator[Template]:
@@ -227,11 +261,20 @@ class TemplatePool:
             slot.live.retired.set()
         slot.live, slot.why_not = None, why
 
-    async def _keep(self, slot: _Slot) -> None:
+    def _begin(self, slot: _Slot) -> None:
+        slot.is_making = True
+        slot.making = making = trio.CancelScope()
+        self._nursery.start_soon(self._keep, slot, making, name=f"template {slot.wanted.key}")
+
+    async def _keep(self, slot: _Slot, making: trio.CancelScope) -> None:
         """Make a template, and keep it until it is retired and unused.
 
         Cancellation: the template and all its forks are ended (bounded).
         """
+        with making:
+            await self._make(slot, making)
+
+    async def _make(self, slot: _Slot, making: trio.CancelScope) -> None:
         await self._turn.acquire()
         is_mine = True
         # The definition may have changed while waiting for the lock.
@@ -243,9 +286,11 @@ class TemplatePool:
                 is_mine = False
                 await self._serve(slot, template, made_of)
         except UnsafeModule as error:
-            self._leave_out(slot, error)
+            if not making.cancel_called:
+                self._leave_out(slot, error)
         except (NoTemplate, PreviewError, OSError) as error:
-            self._note_failure(slot, str(error))
+            if not making.cancel_called:
+                self._note_failure(slot, str(error))
         finally:
             if is_mine:
                 self._turn.release()
@@ -257,7 +302,7 @@ class TemplatePool:
             raise NoTemplate(
                 f"its template takes {template.told.memory_bytes >> 20} MB, more than PREVIEW_WARM_MEMORY_MB allows"
             )
-        slot.is_making = False
+        slot.is_making, slot.making = False, None
         self._make_room(slot)
         self._retire(slot, "its template is being replaced")
         slot.live = live = _Live(template, made_of, _folder(made_of.python))
@@ -287,19 +332,18 @@ class TemplatePool:
     def _leave_out(self, slot: _Slot, error: UnsafeModule) -> None:
         """Try again without the module that makes forks unsafe; the project imports the module itself."""
         log.info("template skipped module", key=slot.wanted.key, module=error.module, why=str(error))
-        slot.is_making = False
+        slot.is_making, slot.making = False, None
         is_use = slot.warm_ups and error.module.startswith(USE)
         slot.warm_ups = slot.warm_ups and not is_use
         slot.unsafe |= {error.module}
         if len(slot.unsafe) > _MOST_UNSAFE or not (is_use or error.module in slot.wanted.modules):
             self._note_failure(slot, str(error))
             return
-        slot.is_making = True
-        self._nursery.start_soon(self._keep, slot, name=f"template {slot.wanted.key}")
+        self._begin(slot)
 
     def _note_failure(self, slot: _Slot, why: str) -> None:
         log.warning("template failed", key=slot.wanted.key, why=why)
-        slot.is_making = False
+        slot.is_making, slot.making = False, None
         slot.settled.set()
         if slot.live is None:
             slot.why_not = why

@@ -2,8 +2,10 @@ import { type ReactNode, useState } from "react";
 
 import {
   changeTier,
+  dropTemplate,
   operatorPreviews,
   operatorUsers,
+  rebuildTemplate,
   removeEnvironment,
   serviceNodes,
   stopAnyPreview,
@@ -147,12 +149,42 @@ export function OperatorView({ client }: { client: PreviewClient }): ReactNode {
       />
       <RecordTable
         title={`Templates: ${templates.value?.items.filter((one) => one.is_ready).length ?? 0} of ${templates.value?.limit ?? "–"} ready`}
-        heads={["Environment", "State", "Starts", "Age"]}
+        heads={["Environment", "State", "Starts", "Age", ""]}
         rows={templates.value?.items.map((one) => [
           one.key,
           one.is_ready ? "ready" : visible(one.why_not),
           one.forks,
           one.age_s === null ? "–" : duration(one.age_s),
+          <span key="renew">
+            <IconButton
+              icon="restart"
+              label={`Rebuild the template of ${one.key}`}
+              onClick={() =>
+                setQuestion({
+                  title: "Rebuild this template?",
+                  text: "Launches use the old one until the new one is ready. Running previews go on.",
+                  action: "Rebuild",
+                  busy: "Rebuilding…",
+                  act: () => rebuildTemplate(client, one.key),
+                })
+              }
+            />
+            {one.is_ready && (
+              <IconButton
+                icon="clear"
+                label={`Drop the template of ${one.key}`}
+                onClick={() =>
+                  setQuestion({
+                    title: "Drop this template?",
+                    text: "Its memory is freed. The next launch starts cold, and has another one made. Running previews go on.",
+                    action: "Drop",
+                    busy: "Dropping…",
+                    act: () => dropTemplate(client, one.key),
+                  })
+                }
+              />
+            )}
+          </span>,
         ])}
       />
       <RecordTable

@@ -129,6 +129,16 @@ export function templatesOf(
   return client.json("/api/v1/operator/templates", of(signal));
 }
 
+/** Ends a template; the next launch that needs it has another one made. */
+export async function dropTemplate(client: PreviewClient, key: string): Promise<void> {
+  await client.send(`/api/v1/operator/templates/${encodeURIComponent(key)}`, { method: "DELETE" });
+}
+
+/** Has a template made again; launches use the old one until then. */
+export async function rebuildTemplate(client: PreviewClient, key: string): Promise<void> {
+  await client.send(`/api/v1/operator/templates/${encodeURIComponent(key)}/rebuild`, { method: "POST" });
+}
+
 /** A machine of the service. */
 export interface ServiceNode {
   name: string;

@@ -36,6 +36,8 @@ from preview.http.core.bodies import AuditQuery, PageQuery
 from preview.http.core.reading import checked_query, read_json
 from preview.http.identity import require_operator as _require_operator
 from preview.http.metrics import RECENT_LOG
+from preview.people_errors import TemplateNotFound
+from preview.runtime.warm.pool import TemplatePool
 from preview.runtime.warm.runtime import WarmRuntime
 from preview.storage.tables import generations, users
 from preview.storage.users import read_page
@@ -162,10 +164,27 @@ def operator_routes(running: Running) -> Blueprint:
     async def templates(backend: Backend) -> Response:
         """Return the processes that new Python previews are forked from, the last used first, for operators."""
         await _require_operator(backend)
-        runtime = backend.service.runtime
-        facts = runtime.templates.facts() if isinstance(runtime, WarmRuntime) else []
-        items = [TemplateShape.model_validate(one) for one in facts]
+        pool = _templates(backend)
+        items = [TemplateShape.model_validate(one) for one in ([] if pool is None else pool.facts())]
         return json_answer(Templates(items=items, limit=backend.settings.warm_templates, next=None))
+
+    @routes.delete("/operator/templates/<template_key>")
+    async def drop_template(backend: Backend, template_key: str) -> Response:
+        """End a template, for operators; previews forked from it go on, and the next launch has another one made."""
+        await _require_operator(backend)
+        pool = _templates(backend)
+        if pool is None or not pool.drop(template_key):
+            raise _no_template()
+        return no_content()
+
+    @routes.post("/operator/templates/<template_key>/rebuild")
+    async def rebuild_template(backend: Backend, template_key: str) -> Response:
+        """Have a template made again, for operators; launches use the old one until then."""
+        await _require_operator(backend)
+        pool = _templates(backend)
+        if pool is None or not pool.rebuild(template_key):
+            raise _no_template()
+        return no_content()
 
     @routes.get("/operator/nodes")
     async def nodes(backend: Backend) -> Response:
@@ -184,3 +203,13 @@ def operator_routes(running: Running) -> Blueprint:
         return json_answer(Nodes(items=[node], next=None))
 
     return routes
+
+
+def _templates(backend: Backend) -> TemplatePool | None:
+    """Return the templates; None for a service that makes none."""
+    runtime = backend.service.runtime
+    return runtime.templates if isinstance(runtime, WarmRuntime) else None
+
+
+def _no_template() -> TemplateNotFound:
+    return TemplateNotFound("There is no template of this environment; list them.")
