@@ -55,6 +55,34 @@ def test_what_the_program_cannot_do_without_gets_a_value(tmp_path: Path, text: s
 
 
 @pytest.mark.parametrize(
+    ("text", "is_demanded"),
+    [
+        ('if os.environ["ENVIRONMENT"] == "development":\n    pass\n', True),
+        ('x = 1 if os.environ["ENVIRONMENT"] == "development" else 2\n', True),
+        ('if "ENVIRONMENT" in os.environ and os.environ["ENVIRONMENT"] == "development":\n    pass\n', False),
+        ('if os.environ.get("ENVIRONMENT"):\n    x = os.environ["ENVIRONMENT"]\n', False),
+    ],
+)
+def test_a_condition_that_reads_a_variable_demands_it(tmp_path: Path, text: str, is_demanded: bool) -> None:
+    assert values(tmp_path, text) == ({"ENVIRONMENT": "development"} if is_demanded else {})
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ('KEY = "TAX_CODE"\nx = os.environ[KEY]\n', ["TAX_CODE"]),
+        ("from names import Names\nx = os.environ[Names.TAX.value]\n", ["TAX_CODE"]),
+        ("import names\nx = os.environ[names.Names.TAX]\n", ["TAX_CODE"]),
+        ("from names import Names\nx = os.environ[Names.OTHER.value]\n", []),
+        ("def read(key):\n    return os.environ[key]\n", []),
+    ],
+)
+def test_variables_have_their_names_from_the_project_s_own(tmp_path: Path, text: str, names: list[str]) -> None:
+    own = 'from enum import Enum\n\n\nclass Names(Enum):\n    TAX = "TAX_CODE"\n    OTHER = 7\n'
+    assert list(values(tmp_path, text, **{"names.py": own})) == names
+
+
+@pytest.mark.parametrize(
     "text",
     [
         'os.getenv("X")',

@@ -208,6 +208,16 @@ CASES = [
         {"REDIS_URL": "redis://:x@localhost:6380", "REDIS_HOST": "localhost"},
         (REDIS,),
     ),
+    Case(
+        "a cache of NestJS",
+        node(
+            "const store = require('cache-manager-redis-store');\n"
+            "CacheModule.register({ store: redisStore, host: 'localhost', port: 6390 });\n",
+            "cache-manager-redis-store",
+        ),
+        {},
+        (REDIS,),
+    ),
     Case("a queue whose connection is not found", node("", "bull"), {}, (REDIS,)),
 ]  # fmt: skip
 

@@ -336,6 +336,17 @@ def test_a_package_json_that_is_too_large_is_refused(tmp_path: Path) -> None:
         read_node_manifest(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("wanted", "version"),
+    [("^7.7.1", "^8.0.3"), ("7", "^8.0.3"), ("~6.4", "^8.0.3"), ("<8", "^8.0.3"), ("^8.0.0", "^8.0.0"), ("*", "*")],
+)
+def test_a_driver_that_waits_for_ever_on_this_node_is_replaced(tmp_path: Path, wanted: str, version: str) -> None:
+    write(tmp_path, package__json=json.dumps({"dependencies": {"pg": wanted, "pgx": "7"}}))
+    manifest = read_node_manifest(tmp_path)
+    assert manifest.packages["."]["dependencies"] == {"pg": version, "pgx": "7"}
+    assert bool(manifest.notes) is (wanted != version)
+
+
 def test_members_of_a_workspace_are_found_by_its_patterns(tmp_path: Path) -> None:
     package = {
         "workspaces": {"packages": ["apps/*", "!apps/old", "../*", "a**", "**/x/**"]},

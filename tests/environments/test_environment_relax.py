@@ -277,6 +277,14 @@ FLASK_1 = {
         (["flask==3.1"], set()),
         (["passlib"], {"bcrypt<4.1"}),
         (["flask-sqlalchemy<3"], {"sqlalchemy<2", "werkzeug<3", "flask<2.3", "marshmallow<4"}),
+        (
+            ["flask-uploads", "flask-sqlalchemy", "flask"],
+            FLASK_1 | {"werkzeug<1", "flask<2", "flask-sqlalchemy<3", "sqlalchemy<2", "werkzeug<3", "flask<2.3"},
+        ),
+        (
+            ["flask==1.1.2", "flask-sqlalchemy", "sqlalchemy"],
+            FLASK_1 | {"flask-sqlalchemy<3", "sqlalchemy<2", "werkzeug<3"},
+        ),
         (["flask-sqlalchemy==2.2", "flask"], FLASK_1 | {"sqlalchemy<2", "flask<2", "werkzeug<2"}),
         (["flask==1.1; python_version < '3'"], set()),
     ],

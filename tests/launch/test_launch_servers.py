@@ -117,6 +117,17 @@ async def test_express(rig: Rig) -> None:
     assert f"the program asks for port 3000; the preview serves it on {preview.record.port}" in story(preview)
 
 
+async def test_a_node_program_whose_port_is_no_number_is_served(rig: Rig) -> None:
+    text = "const http = require('http');\nconst port = { port: Number(process.env.APP_PORT) };\n"
+    text += "http.createServer((request, response) => response.end('here')).listen(port);\n"
+    plan = StartPlan("node", Toolchain.NODE, Server.NODE, None, command=("server.js",))
+    preview = await rig.start({"server.js": text}, plan)
+    assert_it_serves_on_the_services_socket(preview)
+    assert (await ask(preview)).text == "here"
+    said = f"the program's port is no number: a variable is not set; the preview serves it on {preview.record.port}"
+    assert said in story(preview)
+
+
 async def test_a_node_program_keeps_its_helpers_port_and_its_callbacks(rig: Rig) -> None:
     plan = StartPlan("node", Toolchain.NODE, Server.NODE, None, command=("server.mjs",))
     preview = await rig.start(NODE, plan)

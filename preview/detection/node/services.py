@@ -14,6 +14,7 @@ from preview.detection.node.databases import PROVIDERS, DatabaseWork
 from preview.detection.node.project import NodeProject
 from preview.detection.plan import ServiceKind, ServiceNeed
 from preview.detection.settings.model import SettingRead
+from preview.detection.supplied.node import REDIS_PACKAGES
 from preview.detection.supplied.parts import Part
 
 ADDRESSES: Final = {
@@ -73,8 +74,11 @@ _CLIENTS: Final = (
     ),
     _Client(
         ServiceKind.REDIS,
-        ("redis", "ioredis", "bull", "bullmq", "connect-redis", "handy-redis", "cacheman-redis"),
-        re.compile(r"\bnew\s+(?:IO)?Redis\b|\b(?:redis\.)?createClient\s*\(|\bnew\s+(?:Queue|Worker|Bull)\s*\("),
+        REDIS_PACKAGES,
+        re.compile(
+            r"\bnew\s+(?:IO|Keyv)?Redis\b|\b(?:redis\.)?createClient\s*\(|\bnew\s+(?:Queue|Worker|Bull|RedisStore)\s*\("
+            r"|\b(?:Bull|Redis)Module\s*\.\s*(?:forRoot|register)|\bstore\s*:\s*\w{0,40}[rR]edis"
+        ),
         re.compile(r"REDIS", re.IGNORECASE),
         lazy=True,
     ),

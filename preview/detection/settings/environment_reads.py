@@ -215,8 +215,37 @@ def environment_reads(nodes: Nodes, files: Iterable[str]) -> list[SettingRead]:
     found: list[SettingRead] = []
     for file, text in texts.items():
         if file in names or (called is not None and called.search(text)):
-            found += _Reader(file, nodes.all(file), helpers).reads()
+            reader = _Reader(file, nodes.all(file), helpers)
+            found += reader.reads()
+            if reader.has_named_keys:
+                found += reader.named_reads(_NamedTexts(nodes, texts))
     return found
+
+
+class _NamedTexts:
+    """Names of variables that the project has under names of its own: ``KEY = "DB_HOST"``, also in a class or enum."""
+
+    def __init__(self, nodes: Nodes, files: Iterable[str]) -> None:
+        self._texts: dict[str, set[str]] = {}
+        for file in files:
+            for node in nodes.all(file):
+                if isinstance(node, ast.Module | ast.ClassDef):
+                    for one in node.body:
+                        self._add(one)
+
+    def _add(self, node: ast.stmt) -> None:
+        if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Constant):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            for target in targets:
+                if isinstance(target, ast.Name) and isinstance(node.value.value, str):
+                    self._texts.setdefault(target.id, set()).add(node.value.value)
+
+    def text(self, key: ast.expr) -> str | None:
+        """Return the only text of ``NAME``, ``module.NAME``, ``Class.NAME``, ``Class.NAME.value``; None if unknown."""
+        if isinstance(key, ast.Attribute) and key.attr == "value":
+            key = key.value
+        found = self._texts.get(last_name(key), set()) if isinstance(key, ast.Name | ast.Attribute) else set()
+        return next(iter(found)) if len(found) == 1 else None
 
 
 class _Reader:
@@ -224,23 +253,32 @@ class _Reader:
 
     def __init__(self, file: str, nodes: Sequence[ast.AST], helpers: dict[str, Helper]) -> None:
         self._file = file
-        self._nodes = nodes
+        calls = ReaderCalls(nodes, helpers)
+        self._raws = [(node, raw) for node in nodes if (raw := environment_read(node) or calls.read(node))]
         self._parents: dict[ast.AST, ast.AST] = {}
-        self._calls = ReaderCalls(nodes, helpers)
+        if self._raws:
+            self._parents = {child: node for node in nodes for child in ast.iter_child_nodes(node)}
         self._given = set(_given_here(nodes))
         self._refused = set(refused_names(nodes))
 
     def reads(self) -> list[SettingRead]:
         """Return the variables that the file reads, except those it sets itself."""
-        raws = [(node, raw) for node in self._nodes if (raw := environment_read(node) or self._calls.read(node))]
-        if raws:
-            self._parents = {child: node for node in self._nodes for child in ast.iter_child_nodes(node)}
         found = [
             self._read(node, raw, raw.key.value)
-            for node, raw in raws
+            for node, raw in self._raws
             if isinstance(raw.key, ast.Constant) and isinstance(raw.key.value, str)
         ]
         return [read for read in found if read.name.isidentifier()]
+
+    @property
+    def has_named_keys(self) -> bool:
+        """True if the file reads variables whose names stand elsewhere: ``os.environ[KEY]``."""
+        return any(isinstance(raw.key, ast.Name | ast.Attribute) for _, raw in self._raws)
+
+    def named_reads(self, texts: _NamedTexts) -> list[SettingRead]:
+        """Return the variables that the file reads under names of the project's own."""
+        named = [(node, raw, texts.text(raw.key)) for node, raw in self._raws if not isinstance(raw.key, ast.Constant)]
+        return [self._read(node, raw, name) for node, raw, name in named if name is not None and name.isidentifier()]
 
     def _read(self, node: ast.AST, raw: RawRead, name: str) -> SettingRead:
         read = SettingRead(name, self._file, getattr(node, "lineno", 1), Need.OPTIONAL, raw.kind)
@@ -280,17 +318,17 @@ class _Reader:
 
     def _has_fallback(self, node: ast.AST) -> bool:
         """Match ``… or "value"``, an enclosing ``if "X" in os.environ``, and a ``try`` that continues without it."""
-        parent = self._parents.get(node)
+        child, parent = node, self._parents.get(node)
         if isinstance(parent, ast.BoolOp) and isinstance(parent.op, ast.Or) and parent.values[-1] is not node:
             return not is_none(parent.values[-1])
         while parent is not None:
             if isinstance(parent, ast.Try) and parent.handlers and not raises(parent.handlers):
                 return True
-            if isinstance(parent, ast.If | ast.IfExp) and "environ" in ast.dump(parent.test):
+            if isinstance(parent, ast.If | ast.IfExp) and _asks_for_variable(parent.test, is_read=child is parent.test):
                 return True
             if isinstance(parent, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
                 return False
-            parent = self._parents.get(parent)
+            child, parent = parent, self._parents.get(parent)
         return False
 
     def _fallback(self, node: ast.AST) -> str | None:
@@ -305,6 +343,13 @@ class _Reader:
         else:
             targets = parent.targets if isinstance(parent, ast.Assign) else []
         return any(last_name(target) in self._refused for target in targets)
+
+
+def _asks_for_variable(test: ast.expr, *, is_read: bool) -> bool:
+    """Return whether a condition asks if a variable is there; one that reads it itself asks with ``in`` only."""
+    if is_read:
+        return any(isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.In) for node in ast.walk(test))
+    return "environ" in ast.dump(test)
 
 
 def _is_database_url(target: ast.expr) -> bool:

@@ -13,12 +13,19 @@ from preview.detection.supplied.parts import Part, implicit_variables, local_var
 from preview.detection.supplied.supply import SQLITE, Supply
 from preview.detection.supplied.urls import SCHEMES, address_from, own_address
 
+REDIS_PACKAGES: Final = (
+    "redis", "ioredis", "bull", "bullmq", "bee-queue", "kue", "connect-redis", "@nestjs/bull", "@nestjs/bullmq",
+    "rate-limit-redis", "@fastify/redis", "handy-redis", "cacheman-redis", "cache-manager-redis-store",
+    "cache-manager-ioredis", "cache-manager-redis-yet", "@keyv/redis", "keyv-redis", "@nestjs-modules/ioredis",
+    "@liaoliaots/nestjs-redis", "@socket.io/redis-adapter", "socket.io-redis", "redis-om",
+)  # fmt: skip
+"""Packages that connect to Redis."""
+
 PACKAGES: Final = {
     ServiceKind.POSTGRESQL: ("pg", "postgres", "pg-promise", "pg-native", "@neondatabase/serverless",
                              "@vercel/postgres"),
     ServiceKind.MYSQL: ("mysql", "mysql2", "mariadb", "promise-mysql"),
-    ServiceKind.REDIS: ("redis", "ioredis", "bull", "bullmq", "connect-redis", "@nestjs/bull", "@nestjs/bullmq",
-                        "rate-limit-redis", "@fastify/redis", "handy-redis"),
+    ServiceKind.REDIS: REDIS_PACKAGES,
 }  # fmt: skip
 """Packages of each kind of server."""
 

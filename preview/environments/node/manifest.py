@@ -38,6 +38,8 @@ BUILT_IN: Final = frozenset(
     {"fs", "path", "http", "https", "os", "crypto", "child_process", "net", "tls", "dns", "cluster", "zlib", "vm",
      "readline", "worker_threads", "async_hooks", "perf_hooks"}
 )  # fmt: skip
+# pg before 8.0.3 never connects on Node 14 and newer, and says nothing (https://github.com/brianc/node-postgres/pull/2171).
+_WORKING: Final = {"pg": (re.compile(r"[\^~=v ]*[0-7](?:\.[\w.-]+)*|<=? ?8(?:\.0)*"), "^8.0.3")}
 MAX_BYTES: Final = 32 * 1024 * 1024
 _NAMELESS: Final[Mapping[str, object]] = {"name": "preview", "version": "0.0.0", "private": True}
 _MAX_MEMBERS: Final = 200
@@ -224,6 +226,10 @@ class _Reader:
     def version(self, folder: str, name: str, value: str) -> str | None:
         """Return the version in npm's form; None for packages outside the project."""
         value = value.strip()
+        if name in _WORKING and _WORKING[name][0].fullmatch(value):
+            working = _WORKING[name][1]
+            self.notes.append(f"{name} {value} never connects on Node 14 and newer: {working} is installed instead")
+            return working
         if value.startswith("workspace:"):
             self._from_workspace[name] = folder
             return "*"

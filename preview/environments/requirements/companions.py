@@ -38,6 +38,8 @@ _COMPANIONS: Final = tuple(
 _MAX_ROUNDS: Final = 5
 # A constraint has no effect on packages that are not installed, so these are added as requirements.
 _NEEDED: Final = frozenset({"packaging", "pytz", "setuptools"})
+# Limited only if a manifest names them: their own companions would limit projects that do not have them.
+_NAMED: Final = frozenset({"flask-sqlalchemy"})
 
 
 def with_companions(required: RequirementSet) -> RequirementSet:
@@ -58,7 +60,11 @@ def _once(required: RequirementSet) -> RequirementSet:
         for text in then:
             wanted = parse_requirement(text, f"is compatible with {item.text}")
             chosen = required.find(wanted.name or "")
-            if wanted.text in have or (chosen is not None and (chosen.pinned or _goes_beyond(chosen, wanted))):
+            if (
+                wanted.text in have
+                or (wanted.name in _NAMED and chosen is None)
+                or (chosen is not None and (chosen.pinned or _goes_beyond(chosen, wanted)))
+            ):
                 continue
             if wanted.name in _NEEDED and chosen is None:
                 added[wanted.name or ""] = wanted
@@ -92,6 +98,13 @@ def _applying(required: RequirementSet) -> Iterator[tuple[ProjectRequirement, tu
         every = companion.versions in {"<99", "<=1.7.4"}
         if every or (newest and allowed.contains(min(newest), prereleases=True)):
             yield found, companion.then
+
+
+def _is_free(chosen: ProjectRequirement | None, wanted: ProjectRequirement) -> bool:
+    """Return whether the limit is left out: the project has chosen itself, or does not name such a package."""
+    if chosen is None:
+        return wanted.name in _NAMED
+    return chosen.pinned or _goes_beyond(chosen, wanted)
 
 
 def _goes_beyond(chosen: ProjectRequirement, wanted: ProjectRequirement) -> bool:

@@ -29,8 +29,15 @@ function isInherited() {
   }
 }
 
+/** Return true for `listen(Number(process.env.APP_PORT))` without that variable, which Node would refuse. */
+function isNoNumber(first) {
+  const port = typeof first === 'object' && first !== null ? first.port : first;
+  return typeof port === 'number' && Number.isNaN(port);
+}
+
 /** Return the port in the arguments of `listen`: NaN for pipes, handles and descriptors; 0 (any port) without one. */
 function wantedPort(first) {
+  if (isNoNumber(first)) return ownPort;
   if (typeof first === 'function' || first === null) return 0;
   if (typeof first === 'object') {
     if (first.fd !== undefined || first.path !== undefined || first._handle || first.handle) return NaN;
@@ -68,6 +75,9 @@ if (inode > 0) {
     const port = wantedPort(given[0]);
     if (!isOurs(this, port) || !isInherited()) return listen.apply(this, given);
     taken = true;
+    if (isNoNumber(given[0])) {
+      fs.writeSync(1, `the program's port is no number: a variable is not set; the preview serves it on ${ownPort}\n`);
+    }
     if (port !== ownPort) fs.writeSync(1, `the program asks for port ${port}; the preview serves it on ${ownPort}\n`);
     const options = typeof given[0] === 'object' && given[0] !== null ? given[0] : {};
     const callback = given.filter((one) => typeof one === 'function').slice(-1);
