@@ -141,6 +141,16 @@ def test_a_port_that_is_nobodys_is_known_from_the_source() -> None:
     assert found.message.startswith("It needs Redis at 127.0.0.1:6380 (worker.py:2), and nothing answers")
 
 
+def test_an_error_of_a_query_is_no_missing_server() -> None:
+    lines = [
+        "[Nest] 2 [TypeOrmModule] Unable to connect to the database. Retrying (1)... +7ms",
+        "QueryFailedError: column cnst.consrc does not exist",
+        "    at Query.callback (node_modules/pg/lib/query.js:131:19)",
+    ]
+    assert diagnose(lines, [POSTGRESQL]) is None
+    assert diagnose([lines[0], "Error: connect ECONNREFUSED 127.0.0.1:5432"], [POSTGRESQL]) is not None
+
+
 def test_a_refused_connection_to_nobody_known_is_not_guessed() -> None:
     assert diagnose(["ConnectionRefusedError: [Errno 111] Connection refused"]) is None
 
