@@ -91,7 +91,8 @@ _MISSING: tuple[_Sign, ...] = (
     # The operating system's messages
     *(_Sign(pattern) for pattern in WITH_ADDRESS if "HTTP" not in pattern.pattern),
     # NestJS says so of any error, also one of a query; the error follows.
-    _sign(r"Sequelize(?:ConnectionRefused|HostNotFound|Connection)Error|Unable to connect to the database(?!\. Retrying)"),
+    _sign(r"Unable to connect to the database(?!\. Retrying)"),
+    _sign(r"Sequelize(?:ConnectionRefused|HostNotFound|Connection)Error"),
     _sign(r"ECONNREFUSED|ConnectionRefusedError|\[Errno 111\]|socket\.gaierror"),
 )  # fmt: skip
 
