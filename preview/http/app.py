@@ -22,7 +22,7 @@ from preview.errors import PreviewError, ServiceStopping
 from preview.generations import GenerationSource
 from preview.http.audited import audit
 from preview.http.backend import Authenticate, Backend, RecordNumber
-from preview.http.browser import PreviewAccessGate, is_for_preview, serve_ordinary
+from preview.http.browser import ClusterRouter, PreviewAccessGate, head_of, is_for_preview, serve_ordinary
 from preview.http.core.errors import leaves
 from preview.http.core.guard import HostCheck, check_request, host_names, origin_form
 from preview.http.core.page_policy import Cors
@@ -45,7 +45,8 @@ from preview.http.streams.agent_calls import AgentCalls
 from preview.http.streams.direct import DirectStreams
 from preview.http.streams.log_streams import StreamSlots, Waits
 from preview.proxy import PreviewClient, open_preview_client
-from preview.proxy.forwarded import TrustedProxies
+from preview.proxy.forwarded import FROM_NODE, TrustedProxies, by_node
+from preview.proxy.passing_on import passed_client
 from preview.replay.checks.book import CheckBook
 from preview.replay.probe import Prober
 from preview.replay.turns import UserTurns
@@ -139,6 +140,8 @@ class PreviewApp(QuartTrio):
         self._checks_hosts = bool(settings.allowed_hosts)
         self.cors = Cors(settings)
         self.access_gate = PreviewAccessGate(settings, lambda: self.backend, self._check_host)
+        # None outside a cluster. Set before the server starts.
+        self.router: ClusterRouter | None = None
         self.carried = Carried()
         self._e2b = E2bApp(self, self.access_gate.places)
 
@@ -155,13 +158,20 @@ class PreviewApp(QuartTrio):
             self._checks_hosts = True
         else:
             peer = scope.get("client")
-            scope = origin_form(self._proxies.applied(scope))
-            if is_for_preview(self.access_gate, scope):
-                await serve_ordinary(self, scope, receive, send, peer=peer)
+            scope = origin_form(self._trusted(scope))
+            routed = None if self.router is None else await self.router.route(head_of(scope, peer))
+            if routed is not None or is_for_preview(self.access_gate, scope):
+                await serve_ordinary(self, scope, receive, send, peer=peer, routed=routed)
                 return
             if await self._e2b.serves(scope, receive, send, peer=peer):
                 return
         await super().__call__(scope, receive, send)
+
+    def _trusted(self, scope: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the scope with the trusted facts about the client, without the fields that state them."""
+        if (scope.get("state") or {}).get(FROM_NODE):
+            return by_node(scope, passed_client(scope["headers"]))
+        return self._proxies.applied(scope)
 
     def allow_hosts(self, names: Iterable[str]) -> None:
         """Check ``Host`` of each request from now on, and also accept these names."""
@@ -174,7 +184,8 @@ class PreviewApp(QuartTrio):
         Raises:
             InvalidRequest, HostNotAllowed, RequestHeaderFieldsTooLarge: The request is refused.
         """
-        check_request(scope, self._hosts if self._checks_hosts else None)
+        checks_host = self._checks_hosts and not scope.get(FROM_NODE)
+        check_request(scope, self._hosts if checks_host else None)
 
     def _check_host(self, host: str) -> None:
         if self._checks_hosts:

@@ -20,7 +20,9 @@ from hypercorn.utils import repr_socket_addr, wrap_app
 
 from preview.errors import ConfigurationError
 from preview.http.app import PreviewApp
+from preview.http.browser import ClusterRouter
 from preview.http.core.guard import AccessLogger, host_names
+from preview.http.internal import InternalListener, bind_internal
 from preview.http.protocol.listening import (
     ConnectionLimiter,
     PatientListener,
@@ -33,7 +35,7 @@ from preview.http.protocol.takeover import TakenConnection
 from preview.http.protocol.tcp import BoundedTCPServer
 from preview.http.relay import Relay, open_relay
 from preview.http.relay.responses import telling
-from preview.proxy.forwarded import TrustedProxies
+from preview.proxy.forwarded import FROM_NODE, TrustedProxies
 from preview.runtime import refuse_fenced
 from preview.service import Service
 from preview.settings import Settings
@@ -136,12 +138,19 @@ async def serve(
     app.allow_hosts(host_names(settings, (*config.bind, *config.insecure_bind)) | set(config.server_names))
     crowd = _crowd(settings)
     async with app.attached(service), _opened_relay(settings, app, config) as relay:
+        internal = _bound_for_nodes(app.router)
 
         async def drain() -> None:
             await (shutdown_trigger or trio.sleep_forever)()
             service.draining.set()
 
-        await serve_app(app, config, shutdown_trigger=drain, crowd=crowd, relay=relay, task_status=task_status)
+        await serve_app(
+            app, config, shutdown_trigger=drain, crowd=crowd, relay=relay, internal=internal, task_status=task_status
+        )
+
+
+def _bound_for_nodes(router: ClusterRouter | None) -> InternalListener | None:
+    return None if router is None else bind_internal(router.address, router.key, router.node)
 
 
 @asynccontextmanager
@@ -155,6 +164,7 @@ async def _opened_relay(settings: Settings, app: PreviewApp, config: Config) -> 
         keep_alive_s=config.keep_alive_timeout,
         told=telling(app.count_answer, config),
         carried=app.carried,
+        router=app.router,
     ) as relay:
         yield relay
 
@@ -180,6 +190,7 @@ async def serve_app(
     sends: Sends | None = None,
     crowd: ConnectionLimiter | None = None,
     relay: Relay | None = None,
+    internal: InternalListener | None = None,
     task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run Hypercorn's ``worker_serve`` with ``BoundedTCPServer``: lifespan around connections around listeners.
@@ -211,6 +222,12 @@ async def serve_app(
                         handler_nursery=connections,
                     )
                 )
+                if internal is not None:
+                    marked = ConnectionState({**state, FROM_NODE: True})
+                    of_nodes = partial(
+                        BoundedTCPServer, sends, wrapped, config, context, marked, relay=relay, is_from_node=True
+                    )
+                    accepting.start_soon(internal.run, _until_over(of_nodes, None), connections)
                 task_status.started(addresses)
                 await shutdown_trigger()
                 accepting.cancel_scope.cancel()

@@ -30,6 +30,7 @@ class RequestHead(NamedTuple):
         client: The client's address, as reported by a trusted proxy if there is one; None on a unix socket.
         peer: The address at the other end of the connection; None on a unix socket.
         via: Trusted addresses on the request's way, from the client to the peer; empty without a trusted proxy.
+        is_from_node: Whether another node of the cluster has checked the host, and passed the request on.
     """
 
     method: str
@@ -40,6 +41,7 @@ class RequestHead(NamedTuple):
     client: str | None
     peer: str | None
     via: tuple[str, ...] = ()
+    is_from_node: bool = False
 
 
 class Admitted(NamedTuple):
@@ -63,6 +65,7 @@ class Admitted(NamedTuple):
         watch: Registers a function that cuts the exchange off when the visitor's access is revoked, and returns the
             function to call when the exchange has ended. None if the access cannot be revoked before it expires.
         is_traced: The preview's spans are recorded, so a request without ``traceparent`` gets one.
+        is_node: The address is another node's, which owns the preview. Fields pass unchanged: that node has the rules.
     """
 
     preview_id: str
@@ -79,6 +82,7 @@ class Admitted(NamedTuple):
     refresh: bytes = b""
     watch: Callable[[Callable[[], object]], Callable[[], None]] | None = None
     is_traced: bool = False
+    is_node: bool = False
 
     def target_of(self, target: bytes) -> bytes:
         """Return the preview's target for the request's target."""
@@ -125,3 +129,18 @@ class AccessGate(Protocol):
 
     def refuse(self, head: RequestHead, error: PreviewError) -> OwnAnswer:
         """Return the response for an admitted request that could not be forwarded: a page or a problem document."""
+
+
+class NodeRouter(Protocol):
+    """Passes requests on to the nodes that own their previews."""
+
+    async def route(self, head: RequestHead) -> Admitted | OwnAnswer | None:
+        """Return the way to the owning node, or an error; None if this node handles the request itself.
+
+        A request that another node has passed on is never passed on again: an error says that the preview is elsewhere.
+
+        Cancellation: no state changes.
+        """
+
+    def forget(self, head: RequestHead) -> None:
+        """Drop what is cached for such a request: the node has refused it, or does not respond."""

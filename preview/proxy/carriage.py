@@ -24,6 +24,7 @@ from preview.proxy.admission import Admitted, Fields, RequestHead
 from preview.proxy.headers import (
     ACCESS_COOKIE,
     HOP_BY_HOP,
+    NODE_FIELD,
     REQUEST_ID_FIELD,
     SERVICE_COOKIE,
     TOKEN_HEADER,
@@ -32,6 +33,7 @@ from preview.proxy.headers import (
 )
 from preview.proxy.http1 import Field
 from preview.proxy.page_refresh import asks_for_document, uncompressed
+from preview.proxy.passing_on import NOT_OWNER_FIELD, passed_fields
 from preview.tracing import PARENT_FIELD, parent_field, read_parent
 
 FRONT_PROXY_FIELDS = frozenset(
@@ -188,8 +190,10 @@ _ANEW = frozenset(
      b"x-forwarded-prefix", b"x-forwarded-server", b"x-forwarded-ssl", b"x-forwarded-scheme", b"x-real-ip"}
 )  # fmt: skip
 # CGI and WSGI programs see ``Proxy`` as the variable HTTP_PROXY and would send requests there ("httpoxy").
-_NOT_FOR_PREVIEWS = frozenset({TOKEN_HEADER.encode(), b"http2-settings", b"proxy"})
+_NOT_FOR_PREVIEWS = frozenset({TOKEN_HEADER.encode(), NODE_FIELD, b"http2-settings", b"proxy"})
 NEVER_CARRIED = _HOP_BY_HOP | _NOT_FOR_PREVIEWS | {b"host", b"expect"}
+# A preview cannot say that another node has it.
+_NEVER_RETURNED = _HOP_BY_HOP | {NOT_OWNER_FIELD}
 _DROPPED = NEVER_CARRIED | _ANEW | {REQUEST_ID_FIELD}
 # Fields that determine how a message is read or routed: ``Connection`` cannot remove them.
 _NEVER_NAMED = frozenset(
@@ -238,6 +242,8 @@ def standing_fields(head: RequestHead, admitted: Admitted) -> tuple[list[Field],
 
     The result does not depend on the target.
     """
+    if admitted.is_node:
+        return passed_fields(head, named_by_connection(head.fields))
     dropped = _DROPPED
     if named := named_by_connection(head.fields):
         dropped |= named
@@ -288,9 +294,12 @@ def answer_fields(fields: Fields, head: RequestHead, admitted: Admitted, number:
 
 def returned_fields(fields: Fields, head: RequestHead, admitted: Admitted) -> tuple[list[Field], bool]:
     """Return the fields of ``answer_fields`` without the request id, and whether the preview has sent an id itself."""
-    dropped = _HOP_BY_HOP
+    dropped = _HOP_BY_HOP if admitted.is_node else _NEVER_RETURNED
     if named := named_by_connection(fields):
         dropped |= named
+    if admitted.is_node:
+        passed = [field for field in fields if field[0] not in dropped]
+        return passed, any(name == REQUEST_ID_FIELD for name, _ in passed)
     if admitted.prefix:
         dropped |= ORIGIN_FIELDS
     kept: list[Field] = []

@@ -8,17 +8,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from preview.proxy.headers import NODE_FIELD
 from preview.settings import Settings
 
 # Key in an ASGI scope for ``Believed.via``.
 VIA = "preview.via"
+# Key in an ASGI scope: another node has checked the host, and passed the request on.
+FROM_NODE = "preview.from_node"
 
 Headers = Iterable[tuple[bytes, bytes]]
 
 # Removed, so that no later code can trust them.
-_HIDDEN = frozenset(
+HIDDEN = frozenset(
     {b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port",
-     b"x-forwarded-prefix", b"x-forwarded-server", b"x-real-ip"}
+     b"x-forwarded-prefix", b"x-forwarded-server", b"x-real-ip", NODE_FIELD}
 )  # fmt: skip
 # No real chain of proxies is longer.
 _MAX_HOPS = 32
@@ -110,8 +113,26 @@ class TrustedProxies:
         found = self.believed(peer, scope.get("scheme", "http"), scope["headers"])
         if found.client != peer:
             client = (found.client, 0)
-        headers = [(name, value) for name, value in scope["headers"] if name.lower() not in _HIDDEN]
-        return {**scope, "client": client, "scheme": found.scheme, "headers": headers, VIA: found.via}
+        return _with(scope, found, client)
+
+
+def by_node(scope: Mapping[str, Any], said: Believed) -> dict[str, Any]:
+    """Return a copy like ``TrustedProxies.applied``, of a scope that another node has passed on.
+
+    Args:
+        scope: An ASGI scope.
+        said: What that node says about the client.
+    """
+    scheme = _scheme_like(said.scheme, str(scope.get("scheme", "http")))
+    client = None if said.client is None else (said.client, 0)
+    return _with(scope, Believed(said.client, scheme, said.via), client, is_from_node=True)
+
+
+def _with(scope: Mapping[str, Any], found: Believed, client: Any, *, is_from_node: bool = False) -> dict[str, Any]:
+    headers = [(name, value) for name, value in scope["headers"] if name.lower() not in HIDDEN]
+    return {
+        **scope, "client": client, "scheme": found.scheme, "headers": headers, VIA: found.via, FROM_NODE: is_from_node,
+    }  # fmt: skip
 
 
 def _peer(client: Any) -> str | None:

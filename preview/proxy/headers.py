@@ -35,6 +35,8 @@ HOP_BY_HOP = frozenset(
 
 
 REQUEST_ID_FIELD = b"x-request-id"
+# Facts about the client, from the node that passes a request on; see ``passing_on``.
+NODE_FIELD = b"preview-node"
 
 _RANDOM_BYTES = 8
 _AT_ONCE = 256

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -116,12 +116,19 @@ def _written(folder: Path, config: str) -> Path:
 
 
 @asynccontextmanager
-async def open_edge(folder: Path, *, config: str = "errorlog = '-'\n", **changes: Any) -> AsyncIterator[Edge]:
+async def open_edge(
+    folder: Path,
+    *,
+    config: str = "errorlog = '-'\n",
+    prepare: Callable[[PreviewApp], object] = lambda _: None,
+    **changes: Any,
+) -> AsyncIterator[Edge]:
     settings = edge_settings(folder, **changes)
     file = _written(folder, config)
     with trio.fail_after(60):
         async with open_service(settings) as service, trio.open_nursery() as nursery:
             app = create_app(settings, service=service)
+            prepare(app)
             serving = partial(serve, settings, service=service, app=app, config_file=file)
             stop = trio.Event()
             url = (await nursery.start(partial(serving, shutdown_trigger=stop.wait)))[0]

@@ -6,6 +6,7 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -23,7 +24,7 @@ QUICK = "keep_alive_timeout = 0.3\n"
 
 
 @asynccontextmanager
-async def quick_edge(folder: Path, **changes: object) -> AsyncIterator[Edge]:
+async def quick_edge(folder: Path, **changes: Any) -> AsyncIterator[Edge]:
     async with open_edge(folder, config=QUICK, **changes) as edge:
         yield edge
 

@@ -26,7 +26,7 @@ from preview.http.browser.pages import error_answer, is_navigation, redirect_ans
 from preview.http.browser.refresh import BrowserRefresh, is_refresh
 from preview.http.browser.visitors import Visitor, has_bearer, identify, may_look, who_of
 from preview.http.core.errors import problem_of
-from preview.proxy.admission import Admitted, Fields, OwnAnswer, Reauthorize, RequestHead
+from preview.proxy.admission import Admitted, Fields, NodeRouter, OwnAnswer, Reauthorize, RequestHead
 from preview.proxy.page_refresh import refresh_script
 from preview.settings import Settings
 from preview.storage.tables import PreviewRecord
@@ -136,6 +136,8 @@ class PreviewAccessGate:
         self._backend = backend
         self._check_host = check_host
         self._refresh = BrowserRefresh()
+        # None outside a cluster.
+        self.router: NodeRouter | None = None
 
     def is_for_preview(self, host: str, target: bytes) -> bool:
         """Return whether the request is for a preview, or for an address that only a preview could have."""
@@ -152,7 +154,7 @@ class PreviewAccessGate:
         """
         place = self._place(head, mount)
         try:
-            if place.shares_origin:
+            if place.shares_origin and not head.is_from_node:
                 self._check_host(head.host)
             if place.redirect is not None:
                 return redirect_answer(308, place.redirect)
@@ -170,6 +172,10 @@ class PreviewAccessGate:
 
         Cancellation: no state changes.
         """
+        if admitted.is_node:
+            if self.router is not None:
+                self.router.forget(head)
+            return self.refuse(head, error)
         try:
             backend = self._backend()
             preview = backend.previews.find(admitted.preview_id)
@@ -191,6 +197,16 @@ class PreviewAccessGate:
         soon = isinstance(error, PreviewUnavailable)
         fields = [(b"retry-after", str(_RETRY_AFTER_S).encode())] if soon else []
         return error_answer(problem_of(error), head, fields=fields)
+
+    def check_host_of(self, head: RequestHead) -> None:
+        """Check the host of a request for the service's own origin; hosts of previews are theirs alone.
+
+        Raises:
+            InvalidRequest, HostNotAllowed: The request is refused.
+        """
+        place = self.places.find(head.host, head.target)
+        if place is None or place.shares_origin:
+            self._check_host(head.host)
 
     def _place(self, head: RequestHead, mount: str) -> PreviewTarget:
         return self.places.find(head.host, head.target, mount) or PreviewTarget(None, head.target)

@@ -15,7 +15,7 @@ from typing import Any
 import trio
 from werkzeug.exceptions import HTTPException
 
-from preview.errors import InvalidRequest, PreviewError, UpstreamFailed, UpstreamTimeout
+from preview.errors import InvalidRequest, PreviewError, PreviewUnavailable, UpstreamFailed, UpstreamTimeout
 from preview.http.browser.scopes import BrowserApp, ExchangeApp, Receive, Scope, Send, head_of, mount_of, send_answer
 from preview.http.browser.sockets import serve_socket
 from preview.http.core.guard import check_request
@@ -24,6 +24,7 @@ from preview.proxy.carriage import answer_fields, carried_fields, trailer_fields
 from preview.proxy.exchange import FINAL, UpstreamExchange, alongside, open_exchange
 from preview.proxy.http1 import CHUNKED, LENGTH, NO_CONTENT, Answer, Field, request_head, takes_trailers
 from preview.proxy.page_refresh import appended_script, continued
+from preview.proxy.passing_on import is_misdirected
 from preview.proxy.recording import Recording, recording_of
 
 # Seconds for an unfinished response after the service starts to shut down; a stream has no end of its own.
@@ -33,8 +34,16 @@ _LAST_MESSAGE_S = 5.0
 _EARLY_HINTS = 103
 
 
-async def serve_ordinary(app: BrowserApp, scope: Scope, receive: Receive, send: Send, *, peer: object) -> None:
-    """Serve one HTTP or WebSocket scope that is for a preview.
+async def serve_ordinary(
+    app: BrowserApp,
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    *,
+    peer: object,
+    routed: Admitted | OwnAnswer | None = None,
+) -> None:
+    """Serve one HTTP or WebSocket scope that is for a preview, or for another node.
 
     Args:
         app: Provides the access gate and the backend.
@@ -42,6 +51,7 @@ async def serve_ordinary(app: BrowserApp, scope: Scope, receive: Receive, send: 
         receive: ASGI.
         send: ASGI.
         peer: The ASGI client as reported by the server.
+        routed: The way to another node, or an error; None: the access gate decides.
 
     Cancellation: the connection to the preview is closed.
     """
@@ -54,7 +64,7 @@ async def serve_ordinary(app: BrowserApp, scope: Scope, receive: Receive, send: 
             app.count_answer("preview", head.method, message.get("status", 101), trio.current_time() - begun)
         await send(message)
 
-    outcome = await _admit(app, scope, head)
+    outcome = await _admit(app, scope, head, routed)
     if scope["type"] == "websocket":
         await serve_socket(app, scope, head, outcome, receive, send_counted, arrived_at=arrived_at)
     elif isinstance(outcome, OwnAnswer):
@@ -89,12 +99,14 @@ async def carry_exchange(
     await _Exchange(app, scope, head, admitted, receive, send, arrived_at=arrived_at).run()
 
 
-async def _admit(app: BrowserApp, scope: Scope, head: RequestHead) -> Admitted | OwnAnswer:
+async def _admit(
+    app: BrowserApp, scope: Scope, head: RequestHead, routed: Admitted | OwnAnswer | None
+) -> Admitted | OwnAnswer:
     try:
         check_exchange(scope, head)
     except (PreviewError, HTTPException) as error:
         return app.access_gate.refuse(head, error)
-    return await app.access_gate.authorize(head, mount_of(scope))
+    return routed or await app.access_gate.authorize(head, mount_of(scope))
 
 
 def check_exchange(scope: Scope, head: RequestHead) -> None:
@@ -218,6 +230,8 @@ class _Exchange:
             await upstream.drain()
             self._head_sent.set()
             answer = await self._final_head(upstream)
+            if self._admitted.is_node and is_misdirected(answer.status, answer.fields):
+                raise PreviewUnavailable("The preview moves to another node; try again.")
         if self._patience.cancelled_caught:
             raise self._late()
         await self._answer(upstream, answer)

@@ -10,7 +10,7 @@ from preview.errors import PreviewError
 from preview.http.backend import Backend
 from preview.http.browser.access_gate import PreviewAccessGate
 from preview.proxy.admission import Admitted, OwnAnswer, RequestHead
-from preview.proxy.forwarded import VIA
+from preview.proxy.forwarded import FROM_NODE, VIA
 from preview.proxy.http1 import NO_CONTENT
 from preview.settings import Settings
 
@@ -81,6 +81,7 @@ def head_of(scope: Scope, peer: object) -> RequestHead:
         client=_address(client),
         peer=_address(peer),
         via=scope.get(VIA, ()),
+        is_from_node=bool(scope.get(FROM_NODE)),
     )
 
 

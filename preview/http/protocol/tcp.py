@@ -63,10 +63,12 @@ class BoundedTCPServer(TCPServer):
         stream: Stream,
         *,
         relay: Relay | None = None,
+        is_from_node: bool = False,
     ) -> None:
         super().__init__(app, config, context, state, stream)
         self._sends = sends
         self._relay = relay
+        self._is_from_node = is_from_node
         # Bytes that the relay has read before Hypercorn.
         self._came = b""
         # The peer has closed or is gone: no more data arrives.
@@ -92,7 +94,7 @@ class BoundedTCPServer(TCPServer):
         if self._relay is not None and isinstance(self.stream, trio.SocketStream):
             came: bytes | None = None
             try:
-                came = await self._relay.serve(self.stream)
+                came = await self._relay.serve(self.stream, is_from_node=self._is_from_node)
             finally:
                 if came is None:
                     await trio.aclose_forcefully(self.stream)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from preview.errors import InvalidRequest, PreviewError, UpstreamTimeout
+from preview.errors import InvalidRequest, PreviewError, PreviewUnavailable, UpstreamTimeout
 from preview.http.relay.delivery import Delivery, ProxiedRequest
 from preview.http.relay.fast_path import FastPath
-from preview.http.relay.head_cache import Known, block_of, is_worth_keeping, relayed_head, request_lines, traced_head
+from preview.http.relay.head_cache import Known, block_of, head_writer, is_worth_keeping, relayed_head, request_lines
 from preview.http.relay.responses import (
     RECEIVE_BYTES,
     answer_instead,
@@ -24,7 +24,7 @@ from preview.http.relay.responses import (
     say,
     say_at_last,
 )
-from preview.http.relay.slow_path import SlowPath
+from preview.http.relay.slow_path import Misdirected, SlowPath
 from preview.proxy.admission import Admitted, OwnAnswer, RequestHead
 from preview.proxy.carriage import makes_parent, new_parent, standing_fields
 from preview.proxy.exchange import UpstreamExchange
@@ -46,16 +46,20 @@ class Connection:
         stream: The client's end.
         peer: The address at the other end; None on a unix socket.
         delivery: The current request, once it is admitted.
+        is_from_node: Whether another node has passed the requests on.
+        block_peer: The peer in keys of the cache: a node's requests are never taken for another client's.
         is_behind_proxy: Whether the peer's headers about the client are trusted.
         fd, deadline: See ``watch.Watched``.
         is_tunnel: Whether another protocol is in use; a client that has closed its sending side may still read.
     """
 
-    def __init__(self, relay: Relay, sock: socket.socket, peer: str | None) -> None:
+    def __init__(self, relay: Relay, sock: socket.socket, peer: str | None, *, is_from_node: bool = False) -> None:
         self.relay = relay
         self.stream = NetworkStream(sock, ClientGone)
         self.fd = sock.fileno()
         self.peer = peer
+        self.is_from_node = is_from_node
+        self.block_peer = "node" if is_from_node else peer
         self.deadline = inf
         self.is_tunnel = False
         self.delivery: Delivery | None = None
@@ -71,6 +75,7 @@ class Connection:
         # Unread data arrived during a request.
         self._has_more = False
         self._mistake: Exception | None = None
+        self._has_asked_again = False
 
     async def run(self) -> bytes | None:
         """Relay requests; see ``Relay.serve``. Cancellation: the current request is aborted."""
@@ -177,10 +182,13 @@ class Connection:
             if found is None:
                 return came
             target, ask, raw = found
-            if not self.relay.access_gate.is_for_preview(ask.host.decode(), target):
+            head = head_of(self, target, ask)
+            routed = await self._route(head)
+            if routed is None and not self.relay.access_gate.is_for_preview(head.host, target):
                 return came
             self.stream.rest = came[len(raw) + len(HEAD_END) :]
-            if self._is_gone or not await self._one(target, ask, block_of(self.peer, ask.method, raw)):
+            block = block_of(self.block_peer, ask.method, raw)
+            if self._is_gone or not await self._one(head, ask, block, routed):
                 return None
 
     async def _rest(self) -> Delivery | None:
@@ -210,16 +218,32 @@ class Connection:
             raise self._mistake
         return self.delivery
 
-    async def _one(self, target: bytes, ask: Ask, block: bytes) -> bool:
-        """Handle one request; return whether the next may follow."""
+    async def _route(self, head: RequestHead) -> Admitted | OwnAnswer | None:
+        """Return the way to another node, or an error; None if this node handles the request."""
+        router = self.relay.router
+        if router is None:
+            return None
+        # The router limits its own waiting time.
+        self.deadline = inf
+        return await router.route(head)
+
+    async def _one(self, head: RequestHead, ask: Ask, block: bytes, routed: Admitted | OwnAnswer | None = None) -> bool:
+        """Handle one request; return whether the next may follow.
+
+        Args:
+            head: The request.
+            ask: Its framing.
+            block: Its key in the cache; empty if it must not be cached.
+            routed: From ``_route``.
+        """
         relay = self.relay
         begun = monotonic()
-        head = self._asked = head_of(self, target, ask)
+        self._asked = head
         # The access gate limits its own waiting time.
         self.deadline = inf
         status = size = 0
         try:
-            admitted = await relay.access_gate.authorize(head)
+            admitted = routed or await relay.access_gate.authorize(head)
             if isinstance(admitted, OwnAnswer):
                 status, size = admitted.status, len(admitted.body)
                 is_kept = await answer_instead(self, ask, admitted)
@@ -233,7 +257,7 @@ class Connection:
                 self._asked = None
             raise
         message, number = self._head(ask, head, admitted, block)
-        request = ProxiedRequest(ask, target, head, admitted, number, begun, monotonic())
+        request = ProxiedRequest(ask, head.target, head, admitted, number, begun, monotonic())
         key = admitted.preview_id, admitted.process
         exchange = UpstreamExchange(relay.pool, key, admitted.address, ask.method)
         delivery = self.delivery = Delivery(self, request, exchange)
@@ -255,20 +279,46 @@ class Connection:
         if number:
             return relayed_head(ask.method, admitted.target_of(head.target), standing, number), number
         number = relay.numbers.new()
-        if again is not None and is_worth_keeping(ask, block):
-            relay.known.put(block, Known(ask, head._replace(target=b""), admitted, again, standing, makes))
-        write_head = traced_head if makes else relayed_head
+        write_head = head_writer(admitted, makes_parent=makes)
+        if again is not None and block and is_worth_keeping(ask, block):
+            relay.known.put(block, Known(ask, head._replace(target=b""), admitted, again, standing, write_head))
         return write_head(ask.method, admitted.target_of(head.target), standing, number), number
 
     async def _finish(self, delivery: Delivery, run: Awaitable[bool]) -> bool:
         """Carry an admitted request to its end; return whether the next may follow."""
         try:
             is_kept = await self._carried(delivery, run)
+        except Misdirected:
+            self._over(delivery)
+            return await self._ask_again(delivery.request)
         except BaseException:
             self._cut(delivery)
             raise
         self._over(delivery)
         return is_kept
+
+    async def _ask_again(self, request: ProxiedRequest) -> bool:
+        """Handle a request that another node has refused; return whether the next may follow.
+
+        It is asked once more, if its content is not gone. The other node may be this one by now: then the client must
+        ask again.
+        """
+        relay, head = self.relay, request.head
+        routed: Admitted | OwnAnswer | None = None
+        if relay.router is not None:
+            relay.router.forget(head)
+            if not request.ask.length and not self._has_asked_again:
+                routed = await self._route(head)
+        self._has_asked_again = True
+        try:
+            if routed is not None:
+                return await self._one(head, request.ask, b"", routed)
+            own = relay.access_gate.refuse(head, PreviewUnavailable("The preview moves to another node; try again."))
+            self._tell(head.method, lambda: head, own.status, len(own.body), request.arrived_at)
+            await say(self, own, is_head=head.method == "HEAD", closes=True)
+            return False
+        finally:
+            self._has_asked_again = False
 
     def _over(self, delivery: Delivery) -> None:
         self._cut(delivery)

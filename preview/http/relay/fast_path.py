@@ -10,11 +10,12 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from preview.http.relay.delivery import Delivery, ProxiedRequest
-from preview.http.relay.head_cache import Returned, block_of, relayed_head, returned, traced_head
+from preview.http.relay.head_cache import Returned, block_of, returned
 from preview.http.relay.responses import MAX_HEAD
 from preview.proxy.exchange import FINAL, UpstreamExchange
 from preview.proxy.http1 import HEAD_END, MAX_ANSWER_HEAD, REQUEST_LINE, Unclean, read_answer
 from preview.proxy.network_stream import UpstreamGone
+from preview.proxy.passing_on import is_misdirected
 from preview.proxy.pool import UpstreamConnection
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class FastPath:
         end = data.find(HEAD_END, line.end())
         if not 0 <= end <= MAX_HEAD:
             return False
-        block = block_of(connection.peer, line[1], data[line.end(2) : end])
+        block = block_of(connection.block_peer, line[1], data[line.end(2) : end])
         known = relay.known.get(block)
         if known is None or len(data) != end + len(HEAD_END) + known.ask.length:
             return False
@@ -64,8 +65,7 @@ class FastPath:
             return False
         now = monotonic()
         request = ProxiedRequest(ask, target, known.head, admitted, relay.numbers.new(), now, now)
-        write_head = traced_head if known.makes_parent else relayed_head
-        head = write_head(ask.method, admitted.target_of(target), known.standing, request.number)
+        head = known.write_head(ask.method, admitted.target_of(target), known.standing, request.number)
         delivery = Delivery(connection, request, exchange, known)
         connection.take(delivery)
         content = data[end + len(HEAD_END) :]
@@ -129,7 +129,7 @@ class FastPath:
                 answer = read_answer(raw, is_head=request.ask.method == b"HEAD")
             except Unclean:
                 return None
-            if answer.status < FINAL:
+            if answer.status < FINAL or (request.admitted.is_node and is_misdirected(answer.status, answer.fields)):
                 return None
             found = returned(answer, request.ask, request.head, request.admitted)
             known.keep(raw, found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from http import HTTPStatus
@@ -68,6 +69,20 @@ def relayed_head(method: bytes, target: bytes, standing: bytes, number: bytes) -
     return b"%b %b HTTP/1.1\r\n%b%b: %b\r\n\r\n" % (method, target, standing, REQUEST_ID_FIELD, number)
 
 
+def passed_head(method: bytes, target: bytes, standing: bytes, number: bytes) -> bytes:  # noqa: ARG001  that node's id
+    """Write the head of a request to another node, which gives it an id; see ``relayed_head``.
+
+    Heads without an id are equal, so both nodes know them again.
+
+    Args:
+        method: The client's method.
+        target: The client's target.
+        standing: From ``request_lines``.
+        number: Not sent.
+    """
+    return b"%b %b HTTP/1.1\r\n%b\r\n" % (method, target, standing)
+
+
 def traced_head(method: bytes, target: bytes, standing: bytes, number: bytes) -> bytes:
     """Write the head of a request to a traced preview, with a ``traceparent``; see ``parent_field``.
 
@@ -80,6 +95,21 @@ def traced_head(method: bytes, target: bytes, standing: bytes, number: bytes) ->
     return b"%b %b HTTP/1.1\r\n%btraceparent: 00-00000000%b-%b-01\r\n%b: %b\r\n\r\n" % (
         method, target, standing, number, number[_MARK_DIGITS:], REQUEST_ID_FIELD, number,
     )  # fmt: skip
+
+
+HeadWriter = Callable[[bytes, bytes, bytes, bytes], bytes]
+
+
+def head_writer(admitted: Admitted, *, makes_parent: bool) -> HeadWriter:
+    """Return the writer of a request's head.
+
+    Args:
+        admitted: The request's admission.
+        makes_parent: From ``carriage.makes_parent``.
+    """
+    if admitted.is_node:
+        return passed_head
+    return traced_head if makes_parent else relayed_head
 
 
 # Responses
@@ -250,7 +280,7 @@ class Known:
         admitted: Admission of the last request.
         again: Checks whether the next request may pass.
         standing: From ``request_lines``.
-        makes_parent: Each request gets a ``traceparent``.
+        write_head: Writes the head of such a request, as ``relayed_head`` does.
         answers: Response heads by their received bytes.
     """
 
@@ -259,7 +289,7 @@ class Known:
     admitted: Admitted
     again: Reauthorize
     standing: bytes
-    makes_parent: bool = False
+    write_head: HeadWriter = relayed_head
     answers: Memo[bytes, Returned] = field(default_factory=lambda: Memo(_MAX_ANSWERS))
 
     def admit(self, target: bytes) -> Admitted | None:

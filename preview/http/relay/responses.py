@@ -15,6 +15,7 @@ from preview.http.relay.head_cache import own_answer
 from preview.proxy.admission import OwnAnswer, RequestHead
 from preview.proxy.http1 import HEAD_END, Ask, Unclean, body_of, read_request
 from preview.proxy.network_stream import NetworkStream
+from preview.proxy.passing_on import passed_client
 
 if TYPE_CHECKING:
     from preview.http.relay.connection import Connection
@@ -113,6 +114,11 @@ def head_of(connection: Connection, target: bytes, ask: Ask) -> RequestHead:
     """Return the request for the access check and the header rules."""
     proxies, peer = connection.relay.proxies, connection.peer
     host, method = ask.host.decode(), ask.method.decode()
+    if connection.is_from_node:
+        said = passed_client(ask.fields)
+        return RequestHead(
+            method, target, ask.fields, host, said.scheme, said.client, peer, said.via, is_from_node=True
+        )
     if not connection.is_behind_proxy:
         return RequestHead(method, target, ask.fields, host, "http", peer, peer)
     found = proxies.believed(peer, "http", ask.fields)

@@ -14,7 +14,7 @@ from preview.http.metrics.carried import Carried
 from preview.http.relay.connection import Connection
 from preview.http.relay.head_cache import MAX_KNOWN, Dates, Known, Memo
 from preview.http.relay.watch import Watch
-from preview.proxy.admission import AccessGate, RequestHead
+from preview.proxy.admission import AccessGate, NodeRouter, RequestHead
 from preview.proxy.forwarded import TrustedProxies
 from preview.proxy.headers import RequestIds
 from preview.proxy.pool import Pool
@@ -37,6 +37,7 @@ class Relay:
 
     Attributes:
         access_gate: The access check.
+        router: Passes requests on to other nodes; None outside a cluster.
         proxies: The trusted proxies in front of the service.
         pool: Connections to previews.
         watch: Notices arriving data, disconnects and passed deadlines.
@@ -65,8 +66,10 @@ class Relay:
         keep_alive_s: float,
         told: Relayed,
         carried: Carried,
+        router: NodeRouter | None = None,
     ) -> None:
         self.access_gate = access_gate
+        self.router = router
         self.proxies = TrustedProxies(settings)
         self.pool = pool
         self.watch = watch
@@ -84,11 +87,12 @@ class Relay:
         self.idle_s = settings.proxy_idle_timeout_s
         self._open: set[Connection] = set()
 
-    async def serve(self, stream: trio.SocketStream) -> bytes | None:
+    async def serve(self, stream: trio.SocketStream, *, is_from_node: bool = False) -> bytes | None:
         """Relay requests until one is not for a preview or is not strictly written.
 
         Args:
             stream: A connection from which nothing was read; stays open.
+            is_from_node: Whether another node has proved itself on it.
 
         Returns:
             All bytes that were read but not relayed, for the server that takes over; None if the connection has ended.
@@ -100,7 +104,7 @@ class Relay:
         sock = socket.socket(given.family, given.type, given.proto, fileno=given.fileno())
         try:
             sock.setblocking(False)
-            connection = Connection(self, sock, _peer(sock))
+            connection = Connection(self, sock, _peer(sock), is_from_node=is_from_node)
             self._open.add(connection)
             try:
                 return await connection.run()
@@ -125,6 +129,7 @@ async def open_relay(
     keep_alive_s: float = 5.0,
     told: Relayed = lambda *_: None,
     carried: Carried | None = None,
+    router: NodeRouter | None = None,
 ) -> AsyncIterator[Relay]:
     """Provide a relay, which must stay open while connections are served.
 
@@ -144,7 +149,7 @@ async def open_relay(
                 nursery.start_soon(watch.look)
                 yield Relay(
                     access_gate, settings, watch=watch, pool=pool, known=known, keep_alive_s=keep_alive_s, told=told,
-                    carried=carried or Carried(),
+                    carried=carried or Carried(), router=router,
                 )  # fmt: skip
                 nursery.cancel_scope.cancel()
         finally:

@@ -14,6 +14,7 @@ from preview.proxy.carriage import answer_fields
 from preview.proxy.exchange import FINAL, SWITCHING, UpstreamExchange, alongside, translated
 from preview.proxy.http1 import Answer, Unclean, body_of, field_lines
 from preview.proxy.network_stream import BrokenConnection, ClientGone, NetworkStream
+from preview.proxy.passing_on import is_misdirected
 from preview.traffic import Origin
 
 if TYPE_CHECKING:
@@ -28,6 +29,10 @@ _SLOW_S = 0.05
 _SLOW_BYTES = 32 * 1024
 _CONTINUE = 100
 _WEBSOCKET = b"websocket"
+
+
+class Misdirected(Exception):
+    """The node that a request was passed on to does not own the preview, and has done nothing."""
 
 
 class SlowPath:
@@ -150,6 +155,8 @@ class SlowPath:
             found = delivery.returned
             if found is None:
                 answer = await self._final_head()
+                if request.admitted.is_node and is_misdirected(answer.status, answer.fields):
+                    raise Misdirected
                 if answer.status == SWITCHING:
                     await run_tunnel(self._connection, exchange)
                     return

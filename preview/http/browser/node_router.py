@@ -1,0 +1,126 @@
+"""Passes requests on to the node that owns the preview: browsers' requests, and the API's about one generation."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from contextlib import nullcontext
+from functools import partial
+
+from preview.cluster.credentials import NodeKey
+from preview.cluster.links import NodeLink
+from preview.cluster.routing import Owner, Router, Subject
+from preview.core.ids import is_valid_id
+from preview.errors import PreviewUnavailable
+from preview.http.browser.access_gate import PreviewAccessGate
+from preview.proxy.admission import Admitted, OwnAnswer, RequestHead
+from preview.proxy.passing_on import MISDIRECTED, NOT_OWNER_FIELD
+from preview.runtime import InnerAddress
+from preview.supervisor import PreviewManager
+
+# Routes of a generation, and of a preview by its id. All of them go to the owner, whether they need the process or not:
+# so the owner alone decides about launches, edits and stops of a generation.
+_API = re.compile(rb"/api/(?:v1/)?(generations|previews)/([A-Za-z0-9_-]{1,128})(?=[/?]|$)")
+_NOT_OWNER = OwnAnswer(MISDIRECTED, [(NOT_OWNER_FIELD, b"1"), (b"retry-after", b"1")], b"")
+
+
+class ClusterRouter:
+    """The implementation of ``preview.proxy.admission.NodeRouter``.
+
+    Args:
+        router: Finds owners.
+        key: Proves this node to others.
+        gate: Knows the addresses of previews, and writes errors. It drops the cached owner of a request that failed.
+        previews: Returns the live previews of this node.
+        address: ``HOST:PORT`` of this node's internal listener.
+    """
+
+    def __init__(
+        self,
+        router: Router,
+        key: NodeKey,
+        gate: PreviewAccessGate,
+        previews: Callable[[], PreviewManager],
+        address: str,
+    ) -> None:
+        self.router = router
+        self.key = key
+        self.address = address
+        self._gate = gate
+        gate.router = self
+        self._previews = previews
+        # An address is one object, so equal connections are shared.
+        self._addresses: dict[str, tuple[Owner, InnerAddress]] = {}
+
+    @property
+    def node(self) -> str:
+        """Name of this node."""
+        return self.router.node
+
+    async def route(self, head: RequestHead) -> Admitted | OwnAnswer | None:
+        """See ``NodeRouter``. Cancellation: no state changes."""
+        subject = self._subject(head.host, head.target)
+        if subject is None or self._is_here(subject):
+            return None
+        try:
+            if not head.is_from_node:
+                self._gate.check_host_of(head)
+            owner = await self.router.find(subject)
+            if owner is None:
+                return None
+            if head.is_from_node:
+                return _NOT_OWNER
+            return self._admitted(owner, subject, head.host)
+        except Exception as error:  # noqa: BLE001  unexpected errors are logged, and shown by an id only
+            return self._gate.refuse(head, error)
+
+    def forget(self, head: RequestHead) -> None:
+        """See ``NodeRouter``."""
+        subject = self._subject(head.host, head.target)
+        if subject is not None:
+            self.router.forget(subject)
+
+    def _subject(self, host: str, target: bytes) -> Subject | None:
+        place = self._gate.places.find(host, target)
+        if place is not None:
+            return None if place.preview_id is None else Subject(place.preview_id, is_generation=False)
+        found = _API.match(target)
+        if found is None:
+            return None
+        named = found[2].decode()
+        return Subject(named, found[1] == b"generations") if is_valid_id(named) else None
+
+    def _is_here(self, subject: Subject) -> bool:
+        previews = self._previews()
+        live = previews.active(subject.id) if subject.is_generation else previews.find(subject.id)
+        return live is not None
+
+    def _admitted(self, owner: Owner, subject: Subject, host: str) -> Admitted:
+        return Admitted(
+            f"node {owner.node}",
+            self._address(owner),
+            0,
+            0,
+            "",
+            nullcontext,
+            again=partial(self._again, owner, subject, host),
+            is_node=True,
+        )
+
+    def _again(self, owner: Owner, subject: Subject, host: str, target: bytes) -> Admitted | None:
+        """Admit a further request that differs only in its target, while the owner is known and the same."""
+        if self._subject(host, target) != subject or self.router.known(subject) is not owner:
+            return None
+        return None if self._is_here(subject) else self._admitted(owner, subject, host)
+
+    def _address(self, owner: Owner) -> InnerAddress:
+        kept = self._addresses.get(owner.node)
+        if kept is not None and kept[0].address == owner.address:
+            return kept[1]
+        host, _, port = owner.address.rpartition(":")
+        if not port.isdigit():
+            raise PreviewUnavailable(f"The node {owner.node!r} has no usable address; try again in a moment.")
+        host = host.strip("[]")
+        made = InnerAddress(host, int(port), NodeLink(owner.node, (host, int(port)), self.key))
+        self._addresses[owner.node] = (owner, made)
+        return made

@@ -1,0 +1,119 @@
+"""The internal listener of a node: only other nodes of the cluster get past its first 80 bytes."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import structlog
+import trio
+
+from preview.cluster.credentials import NodeKey, NotANode
+from preview.cluster.links import accept_node
+from preview.errors import ConfigurationError
+from preview.http.protocol.listening import ConnectionLimiter, PatientListener
+from preview.runtime import refuse_fenced
+
+log = structlog.get_logger(__name__)
+
+_BACKLOG = 1024
+# Seconds for the handshake of one round trip, however slowly its bytes arrive.
+_PROVE_S = 5.0
+# Connections that have not proved anything yet, in total and from one address: strangers cannot keep other nodes out.
+_MOST_STRANGERS = 256
+_MOST_STRANGERS_OF_ONE = 32
+
+Handler = Callable[[trio.SocketStream], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class InternalListener:
+    """A bound socket for other nodes. Made by ``bind_internal``.
+
+    Attributes:
+        sock: The listening socket.
+        key: The cluster's key.
+        node: Name of this node.
+        strangers: Counts the connections that have not proved anything yet.
+    """
+
+    sock: socket.socket
+    key: NodeKey
+    node: str
+    strangers: ConnectionLimiter = field(
+        default_factory=lambda: ConnectionLimiter(_MOST_STRANGERS, _MOST_STRANGERS_OF_ONE)
+    )
+
+    async def run(self, handler: Handler, connections: trio.Nursery) -> None:
+        """Accept connections until cancelled, and serve those of nodes.
+
+        Args:
+            handler: Serves a connection on which a node has proved itself. It closes the stream.
+            connections: Owns the tasks of connections.
+
+        Cancellation: no more connections are accepted.
+        """
+
+        async def serve(stream: trio.SocketStream) -> None:
+            if await self._is_node(stream):
+                await handler(stream)
+
+        listener = trio.SocketListener(trio.socket.from_stdlib_socket(self.sock))
+        await trio.serve_listeners(serve, [PatientListener(listener)], handler_nursery=connections)
+
+    async def _is_node(self, stream: trio.SocketStream) -> bool:
+        """Return whether the other side has proved to be a node; otherwise the stream is closed."""
+        address = _address_of(stream)
+        if not self.strangers.has_room_for(address):
+            await trio.aclose_forcefully(stream)
+            return False
+        why = "too slow"
+        try:
+            with self.strangers.counted(address), trio.move_on_after(_PROVE_S):
+                await accept_node(stream, self.key, self.node)
+                return True
+        except NotANode as error:
+            why = str(error)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            why = "the connection broke"
+        log.warning("internal connection refused", address=address, why=why)
+        await trio.aclose_forcefully(stream)
+        return False
+
+
+def bind_internal(address: str, key: NodeKey, node: str) -> InternalListener:
+    """Bind the internal listener.
+
+    Args:
+        address: ``HOST:PORT``.
+        key: The cluster's key.
+        node: Name of this node.
+
+    Raises:
+        ConfigurationError: The address is taken or invalid.
+    """
+    host, _, port = address.rpartition(":")
+    host = host.strip("[]")
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setblocking(False)
+        sock.bind((host, int(port)))
+        refuse_fenced(sock)
+        sock.listen(_BACKLOG)
+    except (OSError, ValueError, OverflowError) as error:
+        sock.close()
+        raise ConfigurationError(
+            f"Cannot listen for other nodes on {address}: {getattr(error, 'strerror', None) or error}; "
+            "set PREVIEW_NODE_ADDRESS to an IP address of this machine and a free port."
+        ) from error
+    return InternalListener(sock, key, node)
+
+
+def _address_of(stream: trio.SocketStream) -> str | None:
+    try:
+        return str(stream.socket.getpeername()[0])
+    except OSError:
+        return None

@@ -1,0 +1,146 @@
+"""Requests to a node that does not have the preview: it passes them on to the owner, and adds nothing of its own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx2
+import trio
+from nodes_kit import Two, open_two
+from trio_websocket import wrap_client_stream
+
+from preview.cluster.routing import Owner
+
+
+async def test_any_node_answers_for_a_preview(tmp_path: Path) -> None:
+    """All of it in one pair of services: each pair takes seconds to start."""
+    async with open_two(tmp_path) as two:
+        for check in (_fields, _content, _fast_path, _api, _strangers, _websocket, _log):
+            with trio.fail_after(60):
+                await check(two)
+
+
+async def _fields(two: Two) -> None:
+    answer = await two.ask("GET /books?b=1&a=%2f", two.authorization, "X-Odd: \xfc", "Cookie: mine=1")
+    direct = await two.owner.get("/books?b=1&a=%2f", headers=two.owner.bearer() | {"Cookie": "mine=1"})
+    assert answer.status == 200, answer
+    said = json.loads(answer.body)
+    assert said["target"] == "/books?b=1&a=%2f"
+    headers = dict(said["headers"])
+    assert (headers["host"], headers["cookie"], headers["x-odd"]) == (two.preview_host, "mine=1", "\xfc")
+    # The client's address, and not the other node's.
+    assert headers["x-forwarded-for"] == "127.0.0.1"
+    assert headers.keys() - {"x-odd"} <= {name for name, _ in direct.json()["headers"]}
+    assert not headers.keys() & {"authorization", "preview-node"}
+
+
+async def _content(two: Two) -> None:
+    for size in (0, 1, 70_000, 1_000_000):
+        fields = (two.authorization, f"Content-Length: {size}", "Expect: 100-continue")
+        answer = await two.ask("POST /upload", *fields, body=b"x" * size)
+        assert json.loads(answer.body)["body"] == "x" * size
+    chunked = b"5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n"
+    answer = await two.ask("POST /c", two.authorization, "Transfer-Encoding: chunked", body=chunked)
+    assert json.loads(answer.body)["body"] == "hello world"
+
+
+async def _fast_path(two: Two) -> None:
+    """Requests like an earlier one ask the directory no more, on neither node."""
+    host, port = two.other.address
+    asked = 0
+    async with httpx2.AsyncClient(base_url=f"http://{host}:{port}", trust_env=False, timeout=60) as client:
+        for number in range(20):
+            headers = {"Host": two.preview_host} | two.owner.bearer()
+            answer = await client.get(f"/{number}", headers=headers)
+            assert answer.json()["target"] == f"/{number}"
+            assert answer.headers["x-request-id"] == dict(answer.json()["headers"])["x-request-id"]
+            asked = asked or len(two.directory.asked)
+    assert len(two.directory.asked) - asked <= 10
+
+
+async def _api(two: Two) -> None:
+    status = await two.ask(f"GET {two.api}/status", two.authorization, host="localhost")
+    assert status.status == 200, status
+    assert two.owner.preview.id in status.text
+    link = await two.ask(
+        f"POST {two.api}/open", two.authorization, "Content-Type: application/json", "Content-Length: 2",
+        host="localhost", body=b"{}",
+    )  # fmt: skip
+    assert link.status == 200, link
+    # The browser may come to the other node with it, by the name that the client has used.
+    parts = urlsplit(json.loads(link.body)["url"])
+    opened = await two.ask(f"GET {parts.path}?{parts.query}", host=parts.netloc)
+    assert opened.status == 303, opened
+    cookie = opened.headers["set-cookie"].partition(";")[0]
+    assert (await two.ask("GET /", f"Cookie: {cookie}")).status == 200
+
+
+async def _strangers(two: Two) -> None:
+    """The owner authorises, whichever node is asked."""
+    nobody = await two.ask("GET /", "Accept: application/json")
+    assert nobody.status == 401
+    stranger = two.owner.bearer("bob")["Authorization"]
+    refused = await two.ask(f"GET {two.api}/status", f"Authorization: {stranger}", host="localhost")
+    assert refused.status == 403
+
+
+async def _websocket(two: Two) -> None:
+    headers = [(b"authorization", two.owner.bearer()["Authorization"].encode())]
+    async with await trio.open_tcp_stream(*two.other.address) as stream, trio.open_nursery() as nursery:
+        socket = await wrap_client_stream(
+            nursery, stream, two.preview_host, "/ws", extra_headers=headers, subprotocols=["chat"]
+        )
+        await socket.send_message("hello")
+        assert await socket.get_message() == "hello"
+        assert socket.subprotocol == "chat"
+        await socket.aclose()
+
+
+async def _log(two: Two) -> None:
+    async with await trio.open_tcp_stream(*two.other.address) as stream:
+        await stream.send_all(two.head(f"GET {two.api}/logs/stream", two.authorization, host="localhost"))
+        got = b""
+        while b"\r\n\r\n" not in got:
+            got += await stream.receive_some()
+        assert b"text/event-stream" in got
+        for number in range(3):
+            two.owner.preview.log.say(f"line {number}")
+            while f"line {number}".encode() not in got:
+                got += await stream.receive_some()
+
+
+async def test_a_node_that_is_asked_wrongly_refuses_and_passes_nothing_on_again(tmp_path: Path) -> None:
+    async with open_two(tmp_path) as two:
+        router, owner = two.other.app.router, two.owner.edge.app.router
+        assert router is not None
+        assert owner is not None
+        preview = two.owner.preview
+        manager = two.owner.edge.app.backend.previews
+        assert (await two.ask("GET /", two.authorization)).status == 200
+        # The owner has lost it, and would pass requests back to the node that asks.
+        manager._registry.remove(preview)
+        owner.router._directory = _Says(Owner("a", router.address, 9))
+        for line, host in (("GET /", None), (f"GET {two.api}/status", "localhost")):
+            with trio.fail_after(60):
+                answer = await two.ask(line, two.authorization, "Accept: application/json", host=host)
+            assert (answer.status, json.loads(answer.body)["code"]) == (503, "preview_unavailable"), answer
+            assert "retry-after" in answer.headers
+        # A new owner, whom the next request finds, although the cache has the old one: nobody responds there.
+        two.directory.owners[preview.id] = Owner("c", "127.0.0.9:1", 2)
+        assert (await two.ask("GET /", two.authorization, "Accept: application/json")).status == 503
+        manager._registry.add(preview)
+        two.directory.owners[preview.id] = Owner("b", f"{two.internal[0]}:{two.internal[1]}", 3)
+        assert (await two.ask("GET /", two.authorization)).status == 200
+
+
+class _Says:
+    def __init__(self, owner: Owner) -> None:
+        self._owner = owner
+
+    async def owner_of(self, preview_id: str) -> Owner:
+        return self._owner
+
+    async def preview_of(self, generation_id: str) -> str:
+        return "preview_x"
