@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 import structlog
 import trio
 
-from preview.cluster.credentials import NodeKey, NotANode
-from preview.cluster.links import accept_node
+from preview.cluster import NodeKey, NotANode, accept_node
 from preview.errors import ConfigurationError
 from preview.http.protocol.listening import ConnectionLimiter, PatientListener
 from preview.runtime import refuse_fenced

@@ -7,9 +7,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 
-from preview.cluster.credentials import NodeKey
-from preview.cluster.links import NodeLink
-from preview.cluster.routing import Owner, Router, Subject
+from preview.cluster import NodeKey, NodeLink, Owner, Router, Subject
 from preview.core.ids import is_valid_id
 from preview.errors import PreviewUnavailable
 from preview.http.browser.access_gate import PreviewAccessGate
