@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any, TypeVar, TypeVarTuple, cast
-from urllib.parse import urlsplit
 
 import structlog
 import trio
@@ -24,7 +23,7 @@ from preview.http.audited import audit
 from preview.http.backend import Authenticate, Backend, RecordNumber
 from preview.http.browser import ClusterRouter, PreviewAccessGate, head_of, is_for_preview, serve_ordinary
 from preview.http.core.errors import leaves
-from preview.http.core.guard import HostCheck, check_request, host_names, origin_form
+from preview.http.core.guard import HostCheck, check_request, host_names, origin_form, public_origins
 from preview.http.core.page_policy import Cors
 from preview.http.e2b import Boxes, E2bApp
 from preview.http.edits import FileEdits
@@ -45,8 +44,8 @@ from preview.http.streams.agent_calls import AgentCalls
 from preview.http.streams.direct import DirectStreams
 from preview.http.streams.log_streams import StreamSlots, Waits
 from preview.proxy import PreviewClient, open_preview_client
-from preview.proxy.forwarded import FROM_NODE, TrustedProxies, by_node
-from preview.proxy.passing_on import passed_client
+from preview.proxy.forwarded import FROM_NODE, TrustedProxies
+from preview.proxy.passing_on import trusted_scope
 from preview.replay.checks.book import CheckBook
 from preview.replay.probe import Prober
 from preview.replay.turns import UserTurns
@@ -158,7 +157,7 @@ class PreviewApp(QuartTrio):
             self._checks_hosts = True
         else:
             peer = scope.get("client")
-            scope = origin_form(self._trusted(scope))
+            scope = origin_form(trusted_scope(scope, self._proxies))
             routed = None if self.router is None else await self.router.route(head_of(scope, peer))
             if routed is not None or is_for_preview(self.access_gate, scope):
                 await serve_ordinary(self, scope, receive, send, peer=peer, routed=routed)
@@ -166,12 +165,6 @@ class PreviewApp(QuartTrio):
             if await self._e2b.serves(scope, receive, send, peer=peer):
                 return
         await super().__call__(scope, receive, send)
-
-    def _trusted(self, scope: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the scope with the trusted facts about the client, without the fields that state them."""
-        if (scope.get("state") or {}).get(FROM_NODE):
-            return by_node(scope, passed_client(scope["headers"]))
-        return self._proxies.applied(scope)
 
     def allow_hosts(self, names: Iterable[str]) -> None:
         """Check ``Host`` of each request from now on, and also accept these names."""
@@ -319,7 +312,7 @@ class PreviewApp(QuartTrio):
         people = make_people(service, secret)
         authenticate = self._authenticate
         if authenticate is None:
-            trusted = self.cors.trusted_origins | _public_origins(settings)
+            trusted = self.cors.trusted_origins | public_origins(settings)
             jwt = JwtAuthenticator(settings, secret)
             authenticate = TokenAuthenticate(jwt, cookie, trusted_origins=trusted, api_tokens=people.api_tokens)
         slots = StreamSlots(settings.max_streams_per_user)
@@ -345,16 +338,8 @@ class PreviewApp(QuartTrio):
             turns=UserTurns(),
             checks=CheckBook(service, partial(carry_check, client)),
             people=people,
-            agents=AgentCalls(self._serve, self.cors.trusted_origins | _public_origins(settings)),
+            agents=AgentCalls(self._serve, self.cors.trusted_origins | public_origins(settings)),
         )
-
-
-def _public_origins(settings: Settings) -> frozenset[str]:
-    """Return the origin of this service's page, for a reverse proxy that does not forward ``Host``."""
-    if settings.public_url is None:
-        return frozenset()
-    parts = urlsplit(settings.public_url.lower())
-    return frozenset({f"{parts.scheme}://{parts.netloc}"})
 
 
 async def _wake_streams(draining: trio.Event, waits: Waits) -> None:

@@ -6,8 +6,11 @@ secret. On every other connection it is dropped unread.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from preview.proxy.admission import Fields, RequestHead
-from preview.proxy.forwarded import HIDDEN, Believed
+from preview.proxy.forwarded import FROM_NODE, HIDDEN, Believed, TrustedProxies, by_node
 from preview.proxy.headers import HOP_BY_HOP, NODE_FIELD, REQUEST_ID_FIELD, is_sane_request_id
 from preview.proxy.http1 import Field
 
@@ -53,6 +56,18 @@ def passed_client(fields: Fields) -> Believed:
         return Believed(None, "http")
     scheme, client, via = said
     return Believed(None if client == _NOBODY else client, scheme, () if via == _NOBODY else tuple(via.split(",")))
+
+
+def trusted_scope(scope: Mapping[str, Any], proxies: TrustedProxies) -> dict[str, Any]:
+    """Return a copy of the ASGI scope with the trusted facts about the client, without the fields that state them.
+
+    Args:
+        scope: Its state has ``FROM_NODE`` if a node has proved itself on the connection.
+        proxies: The proxies that are trusted on all other connections.
+    """
+    if (scope.get("state") or {}).get(FROM_NODE):
+        return by_node(scope, passed_client(scope["headers"]))
+    return proxies.applied(scope)
 
 
 def is_misdirected(status: int, fields: Fields) -> bool:

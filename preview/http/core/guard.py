@@ -80,6 +80,14 @@ def host_names(settings: Settings, binds: Iterable[str] = ()) -> set[str]:
     return {name for name in names if name}
 
 
+def public_origins(settings: Settings) -> frozenset[str]:
+    """Return the origin of this service's page, for a reverse proxy that does not forward ``Host``."""
+    if settings.public_url is None:
+        return frozenset()
+    parts = urlsplit(settings.public_url.lower())
+    return frozenset({f"{parts.scheme}://{parts.netloc}"})
+
+
 def _is_address(name: str) -> bool:
     try:
         ipaddress.ip_address(name.strip("[]"))
