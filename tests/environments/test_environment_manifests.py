@@ -100,6 +100,23 @@ def test_a_group_is_installed_when_only_it_brings_the_framework(tmp_path: Path, 
     assert "it contains the framework" in required.notes[0]
 
 
+@pytest.mark.parametrize(
+    ("name", "is_read"),
+    [
+        ("requirments.txt", True), ("requriements.txt", True), ("requirements1.txt", True),
+        ("requests.txt", False), ("requirements_dev1.txt", False), ("requirments.md", False),
+    ],
+)  # fmt: skip
+def test_a_misspelt_requirements_file_is_read(tmp_path: Path, name: str, is_read: bool) -> None:
+    required = read(tmp_path, **{name: "flask==3.0"})
+    assert texts(required) == (["flask==3.0"] if is_read else [])
+
+
+def test_a_misspelt_requirements_file_that_is_a_folder_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "requirments.txt").mkdir()
+    assert texts(read(tmp_path, Pipfile='[packages]\nsix = "*"')) == ["six"]
+
+
 def test_a_pipfile_is_read(tmp_path: Path) -> None:
     text = "[packages]\nflask = '*'\nsix = '>=1.16'\n"
     text += 'idna = {version = "==3.10", extras = ["a"]}\n[dev-packages]\nx = "*"\n'

@@ -148,6 +148,9 @@ def _known_text(upper: str, kind: ServiceKind | None) -> str | None:
     """Return the conventional value for a well-known name, or None."""
     mail = re.search(r"MAIL|SMTP", upper)
     table = (
+        # Names of passlib: hashes of passwords, and which of them are old.
+        (r"(?:CRYPT|HASH)\w*(?:SCHEM|ALGORITHM)", "bcrypt"),
+        (r"CRYPT\w*DEPRECATED", "auto"),
         (r"ALGORITHM", "HS256"),
         # Flask responds only to requests for this host name.
         (r"^SERVER_NAME$", "localhost:{port}"),

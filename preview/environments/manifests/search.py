@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import itertools
 import posixpath
 import re
@@ -48,6 +49,10 @@ _FRAMEWORKS: Final = frozenset(
      "django-ninja", "robyn", "responder"}
 )  # fmt: skip
 _MAX_OWN: Final = 5
+# `requirments.txt` and `requirements1.txt` are this alike or more, `requests.txt` is not (difflib's ratio).
+_ALMOST: Final = 0.88
+_LONGEST: Final = 24
+_FOR_DEVELOPERS: Final = re.compile(r"dev|test|doc|lint", re.IGNORECASE)
 _MAX_OTHERS: Final = 6
 # Index options in the pip part of a conda file.
 _INDEX_LINE: Final = re.compile(
@@ -108,7 +113,8 @@ class _Search:
     def look(self, place: str) -> RequirementSet | None:
         """Return the requirements in one folder; None if it has none."""
         names = _listing(self.project / place)
-        for name in (*_in(names, self.project / place, _REQUIREMENTS), "", *_in(names, self.project / place, _LAST)):
+        known, last = (_in(names, self.project / place, some) for some in (_REQUIREMENTS, _LAST))
+        for name in (*known, "", *_misspelt(names, self.project / place), *last):
             found = self._requirements(place, name) if name else self._manifests(place, names)
             if found is not None:
                 spare = (*found.spare, *self.spare, *self._in_other_files(place, names, name))
@@ -234,6 +240,14 @@ class _Search:
             for manifest in self._read_manifests(place, _listing(folder)):
                 found += self._read_lines(manifest.lines, place, LineReader(self.project))
         return found
+
+
+def _misspelt(names: Sequence[str], folder: Path) -> list[str]:
+    """Return files whose names are almost that of a requirements file: ``requirments.txt``."""
+    known = {*_REQUIREMENTS, *_LAST}
+    others = [name for name in names if name.endswith(".txt") and len(name) <= _LONGEST and name.lower() not in known]
+    near = difflib.get_close_matches(_REQUIREMENTS[0], others, n=2, cutoff=_ALMOST)
+    return [name for name in near if not _FOR_DEVELOPERS.search(name) and (folder / name).is_file()]
 
 
 def _has_framework(requirements: Sequence[ProjectRequirement]) -> bool:
