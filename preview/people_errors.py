@@ -6,9 +6,10 @@ from preview.errors import Forbidden, LimitReached, PreviewError
 
 __all__ = [
     "AgentsUnavailable", "ApiTokenLimitReached", "ApiTokenNotFound", "CommentLimitReached", "CommentNotFound",
-    "ContractNotOffered", "EnvironmentInUse", "EnvironmentNotFound", "FlagChanged", "FlagNotFound", "GuestLimitReached",
-    "LaunchesStopped", "ProfileNotFound", "ProfileUnavailable", "SavedRequestLimitReached", "SavedRequestNotFound",
-    "TemplateNotFound", "TooFast", "TraceNotFound", "ViewerNotFound",
+    "ContractNotOffered", "EnvironmentInUse", "EnvironmentNotFound", "FlagChanged", "FlagNotFound",
+    "GuestLimitReached", "InvitationLimitReached", "InvitationNotFound", "LaunchesStopped", "MemberNotFound",
+    "ProfileNotFound", "ProfileUnavailable", "SavedRequestLimitReached", "SavedRequestNotFound", "TemplateNotFound",
+    "TooFast", "TraceNotFound", "ViewerNotFound",
 ]  # fmt: skip
 
 
@@ -82,6 +83,24 @@ class GuestLimitReached(LimitReached):
     """The preview has the maximum number of guests. ``details["limit"]`` is that number."""
 
     code = "guest_limit_reached"
+
+
+class InvitationLimitReached(LimitReached):
+    """The service has the maximum number of invitations. ``details["limit"]`` is that number."""
+
+    code = "invitation_limit_reached"
+
+
+class InvitationNotFound(PreviewError):
+    """There is no invitation with this id."""
+
+    code = "invitation_not_found"
+
+
+class MemberNotFound(PreviewError):
+    """There is no invited person with this id."""
+
+    code = "member_not_found"
 
 
 class SavedRequestLimitReached(LimitReached):

@@ -155,6 +155,27 @@ class ApiTokens:
         is_id = is_valid_id(token_id)
         if not is_id or not await self._database.write(lambda connection: connection.execute(query).rowcount):
             raise ApiTokenNotFound("You have no API token with this id; list them.")
+        self._note_revoked(token_id)
+
+    async def revoke_all(self, user_id: str) -> None:
+        """Revoke all tokens of the user; see ``revoke``.
+
+        Raises:
+            DatabaseUnavailable: The database did not respond, and the tokens are still there.
+
+        Cancellation: revoked, or nothing changes.
+        """
+        mine = api_tokens.c.user_id == user_id
+
+        def change(connection: Connection) -> list[str]:
+            found = list(connection.scalars(select(api_tokens.c.id).where(mine)))
+            connection.execute(delete(api_tokens).where(mine))
+            return found
+
+        for token_id in await self._database.write(change):
+            self._note_revoked(token_id)
+
+    def _note_revoked(self, token_id: str) -> None:
         self._revocations += 1
         self._revoked[token_id] = None
         for key in [key for key, (one, _) in self._kept.items() if one.id == token_id]:

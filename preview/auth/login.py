@@ -25,7 +25,8 @@ class Identity:
         expires_at: Expiry of the token, aware, UTC. A stream ends at this time.
         token_id: Id of an API token, which can be revoked at any time; None for other tokens.
         guest: The guest of a share link; None for a user.
-        role: Role of the API token; other tokens have all rights of their user.
+        role: Role of the API token or the member; other users have all rights.
+        is_member: Whether an invitation has admitted the user, who can be removed at any time.
     """
 
     user: User
@@ -33,6 +34,7 @@ class Identity:
     token_id: str | None = None
     guest: Guest | None = None
     role: TokenRole = TokenRole.ADMIN
+    is_member: bool = False
 
     @classmethod
     def of_guest(cls, guest: Guest, owner_id: str) -> Identity:
@@ -52,7 +54,10 @@ class Identity:
         """Key of requests that must end when the access is revoked; None if it only expires."""
         if self.guest is not None:
             return f"guest {self.guest.id}"
-        return None if self.token_id is None else f"token {self.token_id}"
+        if self.token_id is not None:
+            # A member's tokens are revoked with the member.
+            return f"token {self.token_id}"
+        return f"member {self.user.id}" if self.is_member else None
 
 
 class Authenticator(Protocol):

@@ -28,6 +28,7 @@ from preview.auth.algorithms import ALGORITHMS, FixedRegistry
 from preview.auth.claims import LEEWAY_S, is_subject
 from preview.auth.jwks import KeyBook
 from preview.auth.jwt import key_id, read_header, verified_claims
+from preview.auth.members import MEMBER_PREFIX
 from preview.auth.provider import ANSWER_TIMEOUT_S, NO_ANSWER, BadAddress, BadStatus, Endpoint
 from preview.core.quoting import quoted
 from preview.errors import ConfigurationError, Unauthenticated
@@ -264,7 +265,8 @@ class SignIn:
         """Return the user whom the claims name, if it is one who may use this service."""
         name = self._settings.oidc_user_claim
         user = claims.get(name)
-        if not isinstance(user, str) or not is_subject(user):
+        # Ids of invited people are no provider's to give.
+        if not isinstance(user, str) or not is_subject(user) or user.startswith(MEMBER_PREFIX):
             raise Unauthenticated(
                 f"Your identity provider sends no {quoted(name)} that can be a user's id; ask the operator to change "
                 "PREVIEW_OIDC_USER_CLAIM.",

@@ -167,6 +167,7 @@ COMMANDS: dict[str, Entry] = {
         "List, drop and rebuild templates, which new Python previews are forked from; for operators.",
         _CLIENT,
     ),
+    "invite": Entry("people.invite", "Admit people by links, list and revoke them; for operators.", _CLIENT),
     "token": Entry("upkeep.token", "Issue a token for the API.", _CARE),
     "db": Entry("upkeep.db", "Upgrade or downgrade the service's database.", _CARE),
     "backup": Entry(

@@ -83,6 +83,16 @@ def new_api_token_id() -> str:
     return f"token_{_random()}"
 
 
+def new_invitation_id() -> str:
+    """Return a new invitation's id: ``invitation_`` and 16 symbols."""
+    return f"invitation_{_random()}"
+
+
+def new_member_suffix() -> str:
+    """Return 16 symbols that make the user id of an invited person one that nobody has had."""
+    return _random()
+
+
 def new_check_id() -> str:
     """Return a new request id for a request of the service itself; see ``CHECK_SUFFIX``."""
     return f"{REQUEST_MARK}{secrets.token_hex(8)}{CHECK_SUFFIX}"

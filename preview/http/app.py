@@ -314,7 +314,9 @@ class PreviewApp(QuartTrio):
         if authenticate is None:
             trusted = self.cors.trusted_origins | public_origins(settings)
             jwt = JwtAuthenticator(settings, secret)
-            authenticate = TokenAuthenticate(jwt, cookie, trusted_origins=trusted, api_tokens=people.api_tokens)
+            authenticate = TokenAuthenticate(
+                jwt, cookie, trusted_origins=trusted, api_tokens=people.api_tokens, members=people.members
+            )
         slots = StreamSlots(settings.max_streams_per_user)
         direct = DirectStreams(nursery, keep_alive_s=settings.keep_alive_s, pending_bytes=settings.backlog_bytes)
         streams = Streams(lambda: slots.total, lambda: direct.total)

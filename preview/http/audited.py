@@ -65,6 +65,7 @@ AUDITED: Mapping[str, str] = MappingProxyType(
         "account.revoke_token": "token revoked",
         "session.exchange": "signed in",
         "session.from_provider": "signed in",
+        "invitations.join": "joined",
         "e2b.create": "sandbox created",
         "e2b.kill": "sandbox ended",
         "operator.stop": "operator: preview stopped",
@@ -72,6 +73,9 @@ AUDITED: Mapping[str, str] = MappingProxyType(
         "operator.drop_template": "operator: template dropped",
         "operator.rebuild_template": "operator: template rebuilt",
         "operator.change_tier": "operator: tier changed",
+        "invitations.create": "operator: invitation created",
+        "invitations.revoke": "operator: invitation revoked",
+        "invitations.remove_member": "operator: person removed",
         "flags.replace": "operator: flag changed",
         "flags.reset": "operator: flag changed",
     }
@@ -112,6 +116,7 @@ READ_BY_GUESTS: Mapping[str, str] = MappingProxyType(
 _SUBJECTS = (
     "preview_id",
     "token_id",
+    "invitation_id",
     "alert_id",
     "environment_id",
     "template_key",

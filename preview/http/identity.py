@@ -12,6 +12,7 @@ from quart import Request, Websocket, request
 
 from preview.auth import ApiTokens, Authenticator, Identity
 from preview.auth.api_tokens import PREFIX
+from preview.auth.members import Members
 from preview.core.ids import is_valid_id
 from preview.core.quoting import quoted
 from preview.errors import Forbidden, GenerationNotFound, NoActivePreview, Unauthenticated
@@ -21,7 +22,7 @@ from preview.http.backend import Backend
 from preview.http.core.cookies import SAFE, cookie_in, fields_of, is_same_origin
 from preview.http.guests import follow, guest_identity
 from preview.http.people import is_operator
-from preview.http.roles import role_needed
+from preview.http.roles import MEMBER_ROUTES, role_needed
 from preview.logs import Contract
 from preview.proxy.headers import SERVICE_COOKIE
 from preview.supervisor import LivePreview
@@ -38,6 +39,7 @@ class TokenAuthenticate:
         cookie: Name of the cookie, see ``session_cookie_name``.
         trusted_origins: Further origins whose pages may use the cookie for changes.
         api_tokens: Tokens that users have made here.
+        members: People whom invitations have admitted; each request checks that they still are.
     """
 
     def __init__(
@@ -47,14 +49,21 @@ class TokenAuthenticate:
         *,
         trusted_origins: frozenset[str] = frozenset(),
         api_tokens: ApiTokens | None = None,
+        members: Members | None = None,
     ) -> None:
         self._authenticator = authenticator
+        self._members = members
         self._api_tokens = api_tokens
         self._cookie = cookie
         self._trusted_origins = trusted_origins
 
     async def __call__(self, scope: Mapping[str, Any]) -> Identity | None:
         """Return the identity, or None if the request carries no token. Cancellation: no state changes."""
+        identity = await self._proven(scope)
+        return identity if identity is None or self._members is None else await self._members.checked(identity)
+
+    async def _proven(self, scope: Mapping[str, Any]) -> Identity | None:
+        """Return the identity that the request's token or session proves."""
         headers = fields_of(scope)
         given = headers.get(b"authorization")
         if given is not None:
@@ -114,15 +123,23 @@ async def require_identity(backend: Backend, asked: Request | Websocket | None =
 
 
 def _check_role(identity: Identity, asked: Request | Websocket) -> None:
-    """Check that the role of the caller's API token allows this route.
+    """Check that the role of the caller's API token, or of an invited caller, allows this route.
 
     Raises:
         Forbidden: It does not.
     """
     needed = role_needed(asked.endpoint)
-    if not identity.role.contains(needed):
+    if identity.role.contains(needed):
+        return
+    if identity.token_id is not None:
         raise Forbidden(
             f"This API token has the role `{identity.role.value}`; this needs a token with the role `{needed.value}`.",
+            reason="role",
+        )
+    if asked.endpoint not in MEMBER_ROUTES:
+        raise Forbidden(
+            f"Your invitation has the role `{identity.role.value}`; this needs the role `{needed.value}`. "
+            "Ask an operator for another invitation.",
             reason="role",
         )
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from preview.auth import AccessBook, ApiTokens, Audit, GuestBook, Identity
 from preview.auth.audit.rows import Retention
+from preview.auth.invitations import Invitations
+from preview.auth.members import Members
 from preview.auth.oidc import SignIn
 from preview.http.core.live_requests import LiveRequests
 from preview.service import Service
@@ -31,6 +33,8 @@ class People:
         events: News for users.
         audit: Changes that users have made.
         sign_in: Signs users in at an identity provider; None without one.
+        members: People whom invitations have admitted.
+        invitations: Links that admit people; without effect if a host authenticates.
     """
 
     access: AccessBook
@@ -43,6 +47,8 @@ class People:
     events: EventBook
     audit: Audit
     sign_in: SignIn | None
+    members: Members
+    invitations: Invitations
 
 
 def make_people(service: Service, secret: str | None) -> People:
@@ -63,9 +69,11 @@ def make_people(service: Service, secret: str | None) -> People:
         is_live=is_live,
     )
     presence, live_requests = Presence(is_live), LiveRequests()
+    api_tokens = ApiTokens(service.database, lambda token_id: live_requests.cut(f"token {token_id}"))
+    members = Members(service.database, api_tokens, lambda user_id: live_requests.cut(f"member {user_id}"))
     return People(
         access,
-        ApiTokens(service.database, lambda token_id: live_requests.cut(f"token {token_id}")),
+        api_tokens,
         GuestBook(
             access,
             is_live=is_live,
@@ -83,6 +91,8 @@ def make_people(service: Service, secret: str | None) -> People:
             Retention(service.settings.audit_entries, int(service.settings.audit_retention_s * 1000)),
         ),
         None if secret is None or service.settings.oidc_issuer is None else SignIn(service.settings, secret),
+        members,
+        Invitations(service.database, members),
     )
 
 

@@ -188,6 +188,18 @@ _BY_TOKEN_ROLE: Mapping[TokenRole, frozenset[str]] = MappingProxyType(
         ),
     }
 )
+MEMBER_ROUTES = frozenset(
+    {
+        "account.audit",
+        "account.create_token",
+        "account.list_tokens",
+        "account.revoke_token",
+        "session.exchange",
+        "session.logout",
+    }
+)
+"""Routes of their own account, which invited people of each role may use. Their tokens have no role above their own."""
+
 _ROLE_OF = {name: role for role, names in _BY_TOKEN_ROLE.items() for name in names}
 
 

@@ -1,4 +1,4 @@
-"""Tables of what people do: tokens, comments, saved requests, the audit, generations that they removed, and flags."""
+"""Tables of what people do: tokens, invitations, comments, saved requests, audit, removed generations, and flags."""
 
 from __future__ import annotations
 
@@ -24,6 +24,39 @@ api_tokens = Table(
     Column("last_used_at", BigInteger),
 )
 Index("uq_api_tokens_hash", api_tokens.c.hash, unique=True)
+
+# Links of operators that admit people. One that is over is kept for the list, until a newer one needs space.
+invitations = Table(
+    "invitations",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    # SHA-256 of the link's code, in hexadecimal. The code itself is not stored.
+    Column("hash", String(64), nullable=False),
+    Column("note", String(256), nullable=False),
+    Column("created_by", String(128), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("most_uses", BigInteger, nullable=False),
+    Column("uses", BigInteger, nullable=False),
+    Column("tier", String(32), nullable=False),
+    Column("role", String(8), nullable=False),
+    # NULL: not revoked.
+    Column("revoked_at", BigInteger),
+)
+Index("uq_invitations_hash", invitations.c.hash, unique=True)
+
+# The people whom they have admitted. No foreign keys: a member stays when the invitation is gone.
+members = Table(
+    "members",
+    metadata,
+    Column("user_id", String(128), primary_key=True),
+    Column("invitation_id", String(64), nullable=False, index=True),
+    Column("name", String(256), nullable=False),
+    Column("role", String(8), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    # NULL: the person may use the service.
+    Column("removed_at", BigInteger),
+)
 
 preview_comments = Table(
     "preview_comments",

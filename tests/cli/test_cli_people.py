@@ -77,6 +77,15 @@ def test_the_story_of_people(
     assert "Add --yes to confirm" in call("templates", "drop", "c41b", code=ExitCode.USAGE)
     for change in ("drop", "rebuild"):
         assert "There is no template" in call("templates", change, "c41b", "--yes", code=ExitCode.NOT_FOUND)
+    call("invite", "create", "--uses", "0", code=ExitCode.USAGE)
+    assert "No invitations yet" in call("invite", "ls")
+    invited = json.loads(call("invite", "create", "course of May", "--uses", "2", "--role", "use", "--json"))
+    assert "/#/invite/inv_" in call("invite", "create")
+    assert "course of May" in " ".join(call("invite", "ls").split())
+    assert len(json.loads(call("invite", "ls", "--json"))["items"]) == 2
+    assert "is revoked, and its people are removed" in call("invite", "revoke", invited["id"], "--people")
+    assert "revoked" in call("invite", "ls")
+    call("invite", "remove", "invited:nobody", code=ExitCode.FAILED)
 
     token = json.loads(call("tokens", "create", "build server", "--role", "read", "--json"))
     assert token["id"] in call("tokens", "ls")

@@ -22,7 +22,7 @@ HTTP_METHODS = {"get", "post", "put", "patch", "delete"}
 # A share link's token is in its body; whoever has none gets 401.
 # The protocol of AI agents describes itself: `/mcp` is a single address for all of its tools.
 OF_AGENTS = "agents.serve"
-OPEN = {("/api/v1/generations/{generation_id}/preview/join", "post")}
+OPEN = {("/api/v1/generations/{generation_id}/preview/join", "post"), ("/api/v1/join", "post")}
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -41,6 +42,36 @@ def test_why_a_sign_in_failed_is_said_on_the_page(browser: Browser, tmp_path: Pa
         assert "login" not in seen.page.url
         seen.sign_in(running, "ann")
         assert not seen.violations
+
+
+def test_an_invited_person_joins_by_a_click(browser: Browser, tmp_path: Path) -> None:
+    with run_service(tmp_path, PREVIEW_OPERATORS="olga") as running:
+        with visit(browser) as seen:
+            seen.page.goto(running.url)
+            seen.sign_in(running, "olga")
+            seen.page.get_by_role("button", name="Account of olga").click()
+            seen.page.get_by_role("tab", name="Operator").click()
+            seen.page.get_by_label("Invite", exact=True).fill("Anna")
+            seen.page.get_by_role("button", name="Make a link").click()
+            link = seen.page.get_by_text("/#/invite/inv_").text_content() or ""
+            assert not seen.violations
+        with visit(browser, width=390) as seen:
+            seen.page.goto(link)
+            seen.page.get_by_label("Your name").fill("Anna <b>")
+            seen.page.get_by_role("button", name="Join").click()
+            expect(seen.page.get_by_role("button", name=re.compile("Account of invited:anna-b-"))).to_be_visible()
+            # Neither the address nor a reload has the code any more.
+            assert "invite" not in seen.page.url
+            seen.page.reload()
+            expect(seen.page.get_by_role("button", name=re.compile("Account of invited:anna-b-"))).to_be_visible()
+            # The link again: nobody is signed out without a click, and it was good once.
+            seen.page.goto(link)
+            expect(seen.page.get_by_text("You are signed in as invited:anna-b-")).to_be_visible()
+            seen.page.get_by_role("button", name="Join").click()
+            expect(seen.page.get_by_role("alert")).to_contain_text("ask its sender for a new one")
+            seen.page.get_by_role("button", name="Stay as I am").click()
+            expect(seen.page.get_by_role("button", name=re.compile("Account of invited:anna-b-"))).to_be_visible()
+            assert not seen.violations
 
 
 @pytest.mark.long

@@ -11,6 +11,7 @@ import tokens from "../lib/ui/tokens.module.css";
 import styles from "./app.module.css";
 import { projectOf } from "./address";
 import { DropVeil } from "./DropVeil";
+import { codeOf, Invited } from "./Invited";
 import { Logo } from "./Logo";
 import { ProjectMenu } from "./ProjectMenu";
 import { client, keepToken } from "./ownToken";
@@ -37,8 +38,27 @@ type Who = { kind: "asking" } | { kind: "nobody"; why: SignedOutBecause } | { ki
 /** The page: who it is for, their projects, and one of these. */
 export function App(): ReactNode {
   const [who, setWho] = useState<Who>({ kind: "asking" });
+  const [code, setCode] = useState(() => codeOf(location.hash));
   const [theme, setTheme] = useThemeChoice();
 
+  useEffect(() => {
+    const look = (): void => setCode(codeOf(location.hash));
+    addEventListener("hashchange", look);
+    return () => removeEventListener("hashchange", look);
+  }, []);
+  const leaveInvitation = useCallback(() => {
+    // The code is not kept in the address, which people copy.
+    history.replaceState(null, "", location.pathname + location.search);
+    setCode(null);
+  }, []);
+  const joined = useCallback(
+    (session: Session) => {
+      keepToken(undefined);
+      leaveInvitation();
+      setWho({ kind: "known", session });
+    },
+    [leaveInvitation],
+  );
   const ask = useCallback(async () => setWho(await askWho()), []);
   useEffect(() => void ask(), [ask]);
   const signedOut = useCallback(() => {
@@ -63,9 +83,18 @@ export function App(): ReactNode {
   return (
     <div className={classes(tokens.root, styles.app)}>
       <PreviewProvider client={client}>
-        {who.kind === "nobody" && <SignIn onToken={signIn} why={who.why} />}
-        {who.kind === "known" && (
+        {who.kind !== "asking" && code !== null && (
+          <Invited
+            code={code}
+            userId={who.kind === "known" ? who.session.user_id : ""}
+            onJoined={joined}
+            onLeave={leaveInvitation}
+          />
+        )}
+        {who.kind === "nobody" && code === null && <SignIn onToken={signIn} why={who.why} />}
+        {who.kind === "known" && code === null && (
           <Home
+            key={who.session.user_id}
             session={who.session}
             theme={theme}
             onTheme={setTheme}

@@ -161,7 +161,7 @@ QUESTIONS = (
         "entry",
         "Who may enter?",
         {
-            "tokens": "people with a token from `preview token`",
+            "tokens": "people with a token from `preview token`, or an invitation",
             "secret": "users of your platform, whose tokens a shared secret signs",
             "jwks": "users of your identity provider, whose keys have an address",
             "oidc": "people who sign in on the page, at your OpenID provider",

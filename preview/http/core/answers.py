@@ -123,6 +123,15 @@ def no_content(headers: Mapping[str, str] | None = None) -> Response:
     return response
 
 
+def own_address(public_url: str | None) -> str:
+    """Return the address of this service as a browser knows it, without a slash at its end.
+
+    Args:
+        public_url: ``PREVIEW_PUBLIC_URL``; without it, the request's own address.
+    """
+    return (public_url or f"{request.scheme}://{request.host}{request.root_path}").rstrip("/")
+
+
 def link(path: str) -> str:
     """Return a path of this service as the client must request it: below the mount path of a host application."""
     return f"{request.root_path.rstrip('/')}{path}"

@@ -15,6 +15,7 @@ from preview.http.openapi.people_operations import (
     account_operations,
     event_operations,
     flag_operations,
+    invitation_operations,
     operator_operations,
     together_operations,
 )
@@ -326,6 +327,7 @@ BY_TAG: Mapping[str, Mapping[str, Operation]] = MappingProxyType(
         "events": event_operations(),
         "operator": operator_operations(),
         "flags": flag_operations(),
+        "invitations": invitation_operations(),
         "generations": _generations(),
         "versions": version_operations(),
         "removed": removal_operations(),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from preview import errors, people_errors
-from preview.http.contracts.people import account, events, flags, saved, together
+from preview.http.contracts import v1
+from preview.http.contracts.people import account, events, flags, invitations, saved, together
 from preview.http.core import bodies
 from preview.http.openapi.model import GONE, ErrorKinds, Operation, Reply
 
@@ -160,4 +161,35 @@ def flag_operations() -> dict[str, Operation]:
         "flags.reset": Operation(flag, changed, query=flags.FlagQuery),
         "flags.dry_run": Operation(Reply("The users.", flags.ReachShape), missing, body=flags.FlagContent),
         "flags.arms": Operation(Reply("The comparison.", flags.ArmList), missing, query=flags.ArmsQuery),
+    }
+
+
+def invitation_operations() -> dict[str, Operation]:
+    """Return the routes of invitations."""
+    refused: ErrorKinds = (errors.Forbidden,)
+    made = Reply("The invitation, with its link.", invitations.NewInvitation, headers={"Location": "Its address."})
+    return {
+        "invitations.list_invitations": Operation(Reply("The invitations.", invitations.InvitationList), refused),
+        "invitations.create": Operation(
+            made,
+            (*refused, errors.InvalidRequest, people_errors.InvitationLimitReached),
+            201,
+            body=invitations.InvitationBody,
+            is_missing=True,
+        ),
+        "invitations.revoke": Operation(
+            GONE,
+            (*refused, errors.InvalidRequest, people_errors.InvitationNotFound),
+            204,
+            query=invitations.RevokeQuery,
+        ),
+        "invitations.remove_member": Operation(GONE, (*refused, people_errors.MemberNotFound), 204),
+        "invitations.join": Operation(
+            Reply("The session; its cookie is set.", v1.Session),
+            (*refused, errors.InvalidRequest, errors.Unauthenticated, people_errors.TooFast),
+            201,
+            body=invitations.JoinServiceBody,
+            is_open=True,
+            is_missing=True,
+        ),
     }

@@ -18,7 +18,7 @@ from preview.http.backend import Backend, BackendRoutes, Running
 from preview.http.browser.addresses import PreviewAddresses
 from preview.http.browser.entry import open_path, share_path
 from preview.http.contracts import v1
-from preview.http.core.answers import json_answer, no_content
+from preview.http.core.answers import json_answer, no_content, own_address
 from preview.http.core.bodies import AccessBody, OpenBody, ShareBody
 from preview.http.core.page_policy import new_nonce, page_policy
 from preview.http.core.reading import read_json
@@ -104,8 +104,7 @@ def _share_url(backend: Backend, places: PreviewAddresses, preview: LivePreview,
     if share.role is Role.OPEN:
         return f"{_address(places, preview)}{share_path(token)}"
     # The page, not the preview. Browsers send no fragment, so the token gets into no log and no ``Referer``.
-    base = backend.settings.public_url or f"{request.scheme}://{request.host}{request.root_path}"
-    return f"{base.rstrip('/')}/#/join/{preview.record.generation_id}/{token}"
+    return f"{own_address(backend.settings.public_url)}/#/join/{preview.record.generation_id}/{token}"
 
 
 def _shown(backend: Backend, places: PreviewAddresses, preview: LivePreview) -> v1.AccessShape:

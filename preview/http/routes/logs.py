@@ -104,6 +104,7 @@ async def _watcher_of(
         identity, preview_id = backend.tickets.redeem(query.ticket)
         if identity.token_id is not None and backend.people.api_tokens.is_revoked(identity.token_id):
             raise Unauthenticated("The API token of this stream ticket was revoked; get a new one.", reason="ticket")
+        await backend.people.members.checked(identity)
         follow(backend, asked.scope, identity)
         await owned_by(backend, identity.user.id, generation_id, in_contract=True)
         record = await backend.previews.get(preview_id)

@@ -34,6 +34,7 @@ from preview.http.routes.people import (
     agent_routes,
     event_routes,
     flag_routes,
+    invitation_routes,
     operator_routes,
     session_routes,
     together_routes,
@@ -107,7 +108,8 @@ def install_routes(app: Quart, running: Callable[[], Backend], places: PreviewAd
         app.register_blueprint(made, url_prefix=PREFIXES[Contract.V1])
     for made in (environment_routes(running), preset_routes(running)):
         app.register_blueprint(made, url_prefix="/api/v1/projects/<project_id>")
-    for made in (account_routes(running), event_routes(running), operator_routes(running), flag_routes(running)):
+    of_people = (account_routes, event_routes, operator_routes, flag_routes, invitation_routes)
+    for made in (one(running) for one in of_people):
         app.register_blueprint(made, url_prefix="/api/v1")
     for made in (session_routes(running), system_routes(running), agent_routes(running), page_routes(running)):
         app.register_blueprint(made)

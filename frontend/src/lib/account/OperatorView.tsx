@@ -24,6 +24,7 @@ import { useAction } from "../ui/useAction";
 import { useLoad } from "../ui/useLoad";
 import { visible } from "../ui/visible";
 import { AuditView } from "./AuditView";
+import { InvitationsView } from "./InvitationsView";
 import { RecordTable } from "./RecordTable";
 import { day } from "./TokensView";
 import { amount } from "./UsageView";
@@ -122,6 +123,7 @@ export function OperatorView({ client }: { client: PreviewClient }): ReactNode {
           day(one.created_at),
         ])}
       />
+      <InvitationsView client={client} onChanged={users.refresh} />
       <RecordTable
         title="Environments"
         heads={["Key", "Size", "Last used", ""]}

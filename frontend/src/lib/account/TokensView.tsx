@@ -18,7 +18,7 @@ const LIVES: readonly [string, number][] = [
   ["1 year", 365 * DAY_S],
 ];
 /** Each contains the ones before it. */
-const ROLES: readonly [ApiToken["role"], string][] = [
+export const ROLES: readonly [ApiToken["role"], string][] = [
   ["read", "read only"],
   ["use", "read and send requests"],
   ["launch", "launch and change files"],

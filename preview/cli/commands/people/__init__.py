@@ -1,4 +1,4 @@
-"""Commands about people: share links, comments, API tokens, usage."""
+"""Commands about people: share links, invitations, comments, API tokens, usage."""
 
 from __future__ import annotations
 

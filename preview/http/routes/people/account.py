@@ -6,6 +6,7 @@ from quart import Blueprint, Response, request
 from werkzeug.exceptions import NotFound
 
 from preview.auth import TokenRole
+from preview.errors import Forbidden
 from preview.http.backend import Backend, BackendRoutes, Running
 from preview.http.contracts.people.account import AuditPage, NewToken, TokenBody, TokenList, TokenShape, Usage
 from preview.http.core.answers import json_answer, link, no_content
@@ -37,9 +38,12 @@ def account_routes(running: Running) -> Blueprint:
         if backend.secret is None and backend.settings.jwt_algorithm == "HS256":
             # A host authenticates, and does not know tokens that are made here.
             raise NotFound
-        made, text = await backend.people.api_tokens.create(
-            identity.user, body.name.strip(), TokenRole(body.role), body.expires_in
-        )
+        role = TokenRole(body.role)
+        if not identity.role.contains(role):
+            raise Forbidden(
+                f"Your invitation has the role `{identity.role.value}`; make a token with no more.", reason="role"
+            )
+        made, text = await backend.people.api_tokens.create(identity.user, body.name.strip(), role, body.expires_in)
         shown = NewToken.taken_from(made, role=made.role.value, token=text)
         return json_answer(shown, 201, {"Location": link(f"/api/v1/tokens/{made.id}")})
 

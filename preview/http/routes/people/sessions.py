@@ -9,13 +9,14 @@ from werkzeug.exceptions import NotFound
 from werkzeug.sansio.response import Response as AnyResponse
 
 from preview.auth import Identity
+from preview.auth.members import MEMBER_SESSION_S
 from preview.auth.oidc import SIGN_IN_S, SignIn
 from preview.core.clock import utc_now
 from preview.errors import Unauthenticated
 from preview.http.audited import remember_caller
 from preview.http.backend import SESSION_S, Backend, BackendRoutes, Running
 from preview.http.contracts import v1
-from preview.http.core.answers import json_answer, link, no_content
+from preview.http.core.answers import json_answer, link, no_content, own_address
 from preview.http.identity import require_account, require_identity
 
 _PROVIDER_PATH = "/login/oidc"
@@ -39,7 +40,7 @@ def session_routes(running: Running) -> Blueprint:
         if session is None:
             raise NotFound
         response = redirect(link("/"), 303)
-        _keep(backend, response, session, SESSION_S)
+        keep_session(backend, response, session, SESSION_S)
         return response  # type: ignore[return-value]  # Quart's own response class, typed as werkzeug's
 
     @routes.get(_PROVIDER_PATH)
@@ -82,14 +83,17 @@ def session_routes(running: Running) -> Blueprint:
         identity = Identity(user, utc_now() + timedelta(seconds=SESSION_S))
         remember_caller(backend.people.audit, request, identity, backend.live_preview_id)
         response = redirect(link("/"), 303)
-        _keep(backend, response, session, SESSION_S)
+        keep_session(backend, response, session, SESSION_S)
         response.delete_cookie(_kept_cookie(backend), path=link(_PROVIDER_PATH), httponly=True, samesite="Lax")
         return response  # type: ignore[return-value]  # as above
 
     @routes.get("/api/v1/session")
     async def who(backend: Backend) -> Response:
-        """Return the session's user, for the page to show."""
-        return json_answer(v1.Session.of(await require_identity(backend)))
+        """Return the session's user, for the page to show. An invited person's session is renewed."""
+        identity = await require_identity(backend)
+        response = json_answer(v1.Session.of(identity))
+        _renew(backend, response, identity)
+        return response
 
     @routes.post("/api/v1/session")
     async def exchange(backend: Backend) -> Response:
@@ -98,7 +102,7 @@ def session_routes(running: Running) -> Blueprint:
         The session ends no later than the token.
         """
         identity = await require_account(backend)
-        ttl_s: float = SESSION_S
+        ttl_s: float = MEMBER_SESSION_S if identity.is_member else SESSION_S
         if identity.expires_at is not None:
             ttl_s = min(ttl_s, (identity.expires_at - utc_now()).total_seconds())
         session = backend.new_session(identity.user, max(ttl_s, 1))
@@ -106,7 +110,7 @@ def session_routes(running: Running) -> Blueprint:
             # If tokens come from elsewhere, there are no sessions: the page keeps the token in memory.
             raise NotFound
         response = json_answer(v1.Session.of(identity))
-        _keep(backend, response, session, ttl_s)
+        keep_session(backend, response, session, ttl_s)
         return response
 
     @routes.post("/api/v1/logout")
@@ -120,6 +124,15 @@ def session_routes(running: Running) -> Blueprint:
     return routes
 
 
+def _renew(backend: Backend, response: AnyResponse, identity: Identity) -> None:
+    """Renew the session of an invited person, half of whose lifetime is over: that person has no other way in."""
+    is_session = identity.is_member and identity.token_id is None and "Authorization" not in request.headers
+    if is_session and identity.expires_at < utc_now() + timedelta(seconds=MEMBER_SESSION_S / 2):
+        session = backend.new_session(identity.user, MEMBER_SESSION_S)
+        if session is not None:
+            keep_session(backend, response, session, MEMBER_SESSION_S)
+
+
 def _sign_in(backend: Backend) -> SignIn:
     if backend.people.sign_in is None or backend.secret is None:
         raise NotFound
@@ -128,8 +141,7 @@ def _sign_in(backend: Backend) -> SignIn:
 
 def _callback(backend: Backend) -> str:
     """Return this service's address for the provider's answer, as a browser knows it."""
-    base = backend.settings.public_url or f"{request.scheme}://{request.host}{request.root_path}"
-    return f"{base.rstrip('/')}{_PROVIDER_PATH}/callback"
+    return f"{own_address(backend.settings.public_url)}{_PROVIDER_PATH}/callback"
 
 
 def _kept_cookie(backend: Backend) -> str:
@@ -149,13 +161,14 @@ def _is_browser() -> bool:
     return "text/html" in accepted.values() and accepted["text/html"] >= accepted["application/json"]
 
 
-def _keep(backend: Backend, response: AnyResponse, session: str, ttl_s: float) -> None:
+def keep_session(backend: Backend, response: AnyResponse, session: str, ttl_s: float) -> None:
+    """Set the session's cookie. A proxy that does not forward the scheme must not make it one for plain HTTP."""
     response.set_cookie(
         backend.session_cookie,
         session,
         max_age=int(ttl_s),
         path=link("/"),
         httponly=True,
-        secure=request.scheme == "https",
+        secure=own_address(backend.settings.public_url).startswith("https:") or request.scheme == "https",
         samesite="Strict",
     )
