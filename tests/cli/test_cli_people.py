@@ -85,7 +85,7 @@ def test_the_story_of_people(
     assert len(json.loads(call("invite", "ls", "--json"))["items"]) == 2
     assert "is revoked, and its people are removed" in call("invite", "revoke", invited["id"], "--people")
     assert "revoked" in call("invite", "ls")
-    call("invite", "remove", "invited:nobody", code=ExitCode.FAILED)
+    call("invite", "remove", "invited:nobody", code=ExitCode.NOT_FOUND)
 
     token = json.loads(call("tokens", "create", "build server", "--role", "read", "--json"))
     assert token["id"] in call("tokens", "ls")

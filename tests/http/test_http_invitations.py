@@ -17,7 +17,7 @@ from preview.auth.api_tokens import checksum
 from preview.auth.members import MEMBER_SESSION_S
 from preview.storage.people_tables import api_tokens, invitations
 
-OLGA = {"operators": ("olga",)}
+OLGA: dict[str, Any] = {"operators": ("olga",)}
 INVITATIONS = "/api/v1/operator/invitations"
 
 
@@ -129,7 +129,7 @@ async def test_only_operators_invite_and_no_token_does(tmp_path: Path) -> None:
             ("GET", INVITATIONS), ("POST", INVITATIONS), ("DELETE", f"{INVITATIONS}/{made['id']}"),
             ("DELETE", "/api/v1/operator/members/invited:x"),
         ):  # fmt: skip
-            body = {} if method == "POST" else None
+            body: Any = {} if method == "POST" else None
             assert (await world.ask(method, path, body, user=None)).status_code == 401
             assert (await world.ask(method, path, body)).status_code == 403
             assert (await world.ask(method, path, body, user=None, headers=member)).status_code == 403

@@ -55,7 +55,7 @@ def test_an_invited_person_joins_by_a_click(browser: Browser, tmp_path: Path) ->
             seen.page.get_by_role("button", name="Make a link").click()
             link = seen.page.get_by_text("/#/invite/inv_").text_content() or ""
             assert not seen.violations
-        with visit(browser, width=390) as seen:
+        with visit(browser) as seen:
             seen.page.goto(link)
             seen.page.get_by_label("Your name").fill("Anna <b>")
             seen.page.get_by_role("button", name="Join").click()

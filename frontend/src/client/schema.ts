@@ -2555,6 +2555,99 @@ export interface components {
             previews: components["schemas"]["Instance"][];
         };
         /**
+         * InvitationBody
+         * @description A new invitation.
+         */
+        InvitationBody: {
+            /**
+             * Expires In
+             * @description Seconds.
+             * @default 604800
+             */
+            expires_in?: number;
+            /**
+             * Note
+             * @description Whom it is for.
+             * @default
+             * @example course of May
+             */
+            note?: string;
+            /**
+             * Role
+             * @description What these people may do, as the roles of API tokens.
+             * @default admin
+             * @enum {string}
+             */
+            role?: "read" | "use" | "launch" | "admin";
+            /**
+             * Tier
+             * @description Tier of these people; an operator can change it later.
+             * @default free
+             * @enum {string}
+             */
+            tier?: "free" | "pro" | "enterprise";
+            /**
+             * Uses
+             * @description Number of people whom it admits.
+             * @default 1
+             */
+            uses?: number;
+        };
+        /**
+         * InvitationList
+         * @description The invitations, newest first.
+         */
+        InvitationList: {
+            /** Items */
+            items: components["schemas"]["InvitationShape"][];
+            /**
+             * Next
+             * @description Always null: their number has a limit.
+             * @default null
+             */
+            next?: null;
+        };
+        /**
+         * InvitationShape
+         * @description An invitation, without its link.
+         */
+        InvitationShape: {
+            /** Created At */
+            created_at: string;
+            /** Created By */
+            created_by: string;
+            /** Expires At */
+            expires_at: string;
+            /**
+             * Id
+             * @example invitation_789abcdefghjkmnp
+             */
+            id: string;
+            /** Most Uses */
+            most_uses: number;
+            /** Note */
+            note: string;
+            /** People */
+            people: components["schemas"]["MemberShape"][];
+            /**
+             * Role
+             * @enum {string}
+             */
+            role: "read" | "use" | "launch" | "admin";
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "open" | "used" | "expired" | "revoked";
+            /**
+             * Tier
+             * @enum {string}
+             */
+            tier: "free" | "pro" | "enterprise";
+            /** Uses */
+            uses: number;
+        };
+        /**
          * Isolation
          * @description Isolation of a preview.
          */
@@ -2593,6 +2686,23 @@ export interface components {
              * @description The end of the link's URL.
              */
             token: string;
+        };
+        /**
+         * JoinServiceBody
+         * @description The code of an invitation, and the person's name.
+         */
+        JoinServiceBody: {
+            /**
+             * Code
+             * @description The end of the link.
+             */
+            code: string;
+            /**
+             * Name
+             * @description Part of the new user's id.
+             * @default
+             */
+            name?: string;
         };
         /**
          * LaunchComparison
@@ -3162,6 +3272,31 @@ export interface components {
             role: "owner" | "watch" | "use";
         };
         /**
+         * MemberShape
+         * @description A person whom an invitation has admitted.
+         */
+        MemberShape: {
+            /** Created At */
+            created_at: string;
+            /** Name */
+            name: string;
+            /**
+             * Removed At
+             * @description Null for a person who may use the service.
+             */
+            removed_at: string | null;
+            /**
+             * Role
+             * @enum {string}
+             */
+            role: "read" | "use" | "launch" | "admin";
+            /**
+             * User Id
+             * @example invited:anna-789abcdefghjkmnp
+             */
+            user_id: string;
+        };
+        /**
          * Memory
          * @description The preview's processes use a share of its memory limit.
          */
@@ -3306,6 +3441,51 @@ export interface components {
          * @enum {string}
          */
         Network: "none" | "loopback-only" | "host";
+        /**
+         * NewInvitation
+         * @description A new invitation, with its link: this is the only time that it is shown.
+         */
+        NewInvitation: {
+            /** Created At */
+            created_at: string;
+            /** Created By */
+            created_by: string;
+            /** Expires At */
+            expires_at: string;
+            /**
+             * Id
+             * @example invitation_789abcdefghjkmnp
+             */
+            id: string;
+            /** Most Uses */
+            most_uses: number;
+            /** Note */
+            note: string;
+            /** People */
+            people: components["schemas"]["MemberShape"][];
+            /**
+             * Role
+             * @enum {string}
+             */
+            role: "read" | "use" | "launch" | "admin";
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "open" | "used" | "expired" | "revoked";
+            /**
+             * Tier
+             * @enum {string}
+             */
+            tier: "free" | "pro" | "enterprise";
+            /**
+             * Url
+             * @description Opens the page, where the person joins. Pass it on by a private way.
+             */
+            url: string;
+            /** Uses */
+            uses: number;
+        };
         /**
          * NewToken
          * @description A new API token, with its text: this is the only time that it is shown.
@@ -4164,7 +4344,7 @@ export interface components {
              * @description Stable error code, for programs to decide by.
              * @enum {string}
              */
-            code: "agents_unavailable" | "alert_limit_reached" | "alert_not_found" | "already_running" | "analysis_failed" | "api_token_limit_reached" | "api_token_not_found" | "body_too_large" | "comment_limit_reached" | "comment_not_found" | "configuration_error" | "contract_not_offered" | "data_unavailable" | "database_unavailable" | "disk_full" | "environment_failed" | "environment_in_use" | "environment_not_found" | "failure_not_found" | "file_not_found" | "flag_changed" | "flag_not_found" | "forbidden" | "generation_limit_reached" | "generation_not_found" | "generation_read_only" | "guest_limit_reached" | "head_too_large" | "host_not_allowed" | "internal_error" | "invalid_filter" | "invalid_generation" | "invalid_path" | "invalid_preview_token" | "invalid_request" | "launch_failed" | "launches_stopped" | "method_not_allowed" | "no_active_preview" | "no_port_available" | "not_found" | "pin_limit_reached" | "precondition_failed" | "preset_not_found" | "preview_limit_reached" | "preview_not_found" | "preview_unavailable" | "probe_not_found" | "profile_not_found" | "profile_unavailable" | "project_mismatch" | "project_not_found" | "query_refused" | "record_incomplete" | "request_not_found" | "request_timeout" | "root_without_sandbox" | "saved_request_limit_reached" | "saved_request_not_found" | "sealed_text_unreadable" | "secret_not_found" | "service_short" | "service_stopping" | "settings_limit_reached" | "share_limit_reached" | "share_not_found" | "snapshot_limit_reached" | "snapshot_not_found" | "startup_timeout" | "template_not_found" | "too_complex" | "too_fast" | "too_large" | "too_many_launches" | "too_many_streams" | "trace_not_found" | "unauthenticated" | "unsupported_media_type" | "upgrade_required" | "upstream_failed" | "upstream_timeout" | "user_not_found" | "version_not_found" | "viewer_not_found";
+            code: "agents_unavailable" | "alert_limit_reached" | "alert_not_found" | "already_running" | "analysis_failed" | "api_token_limit_reached" | "api_token_not_found" | "body_too_large" | "comment_limit_reached" | "comment_not_found" | "configuration_error" | "contract_not_offered" | "data_unavailable" | "database_unavailable" | "disk_full" | "environment_failed" | "environment_in_use" | "environment_not_found" | "failure_not_found" | "file_not_found" | "flag_changed" | "flag_not_found" | "forbidden" | "generation_limit_reached" | "generation_not_found" | "generation_read_only" | "guest_limit_reached" | "head_too_large" | "host_not_allowed" | "internal_error" | "invalid_filter" | "invalid_generation" | "invalid_path" | "invalid_preview_token" | "invalid_request" | "invitation_limit_reached" | "invitation_not_found" | "launch_failed" | "launches_stopped" | "member_not_found" | "method_not_allowed" | "no_active_preview" | "no_port_available" | "not_found" | "pin_limit_reached" | "precondition_failed" | "preset_not_found" | "preview_limit_reached" | "preview_not_found" | "preview_unavailable" | "probe_not_found" | "profile_not_found" | "profile_unavailable" | "project_mismatch" | "project_not_found" | "query_refused" | "record_incomplete" | "request_not_found" | "request_timeout" | "root_without_sandbox" | "saved_request_limit_reached" | "saved_request_not_found" | "sealed_text_unreadable" | "secret_not_found" | "service_short" | "service_stopping" | "settings_limit_reached" | "share_limit_reached" | "share_not_found" | "snapshot_limit_reached" | "snapshot_not_found" | "startup_timeout" | "template_not_found" | "too_complex" | "too_fast" | "too_large" | "too_many_launches" | "too_many_streams" | "trace_not_found" | "unauthenticated" | "unsupported_media_type" | "upgrade_required" | "upstream_failed" | "upstream_timeout" | "user_not_found" | "version_not_found" | "viewer_not_found";
             /** Detail */
             detail: string;
             /** Details */
@@ -6753,8 +6933,12 @@ export type ImportedEnv = components['schemas']['ImportedEnv'];
 export type ImportedShape = components['schemas']['ImportedShape'];
 export type Instance = components['schemas']['Instance'];
 export type InstancePage = components['schemas']['InstancePage'];
+export type InvitationBody = components['schemas']['InvitationBody'];
+export type InvitationList = components['schemas']['InvitationList'];
+export type InvitationShape = components['schemas']['InvitationShape'];
 export type Isolation = components['schemas']['Isolation'];
 export type JoinBody = components['schemas']['JoinBody'];
+export type JoinServiceBody = components['schemas']['JoinServiceBody'];
 export type LaunchComparison = components['schemas']['LaunchComparison'];
 export type LaunchDetail = components['schemas']['LaunchDetail'];
 export type LaunchList = components['schemas']['LaunchList'];
@@ -6772,12 +6956,14 @@ export type LogRange = components['schemas']['LogRange'];
 export type Matches = components['schemas']['Matches'];
 export type MeBody = components['schemas']['MeBody'];
 export type MeShape = components['schemas']['MeShape'];
+export type MemberShape = components['schemas']['MemberShape'];
 export type Memory = components['schemas']['Memory'];
 export type MessageShape = components['schemas']['MessageShape'];
 export type MetricsPoint = components['schemas']['MetricsPoint'];
 export type MetricsShape = components['schemas']['MetricsShape'];
 export type MissingLines = components['schemas']['MissingLines'];
 export type Network = components['schemas']['Network'];
+export type NewInvitation = components['schemas']['NewInvitation'];
 export type NewToken = components['schemas']['NewToken'];
 export type NodeShape = components['schemas']['NodeShape'];
 export type Nodes = components['schemas']['Nodes'];

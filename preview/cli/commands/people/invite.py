@@ -98,8 +98,8 @@ def list_invitations(url: UrlOption = None, ca: CaOption = None, as_json: JsonOp
     table = listing("PERSON", "NAME", "ROLE", "SINCE", "STATE")
     for one in people:
         state = "may enter" if one["removed_at"] is None else "removed"
-        cells = (one["user_id"], one["name"] or "-", one["role"], one["created_at"][:16], state)
-        table.add_row(*(Text(visible(cell)) for cell in cells))
+        shown = (one["user_id"], one["name"] or "-", one["role"], one["created_at"][:16], state)
+        table.add_row(*(Text(visible(cell)) for cell in shown))
     table_console().print(table)
 
 
