@@ -121,7 +121,10 @@ class Members:
             raise MemberNotFound("There is no such invited person; list the invitations.")
 
     async def remove_where(self, condition: ColumnElement[bool]) -> list[str]:
-        """Remove the members for whom the condition on ``members`` holds; return their ids. See ``remove``."""
+        """Remove the members for whom the condition on ``members`` holds; return their ids. See ``remove``.
+
+        Cancellation: removed, or nothing changes; API tokens may stay, which are refused like their member.
+        """
         chosen = select(members.c.user_id).where(condition, members.c.removed_at.is_(None))
 
         def change(connection: Connection) -> list[str]:
