@@ -92,13 +92,13 @@ class InvitationLimitReached(LimitReached):
 
 
 class InvitationNotFound(PreviewError):
-    """There is no invitation with this id."""
+    """No invitation has this id."""
 
     code = "invitation_not_found"
 
 
 class MemberNotFound(PreviewError):
-    """There is no invited person with this id."""
+    """No invited person has this id."""
 
     code = "member_not_found"
 

@@ -32,7 +32,7 @@ class InvitationBody(_Body):
 
 
 class RevokeQuery(BaseModel):
-    """Whether those whom the invitation has admitted are removed, too."""
+    """Options of a revocation."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

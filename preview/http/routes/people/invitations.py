@@ -1,4 +1,4 @@
-"""Invitations: operators make, list and revoke them; whoever has the link joins with it."""
+"""Invitations: operators make, list and revoke them; a person who has the link joins with it."""
 
 from __future__ import annotations
 
