@@ -98,6 +98,14 @@ CASES = [
         added=("asyncpg",),
     ),
     Case(
+        "a URL under the server's name, which the settings may make themselves",
+        fastapi(
+            PYDANTIC + "    ASYNC_POSTGRES_URI: PostgresDsn | None = None\n" + ASYNC.format("S().ASYNC_POSTGRES_URI"),
+            "asyncpg",
+        ),
+        {"ASYNC_POSTGRES_URI": f"postgresql+asyncpg://{OWN}", "DATABASE_URL": f"postgresql+asyncpg://{OWN}"},
+    ),
+    Case(
         "a scheme that the source converts",
         fastapi(ASYNC.format(REQUIRED + '.replace("postgresql://", "postgresql+asyncpg://")'), "asyncpg"),
         {"DATABASE_URL": f"postgresql://{OWN}"},

@@ -35,6 +35,7 @@ DATABASE_URL: Final = "DATABASE_URL"
 """Every preview has this variable; without another value it names an SQLite file."""
 
 _ON: Final = frozenset({"true", "1", "yes", "on"})
+_SQL_NAME: Final = re.compile(r"DATABASE|DB|SQLALCHEMY|DSN|POSTGRES|(?:^|_)PG(?:_|$)|MYSQL|MARIADB")
 _TEST: Final = re.compile(r"(?:^|_)TEST(?:ING)?(?:_|$)")
 _TYPES: Final = {
     "PostgresDsn": ServiceKind.POSTGRESQL,
@@ -137,7 +138,7 @@ class _Chooser:
             return False
         if told == SQLITE or read.need is not Need.DEFAULTED:
             return True
-        return not read.default and re.search(r"DATABASE|DB|SQLALCHEMY|DSN", read.name.upper()) is not None
+        return not read.default and _SQL_NAME.search(read.name.upper()) is not None
 
     def _variable(self, read: SettingRead, kind: ServiceKind, reads: Sequence[SettingRead]) -> Variable | None:
         """Return the variable with its local value; None if the default is made of other variables."""
