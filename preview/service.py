@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -15,15 +13,14 @@ import trio
 
 from preview.alerts import Alerts, open_alerts
 from preview.backing import Backing, open_backing
+from preview.cluster import Cluster, node_name, open_cluster
 from preview.core.isolation import Network
-from preview.core.key_file import make_private_folder
 from preview.core.lifecycle import StopCause
 from preview.data import Confined, SnapshotStore
 from preview.detection import ServiceKind
 from preview.embedding import in_asyncio
 from preview.environments import EnvironmentCache, Jail, Shelf, find_images, find_jail
 from preview.environments.node import NodeEnvironmentCache
-from preview.errors import ConfigurationError
 from preview.generations import GenerationLibrary, GenerationSource
 from preview.launch_settings import LaunchSettings
 from preview.logs import LogStore, LogWriter, journal_folder, open_journal, recover_lines, run_log_writer
@@ -42,6 +39,7 @@ from preview.runtime import (
     many_open_files,
     open_ladder,
 )
+from preview.service_folder import DataFolderInUse, private_data_folder
 from preview.settings import Settings
 from preview.storage import Database, PreviewStore, Sealer, UserStore, open_database, open_sealer, prepare
 from preview.supervisor import (
@@ -64,10 +62,6 @@ __all__ = ["DataFolderInUse", "Service", "open_service"]
 log = structlog.get_logger(__name__)
 
 _COMPARE_SLOT = 4  # a port that no preview has; see ``ProcessSpec.slot``
-
-
-class DataFolderInUse(ConfigurationError):
-    """Another process has the data folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +93,7 @@ class Service:
         shelf: Stored environments.
         rollout: Flags of operators.
         traces: Spans of previews' requests.
+        cluster: The cluster of which this service is a node; None if it is none.
     """
 
     settings: Settings
@@ -125,6 +120,7 @@ class Service:
     shelf: Shelf
     traces: TraceKeeper
     rollout: Rollout
+    cluster: Cluster | None = None
 
     @property
     def supplied(self) -> frozenset[ServiceKind]:
@@ -165,13 +161,13 @@ async def open_service(
             "open_service needs trio. Under asyncio, make the application with create_app(), enter "
             "`async with app.running() as service`, and call its functions with `await app.call(function, ...)`."
         )
-    with _private_data_folder(settings), child_subreaper(), many_open_files():
+    with private_data_folder(settings), child_subreaper(), many_open_files():
         sealer = open_sealer(settings)
         async with open_database(settings.resolved_database_url, settings.database_timeout_s) as database:
             await prepare(database, upgrades=settings.database_upgrade == "auto")
             store = PreviewStore(database)
             # Lines before rows: a client that sees the end of a preview then sees all of its lines.
-            await recover_lines(journal_folder(settings), database)
+            await recover_lines(journal_folder(settings), database, node_name(settings))
             await reconcile(settings, store)
             snapshots = SnapshotStore(settings, database)
             await snapshots.reconcile(has_generations=generations is None)
@@ -190,6 +186,7 @@ async def open_service(
                 open_failures(database, settings) as failures,
                 _open_ladder(settings, runtime) as ladder,
                 open_backing(settings, ladder.runtime) as backing,
+                open_cluster(settings, database) as cluster,
             ):
                 jail = await _find_jail(settings, ladder)
                 rollout = Rollout(database, settings, ladder.runtime.name, ladder.further)
@@ -211,6 +208,7 @@ async def open_service(
                     launch_settings=launch_settings,
                     rollout=rollout,
                     runtimes=ladder.further,
+                    cluster=cluster,
                     images=await find_images(settings, (ladder.runtime, *ladder.further.values())),
                 )
                 context.environments.shelf.taken["node"] = context.node_environments.taken
@@ -237,6 +235,7 @@ async def open_service(
                         DataManager(settings, manager, snapshots, _comparing(settings, ladder.runtime).run),
                         TrafficStore(database), traffic, series,
                         failures, alerts, sealer, launch_settings, context.environments.shelf, traces, rollout,
+                        cluster,
                     )  # fmt: skip
 
 
@@ -290,38 +289,6 @@ def _tell_isolation(ladder: IsolationSupport, network: Network) -> None:
             missing.setdefault((rung.found, rung.advice), []).append(rung.name)
     for (why, advice), names in missing.items():
         log.warning("isolation level unavailable", levels=", ".join(names), why=why, advice=advice)
-
-
-@contextmanager
-def _private_data_folder(settings: Settings) -> Iterator[None]:
-    """Lock the data folder. Then anything in it that belongs to no preview of this process is a leftover.
-
-    The kernel releases the lock when the process ends, even by a kill (flock(2)).
-    """
-    try:
-        if not make_private_folder(settings.data_dir):
-            log.warning(
-                "data folder open to others",
-                path=str(settings.data_dir),
-                advice="give it to the service's user and close it (chmod 700), or set PREVIEW_DATA_DIR to another",
-            )
-        descriptor = os.open(settings.data_dir / "previews.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise ConfigurationError(
-            f"The data folder {settings.data_dir} cannot be used ({error.strerror}); "
-            "set PREVIEW_DATA_DIR to one you can write."
-        ) from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise DataFolderInUse(
-                f"The data folder {settings.data_dir} is in use by another service; stop that one, "
-                "or set PREVIEW_DATA_DIR to another folder."
-            ) from error
-        yield
-    finally:
-        os.close(descriptor)
 
 
 @asynccontextmanager
@@ -389,6 +356,8 @@ async def _open_manager(
         manager = PreviewManager(nursery, context, users=users, log_store=log_store, draining=draining)
         await nursery.start(run_cleanup, manager, context)
         await nursery.start(manager.keep_spares)
+        if manager.takeovers is not None:
+            await nursery.start(manager.takeovers.run)
         try:
             yield manager
         finally:

@@ -13,6 +13,8 @@ from preview.settings_fields import Count, Hosts, Networks, Origins, Seconds, Us
 
 __all__ = ["ServiceSettings"]
 
+_NODE_ADDRESS = r"^([A-Za-z0-9._-]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}$"
+
 
 def _xdg(variable: str, fallback: str) -> Path:
     """Return an XDG base folder; unset, empty or relative means the default (XDG Base Directory Specification)."""
@@ -70,6 +72,14 @@ class ServiceSettings(BaseSettings):
     sealing_keys: SecretStr | None = None
     operators: UserIds | None = None
 
+    # Many machines: see ``preview.cluster``
+    cluster: bool = False
+    node_name: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,62}[a-z0-9])?$")] | None = None
+    node_address: Annotated[str, Field(pattern=_NODE_ADDRESS, max_length=256)] | None = None
+    node_labels: Annotated[str, Field(pattern=r"^([a-z0-9_.-]+=[A-Za-z0-9_.-]+(,|$))*$", max_length=1000)] = ""
+    # Short enough for a failover within seconds; a longer one tolerates a slower database.
+    node_lease_s: Annotated[float, Field(ge=0.5, le=60)] = 2
+
     # Export of traces, metrics and the service's log
     otlp_endpoint: Annotated[str, Field(pattern=r"^https?://[^\s@]+$", max_length=500)] | None = None
     otlp_headers: SecretStr | None = Field(None, max_length=4000)
@@ -100,6 +110,21 @@ class ServiceSettings(BaseSettings):
             raise ValueError(
                 "PREVIEW_OIDC_ISSUER signs people in on the page, with sessions that this service signs: "
                 "leave PREVIEW_JWT_ALGORITHM at HS256"
+            )
+        return self._checked_cluster()
+
+    def _checked_cluster(self) -> Self:
+        if not self.cluster:
+            return self
+        url = "" if self.database_url is None else self.database_url.get_secret_value()
+        if not url.startswith(("postgresql", "postgres:")):
+            raise ValueError(
+                "PREVIEW_CLUSTER (--cluster) needs a database that all nodes share: "
+                "set PREVIEW_DATABASE_URL=postgresql://USER:PASSWORD@HOST/NAME"
+            )
+        if self.node_address is None:
+            raise ValueError(
+                "PREVIEW_CLUSTER (--cluster) needs PREVIEW_NODE_ADDRESS: HOST:PORT at which other nodes reach this one"
             )
         return self
 

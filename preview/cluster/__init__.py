@@ -1,7 +1,25 @@
-"""Many nodes on one database: the way from any node to the one that owns a preview."""
+"""Nodes on one database: leases, who owns which preview, and the way from any node to the owner; see docs/cluster.md."""
 
+from preview.cluster.cluster import Cluster, node_name, open_cluster
 from preview.cluster.credentials import NodeKey, NotANode
 from preview.cluster.links import NodeLink, accept_node
+from preview.cluster.nodes import Node, NodeFacts
+from preview.cluster.ownership import Taken
 from preview.cluster.routing import Directory, Owner, Router, Subject
 
-__all__ = ["Directory", "NodeKey", "NodeLink", "NotANode", "Owner", "Router", "Subject", "accept_node"]
+__all__ = [
+    "Cluster",
+    "Directory",
+    "Node",
+    "NodeFacts",
+    "NodeKey",
+    "NodeLink",
+    "NotANode",
+    "Owner",
+    "Router",
+    "Subject",
+    "Taken",
+    "accept_node",
+    "node_name",
+    "open_cluster",
+]

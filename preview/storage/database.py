@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
 import trio
 from sqlalchemy import Connection, Engine, bindparam, literal, select, text
@@ -65,6 +65,52 @@ def check_tables(connection: Connection) -> None:
         )
 
 
+class Fences(Protocol):
+    """Decides in each transaction which previews this service may still write; see ``preview.cluster``.
+
+    Only a node of a cluster can lose a preview to another one. Elsewhere ``Database.fences`` is ``NO_FENCES``.
+    """
+
+    def refused(self, connection: Connection, preview_ids: Collection[str]) -> frozenset[str]:
+        """Return those of the previews that this service does not own. The others stay its own until the commit.
+
+        Call first in a transaction that writes for previews. Blocks: called in the database's threads.
+        """
+        ...
+
+    def claim(self, connection: Connection, row: dict[str, Any], most: int | None) -> None:
+        """Claim a new preview in the transaction that inserts its row.
+
+        Args:
+            connection: A connection with an open transaction.
+            row: The columns of ``preview_instances``.
+            most: Maximum number of live previews of the user in the whole cluster; None for a trial preview, which
+                does not count, and which no other node takes over.
+
+        Raises:
+            PreviewError: Another node has a preview of the generation, or the user's limit is reached.
+        """
+        ...
+
+    def claimed(self, preview_id: str) -> None:
+        """Note that the transaction of ``claim`` is committed."""
+        ...
+
+
+class _NoFences:
+    def refused(self, _connection: Connection, _preview_ids: Collection[str]) -> frozenset[str]:
+        return frozenset()
+
+    def claim(self, _connection: Connection, _row: dict[str, Any], _most: int | None) -> None:
+        return
+
+    def claimed(self, _preview_id: str) -> None:
+        return
+
+
+NO_FENCES: Fences = _NoFences()
+"""Refuses nothing: this service is no node of a cluster."""
+
 T = TypeVar("T")
 
 # The default of ``PREVIEW_DATABASE_TIMEOUT``.
@@ -85,6 +131,7 @@ class Database:
         answered: Called with the kind of each answered call (``read``, ``write``) and its seconds, those of the wait
             for a thread included.
         failures: Calls that raised ``DatabaseUnavailable``, checks included.
+        fences: Decides which previews this service may write.
     """
 
     def __init__(self, engine: Engine, timeout_s: float = CALL_TIMEOUT_S) -> None:
@@ -96,6 +143,7 @@ class Database:
         self._readers = trio.CapacityLimiter(READERS)
         self.answered: Callable[[str, float], None] = _pass_over
         self.failures = 0
+        self.fences = NO_FENCES
 
     @property
     def is_sqlite(self) -> bool:

@@ -1,8 +1,8 @@
-"""Tables of what people do: tokens, invitations, comments, saved requests, audit, removed generations, and flags."""
+"""Tables of what people do (tokens, invitations, comments, requests, audit, removals, flags), and of nodes."""
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, SmallInteger, String, Table, Text
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, SmallInteger, String, Table, Text, text
 
 from preview.storage.tables import metadata
 
@@ -134,3 +134,47 @@ rollout_flags = Table(
     # JSON; see ``preview.rollout.flags.Flag.content``.
     Column("content", Text, nullable=False),
 )
+
+# Nodes of a cluster; see ``preview.cluster``. Times are the database's: the nodes' clocks may differ.
+nodes = Table(
+    "nodes",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    # HOST:PORT for other nodes.
+    Column("address", String(256), nullable=False),
+    # End of the lease.
+    Column("until", BigInteger, nullable=False),
+    # Grows each time that the node joins.
+    Column("epoch", BigInteger, nullable=False),
+    Column("version", String(32), nullable=False),
+    # Number of previews that it may run, and that it runs.
+    Column("capacity", Integer, nullable=False),
+    Column("load", Integer, nullable=False),
+    # JSON.
+    Column("labels", Text, nullable=False),
+    Column("draining", SmallInteger, nullable=False),
+    Column("started_at", BigInteger, nullable=False),
+)
+
+# Which node runs which preview. No foreign key: a preview is claimed before its row is stored.
+owners = Table(
+    "owners",
+    metadata,
+    Column("preview_id", String(64), primary_key=True),
+    Column("generation_id", String(128), nullable=False),
+    Column("user_id", String(128), nullable=False),
+    # See ``preview.cluster.ownership.OwnerState``.
+    Column("state", String(16), nullable=False),
+    # NULL until a node has taken it.
+    Column("node", String(64)),
+    # Grows with each owner: a write of an earlier owner is refused.
+    Column("fence", BigInteger, nullable=False),
+    # Number of the first line of this owner.
+    Column("first_seq", BigInteger, nullable=False),
+    Column("queued_at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger),
+)
+_LIVE = text("state IN ('queued', 'running')")
+Index("uq_owners_generation_id", owners.c.generation_id, unique=True, sqlite_where=_LIVE, postgresql_where=_LIVE)
+Index("ix_owners_state_queued_at", owners.c.state, owners.c.queued_at)
+Index("ix_owners_user_id", owners.c.user_id)

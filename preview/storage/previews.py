@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -15,8 +16,15 @@ from preview.core.lifecycle import ACTIVE, Health, State, reloads_of
 from preview.errors import PreviewNotFound
 from preview.storage.database import Database
 from preview.storage.group_commit import GroupCommit
-from preview.storage.people_tables import removed_generations
-from preview.storage.tables import PreviewRecord, pinned_requests, preview_instances, preview_logs, preview_requests
+from preview.storage.people_tables import owners, removed_generations
+from preview.storage.tables import (
+    PreviewRecord,
+    pinned_requests,
+    preview_instances,
+    preview_logs,
+    preview_requests,
+    preview_traffic,
+)
 from preview.storage.users import read_page
 
 _C = preview_instances.c
@@ -65,12 +73,26 @@ class PreviewStore:
         self._database = database
         self._updates = GroupCommit(database)
 
-    async def insert(self, record: PreviewRecord) -> None:
+    async def insert(self, record: PreviewRecord, most: int | None = None) -> None:
         """Insert a new preview as the newest of its generation, even if the clock was set back.
+
+        Args:
+            record: The preview.
+            most: Maximum number of the user's live previews in a cluster; None if this one does not count.
+
+        Raises:
+            AlreadyRunning, LimitReached: Another node of the cluster has a preview.
 
         Cancellation: the row is inserted completely or not at all.
         """
-        await self._database.write(partial(_insert, to_row(record)))
+        row, fences = to_row(record), self._database.fences
+
+        def change(connection: Connection) -> None:
+            fences.claim(connection, row, most)
+            _insert(row, connection)
+
+        await self._database.write(change)
+        fences.claimed(record.id)
 
     async def update(self, record: PreviewRecord) -> None:
         """Overwrite the preview's row, except for its creation time and owner.
@@ -79,7 +101,7 @@ class PreviewStore:
         transaction. Updates of the same preview keep their order.
 
         Raises:
-            PreviewNotFound: The row is missing or deleted, or the preview has ended.
+            PreviewNotFound: The row is missing or deleted, the preview has ended, or another node has it.
 
         Cancellation: the row is overwritten completely or not at all.
         """
@@ -87,11 +109,15 @@ class PreviewStore:
         values = {"the_id": record.id, **{f"new_{name}": row[name] for name in _CHANGED}}
         statement = _OVERWRITE_ACTIVE if record.is_active else _OVERWRITE
 
+        fences = self._database.fences
+
         def change(connection: Connection) -> int:
+            if fences.refused(connection, (record.id,)):
+                return 0
             return connection.execute(statement, values).rowcount
 
         if not await self._updates.write(change):
-            raise PreviewNotFound(f"There is no row for the preview {record.id!r} (any more), or it has ended.")
+            raise PreviewNotFound(f"There is no row for the preview {record.id!r} (any more), or it has ended here.")
 
     async def get(self, preview_id: str) -> PreviewRecord | None:
         """Return the preview with this id, or None.
@@ -103,6 +129,20 @@ class PreviewStore:
             return None
         query = select(preview_instances).where(_C.id == preview_id, _OF_KEPT)
         return _record_or_none(await self._database.read(lambda connection: connection.execute(query).first()))
+
+    async def last_request(self, preview_id: str) -> int:
+        """Return the number of the preview's last stored request; 0 without any. Cancellation: nothing changes."""
+        query = select(preview_traffic.c.last_number).where(preview_traffic.c.preview_id == preview_id)
+        return await self._database.read(lambda connection: connection.scalar(query)) or 0
+
+    async def owners(self) -> Mapping[str, str | None]:
+        """Return the previews that nodes of a cluster run, with the node's name; None for one in the queue.
+
+        Cancellation: nothing changes.
+        """
+        query = select(owners.c.preview_id, owners.c.node).where(owners.c.state.in_(("queued", "running")))
+        rows = await self._database.read(lambda connection: connection.execute(query).all())
+        return {row.preview_id: row.node for row in rows}
 
     async def latest(self, generation_id: str) -> PreviewRecord | None:
         """Return the generation's newest preview in any state, or None.
@@ -204,7 +244,7 @@ class PreviewStore:
 class _HiddenStore(PreviewStore):
     """See ``PreviewStore.hidden``."""
 
-    async def insert(self, record: PreviewRecord) -> None:
+    async def insert(self, record: PreviewRecord, _most: int | None = None) -> None:
         """Insert a row without an owner. Cancellation: the row is inserted completely or not at all."""
         await super().insert(replace(record, user_id=NOBODY))
 

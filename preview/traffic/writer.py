@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from preview.core.bounded_dict import BoundedDict
 from preview.errors import DatabaseUnavailable
 from preview.settings import Settings
-from preview.storage.database import Database
+from preview.storage.database import Database, Fences
 from preview.traffic.direct import LineNumbers
 from preview.traffic.draft import Draft
 from preview.traffic.preview_traffic import HURRY, Bounds, PreviewTraffic
@@ -108,7 +108,7 @@ class TrafficWriter:
 
     async def store_capture(self, traffic: PreviewTraffic) -> None:
         """Store the preview's capture setting. Cancellation: it may not be stored."""
-        await self._database.write(partial(store_statistics, statistics=[_statistics(traffic)]))
+        await self._database.write(partial(_insert, self._database.fences, runs=[], statistics=[_statistics(traffic)]))
 
     def _wake_up(self) -> None:
         self._wake.set()
@@ -232,7 +232,7 @@ class TrafficWriter:
         for run in runs:
             sizes[run.preview_id] = sizes.get(run.preview_id, 0) + run.size_bytes
         statistics = [_statistics(traffic, sizes.get(traffic.preview_id, 0)) for traffic in traffics]
-        await self._database.write(partial(_insert, runs=runs, statistics=statistics))
+        await self._database.write(partial(_insert, self._database.fences, runs=runs, statistics=statistics))
         for traffic in traffics:
             traffic.stored_bytes += sizes.get(traffic.preview_id, 0)
         self._retention.count(runs)
@@ -288,9 +288,11 @@ def _statistics(traffic: PreviewTraffic, more_bytes: int = 0) -> Statistics:
     )
 
 
-def _insert(connection: Connection, *, runs: list[Run], statistics: list[Statistics]) -> None:
-    insert_runs(connection, runs)
-    store_statistics(connection, statistics)
+def _insert(fences: Fences, connection: Connection, *, runs: list[Run], statistics: list[Statistics]) -> None:
+    """Store requests and statistics, but none of a preview that another node has: that one ends here."""
+    refused = fences.refused(connection, {one.preview_id for one in runs} | {one.preview_id for one in statistics})
+    insert_runs(connection, [one for one in runs if one.preview_id not in refused])
+    store_statistics(connection, [one for one in statistics if one.preview_id not in refused])
 
 
 async def run_traffic_writer(

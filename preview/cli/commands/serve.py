@@ -38,6 +38,9 @@ def serve(
     network: NetworkOption = None,
     loopback_port: LoopbackPortOption = None,
     isolation: IsolationOption = None,
+    cluster: Annotated[
+        bool, typer.Option("--cluster", help="Be a node of a cluster: see docs/cluster.md. Needs PostgreSQL.")
+    ] = False,
     no_scope: NoScopeOption = False,
     one_user: OneUserOption = False,
     as_json: JsonOption = False,
@@ -50,7 +53,11 @@ def serve(
     """
     if bind is not None:
         _check_address(bind)
-    given = {name: file for name, file in (("tls_cert", tls_cert), ("tls_key", tls_key)) if file is not None}
+    given: dict[str, object] = {
+        name: file for name, file in (("tls_cert", tls_cert), ("tls_key", tls_key)) if file is not None
+    }
+    if cluster:
+        given["cluster"] = True
     entered = read_outside()
     file = find_env_file() if entered is None else entered.file
     if entered is None:

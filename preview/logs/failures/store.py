@@ -9,7 +9,7 @@ from sqlalchemy import Connection, delete, insert, select
 
 from preview.logs.failures.encode import decode_record, encode_record
 from preview.logs.failures.model import FailureRecord
-from preview.storage.database import Database
+from preview.storage.database import Database, Fences
 from preview.storage.tables import preview_failure_totals, preview_failures, preview_instances
 
 _F = preview_failures.c
@@ -33,7 +33,7 @@ class FailureStore:
         ]
         totals = {"preview_id": preview_id, "further": further, "unread_lines": unread_lines}
         size = sum(len(str(row["data"])) for row in rows)
-        await self._database.write(partial(_save, preview_id, rows, totals), size_bytes=size)
+        await self._database.write(partial(_save, self._database.fences, preview_id, rows, totals), size_bytes=size)
 
     async def load(self, preview_id: str) -> tuple[list[FailureRecord], int, int]:
         """Return a preview's records, in no order; and the totals, see ``FailureGroups``.
@@ -44,8 +44,14 @@ class FailureStore:
 
 
 def _save(
-    preview_id: str, rows: Sequence[dict[str, object]], totals: dict[str, object], connection: Connection
+    fences: Fences,
+    preview_id: str,
+    rows: Sequence[dict[str, object]],
+    totals: dict[str, object],
+    connection: Connection,
 ) -> None:
+    if fences.refused(connection, (preview_id,)):
+        return
     known = select(preview_instances.c.id).where(preview_instances.c.id == preview_id).with_for_update(read=True)
     if connection.scalar(known) is None:
         return

@@ -65,6 +65,11 @@ class Rows:
     parameters: Mapping[str, str | int]
     has_requests: bool
 
+    @property
+    def preview_id(self) -> str:
+        """The preview."""
+        return str(self.parameters["run_preview"])
+
 
 async def encode_batches(batches: Sequence[Batch]) -> list[Rows]:
     """Encode batches for ``insert_rows``, one result per run of lines. Yields to other tasks.

@@ -20,6 +20,7 @@ from preview.logs.storage.journal import read_segments
 from preview.logs.storage.rows import encode_batches, insert_rows
 from preview.logs.storage.searching import Found, Page, find_lines, first_kept, take_rows
 from preview.storage.database import Database
+from preview.storage.people_tables import owners
 from preview.storage.tables import preview_logs
 
 _C = preview_logs.c
@@ -169,7 +170,7 @@ async def read_events(
 _log = structlog.get_logger(__name__)
 
 
-async def recover_lines(folder: Path, database: Database) -> int:
+async def recover_lines(folder: Path, database: Database, node: str | None = None) -> int:
     """Store the journal's lines; return their number, including lines that were already stored.
 
     Call this before anything reads or writes lines, with the data folder locked.
@@ -177,6 +178,8 @@ async def recover_lines(folder: Path, database: Database) -> int:
     Args:
         folder: See ``journal_folder``.
         database: A database with the newest schema.
+        node: This node of a cluster, before it joins; None if it is none. Lines that follow those of a later owner are
+            lost: their numbers are that owner's.
 
     Raises:
         DatabaseUnavailable: The lines cannot be written; they stay in the journal.
@@ -188,18 +191,28 @@ async def recover_lines(folder: Path, database: Database) -> int:
     for path, batches in segments:
         for preview_id in dict.fromkeys(batch.preview_id for batch in batches):
             own = [batch for batch in batches if batch.preview_id == preview_id]
-            lines += await _store(preview_id, own, database)
+            lines += await _store(preview_id, own, database, node)
         await trio.to_thread.run_sync(partial(path.unlink, missing_ok=True))
     if lines:
         _log.warning("journal lines stored", lines=lines)
     return lines
 
 
-async def _store(preview_id: str, batches: list[Batch], database: Database) -> int:
-    runs = await encode_batches(batches)
+async def _store(preview_id: str, batches: list[Batch], database: Database, node: str | None) -> int:
     try:
+        if node is not None:
+            # No owner changes it: each leaves out numbers for these lines.
+            end = await database.read(partial(_end_of_own, preview_id=preview_id, node=node))
+            batches = [batch for batch in batches if end is None or batch.last_seq < end]
+        runs = await encode_batches(batches)
         await database.write(partial(insert_rows, runs=runs))
     except IntegrityError:
         _log.warning("journal preview has no row", preview_id=preview_id, lines=sum(map(len, batches)))
         return 0
     return sum(map(len, batches))
+
+
+def _end_of_own(connection: Connection, *, preview_id: str, node: str) -> int | None:
+    """Return the number of the first line of a later owner; None if there is none."""
+    query = select(owners.c.first_seq).where(owners.c.preview_id == preview_id, owners.c.node != node)
+    return connection.scalar(query)

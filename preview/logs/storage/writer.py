@@ -16,7 +16,7 @@ from preview.logs.storage.journal import Journal
 from preview.logs.storage.queue import WriteQueue
 from preview.logs.storage.rows import Rows, delete_up_to, encode_batches, insert_rows
 from preview.settings import LAST_STORE_S, Settings
-from preview.storage.database import Database
+from preview.storage.database import Database, Fences
 
 _log = structlog.get_logger(__name__)
 
@@ -170,11 +170,15 @@ class LogWriter:
     async def _commit(self, batches: list[Batch]) -> None:
         runs = await encode_batches(batches)
         trims = dict(self._trims)
-        await self._database.write(partial(_store, runs=runs, trims=trims))
+        fences = self._database.fences
+        refused = await self._database.write(partial(_store, runs=runs, trims=trims, fences=fences))
         for preview_id, seq in trims.items():
             if self._trims.get(preview_id) == seq:
                 del self._trims[preview_id]
         for batch in batches:
+            if batch.preview_id in refused:
+                self._lose(batch.preview_id, len(batch))
+                continue
             self.stored_lines += len(batch)
             queue = self._queue.find(batch.preview_id)
             cut = queue.count_stored(batch.last_seq, batch.size_bytes) if queue else 0
@@ -183,11 +187,14 @@ class LogWriter:
 
     def _give_up(self, preview_id: str, batches: list[Batch], error: SQLAlchemyError) -> None:
         lines = sum(map(len, batches))
+        self._lose(preview_id, lines)
+        _log.warning("log lines refused by the database", preview_id=preview_id, lines=lines, reason=_reason(error))
+
+    def _lose(self, preview_id: str, lines: int) -> None:
         queue = self._queue.find(preview_id)
         self.lost_count += lines
         if queue is not None:
             queue.lost_lines += lines
-        _log.warning("log lines refused by the database", preview_id=preview_id, lines=lines, reason=_reason(error))
 
     async def _drain(self) -> None:
         """Write each queued batch once, at the end; first the batches of a cancelled write."""
@@ -241,7 +248,11 @@ def _reason(error: SQLAlchemyError) -> str:
     return said.partition("\n")[0]
 
 
-def _store(connection: Connection, *, runs: list[Rows], trims: dict[str, int]) -> None:
+def _store(connection: Connection, *, runs: list[Rows], trims: dict[str, int], fences: Fences) -> frozenset[str]:
+    """Store lines and delete the oldest ones; return the previews that another node has, whose lines are refused."""
+    refused = fences.refused(connection, {*trims, *(run.preview_id for run in runs)})
     for preview_id, seq in trims.items():
-        delete_up_to(connection, preview_id, seq)
-    insert_rows(connection, runs)
+        if preview_id not in refused:
+            delete_up_to(connection, preview_id, seq)
+    insert_rows(connection, [run for run in runs if run.preview_id not in refused])
+    return refused

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 import trio
 
 from preview.backing import Backing
+from preview.cluster import Cluster
 from preview.data import SnapshotStore
 from preview.environments import EnvironmentCache, ImageCache
 from preview.environments.node import NodeEnvironmentCache
@@ -189,6 +190,7 @@ class SupervisorContext:
             wait.
         farewells: Called with each preview after its processes' end, before its folder is removed; together they may
             take ``FAREWELL_S``.
+        cluster: The cluster of which this service is a node; None if it is none.
     """
 
     settings: Settings
@@ -215,6 +217,11 @@ class SupervisorContext:
     images: ImageCache | None = None
     observers: list[Callable[[LivePreview], None]] = field(default_factory=list)
     farewells: list[Callable[[LivePreview], Awaitable[None]]] = field(default_factory=list)
+    cluster: Cluster | None = None
+
+    def owns(self, preview_id: str) -> bool:
+        """Return whether the preview is this service's: only a node of a cluster can lose one."""
+        return self.cluster is None or preview_id in self.cluster.fences
 
     async def settings_of(self, user_id: str, project_id: str, preset: str | None = ACTIVE) -> ResolvedSettings:
         """Return the launch settings of a project; none without a store.

@@ -34,8 +34,10 @@ async def conclude(preview: LivePreview, context: SupervisorContext) -> None:
         preview.log.finish(
             End(preview.id, outcome.state, outcome.reason, exited.code, exited.signal, now_ms(), cause, steps)
         )
-        if preview.stored:
+        if preview.stored and context.owns(preview.id):
             await store_end(preview, context)
+        if context.cluster is not None:
+            await context.cluster.release(preview.id)
     finally:
         preview.accepted.set()
         preview.settled.set()

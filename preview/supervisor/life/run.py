@@ -122,7 +122,11 @@ async def _store_row(
 ) -> None:
     """Store the row: from here on the preview is visible to all readers of the database."""
     preview.record = replace(preview.record, health_path=plan.health_path or "/", directory=str(workspace.root))
-    await context.store.insert(preview.record)
+    if context.cluster is not None and context.owns(preview.id):
+        # It comes from another node.
+        await context.store.update(preview.record)
+    else:
+        await context.store.insert(preview.record, preview.tier.max_previews)
     preview.stored = True
     for observe in context.observers:
         observe(preview)

@@ -17,11 +17,12 @@ from pathlib import Path
 import structlog
 import trio
 
+from preview.cluster import node_name
 from preview.core.clock import now_ms, utc_now
 from preview.core.launch_steps import StepState, end_steps
 from preview.core.lifecycle import Health, State
 from preview.errors import PreviewError
-from preview.runtime import ProcessIdentity, end_tree
+from preview.runtime import ProcessIdentity, boot_id, end_tree
 from preview.settings import Settings
 from preview.storage import PreviewRecord, PreviewStore
 from preview.supervisor.launch.start_queue import SupervisorContext
@@ -64,17 +65,28 @@ async def reconcile(settings: Settings, store: PreviewStore) -> Reconciled:
     Cancellation: completed changes stay; the next start does the rest.
     """
     root = workspace_root(settings)
-    rows = [one for one in await store.unfinished() if one.directory and Path(one.directory).parent == root]
+    unfinished = await store.unfinished()
+    rows = [one for one in unfinished if one.directory and Path(one.directory).parent == root]
     folders = await trio.to_thread.run_sync(_folder_names, settings)
     processes = 0
+    running = await store.owners() if settings.cluster else {}
+    # Other nodes of a cluster may run on this machine, and its marked processes may be theirs.
+    theirs = {
+        one.id
+        for one in unfinished
+        if running.get(one.id) not in {None, node_name(settings)} and one.boot_id in {None, boot_id()}
+    }
     with trio.move_on_after(_KILL_BUDGET_S) as scope:
         leaders = [_identity(one) for one in rows]
         processes = await end_tree(
-            {one.id for one in rows} | folders, [identity for identity in leaders if identity is not None]
+            ({one.id for one in rows} | folders) - theirs, [identity for identity in leaders if identity is not None]
         )
     if scope.cancelled_caught:
         log.error("earlier processes survived SIGKILL")
     for row in rows:
+        if row.id in running:
+            # Any node of the cluster restarts it.
+            continue
         ended = _ended(row)
         await store.update(ended)
         # The uptime is unknown: the preview ended before this start.

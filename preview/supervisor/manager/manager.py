@@ -41,6 +41,7 @@ from preview.supervisor.manager.registry import (
     with_last_lines,
 )
 from preview.supervisor.manager.spare_slots import SpareSlots
+from preview.supervisor.manager.takeovers import Takeovers
 from preview.supervisor.manager.trials import Trials
 from preview.supervisor.preview.control import DataChange, FilesChange, Launched, LaunchRequest, Reloaded
 from preview.supervisor.preview.deadlines import Change
@@ -79,6 +80,11 @@ class PreviewManager(PreviewQueries):
         self.slots = SpareSlots(context, self._registry, self._start)
         self._rate = LaunchRate(context.settings.launches_per_minute)
         self.trials = Trials(nursery, context, self._registry, self.slots, log_store, draining)
+        self.takeovers = (
+            None
+            if context.cluster is None
+            else Takeovers(context, context.cluster, self._registry, self.slots, users, log_store, self._start)
+        )
         # Of deleted generations; a killed service may have left some.
         self._has_disowned = True
         # Start options by user and generation. ``BoundedDict`` drops the oldest.

@@ -63,11 +63,12 @@ class SpareSlots:
         """
         return self._claim_spare(generation_id, whose) or self.new(self._run)
 
-    def new(self, run: Callable[[PreviewSlot], None]) -> PreviewSlot:
+    def new(self, run: Callable[[PreviewSlot], None], preview_id: str | None = None) -> PreviewSlot:
         """Return a new slot; its port listens. The caller must take it at once.
 
         Args:
             run: Starts the slot's task; returns at once.
+            preview_id: Id of a preview that comes from another node; None for a new one.
 
         Raises:
             NoPortFree: No port is free.
@@ -78,7 +79,7 @@ class SpareSlots:
             if not self._end_oldest():
                 raise
             listener = self._bind()
-        slot = PreviewSlot(new_preview_id(), listener)
+        slot = PreviewSlot(preview_id or new_preview_id(), listener)
         run(slot)
         return slot
 

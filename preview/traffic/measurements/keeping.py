@@ -17,6 +17,7 @@ from sqlalchemy import Connection, insert, select, update
 from preview.errors import DatabaseUnavailable
 from preview.settings import Settings
 from preview.storage import Database
+from preview.storage.database import Fences
 from preview.storage.tables import preview_instances, preview_series
 from preview.traffic.measurements.series import Durations, EndpointCounts, Point, PreviewSeries
 
@@ -97,7 +98,7 @@ class SeriesKeeper:
     async def _store(self, preview: Measured) -> None:
         count, text = preview.series.changes, encode(preview)
         try:
-            await self._database.write(partial(_write, preview.id, text))
+            await self._database.write(partial(_write, self._database.fences, preview.id, text))
         except DatabaseUnavailable as error:
             log.warning("measurements not stored", preview_id=preview.id, why=error.message)
             return
@@ -109,7 +110,9 @@ def _query(preview_id: str) -> Any:
     return select(_C.data).where(_C.preview_id == preview_id)
 
 
-def _write(preview_id: str, text: str, connection: Connection) -> None:
+def _write(fences: Fences, preview_id: str, text: str, connection: Connection) -> None:
+    if fences.refused(connection, (preview_id,)):
+        return
     if connection.execute(update(preview_series).where(_C.preview_id == preview_id).values(data=text)).rowcount:
         return
     # A preview that failed early has no row, and a deleted one has none any more.

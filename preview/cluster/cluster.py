@@ -1,0 +1,358 @@
+"""This service as a node of a cluster: its lease, the previews that it owns, and the nodes beside it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any, TypeVar
+
+import structlog
+import trio
+from sqlalchemy import Connection
+
+from preview.cluster.leases import Lease
+from preview.cluster.nodes import Membership, Node, NodeFacts, Nodes
+from preview.cluster.notices import Notices
+from preview.cluster.ownership import Claim, Owners, Taken
+from preview.cluster.routing import Owner
+from preview.core.bounded_dict import BoundedDict
+from preview.errors import ConfigurationError, PreviewError
+from preview.settings import Settings
+from preview.storage.database import Database, open_database
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+# Ended previews whose last lines may still be stored.
+_MOST_ENDED = 10_000
+# Rows of ended previews are kept this long for them.
+_KEPT_MS = 3_600_000
+_FORGET_EACH_S = 600.0
+# A process that was killed has left a lease of this name; wait this many leases for its end.
+_PATIENCE = 3
+
+
+class Cluster:
+    """A node. Its lease is renewed while ``open_cluster`` is open. Implements ``preview.storage.database.Fences``.
+
+    Invariant: ``fences`` has exactly the previews that this node has claimed or taken and not released, as far as it
+    knows. The database knows better: each write asks it.
+
+    Attributes:
+        facts: This node.
+        lease: Its lease.
+        notices: Notices of all nodes. Payloads: ``queue``, ``preview:ID``, ``node:NAME`` and ``*``.
+        draining: Whether it takes no new previews.
+        load: Returns the number of previews that it runs.
+        on_lost: Called with the ids of previews that another node has.
+        end_all: Ends all previews; called when the lease is over. It returns when all are over.
+    """
+
+    def __init__(self, database: Database, facts: NodeFacts, lease_s: float) -> None:
+        self.facts, self.lease = facts, Lease(lease_s)
+        self.notices = Notices(database.engine)
+        self.fences: dict[str, int] = {}
+        self.draining = False
+        self.load: Callable[[], int] = lambda: len(self.fences)
+        self.on_lost: Callable[[Collection[str]], None] = lambda _ids: None
+        self.end_all: Callable[[], Any] = trio.lowlevel.checkpoint
+        self._database = database
+        lease_ms = int(lease_s * 1000)
+        self._nodes, self._owners = Nodes(lease_ms), Owners(lease_ms)
+        self._member = Membership(facts.name, 0)
+        # Claimed in transactions that are not known to be committed.
+        self._claiming: dict[str, int] = {}
+        self._ended: BoundedDict[str, int] = BoundedDict(_MOST_ENDED)
+        # Released here, and not yet in the database.
+        self._releases: dict[str, int] = {}
+        self._token = trio.lowlevel.current_trio_token()
+
+    @property
+    def name(self) -> str:
+        """This node's name."""
+        return self.facts.name
+
+    # Fences: called in the database's threads
+
+    def refused(self, connection: Connection, preview_ids: Collection[str]) -> frozenset[str]:
+        """Return those of the previews that this node does not own any more; see ``Fences``. Blocks."""
+        asked = frozenset(preview_ids)
+        fences = {one: fence for one in asked if (fence := self._fence(one)) is not None}
+        held = self._owners.hold(connection, self.name, fences) if fences else frozenset()
+        refused = asked - held
+        if refused:
+            self._token.run_sync_soon(self._lose, refused)
+        return refused
+
+    def claim(self, connection: Connection, row: dict[str, Any], most: int | None) -> None:
+        """Claim a new preview; see ``Fences``. Blocks."""
+        claim = Claim(row["id"], row["generation_id"], row["user_id"], most or 0)
+        self._owners.claim(connection, self._member, claim, is_trial=most is None)
+        self._claiming[claim.preview_id] = 1
+
+    def claimed(self, preview_id: str) -> None:
+        """Note that the transaction of ``claim`` is committed."""
+        self.fences[preview_id] = self._claiming.pop(preview_id, 1)
+
+    def _fence(self, preview_id: str) -> int | None:
+        for known in (self.fences, self._claiming, self._ended):
+            if (fence := known.get(preview_id)) is not None:
+                return fence
+        return None
+
+    def _lose(self, preview_ids: Collection[str]) -> None:
+        """Forget previews of other nodes, and end them here."""
+        lost = [one for one in preview_ids if self.fences.pop(one, None) is not None]
+        if lost:
+            log.warning("preview ownership lost", node=self.name, previews=len(lost), preview_id=lost[0])
+            self.on_lost(lost)
+
+    # Previews
+
+    async def take(self, most: int) -> list[Taken]:
+        """Take queued previews and those of lost nodes.
+
+        Raises:
+            DatabaseUnavailable: Nothing is known to be taken; what was taken nevertheless is given up later.
+
+        Cancellation: as above.
+        """
+        if most <= 0 or not self.lease.holds or self.draining:
+            return []
+        taken = await self._database.write(lambda connection: self._owners.take(connection, self._member, most))
+        self.fences.update({one.preview_id: one.fence for one in taken})
+        return taken
+
+    async def release(self, preview_id: str) -> None:
+        """End the ownership of a preview that has ended; in an outage of the database, as soon as that is over.
+
+        Cancellation: the next renewal releases it.
+        """
+        fence = self.fences.pop(preview_id, None)
+        if fence is None:
+            return
+        self._ended[preview_id] = self._releases[preview_id] = fence
+        await self._release_all()
+
+    async def _release_all(self) -> None:
+        releases = dict(self._releases)
+        if not releases:
+            return
+
+        def change(connection: Connection) -> None:
+            for preview_id, fence in releases.items():
+                self._owners.release(connection, self.name, preview_id, fence)
+
+        try:
+            await self._database.write(change)
+        except PreviewError as error:
+            log.warning("previews not released yet", previews=len(releases), reason=error.message)
+            return
+        for preview_id in releases:
+            self._releases.pop(preview_id, None)
+
+    async def give_up(self, preview_id: str) -> None:
+        """Queue a preview for another node, once it has ended here and its lines are stored.
+
+        Raises:
+            DatabaseUnavailable: It is not queued.
+
+        Cancellation: it is queued or not.
+        """
+        fence = self.fences.pop(preview_id, None)
+        if fence is not None:
+            await self._database.write(
+                lambda connection: self._owners.give_up(connection, self.name, preview_id, fence)
+            )
+
+    async def owner_of(self, preview_id: str) -> Owner | None:
+        """Return the other node that runs the preview; None if it is this one, or none.
+
+        Raises:
+            DatabaseUnavailable: It is not known.
+
+        Cancellation: nothing changes.
+        """
+        if preview_id in self.fences:
+            return None
+        owner = await self._database.read(lambda connection: self._owners.owner_of(connection, preview_id))
+        return None if owner is None or owner.node == self.name else owner
+
+    async def preview_of(self, generation_id: str) -> str | None:
+        """Return the id of the generation's live preview, on whichever node; None if there is none.
+
+        Raises:
+            DatabaseUnavailable: It is not known.
+
+        Cancellation: nothing changes.
+        """
+        return await self._database.read(lambda connection: self._owners.preview_of(connection, generation_id))
+
+    # Nodes
+
+    async def nodes(self) -> list[Node]:
+        """Return all nodes, by name. Cancellation: nothing changes."""
+        return await self._database.read(self._nodes.all)
+
+    async def drain(self, name: str, *, draining: bool = True) -> bool:
+        """Let a node take no more previews, or take them again; False if there is no such node.
+
+        Cancellation: it is changed or not.
+        """
+        return await self._database.write(lambda connection: self._nodes.drain(connection, name, draining=draining))
+
+    # The lease
+
+    async def join(self) -> None:
+        """Join the cluster; wait for the end of an earlier process's lease.
+
+        Raises:
+            ConfigurationError: Another live node has this name.
+
+        Cancellation: the node has joined or not; its lease ends by itself.
+        """
+        for _ in range(_PATIENCE * 10):
+            if await self._try_join(None):
+                return
+            await trio.sleep(self.lease.lease_s / 10)
+        raise ConfigurationError(
+            f"Another node of the cluster is named {self.name!r}; give each node a name of its own (PREVIEW_NODE_NAME)."
+        )
+
+    async def _try_join(self, before: Membership | None) -> bool:
+        asked_at = self.lease.clock()
+        member = await self._database.write(lambda connection: self._nodes.join(connection, self.facts, before))
+        if member is None:
+            return False
+        self._member = member
+        self.lease.begin(asked_at)
+        log.info("joined the cluster", node=self.name, epoch=member.epoch, address=self.facts.address)
+        return True
+
+    async def leave(self) -> None:
+        """Leave the cluster: other nodes take at once what this one still owns. Cancellation: the lease runs out."""
+        await self._release_all()
+        self.lease.end()
+        try:
+            await self._database.write(lambda connection: self._nodes.leave(connection, self._member))
+        except PreviewError as error:
+            log.warning("lease not ended", node=self.name, reason=error.message)
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Renew the lease until cancelled; when it is over, end all previews and join again. One task.
+
+        Cancellation: the lease runs out, unless ``leave`` ends it.
+        """
+        task_status.started()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._run_forgetting)
+            while True:
+                async with trio.open_nursery() as renewing:
+                    renewing.start_soon(self._renew_while_it_holds)
+                    await self._wait_over()
+                    renewing.cancel_scope.cancel()
+                log.error("cluster lease lost", node=self.name, advice="the database did not respond in time")
+                # Lines of these previews may still be stored, as long as no other node has taken them.
+                self._ended.update(self.fences)
+                self.fences.clear()
+                await self.end_all()
+                await self._rejoin()
+
+    async def _wait_over(self) -> None:
+        """Wait until the lease is over by the local clock, which trio's does not follow while the machine sleeps."""
+        while self.lease.holds:  # noqa: ASYNC110  the lease has no event: time ends it
+            await trio.sleep(min(max(self.lease.left_s, 0.01), self.lease.lease_s / 10))
+
+    async def _renew_while_it_holds(self) -> None:
+        while True:
+            await trio.sleep(max(self.lease.renewal_in_s, 0.02))
+            try:
+                await self._renew()
+            except PreviewError as error:
+                log.warning("cluster lease not renewed", node=self.name, reason=error.message)
+            else:
+                await self._release_all()
+
+    async def _renew(self) -> None:
+        known, asked_at, load = dict(self.fences), self.lease.clock(), self.load()
+
+        def change(connection: Connection) -> tuple[bool | None, dict[str, int]]:
+            draining = self._nodes.renew(connection, self._member, load)
+            return draining, dict(self._owners.running(connection, self.name))
+
+        draining, running = await self._database.write(change)
+        if draining is None:
+            log.error("another node has this name", node=self.name)
+            self.lease.end()
+        elif self.lease.renewed(asked_at):
+            if draining is not self.draining:
+                self.draining = draining
+                self.notices.publish(f"node:{self.name}")
+            self._lose([one for one, fence in known.items() if running.get(one) != fence and one in self.fences])
+
+    async def _rejoin(self) -> None:
+        while True:
+            try:
+                if await self._try_join(self._member):
+                    return
+            except PreviewError as error:
+                log.warning("cluster not joined", node=self.name, reason=error.message)
+            await trio.sleep(self.lease.lease_s / 4)
+
+    async def _run_forgetting(self) -> None:
+        while True:
+            await trio.sleep(_FORGET_EACH_S)
+            try:
+                await self._database.write(lambda connection: self._owners.forget(connection, _KEPT_MS))
+            except PreviewError as error:
+                log.info("owners of ended previews not forgotten", reason=error.message)
+
+
+def node_name(settings: Settings) -> str | None:
+    """Return this node's name; None if the service is no node of a cluster."""
+    return (settings.node_name or socket.gethostname().lower()[:64]) if settings.cluster else None
+
+
+def _facts_of(settings: Settings) -> NodeFacts:
+    """Return what this node says of itself."""
+    labels = dict(one.split("=", 1) for one in settings.node_labels.split(",") if one)
+    return NodeFacts(
+        node_name(settings) or "",
+        settings.node_address or "",
+        version("preview"),
+        settings.max_previews,
+        labels,
+    )
+
+
+@asynccontextmanager
+async def open_cluster(settings: Settings, database: Database) -> AsyncIterator[Cluster | None]:
+    """Join the cluster, and leave it at the end; yield None if this service is no node.
+
+    The node has connections of its own, so that a busy database pool does not cost it its lease.
+
+    Raises:
+        ConfigurationError: Another live node has this name.
+        DatabaseUnavailable: The database did not respond.
+
+    Cancellation: the node leaves.
+    """
+    if not settings.cluster:
+        yield None
+        return
+    async with open_database(settings.resolved_database_url, settings.node_lease_s) as own:
+        cluster = Cluster(own, _facts_of(settings), settings.node_lease_s)
+        await cluster.join()
+        database.fences = cluster
+        async with trio.open_nursery() as nursery:
+            await nursery.start(cluster.notices.run)
+            await nursery.start(cluster.run)
+            try:
+                yield cluster
+            finally:
+                nursery.cancel_scope.cancel()
+                with trio.move_on_after(settings.node_lease_s, shield=True):
+                    await cluster.leave()

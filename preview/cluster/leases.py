@@ -1,0 +1,64 @@
+"""A node's own view of its lease: a deadline by the local clock that comes before the one in the database."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+# Of the lease: the time between renewals, and the time after which the node ends its previews itself. The rest of the
+# lease is for ending them.
+RENEWED_AFTER = 0.25
+ENDS_AFTER = 0.75
+
+
+def boot_clock() -> float:
+    """Return seconds that go on while the machine sleeps, unlike those of ``time.monotonic``."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class Lease:
+    """When this node may still run its previews. Pure: no clock but the one given, and no database.
+
+    Invariant: the lease in the database ends ``lease_s`` after the renewal arrived there, which is later than
+    ``asked_at``. So the local deadline is before the end of the lease, whatever the clocks of other machines show.
+
+    Args:
+        lease_s: Duration of the lease in seconds.
+        clock: The local clock.
+    """
+
+    def __init__(self, lease_s: float, clock: Callable[[], float] = boot_clock) -> None:
+        self.lease_s = lease_s
+        self.clock = clock
+        self._deadline = float("-inf")
+        self._asked_at = float("-inf")
+
+    @property
+    def holds(self) -> bool:
+        """Whether this node may run previews now."""
+        return self.clock() < self._deadline
+
+    @property
+    def left_s(self) -> float:
+        """Seconds until the local deadline; negative after it."""
+        return self._deadline - self.clock()
+
+    @property
+    def renewal_in_s(self) -> float:
+        """Seconds until the next renewal is due; negative if it is overdue."""
+        return self._asked_at + RENEWED_AFTER * self.lease_s - self.clock()
+
+    def begin(self, asked_at: float) -> None:
+        """Begin a new lease, which was asked for at this local time."""
+        self._asked_at, self._deadline = asked_at, asked_at + ENDS_AFTER * self.lease_s
+
+    def renewed(self, asked_at: float) -> bool:
+        """Note a renewal that was asked for at this local time. Returns False if the deadline has passed already."""
+        if not self.holds:
+            return False
+        self.begin(asked_at)
+        return True
+
+    def end(self) -> None:
+        """End the lease at once."""
+        self._deadline = float("-inf")

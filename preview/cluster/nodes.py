@@ -1,0 +1,175 @@
+"""Nodes of the cluster: one row each, with a lease. All times are the database's: the nodes' clocks may differ.
+
+All methods block: they run in the database's threads, each in a transaction of its caller.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, Row, text
+
+# Milliseconds since the epoch, when the statement runs and not when its transaction began.
+DATABASE_NOW = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+
+CHANNEL = "preview_cluster"
+"""Channel of NOTIFY. Notices only wake: whoever misses one finds the change with its next poll."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFacts:
+    """What a node says of itself.
+
+    Attributes:
+        name: Its name, unique in the cluster.
+        address: HOST:PORT for other nodes.
+        version: Version of the service.
+        capacity: Number of previews that it may run.
+        labels: Free words of the operator, such as a region.
+    """
+
+    name: str
+    address: str
+    version: str = ""
+    capacity: int = 0
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node as the database has it.
+
+    Attributes:
+        facts: What it says of itself.
+        load: Number of previews that it runs.
+        is_live: Whether its lease holds.
+        draining: It takes no new previews.
+        left_s: Seconds until the end of its lease; negative after it.
+        started_at: Milliseconds since the epoch.
+    """
+
+    facts: NodeFacts
+    load: int
+    is_live: bool
+    draining: bool
+    left_s: float
+    started_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """One period of a node in the cluster: from its join until its lease is over.
+
+    Attributes:
+        name: The node.
+        epoch: Grows with each join, so that an earlier process of the same name cannot renew the lease.
+    """
+
+    name: str
+    epoch: int
+
+
+class Nodes:
+    """The rows of ``nodes``.
+
+    Args:
+        lease_ms: Duration of a lease.
+        now: SQL expression of the time.
+    """
+
+    def __init__(self, lease_ms: int, now: str = DATABASE_NOW) -> None:
+        self.lease_ms = lease_ms
+        self._join = text(
+            f"""
+            INSERT INTO nodes (id, address, until, epoch, version, capacity, load, labels, draining, started_at)
+            VALUES (:id, :address, {now} + :lease, 1, :version, :capacity, 0, :labels, 0, {now})
+            ON CONFLICT (id) DO UPDATE SET address = excluded.address, until = excluded.until, epoch = nodes.epoch + 1,
+                version = excluded.version, capacity = excluded.capacity, load = 0, labels = excluded.labels,
+                draining = CASE WHEN :epoch = 0 THEN 0 ELSE nodes.draining END, started_at = excluded.started_at
+            WHERE nodes.until <= {now} OR nodes.epoch = :epoch
+            RETURNING epoch
+            """  # noqa: S608  ``now`` is this module's or a test's
+        )
+        # What this node owned is over here. It goes to whichever node takes it first.
+        self._give_up_all = text("UPDATE owners SET state = 'queued' WHERE node = :id AND state = 'running'")
+        self._drop_trials = text(
+            f"UPDATE owners SET state = 'over', ended_at = {now} WHERE node = :id AND state = 'trial'"  # noqa: S608
+        )
+        self._renew = text(
+            f"""
+            UPDATE nodes SET until = {now} + :lease, load = :load
+            WHERE id = :id AND epoch = :epoch RETURNING draining
+            """  # noqa: S608
+        )
+        self._leave = text("UPDATE nodes SET until = 0 WHERE id = :id AND epoch = :epoch")
+        self._drain = text("UPDATE nodes SET draining = :draining WHERE id = :id RETURNING id")
+        self._forget = text(f"DELETE FROM nodes WHERE id = :id AND until <= {now}")  # noqa: S608
+        self._all = text(f"SELECT *, until - {now} AS left_ms FROM nodes ORDER BY id")  # noqa: S608
+        self._notify = text("SELECT pg_notify(:channel, :payload)")
+
+    def join(self, connection: Connection, facts: NodeFacts, before: Membership | None = None) -> Membership | None:
+        """Begin a lease; what the node owned before goes back to the queue.
+
+        Args:
+            connection: A connection with an open transaction.
+            facts: The node.
+            before: The membership that this process had; None at its start, which ends a drain.
+
+        Returns: The membership; None while another process has a lease with this name.
+        """
+        values = {
+            "id": facts.name,
+            "address": facts.address,
+            "version": facts.version,
+            "capacity": facts.capacity,
+            "labels": json.dumps(dict(facts.labels)),
+            "lease": self.lease_ms,
+            "epoch": 0 if before is None else before.epoch,
+        }
+        epoch = connection.execute(self._join, values).scalar()
+        if epoch is None:
+            return None
+        connection.execute(self._give_up_all, {"id": facts.name})
+        connection.execute(self._drop_trials, {"id": facts.name})
+        self.notify(connection, "queue")
+        return Membership(facts.name, epoch)
+
+    def renew(self, connection: Connection, member: Membership, load: int) -> bool | None:
+        """Renew the lease. Returns whether the node drains; None if another process has joined with this name.
+
+        A late renewal is none: what other nodes have taken meanwhile, they keep, and its fences tell.
+        """
+        values = {"id": member.name, "epoch": member.epoch, "lease": self.lease_ms, "load": load}
+        draining = connection.execute(self._renew, values).scalar()
+        return None if draining is None else bool(draining)
+
+    def leave(self, connection: Connection, member: Membership) -> None:
+        """End the lease now: other nodes take what the node still owns."""
+        connection.execute(self._leave, {"id": member.name, "epoch": member.epoch})
+        self.notify(connection, "queue")
+
+    def drain(self, connection: Connection, name: str, *, draining: bool = True) -> bool:
+        """Let the node take no more previews, or take them again. Returns False if there is no such node."""
+        found = connection.execute(self._drain, {"id": name, "draining": int(draining)}).scalar()
+        self.notify(connection, f"node:{name}")
+        return found is not None
+
+    def forget(self, connection: Connection, name: str) -> bool:
+        """Delete the row of a node whose lease is over."""
+        return connection.execute(self._forget, {"id": name}).rowcount > 0
+
+    def all(self, connection: Connection) -> list[Node]:
+        """Return all nodes, by name."""
+        return [_node(row) for row in connection.execute(self._all)]
+
+    def notify(self, connection: Connection, payload: str) -> None:
+        """Wake all nodes at the commit. Equal notices of one transaction are one."""
+        connection.execute(self._notify, {"channel": CHANNEL, "payload": payload})
+
+
+def _node(row: Row[Any]) -> Node:
+    facts = NodeFacts(row.id, row.address, row.version, row.capacity, json.loads(row.labels))
+    return Node(facts, row.load, row.left_ms > 0, bool(row.draining), row.left_ms / 1000, row.started_at)

@@ -1,0 +1,267 @@
+"""Who owns a preview: one row each, with a fence that grows with each owner.
+
+All methods block: they run in the database's threads, each in a transaction of its caller. A write for a preview first
+calls ``hold`` in its transaction: it locks the rows of the previews that the node still owns, so that no other node
+takes them before the commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sqlalchemy import Connection, text
+
+from preview.cluster.nodes import CHANNEL, DATABASE_NOW, Membership
+from preview.cluster.routing import Owner
+from preview.errors import AlreadyRunning, LimitReached, ServiceStopping
+
+# Numbers that lines of a lost node may have had without being stored: some tenths of a second's output. The next owner
+# leaves them out, so that no number stands for two lines.
+LEFT_OUT = 1000
+_UP_SINCE = "(extract(epoch FROM pg_postmaster_start_time()) * 1000)::bigint"
+# An arbitrary constant: the seed of the lock of one user's launches.
+_USER_LOCK = 0x70726576
+
+
+class OwnerState(StrEnum):
+    """State of an owner's row."""
+
+    QUEUED = "queued"
+    """No node has it; any may take it."""
+    RUNNING = "running"
+    """``node`` has it, as long as its lease holds."""
+    TRIAL = "trial"
+    """A preview of a replay or a probe: it ends with its node."""
+    OVER = "over"
+    """It has ended. Its last owner may still store last lines."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A preview that this node has taken.
+
+    Attributes:
+        preview_id: The preview.
+        fence: The fence of all its writes from now on.
+        before: The lost node that had it; None if it was queued.
+        first_seq: Number of the first line to write.
+    """
+
+    preview_id: str
+    fence: int
+    before: str | None
+    first_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A new preview.
+
+    Attributes:
+        preview_id: The preview.
+        generation_id: Its generation.
+        user_id: Its user.
+        most: Maximum number of live previews of the user in the cluster.
+    """
+
+    preview_id: str
+    generation_id: str
+    user_id: str
+    most: int
+
+
+class Owners:
+    """The rows of ``owners``.
+
+    Args:
+        lease_ms: Duration of a lease. A transaction that stands still for longer loses its locks.
+        now: SQL expression of the time.
+        up_since: SQL expression of the server's start. Nodes get a lease's time from then on to renew theirs.
+    """
+
+    def __init__(self, lease_ms: int, now: str = DATABASE_NOW, up_since: str = _UP_SINCE) -> None:
+        self._lock_user = text("SELECT pg_advisory_xact_lock(hashtextextended(:user, :seed))")
+        self._of_user = text(
+            "SELECT preview_id, generation_id FROM owners WHERE user_id = :user AND state IN ('queued', 'running')"
+        )
+        member = f"EXISTS (SELECT 1 FROM nodes WHERE id = :node AND epoch = :epoch AND until > {now})"  # noqa: S608
+        self._insert = text(
+            f"""
+            INSERT INTO owners (preview_id, generation_id, user_id, state, node, fence, first_seq, queued_at)
+            SELECT CAST(:preview AS text), CAST(:generation AS text), CAST(:user AS text), CAST(:state AS text),
+                CAST(:node AS text), 1, 1, {now}
+            WHERE {member}
+            ON CONFLICT DO NOTHING RETURNING fence
+            """
+        )
+        self._of_generation = text(
+            "SELECT preview_id FROM owners WHERE generation_id = :generation AND state IN ('queued', 'running')"
+        )
+        # SKIP LOCKED: nodes that take at the same time take different ones. A preview whose owner is writing is left to
+        # the next call.
+        self._take = text(
+            f"""
+            UPDATE owners SET node = :node, fence = owners.fence + 1, state = 'running'
+            FROM (
+                SELECT preview_id, node FROM owners AS o
+                WHERE state = 'queued' OR (state = 'running' AND {up_since} + :lease < {now} AND NOT EXISTS (
+                    SELECT 1 FROM nodes WHERE id = o.node AND until > {now}
+                ))
+                ORDER BY queued_at LIMIT :most FOR UPDATE SKIP LOCKED
+            ) AS before
+            WHERE owners.preview_id = before.preview_id AND {member} AND NOT EXISTS (
+                SELECT 1 FROM nodes WHERE id = :node AND draining <> 0
+            )
+            RETURNING owners.preview_id, owners.fence, before.node AS node_before
+            """  # noqa: S608
+        )
+        # A statement of its own: its snapshot has all lines that the former owner has stored before it lost the row.
+        self._begin = text(
+            """
+            UPDATE owners SET first_seq = 1 + GREATEST(
+                first_seq - 1, (SELECT COALESCE(MAX(seq), 0) FROM preview_logs WHERE preview_id = :preview)
+            ) + :left_out
+            WHERE preview_id = :preview AND fence = :fence RETURNING first_seq
+            """
+        )
+        self._hold = text(
+            """
+            SELECT o.preview_id, set_config('idle_in_transaction_session_timeout', :patience, true)
+            FROM owners AS o JOIN unnest(CAST(:previews AS text[]), CAST(:fences AS bigint[])) AS mine (id, fence)
+                ON o.preview_id = mine.id AND o.fence = mine.fence
+            WHERE o.node = :node AND o.state <> 'queued' FOR SHARE OF o
+            """
+        )
+        self._release = text(
+            f"""
+            UPDATE owners SET state = 'over', ended_at = {now}
+            WHERE preview_id = :preview AND fence = :fence AND node = :node AND state <> 'over'
+            """  # noqa: S608
+        )
+        self._give_up = text(
+            """
+            UPDATE owners SET state = 'queued', node = NULL
+            WHERE preview_id = :preview AND fence = :fence AND node = :node AND state = 'running'
+            """
+        )
+        self._owner = text(
+            f"""
+            SELECT o.node, n.address, o.fence FROM owners AS o JOIN nodes AS n ON n.id = o.node
+            WHERE o.preview_id = :preview AND o.state IN ('running', 'trial') AND n.until > {now}
+            """  # noqa: S608
+        )
+        self._forget = text(f"DELETE FROM owners WHERE state = 'over' AND ended_at < {now} - :age")  # noqa: S608
+        self._notify = text("SELECT pg_notify(:channel, :payload)")
+        self._running = text(
+            "SELECT preview_id, fence FROM owners WHERE node = :node AND state IN ('running', 'trial')"
+        )
+        self._lease_ms = lease_ms
+
+    def claim(self, connection: Connection, member: Membership, claim: Claim, *, is_trial: bool = False) -> None:
+        """Make this node the owner of a new preview, with the fence 1.
+
+        Raises:
+            AlreadyRunning: The generation has a preview in the cluster.
+            LimitReached: The user has as many previews in the cluster as allowed.
+            ServiceStopping: This node's lease is over.
+        """
+        if not is_trial:
+            self._check_limit(connection, claim)
+        values = {
+            "preview": claim.preview_id,
+            # A trial runs beside its generation's preview.
+            "generation": claim.preview_id if is_trial else claim.generation_id,
+            "user": claim.user_id,
+            "state": OwnerState.TRIAL if is_trial else OwnerState.RUNNING,
+            "node": member.name,
+            "epoch": member.epoch,
+        }
+        if connection.execute(self._insert, values).scalar() is not None:
+            self._tell(connection, f"preview:{claim.preview_id}")
+            return
+        taken = connection.execute(self._of_generation, {"generation": claim.generation_id}).scalar()
+        if taken is None:
+            raise ServiceStopping("This node has lost its lease in the cluster; try again in a moment.")
+        raise _already_running(claim.generation_id, taken)
+
+    def _check_limit(self, connection: Connection, claim: Claim) -> None:
+        connection.execute(self._lock_user, {"user": claim.user_id, "seed": _USER_LOCK})
+        held = connection.execute(self._of_user, {"user": claim.user_id}).all()
+        for one in held:
+            if one.generation_id == claim.generation_id:
+                raise _already_running(claim.generation_id, one.preview_id)
+        if len(held) >= claim.most:
+            raise LimitReached(
+                f"Your tier allows {claim.most} preview(s) at a time in the whole cluster; stop {held[0].preview_id} "
+                f"of the generation {held[0].generation_id!r} first.",
+                limit=claim.most,
+                previews=[{"preview_id": one.preview_id, "generation_id": one.generation_id} for one in held],
+            )
+
+    def take(self, connection: Connection, member: Membership, most: int) -> list[Taken]:
+        """Take queued previews and those of lost nodes, the oldest first; none if this node drains or is lost."""
+        values = {"node": member.name, "epoch": member.epoch, "most": most, "lease": self._lease_ms}
+        taken = []
+        for row in connection.execute(self._take, values).all():
+            left_out = LEFT_OUT if row.node_before is not None else 0
+            begun = {"preview": row.preview_id, "fence": row.fence, "left_out": left_out}
+            first_seq = connection.execute(self._begin, begun).scalar_one()
+            taken.append(Taken(row.preview_id, row.fence, row.node_before, first_seq))
+            self._tell(connection, f"preview:{row.preview_id}")
+        return taken
+
+    def hold(self, connection: Connection, node: str, fences: Mapping[str, int]) -> frozenset[str]:
+        """Return those of the previews that the node owns with these fences; they stay its own until the commit."""
+        values = {
+            "previews": list(fences),
+            "fences": list(fences.values()),
+            "node": node,
+            "patience": str(self._lease_ms),
+        }
+        return frozenset(row.preview_id for row in connection.execute(self._hold, values))
+
+    def release(self, connection: Connection, node: str, preview_id: str, fence: int) -> bool:
+        """End the ownership of a preview that has ended. Returns False if it was another node's already."""
+        values = {"preview": preview_id, "fence": fence, "node": node}
+        released = connection.execute(self._release, values).rowcount > 0
+        self._tell(connection, f"preview:{preview_id}")
+        return released
+
+    def give_up(self, connection: Connection, node: str, preview_id: str, fence: int) -> bool:
+        """Queue a preview for another node, once its processes have ended here and its lines are stored."""
+        values = {"preview": preview_id, "fence": fence, "node": node}
+        given = connection.execute(self._give_up, values).rowcount > 0
+        self._tell(connection, "queue")
+        return given
+
+    def owner_of(self, connection: Connection, preview_id: str) -> Owner | None:
+        """Return the live node that runs the preview; None if none does."""
+        row = connection.execute(self._owner, {"preview": preview_id}).first()
+        return None if row is None else Owner(row.node, row.address, row.fence)
+
+    def preview_of(self, connection: Connection, generation_id: str) -> str | None:
+        """Return the generation's preview, on whichever node or in the queue; None if there is none."""
+        found: str | None = connection.execute(self._of_generation, {"generation": generation_id}).scalar()
+        return found
+
+    def running(self, connection: Connection, node: str) -> Mapping[str, int]:
+        """Return the fences of the previews that the node owns."""
+        return {row.preview_id: row.fence for row in connection.execute(self._running, {"node": node})}
+
+    def forget(self, connection: Connection, age_ms: int) -> int:
+        """Delete the rows of previews that ended longer ago; nothing is written for them any more."""
+        return connection.execute(self._forget, {"age": age_ms}).rowcount
+
+    def _tell(self, connection: Connection, payload: str) -> None:
+        connection.execute(self._notify, {"channel": CHANNEL, "payload": payload})
+
+
+def _already_running(generation_id: str, preview_id: str) -> AlreadyRunning:
+    return AlreadyRunning(
+        f"The generation {generation_id!r} already has the preview {preview_id} on another node; "
+        "use it, or stop it first.",
+        preview_id=preview_id,
+        generation_id=generation_id,
+    )

@@ -1,0 +1,211 @@
+"""Previews of lost nodes, restarted on this node from their stored files; and those that another node has taken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import replace
+
+import structlog
+import trio
+
+from preview.cluster import Cluster, Taken
+from preview.core.clock import utc_now
+from preview.core.launch_steps import waiting_steps
+from preview.core.lifecycle import Health, State
+from preview.errors import GenerationNotFound, LaunchFailed, PreviewError
+from preview.generations import Generation
+from preview.logs import Level, LogStore, PreviewLog
+from preview.storage import UserStore
+from preview.storage.tables import PreviewRecord
+from preview.supervisor.launch.start_queue import SupervisorContext
+from preview.supervisor.life.preview_slot import PreviewSlot
+from preview.supervisor.limits.disk import check_free_disk
+from preview.supervisor.manager.registry import PreviewRegistry
+from preview.supervisor.manager.spare_slots import SpareSlots
+from preview.supervisor.preview.live_preview import LivePreview
+from preview.traffic import Capture
+from preview.user import User
+
+log = structlog.get_logger(__name__)
+
+LOST = "node lost"
+"""Reason of a restart on another node."""
+LOST_OWNERSHIP = "node lost ownership"
+"""Reason of the end on the node that lost the preview."""
+
+# At a time, so that the other nodes get some of a lost node's previews.
+_MOST_AT_ONCE = 4
+# A preview that has ended so many nodes is not given another one.
+_MOST_OWNERS = 5
+
+
+class Takeovers:
+    """Takes previews of lost nodes while there is room. Owned by the manager.
+
+    Args:
+        context: State shared by all previews; it has a cluster.
+        registry: The live previews.
+        slots: Provides ports.
+        users: The users' tiers.
+        log_store: Stored lines.
+        start: Starts a slot's task.
+    """
+
+    def __init__(
+        self,
+        context: SupervisorContext,
+        cluster: Cluster,
+        registry: PreviewRegistry,
+        slots: SpareSlots,
+        users: UserStore,
+        log_store: LogStore,
+        start: Callable[[PreviewSlot], None],
+    ) -> None:
+        self._context, self._cluster = context, cluster
+        self._registry, self._slots = registry, slots
+        self._users, self._log_store, self._start = users, log_store, start
+        self._wake = trio.Event()
+        cluster.load = lambda: len(registry.by_id)
+        cluster.on_lost, cluster.end_all = self._end, self._end_all
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Take previews until cancelled: at each notice, and several times a lease. One task.
+
+        Cancellation: a preview that was taken and not started goes back to the queue when this node leaves.
+        """
+        task_status.started()
+        with self._cluster.notices.subscribed(self._on_notice):
+            while True:
+                self._wake = trio.Event()
+                room = self._context.settings.max_previews - len(self._registry.by_id)
+                try:
+                    taken = await self._cluster.take(min(room, _MOST_AT_ONCE))
+                except PreviewError as error:
+                    log.info("no previews taken", why=error.message)
+                    taken = []
+                async with trio.open_nursery() as nursery:
+                    for one in taken:
+                        nursery.start_soon(self._adopt, one)
+                if not taken:
+                    with trio.move_on_after(self._cluster.lease.lease_s / 4):
+                        await self._wake.wait()
+
+    def _on_notice(self, payload: str) -> None:
+        if payload in {"queue", "*"}:
+            self._wake.set()
+
+    async def _adopt(self, taken: Taken) -> None:
+        """Restart one preview. What cannot be restarted ends as failed."""
+        try:
+            await self._restart(taken)
+        except PreviewError as error:
+            log.warning("preview not taken over", preview_id=taken.preview_id, why=error.message)
+            await self._conclude(taken, error)
+        except Exception:
+            # An error that leaves this task would cancel the nursery of all previews.
+            log.exception("preview not taken over", preview_id=taken.preview_id)
+            await self._conclude(taken, LaunchFailed(f"{LOST}, and its restart has failed"))
+
+    async def _restart(self, taken: Taken) -> None:
+        record = await self._context.store.get(taken.preview_id)
+        if record is None or not record.is_active:
+            # It has ended; its node was lost before it noted that.
+            await self._cluster.release(taken.preview_id)
+            return
+        if record.state is State.STOPPING:
+            raise LaunchFailed(record.reason or "stopped")
+        if taken.fence > _MOST_OWNERS:
+            raise LaunchFailed(f"{LOST}: {taken.fence - 1} nodes were lost while they ran this preview")
+        generation = await self._context.source.get(record.generation_id)
+        if generation.user_id != record.user_id:
+            raise GenerationNotFound("The generation belongs to another user now.")
+        await self._launch(record, generation, taken)
+
+    async def _launch(self, record: PreviewRecord, generation: Generation, taken: Taken) -> None:
+        context, settings = self._context, self._context.settings
+        check_free_disk(settings)
+        user = User(record.user_id)
+        tier = settings.tier(await self._users.tier(user.id), user.id)
+        launch_settings = await context.settings_of(user.id, generation.project_id)
+        number = await self._last_request(record.id)
+        if self._cluster.fences.get(record.id) != taken.fence:
+            return
+        slot = self._slots.new(self._start, record.id)
+        lines = PreviewLog(record.id, settings=settings, writer=context.writer, store=self._log_store)
+        traffic = None if context.traffic is None else context.traffic.open(record.id, lines, Capture(settings.capture))
+        preview = LivePreview(
+            self._restarted(record, slot, taken, generation.revision),
+            settings=settings,
+            tier=tier,
+            log=lines,
+            listener=slot.listener,
+            scope=slot.scope,
+            startup_timeout_s=settings.startup_timeout_s,
+            launch_settings=launch_settings,
+            traffic=traffic,
+            traces=None if context.traces is None else context.traces.open(record.id),
+        )
+        preview.traffic.last_number = number
+        preview.deadlines.expires_at = trio.current_time() + max(1.0, (record.expires_at - utc_now()).total_seconds())
+        lines.last_seq = taken.first_seq - 1
+        lines.say(self._sentence(taken), Level.WARNING)
+        self._registry.add(preview)
+        slot.take(preview)
+        log.info("preview taken over", preview_id=record.id, node=self._cluster.name, before=taken.before)
+
+    async def _last_request(self, preview_id: str) -> int:
+        return await self._context.store.last_request(preview_id)
+
+    def _restarted(self, record: PreviewRecord, slot: PreviewSlot, taken: Taken, revision: int | None) -> PreviewRecord:
+        return replace(
+            record,
+            state=State.STARTING,
+            health=Health.UNKNOWN,
+            reason=None if taken.before is None else LOST,
+            port=slot.port,
+            base_url=f"http://{self._context.settings.preview_public_host}:{slot.port}",
+            runtime=self._context.runtime.name,
+            pid=None,
+            pid_start_ticks=None,
+            boot_id=None,
+            started_at=None,
+            steps=waiting_steps(),
+            reloads=record.reloads if taken.first_seq == 1 else record.reloads.after(taken.first_seq),
+            revision=revision,
+        )
+
+    def _sentence(self, taken: Taken) -> str:
+        if taken.before is None:
+            return f"started on the node {self._cluster.name}"
+        return (
+            f"{LOST}: {taken.before}; restarted on the node {self._cluster.name} from the stored files. Line numbers "
+            f"before {taken.first_seq} that are missing belong to the lost node"
+        )
+
+    async def _conclude(self, taken: Taken, error: PreviewError) -> None:
+        """Store the end of a preview that is not restarted."""
+        try:
+            record = await self._context.store.get(taken.preview_id)
+            if record is not None and record.is_active:
+                state = State.STOPPED if record.state is State.STOPPING else State.FAILED
+                reason = record.reason if state is State.STOPPED else error.message
+                last_seq = taken.first_seq - 1
+                ended = replace(record, state=state, reason=reason, stopped_at=utc_now(), last_seq=last_seq)
+                await self._context.store.update(ended)
+            await self._cluster.release(taken.preview_id)
+        except PreviewError as failure:
+            # The lease of this ownership ends with this node's; another one tries again.
+            log.warning("end not stored yet", preview_id=taken.preview_id, error=failure.message)
+
+    def _end(self, preview_ids: Collection[str]) -> None:
+        for preview_id in preview_ids:
+            preview = self._registry.by_id.get(preview_id)
+            if preview is not None:
+                preview.fail(LaunchFailed(LOST_OWNERSHIP))
+
+    async def _end_all(self) -> None:
+        previews = [*self._registry.by_id.values(), *self._registry.trials]
+        for preview in previews:
+            preview.fail(LaunchFailed(LOST_OWNERSHIP))
+        for preview in previews:
+            await preview.over.wait()

@@ -1,0 +1,258 @@
+"""Leases, owners and fences in a real PostgreSQL, with a clock that the test sets."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import Connection, Engine, text
+
+from preview.cluster.nodes import Membership, NodeFacts, Nodes
+from preview.cluster.ownership import LEFT_OUT, Claim, Owner, Owners
+from preview.errors import AlreadyRunning, LimitReached, ServiceStopping
+from preview.storage.engine import make_engine
+
+LEASE_MS = 2000
+NOW = "(SELECT ms FROM test_clock)"
+
+
+class Tables:
+    """Each call is one transaction."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.nodes = Nodes(LEASE_MS, NOW)
+        self.owners = Owners(LEASE_MS, NOW, up_since="0")
+
+    def wait(self, ms: int) -> None:
+        with self.engine.begin() as connection:
+            connection.execute(text("UPDATE test_clock SET ms = ms + :more"), {"more": ms})
+
+    def join(self, name: str, before: Membership | None = None) -> Membership:
+        with self.engine.begin() as connection:
+            member = self.nodes.join(connection, NodeFacts(name, f"{name}:7000", "1", 10), before)
+        assert member is not None
+        return member
+
+    def renew(self, member: Membership) -> bool | None:
+        with self.engine.begin() as connection:
+            return self.nodes.renew(connection, member, 0)
+
+    def claim(
+        self, member: Membership, preview_id: str, generation_id: str = "g", user: str = "ann", most: int = 1
+    ) -> None:
+        with self.engine.begin() as connection:
+            self.owners.claim(connection, member, Claim(preview_id, generation_id, user, most))
+
+    def take(self, member: Membership, most: int = 10) -> dict[str, int]:
+        with self.engine.begin() as connection:
+            return {one.preview_id: one.fence for one in self.owners.take(connection, member, most)}
+
+    def holds(self, node: str, **fences: int) -> frozenset[str]:
+        with self.engine.begin() as connection:
+            return self.owners.hold(connection, node, fences)
+
+    def release(self, node: str, preview_id: str, fence: int) -> bool:
+        with self.engine.begin() as connection:
+            return self.owners.release(connection, node, preview_id, fence)
+
+    def owner_of(self, preview_id: str) -> Owner | None:
+        with self.engine.begin() as connection:
+            return self.owners.owner_of(connection, preview_id)
+
+
+@pytest.fixture
+def tables(postgres_database_url: str) -> Iterator[Tables]:
+    engine = make_engine(postgres_database_url)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE test_clock (ms bigint)"))
+        connection.execute(text("INSERT INTO test_clock VALUES (1000000)"))
+    yield Tables(engine)
+    engine.dispose()
+
+
+def test_an_earlier_owner_holds_nothing(tables: Tables) -> None:
+    one, two = tables.join("one"), tables.join("two")
+    tables.claim(one, "p")
+    assert tables.holds("one", p=1) == {"p"}
+    # Another's fence, another node, no fence at all.
+    assert tables.holds("one", p=2) == tables.holds("two", p=1) == tables.holds("one") == frozenset()
+    tables.wait(LEASE_MS - 1)
+    assert tables.renew(two) is False
+    assert tables.take(two) == {}
+    tables.wait(1)
+    # Its lease is over; it owns the preview until another node takes it.
+    assert tables.holds("one", p=1) == {"p"}
+    assert tables.take(two) == {"p": 2}
+    assert tables.holds("one", p=1) == frozenset()
+    assert tables.holds("two", p=2) == {"p"}
+    assert tables.release("one", "p", 1) is False
+    assert tables.owner_of("p") == Owner("two", "two:7000", 2)
+
+
+def test_a_preview_is_not_taken_before_the_commit_of_its_owners_write(tables: Tables) -> None:
+    one, two = tables.join("one"), tables.join("two")
+    tables.claim(one, "p")
+    tables.wait(LEASE_MS)
+    tables.renew(two)
+    with tables.engine.begin() as writing:
+        assert tables.owners.hold(writing, "one", {"p": 1}) == {"p"}
+        assert tables.take(two) == {}
+    assert tables.take(two) == {"p": 2}
+
+
+def test_a_write_that_stands_still_longer_than_a_lease_loses_its_transaction(postgres_database_url: str) -> None:
+    engine = make_engine(postgres_database_url)
+    nodes, owners = Nodes(60_000), Owners(50)
+    with engine.begin() as connection:
+        member = nodes.join(connection, NodeFacts("one", "one:7000"))
+        assert member is not None
+        owners.claim(connection, member, Claim("p", "g", "ann", 1))
+    try:
+        with engine.connect() as stopped:
+            assert owners.hold(stopped, "one", {"p": 1}) == {"p"}
+            # Waits for the lock, which the server takes away.
+            with engine.begin() as connection:
+                connection.execute(text("UPDATE owners SET fence = 2"))
+            stopped.invalidate()
+    finally:
+        engine.dispose()
+
+
+def test_a_generation_and_a_user_have_one_limit_in_the_cluster(tables: Tables) -> None:
+    one, two = tables.join("one"), tables.join("two")
+    tables.claim(one, "p")
+    with pytest.raises(AlreadyRunning) as running:
+        tables.claim(two, "q")
+    assert running.value.details["preview_id"] == "p"
+    with pytest.raises(LimitReached) as reached:
+        tables.claim(two, "q", "h")
+    assert reached.value.details["previews"] == [{"preview_id": "p", "generation_id": "g"}]
+    tables.claim(two, "q", "h", user="bob")
+    assert tables.release("one", "p", 1)
+    tables.claim(two, "r")
+
+
+def test_launches_at_the_same_moment_do_not_pass_the_limit(tables: Tables) -> None:
+    members = [tables.join(f"node{number}") for number in range(4)]
+    gate, refused = threading.Barrier(4, timeout=60), []
+
+    def launch(number: int) -> None:
+        gate.wait()
+        try:
+            tables.claim(members[number], f"p{number}", f"g{number}", most=2)
+        except LimitReached as error:
+            refused.append(error)
+
+    threads = [threading.Thread(target=launch, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(refused) == 2
+
+
+def test_nodes_that_take_at_the_same_moment_take_different_previews(tables: Tables) -> None:
+    lost = tables.join("lost")
+    for number in range(20):
+        tables.claim(lost, f"p{number}", f"g{number}", most=20)
+    tables.wait(LEASE_MS)
+    members = [tables.join(f"node{number}") for number in range(4)]
+    gate, taken = threading.Barrier(4, timeout=60), []
+
+    def take(member: Membership) -> None:
+        gate.wait()
+        taken.append(tables.take(member, 5))
+
+    threads = [threading.Thread(target=take, args=(member,)) for member in members]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    while rest := tables.take(members[0]):
+        taken.append(rest)
+    found = [preview_id for one in taken for preview_id in one]
+    assert sorted(found) == sorted(f"p{number}" for number in range(20))
+
+
+def test_a_name_belongs_to_one_process_at_a_time(tables: Tables) -> None:
+    first = tables.join("one")
+    tables.claim(first, "p")
+    with tables.engine.begin() as connection:
+        assert tables.nodes.join(connection, NodeFacts("one", "other:7000")) is None
+    tables.wait(LEASE_MS)
+    second = tables.join("one")
+    assert second.epoch == first.epoch + 1
+    assert tables.renew(first) is None
+    # What the first process ran has ended with it.
+    assert tables.holds("one", p=1) == frozenset()
+    assert tables.take(second) == {"p": 2}
+    with pytest.raises(ServiceStopping):
+        tables.claim(first, "q", "h", user="bob")
+
+
+def test_a_draining_node_takes_nothing_and_keeps_what_it_has(tables: Tables) -> None:
+    one, two = tables.join("one"), tables.join("two")
+    tables.claim(one, "p")
+    with tables.engine.begin() as connection:
+        assert tables.nodes.drain(connection, "one")
+        assert not tables.nodes.drain(connection, "none")
+    assert tables.renew(one) is True
+    tables.claim(two, "q", "h", user="bob")
+    with tables.engine.begin() as connection:
+        assert tables.owners.give_up(connection, "two", "q", 1)
+    assert tables.take(one) == {}
+    assert tables.holds("one", p=1) == {"p"}
+    assert tables.take(two) == {"q": 2}
+    # A new process of that name drains no more.
+    tables.wait(LEASE_MS)
+    again = tables.join("one")
+    assert tables.renew(again) is False
+
+
+def test_the_next_owner_writes_after_all_lines_of_the_lost_one(tables: Tables) -> None:
+    one, two = tables.join("one"), tables.join("two")
+    tables.claim(one, "p")
+    with tables.engine.begin() as connection:
+        _store_lines(connection, "p", 7)
+    tables.wait(LEASE_MS)
+    tables.renew(two)
+    with tables.engine.begin() as connection:
+        (lost,) = tables.owners.take(connection, two, 1)
+        assert (lost.before, lost.first_seq) == ("one", 8 + LEFT_OUT)
+    # A preview that its node gave up has all its lines stored.
+    with tables.engine.begin() as connection:
+        assert tables.owners.give_up(connection, "two", "p", 2)
+        (moved,) = tables.owners.take(connection, two, 1)
+        assert (moved.before, moved.first_seq) == (None, 8 + LEFT_OUT)
+
+
+def test_a_trial_counts_not_and_is_not_taken(tables: Tables) -> None:
+    one, two = tables.join("one"), tables.join("two")
+    tables.claim(one, "p")
+    with tables.engine.begin() as connection:
+        tables.owners.claim(connection, one, Claim("t", "g", "!deleted", 0), is_trial=True)
+    assert tables.holds("one", t=1) == {"t"}
+    tables.wait(LEASE_MS)
+    tables.renew(two)
+    assert tables.take(two) == {"p": 2}
+    again = tables.join("one")
+    assert tables.take(again) == {}
+
+
+def _store_lines(connection: Connection, preview_id: str, count: int) -> None:
+    connection.execute(
+        text(
+            """
+            INSERT INTO preview_instances (id, generation_id, project_id, user_id, status, health_status, created_at,
+                expires_at, token_hash, token_expires_at, log_level)
+            VALUES (:id, 'g', 'p', 'ann', 'running', 'unknown', 1, 1, '', 1, 'INFO')
+            """
+        ),
+        {"id": preview_id},
+    )
+    for seq in range(1, count + 1):
+        connection.execute(
+            text("INSERT INTO preview_logs VALUES (:id, :seq, 1, 20, 'stdout', 'x')"), {"id": preview_id, "seq": seq}
+        )
