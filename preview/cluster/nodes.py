@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Row, text
 DATABASE_NOW = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 
 CHANNEL = "preview_cluster"
-"""Channel of NOTIFY. Notices only wake: whoever misses one finds the change with its next poll."""
+"""Channel of NOTIFY. Notices only wake: a node that misses one finds the change with its next poll."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Notices between nodes by PostgreSQL's LISTEN and NOTIFY: one connection a node, in one thread.
 
-A notice only wakes. Whoever misses one (a lost connection) finds the change with its next poll.
+A notice only wakes. A node that misses one (a lost connection) finds the change with its next poll.
 """
 
 from __future__ import annotations

@@ -206,8 +206,8 @@ class Owners:
         taken = []
         for row in connection.execute(self._take, values).all():
             left_out = LEFT_OUT if row.node_before is not None else 0
-            begun = {"preview": row.preview_id, "fence": row.fence, "left_out": left_out}
-            first_seq = connection.execute(self._begin, begun).scalar_one()
+            numbered = {"preview": row.preview_id, "fence": row.fence, "left_out": left_out}
+            first_seq = connection.execute(self._begin, numbered).scalar_one()
             taken.append(Taken(row.preview_id, row.fence, row.node_before, first_seq))
             self._tell(connection, f"preview:{row.preview_id}")
         return taken
