@@ -1,4 +1,4 @@
-"""Nodes on one database: leases, who owns which preview, and the way from any node to the owner; see docs/cluster.md."""
+"""Nodes on one database: leases, owners of previews, and the way from any node to the owner; see docs/cluster.md."""
 
 from preview.cluster.cluster import Cluster, node_name, open_cluster
 from preview.cluster.credentials import NodeKey, NotANode

@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import Connection, Engine, text
 
 from preview.cluster.nodes import Membership, NodeFacts, Nodes
-from preview.cluster.ownership import LEFT_OUT, Claim, Owner, Owners
+from preview.cluster.ownership import LEFT_OUT, Claim, Owners
+from preview.cluster.routing import Owner
 from preview.errors import AlreadyRunning, LimitReached, ServiceStopping
 from preview.storage.engine import make_engine
 
