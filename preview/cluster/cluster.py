@@ -1,4 +1,4 @@
-"""This service as a node of a cluster: its lease, the previews that it owns, and the nodes beside it."""
+"""One node of a cluster: its lease, the previews that it owns, and the nodes beside it."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Cluster:
 
     @property
     def name(self) -> str:
-        """This node's name."""
+        """Name of this node."""
         return self.facts.name
 
     # Fences: called in the database's threads

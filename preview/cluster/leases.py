@@ -17,7 +17,7 @@ def boot_clock() -> float:
 
 
 class Lease:
-    """When this node may still run its previews. Pure: no clock but the one given, and no database.
+    """The time until which this node may run its previews. Pure: no clock but the given one, and no database.
 
     Invariant: the lease in the database ends ``lease_s`` after the renewal arrived there, which is later than
     ``asked_at``. So the local deadline is before the end of the lease, whatever the clocks of other machines show.
@@ -35,7 +35,7 @@ class Lease:
 
     @property
     def holds(self) -> bool:
-        """Whether this node may run previews now."""
+        """True while this node may run previews."""
         return self.clock() < self._deadline
 
     @property

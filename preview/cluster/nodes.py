@@ -21,7 +21,7 @@ CHANNEL = "preview_cluster"
 
 @dataclass(frozen=True, slots=True)
 class NodeFacts:
-    """What a node says of itself.
+    """Facts that a node states about itself.
 
     Attributes:
         name: Its name, unique in the cluster.

@@ -1,4 +1,4 @@
-"""Who owns a preview: one row each, with a fence that grows with each owner.
+"""Owners of previews: one row each, with a fence that grows with each owner.
 
 All methods block: they run in the database's threads, each in a transaction of its caller. A write for a preview first
 calls ``hold`` in its transaction: it locks the rows of the previews that the node still owns, so that no other node
