@@ -76,7 +76,7 @@ class ServiceSettings(BaseSettings):
     cluster: bool = False
     node_name: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,62}[a-z0-9])?$")] | None = None
     node_address: Annotated[str, Field(pattern=_NODE_ADDRESS, max_length=256)] | None = None
-    node_labels: Annotated[str, Field(pattern=r"^([a-z0-9_.-]+=[A-Za-z0-9_.-]+(,|$))*$", max_length=1000)] = ""
+    node_labels: Annotated[str, Field(pattern=r"^([a-z0-9_.-]+=[A-Za-z0-9_.-]+(,|$))*$", max_length=1000)] | None = None
     # Short enough for a failover within seconds; a longer one tolerates a slower database.
     node_lease_s: Annotated[float, Field(ge=0.5, le=60)] = 2
 

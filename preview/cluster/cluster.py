@@ -318,7 +318,7 @@ def node_name(settings: Settings) -> str | None:
 
 def _facts_of(settings: Settings) -> NodeFacts:
     """Return what this node says of itself."""
-    labels = dict(one.split("=", 1) for one in settings.node_labels.split(",") if one)
+    labels = dict(one.split("=", 1) for one in (settings.node_labels or "").split(",") if one)
     return NodeFacts(
         node_name(settings) or "",
         settings.node_address or "",
