@@ -10,7 +10,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from preview.http.relay.delivery import Delivery, ProxiedRequest
-from preview.http.relay.head_cache import Returned, block_of, returned
+from preview.http.relay.head_cache import Returned, block_of, returned, without_number
 from preview.http.relay.responses import MAX_HEAD
 from preview.proxy.exchange import FINAL, UpstreamExchange
 from preview.proxy.http1 import HEAD_END, MAX_ANSWER_HEAD, REQUEST_LINE, Unclean, read_answer
@@ -123,6 +123,10 @@ class FastPath:
         known, request = delivery.known, delivery.request
         if known is None:
             return None
+        if request.admitted.is_node:
+            raw, number = without_number(raw)
+            if number:
+                delivery.request = request._replace(number=number)
         found = known.answers.get(raw)
         if found is None:
             try:

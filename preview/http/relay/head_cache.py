@@ -12,12 +12,13 @@ from typing import Generic, TypeVar
 from preview.core.ids import REQUEST_MARK
 from preview.proxy.admission import Admitted, OwnAnswer, Reauthorize, RequestHead
 from preview.proxy.carriage import returned_fields
-from preview.proxy.headers import REQUEST_ID_FIELD
+from preview.proxy.headers import REQUEST_ID_FIELD, is_sane_request_id
 from preview.proxy.http1 import CHUNKED, NO_CONTENT, UNTIL_CLOSE, Answer, Ask, Field, field_lines, framing_fields
 from preview.proxy.page_refresh import appended_script, continued
 
 _NO_CONTENT, _NOT_MODIFIED = 204, 304
 _MARK_DIGITS = len(REQUEST_MARK)
+_NUMBERED = b"\r\n%b: " % REQUEST_ID_FIELD
 
 
 class Dates:
@@ -186,6 +187,24 @@ def returned(answer: Answer, ask: Ask, head: RequestHead, admitted: Admitted) ->
         is_unbounded=is_open and not ask.is_11,
         appended=appended,
     )
+
+
+def without_number(raw: bytes) -> tuple[bytes, bytes]:
+    """Return a response's head without its request id, and the id; heads of equal responses are then equal.
+
+    Args:
+        raw: The head, which another node has written.
+
+    Returns: The head, and an empty id if there is none that a service makes.
+    """
+    at = raw.rfind(_NUMBERED)
+    if at < 0:
+        return raw, b""
+    begin = at + len(_NUMBERED)
+    end = raw.find(b"\r\n", begin)
+    end = len(raw) if end < 0 else end
+    number = raw[begin:end]
+    return (raw[:at] + raw[end:], number) if is_sane_request_id(number) else (raw, b"")
 
 
 def own_answer(own: OwnAnswer, *, is_head: bool, closes: bool, date: bytes) -> bytes:
