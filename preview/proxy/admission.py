@@ -142,5 +142,11 @@ class NodeRouter(Protocol):
         Cancellation: no state changes.
         """
 
+    async def owner(self, head: RequestHead) -> Admitted | None:
+        """Return the way to the node that has the preview now, which may be this one; None if none has it yet.
+
+        Cancellation: no state changes.
+        """
+
     def forget(self, head: RequestHead) -> None:
         """Drop what is cached for such a request: the node has refused it, or does not respond."""

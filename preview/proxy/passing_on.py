@@ -70,6 +70,11 @@ def trusted_scope(scope: Mapping[str, Any], proxies: TrustedProxies) -> dict[str
     return proxies.applied(scope)
 
 
+def is_log_stream(target: bytes) -> bool:
+    """Return whether the target is a log's stream, which can go on when the preview's owner changes."""
+    return target.partition(b"?")[0].endswith(b"/preview/logs/stream")
+
+
 def is_misdirected(status: int, fields: Fields) -> bool:
     """Return whether a node's answer means that it does not own the preview."""
     return status == MISDIRECTED and any(name == NOT_OWNER_FIELD for name, _ in fields)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import socket
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import trio
 from browser_kit import Door, echo, open_door
 from http_raw_kit import Edge, open_edge
 
@@ -28,14 +30,24 @@ class Directory:
     owners: dict[str, Owner] = field(default_factory=dict)
     previews: dict[str, str] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    _parked: trio.lowlevel.ParkingLot = field(default_factory=trio.lowlevel.ParkingLot)
 
     async def owner_of(self, preview_id: str) -> Owner | None:
-        self.asked.append(preview_id)
+        self._ask(preview_id)
         return self.owners.get(preview_id)
 
     async def preview_of(self, generation_id: str) -> str | None:
-        self.asked.append(generation_id)
+        self._ask(generation_id)
         return self.previews.get(generation_id)
+
+    def _ask(self, name: str) -> None:
+        self.asked.append(name)
+        self._parked.unpark_all()
+
+    async def is_asked(self, times: int) -> None:
+        """Wait for this many more questions."""
+        for _ in range(times):
+            await self._parked.park()
 
 
 def free_address(host: str) -> str:
@@ -110,3 +122,37 @@ async def open_two(folder: Path, app: Any = echo, **settings: Any) -> AsyncItera
         directory.previews[owner.generation] = owner.preview.id
         host, _, port = internal.rpartition(":")
         yield Two(owner, other, (host, int(port)), directory)
+
+
+@dataclass
+class Wire:
+    """A line between two nodes that can be cut."""
+
+    address: str
+    streams: list[trio.SocketStream] = field(default_factory=list)
+
+    def cut(self) -> None:
+        for stream in self.streams:
+            stream.socket.close()
+
+
+@asynccontextmanager
+async def open_wire(to: tuple[str, int]) -> AsyncIterator[Wire]:
+    async with trio.open_nursery() as nursery:
+        wire = Wire("")
+
+        async def carry(source: trio.SocketStream, sink: trio.SocketStream) -> None:
+            with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                async for data in source:
+                    await sink.send_all(data)
+
+        async def forward(stream: trio.SocketStream) -> None:
+            async with await trio.open_tcp_stream(*to) as far, trio.open_nursery() as both:
+                wire.streams += [stream, far]
+                both.start_soon(carry, stream, far)
+                both.start_soon(carry, far, stream)
+
+        listeners = await nursery.start(partial(trio.serve_tcp, forward, 0, host="127.0.0.2"))
+        wire.address = f"127.0.0.2:{listeners[0].socket.getsockname()[1]}"
+        yield wire
+        nursery.cancel_scope.cancel()

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 import trio
-from nodes_kit import Two, open_two
+from nodes_kit import Two, open_two, open_wire
 from trio_websocket import wrap_client_stream
 
 from preview.cluster.routing import Owner
@@ -144,3 +144,38 @@ class _Says:
 
     async def preview_of(self, generation_id: str) -> str:
         return "preview_x"
+
+
+async def test_a_log_goes_on_where_the_preview_is_when_its_owner_is_lost(tmp_path: Path) -> None:
+    """The client notices nothing but a pause, and gets each line once."""
+    async with open_two(tmp_path) as two, open_wire(two.internal) as wire:
+        preview, owner = two.owner.preview, two.directory.owners
+        owner[preview.id] = Owner("b", wire.address, 1)
+        for number in range(3):
+            preview.log.say(f"line {number}.")
+        async with await trio.open_tcp_stream(*two.other.address) as stream:
+            with trio.fail_after(60):
+                await stream.send_all(
+                    two.head(f"GET {two.api}/logs/stream?tail=2", two.authorization, host="localhost")
+                )
+                got = await _until(stream, b"", b"line 2.")
+                # The owner is lost without a word, and for a while nobody has the preview.
+                del owner[preview.id]
+                wire.cut()
+                preview.log.say("line 3.")
+                await two.directory.is_asked(4)
+                owner[preview.id] = Owner("b", f"{two.internal[0]}:{two.internal[1]}", 2)
+                got = await _until(stream, got, b"line 3.")
+                preview.log.say("line 4.")
+                got = await _until(stream, got, b"line 4.")
+    assert b"line 0." not in got
+    assert [got.count(b"line %d." % number) for number in range(1, 5)] == [1, 1, 1, 1]
+    assert got.count(b"HTTP/1.1 200") == 1
+
+
+async def _until(stream: trio.SocketStream, got: bytes, wanted: bytes) -> bytes:
+    while wanted not in got:
+        piece = await stream.receive_some()
+        assert piece, got
+        got += piece
+    return got

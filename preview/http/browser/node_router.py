@@ -9,10 +9,10 @@ from functools import partial
 
 from preview.cluster import NodeKey, NodeLink, Owner, Router, Subject
 from preview.core.ids import is_valid_id
-from preview.errors import PreviewUnavailable
+from preview.errors import DatabaseUnavailable, PreviewUnavailable
 from preview.http.browser.access_gate import PreviewAccessGate
 from preview.proxy.admission import Admitted, OwnAnswer, RequestHead
-from preview.proxy.passing_on import MISDIRECTED, NOT_OWNER_FIELD
+from preview.proxy.passing_on import MISDIRECTED, NOT_OWNER_FIELD, is_log_stream
 from preview.runtime import InnerAddress
 from preview.supervisor import PreviewManager
 
@@ -72,6 +72,19 @@ class ClusterRouter:
         except Exception as error:  # noqa: BLE001  unexpected errors are logged, and shown by an id only
             return self._gate.refuse(head, error)
 
+    async def owner(self, head: RequestHead) -> Admitted | None:
+        """See ``NodeRouter``. Cancellation: no state changes."""
+        subject = self._subject(head.host, head.target)
+        if subject is None:
+            return None
+        if self._is_here(subject):
+            return self._admitted(Owner(self.node, self.address, 0), subject, head.host)
+        try:
+            owner = await self.router.find(subject)
+        except DatabaseUnavailable:
+            return None
+        return None if owner is None else self._admitted(owner, subject, head.host)
+
     def forget(self, head: RequestHead) -> None:
         """See ``NodeRouter``."""
         subject = self._subject(head.host, head.target)
@@ -107,7 +120,7 @@ class ClusterRouter:
 
     def _again(self, owner: Owner, subject: Subject, host: str, target: bytes) -> Admitted | None:
         """Admit a further request that differs only in its target, while the owner is known and the same."""
-        if self._subject(host, target) != subject or self.router.known(subject) is not owner:
+        if self._subject(host, target) != subject or self.router.known(subject) is not owner or is_log_stream(target):
             return None
         return None if self._is_here(subject) else self._admitted(owner, subject, host)
 

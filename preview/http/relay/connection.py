@@ -14,6 +14,7 @@ from preview.errors import InvalidRequest, PreviewError, PreviewUnavailable, Ups
 from preview.http.relay.delivery import Delivery, ProxiedRequest
 from preview.http.relay.fast_path import FastPath
 from preview.http.relay.head_cache import Known, block_of, head_writer, is_worth_keeping, relayed_head, request_lines
+from preview.http.relay.log_follow import LogFollow
 from preview.http.relay.responses import (
     RECEIVE_BYTES,
     answer_instead,
@@ -30,6 +31,7 @@ from preview.proxy.carriage import makes_parent, new_parent, standing_fields
 from preview.proxy.exchange import UpstreamExchange
 from preview.proxy.http1 import HEAD_END, Ask
 from preview.proxy.network_stream import ClientGone, NetworkStream
+from preview.proxy.passing_on import is_log_stream
 from preview.tracing import PARENT_FIELD
 
 if TYPE_CHECKING:
@@ -265,7 +267,8 @@ class Connection:
             # The fields as the preview gets them: without the request line.
             delivery.recording.fields = message[message.find(b"\r\n") + 2 :]
         self._asked = None
-        self._slow_path = SlowPath(delivery)
+        follows = admitted.is_node and ask.method == b"GET" and is_log_stream(head.target)
+        self._slow_path = LogFollow(delivery) if follows else SlowPath(delivery)
         return await self._finish(delivery, self._slow_path.run(message))
 
     def _head(self, ask: Ask, head: RequestHead, admitted: Admitted, block: bytes) -> tuple[bytes, bytes]:

@@ -9,7 +9,7 @@ import trio
 
 from preview.errors import InvalidRequest
 from preview.http.relay.delivery import Delivery
-from preview.http.relay.head_cache import returned
+from preview.http.relay.head_cache import Returned, returned
 from preview.proxy.carriage import answer_fields
 from preview.proxy.exchange import FINAL, SWITCHING, UpstreamExchange, alongside, translated
 from preview.proxy.http1 import Answer, Unclean, body_of, field_lines
@@ -160,25 +160,45 @@ class SlowPath:
                 if answer.status == SWITCHING:
                     await run_tunnel(self._connection, exchange)
                     return
-                content = exchange.take_rest()
                 found = returned(answer, self._ask, request.head, request.admitted)
-                delivery.begin(found, content)
-            await self._send_unsent()
-            unyielded = 0
-            room = self._relay.buffer
-            while not exchange.body.is_over:
-                self._connection.deadline = monotonic() + self._relay.idle_s
-                size = await exchange.receive_into(room)
-                delivery.feed(found, room[:size])
-                if delivery.unsent:
-                    began = monotonic()
-                    await self._send_unsent()
-                    if monotonic() - began > _SLOW_S:
-                        room = self._relay.buffer[:_SLOW_BYTES]
-                unyielded += size
-                if unyielded > _YIELD_BYTES:
-                    unyielded = 0
-                    await trio.lowlevel.checkpoint()
+                await self._content(found, exchange.take_rest())
+            else:
+                await self._forward(found)
+
+    async def _content(self, found: Returned, content: list[memoryview]) -> None:
+        """Forward the head and all of the content.
+
+        Args:
+            found: The head.
+            content: The content that arrived with it.
+
+        Raises:
+            UpstreamGone, Unclean, ClientGone: See ``_answer``.
+
+        Cancellation: part of the response may have been sent.
+        """
+        self._delivery.begin(found, content)
+        await self._forward(found)
+
+    async def _forward(self, found: Returned) -> None:
+        """Forward the content that has not arrived yet. Raises, cancellation: as ``_content``."""
+        delivery, exchange = self._delivery, self._exchange
+        await self._send_unsent()
+        unyielded = 0
+        room = self._relay.buffer
+        while not exchange.body.is_over:
+            self._connection.deadline = monotonic() + self._relay.idle_s
+            size = await exchange.receive_into(room)
+            delivery.feed(found, room[:size])
+            if delivery.unsent:
+                began = monotonic()
+                await self._send_unsent()
+                if monotonic() - began > _SLOW_S:
+                    room = self._relay.buffer[:_SLOW_BYTES]
+            unyielded += size
+            if unyielded > _YIELD_BYTES:
+                unyielded = 0
+                await trio.lowlevel.checkpoint()
 
     async def _final_head(self) -> Answer:
         """Read the head of the final response, or of a protocol switch; forward earlier interim heads."""
