@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -75,3 +76,24 @@ async def test_a_script_without_a_manifest_finds_its_packages(tmp_path: Path, mo
         async with cache.open_environment(EnvironmentRequest(project), lambda _line, _level: None) as environment:
             place_modules(environment.directory, project)
             assert run_node(environment, project, "console.log(require('tiny'))") == "2.0.0"
+
+
+async def test_a_tool_for_developers_that_does_not_exist_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    package = {"dependencies": {"tiny": "^1"}, "devDependencies": {"gone": "9.9.9", "never": "1"}}
+    write(project, index_js="require('tiny'); require('gone'); require('never')", package_json=json.dumps(package))
+    cache = NodeEnvironmentCache(Settings(cache_dir=tmp_path / "cache", data_dir=tmp_path / "data"))
+    monkeypatch.setenv("npm_config_cache", str(tmp_path / "npm"))
+    said: list[str] = []
+    with open_registry({"tiny": {"1.0.0": {}}, "gone": {"1.0.0": {}}}) as address, trio.fail_after(90):
+        monkeypatch.setenv("npm_config_registry", address)
+        async with cache.open_environment(
+            EnvironmentRequest(project), lambda line, _level: said.append(line)
+        ) as environment:
+            place_modules(environment.directory, project)
+            assert run_node(environment, project, "console.log(require('tiny'))") == "1.0.0"
+    assert "gone 9.9.9 (devDependencies) does not exist: it is left out" in said
+    assert "never 1 (devDependencies) does not exist: it is left out" in said

@@ -221,6 +221,13 @@ def _with_protocol(protocol: str, manifest: NodeManifest) -> str | None:
     return next((str(name) for name, value in required if str(value).startswith(protocol)), None)
 
 
+def absent_package(lines: Sequence[str]) -> str | None:
+    """Return the package that the registry does not have, or not in a version that is wanted; None without one."""
+    text = "\n".join(line[:_LONGEST_LINE] for line in lines)
+    found = (pattern.search(text) for pattern in (_NO_VERSION, _MISSING, _MISSING_AT))
+    return next((match["name"].replace("%2f", "/") for match in found if match), None)
+
+
 def failed_package(lines: Sequence[str]) -> str | None:
     """Return the package whose own install script failed; None if something else failed."""
     text = "\n".join(line[:_LONGEST_LINE] for line in lines)

@@ -15,7 +15,7 @@ from typing import Final, NoReturn
 import trio
 
 from preview.environments.folders.environment import Report
-from preview.environments.node.explain import explain_npm, failed_package
+from preview.environments.node.explain import absent_package, explain_npm, failed_package
 from preview.environments.node.locks import remove_pins
 from preview.environments.node.manifest import BUILT_IN, NodeManifest
 from preview.environments.node.recipe import FLAGS, NO_CODE, NodeRecipe, NodeToolchain, npm_environment
@@ -143,6 +143,9 @@ async def install(recipe: NodeRecipe, npm: Npm, report: Report, *, pinned: bool 
             way = replace(way, exact=False)
             continue
         step = _second_way(way, result, keeps_lock=manifest.registries.keeps_lock)
+        if step is None and (tool := await trio.to_thread.run_sync(_leave_out_tool, directory, result)) is not None:
+            report(f"{tool} (devDependencies) does not exist: it is left out", logging.WARNING)
+            continue
         if step is None:
             _fail(result, recipe, report)
         sentence, way = step
@@ -189,6 +192,19 @@ def _built_in(result: ProgramResult) -> str | None:
     """Return the missing package if Node has a built-in module of the same name, which it loads instead."""
     match = _NOT_HAD.search("\n".join(result.lines))
     return match[1] if match and match[1] in BUILT_IN else None
+
+
+def _leave_out_tool(directory: Path, result: ProgramResult) -> str | None:
+    """Remove the package that does not exist, if only developers need it, and return it with its version."""
+    name = absent_package(result.lines)
+    path = directory / "package.json"
+    package = json.loads(path.read_text("utf-8"))
+    tools = package.get("devDependencies", {})
+    if name not in tools:
+        return None
+    version = tools.pop(name)
+    path.write_text(json.dumps(package, indent=1), "utf-8")
+    return f"{name} {version}"
 
 
 def _override(directory: Path, names: Iterable[str]) -> None:
