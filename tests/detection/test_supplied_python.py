@@ -98,6 +98,15 @@ CASES = [
         added=("asyncpg",),
     ),
     Case(
+        "a URL that an asyncio engine gets, beside another one that says so",
+        fastapi(
+            PYDANTIC + f'    LIVE_URI: str = "postgresql+asyncpg://{OWN}"\n    SQLALCHEMY_DATABASE_URI: str = None\n'
+            + ASYNC.format("str(S().SQLALCHEMY_DATABASE_URI)"),
+            "asyncpg",
+        ),
+        dict.fromkeys(("LIVE_URI", "SQLALCHEMY_DATABASE_URI", "DATABASE_URL"), f"postgresql+asyncpg://{OWN}"),
+    ),
+    Case(
         "a URL under the server's name, which the settings may make themselves",
         fastapi(
             PYDANTIC + "    ASYNC_POSTGRES_URI: PostgresDsn | None = None\n" + ASYNC.format("S().ASYNC_POSTGRES_URI"),

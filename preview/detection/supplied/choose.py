@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Final
 from preview.detection.databases.database import DatabaseChoice
 from preview.detection.databases.services import SQL_KINDS, kind_of_scheme
 from preview.detection.databases.sql import Engine
+from preview.detection.expressions import last_name
 from preview.detection.facts import Facts
 from preview.detection.plan import Origin, ServiceKind, Variable
 from preview.detection.settings import (
@@ -143,7 +145,7 @@ class _Chooser:
     def _variable(self, read: SettingRead, kind: ServiceKind, reads: Sequence[SettingRead]) -> Variable | None:
         """Return the variable with its local value; None if the default is made of other variables."""
         text = next((one for one in self.supply.texts(read, self.settings) if kind_of_scheme(one) is kind), None)
-        synchronous = _is_synchronous(read, reads)
+        synchronous = _is_synchronous(read, reads) and read.name not in self._asynchronous()
         if text is None:
             value = self._made_up(kind, synchronous=synchronous)
         elif text == read.default and "*" in text and read.name.upper() != DATABASE_URL:
@@ -153,6 +155,12 @@ class _Chooser:
         else:
             value = address_from(text, kind)
         return as_supplied(read, value, self._place(read, text))
+
+    def _asynchronous(self) -> set[str]:
+        """Return the names that the source passes to an asyncio engine: ``create_async_engine(settings.DB_URI)``."""
+        calls = [one.node for one in self.facts.calls if one.name.rpartition(".")[2] == "create_async_engine"]
+        given = [value for node in calls for value in (*node.args, *(one.value for one in node.keywords))]
+        return {last_name(part) for value in given for part in ast.walk(value) if isinstance(part, ast.expr)}
 
     def _place(self, read: SettingRead, text: str | None) -> str:
         """Return the file of the example that the value is from; empty if it is from the source."""
