@@ -235,7 +235,8 @@ class Settings(ServiceSettings):
     build_memory_mb: Count = 4096
     build_hosts: Destinations = ()
     uv_offline: bool = False
-    image_builds: bool = False
+    image_builds: bool = True
+    image_builds_at_once: Count = 2
     image_network: Literal["none", "default"] = "none"
     image_context_bytes: Bytes = 256 * _MIB
     image_max_bytes: Bytes = 4 * _GIB

@@ -7,7 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class RunImage:
-    """An image of the engine, and folders in it that are writable, in memory."""
+    """An image of the engine.
+
+    Attributes:
+        name: Its id.
+        volumes: Folders in it that are writable, in memory.
+        variables: Names of its own environment variables, which the service's programs in the container do not get.
+    """
 
     name: str
     volumes: tuple[str, ...] = ()
+    variables: tuple[str, ...] = ()

@@ -15,6 +15,8 @@ from preview.errors import EnvironmentFailed
 from preview.runtime.container.images import Images
 from preview.settings import Settings
 
+FILL = "dd if=/dev/zero bs=1024k count=20"
+
 
 async def build(
     tmp_path: Path, dockerfile: str, files: Mapping[str, str] | None = None, **values: object
@@ -26,7 +28,10 @@ async def build(
     for name, text in {"Dockerfile": dockerfile, **(files or {})}.items():
         (project / name).write_text(text)
     said: list[str] = []
-    cache = ImageCache(Settings(data_dir=tmp_path, **values), Images(engine, tmp_path.name))  # type: ignore[arg-type]
+    images = Images(engine, tmp_path.name)
+    root = await images.root_folder()
+    assert root is not None
+    cache = ImageCache(Settings(data_dir=tmp_path, **values), images, root)  # type: ignore[arg-type]
     try:
         with trio.fail_after(120):
             async with cache.open_environment(
@@ -121,17 +126,32 @@ async def test_what_a_build_may_not_do_is_one_sentence(tmp_path: Path, dockerfil
 async def test_builds_that_do_not_end_fill_the_disk_or_print_without_end_are_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("preview.environments.images.cache._WATCH_S", 0.05)
-    monkeypatch.setattr("preview.environments.images.cache._MOST_OUTPUT", 1 << 20)
+    monkeypatch.setattr("preview.environments.images.watch._SIZE_S", 0.05)
+    monkeypatch.setattr("preview.environments.images.watch._LOOK_S", 0.05)
+    monkeypatch.setattr("preview.environments.images.building._MOST_OUTPUT", 1 << 20)
     hostile: Mapping[str, tuple[str, Mapping[str, int]]] = {
         "RUN sleep 1000": ("did not finish within", {"environment_build_timeout_s": 2}),
-        "RUN dd if=/dev/zero of=/a bs=1024k count=20; dd if=/dev/zero of=/b bs=1024k count=20; sleep 1000": (
-            "writes more than 30 MiB",
+        # It names another container as the one that runs; and a volume would be a folder that no size counts.
+        f"VOLUME /v\nRUN echo ' ---> Running in {'0' * 12}'; {FILL} of=/v/a; {FILL} of=/b; sleep 1000": (
+            "write more than 30 MiB|lost more than 60 MiB",
             {"image_max_bytes": 30 << 20},
         ),
+        # Each step alone is below the limit.
+        f"RUN {FILL} of=/a; sleep 1\nRUN {FILL} of=/b; sleep 1000": (
+            "write more than 30 MiB|lost more than 60 MiB",
+            {"image_max_bytes": 30 << 20},
+        ),
+        # Files without a name, and files without content, have no size.
+        """RUN perl -e 'for (1..5) { open($f[$_], ">/a"); unlink "/a"; syswrite $f[$_], "x" x 2e7 } sleep 1000'""": (
+            "write more than 20 MiB|lost more than 40 MiB",
+            {"image_max_bytes": 20 << 20},
+        ),
+        """RUN perl -e 'for (1..30000) { open $f, ">", "/f$_" } sleep 1000'""": ("lost more than 3000 inodes", {}),
         "RUN yes": ("prints more than 1 MiB", {}),
     }
     for line, (said, values) in hostile.items():
+        # Other tests make files too.
+        monkeypatch.setattr("preview.environments.images.watch._MOST_FILES", 3000 if "inodes" in said else 10**9)
         with pytest.raises(EnvironmentFailed, match=said):
             await build(tmp_path, f"FROM {BASE}\n{line}\n", None, **values)
     assert len((tmp_path / "said").read_text().splitlines()) < 3000
@@ -150,3 +170,45 @@ async def test_a_context_is_bounded_and_the_oldest_images_go(tmp_path: Path) -> 
         await build(tmp_path, f"FROM {BASE}\nENV NUMBER={number}\n", images_kept=2)
     engine = await import_base(engine_or_skip())
     assert len([one for one in await Images(engine, tmp_path.name).stored() if one.name]) <= 2
+
+
+async def test_a_step_has_a_limited_number_of_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("preview.environments.images.watch._LOOK_S", 0.05)
+    monkeypatch.setattr("preview.environments.images.watch._MOST_PROCESSES", 20)
+    bomb = (
+        "perl -e 'for (1..2000) { $p = fork; if (!defined $p) { print qq(refused\\n); exit } "
+        "if (!$p) { sleep 100; exit } select undef, undef, undef, 0.03 }'"
+    )
+    await build(tmp_path, f"FROM {BASE}\nRUN {bomb}\n")
+    assert "refused" in (tmp_path / "said").read_text()
+
+
+async def test_volumes_are_declared_where_no_step_follows_and_no_step_runs_on_a_base_with_volumes(
+    tmp_path: Path,
+) -> None:
+    dockerfile = f'FROM {BASE} AS one\nENV WHERE=/a\nVOLUME $WHERE\nRUN echo\nFROM one\nRUN echo\nVOLUME ["/b"]\n'
+    found = await build(tmp_path, dockerfile)
+    assert found.image is not None
+    assert found.image.volumes == ("/a", "/b")
+    engine = await import_base(engine_or_skip())
+    with_volume, tag = "preview-test/with-volume", "/images/{}/tag?repo=preview-test/with-volume&tag=latest"
+    volume = await engine.call("POST", "/containers/create", {"Image": BASE, "Cmd": ["sh"], "Volumes": {"/c": {}}})
+    assert isinstance(volume, dict)
+    made = await engine.call("POST", f"/commit?container={volume['Id']}", {"Cmd": ["sh"], "Volumes": {"/c": {}}})
+    assert isinstance(made, dict)
+    await engine.remove(str(volume["Id"]))
+    await engine.call("POST", tag.format(made["Id"]))
+    with pytest.raises(EnvironmentFailed, match="has volumes, and what RUN writes"):
+        await build(tmp_path, f"FROM {with_volume}\nRUN echo\n")
+    assert (await build(tmp_path, f"FROM {with_volume}\nENV A=1\n")).how == "built"
+
+
+async def test_layers_that_images_share_count_once(tmp_path: Path) -> None:
+    for number in range(3):
+        # The base alone has some MiB.
+        await build(tmp_path, f"FROM {BASE}\nENV NUMBER={number}\n", images_max_bytes=1 << 20)
+    engine = await import_base(engine_or_skip())
+    assert len(await Images(engine, tmp_path.name).stored()) == 3
+    await build(tmp_path, f"FROM {BASE}\nRUN dd if=/dev/zero of=/a bs=1024k count=2\n", images_max_bytes=1 << 20)
+    # It is in use while the others are removed.
+    assert len(await Images(engine, tmp_path.name).stored()) == 1

@@ -31,9 +31,7 @@ async def test_a_project_with_a_dockerfile_is_built_and_served_at_its_own_port(
 ) -> None:
     engine = engine_or_skip()
     await import_base(engine)
-    settings = make_settings_in(
-        cache_dir=launch_cache_dir, stop_grace_s=2, container_engine=f"unix://{engine}", image_builds=True
-    )
+    settings = make_settings_in(cache_dir=launch_cache_dir, stop_grace_s=2, container_engine=f"unix://{engine}")
     with trio.fail_after(180):
         async with open_rig(settings, monkeypatch) as rig:
             preview = await rig.start(FILES, PLAN)
@@ -46,6 +44,56 @@ async def test_a_project_with_a_dockerfile_is_built_and_served_at_its_own_port(
             assert preview.confinement is not None
             assert preview.confinement.runtime == "container"
             await rig.service.previews.stop("g1")
+
+
+LOOK = r"""
+for my $file (qw(/proc/net/dev /proc/net/route /proc/net/unix /proc/mounts)) {
+    open(my $in, "<", $file); print map { "$file: $_" } <$in>; close $in;
+}
+print "made\n" if open(my $out, ">", "/data/x");
+"""
+
+
+async def test_an_image_of_an_attacker_reaches_neither_our_programs_nor_a_network_nor_the_disk(
+    make_settings_in: Callable[..., Settings], launch_cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = engine_or_skip()
+    client = await import_base(engine)
+    settings = make_settings_in(cache_dir=launch_cache_dir, stop_grace_s=2, container_engine=f"unix://{engine}")
+    dockerfile = (
+        f"FROM {BASE}\nENV LD_PRELOAD=/own.so LD_LIBRARY_PATH=/own PYTHONHOME=/own PORT=abc\n"
+        "RUN mkdir -p /app /etc && echo built > /app/built && echo /listed.so > /etc/ld.so.preload\n"
+        'COPY server.pl /\nEXPOSE 80\nVOLUME /data /tmp\nENTRYPOINT ["/bin/perl", "/server.pl", "80"]\n'
+    )
+    hostile = {"Dockerfile": dockerfile, "server.pl": LOOK + SERVER}
+    with trio.fail_after(180):
+        async with open_rig(settings, monkeypatch) as rig:
+            preview = await rig.start(hostile, PLAN)
+            lines = story(preview)
+            assert preview.record.state is State.RUNNING, "\n".join(lines[-12:])
+            assert (await ask(preview)).text == "built\n"
+            # The program alone has the image's variables, so its loader alone complains, once; the build's are before.
+            after = lines[next(at for at, line in enumerate(lines) if line.startswith("environment ready")) :]
+            assert sum("/own.so" in line for line in after) == 1, after
+            assert not any("/listed.so" in line for line in after), after
+            [container] = await client.labelled(f"preview.id={preview.id}")
+            assert await client.last_words(container) == ""
+            devices = [line for line in after if line.startswith("/proc/net/dev: ") and line.count(":") > 1]
+            assert [line.split(":")[1].strip() for line in devices] == ["lo"], after
+            assert sum(line.startswith("/proc/net/route: ") for line in after) == 1, "no route, only the table's head"
+            mounts = [line.split()[1:4] for line in after if line.startswith("/proc/mounts: ")]
+            assert {tuple(one[1:]) for one in mounts if one[1] in ("/data", "/tmp")} == {
+                ("/data", "tmpfs"),
+                ("/tmp", "tmpfs"),
+            }
+            assert "made" in after
+            await rig.service.previews.stop("g1")
+            for volume in ("/data/../etc2", "/proc/x", "/run/preview-join", "/dev/shm/x"):
+                refused = {**hostile, "Dockerfile": dockerfile.replace("/data /tmp", volume)}
+                found = await rig.start(refused, PLAN)
+                assert found.record.state is State.FAILED
+                assert any("its volume " in line for line in story(found)), story(found)
+            assert not (await client.call("GET", "/volumes"))["Volumes"]  # type: ignore[index]
 
 
 async def test_without_an_engine_such_a_project_is_refused_with_a_sentence(rig: Rig) -> None:

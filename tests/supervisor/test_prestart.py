@@ -297,10 +297,10 @@ async def test_an_environment_that_had_to_be_made_is_not_the_one_that_it_started
     count = 0
 
     @asynccontextmanager
-    async def built(*arguments: Any) -> AsyncIterator[Any]:
+    async def built(*arguments: Any, owner: str) -> AsyncIterator[Any]:
         nonlocal count
         count += 1
-        async with open_environment(*arguments) as environment:
+        async with open_environment(*arguments, owner=owner) as environment:
             yield replace(environment, how="built") if count == 1 else environment
 
     monkeypatch.setattr(run, "open_environment", built)

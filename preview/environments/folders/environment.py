@@ -43,6 +43,7 @@ class EnvironmentRequest:
             requirements; None reads no imports.
         asked: Requirements that were read already; None reads them in a thread.
         image: The project's Dockerfile, if it is started by that.
+        owner: The user, for a fair order of builds.
     """
 
     project: Path
@@ -52,6 +53,7 @@ class EnvironmentRequest:
     entry: str | None = None
     asked: Asked | None = field(default=None, compare=False, repr=False)
     image: ImageSource | None = None
+    owner: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

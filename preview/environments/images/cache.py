@@ -4,40 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import re
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from functools import partial
 from pathlib import Path
-from typing import IO, Final
+from typing import IO
 
 import structlog
 import trio
 
 from preview.environments.folders.environment import Environment, EnvironmentRequest, How, Report
-from preview.environments.folders.image_source import BuiltImage, ImageSource
-from preview.environments.images.context import DOCKERFILE, pack_context
+from preview.environments.folders.image_source import ImageSource
+from preview.environments.images.building import build_image
+from preview.environments.images.built import has_volumes, is_base, read_built
+from preview.environments.images.context import open_below, pack_context, read_small
 from preview.environments.images.dockerfile import MOST_BYTES, Recipe, read_dockerfile
-from preview.environments.images.output import BadOutput, BuildOutput
+from preview.environments.images.turns import BuildTurns
 from preview.errors import EnvironmentFailed
 from preview.runtime.container import ContainerRuntime, EngineError
-from preview.runtime.container.images import BuildLimits, Images
+from preview.runtime.container.images import Images
 from preview.settings import Settings
 
 _log = structlog.get_logger(__name__)
-
-_PIECE_BYTES: Final = 256 * 1024
-_MOST_OUTPUT: Final = 256 * 1024 * 1024
-_WATCH_S: Final = 2.0
-_SILENCE_S: Final = 4.0
-_MOST_WORDS: Final = 300
-_MOST_VARIABLES: Final = 500
-_MOST_VOLUMES: Final = 16
-_FOLDER: Final = re.compile(r"(?:/[A-Za-z0-9._@-]{1,100}){1,20}/?")
-_PORT: Final = re.compile(r"([0-9]{1,5})(?:/tcp)?")
 
 
 class ImageCache:
@@ -46,22 +36,25 @@ class ImageCache:
     Args:
         settings: The settings ``image_*``, ``images_*`` and those of builds.
         images: The engine's images.
+        root: The engine's folder, as this machine shows it.
     """
 
-    def __init__(self, settings: Settings, images: Images) -> None:
+    def __init__(self, settings: Settings, images: Images, root: Path) -> None:
         self._settings = settings
         self._images = images
+        self._root = root
         self._used: dict[str, float] = {}
         self._leased: Counter[str] = Counter()
-        # One at a time: two builds of the same content would do the same work, and each takes much memory.
-        self._turn = trio.Lock()
+        self._turns = BuildTurns(settings.image_builds_at_once)
+        # Names of images that are being built, with the builds that want each.
+        self._wanted: dict[str, tuple[trio.Lock, Counter[None]]] = {}
 
     @asynccontextmanager
     async def open_environment(self, request: EnvironmentRequest, report: Report) -> AsyncIterator[Environment]:
         """Provide the image of a project; build it if the engine does not have it.
 
         Args:
-            request: ``image`` names the Dockerfile.
+            request: ``image`` names the Dockerfile, ``owner`` the user whose turn it is.
             report: Called with each line of the build and its severity.
 
         Raises:
@@ -69,17 +62,17 @@ class ImageCache:
 
         Cancellation: a running build ends.
         """
-        assert request.image is not None, "the plan has chosen an image"  # noqa: S101
         started = trio.current_time()
         try:
-            name, how, described = await self._provide(request.project, request.image, report)
+            name, how, described = await self._provide(request, report)
         except EngineError as error:
             raise EnvironmentFailed(f"The image cannot be built: {error}.", reason="engine") from error
         except OSError as error:
             raise EnvironmentFailed(
-                f"The image cannot be built: the data folder cannot be written ({error.strerror}).", reason="disk"
+                f"The image cannot be built: the data folder or the engine's cannot be used ({error.strerror}).",
+                reason="disk",
             ) from error
-        image = _built(described)
+        image = read_built(described)
         with self._lease(name):
             yield Environment(
                 directory=Path("/", "images", name),
@@ -99,42 +92,68 @@ class ImageCache:
         try:
             yield
         finally:
-            self._leased[name] -= 1
+            self._leased -= Counter([name])
             self._used[name] = time.time()
 
-    async def _provide(
-        self, project: Path, source: ImageSource, report: Report
-    ) -> tuple[str, How, Mapping[str, object]]:
+    async def _provide(self, request: EnvironmentRequest, report: Report) -> tuple[str, How, Mapping[str, object]]:
+        assert request.image is not None, "the plan has chosen an image"  # noqa: S101
+        project, source = request.project, request.image
         recipe = await trio.to_thread.run_sync(_recipe, project, source, self._images.labels)
         for warning in recipe.warnings:
             report(warning, logging.WARNING)
         bases = await self._bases(recipe)
         with tempfile.TemporaryFile(dir=self._settings.data_dir) as packed:
-            most = self._settings.image_context_bytes
-            digest = await trio.to_thread.run_sync(partial(pack_context, project, recipe.text, packed, most))
+            digest = await trio.to_thread.run_sync(
+                pack_context,
+                project,
+                recipe.text,
+                packed,
+                self._settings.image_context_bytes,
+                trio.from_thread.check_cancelled,
+            )
             said = repr((digest, sorted(bases.items()), self._settings.image_network))
             name = self._images.name_of(hashlib.sha256(said.encode()).hexdigest())
             found = await self._images.inspect(name)
             if found is not None:
                 return name, "cached", found
-            async with self._turn:
+            async with self._only_one(name):
                 found = await self._images.inspect(name)
                 if found is not None:
                     return name, "cached", found
-                with self._lease(name):
-                    failure: EnvironmentFailed | None = None
-                    try:
-                        await self._build(name, packed, report)
-                    except EnvironmentFailed as error:
-                        failure = error
-                    found = await self._images.inspect(name)
-                    # A failed build leaves layers too.
-                    await self.evict()
-                    if failure is not None:
-                        raise failure
-            if found is None:
-                raise EnvironmentFailed("The image cannot be built: it is gone already.", reason="engine")
-            return name, "built", found
+                return name, "built", await self._build(name, packed, request.owner, report)
+
+    @asynccontextmanager
+    async def _only_one(self, name: str) -> AsyncIterator[None]:
+        """Hold the lock of one image: two builds of the same content would do the same work."""
+        lock, wanted = self._wanted.setdefault(name, (trio.Lock(), Counter()))
+        wanted[None] += 1
+        try:
+            async with lock:
+                yield
+        finally:
+            wanted[None] -= 1
+            if not wanted[None]:
+                del self._wanted[name]
+
+    async def _build(self, name: str, packed: IO[bytes], owner: str, report: Report) -> Mapping[str, object]:
+        def queued(running: int) -> None:
+            report(f"the build of the image waits: {running} are running (PREVIEW_IMAGE_BUILDS_AT_ONCE)", logging.INFO)
+
+        failure: EnvironmentFailed | None = None
+        with self._lease(name):
+            async with self._turns.open_turn(owner, queued):
+                try:
+                    await build_image(self._images, self._settings, self._root, name, packed, report)
+                except EnvironmentFailed as error:
+                    failure = error
+                found = await self._images.inspect(name)
+            # A failed build leaves layers too.
+            await self.evict()
+        if failure is not None:
+            raise failure
+        if found is None:
+            raise EnvironmentFailed("The image cannot be built: it is gone already.", reason="engine")
+        return found
 
     async def _bases(self, recipe: Recipe) -> dict[str, str]:
         """Return the ids of the images that the build needs; the engine must have each, as nothing is pulled."""
@@ -142,72 +161,25 @@ class ImageCache:
         for name in recipe.images:
             image = await self._images.inspect(name)
             if image is None:
-                raise EnvironmentFailed(
-                    f"The image cannot be built: the engine has no image {name}, and builds here fetch none. Ask the "
-                    f"operator to pull or tag it, or use another one in FROM.",
-                    reason="missing_image",
-                    image=name,
+                raise _bad_base(
+                    f"the engine has no image {name}, and builds here fetch none. Ask the operator to pull or tag it, "
+                    "or use another one in FROM",
+                    name,
                 )
-            if not _is_base(name, image, self._images.labels):
-                raise EnvironmentFailed(
-                    f"The image cannot be built: {name} is no image to build on. Name one by its repository and tag; "
-                    "images of other projects, and those with ONBUILD, are refused.",
-                    reason="missing_image",
-                    image=name,
+            if not is_base(name, image, self._images.labels):
+                raise _bad_base(
+                    f"{name} is no image to build on. Name one by its repository and tag; images of other projects, "
+                    "and those with ONBUILD, are refused",
+                    name,
+                )
+            if recipe.runs and has_volumes(image):
+                raise _bad_base(
+                    f"{name} has volumes, and what RUN writes to these has no limit. Use an image without, or leave "
+                    "out RUN",
+                    name,
                 )
             found[name] = str(image.get("Id"))
         return found
-
-    async def _build(self, name: str, packed: IO[bytes], report: Report) -> None:
-        """Build the image. Cancellation: the engine ends the build."""
-        settings, output = self._settings, BuildOutput()
-        limits = BuildLimits(
-            settings.build_memory_mb << 20, settings.cpu_limit, settings.image_max_bytes, settings.image_network
-        )
-        failed: list[str] = []
-        size = packed.seek(0, 2)
-        packed.seek(0)
-        limit_s = settings.environment_build_timeout_s
-        with trio.move_on_after(limit_s) as scope:
-            async with trio.open_nursery() as nursery:
-
-                def end(reason: str) -> None:
-                    failed.append(reason)
-                    nursery.cancel_scope.cancel()
-
-                nursery.start_soon(self._watch, output, end)
-                nursery.start_soon(_tell_while_silent, output, report)
-                try:
-                    async with self._images.open_build(name, DOCKERFILE, limits, size, _pieces(packed)) as pieces:
-                        async for piece in pieces:
-                            for line in output.feed(piece):
-                                report(line, logging.INFO)
-                            if output.size > _MOST_OUTPUT:
-                                end(f"it prints more than {_MOST_OUTPUT >> 20} MiB")
-                except BadOutput:
-                    failed.append("the engine's answer is none of a build")
-                except EngineError as error:
-                    failed.append(str(error))
-                for line in output.rest():
-                    report(line, logging.INFO)
-                nursery.cancel_scope.cancel()
-        if scope.cancelled_caught:
-            failed.append(f"it did not finish within {limit_s:g} s (PREVIEW_ENVIRONMENT_BUILD_TIMEOUT)")
-        if reason := (failed or [output.error])[0]:
-            raise EnvironmentFailed(_failure(reason, output.last), reason="image_build")
-
-    async def _watch(self, output: BuildOutput, end: Callable[[str], None]) -> None:
-        """End a build whose step writes too much. Cancellation: no effect."""
-        most = self._settings.image_max_bytes
-        while True:
-            await trio.sleep(_WATCH_S)
-            try:
-                written = await self._images.written_bytes(output.container) if output.container else 0
-            except (EngineError, OSError):
-                continue
-            if written > most:
-                end(f"one of its steps writes more than {most >> 20} MiB (PREVIEW_IMAGE_MAX_BYTES)")
-                return
 
     async def evict(self) -> int:
         """Remove the oldest images beyond the limits, but none in use; return their number.
@@ -217,14 +189,21 @@ class ImageCache:
 
         Cancellation: some are removed.
         """
-        stored = sorted(await self._images.stored(), key=lambda one: self._used.get(one.name, float(one.created)))
-        total, count, removed = sum(one.size_bytes for one in stored), len(stored), 0
-        for one in stored:
-            if total <= self._settings.images_max_bytes and count <= self._settings.images_kept:
+        removed, kept = 0, set[str]()
+        while True:
+            stored = await self._images.stored()
+            self._used = {one.name: self._used[one.name] for one in stored if one.name in self._used}
+            used = await self._images.used_bytes()
+            if used <= self._settings.images_max_bytes and len(stored) <= self._settings.images_kept:
                 break
-            if self._leased[one.name] > 0 or not await self._images.remove(one):
-                continue
-            total, count, removed = total - one.size_bytes, count - 1, removed + 1
+            # Those without a name may be steps of a build that runs now.
+            old = [one for one in stored if one.id not in kept and (one.name or not self._turns.running)]
+            old = [one for one in old if not self._leased[one.name]]
+            if not old:
+                break
+            oldest = min(old, key=lambda one: self._used.get(one.name, float(one.created)))
+            kept.add(oldest.id)
+            removed += await self._images.remove(oldest)
         if removed:
             _log.info("images removed", count=removed)
         return removed
@@ -244,85 +223,35 @@ async def find_images(settings: Settings, runtimes: Iterable[object]) -> ImageCa
     containers = next((one for one in runtimes if isinstance(one, ContainerRuntime)), None)
     if containers is None or not settings.image_builds:
         return None
-    images = ImageCache(settings, containers.images)
     try:
+        root = await containers.images.root_folder()
+        if root is None or containers.is_podman or not await trio.to_thread.run_sync(root.is_dir):
+            _log.warning("images are not built", reason="only Docker builds, beside the service", root=str(root))
+            return None
+        images = ImageCache(settings, containers.images, root)
         await images.evict()
     except (EngineError, OSError) as error:
-        _log.warning("images not removed", error=str(error))
+        _log.warning("images are not built", reason=str(error))
+        return None
     return images
 
 
-def _is_base(name: str, image: Mapping[str, object], own: Mapping[str, str]) -> bool:
-    """Return whether a project may build on an image: it is asked for by name, not by id, and no service built it."""
-    config = image.get("Config")
-    about = config if isinstance(config, dict) else {}
-    labels, triggers = about.get("Labels") or {}, about.get("OnBuild")
-    names = [*_texts(image.get("RepoTags")), *_texts(image.get("RepoDigests"))]
-    full = name if ":" in name.rpartition("/")[2] or "@" in name else f"{name}:latest"
-    return full in names and not triggers and not own.keys() & dict(labels).keys()
+def _bad_base(said: str, name: str) -> EnvironmentFailed:
+    return EnvironmentFailed(f"The image cannot be built: {said}.", reason="missing_image", image=name)
 
 
 def _recipe(project: Path, source: ImageSource, labels: Mapping[str, str]) -> Recipe:
-    path = project / source.dockerfile
-    # A message may quote the file: no link may lead out of the project. Nobody writes there meanwhile.
-    is_own = path.is_file() and path.resolve() == project.resolve() / source.dockerfile
-    content = path.read_bytes()[: MOST_BYTES + 1] if is_own and path.stat().st_size <= MOST_BYTES else None
-    if content is None:
+    # A message may quote the file: no link may lead out of the project.
+    content: str | None = None
+    try:
+        with open_below(project, source.dockerfile) as (folder, name):
+            content = read_small(folder, name, MOST_BYTES + 1)
+    except OSError:
+        content = None
+    if content is None or len(content.encode()) > MOST_BYTES:
         raise EnvironmentFailed(
             f"{source.dockerfile} is no file of the project with {MOST_BYTES >> 10} KiB at most.",
             reason="dockerfile",
             path=source.dockerfile,
         )
-    return read_dockerfile(content.decode("utf-8", "replace"), source.dockerfile, labels)
-
-
-async def _pieces(file: IO[bytes]) -> AsyncIterator[bytes]:
-    while piece := await trio.to_thread.run_sync(file.read, _PIECE_BYTES):
-        yield piece
-
-
-async def _tell_while_silent(output: BuildOutput, report: Report) -> None:
-    """Report every few seconds without output that the build goes on. Runs until cancelled."""
-    began = trio.current_time()
-    while True:
-        seen = output.size
-        await trio.sleep(_SILENCE_S)
-        if output.size == seen:
-            report(f"build of the image: {trio.current_time() - began:.0f} s so far", logging.INFO)
-
-
-def _failure(reason: str, last: Sequence[str]) -> str:
-    words = " ".join(reason.split())[:_MOST_WORDS].rstrip(".")
-    said = f"; its last line: {last[-1][:_MOST_WORDS]}" if last else ""
-    return f"The image could not be built: {words}{said}."
-
-
-def _built(described: Mapping[str, object]) -> BuiltImage:
-    """Return the image from the engine's description, whose values come from the project."""
-    config = described.get("Config")
-    config = config if isinstance(config, dict) else {}
-    variables = dict(one.split("=", 1) for one in _texts(config.get("Env"))[:_MOST_VARIABLES] if "=" in one)
-    ports = [int(found[1]) for one in _keys(config.get("ExposedPorts")) if (found := _PORT.fullmatch(one))]
-    port = variables.get("PORT", "")
-    return BuiltImage(
-        name=str(described.get("Id")),
-        argv=(*_texts(config.get("Entrypoint")), *_texts(config.get("Cmd"))),
-        variables=variables,
-        directory=str(config.get("WorkingDir") or "/"),
-        port=int(port) if port.isascii() and port.isdecimal() and 0 < int(port[:6]) < 65536 else _first_port(ports),
-        volumes=tuple(one for one in _keys(config.get("Volumes")) if _FOLDER.fullmatch(one) and ".." not in one)[
-            :_MOST_VOLUMES
-        ],
-    )
-
-
-def _first_port(ports: Sequence[int]) -> int | None:
-    return min((one for one in ports if 0 < one < 65536), default=None)
-
-
-def _texts(value: object) -> list[str]:
-    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
-
-
-def _keys(value: object) -> list[str]:
-    return sorted(one for one in value if isinstance(one, str)) if isinstance(value, dict) else []
+    return read_dockerfile(content, source.dockerfile, labels)

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import fnmatch
 import hashlib
 import io
 import os
 import stat
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, cast
 
-from preview.core.descriptors import raise_want, walk
+from preview.core.descriptors import raise_want
 from preview.errors import EnvironmentFailed
 
 DOCKERFILE: Final = ".preview.dockerfile"
 """Name of the checked Dockerfile in the archive; the engine takes it out again."""
+
+EMPTY: Final = ".preview.empty"
+"""Name of an empty folder in the archive."""
 
 _IGNORE: Final = ".dockerignore"
 _IGNORE_BYTES: Final = 32 * 1024
@@ -26,7 +31,11 @@ _MOST_PATTERN: Final = 200
 _MOST_FILES: Final = 50_000
 _MOST_DEPTH: Final = 60
 _EXECUTABLE: Final = 0o111
+# Entries of folders that are looked at, also those that are left out.
+_MOST_LOOKED: Final = 500_000
 _READING = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_GONE = frozenset({errno.ENOENT, errno.ELOOP, errno.ENOTDIR, errno.ENXIO})
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,116 +78,221 @@ def _fits(pattern: Sequence[str], parts: Sequence[str]) -> bool:
     return bool(reached)
 
 
-def pack_context(folder: Path, dockerfile: str, target: IO[bytes], most_bytes: int) -> str:
+def pack_context(
+    folder: Path, dockerfile: str, target: IO[bytes], most_bytes: int, check: Callable[[], None] = lambda: None
+) -> str:
     """Write the archive; return the digest of what it has. Blocks on the disk: call it in a thread.
 
-    Links are packed as links, and never followed. Other special files are left out.
+    Links are packed as links, and never followed: each folder is opened from the one above it, so a folder that becomes
+    a link meanwhile is left out. Other special files are left out. Of a file, a piece at a time is in memory.
 
     Args:
-        folder: The folder to pack; nobody else writes in it.
+        folder: The folder to pack.
         dockerfile: The checked Dockerfile.
         target: File to write to.
         most_bytes: Size of all files together.
+        check: Called before each file and each piece; what it raises ends the work.
 
     Raises:
         EnvironmentFailed: The folder has more, or cannot be read.
     """
-    patterns = read_ignored(_ignored_text(folder))
-    said = hashlib.sha256(dockerfile.encode())
-    with tarfile.open(fileobj=target, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        # The engine reads this list, and then takes both files out.
-        for name, text in ((_IGNORE, f"{_IGNORE}\n{DOCKERFILE}\n"), (DOCKERFILE, dockerfile)):
-            _add(archive, name, text.encode(), 0o644)
-        left = most_bytes
-        for count, name in enumerate(_names(folder, patterns)):
-            size = _pack(archive, said, folder / name, name, left)
-            left -= size
-            if left < 0 or count >= _MOST_FILES:
+    with _open_folder(folder) as root:
+        patterns = read_ignored(read_small(root, _IGNORE, _IGNORE_BYTES) or "")
+        packer = _Packer(patterns, most_bytes, check, hashlib.sha256(dockerfile.encode()))
+        with tarfile.open(fileobj=target, mode="w", format=tarfile.PAX_FORMAT) as archive:
+            # The engine reads this list, and then takes both files out.
+            for name, text in ((_IGNORE, f"{_IGNORE}\n{DOCKERFILE}\n"), (DOCKERFILE, dockerfile)):
+                content = text.encode()
+                archive.addfile(_member(name, 0o644, len(content)), io.BytesIO(content))
+            archive.addfile(_member(EMPTY, 0o755, kind=tarfile.DIRTYPE))
+            try:
+                packer.pack(archive, root, "")
+            except OSError as error:
+                raise_want(error)
                 raise EnvironmentFailed(
-                    f"The image cannot be built: its files have more than {most_bytes >> 20} MiB, or are more than "
-                    f"{_MOST_FILES}; name what the image does not need in {_IGNORE}.",
-                    reason="context_too_large",
-                )
-    return said.hexdigest()
+                    f"The image cannot be built: a file of the project cannot be read ({error.strerror or error}).",
+                    reason="disk",
+                ) from error
+    return packer.said.hexdigest()
 
 
-def _ignored_text(folder: Path) -> str:
-    content = _read(folder / _IGNORE, _IGNORE_BYTES)
-    return "" if content is None else content[:_IGNORE_BYTES].decode("utf-8", "replace")
+def read_small(folder: int, name: str, most_bytes: int) -> str | None:
+    """Return a plain file's text, cut to a number of bytes; None for anything else, or none.
 
+    Args:
+        folder: Descriptor of its folder.
+        name: Its name.
+        most_bytes: Bytes to read at most.
 
-def _names(folder: Path, patterns: Sequence[Pattern]) -> Iterator[str]:
-    """Yield all paths to pack, relative and sorted; folders before what they hold."""
-    has_exceptions = any(one.takes_in for one in patterns)
-    for above, folders, files in walk(folder):
-        folders.sort()
-        inside = os.path.relpath(above, folder)
-        prefix = "" if inside == "." else f"{inside}/"
-        for name in sorted((*folders, *files)):
-            path = prefix + name
-            if path in (_IGNORE, DOCKERFILE):
-                continue
-            if not is_ignored(path, patterns):
-                yield path
-            elif name in folders and not has_exceptions:
-                folders.remove(name)
-        if prefix.count("/") > _MOST_DEPTH:
-            folders.clear()
-
-
-def _pack(archive: tarfile.TarFile, said: hashlib._Hash, path: Path, name: str, most: int) -> int:
-    """Add one file; return its size. ``most`` bytes are read at most."""
+    Raises:
+        OSError: No descriptor is free.
+    """
     try:
-        status = path.lstat()
-        mode = 0o755 if status.st_mode & _EXECUTABLE or stat.S_ISDIR(status.st_mode) else 0o644
-        if stat.S_ISLNK(status.st_mode):
-            link = os.readlink(path)  # noqa: PTH115
-            member = _member(name, 0o777)
-            member.type, member.linkname = tarfile.SYMTYPE, link
-            archive.addfile(member)
-            content: bytes = os.fsencode(link)
-        elif stat.S_ISDIR(status.st_mode):
-            member = _member(name, mode)
-            member.type = tarfile.DIRTYPE
-            archive.addfile(member)
-            content = b""
-        else:
-            if status.st_size > most:
-                return status.st_size
-            read = _read(path, most)
-            if read is None:
-                return 0
-            content = read
-            _add(archive, name, content, mode)
-    except OSError as error:
-        raise_want(error)
-        raise EnvironmentFailed(
-            f"The image cannot be built: {name} cannot be read ({error.strerror}).", reason="disk", path=name
-        ) from error
-    said.update(f"\0{name}\0{stat.S_IFMT(status.st_mode)}\0{mode}\0{len(content)}\0".encode("utf-8", "surrogateescape"))
-    said.update(content)
-    return len(content)
-
-
-def _read(path: Path, most: int) -> bytes | None:
-    """Return a plain file's content, up to one byte more than ``most``; None for anything else."""
-    try:
-        descriptor = os.open(path, _READING)
+        descriptor = os.open(name, _READING, dir_fd=folder)
     except OSError as error:
         raise_want(error)
         return None
     with os.fdopen(descriptor, "rb") as file:
-        return file.read(most + 1) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return None
+        return file.read(most_bytes).decode("utf-8", "replace")
 
 
-def _add(archive: tarfile.TarFile, name: str, content: bytes, mode: int) -> None:
-    member = _member(name, mode)
-    member.size = len(content)
-    archive.addfile(member, io.BytesIO(content))
+@contextmanager
+def open_below(folder: Path, path: str) -> Iterator[tuple[int, str]]:
+    """Yield the descriptor of the folder that holds ``path``, and its last name; no link is followed.
+
+    Raises:
+        OSError: There is no such folder.
+    """
+    *above, name = path.split("/")
+    with ExitStack() as held:
+        descriptor = held.enter_context(_open_folder(folder))
+        for one in above:
+            if one in ("", "."):
+                continue
+            if one == "..":
+                raise NotADirectoryError(path)
+            descriptor = held.enter_context(_open_folder(one, descriptor))
+        yield descriptor, name
 
 
-def _member(name: str, mode: int) -> tarfile.TarInfo:
+@contextmanager
+def _open_folder(path: Path | str, above: int | None = None) -> Iterator[int]:
+    descriptor = os.open(path, _FOLDER if above is not None else _FOLDER & ~os.O_NOFOLLOW, dir_fd=above)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+class _Packer:
+    """Packs folders, and counts.
+
+    Args:
+        patterns: Names to leave out.
+        most_bytes: Size of all files together.
+        check: See ``pack_context``.
+        said: Digest of the content.
+    """
+
+    def __init__(
+        self, patterns: Sequence[Pattern], most_bytes: int, check: Callable[[], None], said: hashlib._Hash
+    ) -> None:
+        self.said = said
+        self._patterns = patterns
+        self._has_exceptions = any(one.takes_in for one in patterns)
+        self._most_bytes = most_bytes
+        self._check = check
+        self._bytes = 0
+        self._files = 0
+        self._looked = 0
+
+    def pack(self, archive: tarfile.TarFile, folder: int, prefix: str) -> None:
+        """Add what a folder has.
+
+        Raises:
+            EnvironmentFailed: It is too much.
+            OSError: It cannot be read.
+        """
+        for name in sorted(self._names(folder)):
+            self._check()
+            path = prefix + name
+            if path in (_IGNORE, DOCKERFILE, EMPTY):
+                continue
+            is_left_out = is_ignored(path, self._patterns)
+            try:
+                status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            if stat.S_ISDIR(status.st_mode):
+                self._pack_folder(archive, folder, path, is_left_out=is_left_out)
+            elif not is_left_out:
+                self._pack_one(archive, folder, path, status.st_mode)
+
+    def _names(self, folder: int) -> list[str]:
+        names: list[str] = []
+        with os.scandir(folder) as found:
+            for one in found:
+                self._looked += 1
+                names.append(one.name)
+                if self._looked > _MOST_LOOKED:
+                    raise self._too_much()
+        return names
+
+    def _pack_folder(self, archive: tarfile.TarFile, above: int, path: str, *, is_left_out: bool) -> None:
+        if is_left_out and not self._has_exceptions:
+            return
+        try:
+            held = _open_folder(path.rpartition("/")[2], above)
+            with held as folder:
+                if not is_left_out:
+                    self._count(path, tarfile.DIRTYPE, 0o755, 0)
+                    archive.addfile(_member(path, 0o755, kind=tarfile.DIRTYPE))
+                if path.count("/") < _MOST_DEPTH:
+                    self.pack(archive, folder, f"{path}/")
+        except OSError as error:
+            # It has gone, or is a link now.
+            if error.errno not in _GONE:
+                raise
+
+    def _pack_one(self, archive: tarfile.TarFile, folder: int, path: str, mode: int) -> None:
+        name = path.rpartition("/")[2]
+        if stat.S_ISLNK(mode):
+            link = os.readlink(name, dir_fd=folder)
+            self._count(path, tarfile.SYMTYPE, 0o777, len(link))
+            self.said.update(os.fsencode(link))
+            archive.addfile(_member(path, 0o777, kind=tarfile.SYMTYPE, link=link))
+            return
+        try:
+            descriptor = os.open(name, _READING, dir_fd=folder)
+        except OSError as error:
+            if error.errno in _GONE:
+                return
+            raise
+        with os.fdopen(descriptor, "rb") as file:
+            status = os.fstat(descriptor)
+            if stat.S_ISREG(status.st_mode):
+                mode = 0o755 if status.st_mode & _EXECUTABLE else 0o644
+                self._count(path, tarfile.REGTYPE, mode, status.st_size)
+                # A file that becomes shorter meanwhile is an error, a longer one is cut.
+                reader = _Reader(file, self.said, self._check)
+                archive.addfile(_member(path, mode, status.st_size), cast("IO[bytes]", reader))
+
+    def _count(self, path: str, kind: bytes, mode: int, size: int) -> None:
+        self._files += 1
+        self._bytes += size
+        if self._files > _MOST_FILES or self._bytes > self._most_bytes:
+            raise self._too_much()
+        head = f"\0{path}\0{kind!r}\0{mode}\0{size}\0"
+        self.said.update(head.encode("utf-8", "surrogateescape"))
+
+    def _too_much(self) -> EnvironmentFailed:
+        return EnvironmentFailed(
+            f"The image cannot be built: its files have more than {self._most_bytes >> 20} MiB, or are more than "
+            f"{_MOST_FILES}; name what the image does not need in {_IGNORE}.",
+            reason="context_too_large",
+        )
+
+
+class _Reader:
+    """A file that adds to the digest what is read of it."""
+
+    def __init__(self, file: IO[bytes], said: hashlib._Hash, check: Callable[[], None]) -> None:
+        self._file = file
+        self._said = said
+        self._check = check
+
+    def read(self, size: int) -> bytes:
+        """Return the next piece."""
+        self._check()
+        piece = self._file.read(size)
+        self._said.update(piece)
+        return piece
+
+
+def _member(name: str, mode: int, size: int = 0, *, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.TarInfo:
     # Always of the same owner and time: the engine caches by content.
     member = tarfile.TarInfo(name)
-    member.mode = mode
+    member.mode, member.size, member.type, member.linkname = mode, size, kind, link
     return member

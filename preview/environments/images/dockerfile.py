@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from preview.core.quoting import quoted
+from preview.environments.images.context import EMPTY
 from preview.errors import EnvironmentFailed
 
 MOST_BYTES: Final = 128 * 1024
@@ -25,6 +26,9 @@ _VARIABLE: Final = re.compile(r"\$(?:([A-Za-z_]\w{0,100})|\{([A-Za-z_]\w{0,100})
 _STAGE: Final = re.compile(r"[a-z][a-z0-9._-]{0,100}")
 _IMAGE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]{0,250}")
 _COPY_FLAG = re.compile(r"--(from|chown)=([A-Za-z0-9._:/@-]+)")
+# In a list of words or of JSON.
+_PLAIN_FOLDER: Final = re.compile(r"(?<![^\s\"\[])[/$][\w/.@${}-]{0,200}(?=[\s\",]|$)")
+_MOST_VOLUMES: Final = 16
 _HEREDOC: Final = re.compile(r"(?:^|[ \t\d])<<-?[\"']?[A-Za-z_]")
 _ESCAPE: Final = re.compile(r"#[ \t]{0,20}escape[ \t]{0,20}=[ \t]{0,20}([\\`])[ \t]{0,20}")
 _OTHER_DIRECTIVE: Final = re.compile(r"#[ \t]{0,20}[a-z]{1,20}[ \t]{0,20}=.{0,200}")
@@ -42,21 +46,29 @@ class Recipe:
         text: The checked form.
         images: Images that the build needs, each once.
         warnings: One sentence for each thing that was left out.
+        runs: Whether a step of the build runs a program.
     """
 
     text: str
     images: tuple[str, ...]
     warnings: tuple[str, ...] = ()
+    runs: bool = False
 
 
 @dataclass(slots=True)
 class _Reading:
-    """State of the reader: values of ``ARG`` before the first ``FROM``, stages, needed images, warnings."""
+    """State of the reader: values of ``ARG`` before the first ``FROM``, stages, needed images, warnings.
+
+    ``volumes`` has the volumes of each stage. A step that runs in a stage with volumes would write to folders of the
+    engine that nothing measures, so they are declared last, where no step follows.
+    """
 
     arguments: dict[str, str] = field(default_factory=dict)
     stages: list[str] = field(default_factory=list)
     images: dict[str, None] = field(default_factory=dict)
     warnings: dict[str, None] = field(default_factory=dict)
+    volumes: list[list[str]] = field(default_factory=list)
+    runs: bool = False
 
 
 class _Refused(Exception):
@@ -88,7 +100,8 @@ def read_dockerfile(text: str, name: str, labels: Mapping[str, str]) -> Recipe:
             raise _failure(f"{name} has more than {_MOST_LINES} instructions", name)
     if not reading.stages:
         raise _failure(f"{name} has no FROM; begin it with the image to build on, such as FROM python:3.12-slim", name)
-    return Recipe("\n".join(written) + "\n", tuple(reading.images), tuple(reading.warnings))
+    written += [f"VOLUME {one}" for one in reading.volumes[-1]]
+    return Recipe("\n".join(written) + "\n", tuple(reading.images), tuple(reading.warnings), reading.runs)
 
 
 def _failure(said: str, name: str) -> EnvironmentFailed:
@@ -149,9 +162,14 @@ def _check(reading: _Reading, line: str, escape: str) -> str:
         word = "COPY"
     elif word == "RUN":
         rest = _run(reading, rest)
+        reading.runs = True
     made = f"{word} {rest}".rstrip()
     if made.endswith(("\\", "`")):
         raise _Refused("the instruction ends with an escape")
+    if word == "VOLUME":
+        reading.volumes[-1].append(rest)
+        # Later steps find the folder, as they would with the volume.
+        return "\n".join(f"COPY {EMPTY} {one}/" for one in _PLAIN_FOLDER.findall(rest)[:_MOST_VOLUMES])
     return made
 
 
@@ -162,12 +180,20 @@ def _from(reading: _Reading, rest: str) -> str:
     image, stage = _filled(reading, words[0]), words[2].lower() if len(words) == 3 else ""
     if stage and not _STAGE.fullmatch(stage):
         raise _Refused(f"{quoted(stage)} is no name of a stage")
+    inherited: list[str] = []
     if image.lower() in reading.stages:
         image = image.lower()
+        # Of two stages with one name the engine takes the last.
+        inherited = next(list(had) for name, had in reversed(_named_volumes(reading)) if name == image)
     elif image != "scratch":
         _need(reading, image)
     reading.stages.append(stage or " ")
+    reading.volumes.append(inherited)
     return f"FROM {image}{f' AS {stage}' if stage else ''}"
+
+
+def _named_volumes(reading: _Reading) -> list[tuple[str, list[str]]]:
+    return list(zip(reading.stages, reading.volumes, strict=True))
 
 
 def _need(reading: _Reading, image: str) -> None:

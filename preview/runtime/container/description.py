@@ -11,6 +11,7 @@ from typing import Final
 from preview.core.isolation import Network
 from preview.runtime.container.image import Image
 from preview.runtime.container.joining import JOIN, SHOWN
+from preview.runtime.container.volumes import volume_mounts
 from preview.runtime.interface import ProcessSpec
 from preview.runtime.sandbox.port_forwarding import bridge_needs
 from preview.runtime.sandbox.runtime import owned
@@ -26,13 +27,14 @@ WRAPPERS: Final = 1
 USERS_FILE: Final = "passwd"
 """File beside the socket, with the container's user."""
 
+EMPTY_FILE: Final = "empty"
+"""File beside the socket, shown in place of the image's list of libraries that each program loads (ld.so(8))."""
+
 # The first program opens some, with numbers up to 66.
 _LEAST_FILES = 128
 _NANO = 1_000_000_000
 _IN_MEMORY = ("/tmp", "/dev/shm")  # noqa: S108  the container's own
-# Folders in memory that each container of a project's image has, and those of the kernel.
-_HAS_OWN = frozenset({*_IN_MEMORY, "/run", "/var/tmp", "/proc", "/sys", "/dev"})  # noqa: S108  the container's own
-_HOSTS, _USERS = Path("/etc/hosts"), Path("/etc/passwd")
+_HOSTS, _USERS, _PRELOAD = Path("/etc/hosts"), Path("/etc/passwd"), Path("/etc/ld.so.preload")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +79,19 @@ def describe_container(habits: Habits, spec: ProcessSpec, user: str, processes: 
         user: User and group in the container, as numbers.
         processes: Limit of the user's processes.
         door: Folder of the socket by which the container joins.
+
+    Raises:
+        BadVolume: A volume of the image cannot be limited.
     """
     temp = f"rw,nosuid,nodev,exec,mode=1777,size={spec.limits.temp_bytes}"
     folders = dict.fromkeys(_IN_MEMORY, temp)
     if habits.is_podman or spec.image is not None:
         # Else Podman makes these writable in memory, without a size.
         folders |= {"/run": temp.replace("1777", "0755"), "/var/tmp": temp}  # noqa: S108  the container's own
+    mounts = _mounts(habits, spec, door)
+    if spec.image is not None:
+        targets = [Path(str(one["Target"])) for one in mounts]
+        mounts += volume_mounts(spec.image.volumes, spec.limits.temp_bytes, targets, folders)
     host: dict[str, object] = {
         "NetworkMode": "host" if spec.network is Network.HOST else "none",
         "ReadonlyRootfs": True,
@@ -93,7 +102,7 @@ def describe_container(habits: Habits, spec: ProcessSpec, user: str, processes: 
         # Without it the engine would mount a /dev/shm of its own size.
         "IpcMode": "none",
         "Tmpfs": folders,
-        "Mounts": [*_mounts(habits, spec, door), *_volumes(spec)],
+        "Mounts": mounts,
         # Podman's own limits may be above what the kernel grants it.
         "Ulimits": [
             _ulimit("core", 0),
@@ -110,7 +119,8 @@ def describe_container(habits: Habits, spec: ProcessSpec, user: str, processes: 
         "Image": habits.image.name,
         "Entrypoint": [*habits.image.interpreter.command, "-I", "-S", str(JOIN), f"{SHOWN}/join"],
         "Cmd": [],
-        "Env": [],
+        # A name without a value takes a variable of the image away; Podman would take the engine's.
+        "Env": [] if spec.image is None else [f"{one}=" if habits.is_podman else one for one in spec.image.variables],
         "User": user,
         "WorkingDir": "/",
         # Images of an operator may bring a check, which would run in the container.
@@ -149,18 +159,11 @@ def _mounts(habits: Habits, spec: ProcessSpec, door: Path) -> list[Mapping[str, 
     if habits.image.is_hosts:
         # Without an entry for its user Node and others fail.
         shown[_USERS] = door / USERS_FILE, False
+    if spec.image is not None:
+        shown[_PRELOAD] = door / EMPTY_FILE, False
     shown[SHOWN] = door, False
     needed = (target for target in sorted(shown) if not _is_shown_by_another(target, shown))
     return [_bind(shown[target][0], target, writable=shown[target][1]) for target in needed]
-
-
-def _volumes(spec: ProcessSpec) -> list[Mapping[str, object]]:
-    """Return folders in memory for the volumes of a project's image; the engine would make them on the disk."""
-    options = {"SizeBytes": spec.limits.temp_bytes, "Mode": 0o1777}
-    volumes = () if spec.image is None else spec.image.volumes
-    return [
-        {"Type": "tmpfs", "Target": one, "TmpfsOptions": options} for one in volumes if one.rstrip("/") not in _HAS_OWN
-    ]
 
 
 def _is_shown_by_another(target: Path, shown: Mapping[Path, tuple[Path, bool]]) -> bool:

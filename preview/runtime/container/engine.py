@@ -164,7 +164,15 @@ class Engine:
         Raises:
             EngineError: See ``wait``.
         """
-        return _mapping(_mapping(await self._call("GET", f"/containers/{container}/json")).get("State"))
+        return _mapping((await self.describe(container)).get("State"))
+
+    async def describe(self, container: str) -> Mapping[str, object]:
+        """Return the engine's description of a container. Cancellation: no effect.
+
+        Raises:
+            EngineError: See ``wait``.
+        """
+        return _mapping(await self._call("GET", f"/containers/{container}/json"))
 
     async def last_words(self, container: str) -> str:
         """Return the container's last lines as one line, as far as its engine keeps them. Cancellation: no effect."""
@@ -214,15 +222,15 @@ class Engine:
         ids = [_mapping(one).get("Id") for one in found] if isinstance(found, list) else []
         return [one for one in ids if isinstance(one, str) and _ID.fullmatch(one)]
 
-    async def call(self, method: str, path: str) -> object:
-        """Make one request without content, and return the JSON value of its answer.
+    async def call(self, method: str, path: str, body: Mapping[str, object] | None = None) -> object:
+        """Make one request, and return the JSON value of its answer.
 
         Raises:
             EngineError: The engine refuses, or does not answer.
 
         Cancellation: the request may have had its effect.
         """
-        return await self._call(method, path)
+        return await self._call(method, path, body=body)
 
     @asynccontextmanager
     async def open_upload(

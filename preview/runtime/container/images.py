@@ -7,37 +7,46 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 from urllib.parse import quote, urlencode
 
-from preview.runtime.container.description import DATA_LABEL
+from preview.runtime.container.description import DATA_LABEL, PREVIEW_LABEL
 from preview.runtime.container.engine import Engine, EngineError
 
 _NOT_FOUND: Final = 404
-_CONFLICT: Final = 409
 _IMAGE_ID = re.compile(r"sha256:[0-9a-f]{64}")
 _PERIOD_US: Final = 100_000
-_SHORT_ID = re.compile(r"[0-9a-f]{12,64}")
+_ID = re.compile(r"[0-9a-f]{64}")
+_HERE: Final = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
 class StoredImage:
-    """An image that the service has built: its id, its name (empty for a stage or a rest), age and size."""
+    """An image that the service has built: its id, its name (empty for a stage or a rest), age and size.
+
+    ``parent`` is the image of the step before; the size has that of the base too.
+    """
 
     id: str
     name: str
     created: int
     size_bytes: int
+    parent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class BuildLimits:
-    """Limits of one build: memory, processor cores, the largest file, and the engine's name of the network."""
+    """Limits of one build: memory, processor cores, the largest file, and the engine's name of the network.
+
+    ``token`` is the build's name, one word, by which its containers are found.
+    """
 
     memory_bytes: int
     cpu_cores: float
     file_bytes: int
     network: str
+    token: str
 
 
 class Images:
@@ -103,9 +112,56 @@ class Images:
             "cpuperiod": str(_PERIOD_US),
             "cpuquota": str(round(limits.cpu_cores * _PERIOD_US)),
             "labels": json.dumps(dict(self.labels)),
+            # The one part of its containers' description that is the build's own, and not a part of the image.
+            "extrahosts": f"{limits.token}:{_HERE}",
             "ulimits": json.dumps([{"Name": "fsize", "Soft": limits.file_bytes, "Hard": limits.file_bytes}]),
         }
         return self._engine.open_upload(f"/build?{urlencode(query)}", size, content)
+
+    async def root_folder(self) -> Path | None:
+        """Return the folder of the engine's images and containers; None if it names none. Cancellation: no effect.
+
+        Raises:
+            EngineError: No engine answers.
+        """
+        found = (await self._engine.info()).get("DockerRootDir")
+        return Path(found) if isinstance(found, str) and found.startswith("/") else None
+
+    async def steps_of(self, token: str) -> list[str]:
+        """Return the ids of the running containers of a build, as the engine describes them. Cancellation: no effect.
+
+        Args:
+            token: See ``BuildLimits``.
+
+        Raises:
+            EngineError: No engine answers.
+        """
+        query = urlencode({"filters": json.dumps({"label": [f"{DATA_LABEL}={self._data}"]})})
+        said = await self._engine.call("GET", f"/containers/json?{query}")
+        found = [_object(one) for one in (said if isinstance(said, list) else [])]
+        ids = [str(one.get("Id")) for one in found if PREVIEW_LABEL not in _object(one.get("Labels"))]
+        return [one for one in ids if _ID.fullmatch(one) and await self._is_of(one, token)]
+
+    async def _is_of(self, container: str, token: str) -> bool:
+        try:
+            host = _object((await self._engine.describe(container)).get("HostConfig"))
+        except EngineError as error:
+            if error.status is None:
+                raise
+            return False
+        return host.get("ExtraHosts") == [f"{token}:{_HERE}"]
+
+    async def limit_processes(self, container: str, most: int) -> None:
+        """Limit the number of a running container's processes, where the engine can. Cancellation: it may be limited.
+
+        Raises:
+            EngineError: No engine answers.
+        """
+        try:
+            await self._engine.call("POST", f"/containers/{container}/update", {"PidsLimit": most})
+        except EngineError as error:
+            if error.status is None:
+                raise
 
     async def written_bytes(self, container: str) -> int:
         """Return what a container of a build has written so far; 0 if it has gone. Cancellation: no effect.
@@ -113,8 +169,6 @@ class Images:
         Raises:
             EngineError: No engine answers.
         """
-        if not _SHORT_ID.fullmatch(container):
-            return 0
         try:
             said = _object(await self._engine.call("GET", f"/containers/{container}/json?size=1"))
         except EngineError as error:
@@ -132,7 +186,25 @@ class Images:
 
         Cancellation: no effect.
         """
-        query = urlencode({"filters": json.dumps({"label": [f"{DATA_LABEL}={self._data}"]})})
+        return await self._list(steps=False)
+
+    async def used_bytes(self) -> int:
+        """Return the size of all layers that the service has built, each once, without those of their bases.
+
+        Raises:
+            EngineError: No engine answers.
+
+        Cancellation: no effect.
+        """
+        found = {one.id: one for one in await self._list(steps=True)}
+        # The first step of each stage sets the label, and adds nothing to its base.
+        return sum(
+            max(0, one.size_bytes - found[one.parent].size_bytes) for one in found.values() if one.parent in found
+        )
+
+    async def _list(self, *, steps: bool) -> list[StoredImage]:
+        label = json.dumps({"label": [f"{DATA_LABEL}={self._data}"]})
+        query = urlencode({"filters": label, **({"all": "1"} if steps else {})})
         said = await self._engine.call("GET", f"/images/json?{query}")
         return [found for one in (said if isinstance(said, list) else []) if (found := _stored(_object(one)))]
 
@@ -147,7 +219,7 @@ class Images:
         except EngineError as error:
             if error.status is None:
                 raise
-            return error.status != _CONFLICT
+            return error.status == _NOT_FOUND
         return True
 
 
@@ -165,4 +237,5 @@ def _stored(said: Mapping[str, object]) -> StoredImage | None:
         tags[0] if tags else "",
         created if isinstance(created, int) else 0,
         size if isinstance(size, int) else 0,
+        str(said.get("ParentId") or ""),
     )

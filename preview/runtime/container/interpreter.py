@@ -68,7 +68,8 @@ def carried_interpreter() -> Interpreter:
         for folder in map(Path, SYSTEM_FOLDERS)
         if folder.is_dir() and not folder.is_symlink()
     ]
-    return Interpreter((_shown(loader), "--library-path", shown, _shown(program)), mounts)
+    # The image's cache of libraries is not read.
+    return Interpreter((_shown(loader), "--inhibit-cache", "--library-path", shown, _shown(program)), mounts)
 
 
 def find_loader(program: Path) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import shutil
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -19,18 +20,27 @@ from preview.core.descriptors import retry_on_fd_exhaustion
 from preview.core.isolation import Network
 from preview.errors import LaunchFailed
 from preview.runtime.cold import ColdStarts
-from preview.runtime.container.description import DATA_LABEL, USERS_FILE, Habits, describe_container, users_file
+from preview.runtime.container.description import (
+    DATA_LABEL,
+    EMPTY_FILE,
+    USERS_FILE,
+    Habits,
+    describe_container,
+    users_file,
+)
 from preview.runtime.container.engine import Engine, EngineError
 from preview.runtime.container.image import operators_image
 from preview.runtime.container.images import Images
 from preview.runtime.container.interpreter import NoInterpreter
 from preview.runtime.container.joining import Door, Joined, NotJoined, Order, open_door
 from preview.runtime.container.process import ContainerProcess, find_group
+from preview.runtime.container.volumes import BadVolume, check_mounts
 from preview.runtime.interface import Held, InnerSocket, ProcessSpec
+from preview.runtime.kernel.linux import memory_file
 from preview.runtime.kernel.proctree import MARKER
 from preview.runtime.process.process import open_tree
 from preview.runtime.process.spawning import number_in, tasks_on_machine
-from preview.runtime.sandbox.port_forwarding import bridge_prefix, open_reached
+from preview.runtime.sandbox.port_forwarding import VARIABLES, bridge_prefix, open_reached
 from preview.runtime.sandbox.runtime import SandboxRuntime
 from preview.runtime.warm.forks.process import Fork
 
@@ -45,7 +55,7 @@ _REMOVE_S: Final = 5.0
 _REMOVE_POLL_S: Final = 0.05
 _MOST_TRIES: Final = 4
 # Numbers of descriptors in the program: see ``inherited`` in ``process.spawning``.
-_OUTPUT, _LISTENER, _CONTROL, _WAY_OUT = 1, 64, 65, 66
+_OUTPUT, _LISTENER, _CONTROL, _WAY_OUT, _VARIABLES = 1, 64, 65, 66, 67
 _NAME_BYTES = 6
 _BEHIND = 64
 
@@ -150,18 +160,26 @@ class ContainerRuntime(ColdStarts):
         ):
             try:
                 door = held.enter_context(open_door(parts.doors / name))
-                _write_users(door.folder / USERS_FILE, user)
+                _write(door.folder / USERS_FILE, users_file(user))
+                _write(door.folder / EMPTY_FILE, "")
                 habits = self._habits(spec)
                 description = describe_container(habits, spec, user, self._process_limit(spec), door.folder)
                 container = await held.enter_async_context(_open_container(parts.engine, name, description))
+                if spec.image is not None:
+                    check_mounts(await parts.engine.describe(container))
                 process = await self._run(spec, container, door, serving, way_out, uid)
-            except (EngineError, NotJoined, NoInterpreter) as error:
+            except (EngineError, NotJoined, NoInterpreter, BadVolume) as error:
                 raise LaunchFailed(f"The container could not be started: {error}.") from error
             except OSError as error:
                 why = error.strerror or str(error)
                 raise LaunchFailed(f"The container could not be started: {why}.", errno=error.errno) from error
             held.enter_context(closing(process))
             yield await held.enter_async_context(open_tree(process, spec))
+
+    @property
+    def is_podman(self) -> bool:
+        """True if the engine is Podman."""
+        return self._parts.habits.is_podman
 
     @property
     def images(self) -> Images:
@@ -195,7 +213,9 @@ class ContainerRuntime(ColdStarts):
                 if uid is not None:
                     # Programs open /dev/stdout by its path.
                     os.fchown(writing, uid, uid)
-                await joined.command(self._order(spec, writing, serving, way_out))
+                order = self._order(spec, writing, serving, way_out)
+                with _variables_apart(spec, order) as order:
+                    await joined.command(order)
             except BaseException:
                 output.close()
                 raise
@@ -346,9 +366,24 @@ async def _remove(engine: Engine, name: str, *, is_created: bool) -> None:
         await trio.sleep(_REMOVE_POLL_S)
 
 
-def _write_users(path: Path, user: str) -> None:
-    path.write_text(users_file(user), "ascii")
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, "ascii")
     path.chmod(0o644)
+
+
+@contextmanager
+def _variables_apart(spec: ProcessSpec, order: Order) -> Iterator[Order]:
+    """Yield the order with a file for the variables of an image's process, if the bridge runs before its program.
+
+    Raises:
+        OSError: No file descriptor is free.
+    """
+    if spec.image is None or order.argv[-len(spec.argv) :] == list(order.argv):
+        yield order
+        return
+    own = {MARKER: order.environment[MARKER], VARIABLES: str(_VARIABLES)}
+    with memory_file(json.dumps(order.environment).encode()) as packed:
+        yield replace(order, environment=own, descriptors={**order.descriptors, _VARIABLES: packed})
 
 
 async def _remove_leftover(engine: Engine, container: str) -> None:

@@ -8,11 +8,15 @@ takes a listening socket by the number FD: a socket of this network that listens
 makes sockets that listen on these ports, and sends them through the unix socket FD to the service, which forwards their
 connections. Finally this process becomes the program.
 
+Of an image's process, the variables come in a file: the descriptor that ``PREVIEW_VARIABLES`` names. The image may set
+``LD_PRELOAD`` and the like, which are for the program alone.
+
 Runs in the sandbox, under its limits, on the service's interpreter: standard library only.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -55,11 +59,21 @@ def main(arguments: list[str]) -> None:
             stand_in(descriptor, int(value), reached)
         else:
             serve(descriptor, int(value), reached)
+    variables = programs_variables()
     try:
         # In an image of its own a program is named as in a shell.
-        os.execvp(program[0], program)  # noqa: S606  the preview's own program, in its sandbox
+        os.execvpe(program[0], program, variables)  # noqa: S606  the preview's own program, in its sandbox
     except OSError as error:
         sys.exit(f"The program {program[0]} cannot be run: {error.strerror}")
+
+
+def programs_variables() -> dict[str, str]:
+    """Return the program's environment variables."""
+    named = os.environ.get("PREVIEW_VARIABLES")
+    if named is None:
+        return dict(os.environ)
+    with open(int(named), "rb") as file:  # noqa: PTH123  a descriptor
+        return dict(json.load(file))
 
 
 def serve(descriptor: int, port: int, reached: list[int]) -> None:

@@ -32,6 +32,9 @@ from preview.runtime.kernel.linux import beside
 from preview.runtime.launchers import BRIDGE
 from preview.runtime.sandbox.view import interpreter_paths
 
+VARIABLES = "PREVIEW_VARIABLES"
+"""Names to the bridge the descriptor of a file with the program's variables."""
+
 
 def bridge_prefix(
     spec: ProcessSpec,

@@ -21,7 +21,7 @@ from preview.worker import request_of
 
 @asynccontextmanager
 async def open_environment(
-    context: SupervisorContext, analysis: ProjectAnalysis, project: Path, report: Report
+    context: SupervisorContext, analysis: ProjectAnalysis, project: Path, report: Report, *, owner: str
 ) -> AsyncIterator[Environment]:
     """Lease a launch's environment until the context is left; for a Node project, also place its packages.
 
@@ -31,7 +31,7 @@ async def open_environment(
     Cancellation: an unfinished build leaves nothing.
     """
     plan = analysis.plan
-    async with hold_environment(context, analysis, project, report) as environment:
+    async with hold_environment(context, analysis, project, report, owner=owner) as environment:
         if plan.toolchain is Toolchain.NODE:
             await _place_modules(environment, project / plan.manifests)
         yield environment
@@ -39,7 +39,7 @@ async def open_environment(
 
 @asynccontextmanager
 async def hold_environment(
-    context: SupervisorContext, analysis: ProjectAnalysis, project: Path, report: Report
+    context: SupervisorContext, analysis: ProjectAnalysis, project: Path, report: Report, *, owner: str
 ) -> AsyncIterator[Environment]:
     """Lease the plan's environment until the context is left.
 
@@ -54,7 +54,8 @@ async def hold_environment(
                 "This project starts by its Dockerfile, and this service builds no images (PREVIEW_IMAGE_BUILDS).",
                 reason="no_images",
             )
-        async with context.images.open_environment(_request(analysis, project), report) as environment:
+        request = replace(_request(analysis, project), owner=owner)
+        async with context.images.open_environment(request, report) as environment:
             yield environment
         return
     cache = context.environments if analysis.plan.toolchain is Toolchain.PYTHON else context.node_environments

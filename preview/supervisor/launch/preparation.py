@@ -187,7 +187,7 @@ class EnvironmentLeases:
         self._scopes: set[trio.CancelScope] = set()
 
     async def open(
-        self, context: SupervisorContext, analysis: ProjectAnalysis, project: Path, report: Report
+        self, context: SupervisorContext, analysis: ProjectAnalysis, project: Path, report: Report, owner: str
     ) -> tuple[Environment, trio.CancelScope]:
         """Return an environment, and the scope that ends its lease.
 
@@ -197,7 +197,7 @@ class EnvironmentLeases:
         Cancellation: the lease may last until ``release``.
         """
         opened: tuple[Environment, trio.CancelScope] = await self._nursery.start(
-            self._hold, context, analysis, project, report
+            self._hold, context, analysis, project, report, owner
         )
         return opened
 
@@ -207,10 +207,11 @@ class EnvironmentLeases:
         analysis: ProjectAnalysis,
         project: Path,
         report: Report,
+        owner: str,
         *,
         task_status: trio.TaskStatus[tuple[Environment, trio.CancelScope]],
     ) -> None:
-        async with open_environment(context, analysis, project, report) as environment:
+        async with open_environment(context, analysis, project, report, owner=owner) as environment:
             scope = trio.CancelScope(shield=True)
             self._scopes.add(scope)
             task_status.started((environment, scope))
@@ -257,7 +258,8 @@ async def prepare_again(
     context.backing.want(plan.services)
     tell_plan(preview, plan, before.plan)
     told = frozenset(line.message for line in preview.log.last_lines(_TOLD_LINES))
-    environment, held = await leases.open(context, analysis, workspace.project, report_to(preview, told))
+    report, owner = report_to(preview, told), preview.record.user_id
+    environment, held = await leases.open(context, analysis, workspace.project, report, owner)
     if environment.directory != before.environment.directory:
         preview.log.say(environment.said)
     prepared = prepare_launch(preview, context, workspace, analysis, environment)

@@ -146,7 +146,8 @@ async def _open_environment(
 ) -> AsyncIterator[Environment]:
     """Open the environment and record it in the start history. Cancellation: an unfinished build leaves nothing."""
     preview.progress.start(ENVIRONMENT)
-    async with open_environment(context, analysis, workspace.project, report_to(preview)) as environment:
+    report, owner = report_to(preview), preview.record.user_id
+    async with open_environment(context, analysis, workspace.project, report, owner=owner) as environment:
         preview.log.say(environment.said)
         how = f"{environment.how}, {environment.language}" if environment.language else environment.how
         preview.progress.finish(ENVIRONMENT, how, reused=environment.how != "built")

@@ -97,7 +97,7 @@ async def _build(generation: Generation, context: SupervisorContext) -> None:
         analysis = await _decide(project, context)
         if analysis is None or not await is_shareable(context, analysis, project):
             return
-        async with hold_environment(context, analysis, project, _silent) as environment:
+        async with hold_environment(context, analysis, project, _silent, owner=generation.user_id) as environment:
             if environment.how == "built":
                 log.info(
                     "environment built",

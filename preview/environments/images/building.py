@@ -1,0 +1,108 @@
+"""One build by the engine, within its limits."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import IO, Final
+
+import trio
+
+from preview.environments.folders.environment import Report
+from preview.environments.images.context import DOCKERFILE
+from preview.environments.images.output import BadOutput, BuildOutput
+from preview.environments.images.watch import look_at_disk, watch_build
+from preview.errors import EnvironmentFailed
+from preview.runtime.container import EngineError
+from preview.runtime.container.images import BuildLimits, Images
+from preview.settings import Settings
+
+_PIECE_BYTES: Final = 256 * 1024
+_MOST_OUTPUT: Final = 256 * 1024 * 1024
+_SILENCE_S: Final = 4.0
+_MOST_WORDS: Final = 300
+
+
+async def build_image(
+    images: Images, settings: Settings, root: Path, name: str, packed: IO[bytes], report: Report
+) -> None:
+    """Build an image.
+
+    Args:
+        images: The engine's images.
+        settings: Limits of builds.
+        root: The engine's folder, as this machine shows it.
+        name: The image's name.
+        packed: What the build may copy.
+        report: Called with each line of the build and its severity.
+
+    Raises:
+        EnvironmentFailed: The build failed; the message has the reason.
+        OSError: The engine's folder cannot be seen.
+
+    Cancellation: the engine ends the build.
+    """
+    before = await trio.to_thread.run_sync(look_at_disk, root)
+    output, failed = BuildOutput(), list[str]()
+    if before.fault:
+        raise EnvironmentFailed(_failure(before.fault, ()), reason="disk")
+    limits = BuildLimits(
+        settings.build_memory_mb << 20,
+        settings.cpu_limit,
+        settings.image_max_bytes,
+        settings.image_network,
+        f"preview-build-{secrets.token_hex(8)}",
+    )
+    size = packed.seek(0, 2)
+    packed.seek(0)
+    limit_s = settings.environment_build_timeout_s
+    with trio.move_on_after(limit_s) as scope:
+        async with trio.open_nursery() as nursery:
+
+            def end(reason: str) -> None:
+                failed.append(reason)
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(watch_build, images, limits.token, root, before, settings.image_max_bytes, end)
+            nursery.start_soon(_tell_while_silent, output, report)
+            try:
+                async with images.open_build(name, DOCKERFILE, limits, size, _pieces(packed)) as pieces:
+                    async for piece in pieces:
+                        for line in output.feed(piece):
+                            report(line, logging.INFO)
+                        if output.size > _MOST_OUTPUT:
+                            end(f"it prints more than {_MOST_OUTPUT >> 20} MiB")
+            except BadOutput:
+                failed.append("the engine's answer is none of a build")
+            except EngineError as error:
+                failed.append(str(error))
+            for line in output.rest():
+                report(line, logging.INFO)
+            nursery.cancel_scope.cancel()
+    if scope.cancelled_caught:
+        failed.append(f"it did not finish within {limit_s:g} s (PREVIEW_ENVIRONMENT_BUILD_TIMEOUT)")
+    if reason := (failed or [output.error])[0]:
+        raise EnvironmentFailed(_failure(reason, output.last), reason="image_build")
+
+
+async def _pieces(file: IO[bytes]) -> AsyncIterator[bytes]:
+    while piece := await trio.to_thread.run_sync(file.read, _PIECE_BYTES):
+        yield piece
+
+
+async def _tell_while_silent(output: BuildOutput, report: Report) -> None:
+    """Report every few seconds without output that the build goes on. Runs until cancelled."""
+    began = trio.current_time()
+    while True:
+        seen = output.size
+        await trio.sleep(_SILENCE_S)
+        if output.size == seen:
+            report(f"build of the image: {trio.current_time() - began:.0f} s so far", logging.INFO)
+
+
+def _failure(reason: str, last: Sequence[str]) -> str:
+    words = " ".join(reason.split())[:_MOST_WORDS].rstrip(".")
+    said = f"; its last line: {last[-1][:_MOST_WORDS]}" if last else ""
+    return f"The image could not be built: {words}{said}."

@@ -1,0 +1,73 @@
+"""The engine's description of an image, whose values come from a project."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from preview.environments.folders.image_source import BuiltImage
+from preview.errors import EnvironmentFailed
+
+_MOST_VARIABLES: Final = 500
+_PORT: Final = re.compile(r"([0-9]{1,5})(?:/tcp)?")
+
+
+def is_base(name: str, image: Mapping[str, object], own: Mapping[str, str]) -> bool:
+    """Return whether a project may build on an image: it is named, not given by its id, and no service built it.
+
+    Args:
+        name: The name that the project uses.
+        image: The engine's description.
+        own: Labels of images that services build.
+    """
+    about = _config(image)
+    labels, triggers = about.get("Labels") or {}, about.get("OnBuild")
+    names = [*_texts(image.get("RepoTags")), *_texts(image.get("RepoDigests"))]
+    full = name if ":" in name.rpartition("/")[2] or "@" in name else f"{name}:latest"
+    return full in names and not triggers and isinstance(labels, dict) and not own.keys() & labels.keys()
+
+
+def has_volumes(image: Mapping[str, object]) -> bool:
+    """Return whether the image has volumes."""
+    return bool(_config(image).get("Volumes"))
+
+
+def read_built(described: Mapping[str, object]) -> BuiltImage:
+    """Return the image that the engine describes.
+
+    Raises:
+        EnvironmentFailed: It has more variables than a program has.
+    """
+    config = _config(described)
+    listed = _texts(config.get("Env"))
+    if len(listed) > _MOST_VARIABLES:
+        raise EnvironmentFailed(f"The image has more than {_MOST_VARIABLES} variables.", reason="image_build")
+    variables = dict(one.partition("=")[::2] for one in listed)
+    ports = [int(found[1]) for one in _keys(config.get("ExposedPorts")) if (found := _PORT.fullmatch(one))]
+    port = variables.get("PORT", "")
+    return BuiltImage(
+        name=str(described.get("Id")),
+        argv=(*_texts(config.get("Entrypoint")), *_texts(config.get("Cmd"))),
+        variables=variables,
+        directory=str(config.get("WorkingDir") or "/"),
+        port=int(port) if port.isascii() and port.isdecimal() and 0 < int(port[:6]) < 65536 else _first_port(ports),
+        volumes=tuple(_keys(config.get("Volumes"))),
+    )
+
+
+def _first_port(ports: Sequence[int]) -> int | None:
+    return min((one for one in ports if 0 < one < 65536), default=None)
+
+
+def _config(image: Mapping[str, object]) -> Mapping[str, object]:
+    found = image.get("Config")
+    return found if isinstance(found, dict) else {}
+
+
+def _texts(value: object) -> list[str]:
+    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
+
+
+def _keys(value: object) -> list[str]:
+    return sorted(one for one in value if isinstance(one, str)) if isinstance(value, dict) else []

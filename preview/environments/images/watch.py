@@ -1,0 +1,126 @@
+"""Watch over one build: what its steps write, what the engine's disk loses, and how many processes a step has.
+
+Nothing that a step prints counts. Its containers are found by the engine's own description of them. What they write is
+the engine's sum, which has neither deleted nor very small files; so the free space and the free inodes of the engine's
+disk count too.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from preview.runtime.container import EngineError
+from preview.runtime.container.images import Images
+
+_LOOK_S: Final = 0.25
+_SIZE_S: Final = 2.0
+_MOST_PROCESSES: Final = 1024
+# The engine's disk may lose this many times the limit of one build: it counts what all others write too.
+_TIMES: Final = 2
+_MOST_FILES: Final = 1_000_000
+_LEAST_BYTES: Final = 1 << 30
+_LEAST_FILES_SHARE: Final = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class DiskState:
+    """Free space of a disk; ``files`` is None where the file system has no fixed number of inodes."""
+
+    bytes: int
+    files: int | None
+    all_files: int
+
+    @property
+    def fault(self) -> str:
+        """Reason against a build, as half a sentence; empty if one may run."""
+        if self.bytes < _LEAST_BYTES:
+            return f"the engine's disk has less than {_LEAST_BYTES >> 20} MiB left"
+        if self.files is not None and self.files < self.all_files * _LEAST_FILES_SHARE:
+            return "the engine's disk has almost no inodes left"
+        return ""
+
+
+def look_at_disk(folder: Path) -> DiskState:
+    """Return the state of the disk of a folder. Blocks on the disk.
+
+    Raises:
+        OSError: The folder cannot be seen.
+    """
+    found = os.statvfs(folder)
+    free = found.f_favail if found.f_files else None
+    return DiskState(found.f_bavail * found.f_frsize, free, found.f_files)
+
+
+async def watch_build(
+    images: Images, token: str, root: Path, before: DiskState, most_bytes: int, end: Callable[[str], None]
+) -> None:
+    """End a build that takes too much. Runs until cancelled, or until it has ended the build.
+
+    Args:
+        images: The engine's images.
+        token: The build's name; see ``Images.open_build``.
+        root: The engine's folder.
+        before: State of its disk before the build.
+        most_bytes: What the build may write, in all its steps.
+        end: Ends the build; called with half a sentence, once.
+
+    Cancellation: no effect.
+    """
+    async with trio.open_nursery() as nursery:
+
+        def stop(reason: str) -> None:
+            nursery.cancel_scope.cancel()
+            end(reason)
+
+        nursery.start_soon(_watch_disk, root, before, most_bytes, stop)
+        nursery.start_soon(_watch_steps, images, token, most_bytes, stop)
+
+
+async def _watch_disk(root: Path, before: DiskState, most_bytes: int, end: Callable[[str], None]) -> None:
+    while True:
+        await trio.sleep(_LOOK_S)
+        try:
+            now = await trio.to_thread.run_sync(look_at_disk, root, abandon_on_cancel=True)
+        except OSError as error:
+            end(f"the engine's disk cannot be seen any more ({error.strerror})")
+            return
+        files = 0 if now.files is None or before.files is None else before.files - now.files
+        if now.fault:
+            end(now.fault)
+        elif before.bytes - now.bytes > _TIMES * most_bytes:
+            most = _TIMES * most_bytes >> 20
+            end(f"the engine's disk lost more than {most} MiB meanwhile (twice PREVIEW_IMAGE_MAX_BYTES)")
+        elif files > _MOST_FILES:
+            end(f"the engine's disk lost more than {_MOST_FILES} inodes meanwhile")
+        else:
+            continue
+        return
+
+
+async def _watch_steps(images: Images, token: str, most_bytes: int, end: Callable[[str], None]) -> None:
+    written: dict[str, int] = {}
+    looked = float("-inf")
+    while True:
+        await trio.sleep(_LOOK_S)
+        try:
+            running = await images.steps_of(token)
+            for one in running:
+                if one not in written:
+                    written[one] = 0
+                    await images.limit_processes(one, _MOST_PROCESSES)
+            if trio.current_time() - looked < _SIZE_S:
+                continue
+            looked = trio.current_time()
+            for one in running:
+                written[one] = max(written[one], await images.written_bytes(one))
+        except (EngineError, OSError):
+            continue
+        if sum(written.values()) > most_bytes:
+            end(f"its steps write more than {most_bytes >> 20} MiB (PREVIEW_IMAGE_MAX_BYTES)")
+            return
