@@ -5,8 +5,9 @@ from __future__ import annotations
 import socket
 import ssl
 import tomllib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -58,15 +59,18 @@ _VANISHED_S = 60
 _PROBE_S = 20
 _PROBES = 3
 
+# A client that has just connected sends its request within this time. Without it, the connection is closed unanswered.
+_FIRST_REQUEST_S = 0.25
+
 Listener = trio.SSLListener[trio.SocketStream] | trio.SocketListener
 
 
-def load_config(settings: Settings, *, bind: str | None = None, file: Path | None = None) -> Config:
+def load_config(settings: Settings, *, bind: str | Sequence[str] | None = None, file: Path | None = None) -> Config:
     """Return Hypercorn's configuration: its defaults, the operator's file, then the values that this service requires.
 
     Args:
         settings: Its ``bind`` is used if neither the argument nor the file gives one.
-        bind: ``HOST:PORT``, ``unix:PATH`` or ``fd://NUMBER``; has priority.
+        bind: ``HOST:PORT``, ``unix:PATH`` or ``fd://NUMBER``, or several of them; has priority.
         file: A ``hypercorn.toml``; None means the one in the working folder, if it exists.
 
     Raises:
@@ -84,7 +88,8 @@ def load_config(settings: Settings, *, bind: str | None = None, file: Path | Non
         raise ConfigurationError(f"{path} has names that Hypercorn does not know: {', '.join(unknown)}; remove them.")
     config = Config.from_mapping(values)
     if bind is not None or "bind" not in values:
-        config.bind = [bind or settings.bind]
+        given = bind or settings.bind
+        config.bind = [given] if isinstance(given, str) else list(given)
     if settings.tls_cert is not None and settings.tls_key is not None:
         config.certfile, config.keyfile = str(settings.tls_cert), str(settings.tls_key)
     if config.certfile is not None and config.keyfile is not None:
@@ -110,7 +115,7 @@ async def serve(
     *,
     service: Service,
     app: PreviewApp,
-    bind: str | None = None,
+    bind: str | Sequence[str] | None = None,
     config_file: Path | None = None,
     shutdown_trigger: Callable[[], Awaitable[object]] | None = None,
     task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
@@ -206,6 +211,7 @@ async def serve_app(
     lifespan = Lifespan(wrapped, config, state)
     context = WorkerContext(None)
     listeners, addresses = _open_listeners(config)
+    arrivals = _Arrivals()
     async with trio.open_nursery() as lifespan_nursery:
         await lifespan_nursery.start(lifespan.handle_lifespan)
         await lifespan.wait_for_startup()
@@ -217,7 +223,7 @@ async def serve_app(
                 accepting.start_soon(
                     partial(
                         trio.serve_listeners,
-                        _until_over(make_connection, crowd),
+                        _until_over(make_connection, crowd, arrivals),
                         [PatientListener(one) for one in listeners],
                         handler_nursery=connections,
                     )
@@ -227,10 +233,12 @@ async def serve_app(
                     of_nodes = partial(
                         BoundedTCPServer, sends, wrapped, config, context, marked, relay=relay, is_from_node=True
                     )
-                    accepting.start_soon(internal.run, _until_over(of_nodes, None), connections)
+                    accepting.start_soon(internal.run, _until_over(of_nodes, None, arrivals), connections)
                 task_status.started(addresses)
                 await shutdown_trigger()
                 accepting.cancel_scope.cancel()
+            # Connections that are still in the kernel's queue are for the next process, if the socket is passed on.
+            await arrivals.settle()
             await context.terminated.set()
             sends.hurry()
             if relay is not None:
@@ -240,12 +248,28 @@ async def serve_app(
         lifespan_nursery.cancel_scope.cancel()
 
 
+@dataclass(slots=True)
+class _Arrivals:
+    """The time of the last accepted connection."""
+
+    last: float = float("-inf")
+
+    def note(self) -> None:
+        """Note that a connection was accepted now."""
+        self.last = trio.current_time()
+
+    async def settle(self) -> None:
+        """Wait until the last connection has had the time to send its request."""
+        await trio.sleep_until(max(trio.current_time(), self.last + _FIRST_REQUEST_S))
+
+
 def _until_over(
-    make_connection: Callable[..., BoundedTCPServer], crowd: ConnectionLimiter | None
+    make_connection: Callable[..., BoundedTCPServer], crowd: ConnectionLimiter | None, arrivals: _Arrivals
 ) -> Callable[[trio.abc.Stream], Awaitable[None]]:
     """Return a handler that serves one connection in a task; a failure is logged and affects no other connection."""
 
     async def run(stream: trio.abc.Stream) -> None:
+        arrivals.note()
         try:
             if crowd is None:
                 await _serve_connection(make_connection, stream)
@@ -321,6 +345,8 @@ def _bound(config: Config, bind: str) -> socket.socket:
         if bind.startswith(("unix:", "fd://")):
             sock = config._create_sockets([bind])[0]  # noqa: SLF001  Hypercorn sets file modes and owners
             sock.set_inheritable(False)
+            if sock.family in (socket.AF_INET, socket.AF_INET6):
+                _set_options(sock)
         else:
             sock = _bound_to_host(bind)
         refuse_fenced(sock)
@@ -340,15 +366,19 @@ def _bound_to_host(bind: str) -> socket.socket:
     sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Each chunk of a stream should be sent at once; connections inherit this from the listener.
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        _notice_vanished_peers(sock)
+        _set_options(sock)
         sock.setblocking(False)
         sock.bind((host, number))
     except (OSError, OverflowError):
         sock.close()
         raise
     return sock
+
+
+def _set_options(sock: socket.socket) -> None:
+    # Each chunk of a stream should be sent at once; connections inherit this from the listener.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    _notice_vanished_peers(sock)
 
 
 def _notice_vanished_peers(sock: socket.socket) -> None:

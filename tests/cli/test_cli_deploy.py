@@ -49,7 +49,7 @@ def test_systemd_verifies_the_units(tmp_path: Path) -> None:
         folder = tmp_path / str(number)
         folder.mkdir()
         for name, text in files("systemd", **choices).items():
-            if name.endswith((".service", ".timer")):
+            if name.endswith((".service", ".socket", ".timer")):
                 # The program is not installed here, and its user is not made.
                 (folder / name).write_text(re.sub(r"^(ExecStart=)/opt/\S+", r"\1/bin/true", text, flags=re.MULTILINE))
     units = [str(path) for path in sorted((tmp_path / "0").iterdir())]

@@ -50,7 +50,9 @@ exit "$?"
 """
 
 
-def in_session(*argv: str, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def in_session(
+    *argv: str, environment: Mapping[str, str] | None = None, timeout_s: float = 120
+) -> subprocess.CompletedProcess[str]:
     """Run a program in a new session, and return what it did; the session ends with it."""
     # The tests themselves may run below nohup or in tmux.
     inherited = {name: value for name, value in os.environ.items() if name not in {"TMUX", "STY"}}
@@ -60,7 +62,7 @@ def in_session(*argv: str, environment: Mapping[str, str] | None = None) -> subp
             env={**inherited, **(environment or {})},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=timeout_s,
             check=False,
         )
 

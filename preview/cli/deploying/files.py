@@ -56,7 +56,7 @@ def make_files(deployment: Deployment) -> list[OutFile]:
 
 def _systemd(deployment: Deployment) -> list[OutFile]:
     values = _values(deployment)
-    names = ("preview.service", "preview-backup.service", "preview-backup.timer")
+    names = ("preview.socket", "preview.service", "preview-backup.service", "preview-backup.timer")
     made = [OutFile(name, _rendered(f"systemd/{name}", values)) for name in names]
     # It may have the database's password.
     made.append(OutFile("preview.env", _rendered("systemd/preview.env", values), _SECRET))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -63,7 +63,7 @@ class Host:
 async def open_host(
     settings: Settings,
     *,
-    bind: str | None = None,
+    bind: str | Sequence[str] | None = None,
     config_file: Path | None = None,
     generations: GenerationSource | None = None,
     reader: ProjectReader | None = None,

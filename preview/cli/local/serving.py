@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from preview.cli.local.run_async import run_async
 from preview.cli.local.running import hurried_by_signals
 from preview.cli.options import settings_line
 from preview.cli.terminal import paint, print_json, say, wants_colour
+from preview.errors import ConfigurationError
+from preview.http.protocol.inherited import take_inherited_sockets
 from preview.settings import Settings
 
 
@@ -28,17 +31,27 @@ class Serving:
         config: A ``hypercorn.toml``; None means the one in the working folder.
         opens_browser: Whether to open the page.
         as_json: Whether to announce the addresses as JSON.
+        inherited: Listening sockets that the service manager has opened; they go before ``bind``.
     """
 
     bind: str | None
     config: Path | None
     opens_browser: bool
     as_json: bool
+    inherited: tuple[str, ...] = ()
 
 
 def run_service(settings: Settings, options: Serving, outside: Outside) -> ExitCode:
-    """Serve until a signal; ``INTERRUPTED`` if a second one cut the shutdown short."""
+    """Serve until a signal; ``INTERRUPTED`` if a second one cut the shutdown short.
+
+    Raises:
+        ConfigurationError: Sockets were passed that cannot be used, or ``--bind`` names another address.
+    """
     configure_logging(settings.service_log_level, settings.service_log_format)
+    inherited = tuple(f"fd://{one}" for one in take_inherited_sockets(os.environ))
+    if inherited and options.bind is not None:
+        raise ConfigurationError("The service got its sockets from the service manager; leave --bind out.")
+    options = replace(options, inherited=inherited)
     return run_async(partial(_serve, settings, options, outside))
 
 
@@ -47,7 +60,7 @@ async def _serve(settings: Settings, options: Serving, outside: Outside) -> Exit
     end = trio.Event()
     # From here on signals are handled; one that arrives during startup ends the service right after.
     async with hurried_by_signals(end.set):
-        async with open_host(settings, bind=options.bind, config_file=options.config) as host:
+        async with open_host(settings, bind=options.inherited or options.bind, config_file=options.config) as host:
             _announce(host, options, outside)
             await end.wait()
             say("stopping…")

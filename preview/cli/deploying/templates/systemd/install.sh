@@ -28,9 +28,11 @@ runuser -u postgres -- psql -tAc "SELECT 1 FROM pg_roles WHERE rolname = 'previe
 runuser -u postgres -- psql -tAc "SELECT 1 FROM pg_database WHERE datname = 'preview'" | grep -q 1 ||
     runuser -u postgres -- createdb --owner preview --encoding UTF8 --template template0 preview
 {% endif %}
-install -m 0644 preview.service preview-backup.service preview-backup.timer /etc/systemd/system/
+install -m 0644 preview.socket preview.service preview-backup.service preview-backup.timer /etc/systemd/system/
 systemctl daemon-reload
-systemctl enable --now preview.service preview-backup.timer
+# A service that has opened the address itself, from an earlier installation, keeps the socket from it.
+systemctl is-active --quiet preview.socket || systemctl stop preview.service
+systemctl enable --now preview.socket preview.service preview-backup.timer
 systemctl restart preview.service
 {% if tls == "nginx" %}
 install -m 0644 nginx.conf /etc/nginx/conf.d/preview.conf
