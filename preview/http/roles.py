@@ -110,6 +110,7 @@ _BY_TOKEN_ROLE: Mapping[TokenRole, frozenset[str]] = MappingProxyType(
                 "together.viewers",
                 "traces.list_traces",
                 "traces.one_trace",
+                "traces.reported_metrics",
                 "v1.config",
                 "v1.endpoints",
                 "v1.preview_endpoints",

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import trio
 
 from preview.core.clock import now_ms
 from preview.logs.delivery.backlog import Backlog, Broadcast, Cursor
 from preview.logs.delivery.subscription import Subscription
-from preview.logs.ingest.framing import LineFramer
+from preview.logs.ingest.framing import CONTINUES, LineFramer
 from preview.logs.ingest.masking import SecretMask
 from preview.logs.ingest.reader import PIPE_BYTES, CoalescingDelay, OutputRateLimiter, read_lines
 from preview.logs.ingest.recognise import Recogniser
@@ -21,9 +21,12 @@ from preview.logs.model.events import (
     LogLine,
     Requests,
     StatusChange,
+    reported_mark,
     system_mark,
     take_requests,
 )
+from preview.logs.model.frames import to_text
+from preview.logs.model.reported import MOST_REPORTED_BYTES, ReportedLine, plausible_ms
 from preview.logs.storage.store import LogStore
 from preview.logs.storage.writer import LogWriter
 from preview.settings import Settings
@@ -104,6 +107,32 @@ class PreviewLog:
         lines = framer.feed(message.encode("utf-8", "replace")) + framer.flush()
         requests = None if request_id is None else dict.fromkeys(range(len(lines)), request_id)
         self._publish(lines, bytes([system_mark(level, ready=self._ready)]) * len(lines), requests)
+
+    def report(self, lines: Sequence[ReportedLine]) -> None:
+        """Publish lines that the program reports besides its output. Does nothing after the end.
+
+        Texts are masked and sanitised like output, and cut. Each line keeps its own time if that is plausible.
+        """
+        now = now_ms()
+        # In the order of time, as the database stores a batch.
+        timed = sorted((plausible_ms(line.time_ms, now), at) for at, line in enumerate(lines))
+        chosen = [lines[at] for _, at in timed]
+        requests = {at: line.request_id for at, line in enumerate(chosen) if line.request_id is not None}
+        self._publish(
+            [self._reported(line.text) for line in chosen],
+            bytes(reported_mark(line.level) for line in chosen),
+            requests or None,
+            [time_ms for time_ms, _ in timed],
+        )
+
+    def _reported(self, text: str) -> str:
+        data = text.encode("utf-8", "replace")
+        if self._mask.is_active:
+            data = bytes(self._mask.masked(data))
+        shown = to_text(data.replace(b"\r\n", b" ").replace(b"\r", b" ").replace(b"\n", b" ")).encode()
+        if len(shown) <= MOST_REPORTED_BYTES:
+            return shown.decode()
+        return shown[:MOST_REPORTED_BYTES].decode("utf-8", "ignore") + CONTINUES
 
     async def read_output(
         self,
@@ -243,10 +272,13 @@ class PreviewLog:
         marks = recogniser.marks(lines)
         self._publish(lines, marks if self._ready else marks.translate(STARTUP_PHASE), requests)
 
-    def _publish(self, lines: list[str], marks: bytes, requests: Requests | None = None) -> None:
+    def _publish(
+        self, lines: list[str], marks: bytes, requests: Requests | None = None, times: Sequence[int] | None = None
+    ) -> None:
         if not lines or self.end is not None:
             return
-        batch = Batch(self.preview_id, self.last_seq + 1, [now_ms()] * len(lines), marks, lines, requests)
+        stamps = [now_ms()] * len(lines) if times is None else times
+        batch = Batch(self.preview_id, self.last_seq + 1, stamps, marks, lines, requests)
         self.last_seq = batch.last_seq
         self.backlog.append(batch)
         self._writer.offer(batch)

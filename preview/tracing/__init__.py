@@ -5,6 +5,7 @@ Nothing in a span is verified. A span can only be one of its own preview, which 
 
 from preview.tracing.hints import Hint, HintKind, hints_of
 from preview.tracing.keeper import TraceKeeper
+from preview.tracing.preview_metrics import MetricSeries, PreviewMetrics
 from preview.tracing.preview_traces import PreviewTraces, Trace, untraced
 from preview.tracing.profile import (
     LONGEST_S,
@@ -30,6 +31,8 @@ __all__ = [
     "Hint",
     "HintKind",
     "Kind",
+    "MetricSeries",
+    "PreviewMetrics",
     "PreviewTraces",
     "Profile",
     "ProfileNode",

@@ -10,6 +10,7 @@ from typing import Final
 
 from preview.core.ids import REQUEST_MARK
 from preview.tracing.hints import Hint, hints_of
+from preview.tracing.preview_metrics import MetricPoint, PreviewMetrics
 from preview.tracing.report import read_report
 from preview.tracing.span import Kind, Span
 
@@ -75,6 +76,23 @@ class Trace:
         return self._hints[1]
 
 
+@dataclass(slots=True)
+class RecordCounts:
+    """Numbers of a preview's log records by OpenTelemetry.
+
+    Attributes:
+        taken: Records that became lines of its log.
+        dropped: Records that were lost: they came too fast, had no text, or were in a wrong body (counted as one).
+    """
+
+    taken: int = 0
+    dropped: int = 0
+
+    def lose(self, count: int) -> None:
+        """Count lost records."""
+        self.dropped = min(self.dropped + count, _MOST_DROPPED)
+
+
 class PreviewTraces:
     """The traces of one preview. Made by ``TraceKeeper.open``.
 
@@ -91,6 +109,8 @@ class PreviewTraces:
         removed: Spans of older traces that were removed because of the limits.
         spans: Number of the spans that are kept.
         size_bytes: Their memory, roughly.
+        metrics: Series that the program reports.
+        records: Number of its log records.
     """
 
     def __init__(
@@ -108,6 +128,8 @@ class PreviewTraces:
         self.removed = 0
         self.spans = 0
         self.size_bytes = 0
+        self.metrics = PreviewMetrics()
+        self.records = RecordCounts()
         self._most_spans = most_spans
         self._most_bytes = most_bytes
         self._changed = changed
@@ -189,10 +211,24 @@ class PreviewTraces:
         self._resize(-trace.size_bytes)
         return True
 
+    def take_point(self, point: MetricPoint) -> None:
+        """Keep a point of a metric, if spans are taken too."""
+        if self.is_on:
+            self.metrics.take(point)
+        else:
+            self.metrics.lose(1)
+
+    def request_of(self, trace_id: str) -> str | None:
+        """Return the id of the request that a trace belongs to; None if it is not known."""
+        trace = self._traces.get(trace_id)
+        found = trace.request_ids[0] if trace is not None and trace.request_ids else _request_of(trace_id)
+        return found or None
+
     def clear(self) -> None:
-        """Remove all traces."""
+        """Remove all traces and series."""
         while self.remove_oldest():
             pass
+        self.metrics.clear()
 
     def _resize(self, change: int) -> None:
         self.size_bytes += change

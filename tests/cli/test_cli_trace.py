@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from preview.cli.commands.history import trace
+from preview.cli.commands.understand import metrics
 from preview.cli.exits import CommandFailed
 
 HOSTILE = "\x1b[2J\u202e\n"
@@ -92,3 +93,20 @@ def test_a_list_says_that_tracing_is_off_and_what_was_lost(capsys: pytest.Captur
     assert "preview env start GEN --trace" in said
     assert "5 spans were lost" in said
     assert "6 spans of older requests" in said
+
+
+def test_reported_metrics_are_shown_without_effect(capsys: pytest.CaptureFixture[str]) -> None:
+    empty = {"value": None, "count": None, "sum": None, "max": None}
+    gauge = empty | {"name": f"queue{HOSTILE}", "kind": "gauge", "unit": HOSTILE, "attributes": {HOSTILE: "[red]"}}
+    histogram = empty | {"name": "took", "kind": "histogram", "unit": "s", "attributes": {}, "count": 41, "sum": 12.5}
+    metrics._show_reported({"dropped": 1200, "items": [gauge | {"value": 3.0}, histogram]})
+    said = capsys.readouterr()
+    assert "\x1b" not in said.out + said.err
+    assert "\u202e" not in said.out
+    assert "1,200 values were dropped" in said.err
+    head, *_, last = said.out.splitlines()
+    assert head.split() == ["METRIC", "KIND", "VALUE", "COUNT", "SUM", "MAX", "UNIT"]
+    assert "[red]" in said.out
+    assert last.split() == ["took", "histogram", "-", "41", "12.5", "-", "s"]
+    metrics._show_reported({"dropped": 0, "items": []})
+    assert capsys.readouterr().err == "The program has reported no metrics.\n"

@@ -13,6 +13,7 @@ from tracing_projects import BOOKS, SHOPS
 
 from preview.core.lifecycle import State
 from preview.detection import Server, StartPlan, Toolchain
+from preview.logs import Level, Source
 from preview.settings import Settings
 from preview.supervisor import LivePreview
 from preview.tracing import ProfileState, functions_of
@@ -31,7 +32,16 @@ def export(request: Request):
     span = {"traceId": trace, "spanId": "1" * 16, "parentSpanId": parent, "name": "work",
             "startTimeUnixNano": "1700000000000000000", "endTimeUnixNano": "1700000000002000000"}
     body = json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}).encode()
-    asked = urllib.request.Request(os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] + "/v1/traces", body,
+    return send("traces", body)
+@app.get("/tell")
+def tell(request: Request):
+    trace = request.headers["traceparent"][3:35]
+    record = {"severityNumber": 17, "body": {"stringValue": "mail lost"}, "traceId": trace}
+    send("logs", json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": [record]}]}]}).encode())
+    metric = {"name": "queue", "gauge": {"dataPoints": [{"asInt": "3"}]}}
+    return send("metrics", json.dumps({"resourceMetrics": [{"scopeMetrics": [{"metrics": [metric]}]}]}).encode())
+def send(signal, body):
+    asked = urllib.request.Request(os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] + "/v1/" + signal, body,
                                    {"Content-Type": "application/json"})
     return urllib.request.urlopen(asked, timeout=20).status
 """
@@ -84,7 +94,7 @@ async def test_a_query_per_row_is_seen_and_is_a_hint(rig: Rig, kind: str) -> Non
         assert [span.error for span in crash.spans if span.kind == "sql"][-1] == "OperationalError"
 
 
-async def test_a_project_with_opentelemetry_sends_its_spans_out_of_the_sandbox(rig: Rig) -> None:
+async def test_a_project_with_opentelemetry_sends_its_signals_out_of_the_sandbox(rig: Rig) -> None:
     files = {"requirements.txt": "fastapi\n", "main.py": OTLP}
     app = target("main", "app", framework="fastapi")
     plan = StartPlan("fastapi", Toolchain.PYTHON, Server.ASGI, app, trace=True, exports_spans=True)
@@ -96,6 +106,11 @@ async def test_a_project_with_opentelemetry_sends_its_spans_out_of_the_sandbox(r
         await trio.sleep(0.01)
     (found,) = [span for span in trace.spans if span.source == "otlp"]
     assert (found.trace_id, found.name, found.duration_us) == (PARENT[3:35], "work", 2000)
+
+    assert await get(preview, "/tell", traceparent=PARENT) == 200
+    (line,) = [one for one in preview.log.last_lines(50) if one.message == "mail lost"]
+    assert (line.source, line.level, line.request_id) == (Source.REPORTED, Level.ERROR, "r1")
+    assert [(one.name, one.value) for one in preview.traces.metrics.all()] == [("queue", 3)]
 
 
 async def test_without_the_setting_nothing_is_reported(rig: Rig) -> None:

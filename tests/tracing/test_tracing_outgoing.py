@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uv
 
 from preview.runtime.launchers import LAUNCHERS
 
@@ -74,6 +75,31 @@ import json
 spans = [json.loads(line.split(b" ", 2)[2]) for line in b"".join(sent).splitlines()]
 print(json.dumps([heard, spans]))
 """
+AIOHTTP = (
+    PYTHON.partition("import httpx")[0]
+    + """
+import aiohttp
+"""
+    + PYTHON[PYTHON.index("class Handler") : PYTHON.index("def work(")]
+    + """
+async def ask(mark):
+    async with aiohttp.ClientSession() as session:
+        for path in (f"get-from-{mark}", f"second-{mark}"):
+            async with session.get(at(path)) as response:
+                assert response.status == 200
+        for path, given in ((f"fields-{mark}", {"X-A": "1"}), (f"pairs-{mark}", [("X-A", "1"), ("X-A", "2")])):
+            before = repr(given)
+            async with session.post(at(path), headers=given, data=b"a=1"):
+                assert repr(given) == before
+        for given in (own, {"TraceParent": own["traceparent"]}, list(own.items())):
+            async with session.get(at(f"own-{len(heard)}-{mark}"), headers=given):
+                pass
+    async with aiohttp.ClientSession(at(""), headers=own) as session, session.get(f"own-session-{mark}"):
+        pass
+def work(mark): asyncio.run(ask(mark))
+"""
+    + PYTHON[PYTHON.index('work("before")') :]
+)
 NODE = """
 const trace = require(`${process.argv[2]}/tracing/trace.cjs`);
 trace.watch();
@@ -150,6 +176,17 @@ def test_requests_of_python_carry_the_id_of_their_span(tmp_path: Path) -> None:
     check(heard, spans)
     assert sum(path.endswith("-in") for path in heard) == 13
     assert "POST 127.0.0.1" in {span[6].partition(":")[0] for span in spans}
+
+
+def test_requests_of_aiohttp_carry_the_id_of_their_span(tmp_path: Path) -> None:
+    words = [uv.find_uv_bin(), "pip", "install", "-q", "--python", sys.executable, "--target", tmp_path, "aiohttp"]
+    subprocess.run(words, check=True, capture_output=True)
+    program = tmp_path / "program.py"
+    program.write_text(AIOHTTP)
+    heard, spans = run(sys.executable, str(program), str(LAUNCHERS), PARENT, OWN)
+    heard = {path[1:]: field for path, field in heard.items()}
+    check(heard, spans)
+    assert sum(path.endswith("-in") for path in heard) == 9
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="no Node")

@@ -4824,6 +4824,93 @@ export interface components {
             verdict: ("same" | "noisy" | "changed" | "broke") | null;
         };
         /**
+         * ReportedMetrics
+         * @description Metrics that the program of a preview reports, and the number of its log records.
+         */
+        ReportedMetrics: {
+            /**
+             * Dropped
+             * @description Points that were lost: too many, too fast, or without a usable number.
+             */
+            dropped: number;
+            /**
+             * Items
+             * @description By name; at most 200.
+             */
+            items: components["schemas"]["ReportedSeries"][];
+            /**
+             * Log Records
+             * @description Log records that became lines of the log, with the source `reported`.
+             */
+            log_records: number;
+            /**
+             * Log Records Dropped
+             * @description Log records that were lost: over 500 a second, or not readable.
+             */
+            log_records_dropped: number;
+            /** Preview Id */
+            preview_id: string;
+            /**
+             * Receiving
+             * @description They are taken now: the launch has `trace` in its start options.
+             */
+            receiving: boolean;
+        };
+        /**
+         * ReportedSeries
+         * @description The newest value of one series. The application has reported it; nothing in it is verified.
+         */
+        ReportedSeries: {
+            /**
+             * Attributes
+             * @description They tell the series of a metric apart.
+             */
+            attributes: {
+                [key: string]: string;
+            };
+            /**
+             * Count
+             * @description Number of values of a histogram or summary.
+             */
+            count: number | null;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "gauge" | "sum" | "counter" | "histogram" | "summary";
+            /** Max */
+            max: number | null;
+            /** Min */
+            min: number | null;
+            /**
+             * Name
+             * @example http.server.request.duration
+             */
+            name: string;
+            /** Sum */
+            sum: number | null;
+            /**
+             * Temporality
+             * @description `cumulative`: since the program's start; `delta`: since the value before.
+             */
+            temporality: ("cumulative" | "delta") | null;
+            /**
+             * Unit
+             * @example s
+             */
+            unit: string;
+            /**
+             * Updated At
+             * @description Time of its arrival.
+             */
+            updated_at: string;
+            /**
+             * Value
+             * @description Of a gauge, sum or counter.
+             */
+            value: number | null;
+        };
+        /**
          * RequestItem
          * @description A recorded request, without its headers and bodies.
          */
@@ -7018,6 +7105,8 @@ export type ReplacedShape = components['schemas']['ReplacedShape'];
 export type ReplayBody = components['schemas']['ReplayBody'];
 export type ReplayShape = components['schemas']['ReplayShape'];
 export type ReplayedShape = components['schemas']['ReplayedShape'];
+export type ReportedMetrics = components['schemas']['ReportedMetrics'];
+export type ReportedSeries = components['schemas']['ReportedSeries'];
 export type RequestItem = components['schemas']['RequestItem'];
 export type RequestList = components['schemas']['RequestList'];
 export type RequestShape = components['schemas']['RequestShape'];

@@ -13,6 +13,7 @@ from preview.core.ids import REQUEST_ID
 from preview.core.quoting import quoted
 from preview.logs import Contract, Level, LineFilter, Source
 from preview.logs.filter import MAX_CHARACTERS, Filter
+from preview.logs.model.events import SOURCE_WORDS as KNOWN_SOURCES
 
 MAX_Q = 200
 
@@ -21,10 +22,7 @@ LEVEL_WORDS: Mapping[str, Level] = MappingProxyType(
 )
 # The words of both contracts are accepted in both; no word has two meanings.
 SOURCE_WORDS: Mapping[str, frozenset[Source]] = MappingProxyType(
-    {
-        word: frozenset(source for source in Source if word in {source.word(contract) for contract in Contract})
-        for word in ("subprocess", "system", "startup", "request", "preview")
-    }
+    {word: frozenset(source for source in Source if word in source.words) for word in KNOWN_SOURCES}
 )
 
 _WORD = "|".join(SOURCE_WORDS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from preview import errors, people_errors
 from preview.http.contracts import alerts, failures, filters, requests
-from preview.http.contracts.history import profiles, traces
+from preview.http.contracts.history import profiles, reported_metrics, traces
 from preview.http.core import bodies
 from preview.http.core.line_query import FilterQuery
 from preview.http.openapi.model import GONE, ErrorKinds, Operation, Reply, links_to
@@ -38,12 +38,15 @@ def request_operations() -> dict[str, Operation]:
 
 
 def trace_operations() -> dict[str, Operation]:
-    """Describe the routes of traces."""
+    """Describe the routes of traces and reported metrics."""
     gone: ErrorKinds = (errors.NoActivePreview, errors.PreviewNotFound)
     return {
         "traces.list_traces": Operation(Reply("The traces.", traces.TraceList), gone, query=traces.TracesQuery),
         "traces.one_trace": Operation(
             Reply("The trace.", traces.TraceShape), (*gone, people_errors.TraceNotFound), query=bodies.OneRequestQuery
+        ),
+        "traces.reported_metrics": Operation(
+            Reply("The metrics.", reported_metrics.ReportedMetrics), gone, query=bodies.OneRequestQuery
         ),
     }
 

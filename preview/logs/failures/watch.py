@@ -38,9 +38,10 @@ _FOREIGN = 5
 _NOT_ERRORS = bytes(
     mark
     for mark, (level, source) in enumerate(MARKS)
-    if level < Level.ERROR or source in (Source.SYSTEM, Source.SYSTEM_STARTUP, Source.REQUEST)
+    if level < Level.ERROR or source in (Source.SYSTEM, Source.SYSTEM_STARTUP, Source.REQUEST, Source.REPORTED)
 )
-_OWN_SOURCES = frozenset({Source.SYSTEM, Source.SYSTEM_STARTUP})
+# Most programs print the errors that they report, too: those of the output count.
+_OWN_SOURCES = frozenset({Source.SYSTEM, Source.SYSTEM_STARTUP, Source.REPORTED})
 
 
 class Watched(Protocol):

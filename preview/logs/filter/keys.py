@@ -21,14 +21,13 @@ from preview.logs.filter.request_conditions import (
 )
 from preview.logs.filter.tokens import Token
 from preview.logs.filter.values import COMPARE, duration_ms, moment_ms
-from preview.logs.model.events import MARKS, Contract, Level, Source
+from preview.logs.model.events import MARKS, SOURCE_WORDS, Contract, Level, Source
 
 LEVEL_TERMS: Mapping[str, Level] = MappingProxyType(
     {level.word(contract).lower(): level for level in Level for contract in (Contract.V1, Contract.PLAN)}
 )
 """Words of levels, in lower case."""
 
-_SOURCES = ("subprocess", "system", "startup", "request", "preview")
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT")
 # ``preview.traffic.Origin`` and ``Who``; a test compares them.
 ORIGINS = ("browser", "socket", "call", "replay", "probe", "check", "direct", "import")
@@ -95,8 +94,8 @@ def _level(token: Token, _: int | None) -> Parsed:
 
 
 def _source(token: Token, _: int | None) -> Parsed:
-    words = _one_of(token, _SOURCES, "a source")
-    sources = {source for source in Source if words & {source.word(contract) for contract in Contract}}
+    words = _one_of(token, SOURCE_WORDS, "a source")
+    sources = {source for source in Source if words & source.words}
     marks = bytes(mark for mark, (_, source) in enumerate(MARKS) if source in sources)
     return Parsed("source", MarkCondition(marks), f"lines from {_either(words)}")
 

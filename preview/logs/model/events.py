@@ -43,7 +43,7 @@ class Source(Enum):
     """Source and phase of a line. The value is stored in the database.
 
     ``v1`` has ``subprocess`` and ``system``. ``plan`` has ``startup`` (before ready), ``request`` (access lines) and
-    ``preview`` (all others).
+    ``preview`` (all others). Filters also know ``reported``: lines that the program has sent as log records.
     """
 
     SYSTEM_STARTUP = "system.startup"
@@ -51,13 +51,19 @@ class Source(Enum):
     STARTUP = "child.startup"
     REQUEST = "child.request"
     PREVIEW = "child.preview"
+    REPORTED = "child.reported"
 
     def word(self, contract: Contract) -> str:
         """Return the contract's name of this source."""
         owner, _, phase = self.value.partition(".")
         if contract is Contract.PLAN:
-            return phase
+            return "preview" if self is Source.REPORTED else phase
         return "system" if owner == "system" else "subprocess"
+
+    @property
+    def words(self) -> frozenset[str]:
+        """Words that filters know this source by: those of both contracts, and its phase."""
+        return frozenset((*map(self.word, Contract), self.value.partition(".")[2]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +181,18 @@ def level_of(value: object, *, python: bool = False) -> int | None:
 
 
 LEVELS = (Level.DEBUG, Level.INFO, Level.WARNING, Level.ERROR)
-SOURCES = (Source.PREVIEW, Source.REQUEST, Source.STARTUP, Source.SYSTEM, Source.SYSTEM_STARTUP)
+# Files and queues have positions in it: new ones come last.
+SOURCES = (
+    Source.PREVIEW,
+    Source.REQUEST,
+    Source.STARTUP,
+    Source.SYSTEM,
+    Source.SYSTEM_STARTUP,
+    Source.REPORTED,
+)
+SOURCE_WORDS = ("subprocess", "system", "startup", "request", "preview", "reported")
+"""Words of sources that filters know."""
+
 MARKS: tuple[tuple[Level, Source], ...] = tuple((level, source) for source in SOURCES for level in LEVELS)
 
 # The recogniser adds this to the level's position for an access line.
@@ -197,6 +214,11 @@ def mark_of(level: int, source: str) -> int:
         KeyError: There is no such level or source.
     """
     return _BY_VALUES[level, source]
+
+
+def reported_mark(level: Level) -> int:
+    """Return the mark of a line that the program has sent as a log record."""
+    return _BY_VALUES[level.value, Source.REPORTED.value]
 
 
 def system_mark(level: Level, *, ready: bool) -> int:

@@ -139,7 +139,7 @@ def server_variables(
 
 
 def _otlp_variables(variables: Mapping[str, str], *, exports: bool) -> Mapping[str, str]:
-    """Return the variables with those that let OpenTelemetry send spans to the service, unless the project has them."""
+    """Return the variables with those that lead OpenTelemetry to the service, unless the project has them."""
     if not exports or not _ENDPOINTS.isdisjoint(variables):
         return variables
     return {
@@ -147,6 +147,7 @@ def _otlp_variables(variables: Mapping[str, str], *, exports: bool) -> Mapping[s
         "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
         "OTEL_SERVICE_NAME": "preview",
         "OTEL_BSP_SCHEDULE_DELAY": "500",
+        "OTEL_METRIC_EXPORT_INTERVAL": "10000",
         **variables,
     }
 

@@ -147,7 +147,7 @@ class LivePreview:
         self.directory: Path | None = None
         self.servers = PreviewServers({})
         self.supplied: dict[int, Serve] = {}
-        self._receiver = OtlpReceiver(self.traces)
+        self._receiver = OtlpReceiver(self.traces, log)
         self.needed_servers: Sequence[PreviewServer] = ()
         self.any_answer = True
         self.changes = Changes()

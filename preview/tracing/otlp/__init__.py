@@ -1,4 +1,4 @@
-"""A receiver of spans by OTLP/HTTP, for projects that use OpenTelemetry; reachable from the preview's sandbox alone."""
+"""A receiver of OTLP/HTTP, for projects that use OpenTelemetry; reachable from the preview's sandbox alone."""
 
 from preview.tracing.otlp.receiver import OTLP_PORT, OtlpReceiver
 

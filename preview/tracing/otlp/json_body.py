@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any, Final
 
 from preview.tracing.otlp.given import Given, NotOtlp
+from preview.tracing.otlp.values import json_integer, json_list, read_body
 
 MOST_JSON_BYTES: Final = 1024 * 1024
 """Limit of a body in JSON, which is read at once."""
 
 _MOST_ATTRIBUTES = 128
-_MOST_DIGITS = 20
 
 
 def read_json(body: bytes) -> Iterator[Given | None]:
@@ -21,23 +20,12 @@ def read_json(body: bytes) -> Iterator[Given | None]:
     Raises:
         NotOtlp: The body is wrong. Earlier spans have been yielded.
     """
-    try:
-        given: Any = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise NotOtlp("not JSON") from error
-    for resource in _list(given, "resourceSpans"):
-        for scope in _list(resource, "scopeSpans"):
-            for span in _list(scope, "spans"):
+    for resource in json_list(read_body(body), "resourceSpans"):
+        for scope in json_list(resource, "scopeSpans"):
+            for span in json_list(scope, "spans"):
                 yield _span(span)
             yield None
         yield None
-
-
-def _list(owner: Any, name: str) -> list[Any]:
-    found = owner.get(name, []) if isinstance(owner, dict) else None
-    if not isinstance(found, list):
-        raise NotOtlp(f"{name} is not a list")
-    return found
 
 
 def _span(span: Any) -> Given:
@@ -72,7 +60,5 @@ def _text(value: Any) -> str:
 
 
 def _number(value: Any) -> int:
-    """Return a number, which 64-bit integers are written as texts for."""
-    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= _MOST_DIGITS:
-        return int(value)
-    return value if type(value) is int else 0
+    found = json_integer(value)
+    return 0 if found is None else found

@@ -1,8 +1,8 @@
-"""Receives spans of one preview by OTLP/HTTP, from connections that its own sandbox hands out.
+"""Receives spans, log records and metrics of one preview by OTLP/HTTP, from connections that its own sandbox hands out.
 
 The connection is the preview's identity: no other program can reach it, and nothing in a body says whose it is. Bodies
 are hostile. They are taken one at a time, of a limited size, also when unpacked, and slowly; so a flood costs the
-preview its own spans.
+preview its own spans, records and points.
 """
 
 from __future__ import annotations
@@ -16,7 +16,11 @@ import trio
 
 from preview.tracing.otlp.given import Given, NotOtlp
 from preview.tracing.otlp.json_body import MOST_JSON_BYTES, read_json
+from preview.tracing.otlp.points import read_json_points, read_protobuf_points
 from preview.tracing.otlp.protobuf import read_protobuf
+from preview.tracing.otlp.record_intake import RecordIntake, ReportsTo
+from preview.tracing.otlp.records import read_json_records, read_protobuf_records
+from preview.tracing.preview_metrics import MetricPoint
 from preview.tracing.preview_traces import PreviewTraces
 
 OTLP_PORT: Final = 4318
@@ -32,11 +36,9 @@ _IDLE_S = 120.0
 # After each body: 1 MiB/s, and 20 bodies a second.
 _PAUSE_S = 0.05
 _BYTES_PER_S = 1024 * 1024
-_SPANS_AT_ONCE = 20
+_PARTS_AT_ONCE = 20
 _PROTOBUF, _JSON = "application/x-protobuf", "application/json"
-# Received and dropped, so that exporters are content.
-_IGNORED = frozenset({b"/v1/metrics", b"/v1/logs"})
-_TRACES = b"/v1/traces"
+_TRACES, _LOGS, _METRICS = b"/v1/traces", b"/v1/logs", b"/v1/metrics"
 
 
 class _Refused(Exception):
@@ -46,14 +48,16 @@ class _Refused(Exception):
 
 
 class OtlpReceiver:
-    """Receives the spans of one preview.
+    """Receives the signals of one preview.
 
     Args:
-        traces: Keeps them.
+        traces: Keeps the spans, and the series of metrics.
+        log: Gets the log records as lines.
     """
 
-    def __init__(self, traces: PreviewTraces) -> None:
+    def __init__(self, traces: PreviewTraces, log: ReportsTo) -> None:
         self._traces = traces
+        self._records = RecordIntake(log, traces)
         self._turn = trio.CapacityLimiter(1)
 
     async def serve(self, stream: trio.SocketStream) -> None:
@@ -84,11 +88,11 @@ class OtlpReceiver:
                     size = await self._take(request, kind, connection, stream)
             except _Refused as refused:
                 status = refused.status
-                self._traces.lose(1)
+                self._lose(request)
             except NotOtlp:
                 # It may have cost as much as the largest one.
                 status, size = 400, MOST_JSON_BYTES
-                self._traces.lose(1)
+                self._lose(request)
             await trio.sleep(_PAUSE_S + size / _BYTES_PER_S)
         await _answer(connection, stream, status, kind)
         return connection.our_state is h11.DONE and connection.their_state is h11.DONE
@@ -103,20 +107,24 @@ class OtlpReceiver:
         """
         if request.method != b"POST":
             raise _Refused(405, "only POST")
-        path = request.target.partition(b"?")[0]
-        if path != _TRACES and path not in _IGNORED:
+        path = _path_of(request)
+        if path not in {_TRACES, _LOGS, _METRICS}:
             raise _Refused(404, "no such path")
         if any(name == b"expect" for name, _ in request.headers):
             await stream.send_all(connection.send(h11.InformationalResponse(status_code=100, headers=[])) or b"")
         coding = next((value.lower() for name, value in request.headers if name == b"content-encoding"), b"")
         body = _unpacked(await _body(connection, stream), coding)
+        if kind == _JSON and len(body) > MOST_JSON_BYTES:
+            raise _Refused(413, "too large")
         if path == _TRACES:
-            if kind == _JSON and len(body) > MOST_JSON_BYTES:
-                raise _Refused(413, "too large")
-            await self._keep(read_json(body) if kind == _JSON else read_protobuf(body))
+            await self._take_spans(read_json(body) if kind == _JSON else read_protobuf(body))
+        elif path == _LOGS:
+            await self._records.take(read_json_records(body) if kind == _JSON else read_protobuf_records(body))
+        else:
+            await self._take_points(read_json_points(body) if kind == _JSON else read_protobuf_points(body))
         return len(body)
 
-    async def _keep(self, spans: Iterator[Given | None]) -> None:
+    async def _take_spans(self, spans: Iterator[Given | None]) -> None:
         for at, given in enumerate(spans):
             if given is not None:
                 span = given.span()
@@ -124,8 +132,29 @@ class OtlpReceiver:
                     self._traces.lose(1)
                 else:
                     self._traces.take(span)
-            if given is None or at % _SPANS_AT_ONCE == 0:
+            if given is None or at % _PARTS_AT_ONCE == 0:
                 await trio.lowlevel.checkpoint()
+
+    async def _take_points(self, points: Iterator[MetricPoint | None]) -> None:
+        for at, point in enumerate(points):
+            if point is not None:
+                self._traces.take_point(point)
+            if point is None or at % _PARTS_AT_ONCE == 0:
+                await trio.lowlevel.checkpoint()
+
+    def _lose(self, request: h11.Request) -> None:
+        """Count a body of which not all was taken, as one."""
+        path = _path_of(request)
+        if path == _LOGS:
+            self._records.lose(1)
+        elif path == _METRICS:
+            self._traces.metrics.lose(1)
+        else:
+            self._traces.lose(1)
+
+
+def _path_of(request: h11.Request) -> bytes:
+    return request.target.partition(b"?")[0]
 
 
 async def _next(connection: h11.Connection, stream: trio.SocketStream) -> object:

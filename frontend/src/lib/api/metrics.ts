@@ -45,3 +45,34 @@ export function metricsOf(
   const query = launch === undefined ? "" : `?preview_id=${encodeURIComponent(launch)}`;
   return client.json(of(generationId, `/preview/metrics${query}`), { signal });
 }
+
+/** The newest value of a series, as the program has reported it by OpenTelemetry. */
+export interface ReportedSeries {
+  name: string;
+  unit: string;
+  kind: "gauge" | "sum" | "counter" | "histogram" | "summary";
+  attributes: Record<string, string>;
+  /** Null for a histogram or summary, which has a count. */
+  value: number | null;
+  count: number | null;
+  sum: number | null;
+  max: number | null;
+}
+
+interface ReportedMetrics {
+  items: ReportedSeries[];
+  /** Values are taken now. */
+  receiving: boolean;
+  dropped: number;
+}
+
+/** Metrics that the program of a launch has reported. */
+export function reportedMetricsOf(
+  client: PreviewClient,
+  generationId: string,
+  signal: AbortSignal,
+  launch: string,
+): Promise<ReportedMetrics> {
+  const query = `?preview_id=${encodeURIComponent(launch)}`;
+  return client.json(of(generationId, `/preview/metrics/reported${query}`), { signal });
+}

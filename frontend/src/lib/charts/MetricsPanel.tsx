@@ -11,6 +11,7 @@ import { visible } from "../ui/visible";
 import { usePreview } from "../usePreview";
 import { Chart } from "./Chart";
 import styles from "./charts.module.css";
+import { Reported } from "./Reported";
 import { chartsOf, shortNumber } from "./series";
 
 export interface MetricsPanelProps extends PanelProps {
@@ -77,6 +78,7 @@ export function MetricsView({ client, generationId, previewId, version }: Metric
             <p className={styles.none}>{t("The preview has ended; these are its last launch’s measurements.")}</p>
           )}
           <Shown metrics={value} />
+          <Reported client={client} generationId={generationId} previewId={value.preview_id} isLive={value.is_live} />
           {value.is_live && previewId === undefined && (
             <Suspense fallback={null}>
               <ProfileSection key={value.preview_id} client={client} generationId={generationId} />

@@ -1,4 +1,4 @@
-"""Routes of a preview's traces, relative to ``/api/v1/generations/<generation_id>``."""
+"""Routes of a preview's traces and reported metrics, relative to ``/api/v1/generations/<generation_id>``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from quart import Blueprint, Response, request
 
 from preview.core.quoting import quoted
 from preview.http.backend import Backend, BackendRoutes, Running
+from preview.http.contracts.history.reported_metrics import ReportedMetrics
 from preview.http.contracts.history.traces import TraceItem, TraceList, TraceShape, TracesQuery
 from preview.http.core.answers import json_answer
 from preview.http.core.bodies import OneRequestQuery
@@ -18,7 +19,7 @@ from preview.tracing import Trace
 
 
 def trace_routes(running: Running) -> Blueprint:
-    """Return the routes that list and show traces."""
+    """Return the routes that list and show traces, and what else the program reports."""
     routes = BackendRoutes("traces", running)
 
     @routes.get("/preview/traces")
@@ -57,6 +58,17 @@ def trace_routes(running: Running) -> Blueprint:
                 "launch with the start option trace."
             )
         return json_answer(TraceShape.of_preview(trace, record.id))
+
+    @routes.get("/preview/metrics/reported")
+    async def reported_metrics(backend: Backend, generation_id: str) -> Response:
+        """Return the newest values of the metrics that the program of the preview, live or ended, has reported.
+
+        A program reports them by OpenTelemetry, to the address in its `OTEL_EXPORTER_OTLP_ENDPOINT`. They are kept in
+        memory until the service ends.
+        """
+        await own_generation(backend, generation_id)
+        record = await preview_of(backend, generation_id, checked_query(request, OneRequestQuery).preview_id)
+        return json_answer(ReportedMetrics.of(record.id, backend.service.traces.find(record.id)))
 
     return routes
 

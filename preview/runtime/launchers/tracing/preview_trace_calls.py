@@ -84,7 +84,10 @@ def _aiohttp(module: Any) -> None:
     def measure(_session: Any, method: Any, url: Any, **_named: Any) -> Measured:
         return _address(method, url)
 
-    def inject(field: str, _given: Any, named: Any) -> None:
+    def inject(field: str, given: Any, named: Any) -> None:
+        if _PARENT in given[0].headers:
+            # A request's headers would replace those of its session.
+            return
         headers = module.CIMultiDict(named.get("headers") or ())
         headers.setdefault(_PARENT, field)
         named["headers"] = headers
