@@ -179,7 +179,7 @@ def test_requests_of_python_carry_the_id_of_their_span(tmp_path: Path) -> None:
 
 
 def test_requests_of_aiohttp_carry_the_id_of_their_span(tmp_path: Path) -> None:
-    words = [uv.find_uv_bin(), "pip", "install", "-q", "--python", sys.executable, "--target", tmp_path, "aiohttp"]
+    words = [uv.find_uv_bin(), "pip", "install", "-q", "--python", sys.executable, "--target", str(tmp_path), "aiohttp"]
     subprocess.run(words, check=True, capture_output=True)
     program = tmp_path / "program.py"
     program.write_text(AIOHTTP)
