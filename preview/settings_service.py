@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import os
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -13,6 +15,7 @@ from preview.settings_fields import Count, Hosts, Networks, Origins, Seconds, Us
 
 __all__ = ["ServiceSettings"]
 
+_MIN_SECRET_BYTES = 32
 _NODE_ADDRESS = r"^([A-Za-z0-9._-]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}$"
 
 
@@ -74,6 +77,7 @@ class ServiceSettings(BaseSettings):
 
     # Many machines: see ``preview.cluster``
     cluster: bool = False
+    cluster_secret: SecretStr | None = None
     node_name: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,62}[a-z0-9])?$")] | None = None
     node_address: Annotated[str, Field(pattern=_NODE_ADDRESS, max_length=256)] | None = None
     node_labels: Annotated[str, Field(pattern=r"^([a-z0-9_.-]+=[A-Za-z0-9_.-]+(,|$))*$", max_length=1000)] | None = None
@@ -126,7 +130,24 @@ class ServiceSettings(BaseSettings):
             raise ValueError(
                 "PREVIEW_CLUSTER (--cluster) needs PREVIEW_NODE_ADDRESS: HOST:PORT at which other nodes reach this one"
             )
+        given = b"" if self.cluster_secret is None else self.cluster_secret.get_secret_value().encode()
+        if len(given) < _MIN_SECRET_BYTES:
+            raise ValueError(
+                f"PREVIEW_CLUSTER (--cluster) needs PREVIEW_CLUSTER_SECRET with at least {_MIN_SECRET_BYTES} bytes, "
+                "the same for all nodes: make one with `openssl rand -base64 48`"
+            )
         return self
+
+    def secret_for(self, purpose: str) -> str | None:
+        """Return a secret for one purpose that all nodes of the cluster share; None outside a cluster.
+
+        Args:
+            purpose: Text that no other use has.
+        """
+        if not self.cluster or self.cluster_secret is None:
+            return None
+        key = self.cluster_secret.get_secret_value().encode("utf-8", "surrogateescape")
+        return hmac.new(key, f"preview: {purpose}".encode(), hashlib.sha256).hexdigest()
 
     @property
     def is_own_machine(self) -> bool:

@@ -24,6 +24,8 @@ SECRET_FILE = "secret"  # noqa: S105  a file's name
 def load_or_create_secret(settings: Settings) -> str:
     """Return the signing secret: ``PREVIEW_JWT_SECRET``, or the data folder's file, created (mode 0600) if missing.
 
+    The nodes of a cluster have one that follows from ``PREVIEW_CLUSTER_SECRET``, in place of the file.
+
     Any number of processes may call this at the same time; all get the same secret.
 
     Raises:
@@ -31,6 +33,9 @@ def load_or_create_secret(settings: Settings) -> str:
     """
     if settings.jwt_secret is not None:
         return _checked_setting(settings.jwt_secret.get_secret_value())
+    shared = settings.secret_for("tokens of users")
+    if shared is not None:
+        return shared
     path = settings.data_dir / SECRET_FILE
     try:
         secret = read_or_create(path)

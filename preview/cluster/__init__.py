@@ -4,10 +4,12 @@ from preview.cluster.cluster import Cluster, node_name, open_cluster
 from preview.cluster.credentials import NodeKey, NotANode
 from preview.cluster.links import NodeLink, accept_node
 from preview.cluster.nodes import Node, NodeFacts
+from preview.cluster.notices import ANYTHING
 from preview.cluster.ownership import Taken
 from preview.cluster.routing import Directory, Owner, Router, Subject
 
 __all__ = [
+    "ANYTHING",
     "Cluster",
     "Directory",
     "Node",

@@ -20,7 +20,7 @@ class NodeLink:
 
     Args:
         node: The node's name.
-        address: Host (an IP address) and port of its internal listener.
+        address: Host and port of its internal listener.
         key: The cluster's key.
     """
 
@@ -37,12 +37,13 @@ class NodeLink:
 
         Cancellation: no connection is left.
         """
-        family = socket.AF_INET6 if ":" in self.address[0] else socket.AF_INET
+        deadline = trio.current_time() + _CONNECT_S
+        family, address = await self._resolved()
         sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            with trio.fail_after(_CONNECT_S):
-                await connect_socket(sock, self.address)
+            with trio.fail_at(deadline):
+                await connect_socket(sock, address)
                 await self._prove(sock)
         except trio.TooSlowError as error:
             sock.close()
@@ -54,6 +55,14 @@ class NodeLink:
             sock.close()
             raise
         return sock
+
+    async def _resolved(self) -> tuple[int, tuple[str, int]]:
+        """Return the address family and the IP address; a name may have another address by now."""
+        with trio.move_on_after(_CONNECT_S):
+            found = await trio.socket.getaddrinfo(*self.address, type=socket.SOCK_STREAM)
+            family, _, _, _, address = found[0]
+            return family, (str(address[0]), int(address[1]))
+        raise OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
 
     async def _prove(self, sock: socket.socket) -> None:
         hello = await _read(sock, HELLO_BYTES)

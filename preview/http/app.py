@@ -21,7 +21,7 @@ from preview.errors import PreviewError, ServiceStopping
 from preview.generations import GenerationSource
 from preview.http.audited import audit
 from preview.http.backend import Authenticate, Backend, RecordNumber
-from preview.http.browser import ClusterRouter, PreviewAccessGate, head_of, is_for_preview, serve_ordinary
+from preview.http.browser import ClusterRouter, PreviewAccessGate, head_of, is_for_preview, open_routing, serve_ordinary
 from preview.http.core.errors import leaves
 from preview.http.core.guard import HostCheck, check_request, host_names, origin_form, public_origins
 from preview.http.core.page_policy import Cors
@@ -293,11 +293,13 @@ class PreviewApp(QuartTrio):
             observing = service.previews.observing
             try:
                 with (
+                    open_routing(service.cluster, self.settings, self.access_gate, lambda: made.previews) as router,
                     observing(made.checks.watch),
                     observing(made.metrics.launches.observe),
                     exporting(service, made.metrics, made.people.audit, nursery),
                     telling_changes(service, made.people.events),
                 ):
+                    self.router = router or self.router
                     yield
             finally:
                 # Running requests keep the backend that they have looked up; new requests are refused.

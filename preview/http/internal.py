@@ -93,20 +93,23 @@ def bind_internal(address: str, key: NodeKey, node: str) -> InternalListener:
         ConfigurationError: The address is taken or invalid.
     """
     host, _, port = address.rpartition(":")
-    host = host.strip("[]")
-    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    sock: socket.socket | None = None
     try:
+        # A node's name resolves to its own address, on the node itself too.
+        family, _, _, _, found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0]
+        sock = socket.socket(family, socket.SOCK_STREAM)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setblocking(False)
-        sock.bind((host, int(port)))
+        sock.bind(found)
         refuse_fenced(sock)
         sock.listen(_BACKLOG)
     except (OSError, ValueError, OverflowError) as error:
-        sock.close()
+        if sock is not None:
+            sock.close()
         raise ConfigurationError(
             f"Cannot listen for other nodes on {address}: {getattr(error, 'strerror', None) or error}; "
-            "set PREVIEW_NODE_ADDRESS to an IP address of this machine and a free port."
+            "set PREVIEW_NODE_ADDRESS to an address of this machine and a free port."
         ) from error
     return InternalListener(sock, key, node)
 

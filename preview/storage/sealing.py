@@ -111,6 +111,8 @@ class Sealer:
 def open_sealer(settings: Settings) -> Sealer:
     """Return the sealer of ``PREVIEW_SEALING_KEYS``, or of the data folder's key file, created (mode 0600) if missing.
 
+    The nodes of a cluster have a key that follows from ``PREVIEW_CLUSTER_SECRET``, in place of the file.
+
     Any number of processes may call this at the same time; all get the same keys.
 
     Raises:
@@ -119,6 +121,9 @@ def open_sealer(settings: Settings) -> Sealer:
     if settings.sealing_keys is not None:
         return Sealer(_checked(settings.sealing_keys.get_secret_value().split(","), "PREVIEW_SEALING_KEYS"),
                       "PREVIEW_SEALING_KEYS")  # fmt: skip
+    shared = settings.secret_for("stored secrets")
+    if shared is not None:
+        return Sealer([shared], "PREVIEW_CLUSTER_SECRET or PREVIEW_SEALING_KEYS")
     path = settings.data_dir / KEY_FILE
     try:
         content = read_or_create(path)

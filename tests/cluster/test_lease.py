@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from preview.auth import load_or_create_secret
 from preview.cluster.leases import Lease
 from preview.errors import ConfigurationError
 from preview.settings import load_settings
+from preview.storage import open_sealer
 
 
 def test_the_local_deadline_is_before_the_lease_and_a_late_renewal_is_none() -> None:
@@ -23,11 +27,31 @@ def test_the_local_deadline_is_before_the_lease_and_a_late_renewal_is_none() -> 
     assert not lease.holds
 
 
-def test_a_node_needs_postgresql_and_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_node_needs_postgresql_an_address_and_the_clusters_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigurationError, match="PREVIEW_DATABASE_URL"):
         load_settings(cluster=True)
     monkeypatch.setenv("PREVIEW_DATABASE_URL", "postgresql://preview@db/preview")
     with pytest.raises(ConfigurationError, match="PREVIEW_NODE_ADDRESS"):
         load_settings(cluster=True)
     monkeypatch.setenv("PREVIEW_NODE_ADDRESS", "10.0.0.1:7000")
+    for short in ("", "x" * 31):
+        monkeypatch.setenv("PREVIEW_CLUSTER_SECRET", short)
+        with pytest.raises(ConfigurationError, match="PREVIEW_CLUSTER_SECRET"):
+            load_settings(cluster=True)
+    monkeypatch.setenv("PREVIEW_CLUSTER_SECRET", "x" * 32)
     assert load_settings(cluster=True).node_lease_s == 2
+
+
+def test_all_nodes_have_the_same_secrets_for_tokens_and_for_what_they_seal(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PREVIEW_DATABASE_URL", "postgresql://preview@db/preview")
+    monkeypatch.setenv("PREVIEW_NODE_ADDRESS", "10.0.0.1:7000")
+    monkeypatch.setenv("PREVIEW_CLUSTER_SECRET", "x" * 32)
+    one, two = (load_settings(cluster=True, data_dir=tmp_path / name) for name in ("one", "two"))
+    secret = load_or_create_secret(one)
+    assert secret == load_or_create_secret(two) != "x" * 32
+    sealed = open_sealer(one).seal("a password", "p")
+    assert open_sealer(two).open(sealed, "p") == "a password"
+    assert list(tmp_path.iterdir()) == []
+    assert load_or_create_secret(load_settings(data_dir=tmp_path / "alone")) != secret

@@ -97,6 +97,7 @@ async def open_nodes(
     for number, name in enumerate(names):
         variables = {
             "PREVIEW_CLUSTER": "true",
+            "PREVIEW_CLUSTER_SECRET": "one secret of all nodes of this cluster",
             "PREVIEW_DATABASE_URL": server.url,
             "PREVIEW_NODE_NAME": name,
             "PREVIEW_NODE_ADDRESS": f"127.0.0.{number + 2}:7{number:03}",

@@ -2,7 +2,7 @@
 
 from preview.http.browser.access_gate import PreviewAccessGate
 from preview.http.browser.addresses import PreviewAddresses, SandboxPort
-from preview.http.browser.node_router import ClusterRouter
+from preview.http.browser.node_router import ClusterRouter, open_routing
 from preview.http.browser.ordinary import carry_exchange, check_exchange, serve_ordinary
 from preview.http.browser.pages import error_answer
 from preview.http.browser.scopes import Receive, Scope, Send, head_of, is_for_preview, mount_of, send_answer
@@ -22,6 +22,7 @@ __all__ = [
     "head_of",
     "is_for_preview",
     "mount_of",
+    "open_routing",
     "send_answer",
     "serve_ordinary",
     "serve_socket",

@@ -3,23 +3,52 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from functools import partial
 
-from preview.cluster import NodeKey, NodeLink, Owner, Router, Subject
+from preview.cluster import ANYTHING, Cluster, NodeKey, NodeLink, Owner, Router, Subject
 from preview.core.ids import is_valid_id
 from preview.errors import DatabaseUnavailable, PreviewUnavailable
 from preview.http.browser.access_gate import PreviewAccessGate
 from preview.proxy.admission import Admitted, OwnAnswer, RequestHead
 from preview.proxy.passing_on import MISDIRECTED, NOT_OWNER_FIELD, is_log_stream
 from preview.runtime import InnerAddress
+from preview.settings import Settings
 from preview.supervisor import PreviewManager
 
 # Routes of a generation, and of a preview by its id. All of them go to the owner, whether they need the process or not:
 # so the owner alone decides about launches, edits and stops of a generation.
 _API = re.compile(rb"/api/(?:v1/)?(generations|previews)/([A-Za-z0-9_-]{1,128})(?=[/?]|$)")
 _NOT_OWNER = OwnAnswer(MISDIRECTED, [(NOT_OWNER_FIELD, b"1"), (b"retry-after", b"1")], b"")
+
+
+@contextmanager
+def open_routing(
+    cluster: Cluster | None, settings: Settings, gate: PreviewAccessGate, previews: Callable[[], PreviewManager]
+) -> Iterator[ClusterRouter | None]:
+    """Provide the router of a node, which notices of the database keep current; None outside a cluster.
+
+    Args:
+        cluster: The cluster of this node.
+        settings: The node's address, and the cluster's secret.
+        gate: See ``ClusterRouter``.
+        previews: See ``ClusterRouter``.
+    """
+    if cluster is None or settings.cluster_secret is None or settings.node_address is None:
+        yield None
+        return
+    router, key = Router(cluster.name, cluster), NodeKey(settings.cluster_secret.get_secret_value())
+    with cluster.notices.subscribed(partial(_notice, router)):
+        yield ClusterRouter(router, key, gate, previews, settings.node_address)
+
+
+def _notice(router: Router, payload: str) -> None:
+    kind, _, name = payload.partition(":")
+    if kind == "preview":
+        router.forget_preview(name)
+    elif payload == ANYTHING:
+        router.forget_all()
 
 
 class ClusterRouter:
