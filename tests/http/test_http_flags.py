@@ -90,6 +90,11 @@ async def test_the_kill_switch_refuses_launches_and_nothing_else(tmp_path: Path)
         assert (await world.ask("DELETE", f"{FLAGS}/launches?version=1", user="root")).status_code == 200
         await world.launch(other, user="bob")
         audit = (await world.ask("GET", "/api/v1/operator/audit", user="root")).json()["items"]
+        wanted = "/api/v1/operator/audit?action=operator: flag changed"
+        assert (await world.ask("GET", wanted, user="root")).json()["items"] == [
+            one for one in audit if one["action"] == "operator: flag changed"
+        ]
+        assert (await world.ask("GET", "/api/v1/operator/audit?action=%00", user="root")).json()["items"] == []
         found = [one["detail"] for one in audit if one["action"] == "operator: flag changed" and one["outcome"] == "ok"]
         assert [one.partition(": ")[2] for one in found] == ["off to default", "default to off"]
 

@@ -233,13 +233,20 @@ class Audit:
         return rows.remove_old(connection, self._retention, now_ms()), rows.newest(connection)
 
     async def list(
-        self, *, user_id: str | None, cursor: str | None, limit: int, actor_id: str | None = None
+        self,
+        *,
+        user_id: str | None,
+        cursor: str | None,
+        limit: int,
+        actor_id: str | None = None,
+        action: str | None = None,
     ) -> tuple[Sequence[AuditEntry], str | None]:
         """Return a page of entries, newest first, and the next page's cursor.
 
         Args:
             user_id: Entries about this user's own things, by whomever; None: all.
             actor_id: Only entries by, or about, this user; None: by anybody.
+            action: Only entries of this action; None: of any.
             cursor: See ``read_page``.
             limit: Entries of the page.
 
@@ -249,14 +256,16 @@ class Audit:
         Cancellation: nothing changes.
         """
         query = select(audit_trail)
-        if "\0" in f"{user_id}{actor_id}":
-            # Nobody has such an id, and PostgreSQL refuses it.
+        if "\0" in f"{user_id}{actor_id}{action}":
+            # No entry has such a text, and PostgreSQL refuses it.
             return [], None
         if user_id is not None:
             # Not by ``user_id``: any user may have the id "guest Gus".
             query = query.where(rows.COLUMNS.owner_id == user_id)
         if actor_id is not None:
             query = query.where(or_(rows.COLUMNS.user_id == actor_id, rows.COLUMNS.owner_id == actor_id))
+        if action is not None:
+            query = query.where(rows.COLUMNS.action == action)
         found, following = await read_page(self._database, query, audit_trail, cursor, limit)
         return [rows.entry_of(row) for row in found], following
 

@@ -279,6 +279,7 @@ class AuditQuery(PageQuery):
     """A page of the audit."""
 
     user_id: str | None = Field(default=None, max_length=128, description="Changes of this user only.")
+    action: str | None = Field(default=None, max_length=64, description="Entries of this action only, in its words.")
 
 
 class ListQuery(PageQuery):

@@ -9,13 +9,14 @@ import { useLoad } from "../ui/useLoad";
 import { visible } from "../ui/visible";
 import styles from "./account.module.css";
 import { AuditView } from "./AuditView";
+import { FlagsView } from "./flags/FlagsView";
 import { OperatorView } from "./OperatorView";
 import { RemovedView } from "./RemovedView";
 import { RunningView } from "./RunningView";
 import { TokensView } from "./TokensView";
 import { UsageView } from "./UsageView";
 
-type Part = "usage" | "tokens" | "removed" | "audit" | "operator";
+type Part = "usage" | "tokens" | "removed" | "audit" | "operator" | "flags";
 
 interface AccountDialogProps {
   onClose: () => void;
@@ -34,7 +35,7 @@ export function AccountDialog({ onClose, onRestored }: AccountDialogProps): Reac
     ["removed", "Deleted projects"],
     ["audit", "Audit"],
   ];
-  if (usage.value?.is_operator) tabs.push(["operator", "Operator"]);
+  if (usage.value?.is_operator) tabs.push(["operator", "Operator"], ["flags", "Flags"]);
   return (
     <Dialog title="Account" wide onClose={onClose}>
       <div className={styles.body}>
@@ -67,6 +68,7 @@ export function AccountDialog({ onClose, onRestored }: AccountDialogProps): Reac
         {part === "removed" && <RemovedView client={client} onRestored={onRestored} />}
         {part === "audit" && <AuditView client={client} isOperator={false} />}
         {part === "operator" && <OperatorView client={client} />}
+        {part === "flags" && <FlagsView client={client} />}
       </div>
     </Dialog>
   );

@@ -118,7 +118,7 @@ def operator_routes(running: Running) -> Blueprint:
         await _require_operator(backend)
         query = checked_query(request, AuditQuery)
         found, following = await backend.people.audit.list(
-            user_id=None, actor_id=query.user_id, cursor=query.cursor, limit=query.limit
+            user_id=None, actor_id=query.user_id, action=query.action, cursor=query.cursor, limit=query.limit
         )
         return json_answer(AuditPage.of(found, following))
 
