@@ -117,7 +117,7 @@ def _compare_failures(one: Arm, other: Arm) -> str:
     if chance >= UNLIKELY:
         return f"Failures do not differ visibly: {counts} (p = {chance:.2f})."
     more = one if (one.failure_rate or 0) > (other.failure_rate or 0) else other
-    return f"Launches with {more.value} fail more often: {counts} (p = {_small(chance)})."
+    return f"Launches with {more.value} fail more often: {counts} ({_small(chance)})."
 
 
 def _compare_times(one: Arm, other: Arm) -> str:
@@ -128,11 +128,11 @@ def _compare_times(one: Arm, other: Arm) -> str:
     if chance >= UNLIKELY:
         return f"Launch times do not differ visibly: median {medians} (p = {chance:.2f})."
     slower = one if (one.percentile_ms(50) or 0) > (other.percentile_ms(50) or 0) else other
-    return f"Launches with {slower.value} are slower: median {medians} (p = {_small(chance)})."
+    return f"Launches with {slower.value} are slower: median {medians} ({_small(chance)})."
 
 
 def _small(chance: float) -> str:
-    return f"{chance:.3f}" if chance >= 0.001 else "less than 0.001"
+    return f"p = {chance:.3f}" if chance >= 0.001 else "p < 0.001"
 
 
 def fisher(failed: int, number: int, other_failed: int, other_number: int) -> float:

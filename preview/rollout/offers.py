@@ -31,12 +31,12 @@ def offers(settings: Settings, level: str, further: Collection[str]) -> Mapping[
         level: Name of the runtime that launches get without a flag.
         further: Names of the other runtimes that this service has opened.
     """
-    warm = "warm" if settings.warm_templates else "cold"
-    no_templates = "PREVIEW_WARM_TEMPLATES is 0, so there are no templates"
+    no_templates = {"warm": "PREVIEW_WARM_TEMPLATES is 0, so there are no templates"}
+    is_warm = bool(settings.warm_templates)
     return {
         FlagName.LAUNCHES: _all(FlagName.LAUNCHES, "on"),
         FlagName.ISOLATION: _levels(settings, level, further),
-        FlagName.WARM: Offer(warm, ("warm", "cold") if warm == "warm" else ("cold",), {"warm": no_templates}),
+        FlagName.WARM: _all(FlagName.WARM, "warm") if is_warm else Offer("cold", ("cold",), no_templates),
         FlagName.TRACING: _all(FlagName.TRACING, "project"),
         FlagName.CAPTURE: _all(FlagName.CAPTURE, settings.capture),
         FlagName.CONTRACT: _all(FlagName.CONTRACT, "both"),

@@ -302,8 +302,12 @@ def _summary(flag: Flag) -> str:
         return "default"
     parts = [] if flag.value is None else [flag.value]
     for rule in flag.rules[:5]:
-        conditions = [f"{len(some)} {name}" for name in ("users", "tiers", "projects") if (some := getattr(rule, name))]
-        conditions += [] if rule.percent is None else [f"{rule.percent:g} % by {rule.by}"]
+        conditions = [
+            f"{len(some)} {name if len(some) > 1 else name[:-1]}"
+            for name in ("users", "tiers", "projects")
+            if (some := getattr(rule, name))
+        ]
+        conditions += [] if rule.percent is None else [f"{rule.percent:g} % of {rule.by}s"]
         parts.append(f"{rule.value} for {' and '.join(conditions) or 'all'}")
     more = len(flag.rules) - 5
     return ", ".join(parts) + (f" and {more} more rules" if more > 0 else "")

@@ -128,3 +128,47 @@ def test_an_operator_reads_the_audit_trail_on_a_telephone(running: Running, brow
             for region in dialog.get_by_role("region").all():
                 assert region.evaluate("it => it.scrollWidth <= it.clientWidth"), width
         assert seen.violations == []
+
+
+def test_an_operator_rolls_a_flag_out_and_stops_launches(running: Running, browser: Browser) -> None:
+    with visit(browser, width=390) as seen, running.api("local") as api:
+        page = seen.page
+        seen.sign_in(running, "local")
+        page.get_by_role("button", name="Account of").click()
+        dialog = page.get_by_role("dialog", name="Account")
+        dialog.get_by_role("tab", name="Operator").focus()
+        page.keyboard.press("ArrowRight")
+        tracing = dialog.get_by_role("region", name="Tracing")
+        try:
+            # By the keyboard alone: a value for 5 % of the users, with a question before.
+            tracing.get_by_text("Gradual rollout and comparison").focus()
+            page.keyboard.press("Enter")
+            tracing.get_by_role("button", name="5 %", exact=True).focus()
+            page.keyboard.press("Enter")
+            question = page.get_by_role("dialog", name="Give on to 5 % of the users?")
+            expect(question.get_by_role("region", name="After")).to_contain_text("on for 5 % of users")
+            assert serious(seen) == []
+            question.get_by_role("button", name="Give to 5 %").focus()
+            page.keyboard.press("Enter")
+            expect(tracing.get_by_role("list")).to_contain_text("on for 5 % of users")
+            dialog.get_by_role("button", name="Stop launches").click()
+            refusal = page.get_by_role("alertdialog", name="Stop all new launches?")
+            refusal.get_by_label("Reason that users read").fill("We change a disk.")
+            refusal.get_by_role("button", name="Stop launches").click()
+            expect(dialog.get_by_text("Launches are stopped.")).to_be_visible()
+            changes = dialog.get_by_role("region", name="Changes of flags")
+            expect(changes.get_by_text("default → on for 5 % of users")).to_be_visible()
+            expect(changes.get_by_text("default → off")).to_be_visible()
+            assert serious(seen) == []
+            for width in (390, 768, 1440):
+                page.set_viewport_size({"width": width, "height": 800})
+                assert dialog.evaluate("it => it.scrollWidth <= it.clientWidth"), width
+            dialog.get_by_role("button", name="Allow launches").click()
+            page.get_by_role("dialog", name="Allow launches again?").get_by_role(
+                "button", name="Allow launches"
+            ).click()
+            expect(dialog.get_by_text("Launches are allowed.")).to_be_visible()
+        finally:
+            for name in ("tracing", "launches"):
+                api.delete(f"/api/v1/operator/flags/{name}").raise_for_status()
+        assert seen.violations == []

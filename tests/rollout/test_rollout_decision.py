@@ -186,3 +186,9 @@ def test_a_canary_moves_one_step_and_only_without_more_failures() -> None:
     assert "no launch" in (why_not("container", 5, arms[:1]) or "")
     assert "1 of 20" in (why_not("container", 5, arms) or "")
     assert why_not("container", 5, [arms[0], arms[1] | {"failed": 0}]) is None
+
+
+def test_a_value_that_is_offered_has_no_reason_against_it() -> None:
+    for settings in (load_settings(), load_settings(warm_templates=0)):
+        for name, offer in offers(settings, "sandbox", ["plain"]).items():
+            assert not set(offer.values) & set(offer.why_not), name

@@ -120,7 +120,7 @@ async def test_choices_reach_and_contract(database: Database) -> None:
     assert reach.is_whole
     assert rollout.flag(FlagName.ISOLATION).is_default
     before, after = await rollout.change(FlagName.ISOLATION, {"rules": rules}, expected=0, user_id="olga")
-    assert changed_words(before, after) == "default to container for 1 tiers, container for 25 % by user"
+    assert changed_words(before, after) == "default to container for 1 tier, container for 25 % of users"
     assert rollout.choose(Subject("u1", "pro")).as_dict() == {
         "isolation": "container", "warm": "warm", "tracing": "project", "capture": "meta",
     }  # fmt: skip

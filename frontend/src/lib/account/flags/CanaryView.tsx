@@ -50,7 +50,7 @@ export function CanaryView({ client, flag, isBusy, onAsk }: CanaryViewProps): Re
   };
   return (
     <details className={styles.canary} open={isOpen} onToggle={(event) => setOpen(event.currentTarget.open)}>
-      <summary>Step by step, and comparison</summary>
+      <summary>Gradual rollout and comparison</summary>
       <div className={styles.canaryBody}>
         <div className={styles.row}>
           {canary ? (
@@ -129,7 +129,7 @@ export function CanaryView({ client, flag, isBusy, onAsk }: CanaryViewProps): Re
         )}
         {arms.value?.items.length === 0 && (
           <p className={styles.muted}>
-            No launch to compare. Launches are counted from the first change of a flag on; this one or another.
+            No launches to compare yet. Launches are counted once any of these flags has been changed.
           </p>
         )}
         {arms.value !== null && arms.value.items.length > 0 && (

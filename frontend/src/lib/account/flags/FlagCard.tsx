@@ -101,7 +101,12 @@ export function FlagCard({ client, flag, isBusy, onAsk }: FlagCardProps): ReactN
             ))}
           </select>
         </label>
-        <Button small icon="plus" disabled={isBusy} onClick={() => setPlace(flag.rules.length)}>
+        <Button
+          small
+          icon="plus"
+          disabled={isBusy || flag.values.length < 2}
+          onClick={() => setPlace(flag.rules.length)}
+        >
           Add a rule
         </Button>
         {isSet && (

@@ -88,7 +88,7 @@ export function RuleDialog({ flag, rule, onClose, onDone }: RuleDialogProps): Re
         </label>
         <div className={styles.share}>
           <label className={styles.field}>
-            Share in percent
+            Percentage
             <input
               className={controls.field}
               type="number"
@@ -101,7 +101,7 @@ export function RuleDialog({ flag, rule, onClose, onDone }: RuleDialogProps): Re
             />
           </label>
           <label className={styles.field}>
-            Share of
+            Of all
             <select
               className={controls.field}
               value={by}
@@ -113,9 +113,7 @@ export function RuleDialog({ flag, rule, onClose, onDone }: RuleDialogProps): Re
             </select>
           </label>
         </div>
-        <p className={styles.muted}>
-          The rule applies where all of these hold. Leave a field empty to allow any user, tier or project.
-        </p>
+        <p className={styles.muted}>All conditions must hold. An empty field allows any user, tier or project.</p>
         {isForAll && <Notice tone="warn">Without a condition, the rule applies to everyone.</Notice>}
         <div className={controls.dialogButtons}>
           <Button onClick={onClose}>Cancel</Button>
