@@ -42,7 +42,7 @@ def read_steps(text: str) -> list[float]:
     grows = all(one < other for one, other in pairwise(steps))
     is_share = all(math.isfinite(one) and 0 < one <= _PERCENT for one in steps)
     if not steps or len(steps) > _MOST_STEPS or not grows or not is_share:
-        raise UsageMistake("Steps are growing percentages between commas, such as 5,25,50,100.")
+        raise UsageMistake("Write the steps as growing percentages, separated by commas, such as 5,25,50,100.")
     return steps
 
 
@@ -86,7 +86,7 @@ def why_not(value: str, before: float, arms: Sequence[Mapping[str, Any]]) -> str
         return None
     new = next((arm for arm in arms if arm["value"] == value), None)
     if new is None or not new["launches"]:
-        return f"no launch had {value} yet, so nothing is known about it"
+        return f"no launch has had {value} yet, so nothing is known about it"
     others = [arm for arm in arms if arm["value"] != value]
     launches, failed = sum(arm["launches"] for arm in others), sum(arm["failed"] for arm in others)
     if not launches or new["failed"] * launches <= failed * new["launches"]:

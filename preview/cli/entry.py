@@ -81,7 +81,7 @@ COMMANDS: dict[str, Entry] = {
     "rm": Entry("projects.rm", "Remove a generation with its files, previews and logs.", _CLIENT),
     "audit": Entry(
         "people.audit",
-        "List what you, and others at your previews, have done; operators also see what concerns others.",
+        "List what you did, and what others did with your previews; operators can see all entries.",
         _CLIENT,
     ),
     "undo": Entry(
@@ -111,7 +111,9 @@ COMMANDS: dict[str, Entry] = {
         "Show where requests spend their time: SQL statements, outgoing requests, caches; and why they are slow.",
         _UNDERSTAND,
     ),
-    "profile": Entry("history.profile", "Measure which functions of a running preview the time goes to.", _UNDERSTAND),
+    "profile": Entry(
+        "history.profile", "Measure which functions of a running preview take the most time.", _UNDERSTAND
+    ),
     "replay": Entry(
         "understand.replay",
         "Send recorded requests of a preview again, and show what differs from the recorded responses.",
@@ -159,7 +161,7 @@ COMMANDS: dict[str, Entry] = {
     "usage": Entry("people.usage", "Show your limits, and how much of them you use.", _CLIENT),
     "rollout": Entry(
         "people.rollout",
-        "Give isolation levels, starts and capabilities to some users first, or stop launches; for operators.",
+        "Try isolation levels, start modes and capabilities with some users first, or stop launches; for operators.",
         _CLIENT,
     ),
     "templates": Entry(

@@ -52,9 +52,9 @@ class Address:
             urlsplit(found)
             parsed = httpx2.URL(found)
         except (httpx2.InvalidURL, ValueError) as error:
-            raise ClientError(f"{found[:200]!r} is not an address of a service; write http://HOST:PORT.") from error
+            raise ClientError(f"{found[:200]!r} is not a service address; write http://HOST:PORT.") from error
         if parsed.scheme not in ("http", "https") or not parsed.host:
-            raise ClientError(f"{found[:200]!r} is not an address of a service; write http://HOST:PORT.")
+            raise ClientError(f"{found[:200]!r} is not a service address; write http://HOST:PORT.")
         self.url = found
         self.is_local = parsed.host in _LOCAL
         self._given = token or os.environ.get("PREVIEW_TOKEN")

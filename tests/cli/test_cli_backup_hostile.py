@@ -58,7 +58,7 @@ def test_no_path_leads_out_of_the_folder(
     name: str, saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = forged(saved, tmp_path / "b.zip", {name: b"mine"})
-    assert "no backup has" in refused(path, tmp_path, capsys)
+    assert "does not belong in a backup" in refused(path, tmp_path, capsys)
 
 
 def test_links_and_encrypted_entries_are_refused(
@@ -76,7 +76,7 @@ def test_links_and_encrypted_entries_are_refused(
         link.external_attr = 0o120777 << 16
         target.writestr(link, "/etc/shadow")
         target.writestr(MANIFEST, json.dumps(described))
-    assert "no backup has: 'secret'" in refused(path, tmp_path, capsys)
+    assert "does not belong in a backup: 'secret'" in refused(path, tmp_path, capsys)
 
 
 @pytest.mark.parametrize("cut", [0, 0.001, 0.3, 0.99])
@@ -155,7 +155,7 @@ def test_a_directory_that_only_zipfile_would_find_is_not_read(
         ({"format": 0}, "its format is unknown"),
         ({"revision": "'; DROP"}, "its manifest cannot be read"),
         ({"more": 1}, "its manifest cannot be read"),
-        ({"files": {}}, "no backup has"),
+        ({"files": {}}, "does not belong in a backup"),
     ],
 )
 def test_a_manifest_of_another_version_or_form_is_refused(
@@ -170,7 +170,7 @@ def test_a_manifest_of_another_version_or_form_is_refused(
         ("UPDATE alembic_version SET version_num = '9999'", "newer than this version of preview knows"),
         ("UPDATE alembic_version SET version_num = 'x'';'", "has no revision of this service"),
         ("DELETE FROM alembic_version", "has no revision of this service"),
-        ("DROP TABLE alembic_version", "none of this service"),
+        ("DROP TABLE alembic_version", "not from this service"),
         ("DROP TABLE preview_logs", "does not have the table"),
         ("ALTER TABLE users RENAME COLUMN tier TO rank", "does not have the table users"),
         ("CREATE VIEW v AS SELECT 1", "has views or triggers"),

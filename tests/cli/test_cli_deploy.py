@@ -213,7 +213,7 @@ def test_the_folder_of_secrets_is_closed_to_others_though_it_was_there(
         other.setattr("os.geteuid", lambda: 12345)
         capsys.readouterr()
         assert run(command) == 1
-        assert "another user's" in capsys.readouterr().err
+        assert "belongs to another user" in capsys.readouterr().err
     assert not list(folder.iterdir())
     assert run(command) == 0
     assert folder.stat().st_mode & 0o777 == 0o700

@@ -46,7 +46,7 @@ def test_the_story_of_a_rollout(
     with serving(folders):
         pushed = subprocess.run([*PROGRAM, "push", str(project)], check=True, capture_output=True, text=True)
         generation = pushed.stdout.strip()
-        assert "there are launches, isolation" in rollout("set", "\x1b[31m", "x", code=ExitCode.USAGE)
+        assert "the flags are launches, isolation" in rollout("set", "\x1b[31m", "x", code=ExitCode.USAGE)
         rollout("set", "capture", "most", code=ExitCode.USAGE)
         rollout("set", "capture", "default", "--user", "ann", code=ExitCode.USAGE)
         rollout("canary", "launches=off", code=ExitCode.USAGE)

@@ -120,8 +120,8 @@ def test_an_operator_reads_the_audit_trail_on_a_telephone(running: Running, brow
         entry = trail.get_by_role("row").filter(has_text="signed in").first
         for shown in ("local", "ok", "session token", "127.0.0.1"):
             expect(entry.get_by_role("cell").get_by_text(shown, exact=True)).to_be_visible()
-        dialog.get_by_role("button", name="Check the chain").click()
-        expect(dialog.get_by_text("The trail is whole")).to_be_visible()
+        dialog.get_by_role("button", name="Verify the trail").click()
+        expect(dialog.get_by_text("The audit trail is intact")).to_be_visible()
         assert serious(seen) == []
         for width in (390, 768, 1280):
             page.set_viewport_size({"width": width, "height": 800})
@@ -136,7 +136,7 @@ def test_an_operator_rolls_a_flag_out_and_stops_launches(running: Running, brows
         seen.sign_in(running, "local")
         page.get_by_role("button", name="Account of").click()
         dialog = page.get_by_role("dialog", name="Account")
-        dialog.get_by_role("tab", name="Operator").focus()
+        dialog.get_by_role("tab", name="Operator").click()
         page.keyboard.press("ArrowRight")
         tracing = dialog.get_by_role("region", name="Tracing")
         try:

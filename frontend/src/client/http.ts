@@ -40,7 +40,7 @@ export class Http {
 
   constructor(url: string, options: ClientOptions) {
     if (url !== "" && !/^https?:\/\/[^/]/.test(url)) {
-      throw new ClientError(`${JSON.stringify(url)} is not an address of a service; write http://HOST:PORT.`);
+      throw new ClientError(`${JSON.stringify(url)} is not a service address; write http://HOST:PORT.`);
     }
     this.#base = url.replace(/\/$/, "");
     this.#token = options.token;

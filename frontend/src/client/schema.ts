@@ -6859,7 +6859,7 @@ export interface components {
         };
         /**
          * WebhookBody
-         * @description Receiver of the firings.
+         * @description URL to call when the rule fires.
          */
         WebhookBody: {
             /**
@@ -6887,7 +6887,7 @@ export interface components {
         };
         /**
          * WebhookShape
-         * @description Receiver of the firings.
+         * @description URL to call when the rule fires.
          */
         WebhookShape: {
             /**

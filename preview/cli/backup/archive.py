@@ -102,7 +102,9 @@ class ArchiveWriter:
             CommandFailed: There are too many files, or the name is none of a data folder's.
         """
         if not _NAME.fullmatch(name):
-            raise CommandFailed(f"The data folder has {quoted(name)}, which no service makes; move it away.")
+            raise CommandFailed(
+                f"The data folder has {quoted(name)}, which this service does not create; move it elsewhere."
+            )
         if len(self.files) >= MOST_FILES:
             raise CommandFailed(f"The data folder has more than {MOST_FILES} files to save.")
         left = os.fstat(source.fileno()).st_size
@@ -243,7 +245,7 @@ def _check_directory(file: BinaryIO) -> None:
     last = tail[-_END.size :]
     # A backup has no comment.
     if len(last) < _END.size or not last.startswith(_END_MAGIC) or not last.endswith(b"\0\0"):
-        raise BadArchive("The file is no backup, or its end is missing.")
+        raise BadArchive("The file is not a backup, or it is incomplete.")
     end = _END.unpack(last)
     entries, directory = end[4], end[5]
     locator = tail[-_END.size - _LOCATOR.size : -_END.size]
@@ -256,17 +258,17 @@ def _check_directory(file: BinaryIO) -> None:
         end64 = _END64.unpack(record)
         entries, directory = end64[7], end64[8]
     if directory > _MOST_DIRECTORY_BYTES or entries > MOST_FILES + 1:
-        raise BadArchive(f"The file has more than {MOST_FILES} entries, so it is no backup.")
+        raise BadArchive(f"The file has more than {MOST_FILES} entries, so it is not a backup.")
     file.seek(0)
 
 
 def _checked(archive: zipfile.ZipFile) -> Manifest:
     entries = archive.infolist()
     if len(entries) > MOST_FILES + 1 or len({one.filename for one in entries}) < len(entries):
-        raise BadArchive("The file has a name twice, or too many of them, so it is no backup.")
+        raise BadArchive("The file has duplicate names, or too many names, so it is not a backup.")
     found = next((one for one in entries if one.filename == MANIFEST), None)
     if found is None:
-        raise BadArchive("The file is no backup: it has no manifest.")
+        raise BadArchive("The file is not a backup: it has no manifest.")
     if found.file_size > _MOST_MANIFEST_BYTES:
         raise BadArchive("The backup's manifest is too large.")
     with archive.open(found) as source:
@@ -276,12 +278,12 @@ def _checked(archive: zipfile.ZipFile) -> Manifest:
     wrong |= {name for name in manifest.files if not _NAME.fullmatch(name)}
     wrong |= {one.filename for one in entries if one.is_dir() or one.flag_bits & 1 or not _is_plain(one)}
     if wrong:
-        raise BadArchive(f"The file has an entry that no backup has: {quoted(min(wrong))}.")
+        raise BadArchive(f"The file has an entry that does not belong in a backup: {quoted(min(wrong))}.")
     sizes = {one.filename: one.file_size for one in entries if one.filename != MANIFEST}
     if sizes != {name: one.size for name, one in manifest.files.items()}:
         raise BadArchive("The backup is damaged: sizes of its files differ from its manifest.")
     if DATABASE not in manifest.files:
-        raise BadArchive("The file is no backup: it has no database.")
+        raise BadArchive("The file is not a backup: it has no database.")
     return manifest
 
 
@@ -294,9 +296,9 @@ def _parsed(text: bytes) -> Manifest:
         manifest = Manifest.model_validate(raw)
     except (ValueError, RecursionError, ValidationError):
         # Without the cause, which repeats the file's texts.
-        raise BadArchive("The file is no backup: its manifest cannot be read.") from None
+        raise BadArchive("The file is not a backup: its manifest cannot be read.") from None
     if manifest.format != _FORMAT:
-        raise BadArchive("The file is no backup: its format is unknown.")
+        raise BadArchive("The file is not a backup: its format is unknown.")
     return manifest
 
 

@@ -101,12 +101,12 @@ def check_saved(copy: Path) -> str:
             opened.execute("PRAGMA trusted_schema = OFF")
             odd = opened.execute("SELECT name FROM sqlite_master WHERE type NOT IN ('table', 'index') LIMIT 1")
             if odd.fetchone() is not None:
-                raise BadArchive("The backup's database has views or triggers, so it is none of this service.")
+                raise BadArchive("The backup's database has views or triggers, so it is not from this service.")
             if (result := opened.execute("PRAGMA integrity_check(1)").fetchone()) != ("ok",):
                 raise BadArchive(f"The backup's database is damaged: {str(result)[:100]}.")
             found = opened.execute("SELECT version_num FROM alembic_version").fetchall()
     except sqlite3.Error as error:
-        raise BadArchive(f"The backup's database is damaged, or none of this service: {error}.") from error
+        raise BadArchive(f"The backup's database is damaged, or is not from this service: {error}.") from error
     revision = str(found[0][0]) if len(found) == 1 else ""
     if not revision.isalnum() or len(revision) > len(HEAD):
         raise BadArchive("The backup's database has no revision of this service.")

@@ -36,7 +36,7 @@ def restart(
     """Start a generation's preview again.
 
     A running preview keeps its address, log and id, and keeps serving: the new process takes over when it is ready. A
-    preview that does not run is launched.
+    stopped preview is launched.
 
     Example: preview restart GEN --wait 30
     """

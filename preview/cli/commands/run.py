@@ -64,7 +64,7 @@ def run(
         bool, typer.Option("--watch", help="Reload when a file is saved; launch again after a failure.")
     ] = False,
     is_checked: Annotated[
-        bool, typer.Option("--check", help="Probe it, run its checks, and end; exit code 1 if something broke.")
+        bool, typer.Option("--check", help="Probe it, run its checks, and exit; exit code 1 if something broke.")
     ] = False,
     budget: Annotated[
         float | None,

@@ -81,9 +81,9 @@ class Deployment(BaseModel):
         try:
             network = ip_network(text)
         except ValueError:
-            raise ValueError("it is no network; write one as 10.3.0.0/24, with no host bits set") from None
+            raise ValueError("it is not a network; write one as 10.3.0.0/24, with no host bits set") from None
         if network.prefixlen == 0:
-            raise ValueError("this network has all addresses; narrow it")
+            raise ValueError("this network covers all addresses; give a smaller one")
         return str(network)
 
     @model_validator(mode="after")
@@ -91,8 +91,8 @@ class Deployment(BaseModel):
         domain, previews = self.domain, self.previews
         if domain == previews or _is_below(domain, previews) or _is_below(previews, domain):
             raise ValueError(
-                f"the domain of previews ({previews}) must be neither above nor below the service's ({domain}), so "
-                "that their cookies never meet; give another one with --previews-domain"
+                f"the domain of previews ({previews}) must not be part of the service's ({domain}), nor its "
+                "parent, so that cookies stay apart; give another one with --previews-domain"
             )
         if (self.entry == "jwks") is not (self.jwks_url is not None):
             raise ValueError("--entry jwks and --jwks-url belong together: give both, or none")
@@ -139,7 +139,7 @@ QUESTIONS = (
         "kind",
         "Where does the service run?",
         {
-            "systemd": "on this kind of server, as a unit",
+            "systemd": "on a server like this one, as a systemd unit",
             "compose": "in containers, with Prometheus and Grafana",
             "kubernetes": "in a cluster",
         },
@@ -159,11 +159,11 @@ QUESTIONS = (
     ),
     Question(
         "entry",
-        "Who may enter?",
+        "Who may use the service?",
         {
             "tokens": "people with a token from `preview token`, or an invitation",
-            "secret": "users of your platform, whose tokens a shared secret signs",
-            "jwks": "users of your identity provider, whose keys have an address",
+            "secret": "users of your platform, with tokens that a shared secret signs",
+            "jwks": "users of your identity provider, whose keys are at a URL (JWKS)",
             "oidc": "people who sign in on the page, at your OpenID provider",
         },
         "tokens",
@@ -196,7 +196,8 @@ def make_deployment(**answers: object) -> Deployment:
         beside = previews_domain(domain)
         if beside is None:
             raise UsageMistake(
-                f"Previews need a domain beside {domain}, neither above nor below it; give one with --previews-domain."
+                f"Previews need a domain beside {domain}: not part of it, and not its parent. "
+                "Give one with --previews-domain."
             )
         given["previews"] = beside
     if "tls" not in given and given.get("certificate") == INTERNAL:

@@ -162,7 +162,9 @@ def _close(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         if os.fstat(descriptor).st_uid != os.geteuid():
-            raise CommandFailed(f"{quoted(str(folder))} is another user's, who could read the secrets; remove it.")
+            raise CommandFailed(
+                f"{quoted(str(folder))} belongs to another user, who could read the secrets; remove it."
+            )
         os.fchmod(descriptor, 0o700)
     finally:
         os.close(descriptor)

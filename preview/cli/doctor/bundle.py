@@ -108,7 +108,7 @@ def _parts(settings: Settings, checks: Sequence[Check]) -> Iterator[tuple[str, s
         yield "service-log.jsonl", "".join(f"{line}\n" for line in found.pop("log"))
         yield "service.json", _json(found)
     except CommandFailed as error:
-        yield "service.txt", f"Nothing from the running service: {error}\n"
+        yield "service.txt", f"No data from the running service: {error}\n"
 
 
 def shown_settings(settings: Settings) -> dict[str, Any]:

@@ -81,8 +81,8 @@ def container_check(root: Path = _ROOT) -> Check | None:
     further = [one.name for one in missing if not one.is_needed]
     if needed:
         advice = f"start it with {' '.join(needed)} (docs/containers.md)"
-        return Check("container", Result.WARN, "its options leave no sandbox", advice)
-    found = "its options leave previews a sandbox"
+        return Check("container", Result.WARN, "its options do not allow a sandbox", advice)
+    found = "its options allow previews a sandbox"
     return Check("container", Result.OK, found, f"to protect the service more: {' '.join(further)}" if further else "")
 
 

@@ -52,7 +52,7 @@ def server_checks(settings: Settings, runtime: Runtime) -> Iterator[Check]:
     if isinstance(settings.mongodb, ServerAddress):
         yield _operator_check("MongoDB", "mongodb", settings.mongodb)
     else:
-        advice = "for previews that need it, set PREVIEW_MONGODB to the address of a server of yours"
+        advice = "for previews that need it, set PREVIEW_MONGODB to the address of your own server"
         yield Check("MongoDB", Result.OK, "off (the service runs none)", advice, _SECTION)
 
 

@@ -44,7 +44,7 @@ class ScopeBody(_Body):
 
 
 class WebhookBody(_Body):
-    """Receiver of the firings."""
+    """URL to call when the rule fires."""
 
     url: str = Field(max_length=2000, examples=["https://hooks.example.com/preview"])
     secret: str | None = Field(
@@ -119,7 +119,7 @@ class ScopeShape(Answer):
 
 
 class WebhookShape(Answer):
-    """Receiver of the firings."""
+    """URL to call when the rule fires."""
 
     url: str
     has_secret: bool = Field(description="Whether requests are signed.")

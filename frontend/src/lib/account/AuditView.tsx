@@ -40,9 +40,9 @@ export function AuditView({ client, isOperator }: AuditViewProps): ReactNode {
       return undefined;
     });
   const verify = (): void =>
-    void action.run("Checking the chain…", async () => {
+    void action.run("Verifying the trail…", async () => {
       const { is_whole: isWhole, entries, problem } = await verifyAudit(client);
-      return isWhole ? `The trail is whole: ${entries.toLocaleString("en")} entries.` : visible(problem ?? "");
+      return isWhole ? `The audit trail is intact: ${entries.toLocaleString("en")} entries.` : visible(problem ?? "");
     });
   return (
     <>
@@ -68,7 +68,7 @@ export function AuditView({ client, isOperator }: AuditViewProps): ReactNode {
         )}
         {isOperator && (
           <Button small onClick={verify} disabled={action.busy !== null}>
-            Check the chain
+            Verify the trail
           </Button>
         )}
       </div>

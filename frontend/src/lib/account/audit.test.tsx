@@ -43,7 +43,7 @@ test("an entry has its outcome, way and address; a guest's name is text; older o
   fireEvent.click(screen.getByRole("button", { name: "Older entries" }));
   await within(table).findAllByText("–");
   expect(screen.queryByRole("button", { name: "Older entries" })).toBeNull();
-  fireEvent.click(screen.getByRole("button", { name: "Check the chain" }));
+  fireEvent.click(screen.getByRole("button", { name: "Verify the trail" }));
   await screen.findByText("Entry 4 was changed.");
   expect(asked[0]).toBe("/api/v1/operator/audit?limit=50");
 });
@@ -57,5 +57,5 @@ test("a person has own entries, and no check of the chain", async () => {
   render(<AuditView client={client} isOperator={false} />);
   await screen.findByText("None.");
   expect(asked).toEqual(["/api/v1/audit?limit=50"]);
-  expect(screen.queryByRole("button", { name: "Check the chain" })).toBeNull();
+  expect(screen.queryByRole("button", { name: "Verify the trail" })).toBeNull();
 });

@@ -69,7 +69,7 @@ function OneFiring({ one, links, hasName }: { one: AlertFiring; links: Links; ha
       {!isSaid && <div className={styles.summary}>{visible(one.summary)}</div>}
       {one.suppressed > 0 && (
         <div className={styles.summary}>
-          {t("It matched {suppressed} in its cool-down.", {
+          {t("It matched {suppressed} during its cool-down.", {
             suppressed: count(t, one.suppressed, "{count} more time", "{count} more times"),
           })}
         </div>

@@ -107,9 +107,7 @@ export function RuleForm(props: RuleFormProps): ReactNode {
         </label>
         {fields.url !== "" && (
           <label>
-            {rule?.webhook?.has_secret
-              ? t("Secret (empty: keep the current one)")
-              : t("Secret that signs it (optional)")}
+            {rule?.webhook?.has_secret ? t("Secret (empty: keep the current one)") : t("Signing secret (optional)")}
             <input
               className={controls.field}
               type="password"

@@ -112,7 +112,7 @@ const TONES = { active: "good", off: undefined, paused: "warn" } as const;
 
 export function State({ rule }: { rule: AlertRule }): ReactNode {
   const t = useTranslate();
-  const pause = rule.problem ? visible(rule.problem) : t("It took too long; it resumes after a minute");
+  const pause = rule.problem ? visible(rule.problem) : t("Checking this rule took too long; it resumes in a minute");
   const title = rule.state === "paused" ? pause : undefined;
   return (
     <span className={panel.badge} data-tone={TONES[rule.state]} title={title}>

@@ -34,7 +34,7 @@ export function FailureList({ failures, last, onShow }: FailureListProps): React
           {page && count(t, items.length, "{count} cause", "{count} causes")}
           {page &&
             page.further > 0 &&
-            t(" and {further} of others", {
+            t(", and {further} of other causes", {
               further: count(t, page.further, "{count} occurrence", "{count} occurrences"),
             })}
         </span>

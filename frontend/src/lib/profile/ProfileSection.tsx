@@ -47,7 +47,7 @@ export default function ProfileSection({ client, generationId }: ProfileSectionP
       <p className={styles.hint} role="status">
         {isRunning
           ? t("Send requests to the preview now.")
-          : t("Measures which functions the time goes to. Send requests to the preview meanwhile.")}
+          : t("Measures which functions take the most time. Send requests to the preview meanwhile.")}
       </p>
       {action.problem && <Notice tone="bad">{action.problem.message}</Notice>}
       {value?.state === "failed" && (
@@ -74,11 +74,16 @@ function Tree({ profile }: { profile: Profile }): ReactNode {
       </ul>
       {shown.length < nodes.length && (
         <Button small kind="quiet" onClick={() => setWhole(true)}>
-          {count(t, nodes.length - shown.length, "{count} more with little time", "{count} more with little time")}
+          {count(
+            t,
+            nodes.length - shown.length,
+            "{count} more that took little time",
+            "{count} more that took little time",
+          )}
         </Button>
       )}
       <p className={styles.hint}>
-        {t("{took} in {seconds} s of all threads. Reported by the application.", {
+        {t("All threads together: {took} in {seconds} s. Reported by the application.", {
           took: milliseconds(total),
           seconds: Math.round(profile.elapsed_ms / 1000),
         })}

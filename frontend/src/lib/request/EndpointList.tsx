@@ -53,7 +53,7 @@ export function EndpointList({ listing, onPick, onSocket }: EndpointListProps): 
       <div className={endpointStyles.listScroll}>
         <Unread listing={listing} />
         {shown.length === 0 && sockets.length === 0 && (
-          <p className={panel.none}>{t("No endpoint has “{text}”.", { text })}</p>
+          <p className={panel.none}>{t("No endpoint contains “{text}”.", { text })}</p>
         )}
         {[...groups].map(([tag, ones]) => (
           <section key={tag} aria-label={tag || t("Endpoints")}>

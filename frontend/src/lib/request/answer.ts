@@ -25,7 +25,7 @@ export function contentOf(t: Translate, answer: ProxyResponse): Content {
     const depth = depthOf(answer.body);
     if (depth > MAX_DEPTH) {
       const note = t(
-        "This JSON is nested {depth} levels deep. More than {MAX_DEPTH} are not shown as a tree: this is the text as received.",
+        "This JSON is nested {depth} levels deep. Beyond {MAX_DEPTH} levels, it is shown as text, as received.",
         { depth: depth.toLocaleString("en"), MAX_DEPTH },
       );
       return { kind: "text", text: answer.body, note };

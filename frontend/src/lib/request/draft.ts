@@ -203,7 +203,7 @@ export function warning(t: Translate, draft: Draft): string | null {
   const missing = [...draft.query, ...draft.headers, ...(draft.cookies ?? [])].find(
     (one) => one.required && !one.value,
   );
-  if (missing) return t("{name} is required. It is sent without it.", { name: missing.name });
+  if (missing) return t("{name} is required. The request is sent without it.", { name: missing.name });
   if (draft.body && takesBody(draft.method) && isText(draft) && isJson(draft) && depthOf(draft.body) <= MAX_DEPTH) {
     try {
       JSON.parse(draft.body);

@@ -42,7 +42,7 @@ export function DetectedList({ environment, onSet, onOption, onOpenFile }: Detec
             <span className={styles.text}>
               {visible(
                 one.made_up && isSet(one)
-                  ? t("{name} is set to your value; it is read in", { name: one.name })
+                  ? t("{name} has your value; the project reads it in", { name: one.name })
                   : one.text,
               )}
               {one.kind === "variable" && one.value !== null && one.value !== "" && !isSet(one) && (

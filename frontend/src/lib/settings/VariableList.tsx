@@ -74,7 +74,7 @@ export function VariableList(props: VariableListProps): ReactNode {
         <p className={panel.none}>
           {preset === null
             ? t(
-                "No variables are set. Those that the project reads get values from its files, or placeholders, listed below.",
+                "No variables are set. Variables that the project reads get values from its files, or placeholders: see the list below.",
               )
             : t("The preset sets no variable yet.")}
         </p>

@@ -33,7 +33,7 @@ export function ReplayBar({ selection, isRunning }: { selection: ReplaySelected;
             >
               <option value="auto">{t("a copy, if a request may change data")}</option>
               <option value="trial">{t("a copy of the preview")}</option>
-              <option value="preview">{t("the preview, including changes")}</option>
+              <option value="preview">{t("the preview, even if a request may change data")}</option>
             </select>
           </label>
           <Button

@@ -326,7 +326,7 @@ def _pair(text: str) -> tuple[str, str]:
     if not equals or not name:
         raise UsageMistake(f"{quoted(text)} is not a variable; write NAME=VALUE.")
     if value == HIDDEN:
-        raise UsageMistake(f"{name}={HIDDEN} is the mask of a secret; `--secret {name}` sets its value.")
+        raise UsageMistake(f"{name}={HIDDEN} is how a secret is shown; `--secret {name}` sets its value.")
     return name, value
 
 

@@ -27,7 +27,7 @@ _SHOWN_PATHS = 3
 def pull(
     generation: GenerationArgument,
     directory: Annotated[
-        Path | None, typer.Argument(metavar="DIR", help="The folder. Default: one named after the generation, here.")
+        Path | None, typer.Argument(metavar="DIR", help="The folder. Default: one here, named after the generation.")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Overwrite files that differ.")] = False,
     url: UrlOption = None,

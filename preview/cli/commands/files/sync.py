@@ -39,7 +39,7 @@ def sync(
     Only differences are sent. Files that the folder lacks are removed: the command shows them and asks first. Without a
     terminal it needs --yes to remove more than three. Files that `preview push` skips are not sent.
 
-    Without --watch, the exit code is 1 if the preview does not start with the change; the change is kept all the same.
+    Without --watch, the exit code is 1 if the preview does not start with the change; the change is kept anyway.
 
     Example: preview sync GEN examples/hello --watch
     """

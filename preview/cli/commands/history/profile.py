@@ -37,7 +37,7 @@ def profile(
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure which functions of a running preview the time goes to.
+    """Measure which functions of a running preview take the most time.
 
     Send requests to it meanwhile. Example: preview profile gen_abc --seconds 10
     """
@@ -90,9 +90,9 @@ def _print(found: Mapping[str, Any], *, by_function: bool, whole: bool) -> None:
     table_console().print(table)
     hidden = len(nodes) - (len(shown) if whole else min(len(shown), _MOST_ROWS))
     if hidden:
-        say(f"{hidden} more with little time (--all)")
+        say(f"{hidden} more that took little time (--all)")
     if found["left_out"]:
-        say("There were more functions than fit in; their time is their callers'")
+        say("Not all functions are listed; the time of the others counts as their callers'")
     if all(node["calls"] is None for node in found["nodes"]):
         say("Calls are counted from Python 3.12 on; this preview's interpreter does not count them.")
 

@@ -54,7 +54,7 @@ def audit(
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List what you, and others at your previews, have done; operators also see what concerns others.
+    """List what you did, and what others did with your previews; operators can see all entries.
 
     Example: preview audit --all --limit 20
     """
@@ -92,7 +92,10 @@ def verify(
         typer.Option("--file", help="Check this export (`preview audit --all --format jsonl`) without the service."),
     ] = None,
     head: Annotated[
-        str | None, typer.Option("--head", metavar="N:HASH", help="A head from the service's log, to compare with.")
+        str | None,
+        typer.Option(
+            "--head", metavar="N:HASH", help="The trail's newest hash, from the service's log, to compare with."
+        ),
     ] = None,
     url: UrlOption = None,
     ca: CaOption = None,
@@ -113,9 +116,9 @@ def verify(
     if as_json:
         print_json(found)
     elif found["is_whole"]:
-        say(f"The trail is whole: {found['entries']:,} entries, head {found['head']}.")
+        say(f"The audit trail is intact: {found['entries']:,} entries, head {found['head']}.")
     else:
-        say(f"The trail is not whole: {found['problem']}.")
+        say(f"The audit trail is not intact: {found['problem']}.")
     if not found["is_whole"]:
         raise typer.Exit(1)
 
@@ -139,7 +142,7 @@ def _check_file(file: Path, noted: Head | None) -> dict[str, Any]:
     except OSError as error:
         raise typer.BadParameter(f"{file} cannot be read: {error.strerror}.", param_hint="--file") from error
     except ValueError as error:
-        problem = f"{file} is no export of `preview audit --all --format jsonl`: {error}."
+        problem = f"{file} is not an export of `preview audit --all --format jsonl`: {error}."
         raise typer.BadParameter(problem, param_hint="--file") from error
 
 

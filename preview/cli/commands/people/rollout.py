@@ -16,7 +16,7 @@ from preview.cli.terminal import listing, print_json, say, show, table_console
 from preview.core.quoting import quoted, visible
 
 app = typer.Typer(
-    help="Give isolation levels, starts and capabilities to some users first, or stop launches; for operators.",
+    help="Try isolation levels, start modes and capabilities with some users first, or stop launches; for operators.",
     no_args_is_help=True,
     add_completion=False,
 )
@@ -128,7 +128,7 @@ def stop(
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Stop launches. Running previews, their reloads, stops and logs go on.
+    """Stop new launches. Running previews go on, and can be reloaded and stopped.
 
     Example: preview rollout stop "We change a disk until noon."
     """
@@ -182,7 +182,7 @@ def canary(
     if not equals or not value:
         raise UsageMistake(f"{quoted(change)} is not FLAG=VALUE, such as isolation=container.")
     if flag not in _COMPARED:
-        raise UsageMistake(f"A canary is of {', '.join(_COMPARED)}: others cannot be compared.")
+        raise UsageMistake(f"A canary needs one of the flags {', '.join(_COMPARED)}; others cannot be compared.")
     shares = read_steps(steps)
     with open_api(url, ca) as api:
         found = _find(api, flag)
@@ -217,7 +217,7 @@ def _find(api: Api, flag: str) -> dict[str, Any]:
     for one in items:
         if one["name"] == flag:
             return one
-    raise UsageMistake(f"{quoted(flag)} is not a flag; there are {', '.join(one['name'] for one in items)}.")
+    raise UsageMistake(f"{quoted(flag)} is not a flag; the flags are {', '.join(one['name'] for one in items)}.")
 
 
 def _arms(api: Api, flag: str, hours: float) -> dict[str, Any]:
@@ -264,7 +264,7 @@ def _show_reach(flag: str, found: dict[str, Any], *, as_json: bool) -> None:
 
 def _show_arms(flag: str, found: dict[str, Any]) -> None:
     if not found["items"]:
-        say(f"{flag}: no launches in the last {found['hours']:g} hours since a flag was set")
+        say(f"{flag}: no launches to compare in the last {found['hours']:g} hours")
         return
     table = listing(flag.upper(), "LAUNCHES", "FAILED", "RATE", "MEDIAN", "P95")
     for one in found["items"]:

@@ -84,7 +84,9 @@ def add(
     error_rate: ErrorRateOption = None,
     memory: MemoryOption = None,
     cooldown: CooldownOption = 60.0,
-    webhook: Annotated[str | None, typer.Option("--webhook", metavar="URL", help="Receiver of the firings.")] = None,
+    webhook: Annotated[
+        str | None, typer.Option("--webhook", metavar="URL", help="URL to call when the rule fires.")
+    ] = None,
     secret_file: Annotated[
         Path | None,
         typer.Option("--secret-file", metavar="FILE", help="File with the key that signs webhooks."),

@@ -9,7 +9,8 @@ import typer
 from preview.cli.exits import UsageMistake
 
 FilterOption = Annotated[
-    str | None, typer.Option("--filter", metavar="FILTER", help="Lines or requests that count, as in the log's search.")
+    str | None,
+    typer.Option("--filter", metavar="FILTER", help="Filter for the lines or requests that count (docs/filter.md)."),
 ]
 OnOption = Annotated[
     Literal["lines", "requests"], typer.Option("--on", help="Where the filter looks: lines, or recorded requests.")

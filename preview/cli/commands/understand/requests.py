@@ -51,10 +51,10 @@ def requests(
     ] = None,
     form: Annotated[
         Literal["curl", "httpx", "fetch", "pytest"] | None,
-        typer.Option("--as", help="Print request N as a program that sends it."),
+        typer.Option("--as", help="Print request N as code that sends it."),
     ] = None,
     pin: Annotated[
-        bool | None, typer.Option("--pin/--unpin", help="Keep request N from deletion, or no longer.")
+        bool | None, typer.Option("--pin/--unpin", help="Pin request N, so that it is never deleted, or unpin it.")
     ] = None,
     har: Annotated[
         Path | None, typer.Option("--har", metavar="FILE", help="Write the requests as a HAR 1.2 file; - for stdout.")
@@ -120,7 +120,7 @@ def _one(api: Api, path: str, number: int, form: str | None, pin: bool | None, *
         print_json({"number": number, "format": form, "text": text}) if as_json else show(text.removesuffix("\n"))
     elif pin is not None:
         api.call("PUT" if pin else "DELETE", f"{path}/pin")
-        say(f"request {number} is kept from deletion" if pin else f"request {number} is no longer kept from deletion")
+        say(f"request {number} is pinned: it is never deleted" if pin else f"request {number} is no longer pinned")
     else:
         one = api.get_json(path)
         print_json(one) if as_json else _print_one(one)

@@ -24,7 +24,9 @@ _LINES = 15
 def why(
     generation: Annotated[
         str | None,
-        typer.Argument(metavar="GEN", help="Default: the one of your newest preview that failed or has failures."),
+        typer.Argument(
+            metavar="GEN", help="The generation. Default: that of your newest preview that failed or has failures."
+        ),
     ] = None,
     url: UrlOption = None,
     ca: CaOption = None,

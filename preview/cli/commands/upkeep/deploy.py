@@ -40,7 +40,9 @@ def init(
     database: Annotated[Literal["sqlite", "postgresql"] | None, typer.Option("--database")] = None,
     database_url: Annotated[
         str | None,
-        typer.Option("--database-url", metavar="URL", help="PostgreSQL's address. Default: one set up with it."),
+        typer.Option(
+            "--database-url", metavar="URL", help="PostgreSQL's address. Default: a new one beside the service."
+        ),
     ] = None,
     database_network: Annotated[
         str | None,
@@ -58,7 +60,7 @@ def init(
     key: Annotated[str | None, typer.Option("--key", metavar="FILE", help="The certificate's key.")] = None,
     entry: Annotated[
         Literal["tokens", "secret", "jwks", "oidc"] | None,
-        typer.Option("--entry", help="Who may enter: see docs/install.md."),
+        typer.Option("--entry", help="Who may use the service: see docs/install.md."),
     ] = None,
     jwks_url: Annotated[
         str | None, typer.Option("--jwks-url", metavar="URL", help="Keys of your identity provider.")
@@ -77,8 +79,8 @@ def init(
 ) -> None:
     """Write the files that put the service on a server, after five questions.
 
-    Shows the files, and asks before it writes them. What runs then is in these files, and nothing else; change them as
-    you like. Secrets are made once, and stay.
+    Shows the files, and asks before it writes them. Only what is in these files runs; change them as you like. Secrets
+    are created once, and kept.
 
     Example: preview deploy init preview-deploy --systemd --domain preview.example.com --tls nginx --yes
     """

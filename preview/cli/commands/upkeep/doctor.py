@@ -40,7 +40,7 @@ def doctor(
         typer.Option(
             "--bundle",
             metavar="FILE",
-            help="Also write a file for those who help: versions, settings, log.",
+            help="Also write a file for support: versions, settings, log.",
         ),
     ] = None,
 ) -> None:

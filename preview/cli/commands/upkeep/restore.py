@@ -24,14 +24,14 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def restore(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A file from `preview backup`.")],
-    check: Annotated[bool, typer.Option("--check", help="Only check the file, and show what it has.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Only check the file, and show what it contains.")] = False,
     yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Restore a backup into an empty data folder, and an empty database.
 
-    Shows what it will do, and asks. Files that are there are never overwritten. An older backup is upgraded. Previews
-    that ran when it was made have ended; their lines and data snapshots are there.
+    Shows what it will do, and asks. Existing files are never overwritten. An older backup is upgraded. Previews that
+    ran during the backup are restored as ended, with their lines and data snapshots.
 
     Example: preview restore preview-2026-11-26.zip
     """
