@@ -1,12 +1,19 @@
-"""Values stored under unguessable codes for a limited time; used for tickets and login codes."""
+"""Values under unguessable codes for a limited time (tickets, login codes), and sealed values that clients keep."""
 
 from __future__ import annotations
 
 import hashlib
+import hmac
+import json
+import os
 import time
-from collections.abc import Callable
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from preview.core.ids import new_token
 
@@ -14,6 +21,8 @@ T = TypeVar("T")
 
 # A code has 43 characters; far longer input is rejected without hashing.
 _MAX_CODE_CHARS = 128
+# NIST SP 800-38D section 8.2.2: random ones of 96 bits, for up to 2^32 values.
+_NONCE_BYTES = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,3 +114,32 @@ class CodeBox(Generic[T]):
 
 def _hash(code: str) -> str:
     return hashlib.sha256(code.encode("ascii")).hexdigest()
+
+
+class SealedBox:
+    """Small values that a client keeps for this service, encrypted and authenticated (AES-256-GCM).
+
+    Args:
+        secret: Source of the key.
+        purpose: What the values are for; those of another purpose are not opened.
+    """
+
+    def __init__(self, secret: str, purpose: bytes) -> None:
+        self._purpose = purpose
+        self._cipher = AESGCM(hmac.digest(secret.encode("utf-8", "surrogateescape"), purpose, "sha256"))
+
+    def sealed(self, value: Mapping[str, object]) -> str:
+        """Return a value as URL-safe text."""
+        nonce = os.urandom(_NONCE_BYTES)
+        content = self._cipher.encrypt(nonce, json.dumps(value).encode(), self._purpose)
+        return urlsafe_b64encode(nonce + content).decode()
+
+    def opened(self, text: str) -> dict[str, Any] | None:
+        """Return the value; None if the text, which is untrusted, was not sealed here for this purpose."""
+        try:
+            content = urlsafe_b64decode(text.encode("ascii"))
+            opened = self._cipher.decrypt(content[:_NONCE_BYTES], content[_NONCE_BYTES:], self._purpose)
+        except (ValueError, InvalidTag):
+            return None
+        found: dict[str, Any] = json.loads(opened)
+        return found

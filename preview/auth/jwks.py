@@ -160,6 +160,18 @@ class KeyBook:
         self._asked_at = float("-inf")
         self._fetching = trio.Lock()
 
+    def at(self, source: str, fetch: Fetch) -> KeyBook:
+        """Return the book of the same keys at another address: the fetched ones are used until it has fetched its own.
+
+        At the same address, this is the same book.
+        """
+        if source == self._source:
+            return self
+        made = KeyBook(source, fetch, self._algorithm, clock=self._clock)
+        # Old enough to be fetched at the next use.
+        made._keys, made._fetched_at = self._keys, min(self._fetched_at, self._clock() - _FRESH_S)
+        return made
+
     async def find(self, kid: str | None) -> Key:
         """Return the key that a token names by ``kid``.
 

@@ -20,16 +20,15 @@ import trio
 from authlib.oauth2.rfc6749.parameters import prepare_grant_uri
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 from authlib.oidc.core import CodeIDToken
-from joserfc import jwt
 from joserfc.errors import JoseError
-from joserfc.jwk import OctKey
 
 from preview.auth.algorithms import ALGORITHMS, FixedRegistry
+from preview.auth.box import SealedBox
 from preview.auth.claims import LEEWAY_S, is_subject
 from preview.auth.jwks import KeyBook
 from preview.auth.jwt import key_id, read_header, verified_claims
 from preview.auth.members import MEMBER_PREFIX
-from preview.auth.provider import ANSWER_TIMEOUT_S, NO_ANSWER, BadAddress, BadStatus, Endpoint
+from preview.auth.provider import ANSWER_TIMEOUT_S, NO_ANSWER, AddressTurns, BadAddress, BadStatus, Endpoint
 from preview.core.quoting import quoted
 from preview.errors import ConfigurationError, Unauthenticated
 from preview.settings import Settings
@@ -43,8 +42,9 @@ _FRESH_S = 3600.0
 _PAUSE_S = 5.0
 # Anybody may begin to sign in, so this bounds the connections that strangers make to the provider.
 _MOST_AT_ONCE = 8
+# One stranger, or one office behind an address, leaves connections for others.
+_MOST_OF_ADDRESS = 2
 _MAX_QUERY_CHARS = 8 * 1024
-_OWN = FixedRegistry(ALGORITHMS["HS256"])
 
 _log = structlog.get_logger(__name__)
 
@@ -71,11 +71,11 @@ class _Known:
 class SignIn:
     """Signs users in at the provider of the settings.
 
-    No state is kept between the two steps of a sign-in: it is in a signed cookie of the user's browser.
+    No state is kept between the two steps of a sign-in: it is in an encrypted cookie of the user's browser.
 
     Args:
         settings: Provider, client, and who may sign in.
-        secret: From ``load_or_create_secret``; signs the cookies.
+        secret: From ``load_or_create_secret``; encrypts the cookies.
         now: Returns seconds since the epoch.
 
     Attributes:
@@ -91,14 +91,14 @@ class SignIn:
         self._client = settings.oidc_client_id or ""
         self._now = now
         self.name = urlsplit(self._issuer).netloc
-        self._key = OctKey.import_key(
-            hmac.digest(secret.encode("utf-8", "surrogateescape"), b"sign-in at an identity provider", "sha256")
-        )
+        # Nobody who has seen a cookie and a code can redeem the code at the provider: the cookie has the verifier.
+        self._cookies = SealedBox(secret, b"sign-in at an identity provider")
         self._discovery = _trusted(f"{self._issuer.rstrip('/')}/.well-known/openid-configuration")
         self._known: _Known | None = None
         self._known_at = self._failed_at = float("-inf")
         self._finding = trio.Lock()
         self._limiter = trio.CapacityLimiter(_MOST_AT_ONCE)
+        self._turns = AddressTurns(_MOST_OF_ADDRESS)
 
     async def begin(self, callback: str) -> tuple[str, str]:
         """Return the provider's address to send a browser to, and the value of the browser's cookie.
@@ -131,15 +131,16 @@ class SignIn:
             code_challenge_method="S256",
         )
         kept = {"state": state, "nonce": nonce, "verifier": verifier, "exp": int(self._now()) + SIGN_IN_S}
-        return address, jwt.encode({"alg": "HS256"}, kept, self._key, registry=_OWN)
+        return address, self._cookies.sealed(kept)
 
-    async def finish(self, callback: str, query: str, cookie: str) -> User:
+    async def finish(self, callback: str, query: str, cookie: str, *, address: str = "") -> User:
         """Return the user who has signed in.
 
         Args:
             callback: The address that was given to ``begin``.
             query: The query that the provider sent the browser back with. Untrusted.
             cookie: The value of the browser's cookie. Untrusted.
+            address: The browser's address, which may have a few requests to the provider at a time.
 
         Raises:
             Unauthenticated: The sign-in failed. ``details["reason"]``: ``state`` (another browser, or too late),
@@ -161,16 +162,15 @@ class SignIn:
                 f"The identity provider has refused the sign-in ({quoted(reason)}); try again, or ask its operator.",
                 reason="refused",
             )
-        tokens = await self._exchange(known, callback, answer["code"], str(kept["verifier"]))
+        async with self._turns.of(address, ANSWER_TIMEOUT_S) as is_free:
+            if not is_free:
+                raise _unusable("one address has too many requests open")
+            tokens = await self._exchange(known, callback, answer["code"], str(kept["verifier"]))
         return self._user(await self._claims(known, tokens, str(kept["nonce"])))
 
-    def _read_cookie(self, cookie: str) -> dict[str, Any]:
-        try:
-            read_header(cookie)
-            kept = verified_claims(cookie, self._key, _OWN)
-        except Unauthenticated:
-            raise _started_elsewhere() from None
-        if kept["exp"] <= self._now():
+    def _read_cookie(self, cookie: str) -> Mapping[str, Any]:
+        kept = self._cookies.opened(cookie)
+        if kept is None or kept["exp"] <= self._now():
             raise _started_elsewhere()
         return kept
 
@@ -182,7 +182,8 @@ class SignIn:
             now = trio.current_time()
             if now - self._known_at >= _FRESH_S and now - self._failed_at >= _PAUSE_S:
                 try:
-                    self._known = _read_discovery(await self._ask(self._discovery), self._issuer)
+                    found = await self._ask(self._discovery)
+                    self._known = _read_discovery(found, self._issuer, self._known)
                     self._known_at = now
                 except Unauthenticated:
                     self._failed_at = trio.current_time()
@@ -326,8 +327,14 @@ def _trusted(address: str) -> Endpoint:
     return endpoint
 
 
-def _read_discovery(found: Mapping[str, Any], issuer: str) -> _Known:
-    """Read a provider's description of itself (OpenID Connect Discovery 1.0 section 3)."""
+def _read_discovery(found: Mapping[str, Any], issuer: str, before: _Known | None) -> _Known:
+    """Read a provider's description of itself (OpenID Connect Discovery 1.0 section 3).
+
+    Args:
+        found: The description.
+        issuer: The name that the provider must have.
+        before: The last description; its keys are used until newer ones are fetched.
+    """
     if found.get("issuer") != issuer:
         raise _unusable(f"it calls itself {quoted(str(found.get('issuer')))}, PREVIEW_OIDC_ISSUER is {quoted(issuer)}")
     addresses = {}
@@ -343,7 +350,12 @@ def _read_discovery(found: Mapping[str, Any], issuer: str) -> _Known:
     return _Known(
         str(found["authorization_endpoint"]),
         addresses["token_endpoint"],
-        {name: KeyBook(keys.name, keys.ask, ALGORITHMS[family]) for name, family in _FAMILY.items()},
+        {
+            name: KeyBook(keys.name, keys.ask, ALGORITHMS[family])
+            if before is None
+            else before.keys[name].at(keys.name, keys.ask)
+            for name, family in _FAMILY.items()
+        },
         isinstance(methods, list) and "client_secret_basic" in methods,
         found.get("authorization_response_iss_parameter_supported") is True,
     )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
 
 import httpcore2
 import httpx2
 import structlog
+import trio
 
 # Identity providers publish two to ten keys of a few KB, certificates included.
 MAX_ANSWER_BYTES = 256 * 1024
@@ -104,3 +106,48 @@ class Endpoint:
         if response.status != 200:
             raise BadStatus(response.status, bytes(content[:1000]))
         return bytes(content)
+
+
+class AddressTurns:
+    """A number of requests at a time for each address of clients.
+
+    Args:
+        most: Most requests of one address at a time; its others wait.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        # Limiters of the addresses that have a request now.
+        self._limiters: dict[str, trio.CapacityLimiter] = {}
+
+    @asynccontextmanager
+    async def of(self, address: str, patience_s: float) -> AsyncIterator[bool]:
+        """Wait for this address' turn, and have it in the body; yields False if it took longer than the patience.
+
+        Cancellation: the turn is given back.
+        """
+        key = _block_of(address)
+        limiter = self._limiters.setdefault(key, trio.CapacityLimiter(self._most))
+        has_turn = False
+        try:
+            with trio.move_on_after(patience_s):
+                await limiter.acquire()
+                has_turn = True
+            yield has_turn
+        finally:
+            if has_turn:
+                limiter.release()
+            counts = limiter.statistics()
+            if not counts.borrowed_tokens and not counts.tasks_waiting:
+                self._limiters.pop(key, None)
+
+
+def _block_of(address: str) -> str:
+    """Return the part of an address that one person has: all of version 4, a /64 of version 6."""
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(found, IPv6Address):
+        return str(found.ipv4_mapped or IPv6Address(int(found) >> 64 << 64))
+    return str(found)

@@ -46,6 +46,8 @@ class OidcProvider:
         answer: Replaces the answer of the token endpoint.
         broken: Paths that answer 500.
         asked: Paths that were asked for.
+        held: Answers of the token endpoint wait for this.
+        waiting: Number of answers that wait.
     """
 
     url: str = ""
@@ -59,6 +61,8 @@ class OidcProvider:
     asked: list[str] = field(default_factory=list)
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
     clients: list[str] = field(default_factory=list)
+    held: trio.Event | None = None
+    waiting: int = 0
 
     def sign_in(self, location: str, **changes: str | None) -> str:
         """Act as a browser whose user signs in at ``location``; return where it is sent then."""
@@ -138,6 +142,9 @@ class OidcProvider:
                     break
             if head is None:
                 return
+            if self.held is not None and head.target == b"/token":
+                self.waiting += 1
+                await self.held.wait()
             authorization = dict(head.headers).get(b"authorization", b"").decode()
             status, content = self._answer(head.method.decode(), head.target.decode(), body, authorization)
             length = str(len(content))

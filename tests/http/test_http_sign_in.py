@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import httpx2
 import pytest
+import trio
 from http_kit import World, open_world
 from oidc_provider import CLIENT, ED25519, OTHER_KEYS, SECRET, OidcProvider, half_hash, open_oidc_provider
 from pydantic import SecretStr
+
+from preview.auth import oidc
+from preview.auth.box import SealedBox
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
@@ -78,6 +84,53 @@ async def test_an_answer_for_another_browser_signs_nobody_in(tmp_path: Path) -> 
         for target in ("?code=1", "?state=", "?state=1&state=2&code=1", "?" + "&".join("a=1" for _ in range(100))):
             assert refused(await place.come_back(f"/login/oidc/callback{target}", of_ann)) == "state"
         assert "/token" not in place.provider.asked
+
+
+async def test_the_cookie_of_a_sign_in_shows_nothing(tmp_path: Path) -> None:
+    async with open_place(tmp_path) as place:
+        location, cookie = await place.begin()
+        state = parse_qs(urlsplit(location).query)["state"][0]
+        value = cookie.partition("=")[2].strip('"')
+        content = urlsafe_b64decode(value)
+        assert state.encode() not in content
+        assert b"verifier" not in content
+        # Each changed bit is noticed, and so is a cookie for something else.
+        target = place.provider.sign_in(location)
+        for at in (0, 12, 40, len(content) - 1):
+            changed = bytearray(content)
+            changed[at] ^= 1
+            wrong = f"{cookie.partition('=')[0]}={urlsafe_b64encode(changed).decode()}"
+            assert refused(await place.come_back(target, wrong)) == "state"
+        other = SealedBox(place.world.secret, b"something else").sealed({"state": state, "exp": 2**40})
+        assert refused(await place.come_back(target, f"{cookie.partition('=')[0]}={other}")) == "state"
+        assert await place.user(await place.come_back(target, cookie)) == "anna"
+
+
+async def test_one_address_leaves_connections_to_the_provider_for_others(tmp_path: Path) -> None:
+    async with open_place(tmp_path, trusted_proxies="127.0.0.1") as place:
+        place.provider.held = trio.Event()
+        targets = []
+        for _ in range(9):
+            location, cookie = await place.begin()
+            targets.append((place.provider.sign_in(location), cookie))
+
+        async def come(target: str, cookie: str, address: str) -> None:
+            headers = BROWSER | {"Cookie": cookie, "X-Forwarded-For": address}
+            await place.world.client.get(target, headers=headers)
+
+        async with trio.open_nursery() as nursery:
+            # Addresses of one /64 are one person's.
+            for number in range(8):
+                nursery.start_soon(come, *targets[number], f"2001:db8:0:7::{number + 1}")
+            with trio.fail_after(60):
+                while place.provider.waiting < 2:  # noqa: ASYNC110  no event says that a connection waits
+                    await trio.sleep(0.01)
+            nursery.start_soon(come, *targets[8], "2001:db8:0:8::1")
+            with trio.fail_after(60):
+                while place.provider.waiting < 3:  # noqa: ASYNC110  as above
+                    await trio.sleep(0.01)
+            assert place.provider.waiting == 3
+            place.provider.held.set()
 
 
 async def test_the_cookie_of_a_sign_in_is_no_token(tmp_path: Path) -> None:
@@ -203,6 +256,9 @@ async def test_only_those_sign_in_whom_the_operator_admits(tmp_path: Path) -> No
                 assert await place.user(answer) == email
             else:
                 assert refused(answer) == told
+        # An invited person's id is nobody else's.
+        place.provider.claims = {"email": "invited:anna-2345@example.com", "email_verified": True}
+        assert refused(await place.sign_in()) == "user"
         # A claim that names nobody.
         place.provider.claims = {"email": None}
         assert refused(await place.sign_in()) == "user"
@@ -230,6 +286,19 @@ async def test_the_provider_may_go_away_after_it_was_asked_once(tmp_path: Path) 
         assert await place.user(await place.sign_in()) == "anna"
         place.provider.broken = {"/.well-known/openid-configuration"}
         assert await place.user(await place.sign_in()) == "anna"
+
+
+async def test_keys_stay_until_newer_ones_are_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with open_place(tmp_path) as place:
+        assert await place.user(await place.sign_in()) == "anna"
+        monkeypatch.setattr(oidc, "_FRESH_S", 0.0)
+        # The next description has the same keys, and they are not fetched again; then another address without keys.
+        assert await place.user(await place.sign_in()) == "anna"
+        assert place.provider.asked.count("/keys") == 1
+        place.provider.metadata = {"jwks_uri": f"{place.provider.url}/moved"}
+        place.provider.broken = {"/moved"}
+        assert await place.user(await place.sign_in()) == "anna"
+        assert place.provider.asked.count("/moved") == 1
 
 
 async def test_a_link_preview_begins_no_sign_in_and_without_a_provider_there_is_none(tmp_path: Path) -> None:

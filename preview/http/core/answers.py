@@ -132,6 +132,15 @@ def own_address(public_url: str | None) -> str:
     return (public_url or f"{request.scheme}://{request.host}{request.root_path}").rstrip("/")
 
 
+def is_encrypted(public_url: str | None) -> bool:
+    """Return whether browsers reach this service over TLS: a proxy need not forward the scheme.
+
+    Args:
+        public_url: ``PREVIEW_PUBLIC_URL``.
+    """
+    return request.scheme == "https" or own_address(public_url).startswith("https:")
+
+
 def link(path: str) -> str:
     """Return a path of this service as the client must request it: below the mount path of a host application."""
     return f"{request.root_path.rstrip('/')}{path}"

@@ -13,10 +13,10 @@ from preview.auth.members import MEMBER_SESSION_S
 from preview.auth.oidc import SIGN_IN_S, SignIn
 from preview.core.clock import utc_now
 from preview.errors import Unauthenticated
-from preview.http.audited import remember_caller
+from preview.http.audited import address_of, remember_caller
 from preview.http.backend import SESSION_S, Backend, BackendRoutes, Running
 from preview.http.contracts import v1
-from preview.http.core.answers import json_answer, link, no_content, own_address
+from preview.http.core.answers import is_encrypted, json_answer, link, no_content, own_address
 from preview.http.identity import require_account, require_identity
 
 _PROVIDER_PATH = "/login/oidc"
@@ -60,7 +60,7 @@ def session_routes(running: Running) -> Blueprint:
             max_age=SIGN_IN_S,
             path=link(_PROVIDER_PATH),
             httponly=True,
-            secure=_callback(backend).startswith("https:"),
+            secure=is_encrypted(backend.settings.public_url),
             # The provider sends the browser back from another site.
             samesite="Lax",
         )
@@ -74,7 +74,8 @@ def session_routes(running: Running) -> Blueprint:
             return no_content()
         try:
             query = request.query_string.decode("ascii", "replace")
-            user = await sign_in.finish(_callback(backend), query, request.cookies.get(_kept_cookie(backend), ""))
+            cookie = request.cookies.get(_kept_cookie(backend), "")
+            user = await sign_in.finish(_callback(backend), query, cookie, address=address_of(request.scope))
         except Unauthenticated as error:
             return _refused(error)
         session = backend.new_session(user)
@@ -169,6 +170,6 @@ def keep_session(backend: Backend, response: AnyResponse, session: str, ttl_s: f
         max_age=int(ttl_s),
         path=link("/"),
         httponly=True,
-        secure=own_address(backend.settings.public_url).startswith("https:") or request.scheme == "https",
+        secure=is_encrypted(backend.settings.public_url),
         samesite="Strict",
     )

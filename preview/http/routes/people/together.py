@@ -28,7 +28,7 @@ from preview.http.contracts.people.together import (
     ViewerShape,
     role_of,
 )
-from preview.http.core.answers import json_answer, link, no_content
+from preview.http.core.answers import is_encrypted, json_answer, link, no_content
 from preview.http.core.cookies import fields_of, is_same_origin
 from preview.http.core.reading import checked_query, read_json
 from preview.http.guests import GUEST_COOKIE, cut_off, guest_path, known_guest
@@ -88,7 +88,7 @@ def _add_people(routes: BackendRoutes) -> None:
             max_age=max(1, int(share.expires_at - people.access.now())),
             path=link(guest_path(generation_id)),
             httponly=True,
-            secure=request.scheme == "https",
+            secure=is_encrypted(backend.settings.public_url),
             samesite="Strict",
         )
         return response
