@@ -1,6 +1,7 @@
 """Servers that previews' projects need: PostgreSQL, MySQL, Redis and MongoDB, isolated by preview."""
 
 from preview.backing.backing import Backing, PreviewServer, PreviewServers, ServerUse, open_backing
+from preview.backing.contents.mysql_copy import remove_copy
 from preview.backing.interface import (
     CLIENT_SOCKETS,
     BackingDatabase,
@@ -30,4 +31,5 @@ __all__ = [
     "TableSummary",
     "check_server",
     "open_backing",
+    "remove_copy",
 ]

@@ -17,6 +17,7 @@ from preview.backing.interface import BackingDatabase, BackingEngine, QueryResul
 from preview.backing.mongodb import OperatorMongodb
 from preview.backing.mysql import MysqlEngine
 from preview.backing.mysql_command import MysqlLimits
+from preview.backing.mysql_session import MysqlDatabase
 from preview.backing.operator.mysql import OperatorMysql
 from preview.backing.operator.names import Names, read_mark, read_secret
 from preview.backing.operator.postgresql import OperatorPostgresql
@@ -96,12 +97,20 @@ class PreviewServer:
         """See ``BackingDatabase``. Cancellation: some of the data may be left."""
         await self._database.reset()
 
-    async def save(self, file: Path, run: RunClient) -> bool:
-        """See ``BackingDatabase``. Cancellation: there may be a part of the file."""
+    async def save(self, file: Path, run: RunClient, copy: Path | None = None) -> bool:
+        """See ``BackingDatabase``, and for ``copy`` ``MysqlDatabase``.
+
+        Cancellation: there may be a part of the file.
+        """
+        if isinstance(self._database, MysqlDatabase):
+            return await self._database.save(file, run, copy)
         return await self._database.save(file, run)
 
-    async def load(self, file: Path, run: RunClient) -> None:
-        """See ``BackingDatabase``. Cancellation: as if it fails."""
+    async def load(self, file: Path, run: RunClient, copy: Path | None = None) -> None:
+        """See ``BackingDatabase``, and for ``copy`` ``MysqlDatabase``. Cancellation: as if it fails."""
+        if isinstance(self._database, MysqlDatabase):
+            await self._database.load(file, run, copy)
+            return
         await self._database.load(file, run)
 
     async def list_tables(self) -> Sequence[TableSummary]:

@@ -15,6 +15,8 @@ import trio
 
 from preview.backing.admin.mysql import Administrator, Connect
 from preview.backing.admin.mysql_link import Link, linked, open_link
+from preview.backing.admin.mysql_session import Session
+from preview.backing.contents.mysql_copies import MysqlCopies
 from preview.backing.mysql_command import MysqlLimits, mysql_command
 from preview.backing.mysql_session import MysqlDatabase
 from preview.backing.server import Server, ServerSocket, ServerUnavailable
@@ -72,6 +74,7 @@ class MysqlEngine:
         self.limits = limits
         self.join = join
         self._server = Server(mysql_command(program, folder, limits, kept), runtime, self._set_up)
+        self.copies: MysqlCopies | None = MysqlCopies(self._server.command.folder, _ADMIN, self._log_in)
         # The administrator's; each start of the server sets it again.
         self._password = secrets.token_urlsafe(24)
         first = f"SET SESSION lock_wait_timeout = {_LOCK_S}, innodb_lock_wait_timeout = {_LOCK_S}"
@@ -114,6 +117,18 @@ class MysqlEngine:
     def want(self) -> None:
         """See ``BackingEngine``."""
         self._server.want()
+
+    async def _log_in(self) -> Session:
+        """Open a session of the administrator. Raises like ``connect``, and Refused. Cancellation: there is none."""
+        session = Session(await self.connect())
+        is_open = False
+        try:
+            await session.log_in(_ADMIN, self._password, "mysql")
+            is_open = True
+        finally:
+            if not is_open:
+                session.close()
+        return session
 
     async def connect(self) -> Link:
         """Connect to the server as a client.

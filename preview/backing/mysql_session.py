@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Sequence
 from contextlib import suppress
@@ -9,10 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
+import structlog
 import trio
 
 from preview.backing.admin.mysql_link import Link, log_in_to, read_packet
 from preview.backing.contents import mysql_dump
+from preview.backing.contents.files import copy_regular, open_regular
+from preview.backing.contents.mysql_copies import MysqlCopies
+from preview.backing.contents.mysql_copy import DEFINITIONS, TableCopy, read_copy
 from preview.backing.contents.mysql_tables import MysqlTables
 from preview.backing.interface import QueryResult, RunClient, TableSummary
 from preview.backing.mysql_command import MysqlLimits
@@ -37,6 +42,8 @@ from preview.core.servers import Program
 from preview.detection import ServiceKind
 from preview.errors import DataUnavailable
 
+log = structlog.get_logger(__name__)
+
 
 class Engine(Protocol):
     """The server, as its databases use it; see ``MysqlEngine``."""
@@ -44,6 +51,8 @@ class Engine(Protocol):
     program: Program
     limits: MysqlLimits
     join: Join
+    # None if the server's files are not the service's.
+    copies: MysqlCopies | None
 
     async def connect(self) -> Link:
         """Connect as a client. Cancellation: no connection is left."""
@@ -180,25 +189,75 @@ class MysqlDatabase:
         """See ``BackingDatabase``. Cancellation: nothing changes."""
         return None if self._made is None else await self._engine.measure(self._made)
 
-    async def save(self, file: Path, run: RunClient) -> bool:
-        """See ``BackingDatabase``. Cancellation: there may be a part of the file."""
+    async def save(self, file: Path, run: RunClient, copy: Path | None = None) -> bool:
+        """See ``BackingDatabase``.
+
+        Args:
+            file: The file.
+            run: Runs a client program.
+            copy: Folder of the service to make for a copy of the tables' files, from which ``load`` is faster. There
+                may be none afterwards.
+
+        Cancellation: there may be a part of the file.
+        """
         if self._made is None:
             return False
         await self._tables().check_locks()
-        await mysql_dump.save(self._engine.program, file, run, self._serve_program, self._made)
+        program, copies, made = self._engine.program, self._engine.copies, self._made
+        if copies is None or copy is None:
+            await mysql_dump.save(program, file, run, self._serve_program, made)
+            return True
+        async with copies.copying(made, copy) as locked:
+            is_copied = locked is not None
+            await mysql_dump.save(program, file, run, self._serve_program, made, with_definitions=is_copied)
+            if locked is not None:
+                await locked.keep(mysql_dump.definitions_of(file))
         return True
 
-    async def load(self, file: Path, run: RunClient) -> None:
-        """See ``BackingDatabase``. Cancellation: the database may be empty, or have a part of the file."""
+    async def load(self, file: Path, run: RunClient, copy: Path | None = None) -> None:
+        """See ``BackingDatabase``.
+
+        Args:
+            file: The file.
+            run: Runs a client program.
+            copy: Folder of the copy that was made with the file, if there is one.
+
+        Cancellation: the database may be empty, or have a part of the file.
+        """
         wanted = await trio.to_thread.run_sync(mysql_dump.named_in, file)
+        found = None
+        if copy is not None and self._engine.copies is not None:
+            found = await trio.to_thread.run_sync(read_copy, copy)
+        made = await self._make_empty(wanted)
+        if found is not None and self._engine.copies is not None:
+            if await self._load_copy(self._engine.copies, found, file, run):
+                return
+            made = await self._make_empty(wanted)
+        await mysql_dump.load(self._engine.program, file, run, self._serve_program, made)
+
+    async def _make_empty(self, wanted: str) -> str:
+        """Return the name of the database, which is made or emptied."""
         try:
             async with self._turn:
                 if self._made is None:
                     self._made = await self._engine.make(self.name, self._password, wanted)
                 await self._engine.empty(self.name)
+                return self._made
         except ServerUnavailable as error:
             raise DataUnavailable(str(error)) from error
-        await mysql_dump.load(self._engine.program, file, run, self._serve_program, self._made)
+
+    async def _load_copy(self, copies: MysqlCopies, copy: TableCopy, file: Path, run: RunClient) -> bool:
+        """Load definitions and rows of a copy; return false if the dump is to be loaded."""
+        if self._made is None:
+            return False
+        definitions = file.with_name(secrets.token_hex(8))
+        try:
+            await trio.to_thread.run_sync(_give_file, copy.folder / DEFINITIONS, definitions)
+            await mysql_dump.load(self._engine.program, definitions, run, self._serve_program, self._made)
+        except (OSError, DataUnavailable) as error:
+            log.warning("tables not imported", server="mysql", why=str(error))
+            return False
+        return await copies.load(copy, self._made)
 
     async def list_tables(self) -> Sequence[TableSummary]:
         """See ``BackingDatabase``. Cancellation: nothing changes."""
@@ -216,6 +275,15 @@ class MysqlDatabase:
         if self._made is None:
             raise DataUnavailable("The preview has stored nothing in MySQL yet.")
         return MysqlTables(self._engine.connect, self.name, self._password, self._made)
+
+
+def _give_file(source: Path, target: Path) -> None:
+    descriptor = open_regular(source)
+    try:
+        copy_regular(descriptor, target, os.fstat(descriptor).st_size)
+    finally:
+        os.close(descriptor)
+    target.chmod(0o644)
 
 
 def _read_answer(content: bytes) -> Answer | NotMysql:

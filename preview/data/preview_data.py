@@ -19,6 +19,7 @@ from preview.backing import CLIENT_SOCKETS, ClientCommand, PreviewServer, QueryR
 from preview.core.quoting import quoted
 from preview.data.client import LONGEST_S, Confined, ConfinedProgram
 from preview.data.delta import find_unchanged, write_whole
+from preview.data.folders import COPY
 from preview.data.scratch import Scratch, give_file, open_scratch, take_file
 from preview.data.snapshot import FILES, Part
 from preview.data.sqlite import SqliteFile, backup, find_sqlite_files, list_tables, query, read_table
@@ -198,11 +199,15 @@ class PreviewData:
 
     # Save and load
 
-    async def save(self, folder: Path) -> tuple[Part, ...]:
+    async def save(self, folder: Path, *, with_copies: bool = False) -> tuple[Part, ...]:
         """Write all data into a folder of the service; return its parts, without sizes and hashes.
 
         All parts are of one moment: the application's processes are stopped meanwhile, for 3 s at most. Each part is
         consistent by itself, however long it takes.
+
+        Args:
+            folder: The folder.
+            with_copies: Whether to copy tables too, so that they load faster.
 
         Raises:
             DataUnavailable: Some of it cannot be saved.
@@ -229,7 +234,7 @@ class PreviewData:
                 nursery.start_soon(attempt, partial(self._save_files, folder, scratch))
                 nursery.start_soon(attempt, partial(self._save_folder, folder))
                 for server in self._servers:
-                    nursery.start_soon(attempt, partial(self._save_server, server, folder))
+                    nursery.start_soon(attempt, partial(self._save_server, server, folder, with_copies))
         if failures:
             raise failures[0]
         return tuple(sorted(found, key=lambda part: part.file))
@@ -283,10 +288,10 @@ class PreviewData:
             file.unlink()
         return count
 
-    async def _save_server(self, server: PreviewServer, folder: Path) -> Part | None:
+    async def _save_server(self, server: PreviewServer, folder: Path, with_copies: bool) -> Part | None:
         async with open_scratch(self._scratch) as scratch:
-            name = _DUMPS[server.kind]
-            if not await server.save(scratch.shared / name, partial(self._run_client, scratch)):
+            name, copy = _DUMPS[server.kind], folder / COPY if with_copies else None
+            if not await server.save(scratch.shared / name, partial(self._run_client, scratch), copy):
                 return None
             take = partial(take_file, scratch.shared, name, folder / name, self._limits.size_bytes)
             await in_thread(take)
@@ -318,7 +323,8 @@ class PreviewData:
             async with open_scratch(self._scratch) as scratch:
                 name = files[server.kind]
                 await in_thread(partial(give_file, folder / name, scratch.shared / name))
-                await server.load(scratch.shared / name, partial(self._run_client, scratch, longest_s=_LOAD_S))
+                run = partial(self._run_client, scratch, longest_s=_LOAD_S)
+                await server.load(scratch.shared / name, run, folder / COPY)
         async with open_scratch(self._scratch) as scratch:
             await self._write_generation(scratch.own)
             await self._load_tree(self._project, folder, files.get(FILES), scratch.own)

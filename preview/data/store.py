@@ -19,6 +19,7 @@ from preview.core.clock import from_ms, now_ms, to_ms
 from preview.core.ids import is_valid_id
 from preview.core.quoting import quoted
 from preview.core.removal import remove_folder
+from preview.data.folders import UNFINISHED, limit_copies, remove_unfinished
 from preview.data.snapshot import (
     AUTOMATIC,
     DataSnapshot,
@@ -43,7 +44,6 @@ _REMOVE_S = 5.0
 _MOST_AUTOMATIC = 3
 # Removed snapshots of a user that can be restored; they take none of the space that new ones need.
 _MOST_REMOVED = 5
-_NEW = ".new-"
 
 
 class SnapshotStore:
@@ -81,7 +81,7 @@ class SnapshotStore:
                 await trio.to_thread.run_sync(remove_folder, self._root / one)
         rows = await self._database.read(lambda connection: connection.execute(select(data_snapshots)).all())
         known = {row.id for row in rows}
-        there = await trio.to_thread.run_sync(_remove_unfinished, self._root)
+        there = await trio.to_thread.run_sync(remove_unfinished, self._root)
         for what, names in (("rows without files", known - there), ("files without a row", there - known)):
             if names:
                 log.warning("data snapshots incomplete", what=what, count=len(names), first=min(names))
@@ -102,7 +102,7 @@ class SnapshotStore:
 
         Cancellation: the folder is removed, as at any end without ``keep``.
         """
-        folder = self._root / f"{_NEW}{os.urandom(8).hex()}"
+        folder = self._root / f"{UNFINISHED}{os.urandom(8).hex()}"
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.mkdir(mode=0o700)
         try:
@@ -166,6 +166,7 @@ class SnapshotStore:
             if not is_stored:
                 # Back, so that ``open_folder`` removes it.
                 kept.rename(folder)
+        await trio.to_thread.run_sync(limit_copies, self._root, kept)
         if snapshot.kind in AUTOMATIC:
             await self._drop_oldest(snapshot, needed)
         if snapshot.kind is SnapshotKind.FORK:
@@ -386,14 +387,3 @@ def _snapshot(row: Row[Any]) -> DataSnapshot:
         revision=row.revision,
         parts=decode_parts(row.parts),
     )
-
-
-def _remove_unfinished(root: Path) -> set[str]:
-    """Remove folders that were never kept; return the names of the others."""
-    if not root.is_dir():
-        return set()
-    there = {path.name for path in root.iterdir()}
-    unfinished = {name for name in there if name.startswith(_NEW)}
-    for name in unfinished:
-        remove_folder(root / name)
-    return there - unfinished

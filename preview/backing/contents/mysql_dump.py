@@ -49,12 +49,30 @@ shift
 said=$({ { "$@"; echo $? >&3; } | LC_ALL=C sed -E "$edit" > "$0" || echo 1 >&3; } 3>&1)
 [ "$said" = 0 ]
 """
+# The same, and before it the definitions alone into a file beside it.
+_SAVE_BOTH = """
+edit=$1
+shift
+for option in --no-data --quick; do
+    file=$0
+    [ $option = --no-data ] && file=$0.definitions
+    said=$({ { "$@" $option; echo $? >&3; } | LC_ALL=C sed -E "$edit" > "$file" || echo 1 >&3; } 3>&1)
+    [ "$said" = 0 ] || exit 1
+done
+"""
 _LOAD = 'exec "$@" < "$0"'
 _HEAD_BYTES = 1024
 _NAMED = re.compile(rb"^-- Host: [^\n]{0,100}    Database: (\w{1,64})\s*$", re.MULTILINE | re.ASCII)
 
 
-async def save(program: Program, file: Path, run: RunClient, serve: Serve, database: str) -> None:
+def definitions_of(file: Path) -> Path:
+    """Return where the definitions alone are, of a database that is saved into this file."""
+    return file.with_name(f"{file.name}.definitions")
+
+
+async def save(
+    program: Program, file: Path, run: RunClient, serve: Serve, database: str, *, with_definitions: bool = False
+) -> None:
     """Write a database into a file.
 
     Args:
@@ -63,6 +81,7 @@ async def save(program: Program, file: Path, run: RunClient, serve: Serve, datab
         run: See ``BackingDatabase.save``.
         serve: Leads to the database.
         database: Its name.
+        with_definitions: Whether to write the definitions alone too.
 
     Raises:
         DataUnavailable: It cannot be saved.
@@ -70,7 +89,8 @@ async def save(program: Program, file: Path, run: RunClient, serve: Serve, datab
     Cancellation: there may be a part of the file.
     """
     dump = await trio.to_thread.run_sync(find_client, program, "mariadb-dump", _PACKAGE)
-    argv = ("/bin/sh", "-c", _SAVE, str(file), _WITHOUT_DEFINER, dump, *_CONNECTION, *_WHAT, database)
+    script = _SAVE_BOTH if with_definitions else _SAVE
+    argv = ("/bin/sh", "-c", script, str(file), _WITHOUT_DEFINER, dump, *_CONNECTION, *_WHAT, database)
     await run(ClientCommand(argv, client_environment(file.parent), program.readable, _SOCKET, serve))
 
 
@@ -83,7 +103,18 @@ async def load(program: Program, file: Path, run: RunClient, serve: Serve, datab
     Cancellation: a part of it may have been loaded.
     """
     client = await trio.to_thread.run_sync(find_client, program, "mariadb", _PACKAGE)
-    argv = ("/bin/sh", "-c", _LOAD, str(file), client, *_CONNECTION, "--local-infile=0", "--batch", database)
+    argv = (
+        "/bin/sh",
+        "-c",
+        _LOAD,
+        str(file),
+        client,
+        *_CONNECTION,
+        "--local-infile=0",
+        "--comments",
+        "--batch",
+        database,
+    )
     await run(ClientCommand(argv, client_environment(file.parent), program.readable, _SOCKET, serve))
 
 

@@ -13,6 +13,7 @@ import trio
 from preview.backing.admin.mysql_link import Link
 from preview.backing.admin.mysql_session import Refused
 from preview.backing.answers import as_number
+from preview.backing.contents.mysql_copies import MysqlCopies
 from preview.backing.mysql_command import MysqlLimits
 from preview.backing.mysql_session import MysqlDatabase
 from preview.backing.operator.keeper import Keeper
@@ -53,6 +54,7 @@ class OperatorMysql:
         self.program = program
         self.limits = limits
         self.join = join
+        self.copies: MysqlCopies | None = None
         self._names = names
         self._server = MysqlServer(address)
         self._live: set[str] = set()
