@@ -16,6 +16,7 @@ from launch_kit import ANN, Rig, ask, open_rig, story
 from preview.core.isolation import Network
 from preview.core.lifecycle import State, StopCause
 from preview.core.servers import find_postgresql
+from preview.data import Part, PreviewData
 from preview.detection import ServiceKind, detect
 from preview.errors import DataUnavailable, LaunchFailed, QueryRefused
 from preview.runtime.kernel import proctree
@@ -183,7 +184,17 @@ async def test_the_database_is_there_until_the_program_has_ended(rig: Rig, tmp_p
     assert "stored" in story(preview)
 
 
-async def test_its_data_is_saved_compared_and_brought_back(rig: Rig, tmp_path: Path) -> None:
+async def test_its_data_is_saved_compared_and_brought_back(
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied: list[bool] = []
+    save = PreviewData.save
+
+    async def noted(self: PreviewData, folder: Path, *, with_copies: bool = False) -> tuple[Part, ...]:
+        copied.append(with_copies)
+        return await save(self, folder, with_copies=with_copies)
+
+    monkeypatch.setattr(PreviewData, "save", noted)
     preview, data = await start(rig, tmp_path), rig.service.data
     await answer(preview, "/add?title=Emma")
     generation = await rig.service.generations.get("g1")
@@ -194,6 +205,8 @@ async def test_its_data_is_saved_compared_and_brought_back(rig: Rig, tmp_path: P
     assert [part.kind for part in kept.parts] == ["PostgreSQL"]
     await answer(preview, "/add?title=Persuasion")
     found = await data.compare(generation, kept.id, "now")
+    # What is saved for a comparison is never loaded.
+    assert copied == [True, False]
     [table] = found.databases[0].tables
     assert (found.databases[0].name, table.name, table.added) == ("PostgreSQL", "public.books", 1)
     replaced = await data.restore(ANN, generation, kept.id)
