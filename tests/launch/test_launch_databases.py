@@ -210,6 +210,7 @@ async def test_its_data_is_saved_compared_and_brought_back(
     [table] = found.databases[0].tables
     assert (found.databases[0].name, table.name, table.added) == ("PostgreSQL", "public.books", 1)
     replaced = await data.restore(ANN, generation, kept.id)
+    assert copied[2:] == [False]
     assert await answer(preview, "/books") == ["Emma"]
     await data.reset(ANN, generation)
     assert await answer(preview, "/books") == []

@@ -287,7 +287,8 @@ class DataManager:
 
     async def _save_now(self, data: PreviewData, snapshot: DataSnapshot, *, needed: str | None = None) -> DataSnapshot:
         async with self._store.open_folder() as folder:
-            parts = await data.save(folder, with_copies=True)
+            # A restore waits for the automatic ones, and few of them are ever restored.
+            parts = await data.save(folder, with_copies=snapshot.kind not in AUTOMATIC)
             return await self._store.keep(replace(snapshot, parts=parts), folder, needed=needed)
 
     async def _replace(
