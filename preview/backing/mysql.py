@@ -74,7 +74,7 @@ class MysqlEngine:
         self.limits = limits
         self.join = join
         self._server = Server(mysql_command(program, folder, limits, kept), runtime, self._set_up)
-        self.copies: MysqlCopies | None = MysqlCopies(self._server.command.folder, _ADMIN, self._log_in)
+        self.copies = MysqlCopies(self._server.command.folder, _ADMIN, self._log_in)
         # The administrator's; each start of the server sets it again.
         self._password = secrets.token_urlsafe(24)
         first = f"SET SESSION lock_wait_timeout = {_LOCK_S}, innodb_lock_wait_timeout = {_LOCK_S}"
@@ -262,6 +262,7 @@ class MysqlEngine:
     async def _set_up(self, socket: ServerSocket) -> bool:
         """Drop what a service that ended has left; return false while the server does not take connections yet."""
         self._admin.close()
+        self.copies.renew()
         try:
             users = await self._admin.execute(_to(socket), "SELECT User, Host FROM mysql.global_priv")
             databases = await self._admin.execute(_to(socket), "SHOW DATABASES")

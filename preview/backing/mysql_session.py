@@ -51,8 +51,10 @@ class Engine(Protocol):
     program: Program
     limits: MysqlLimits
     join: Join
-    # None if the server's files are not the service's.
-    copies: MysqlCopies | None
+
+    @property
+    def copies(self) -> MysqlCopies | None:
+        """Copies of its tables; None if the server's files are not the service's."""
 
     async def connect(self) -> Link:
         """Connect as a client. Cancellation: no connection is left."""
@@ -225,12 +227,12 @@ class MysqlDatabase:
         Cancellation: the database may be empty, or have a part of the file.
         """
         wanted = await trio.to_thread.run_sync(mysql_dump.named_in, file)
-        found = None
-        if copy is not None and self._engine.copies is not None:
-            found = await trio.to_thread.run_sync(read_copy, copy)
+        copies, found = self._engine.copies, None
         made = await self._make_empty(wanted)
-        if found is not None and self._engine.copies is not None:
-            if await self._load_copy(self._engine.copies, found, file, run):
+        if copy is not None and copies is not None:
+            found = await trio.to_thread.run_sync(read_copy, copy, copies.run)
+        if copies is not None and found is not None:
+            if await self._load_copy(copies, found, file, run):
                 return
             made = await self._make_empty(wanted)
         await mysql_dump.load(self._engine.program, file, run, self._serve_program, made)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from backing_kit import Driver, Preview
 
-from preview.backing.contents.mysql_copy import read_copy
+from preview.backing.contents.mysql_copy import TableCopy, read_copy
 from preview.backing.interface import RunClient
 from preview.backing.mysql_session import MysqlDatabase
 
@@ -55,7 +55,11 @@ class Saved:
 
     @property
     def is_copied(self) -> bool:
-        return read_copy(self.copy) is not None
+        return self.read() is not None
+
+    def read(self) -> TableCopy | None:
+        assert self.database._engine.copies is not None
+        return read_copy(self.copy, self.database._engine.copies.run)
 
     def save(self) -> None:
         self.file.unlink(missing_ok=True)

@@ -11,7 +11,7 @@ from backing_kit import Driver, Host
 from mysql_copies_kit import Saved
 
 from preview.backing.contents import mysql_copy
-from preview.backing.contents.mysql_copy import DEFINITIONS, MANIFEST, read_copy, remove_copy
+from preview.backing.contents.mysql_copy import DEFINITIONS, MANIFEST, remove_copy
 from preview.backing.mysql import MysqlEngine
 from preview.backing.mysql_session import MysqlDatabase
 
@@ -110,9 +110,9 @@ def harm(copy: Path, what: str) -> None:
     elif what == "fewer":
         text = (copy / DEFINITIONS).read_text()
         (copy / DEFINITIONS).write_text(text.replace("CREATE TABLE `loud`", "CREATE TABLE `other`"))
-    elif what == "boot":
+    elif what == "run":
         manifest = json.loads((copy / MANIFEST).read_text())
-        (copy / MANIFEST).write_text(json.dumps(manifest | {"boot": "another"}))
+        (copy / MANIFEST).write_text(json.dumps(manifest | {"run": "another"}))
     elif what == "name":
         (copy / MANIFEST).write_text((copy / MANIFEST).read_text().replace('"loud"', '"../loud"'))
     else:
@@ -124,7 +124,7 @@ def test_a_copy_that_was_harmed_leaves_the_dump(saved: Saved, loads: list[bool],
     saved.save()
     kept = tmp_path / "kept"
     saved.copy.rename(kept)
-    for what in ("cut", "zeros", "other", "fewer", "boot", "name", "loud.cfg", "loud.ibd", MANIFEST, DEFINITIONS):
+    for what in ("cut", "zeros", "other", "fewer", "run", "name", "loud.cfg", "loud.ibd", MANIFEST, DEFINITIONS):
         saved.copy.mkdir()
         for file in kept.iterdir():
             (saved.copy / file.name).write_bytes(file.read_bytes())
@@ -142,7 +142,7 @@ def test_a_copy_without_a_manifest_is_none_and_a_removal_begins_with_its_name(
     assert saved.is_copied
     monkeypatch.setattr(mysql_copy, "remove_folder", lambda _folder: None)
     remove_copy(saved.copy)
-    assert read_copy(saved.copy) is None
+    assert not saved.is_copied
     assert not saved.copy.exists()
     # The rest of a removal that was cut off goes with the next one.
     monkeypatch.undo()

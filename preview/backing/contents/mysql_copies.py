@@ -10,6 +10,7 @@ Source: MariaDB's manual, "InnoDB File-Per-Table Tablespaces: Copying Transporta
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
@@ -61,6 +62,9 @@ _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 class MysqlCopies:
     """Makes and loads copies of one server of the service.
 
+    Attributes:
+        run: The server's run.
+
     Args:
         server: The server's folder, whose ``data`` has a folder for each database. The server may write there.
         admin: The administrator's name.
@@ -71,6 +75,12 @@ class MysqlCopies:
         self._server = server
         self._admin = admin
         self._open_session = open_session
+        self.run = ""
+        self.renew()
+
+    def renew(self) -> None:
+        """Use no copy of before: the server has been started."""
+        self.run = secrets.token_hex(16)
 
     @asynccontextmanager
     async def copying(self, database: str, folder: Path) -> AsyncIterator[Locked | None]:
@@ -126,13 +136,12 @@ class MysqlCopies:
                     f"SET SESSION lock_wait_timeout = 0, innodb_lock_wait_timeout = 0, wait_timeout = {_SILENT_S},"
                     f" max_statement_time = {_STATEMENT_S}"
                 )
-                [[version]] = await session.execute("SELECT VERSION()")
                 inventory = await take_inventory(session, database)
                 if not _LEAST_BYTES <= inventory.size_bytes <= _MOST_BYTES:
                     return None
                 names = ", ".join(f"`{database}`.`{name}`" for name in inventory.tables)
                 await session.execute(f"FLUSH TABLES {names} FOR EXPORT")
-                locked = Locked(session, database, folder, version or "", inventory, deadline)
+                locked = Locked(session, database, folder, self.run, inventory, deadline)
                 await locked.check()
                 await trio.to_thread.run_sync(partial(self._copy, database, folder, inventory))
         except _FAILED as error:
@@ -175,9 +184,9 @@ class MysqlCopies:
             placed: list[CopiedTable] = []
             try:
                 with trio.fail_after(_IMPORT_S):
-                    [[version, number]] = await session.execute("SELECT VERSION(), CONNECTION_ID()")
-                    if version != copy.version:
-                        raise NotCopied("another version of the server")
+                    [[number]] = await session.execute("SELECT CONNECTION_ID()")
+                    if copy.run != self.run:
+                        raise NotCopied("another run of the server")
                     await self._import_all(session, copy, database, placed)
                     is_loaded = True
             except _FAILED as error:
@@ -279,14 +288,14 @@ class Locked:
         session: Session,
         database: str,
         folder: Path,
-        version: str,
+        run: str,
         inventory: Inventory,
         deadline: float,
     ) -> None:
         self._session = session
         self._database = database
         self._folder = folder
-        self._version = version
+        self._run = run
         self._inventory = inventory
         self.deadline = deadline
         self.is_kept = False
@@ -332,7 +341,7 @@ class Locked:
         finally:
             os.close(source)
         tables = measure(self._folder, self._inventory.tables, rows)
-        write_manifest(TableCopy(self._folder, self._version, self._inventory.mark, tables))
+        write_manifest(TableCopy(self._folder, self._run, self._inventory.mark, tables))
 
 
 async def _release_in_time(session: Session, deadline: float) -> None:

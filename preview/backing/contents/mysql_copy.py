@@ -1,7 +1,7 @@
 """The copy of a database's tables: a folder with their files, its definitions, and the manifest, written last.
 
-A folder without a manifest is no copy. A copy is read only on the boot of the machine that wrote it: files are not
-written through to the disk.
+A folder without a manifest is no copy. A copy is loaded only into the run of the server that it comes from: what a
+server wrote that was taken over reaches no other. So files need not be written through to the disk either.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from preview.core.removal import remove_folder
 MANIFEST, DEFINITIONS = "manifest.json", "definitions.sql"
 ENDINGS = (".ibd", ".cfg")
 _MOST_MANIFEST_BYTES = 1024 * 1024
-_BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +42,13 @@ class TableCopy:
 
     Attributes:
         folder: Its folder.
-        version: The server's version.
+        run: The server's run.
         inventory: What the database had: see ``Inventory.mark``.
         tables: All its tables.
     """
 
     folder: Path
-    version: str
+    run: str
     inventory: str
     tables: tuple[CopiedTable, ...]
 
@@ -64,23 +63,21 @@ def measure(folder: Path, names: Sequence[str], rows: Sequence[int]) -> tuple[Co
 
 def write_manifest(copy: TableCopy) -> None:
     """Make the folder a copy. Blocks. Raises: OSError."""
-    said = asdict(copy) | {"folder": "", "boot": _BOOT.read_text("ascii")}
+    said = asdict(copy) | {"folder": ""}
     new = copy.folder / f"{MANIFEST}.new"
     new.write_text(json.dumps(said), "ascii")
     new.rename(copy.folder / MANIFEST)
 
 
-def read_copy(folder: Path) -> TableCopy | None:
-    """Return the copy in a folder; None if there is none that is whole and of this boot. Blocks."""
+def read_copy(folder: Path, run: str) -> TableCopy | None:
+    """Return the copy in a folder; None if there is none that is whole and of this run of the server. Blocks."""
     try:
         with open(open_regular(folder / MANIFEST), "rb") as file:  # noqa: PTH123  a descriptor, not a path
             said = json.loads(file.read(_MOST_MANIFEST_BYTES))
-        if said["boot"] != _BOOT.read_text("ascii"):
-            return None
         tables = tuple(CopiedTable(one["name"], tuple(one["sizes"]), one["rows"]) for one in said["tables"])
         found = measure(folder, [one.name for one in tables], [one.rows for one in tables])
-        is_whole = found == tables and (folder / DEFINITIONS).is_file()
-        return TableCopy(folder, said["version"], said["inventory"], tables) if is_whole and tables else None
+        is_whole = said["run"] == run and found == tables and (folder / DEFINITIONS).is_file()
+        return TableCopy(folder, said["run"], said["inventory"], tables) if is_whole and tables else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
