@@ -41,6 +41,7 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
         return results[-1]
 
     monkeypatch.setattr(mysql_copies, "_LEAST_BYTES", 1)
+    monkeypatch.setattr(mysql_copies, "_OPEN_S", 120)
     monkeypatch.setattr(mysql_copies, "_HELD_S", 120)
     monkeypatch.setattr(mysql_copies, "_SILENT_S", 120)
     monkeypatch.setattr(mysql_copies, "_STATEMENT_S", 60)
@@ -51,6 +52,6 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 @pytest.fixture
 def saved(host: Host, driver: Driver, loads: list[bool], tmp_path: Path) -> Iterator[Saved]:
     with host.open("one-1") as preview:
-        found = Saved(driver, preview, host.client(tmp_path / "scratch"), tmp_path)
+        found = Saved(driver, preview, host.client(tmp_path / "scratch", 120), tmp_path)
         found.execute(*PLAIN)
         yield found

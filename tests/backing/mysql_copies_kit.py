@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
+import trio
 from backing_kit import Driver, Preview
 
 from preview.backing.contents.mysql_copy import TableCopy, read_copy
 from preview.backing.interface import RunClient
 from preview.backing.mysql_session import MysqlDatabase
 
+T = TypeVar("T")
+
+_MOST_S = 150
 PLAIN = (
     (
         "CREATE TABLE books (id int PRIMARY KEY AUTO_INCREMENT, said varchar(300), parent int, KEY (said),"
@@ -53,6 +59,15 @@ class Saved:
             self.driver.run(connection, statement)
         connection.close()
 
+    def wait(self, function: Callable[..., Awaitable[T]], *values: Any) -> T:
+        """Run what may take long on a busy machine, in the engine's thread."""
+
+        async def bounded() -> T:
+            with trio.fail_after(_MOST_S):
+                return await function(*values)
+
+        return trio.from_thread.run(bounded, trio_token=self.preview.host.token)
+
     @property
     def is_copied(self) -> bool:
         return self.read() is not None
@@ -63,10 +78,10 @@ class Saved:
 
     def save(self) -> None:
         self.file.unlink(missing_ok=True)
-        assert self.preview.host.run(self.database.save, self.file, self.run, self.copy)
+        assert self.wait(self.database.save, self.file, self.run, self.copy)
 
     def load(self) -> None:
-        self.preview.host.run(self.database.load, self.file, self.run, self.copy)
+        self.wait(self.database.load, self.file, self.run, self.copy)
 
     def seen(self) -> dict[str, object]:
         """All tables with their checksums, and what else there is."""

@@ -28,7 +28,7 @@ def test_rows_come_from_the_copy_here_and_in_another_preview(
     assert saved.seen() == before
     with host.open("two-2") as other:
         assert isinstance(other.database, MysqlDatabase)
-        host.run(other.database.load, saved.file, saved.run, saved.copy)
+        saved.wait(other.database.load, saved.file, saved.run, saved.copy)
         after = Saved(driver, other, saved.run, saved.file.parent.parent / "other")
         (saved.file.parent.parent / "other").mkdir()
         assert after.seen() == before

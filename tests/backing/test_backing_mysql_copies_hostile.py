@@ -195,7 +195,7 @@ def test_a_dump_that_takes_long_does_not_hold_the_application_up(saved: Saved, m
         await trio.to_thread.run_sync(saved.execute, "INSERT INTO books (said) VALUES ('meanwhile')")
 
     monkeypatch.setattr(saved, "run", run_until_free)
-    monkeypatch.setattr(mysql_copies, "_HELD_S", 3)
+    monkeypatch.setattr(mysql_copies, "_HELD_S", 4)
     saved.save()
     assert not saved.copy.exists()
 
@@ -229,7 +229,7 @@ def test_an_import_that_takes_too_long_is_ended_before_its_files_are_taken_back(
     monkeypatch.setattr(mysql_copies, "_IMPORT_S", 2)
     started = time.monotonic()
     saved.load()
-    assert time.monotonic() - started < 60
+    assert time.monotonic() - started < 120
     assert (running, loads) == ([()], [False])
     assert saved.seen() == before
 
@@ -270,7 +270,7 @@ def test_a_cancelled_import_leaves_a_database_that_is_loaded_again(
     with monkeypatch.context() as patched:
         patched.setattr(MysqlCopies, "_give", give_then_cancel)
         scope = trio.CancelScope()
-        host.run(load)
+        saved.wait(load)
         assert scope.cancelled_caught
     assert isinstance(host.engine, MysqlEngine)
     data = host.engine._server.command.folder / "data"
@@ -290,6 +290,6 @@ async def test_a_copy_is_only_a_wish(saved: Saved, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(mysql_dump, "save", noted)
     saved.file.unlink(missing_ok=True)
-    await trio.to_thread.run_sync(saved.preview.host.run, saved.database.save, saved.file, saved.run)
+    await trio.to_thread.run_sync(saved.wait, saved.database.save, saved.file, saved.run)
     assert asked == [False]
     assert not saved.copy.exists()

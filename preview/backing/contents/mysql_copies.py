@@ -50,7 +50,7 @@ _HELD_S = 2.5
 _STATEMENT_S = 2
 # The server ends a session that says nothing for so long, and with it the locks, should the service be killed.
 _SILENT_S = 3
-_OPEN_S, _IMPORT_S, _END_S, _AGAIN_S = 5.0, 60.0, 20.0, 0.05
+_OPEN_S, _IMPORT_S, _END_S, _AGAIN_S = 5.0, 60.0, 60.0, 0.05
 _FAILED = (
     *(Refused, ServerUnavailable, SessionEnded, NotMysql, NotCopied, OSError, ValueError, trio.TooSlowError),
     *(trio.BrokenResourceError, trio.ClosedResourceError),
