@@ -19,9 +19,8 @@ from preview.backing import CLIENT_SOCKETS, ClientCommand, PreviewServer, QueryR
 from preview.core.quoting import quoted
 from preview.data.client import LONGEST_S, Confined, ConfinedProgram
 from preview.data.delta import find_unchanged, write_whole
-from preview.data.folders import COPY
 from preview.data.scratch import Scratch, give_file, open_scratch, take_file
-from preview.data.snapshot import FILES, Part
+from preview.data.snapshot import COPY, FILES, Part
 from preview.data.sqlite import SqliteFile, backup, find_sqlite_files, list_tables, query, read_table
 from preview.data.stillness import Stillness
 from preview.data.threads import in_thread

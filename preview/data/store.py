@@ -19,15 +19,17 @@ from preview.core.clock import from_ms, now_ms, to_ms
 from preview.core.ids import is_valid_id
 from preview.core.quoting import quoted
 from preview.core.removal import remove_folder
-from preview.data.folders import UNFINISHED, limit_copies, remove_unfinished
 from preview.data.snapshot import (
     AUTOMATIC,
+    UNFINISHED,
     DataSnapshot,
     SnapshotKind,
     decode_parts,
     encode_parts,
+    limit_copies,
     measure_parts,
     open_to_programs,
+    remove_unfinished,
 )
 from preview.data.threads import in_thread
 from preview.errors import DataUnavailable, SnapshotLimitReached, SnapshotNotFound

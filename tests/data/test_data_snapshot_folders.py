@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from preview.data import folders
-from preview.data.folders import COPY, limit_copies
+from preview.data import snapshot
+from preview.data.snapshot import COPY, limit_copies
 
 
 def make(root: Path, name: str, age_s: int, size: int = 400) -> Path:
@@ -20,7 +20,7 @@ def make(root: Path, name: str, age_s: int, size: int = 400) -> Path:
 
 
 def test_the_oldest_copies_of_tables_make_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(folders, "_MOST_COPIES_BYTES", 1000)
+    monkeypatch.setattr(snapshot, "_MOST_COPIES_BYTES", 1000)
     oldest, older, newest = make(tmp_path, "c", 30), make(tmp_path, "a", 20), make(tmp_path, "b", 10)
     (older.parent / "mysql.sql").write_text("-- a dump")
     limit_copies(tmp_path, tmp_path / "b")
