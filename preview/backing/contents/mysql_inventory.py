@@ -1,4 +1,4 @@
-"""The list of what a MySQL database has, and whether all of it can be brought back by copies of its tables' files.
+"""The contents of a MySQL database, and whether all of it can be brought back by copies of its tables' files.
 
 All names come from the server's own lists.
 """
@@ -60,7 +60,7 @@ class NotCopied(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """What a database has.
+    """The contents of a database, without rows.
 
     Attributes:
         tables: Names of its tables.
