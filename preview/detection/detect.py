@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from preview.core.isolation import Network
-from preview.detection.dockerfile import find_dockerfile, plan_dockerfile
+from preview.detection.containers import find_container_plan, plan_named
 from preview.detection.left_out import with_env_module
 from preview.detection.node import detect_node
 from preview.detection.overrides.choose import choose_app, has_framework
@@ -58,17 +58,19 @@ def detect(
     """
     given = merge(read_preview_file(directory), overrides or Overrides())
     sources = sources or Sources(directory)
-    if given.dockerfile is not None:
-        return _overridden(plan_dockerfile(sources, given.dockerfile, "as specified"), given)
-    apps = find_apps(sources)
     kinds = frozenset() if given.network is Network.HOST else supplied
+    if given.dockerfile is not None:
+        return _overridden(with_servers(plan_named(sources, given.dockerfile, kinds), kinds), given)
+    apps = find_apps(sources)
     try:
         plan = _plan(sources, apps, given, kinds)
     except InvalidGeneration as error:
-        dockerfile = find_dockerfile(sources)
-        if dockerfile is None or given.app is not None or not _STARTS_NOTHING & error.details.keys():
+        if given.app is not None or not _STARTS_NOTHING & error.details.keys():
             raise
-        return _overridden(plan_dockerfile(sources, dockerfile, "nothing else starts it"), given)
+        found = find_container_plan(sources, kinds)
+        if found is None:
+            raise
+        return _overridden(with_servers(found, kinds), given)
     plan = with_sql_files(with_servers(plan, kinds), sources)
     plan = with_unmade_tables(plan, sources)
     plan = with_env_module(with_own_version(plan, sources), sources)

@@ -9,6 +9,7 @@ from typing import Literal
 
 from preview.core.isolation import Network
 from preview.endpoints import AppTarget
+from preview.sources.image_source import ImageSource
 
 MAIN_PROGRAM = "preview-main"
 """First word of a step that runs a Python file as ``__main__`` without its server (``launchers/preview_main.py``)."""
@@ -164,7 +165,9 @@ class StartPlan:
         exports_spans: A traced project has OpenTelemetry, which may send spans of its own.
         decisions: One sentence each, for the log and ``preview detect``.
         warnings: One sentence each: a possible problem, and how to fix it.
-        dockerfile: The Dockerfile in the project, for ``Toolchain.IMAGE`` alone; ``command`` replaces the image's own.
+        dockerfile: The Dockerfile, compose file or ``devcontainer.json`` that starts the project, for
+            ``Toolchain.IMAGE`` alone; ``command`` replaces the image's own.
+        image: The source of the image, for ``Toolchain.IMAGE`` alone.
     """
 
     framework: str
@@ -188,6 +191,7 @@ class StartPlan:
     warnings: tuple[str, ...] = ()
     workers: tuple[Step, ...] = ()
     dockerfile: str | None = None
+    image: ImageSource | None = None
 
 
 def describe_plan(plan: StartPlan) -> dict[str, object]:

@@ -1,7 +1,7 @@
 """Environments: installed packages, built from a project's requirements and cached."""
 
 from preview.environments.folders.environment import Environment, EnvironmentRequest, How, Report, SuppliedServer
-from preview.environments.folders.image_source import BuiltImage, ImageSource
+from preview.environments.folders.image_source import BuiltImage
 from preview.environments.images import ImageCache, find_images
 from preview.environments.imports.names import OWN_NAMES
 from preview.environments.node.modules import NO_ENGINE
@@ -10,6 +10,7 @@ from preview.environments.sandbox.find_jail import find_jail
 from preview.environments.sandbox.jail import Jail
 from preview.environments.store.cache import EnvironmentCache
 from preview.environments.store.shelf import Shelf, StoredEnvironment
+from preview.sources.image_source import ImageSource
 
 __all__ = [
     "NO_ENGINE",

@@ -180,7 +180,7 @@ class Sources:
 def _is_skipped(folder: Path, name: str) -> bool:
     if name in _PERHAPS_ENVIRONMENTS:
         return (folder / name / "pyvenv.cfg").exists() or (folder / name / "bin").exists()
-    return name in _SKIPPED_FOLDERS or name.startswith(".")
+    return name in _SKIPPED_FOLDERS or (name.startswith(".") and name != ".devcontainer")
 
 
 @contextlib.contextmanager

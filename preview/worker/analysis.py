@@ -10,7 +10,7 @@ from pathlib import Path
 from preview.detection import Overrides, Server, ServiceKind, StartPlan, Toolchain, detect
 from preview.detection.project_imports import find_imports
 from preview.endpoints import Endpoint, endpoints_from_openapi
-from preview.environments import EnvironmentRequest, ImageSource, SuppliedServer
+from preview.environments import EnvironmentRequest, SuppliedServer
 from preview.environments.manifests.stated import Asked
 from preview.environments.python.recipe import read_request
 from preview.errors import AnalysisFailed, EnvironmentFailed
@@ -78,7 +78,7 @@ def request_of(plan: StartPlan, project: Path) -> EnvironmentRequest:
         extra=plan.extra_requirements,
         server=_supplied(plan),
         entry=plan.target.file if plan.target is not None else None,
-        image=None if plan.dockerfile is None else ImageSource(plan.dockerfile),
+        image=plan.image,
     )
 
 

@@ -21,6 +21,7 @@ from preview.environments.manifests.stated import Asked
 from preview.environments.python.recipe import SERVERS
 from preview.environments.requirements.requirements import ProjectRequirement, parse_requirement
 from preview.errors import EnvironmentFailed
+from preview.sources.image_source import ImageSource
 from preview.worker.analysis import Analysis
 
 # A name with extras and versions: this form cannot hold a URL, a path, a variable or an option.
@@ -28,6 +29,9 @@ _PLAIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:\[[A-Za-z0-9._,-]*\])?
 _HASH: Final = re.compile(r" --hash[= ] *")
 _HASH_VALUE: Final = re.compile(r"[A-Za-z0-9]+:[0-9A-Fa-f]+")
 _MAX_VALUE: Final = 1000
+_HOST: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,60}")
+_MOST_HOSTS: Final = 20
+_MOST_VALUES: Final = 300
 _IMPORT: Final = re.compile(r"(?:[\w.]{1,500}|\*)?")
 
 
@@ -64,13 +68,24 @@ def _check_plan(plan: StartPlan) -> None:
     paths = [plan.directory, plan.manifests, *plan.python_path, *(step.directory for step in plan.steps)]
     if plan.target is not None:
         paths += [plan.target.file, plan.target.app_dir]
-    if (plan.dockerfile is None) == (plan.toolchain is Toolchain.IMAGE):
+    has_image = plan.toolchain is Toolchain.IMAGE
+    if (plan.dockerfile is not None) != has_image or (plan.image is not None) != has_image:
         raise Forged("an image belongs to the one kind of plan that has one")
-    if plan.dockerfile is not None:
-        paths.append(plan.dockerfile)
+    if plan.image is not None:
+        paths += [plan.image.dockerfile, plan.image.context]
+        _check_image(plan.image)
     for path in paths:
         if not is_inside(path):
             raise Forged(f"a path leads out of the project: {path[:200]!r}")
+
+
+def _check_image(image: ImageSource) -> None:
+    if len(image.hosts) > _MOST_HOSTS or not all(map(_HOST.fullmatch, image.hosts)):
+        raise Forged("a name of a host is invalid")
+    if len(image.volumes) > _MOST_VALUES or len(image.arguments) > _MOST_VALUES:
+        raise Forged("an image has too many values")
+    if image.port is not None and not 0 < image.port < 65536:
+        raise Forged("a port is invalid")
 
 
 def check_asked(asked: Asked, project: Path) -> Asked:

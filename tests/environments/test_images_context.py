@@ -47,7 +47,7 @@ def test_a_folder_or_file_that_becomes_a_link_meanwhile_is_not_followed(
 
     monkeypatch.setattr(context, "_open_folder", swapping)
     packed = io.BytesIO()
-    pack_context(project, "FROM x", packed, 1 << 20)
+    pack_context(project, ".", "FROM x", packed, 1 << 20)
     assert set(names_in(packed)) == {*OWN, "kept", "kept/file"}
     with pytest.raises(OSError, match=r"Not a directory|symbolic links"), open_below(project, "sub/file"):
         pass
@@ -70,7 +70,7 @@ def test_large_files_are_read_in_pieces_and_a_cancellation_ends_the_work(tmp_pat
     tracemalloc.start()
     try:
         with (tmp_path / "packed").open("wb") as target:
-            pack_context(tmp_path / "p", "FROM x", target, 64 << 20)
+            pack_context(tmp_path / "p", ".", "FROM x", target, 64 << 20)
         assert tracemalloc.get_traced_memory()[1] < 4 << 20
     finally:
         tracemalloc.stop()
@@ -83,7 +83,7 @@ def test_large_files_are_read_in_pieces_and_a_cancellation_ends_the_work(tmp_pat
             raise trio.TooSlowError
 
     with pytest.raises(trio.TooSlowError):
-        pack_context(tmp_path / "p", "FROM x", io.BytesIO(), 64 << 20, check)
+        pack_context(tmp_path / "p", ".", "FROM x", io.BytesIO(), 64 << 20, check)
 
 
 def test_ignored_folders_are_not_read_and_exceptions_in_them_are(tmp_path: Path) -> None:
@@ -93,13 +93,13 @@ def test_ignored_folders_are_not_read_and_exceptions_in_them_are(tmp_path: Path)
     (tmp_path / "src" / "run").symlink_to("/etc/passwd")
     (tmp_path / ".dockerignore").write_text("node_modules\nlogs\n!logs/keep\n")
     packed = io.BytesIO()
-    digest = pack_context(tmp_path, "FROM x", packed, 1 << 20)
+    digest = pack_context(tmp_path, ".", "FROM x", packed, 1 << 20)
     found = names_in(packed)
     assert set(found) == {*OWN, "src", "src/x.py", "src/run", "logs/keep", "logs/keep/y"}
     assert found["src/run"].issym()
-    assert pack_context(tmp_path, "FROM x", io.BytesIO(), 1 << 20) == digest
+    assert pack_context(tmp_path, ".", "FROM x", io.BytesIO(), 1 << 20) == digest
     (tmp_path / "src" / "x.py").chmod(0o755)
-    assert pack_context(tmp_path, "FROM x", io.BytesIO(), 1 << 20) != digest
+    assert pack_context(tmp_path, ".", "FROM x", io.BytesIO(), 1 << 20) != digest
 
 
 @pytest.mark.parametrize(

@@ -17,13 +17,16 @@ from preview.errors import InvalidGeneration
 from preview.runtime import ProcessSpec, RunImage, limits_of
 from preview.runtime.sandbox.runtime import owned
 from preview.settings import Settings
+from preview.sources.image_source import ImageSource
 
 FILES = {
     "Dockerfile": f"FROM {BASE}\nWORKDIR /app\nCOPY . .\nRUN cat word > built\nEXPOSE 80\nCMD perl server.pl 80\n",
     "server.pl": SERVER,
     "word": "built here",
 }
-PLAN = StartPlan("dockerfile", Toolchain.IMAGE, Server.COMMAND, None, dockerfile="Dockerfile")
+PLAN = StartPlan(
+    "dockerfile", Toolchain.IMAGE, Server.COMMAND, None, dockerfile="Dockerfile", image=ImageSource("Dockerfile")
+)
 
 
 async def test_a_project_with_a_dockerfile_is_built_and_served_at_its_own_port(

@@ -5643,7 +5643,7 @@ export interface components {
             directory?: string | null;
             /**
              * Dockerfile
-             * @description Start by this Dockerfile of the project.
+             * @description Start by this Dockerfile, compose file (`compose.yaml#api`) or `devcontainer.json`.
              * @default null
              */
             dockerfile?: string | null;

@@ -57,7 +57,7 @@ class StartOptions(_Table):
     network: Network | None = Field(default=None, description="Requested network access.")
     isolation: Literal["container"] | None = Field(default=None, description="`container`: run in a container.")
     dockerfile: Annotated[str, Field(pattern=_FOLDER_PATTERN)] | None = Field(
-        default=None, description="Start by this Dockerfile of the project."
+        default=None, description="Start by this Dockerfile, compose file (`compose.yaml#api`) or `devcontainer.json`."
     )
     trace: StrictBool | None = Field(default=None, description="Record spans of each request.")
     manifests: _Folder | None = Field(default=None, description="Folder of the manifest with the requirements.")

@@ -9,8 +9,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
-from preview.environments.folders.image_source import BuiltImage, ImageSource
+from preview.environments.folders.image_source import BuiltImage
 from preview.environments.manifests.stated import Asked
+from preview.sources.image_source import ImageSource
 
 How = Literal["built", "cached", "reused"]
 

@@ -1,20 +1,9 @@
-"""The source of a project's image, and the finished image's description of its program."""
+"""A finished image's description of its program."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-
-
-@dataclass(frozen=True, slots=True)
-class ImageSource:
-    """The source of a project's image.
-
-    Attributes:
-        dockerfile: The Dockerfile, relative to the project.
-    """
-
-    dockerfile: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +17,9 @@ class BuiltImage:
         directory: Its working folder.
         port: The port on which it listens, as far as it says so.
         volumes: Folders that it expects to be writable.
+        hosts: Further host names that lead to the preview's own servers.
+        entrypoint: The part of ``argv`` that is the image's ``ENTRYPOINT``.
+        command: The part of ``argv`` that is its ``CMD``.
     """
 
     name: str
@@ -36,3 +28,6 @@ class BuiltImage:
     directory: str
     port: int | None
     volumes: tuple[str, ...]
+    hosts: tuple[str, ...] = ()
+    entrypoint: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Final
 
@@ -26,7 +26,13 @@ _MOST_WORDS: Final = 300
 
 
 async def build_image(
-    images: Images, settings: Settings, root: Path, name: str, packed: IO[bytes], report: Report
+    images: Images,
+    settings: Settings,
+    root: Path,
+    name: str,
+    packed: IO[bytes],
+    arguments: Mapping[str, str],
+    report: Report,
 ) -> None:
     """Build an image.
 
@@ -36,6 +42,7 @@ async def build_image(
         root: The engine's folder, as this machine shows it.
         name: The image's name.
         packed: What the build may copy.
+        arguments: Values of ``ARG``.
         report: Called with each line of the build and its severity.
 
     Raises:
@@ -54,6 +61,7 @@ async def build_image(
         settings.image_max_bytes,
         settings.image_network,
         f"preview-build-{secrets.token_hex(8)}",
+        arguments,
     )
     size = packed.seek(0, 2)
     packed.seek(0)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from preview.environments.folders.image_source import BuiltImage
 from preview.errors import EnvironmentFailed
+from preview.sources.image_source import ImageSource
 
 _MOST_VARIABLES: Final = 500
 _PORT: Final = re.compile(r"([0-9]{1,5})(?:/tcp)?")
@@ -49,10 +51,26 @@ def read_built(described: Mapping[str, object]) -> BuiltImage:
     return BuiltImage(
         name=str(described.get("Id")),
         argv=(*_texts(config.get("Entrypoint")), *_texts(config.get("Cmd"))),
+        entrypoint=tuple(_texts(config.get("Entrypoint"))),
+        command=tuple(_texts(config.get("Cmd"))),
         variables=variables,
         directory=str(config.get("WorkingDir") or "/"),
         port=int(port) if port.isascii() and port.isdecimal() and 0 < int(port[:6]) < 65536 else _first_port(ports),
         volumes=tuple(_keys(config.get("Volumes"))),
+    )
+
+
+def with_source(image: BuiltImage, source: ImageSource) -> BuiltImage:
+    """Return the image with what a compose file says instead."""
+    program = image.entrypoint if source.entrypoint is None else source.entrypoint
+    arguments = image.command if source.entrypoint is None and source.command is None else source.command or ()
+    return replace(
+        image,
+        argv=(*program, *arguments),
+        directory=source.directory or image.directory,
+        port=source.port or image.port,
+        volumes=tuple(dict.fromkeys((*image.volumes, *source.volumes))),
+        hosts=source.hosts,
     )
 
 

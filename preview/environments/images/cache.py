@@ -16,9 +16,8 @@ import structlog
 import trio
 
 from preview.environments.folders.environment import Environment, EnvironmentRequest, How, Report
-from preview.environments.folders.image_source import ImageSource
 from preview.environments.images.building import build_image
-from preview.environments.images.built import has_volumes, is_base, read_built
+from preview.environments.images.built import has_volumes, is_base, read_built, with_source
 from preview.environments.images.context import open_below, pack_context, read_small
 from preview.environments.images.dockerfile import MOST_BYTES, Recipe, read_dockerfile
 from preview.environments.images.turns import BuildTurns
@@ -26,6 +25,7 @@ from preview.errors import EnvironmentFailed
 from preview.runtime.container import ContainerRuntime, EngineError
 from preview.runtime.container.images import Images
 from preview.settings import Settings
+from preview.sources.image_source import ImageSource
 
 _log = structlog.get_logger(__name__)
 
@@ -62,9 +62,10 @@ class ImageCache:
 
         Cancellation: a running build ends.
         """
+        assert request.image is not None, "the plan has chosen an image"  # noqa: S101
         started = trio.current_time()
         try:
-            name, how, described = await self._provide(request, report)
+            name, how, described = await self._provide(request, request.image, report)
         except EngineError as error:
             raise EnvironmentFailed(f"The image cannot be built: {error}.", reason="engine") from error
         except OSError as error:
@@ -72,7 +73,7 @@ class ImageCache:
                 f"The image cannot be built: the data folder or the engine's cannot be used ({error.strerror}).",
                 reason="disk",
             ) from error
-        image = read_built(described)
+        image = with_source(read_built(described), request.image)
         with self._lease(name):
             yield Environment(
                 directory=Path("/", "images", name),
@@ -95,9 +96,10 @@ class ImageCache:
             self._leased -= Counter([name])
             self._used[name] = time.time()
 
-    async def _provide(self, request: EnvironmentRequest, report: Report) -> tuple[str, How, Mapping[str, object]]:
-        assert request.image is not None, "the plan has chosen an image"  # noqa: S101
-        project, source = request.project, request.image
+    async def _provide(
+        self, request: EnvironmentRequest, source: ImageSource, report: Report
+    ) -> tuple[str, How, Mapping[str, object]]:
+        project = request.project
         recipe = await trio.to_thread.run_sync(_recipe, project, source, self._images.labels)
         for warning in recipe.warnings:
             report(warning, logging.WARNING)
@@ -106,12 +108,14 @@ class ImageCache:
             digest = await trio.to_thread.run_sync(
                 pack_context,
                 project,
+                source.context,
                 recipe.text,
                 packed,
                 self._settings.image_context_bytes,
                 trio.from_thread.check_cancelled,
             )
-            said = repr((digest, sorted(bases.items()), self._settings.image_network))
+            arguments = dict(sorted(source.arguments.items()))
+            said = repr((digest, sorted(bases.items()), self._settings.image_network, arguments))
             name = self._images.name_of(hashlib.sha256(said.encode()).hexdigest())
             found = await self._images.inspect(name)
             if found is not None:
@@ -120,7 +124,7 @@ class ImageCache:
                 found = await self._images.inspect(name)
                 if found is not None:
                     return name, "cached", found
-                return name, "built", await self._build(name, packed, request.owner, report)
+                return name, "built", await self._build(name, packed, arguments, request.owner, report)
 
     @asynccontextmanager
     async def _only_one(self, name: str) -> AsyncIterator[None]:
@@ -135,7 +139,9 @@ class ImageCache:
             if not wanted[None]:
                 del self._wanted[name]
 
-    async def _build(self, name: str, packed: IO[bytes], owner: str, report: Report) -> Mapping[str, object]:
+    async def _build(
+        self, name: str, packed: IO[bytes], arguments: Mapping[str, str], owner: str, report: Report
+    ) -> Mapping[str, object]:
         def queued(running: int) -> None:
             report(f"the build of the image waits: {running} are running (PREVIEW_IMAGE_BUILDS_AT_ONCE)", logging.INFO)
 
@@ -143,7 +149,7 @@ class ImageCache:
         with self._lease(name):
             async with self._turns.open_turn(owner, queued):
                 try:
-                    await build_image(self._images, self._settings, self._root, name, packed, report)
+                    await build_image(self._images, self._settings, self._root, name, packed, arguments, report)
                 except EnvironmentFailed as error:
                     failure = error
                 found = await self._images.inspect(name)
@@ -242,16 +248,20 @@ def _bad_base(said: str, name: str) -> EnvironmentFailed:
 
 def _recipe(project: Path, source: ImageSource, labels: Mapping[str, str]) -> Recipe:
     # A message may quote the file: no link may lead out of the project.
-    content: str | None = None
-    try:
-        with open_below(project, source.dockerfile) as (folder, name):
-            content = read_small(folder, name, MOST_BYTES + 1)
-    except OSError:
-        content = None
+    content: str | None = ""
+    if source.dockerfile:
+        try:
+            with open_below(project, source.dockerfile) as (folder, name):
+                content = read_small(folder, name, MOST_BYTES + 1)
+        except OSError:
+            content = None
     if content is None or len(content.encode()) > MOST_BYTES:
         raise EnvironmentFailed(
             f"{source.dockerfile} is no file of the project with {MOST_BYTES >> 10} KiB at most.",
             reason="dockerfile",
             path=source.dockerfile,
         )
-    return read_dockerfile(content, source.dockerfile, labels)
+    text = f"{content}\n{source.text}" if source.text else content
+    return read_dockerfile(
+        text, source.dockerfile or "the image", labels, arguments=source.arguments, target=source.target
+    )

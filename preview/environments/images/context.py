@@ -79,7 +79,12 @@ def _fits(pattern: Sequence[str], parts: Sequence[str]) -> bool:
 
 
 def pack_context(
-    folder: Path, dockerfile: str, target: IO[bytes], most_bytes: int, check: Callable[[], None] = lambda: None
+    project: Path,
+    folder: str,
+    dockerfile: str,
+    target: IO[bytes],
+    most_bytes: int,
+    check: Callable[[], None] = lambda: None,
 ) -> str:
     """Write the archive; return the digest of what it has. Blocks on the disk: call it in a thread.
 
@@ -87,7 +92,8 @@ def pack_context(
     a link meanwhile is left out. Other special files are left out. Of a file, a piece at a time is in memory.
 
     Args:
-        folder: The folder to pack.
+        project: The project's folder.
+        folder: The folder to pack, relative to it.
         dockerfile: The checked Dockerfile.
         target: File to write to.
         most_bytes: Size of all files together.
@@ -96,7 +102,7 @@ def pack_context(
     Raises:
         EnvironmentFailed: The folder has more, or cannot be read.
     """
-    with _open_folder(folder) as root:
+    with open_below(project, f"{folder}/.") as (root, _):
         patterns = read_ignored(read_small(root, _IGNORE, _IGNORE_BYTES) or "")
         packer = _Packer(patterns, most_bytes, check, hashlib.sha256(dockerfile.encode()))
         with tarfile.open(fileobj=target, mode="w", format=tarfile.PAX_FORMAT) as archive:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final
 
 from preview.core.quoting import quoted
@@ -69,26 +70,38 @@ class _Reading:
     warnings: dict[str, None] = field(default_factory=dict)
     volumes: list[list[str]] = field(default_factory=list)
     runs: bool = False
+    given: Mapping[str, str] = field(default_factory=dict)
 
 
 class _Refused(Exception):
     """The sentence for the person."""
 
 
-def read_dockerfile(text: str, name: str, labels: Mapping[str, str]) -> Recipe:
+def read_dockerfile(
+    text: str,
+    name: str,
+    labels: Mapping[str, str],
+    *,
+    arguments: Mapping[str, str] = MappingProxyType({}),
+    target: str = "",
+) -> Recipe:
     """Check a Dockerfile.
 
     Args:
         text: Its content.
         name: Its name, for messages.
         labels: Labels for the images of all stages: by these the service finds what a failed build leaves.
+        arguments: Values of ``ARG``, in place of its own.
+        target: The last stage to build; empty for all.
 
     Raises:
         EnvironmentFailed: It is not valid, or asks for what a build here may not do.
     """
-    reading, escape = _Reading(), _escape(text)
+    reading, escape = _Reading(given=arguments), _escape(text)
     written: list[str] = [f"# escape={escape}"]
     for number, line in _logical_lines(text, escape):
+        if target and target.lower() in reading.stages and _INSTRUCTION.match(line) and line[:4].upper() == "FROM":
+            break
         try:
             checked = _check(reading, line, escape)
         except _Refused as error:
@@ -98,6 +111,8 @@ def read_dockerfile(text: str, name: str, labels: Mapping[str, str]) -> Recipe:
             written += [f'LABEL "{key}"="{value}"' for key, value in labels.items()]
         if len(written) > _MOST_LINES:
             raise _failure(f"{name} has more than {_MOST_LINES} instructions", name)
+    if target and target.lower() not in reading.stages:
+        raise _failure(f"{name} has no stage {quoted(target[:60])}", name)
     if not reading.stages:
         raise _failure(f"{name} has no FROM; begin it with the image to build on, such as FROM python:3.12-slim", name)
     written += [f"VOLUME {one}" for one in reading.volumes[-1]]
@@ -153,7 +168,8 @@ def _check(reading: _Reading, line: str, escape: str) -> str:
         return ""
     if word == "ARG" and not reading.stages:
         name, _, value = rest.partition("=")
-        reading.arguments[name.strip()] = _filled(reading, value.strip("\"'"))
+        name = name.strip()
+        reading.arguments[name] = reading.given.get(name) or _filled(reading, value.strip("\"'"))
     elif word == "ONBUILD":
         raise _Refused("ONBUILD is not supported; write the instruction where it is to happen")
     elif word in ("COPY", "ADD"):

@@ -27,6 +27,9 @@ WRAPPERS: Final = 1
 USERS_FILE: Final = "passwd"
 """File beside the socket, with the container's user."""
 
+HOSTS_FILE: Final = "hosts"
+"""File beside the socket, with the names of a preview that has some of its own."""
+
 EMPTY_FILE: Final = "empty"
 """File beside the socket, shown in place of the image's list of libraries that each program loads (ld.so(8))."""
 
@@ -153,7 +156,8 @@ def _mounts(habits: Habits, spec: ProcessSpec, door: Path) -> list[Mapping[str, 
     shown: dict[Path, tuple[Path, bool]] = {target: (source, False) for source, target in habits.image.mounts}
     shown |= {one: (one, False) for one in readable if not is_system(str(one))}
     if spec.network is not Network.HOST:
-        shown[_HOSTS] = habits.hosts, False
+        has_names = spec.image is not None and spec.image.hosts
+        shown[_HOSTS] = door / HOSTS_FILE if has_names else habits.hosts, False
     shown |= {one: (one, True) for one in owned(spec) if one not in elsewhere}
     shown |= {path: (folder, True) for path, folder in spec.shown_at.items()}
     if habits.image.is_hosts:

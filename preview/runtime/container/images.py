@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote, urlencode
@@ -39,7 +39,7 @@ class StoredImage:
 class BuildLimits:
     """Limits of one build: memory, processor cores, the largest file, and the engine's name of the network.
 
-    ``token`` is the build's name, one word, by which its containers are found.
+    ``token`` is the build's name, one word, by which its containers are found; ``arguments`` has values of ``ARG``.
     """
 
     memory_bytes: int
@@ -47,6 +47,7 @@ class BuildLimits:
     file_bytes: int
     network: str
     token: str
+    arguments: Mapping[str, str] = field(default_factory=dict)
 
 
 class Images:
@@ -111,6 +112,7 @@ class Images:
             "memswap": str(limits.memory_bytes),
             "cpuperiod": str(_PERIOD_US),
             "cpuquota": str(round(limits.cpu_cores * _PERIOD_US)),
+            "buildargs": json.dumps(dict(limits.arguments)),
             "labels": json.dumps(dict(self.labels)),
             # The one part of its containers' description that is the build's own, and not a part of the image.
             "extrahosts": f"{limits.token}:{_HERE}",

@@ -23,6 +23,7 @@ from preview.runtime.cold import ColdStarts
 from preview.runtime.container.description import (
     DATA_LABEL,
     EMPTY_FILE,
+    HOSTS_FILE,
     USERS_FILE,
     Habits,
     describe_container,
@@ -162,6 +163,9 @@ class ContainerRuntime(ColdStarts):
                 door = held.enter_context(open_door(parts.doors / name))
                 _write(door.folder / USERS_FILE, users_file(user))
                 _write(door.folder / EMPTY_FILE, "")
+                if spec.image is not None and spec.image.hosts:
+                    known = await trio.to_thread.run_sync(parts.habits.hosts.read_text)
+                    _write(door.folder / HOSTS_FILE, f"{known}127.0.0.1 {' '.join(spec.image.hosts)}\n")
                 habits = self._habits(spec)
                 description = describe_container(habits, spec, user, self._process_limit(spec), door.folder)
                 container = await held.enter_async_context(_open_container(parts.engine, name, description))

@@ -130,7 +130,7 @@ class PreparedLaunch:
             control=None if control is None else control.theirs,
             # Steps are separate programs, so they are not forked from a template.
             warm=None if control is None else self.warm,
-            image=None if image is None else RunImage(image.name, image.volumes, tuple(image.variables)),
+            image=None if image is None else RunImage(image.name, image.volumes, tuple(image.variables), image.hosts),
         )
 
 

@@ -8,12 +8,14 @@ from typing import Final
 from preview.detection.plan import Server, StartPlan, Toolchain
 from preview.errors import InvalidGeneration
 from preview.sources import Sources
+from preview.sources.image_source import ImageSource
 
 _NAMES: Final = ("Dockerfile", "Containerfile")
 # The path of the address that a health check asks.
 _HEALTH: Final = re.compile(
     r"https?://(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1\])(?::[\w${}]{1,40})?(/[\w./~%-]{0,200})"
 )
+_MOST_CHECK: Final = 1000
 
 
 def find_dockerfile(sources: Sources) -> str | None:
@@ -38,20 +40,39 @@ def plan_dockerfile(sources: Sources, name: str, why: str) -> StartPlan:
             "as the Dockerfile.",
             missing_files=[name],
         )
+    said = f"{name}: the project starts in a container of the image that it describes ({why})"
+    return image_plan(sources, ImageSource(name), said)
+
+
+def image_plan(sources: Sources, source: ImageSource, said: str) -> StartPlan:
+    """Return the plan of a project that starts in an image.
+
+    Args:
+        sources: The project's files.
+        source: The source of the image.
+        said: The decision, for the log.
+    """
+    text = sources.text(source.dockerfile).decode("utf-8", "replace") if source.dockerfile else ""
     return StartPlan(
         "dockerfile",
         Toolchain.IMAGE,
         Server.COMMAND,
         None,
-        health_path=_health_path(sources.text(name).decode("utf-8", "replace")),
+        health_path=_health_path(text),
         isolation="container",
-        decisions=(f"{name}: the project starts in a container of the image that it describes ({why})",),
-        dockerfile=name,
+        decisions=(said,),
+        dockerfile=source.dockerfile,
+        image=source,
     )
 
 
 def _health_path(text: str) -> str | None:
     """Return the path that the last ``HEALTHCHECK`` asks; None if it asks no address."""
     checks = re.split(r"^[ \t]*HEALTHCHECK[ \t]", text, flags=re.MULTILINE | re.IGNORECASE)[1:]
-    found = _HEALTH.search(checks[-1][:1000]) if checks else None
+    return health_path_in(checks[-1]) if checks else None
+
+
+def health_path_in(command: str) -> str | None:
+    """Return the path of the address that a check's command asks; None if it asks none."""
+    found = _HEALTH.search(command[:_MOST_CHECK])
     return found[1] if found is not None else None

@@ -1,0 +1,196 @@
+"""Projects that start by a compose file or a development container: the service, its databases, its variables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from preview.detection import Overrides, ServiceKind, StartPlan, detect
+from preview.errors import InvalidGeneration
+from preview.sources.yaml_values import UnreadableYaml, read_yaml
+from preview.worker import checks
+
+KINDS = frozenset({ServiceKind.POSTGRESQL, ServiceKind.REDIS})
+COMPOSE = """\
+x-common: &common
+  restart: always
+  environment: &variables
+    MODE: ${MODE:-fast}
+    PASSWORD: "${DB_PASSWORD}$$"
+services:
+  orders-db:
+    image: docker.io/library/postgres:16-alpine
+    environment: {POSTGRES_PASSWORD: x}
+    networks: {default: {aliases: [main-db]}}
+  cache-store: {image: "redis:7"}
+  worker:
+    <<: *common
+    build: ./api
+    depends_on: [orders-db]
+  debug: {image: "redis:7", profiles: [debug]}
+  front:
+    build: {context: front}
+    ports: ["3000:3000"]
+    depends_on: [api]
+  api:
+    <<: *common
+    build:
+      context: ./api
+      dockerfile: docker/Dockerfile
+      target: final
+      args: {VERSION: "1.${MINOR:-2}"}
+    command: serve --port 8080 "two words"
+    working_dir: /srv
+    env_file: [api.env, {path: ../outside.env, required: false}]
+    environment:
+      <<: *variables
+      DATABASE_URL: postgres://u:p@orders-db:5432/orders
+      FROM_OUTSIDE:
+    ports:
+      - "127.0.0.1:80:8080/tcp"
+      - target: 9000
+        protocol: tcp
+    depends_on:
+      orders-db: {condition: service_healthy}
+      cache-store: {condition: service_started}
+    healthcheck: {test: ["CMD", "curl", "-f", "http://localhost:8080/health"]}
+    volumes: ["./api:/srv", "data:/data", "/srv/node_modules"]
+volumes: {data: {}}
+"""
+
+
+def compose(folder: Path, text: str = COMPOSE, name: str = "compose.yaml", **values: object) -> StartPlan:
+    files = {"api/docker/Dockerfile": "FROM x AS final\n", "front/Dockerfile": "FROM x\n", "go.mod": "module x\n"}
+    for path, content in {**files, "api/api.env": "NO=1\n", "api.env": "EXTRA='from file' \n", name: text}.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(content)
+    (folder / ".env").write_text("DB_PASSWORD=secret1 # said\n")
+    return detect(folder, Overrides(**values), supplied=KINDS)  # type: ignore[arg-type]
+
+
+def test_the_service_with_build_and_ports_is_started_and_databases_are_the_preview_s(tmp_path: Path) -> None:
+    plan = compose(tmp_path)
+    assert plan.image is not None
+    assert (
+        "the project starts by its service api: it has build and ports, and needs no service but" in plan.decisions[0]
+    )
+    assert (plan.image.dockerfile, plan.image.context, plan.image.target) == ("api/docker/Dockerfile", "api", "final")
+    assert (plan.image.arguments, plan.image.port, plan.image.directory) == ({"VERSION": "1.2"}, 8080, "/srv")
+    assert plan.image.command == ("serve", "--port", "8080", "two words")
+    assert plan.image.volumes == ("/data",)
+    assert plan.image.hosts == ("orders-db", "main-db", "cache-store")
+    assert plan.health_path == "/health"
+    assert {name: one.value for name, one in plan.variables.items()} == {
+        "EXTRA": "from file",
+        "MODE": "fast",
+        "PASSWORD": "secret1$",
+        "DATABASE_URL": "postgres://u:p@orders-db:5432/orders",
+    }
+    assert plan.variables["PASSWORD"].secret
+    assert [(one.kind, one.supplied) for one in plan.services] == [
+        (ServiceKind.POSTGRESQL, True),
+        (ServiceKind.REDIS, True),
+    ]
+    assert any("not started: worker, front" in one for one in plan.warnings), plan.warnings
+    assert any("'./api' of api is not mounted" in one for one in plan.warnings), plan.warnings
+
+
+def test_the_service_may_be_named_and_a_dockerfile_is_what_remains(tmp_path: Path) -> None:
+    plan = compose(tmp_path, dockerfile="compose.yaml#front")
+    assert plan.image is not None
+    assert (plan.image.context, plan.image.port, plan.image.command) == ("front", 3000, None)
+    with pytest.raises(InvalidGeneration, match="it has no service none with build"):
+        compose(tmp_path, dockerfile="compose.yaml#none")
+    (tmp_path / "Dockerfile").write_text("FROM x\n")
+    plan = compose(tmp_path, "services: {db: {image: postgres}}\n")
+    assert plan.dockerfile == "Dockerfile"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("services: [", "line 2"),
+        ("a: b", "it has no services"),
+        ("services: {a: {build: ../../etc}}", "none of its services has build"),
+        ("services: {a: {build: {context: ., dockerfile: /etc/passwd}}}", "none of its services has build"),
+        ("services: {a: {build: missing}}", "names 'missing/Dockerfile', which does not exist"),
+        ("services: &a {b: *a}", "or to itself"),
+        ("[" * 100, "nested too deeply"),
+        ("services: {" + ",".join(f"a{n}: {{}}" for n in range(9000)) + "}", "it is too long"),
+        ("a: &a {" + ",".join(f"k{n}: 1" for n in range(900)) + "}\nb: [" + "{<<: *a}," * 90 + "]", "merges too much"),
+        ("x" * 200_000, "more than 128 KiB"),
+    ],
+)
+def test_a_file_that_cannot_be_used_says_why(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(InvalidGeneration) as raised:
+        compose(tmp_path, text, dockerfile="compose.yaml")
+    assert said in raised.value.message
+
+
+def test_values_of_yaml_are_text_and_aliases_need_no_memory() -> None:
+    assert read_yaml(b"a: 080\nb: ~\nc: ''\nd: &x [yes]\ne: *x\n") == {
+        "a": "080",
+        "b": None,
+        "c": "",
+        "d": ["yes"],
+        "e": ["yes"],
+    }
+    bomb = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 30))
+    assert read_yaml(bomb.encode()) is not None
+    with pytest.raises(UnreadableYaml):
+        read_yaml(b"\xff")
+
+
+def test_a_development_container_has_image_ports_and_variables(tmp_path: Path) -> None:
+    (tmp_path / ".devcontainer").mkdir()
+    (tmp_path / "main.rb").write_text("x")
+    file = tmp_path / ".devcontainer" / "devcontainer.json"
+    file.write_text(
+        """{
+  // a comment, with "quotes"
+  "image": "ruby:3.3", /* another */
+  "forwardPorts": [4567, "db:5432"],
+  "containerEnv": {"MODE": "${localEnv:MODE:quick}", "N": "1"},
+  "postCreateCommand": "bundle install",
+  "postStartCommand": ["ruby", "main.rb"],
+}
+"""
+    )
+    plan = detect(tmp_path, Overrides(dockerfile=".devcontainer/devcontainer.json"))
+    assert plan.image is not None
+    assert plan.image.text == "FROM ruby:3.3\nWORKDIR /workspaces/project\nCOPY . .\nRUN bundle install\n"
+    assert (plan.image.port, plan.image.command, plan.image.dockerfile) == (4567, ("ruby", "main.rb"), "")
+    assert {name: one.value for name, one in plan.variables.items()} == {"MODE": "quick", "N": "1"}
+    file.write_text(
+        '{"build": {"dockerfile": "Dockerfile", "context": "..", "args": {"A": "1"}}, "appPort": "80:8080"}'
+    )
+    (tmp_path / ".devcontainer" / "Dockerfile").write_text("FROM x\n")
+    plan = detect(tmp_path, Overrides(dockerfile=".devcontainer/devcontainer.json"))
+    assert plan.image is not None
+    assert (plan.image.dockerfile, plan.image.context, plan.image.port) == (".devcontainer/Dockerfile", ".", 8080)
+    assert (plan.image.arguments, plan.image.text) == ({"A": "1"}, "WORKDIR /workspaces/project\nCOPY . .\n")
+    for text, said in (("{}", "names neither image nor"), ('{"dockerFile": "../../x"}', "outside"), ("[", "neither")):
+        file.write_text(text)
+        with pytest.raises(InvalidGeneration, match=said):
+            detect(tmp_path, Overrides(dockerfile=".devcontainer/devcontainer.json"))
+
+
+def test_a_worker_cannot_name_hosts_or_folders_of_this_machine(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from preview.worker.analysis import Analysis
+
+    plan = compose(tmp_path)
+    assert plan.image is not None
+    good = Analysis(plan, frozenset(), ())
+    assert checks.check_analysis(good, tmp_path, KINDS) is good
+    for image in (
+        replace(plan.image, hosts=("a\n1.2.3.4 b",)),
+        replace(plan.image, context="../x"),
+        replace(plan.image, dockerfile="/etc/passwd"),
+        replace(plan.image, port=0),
+        None,
+    ):
+        with pytest.raises(checks.Forged):
+            checks.check_analysis(replace(good, plan=replace(plan, image=image)), tmp_path, KINDS)
