@@ -7,9 +7,9 @@ from preview.errors import Forbidden, LimitReached, PreviewError
 __all__ = [
     "AgentsUnavailable", "ApiTokenLimitReached", "ApiTokenNotFound", "CommentLimitReached", "CommentNotFound",
     "ContractNotOffered", "EnvironmentInUse", "EnvironmentNotFound", "FlagChanged", "FlagNotFound",
-    "GuestLimitReached", "InvitationLimitReached", "InvitationNotFound", "LaunchesStopped", "MemberNotFound",
-    "ProfileNotFound", "ProfileUnavailable", "SavedRequestLimitReached", "SavedRequestNotFound", "TemplateNotFound",
-    "TooFast", "TraceNotFound", "ViewerNotFound",
+    "GuestLimitReached", "InvitationLimitReached", "InvitationNotFound", "IsolationBelowMinimum", "LaunchesStopped",
+    "MemberNotFound", "ProfileNotFound", "ProfileUnavailable", "SavedRequestLimitReached", "SavedRequestNotFound",
+    "TemplateNotFound", "TooFast", "TraceNotFound", "ViewerNotFound",
 ]  # fmt: skip
 
 
@@ -77,6 +77,12 @@ class LaunchesStopped(PreviewError):
     """The operator has stopped launches. ``details["reason"]`` may have the operator's sentence."""
 
     code = "launches_stopped"
+
+
+class IsolationBelowMinimum(PreviewError):
+    """The service lacks the least isolation level of the user's tier. ``details`` has ``minimum`` and ``offered``."""
+
+    code = "isolation_below_minimum"
 
 
 class GuestLimitReached(LimitReached):

@@ -190,6 +190,7 @@ async def open_service(
             ):
                 jail = await _find_jail(settings, ladder)
                 rollout = Rollout(database, settings, ladder.runtime.name, ladder.further)
+                rollout.tell_refused_tiers()
                 context = SupervisorContext(
                     settings=settings,
                     source=source,

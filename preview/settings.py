@@ -26,6 +26,7 @@ from preview.settings_fields import (
     Count,
     Destinations,
     HostName,
+    LeastLevels,
     LevelWord,
     Networks,
     Ports,
@@ -114,6 +115,7 @@ class Settings(ServiceSettings):
 
     # Isolation of previews
     isolation: Isolation = Isolation.AUTO
+    isolation_minimum: LeastLevels = ()
     network: Network = Network.NONE
     network_allowed: Network = Network.NONE
     loopback_ports: Ports = ()
@@ -300,6 +302,11 @@ class Settings(ServiceSettings):
     def resolved_db_path(self) -> Path:
         """Folder of previews' SQLite files; a relative ``db_path`` is relative to the data folder."""
         return self.data_dir / self.db_path
+
+    def least_isolation(self, tier: str) -> str | None:
+        """Return the least isolation level of a tier; None if the settings name none. An unknown tier is ``free``."""
+        least = dict(self.isolation_minimum)
+        return least.get(tier, least.get("free") if tier not in ("pro", "enterprise") else None)
 
     def tier(self, name: str | None, user_id: str | None = None) -> Tier:
         """Return the limits of a tier; an unknown or missing name means ``free``, the lowest.

@@ -20,6 +20,7 @@ __all__ = [
     "Destinations",
     "HostName",
     "Hosts",
+    "LeastLevels",
     "LevelWord",
     "Networks",
     "Origins",
@@ -132,6 +133,25 @@ def _user_id(text: str) -> str:
     return text
 
 
+_TIERS = ("free", "pro", "enterprise")
+_ISOLATION_LEVELS = ("plain", "sandbox", "container")
+
+
+def _least_levels(value: object) -> object:
+    """Return pairs of a tier and its least isolation level; a level alone is that of each tier."""
+    if not isinstance(value, str):
+        return value
+    found: dict[str, str] = {}
+    for item in filter(None, (part.strip() for part in value.split(","))):
+        tier, is_pair, level = (word.strip() for word in item.rpartition("="))
+        if level not in _ISOLATION_LEVELS or (is_pair and tier not in _TIERS):
+            raise ValueError(
+                f"{quoted(item)} is no level and no tier with one; write `container`, or `free=container,pro=plain`"
+            )
+        found |= dict.fromkeys((tier,) if is_pair else _TIERS, level)
+    return tuple(found.items())
+
+
 _LEVELS = {word: word for word in ("DEBUG", "INFO", "WARNING", "ERROR")} | {"WARN": "WARNING"}
 
 
@@ -153,4 +173,5 @@ Ports = Annotated[
 SystemCalls = Annotated[tuple[str, ...], NoDecode, _list_of(_system_call)]
 Origins = Annotated[tuple[str, ...], NoDecode, _list_of(_origin)]
 UserIds = Annotated[tuple[str, ...], NoDecode, _list_of(_user_id)]
+LeastLevels = Annotated[tuple[tuple[str, str], ...], NoDecode, BeforeValidator(_least_levels)]
 Destinations = Annotated[tuple[str, ...], NoDecode, _list_of(_destination)]

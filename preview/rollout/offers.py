@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from preview.core.isolation import Isolation
+from preview.people_errors import IsolationBelowMinimum
 from preview.rollout.flags import ALL_VALUES, LEVELS, FlagName, Offer
 from preview.settings import Settings
 
@@ -41,6 +42,34 @@ def offers(settings: Settings, level: str, further: Collection[str]) -> Mapping[
         FlagName.CAPTURE: _all(FlagName.CAPTURE, settings.capture),
         FlagName.CONTRACT: _all(FlagName.CONTRACT, "both"),
     }
+
+
+def raised(level: str, least: str | None, offered: Sequence[str], tier: str) -> str:
+    """Return the level of a launch: the given one, or a stronger one that the tier's minimum demands.
+
+    Args:
+        level: The level that settings and flags give.
+        least: The tier's minimum; None: there is none.
+        offered: The levels that this service has, the weakest first.
+        tier: Name of the tier, for the message.
+
+    Raises:
+        IsolationBelowMinimum: The service has no such level, or the host's runtime has none that is known.
+    """
+    if least is None:
+        return level
+    strong = LEVELS[LEVELS.index(least) :]
+    if level in strong:
+        return level
+    found = next((one for one in offered if one in strong), None)
+    if found is None:
+        raise IsolationBelowMinimum(
+            f"Launches of the tier {tier} need at least the isolation `{least}` here, and this service has only "
+            f"{', '.join(offered)}. Ask its operator: PREVIEW_ISOLATION_MINIMUM demands it.",
+            minimum=least,
+            offered=list(offered),
+        )
+    return found
 
 
 def _all(name: FlagName, default: str) -> Offer:

@@ -14,11 +14,11 @@ from sqlalchemy import Connection, select, update
 
 from preview.core.clock import now_ms
 from preview.errors import DatabaseUnavailable, InvalidRequest
-from preview.people_errors import ContractNotOffered, FlagChanged, LaunchesStopped
+from preview.people_errors import ContractNotOffered, FlagChanged, IsolationBelowMinimum, LaunchesStopped
 from preview.rollout.choices import NO_CHOICES, Choices
 from preview.rollout.decision import Subject, decide
 from preview.rollout.flags import OF_LAUNCHES, Flag, FlagName, read_flag
-from preview.rollout.offers import offers
+from preview.rollout.offers import offers, raised
 from preview.settings import Settings
 from preview.storage import Database
 from preview.storage.people_tables import rollout_flags
@@ -72,6 +72,7 @@ class Rollout:
         self, database: Database | None, settings: Settings, level: str, further: Collection[str] = ()
     ) -> None:
         self._database = database
+        self._settings = settings
         self.offers = offers(settings, level, further)
         self.problems: dict[FlagName, str] = {}
         self._flags = {name: Flag(name) for name in FlagName}
@@ -96,13 +97,37 @@ class Rollout:
 
         Raises:
             LaunchesStopped: The kill switch refuses launches of this subject.
+            IsolationBelowMinimum: The service does not have the least isolation level of the subject's tier.
         """
         if self.value(FlagName.LAUNCHES, subject) == "off":
             raise _stopped(self._flags[FlagName.LAUNCHES].reason)
-        if all(self._flags[name].is_default for name in OF_LAUNCHES):
+        level = self._level(subject)
+        if level == self.offers[FlagName.ISOLATION].default and all(self._flags[one].is_default for one in OF_LAUNCHES):
             return NO_CHOICES
-        values = {name: self.value(name, subject) for name in OF_LAUNCHES}
+        values = {name: self.value(name, subject) for name in OF_LAUNCHES} | {FlagName.ISOLATION: level}
         return Choices(values, {name: self.offers[name].default for name in OF_LAUNCHES})
+
+    def _level(self, subject: Subject) -> str:
+        least = self._settings.least_isolation(subject.tier)
+        offered = self.offers[FlagName.ISOLATION].values
+        return raised(self.value(FlagName.ISOLATION, subject), least, offered, subject.tier)
+
+    def tell_refused_tiers(self) -> None:
+        """Log each tier whose launches this service refuses, because it lacks the tier's least isolation level."""
+        for tier, least in self._settings.isolation_minimum:
+            try:
+                self._level(Subject("", tier))
+            except IsolationBelowMinimum:
+                offered = ", ".join(self.offers[FlagName.ISOLATION].values)
+                log.warning("isolation below minimum", tier=tier, minimum=least, offered=offered)
+
+    def check_level(self, subject: Subject, level: str) -> None:
+        """Check that a subject may have this isolation level, which neither settings nor flags change.
+
+        Raises:
+            IsolationBelowMinimum: It is below the minimum of the subject's tier.
+        """
+        raised(level, self._settings.least_isolation(subject.tier), (level,), subject.tier)
 
     async def check_contract(self, user_id: str, tier: str | None, project_id: str) -> None:
         """Check that a user may use the contract `plan`.

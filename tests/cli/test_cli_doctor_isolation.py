@@ -11,13 +11,15 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from cli_service import PROGRAM
 
 from preview.cli.commands.upkeep import doctor
 from preview.cli.doctor import checks as checked
-from preview.cli.doctor.checks import isolation_checks
+from preview.cli.doctor.checks import _minimum, isolation_checks
 from preview.cli.doctor.result import Check, Result
 from preview.core.isolation import Isolation, Network
 from preview.environments.sandbox.installed import Installed
@@ -32,7 +34,7 @@ from preview.runtime import (
     RunningProcess,
 )
 from preview.runtime.sandbox import NoRange
-from preview.settings import Settings
+from preview.settings import Settings, load_settings
 
 
 class Machine(ColdStarts):
@@ -346,3 +348,12 @@ def test_whose_user_previews_have_is_told(
         assert check.result == told[0]
         assert told[1] in check.found
         assert told[2] in check.advice
+
+
+@pytest.mark.parametrize(("least", "result"), [("free=container", Result.FAIL), ("sandbox", Result.OK), ("", None)])
+def test_the_least_level_of_each_tier_is_checked(least: str, result: Result | None) -> None:
+    ladder = cast("IsolationSupport", SimpleNamespace(runtime=SimpleNamespace(name="sandbox"), further={}))
+    found = list(_minimum(load_settings(isolation_minimum=least), ladder))
+    assert [one.result for one in found] == ([] if result is None else [result])
+    if result is Result.FAIL:
+        assert "launches of free (container) are refused: this machine has only sandbox" in found[0].found

@@ -167,3 +167,15 @@ async def test_a_revoked_token_ends_its_sockets_to_the_preview(tmp_path: Path, r
         with trio.fail_after(5), pytest.raises(ConnectionClosed):
             await socket.get_message()
         nursery.cancel_scope.cancel()
+
+
+async def test_a_tier_s_least_isolation_is_named_and_a_service_without_it_launches_nothing(tmp_path: Path) -> None:
+    least: dict[str, Any] = {"isolation_minimum": "free=container", "container_engine": "off"}
+    async with open_world(tmp_path, **least) as world:
+        generation = await world.keep(FILES)
+        refused = await world.ask("POST", f"/api/v1/generations/{generation}/preview/launch", {})
+        assert (refused.status_code, refused.json()["code"]) == (503, "isolation_below_minimum")
+        assert "PREVIEW_ISOLATION_MINIMUM" in refused.json()["detail"]
+        assert (await world.ask("GET", "/api/v1/usage")).json()["isolation_minimum"] == "container"
+        pro = {"Authorization": f"Bearer {world.token('bea', tier='pro')}"}
+        assert (await world.ask("GET", "/api/v1/usage", user=None, headers=pro)).json()["isolation_minimum"] is None

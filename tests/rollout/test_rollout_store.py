@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 from sqlalchemy import Connection, insert, update
+from structlog.testing import capture_logs
 
-from preview.errors import DatabaseUnavailable, InvalidRequest
-from preview.people_errors import ContractNotOffered, FlagChanged, LaunchesStopped
+from preview.errors import ConfigurationError, DatabaseUnavailable, InvalidRequest
+from preview.people_errors import ContractNotOffered, FlagChanged, IsolationBelowMinimum, LaunchesStopped
 from preview.rollout import Flag, FlagName, Rollout, Subject, changed_words, read_flag
 from preview.rollout import rollout as module
 from preview.settings import Settings, load_settings
@@ -132,3 +134,49 @@ async def test_choices_reach_and_contract(database: Database) -> None:
     with pytest.raises(InvalidRequest):
         await Rollout(None, _settings(), "plain").refresh()
     assert json.loads(json.dumps(Flag(FlagName.WARM).content())) == {"value": None, "rules": [], "reason": ""}
+
+
+def _with_minimum(text: str, level: str, further: list[str]) -> Rollout:
+    return Rollout(None, load_settings(isolation_minimum=text), level, further)
+
+
+@pytest.mark.parametrize(
+    "text", ["vm", "free", "gold=container", "free=", "=container", "free=vm", "container=free", "free=plain;"]
+)
+def test_a_minimum_that_is_none_is_one_sentence(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREVIEW_ISOLATION_MINIMUM", text)
+    with pytest.raises(ConfigurationError, match="PREVIEW_ISOLATION_MINIMUM"):
+        load_settings()
+
+
+def test_no_flag_and_no_tier_comes_below_the_minimum() -> None:
+    free, pro, odd = (Subject("u", tier, "p") for tier in ("free", "pro", "gold"))
+    rollout = _with_minimum("free=container", "sandbox", ["container"])
+    # Neither the default, nor a rule, nor a tier of an unknown name: that is `free`.
+    contents: list[dict[str, Any]] = [{}, {"value": "sandbox"}, {"rules": [{"value": "sandbox", "users": ["u"]}]}]
+    for content in contents:
+        rollout._take(read_flag(FlagName.ISOLATION, content, rollout.offers[FlagName.ISOLATION]))
+        assert rollout.choose(free).values[FlagName.ISOLATION] == "container"
+        assert rollout.choose(odd).values[FlagName.ISOLATION] == "container"
+        assert rollout.choose(pro).changed(FlagName.ISOLATION) is None
+    assert not rollout.choose(free).is_ordinary
+    with pytest.raises(IsolationBelowMinimum):
+        rollout.check_level(free, "sandbox")
+    rollout.check_level(pro, "sandbox")
+
+
+@pytest.mark.parametrize(("level", "further"), [("plain", ["sandbox"]), ("sandbox", []), ("of a host", [])])
+def test_a_service_without_the_level_refuses_with_one_sentence(level: str, further: list[str]) -> None:
+    rollout = _with_minimum("container", level, further)
+    with pytest.raises(
+        IsolationBelowMinimum, match=f"need at least the isolation `container` here.*{level}"
+    ) as refused:
+        rollout.choose(Subject("u", "enterprise", "p"))
+    assert refused.value.details["minimum"] == "container"
+
+
+def test_each_tier_without_its_level_is_logged() -> None:
+    rollout = _with_minimum("free=container,pro=sandbox", "sandbox", [])
+    with capture_logs() as logged:
+        rollout.tell_refused_tiers()
+    assert [(one["event"], one["tier"]) for one in logged] == [("isolation below minimum", "free")]

@@ -27,7 +27,10 @@ from preview.cli.local.scope import NoScope, enter_scope
 from preview.core.isolation import Isolation, Network
 from preview.environments import find_newer
 from preview.errors import PreviewError
+from preview.people_errors import IsolationBelowMinimum
 from preview.replay.probe import has_schemathesis
+from preview.rollout import FlagName
+from preview.rollout.offers import offers, raised
 from preview.runtime import Held, IsolationSupport, Runtime, child_subreaper, open_ladder
 from preview.runtime.listener import can_bind
 from preview.runtime.reading import closed_to_previews
@@ -60,6 +63,7 @@ def isolation_checks(settings: Settings) -> Iterator[Check]:
         yield Check("isolation", Result.FAIL, str(error), "fix what the message names, then run this again", _SECTION)
         return
     yield from _rungs(settings, ladder, scope)
+    yield from _minimum(settings, ladder)
     yield from _users(settings, ladder)
     yield _network(settings, ladder.runtime)
     yield _builds(settings, ladder)
@@ -91,6 +95,26 @@ def _rungs(settings: Settings, ladder: IsolationSupport, scope: NoScope | None) 
         if rung.name == "control groups" and not rung.holds and scope is not None and scope.advice:
             found, advice = f"{found}; {scope.reason}", scope.advice
         yield Check(rung.name, Result.OK if rung.holds else missing, found, advice, _SECTION)
+
+
+def _minimum(settings: Settings, ladder: IsolationSupport) -> Iterator[Check]:
+    """Yield whether this machine has the least level that each tier must have."""
+    if not settings.isolation_minimum:
+        return
+    offer = offers(settings, ladder.runtime.name, ladder.further)[FlagName.ISOLATION]
+    found, lacking = [], []
+    for tier, least in settings.isolation_minimum:
+        found.append(f"{tier} {least}")
+        try:
+            raised(offer.default, least, offer.values, tier)
+        except IsolationBelowMinimum:
+            lacking.append(f"{tier} ({least})")
+    if lacking:
+        said = f"launches of {', '.join(lacking)} are refused: this machine has only {', '.join(offer.values)}"
+        advice = "install what the levels above lack, or change PREVIEW_ISOLATION_MINIMUM"
+        yield Check("minimum", Result.FAIL, said, advice, _SECTION)
+    else:
+        yield Check("minimum", Result.OK, f"at least {', '.join(found)}", "", _SECTION)
 
 
 def _users(settings: Settings, ladder: IsolationSupport) -> Iterator[Check]:

@@ -76,6 +76,7 @@ STATUSES: Mapping[type[PreviewError], tuple[int, str]] = MappingProxyType(
         people_errors.ContractNotOffered: (403, "Contract not offered"),
         people_errors.FlagChanged: (409, "Flag changed meanwhile"),
         people_errors.FlagNotFound: (404, "No such flag"),
+        people_errors.IsolationBelowMinimum: (503, "Isolation below the minimum"),
         people_errors.LaunchesStopped: (503, "Launches stopped"),
         people_errors.GuestLimitReached: (409, "Guest limit reached"),
         people_errors.InvitationLimitReached: (409, "Invitation limit reached"),

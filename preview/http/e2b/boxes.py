@@ -17,7 +17,7 @@ from preview.errors import LaunchFailed
 from preview.http.e2b.box import Box
 from preview.http.e2b.errors import E2bError
 from preview.http.e2b.keeper import open_keeper
-from preview.people_errors import LaunchesStopped
+from preview.people_errors import IsolationBelowMinimum, LaunchesStopped
 from preview.service import Service
 
 log = structlog.get_logger(__name__)
@@ -83,8 +83,10 @@ class Boxes:
         if self._service.draining.is_set():
             raise E2bError("unavailable", "The service is shutting down; try again in a moment.")
         try:
+            # Sandboxes have this level, whatever flags say.
+            self._service.rollout.check_level(subject, "sandbox" if self._service.rungs else "plain")
             self._service.rollout.choose(subject)
-        except LaunchesStopped as error:
+        except (LaunchesStopped, IsolationBelowMinimum) as error:
             raise E2bError("unavailable", error.message) from error
         if sum(owner == user_id for owner in self._reserved.values()) >= settings.e2b_sandboxes:
             raise E2bError(

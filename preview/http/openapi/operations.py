@@ -46,6 +46,7 @@ _LAUNCH: ErrorKinds = (
     errors.LimitReached,
     errors.NoPortFree,
     errors.TooManyLaunches,
+    people_errors.IsolationBelowMinimum,
     people_errors.LaunchesStopped,
     errors.DiskFull,
     errors.LaunchFailed,

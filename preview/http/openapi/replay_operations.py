@@ -15,6 +15,7 @@ def replay_operations() -> dict[str, Operation]:
         errors.NoActivePreview,
         errors.LimitReached,
         errors.NoPortFree,
+        people_errors.IsolationBelowMinimum,
         people_errors.LaunchesStopped,
         errors.DiskFull,
         errors.LaunchFailed,

@@ -26,6 +26,7 @@ def choose_arm(context: SupervisorContext, subject: Subject) -> LaunchArm:
 
     Raises:
         LaunchesStopped: The kill switch refuses it.
+        IsolationBelowMinimum: The service lacks the least isolation level of its tier.
     """
     if context.rollout is None:
         return LaunchArm(context)

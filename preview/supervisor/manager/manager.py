@@ -161,6 +161,7 @@ class PreviewManager(PreviewQueries):
             InvalidGeneration: The files cannot be run; no preview was created.
             AlreadyRunning, LimitReached, NoPortFree, ServiceStopping: A limit is reached; ``details`` has the facts.
             LaunchesStopped: The operator has stopped launches.
+            IsolationBelowMinimum: The service lacks the least isolation level of the user's tier.
             TooManyLaunches: The user's launch rate is too high; a restart counts as a launch.
             DiskFull: The service's own disk has no space.
 

@@ -108,6 +108,7 @@ class Trials:
         Raises:
             LimitReached, NoPortFree, ServiceStopping, DiskFull: A limit is reached.
             LaunchesStopped: The operator has stopped launches.
+            IsolationBelowMinimum: The service lacks the least isolation level of the user's tier.
             LaunchFailed, StartupTimeout, PreviewError: It does not start; ``details`` has its last lines.
 
         Cancellation: the trial is stopped within the stop budget.

@@ -24,6 +24,8 @@ export interface AccountUsage {
   user_id: string;
   tier: string;
   is_operator: boolean;
+  /** The least isolation level of the person's previews; null if there is none. */
+  isolation_minimum: string | null;
   items: UsageItem[];
 }
 

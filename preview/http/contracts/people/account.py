@@ -79,6 +79,9 @@ class Usage(Answer):
     user_id: str
     tier: str
     is_operator: bool = Field(description="Whether the user may open the operator's page.")
+    isolation_minimum: Literal["plain", "sandbox", "container"] | None = Field(
+        description="The least isolation level of the user's previews; null: the operator demands none."
+    )
     items: list[UsageItem]
     next: None = Field(default=None, description="Always null.")
 

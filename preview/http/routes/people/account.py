@@ -76,6 +76,7 @@ def account_routes(running: Running) -> Blueprint:
                 user_id=identity.user.id,
                 tier=tier.name,
                 is_operator=is_operator(backend.settings, identity, backend.secret),
+                isolation_minimum=backend.settings.least_isolation(tier.name),
                 items=items,
                 next=None,
             )
