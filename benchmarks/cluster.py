@@ -1,0 +1,178 @@
+"""What does it cost to ask a node that does not run the preview?
+
+``uv run python benchmarks/cluster.py [--rounds N] [--seconds S] [--connections C] [--save FILE]``
+
+Two services of one cluster on one PostgreSQL, both on this machine. A preview runs on the first one. Requests to it,
+and its log at 1,000 lines a second, by the first node and by the second one, in turn. All processes share this
+machine's processors, and through the second node there is one more: on separate machines the ratio is better.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+import psutil
+import trio
+from _measure import compare, interleave_async, percentile, report, save
+
+sys.path[:0] = [str(Path(__file__).resolve().parent.parent / "tests" / part) for part in ("", "faults")]
+
+from cluster_kit import World, open_nodes  # noqa: E402  found by the line above
+from fault_client import Client, open_raw  # noqa: E402
+from fault_postgres import open_postgres  # noqa: E402
+from fault_service import Service  # noqa: E402
+
+DIRECT, PASSED = "floor: the node that runs the preview", "the other node"
+PROGRAM = """
+import os, socket, threading, time
+
+ANSWER = b"HTTP/1.1 200 OK\\r\\ncontent-type: text/plain\\r\\ncontent-length: 2\\r\\n\\r\\nok"
+
+
+def tell(count):
+    begun = time.monotonic()
+    for number in range(count):
+        print(f"t{time.monotonic_ns():019d}n{number:09d}~", flush=True)
+        time.sleep(max(0.0, begun + number / 1000 - time.monotonic()))
+
+
+def serve(connection):
+    with connection:
+        while data := connection.recv(65536):
+            found = data.partition(b" ")[2].partition(b" ")[0]
+            if found.startswith(b"/tell/"):
+                threading.Thread(target=tell, args=(int(found[6:]),), daemon=True).start()
+            connection.sendall(ANSWER)
+
+
+listener = socket.create_server(("127.0.0.1", int(os.environ["PORT"])))
+while True:
+    threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+"""
+_MARK = re.compile(rb"t(\d{19})n(\d{9})~")
+_RATE = 1000
+
+
+def head(node: Service, target: str, host: str) -> bytes:
+    """A request of the preview's user."""
+    token = Client(node).headers["Authorization"]
+    return f"GET {target} HTTP/1.1\r\nHost: {host}\r\nAuthorization: {token}\r\n\r\n".encode()
+
+
+def busy_s(world: World) -> float:
+    """Processor seconds of all nodes' own processes so far."""
+    used = [psutil.Process(node.process.pid).cpu_times() for node in world.nodes.values() if node.process is not None]
+    return float(sum(one.user + one.system for one in used))
+
+
+async def requests_per_s(
+    world: World, used_us: list[float], node: Service, *, host: str, seconds: float, connections: int
+) -> float:
+    """Requests on kept connections, one after another on each; appends the nodes' processor time for one."""
+    request, done = head(node, "/", host), 0
+    before_s = busy_s(world)
+
+    async def ask() -> None:
+        nonlocal done
+        async with open_raw(node) as stream:
+            while True:
+                await stream.send_all(request)
+                got = b""
+                while not got.endswith(b"\r\n\r\nok"):
+                    piece = await stream.receive_some()
+                    if not piece or len(got) > 4096:
+                        raise RuntimeError(f"not the program's answer: {got + piece!r}")
+                    got += piece
+                done += 1
+
+    with trio.move_on_after(seconds):
+        async with trio.open_nursery() as nursery:
+            for _ in range(connections):
+                nursery.start_soon(ask)
+    used_us.append((busy_s(world) - before_s) / done * 1e6)
+    return done / seconds
+
+
+async def line_ms(node: Service, *, generation_id: str, host: str, seconds: float) -> float:
+    """The 99th percentile of a line's time, from the child's print to a reader of the event stream."""
+    count, delays = int(seconds * _RATE), list[float]()
+    target = f"/api/v1/generations/{generation_id}/preview/logs/stream?tail=1"
+    async with open_raw(node) as stream, open_raw(node) as trigger:
+        await stream.send_all(head(node, target, "localhost"))
+        rest = b""
+        while b"\r\n\r\n" not in rest:
+            rest += await stream.receive_some()
+        begun, last = time.monotonic_ns(), -1
+        await trigger.send_all(head(node, f"/tell/{count}", host))
+        while last < count - 1:
+            data = rest + await stream.receive_some()
+            now, end = time.monotonic_ns(), 0
+            for found in _MARK.finditer(data):
+                end = found.end()
+                if int(found[1]) >= begun:
+                    last = int(found[2])
+                    delays.append((now - int(found[1])) / 1e6)
+            rest = data[max(end, len(data) - 64) :]
+    return percentile(delays, 99)
+
+
+async def measure(world: World, options: argparse.Namespace) -> None:
+    """Launch the preview, and measure."""
+    nodes = {DIRECT: world.nodes["one"], PASSED: world.nodes["two"]}
+    client = Client(nodes[DIRECT])
+    files = {"main.py": PROGRAM, "preview.toml": '[start]\ncommand = "python main.py"\n', "requirements.txt": ""}
+    answer = await client.ask("POST", "/api/v1/generations", {"files": files})
+    generation_id = str(answer.body["id"])
+    await client.aclose()
+    preview_id = await world.launch("one", generation_id)
+    host = f"{preview_id.replace('_', '-')}.localhost"
+    figures = {}
+    for connections in (options.connections, 1):
+        title, used = f"requests, connections: {connections}", {DIRECT: list[float](), PASSED: list[float]()}
+        call = partial(requests_per_s, world, host=host, seconds=options.seconds, connections=connections)
+        variants = [partial(_named, name, partial(call, used[name], node)) for name, node in nodes.items()]
+        values = await interleave_async(variants, rounds=options.rounds, warm_up=0)
+        figures[title] = compare(values, unit="requests/s", floor=DIRECT)
+        report(title, figures[title])
+        title = f"{title}: processor time of both nodes a request"
+        figures[title] = compare(used, unit="us", floor=DIRECT)
+        report(title, figures[title])
+    title = f"line at {_RATE} lines/s, 99th percentile"
+    reading = partial(line_ms, generation_id=generation_id, host=host, seconds=options.seconds)
+    variants = [partial(_named, name, partial(reading, node)) for name, node in nodes.items()]
+    values = await interleave_async(variants, rounds=options.rounds, warm_up=0)
+    figures[title] = compare(values, unit="ms", floor=DIRECT)
+    report(title, figures[title])
+    save(options.save, figures)
+
+
+async def _named(name: str, call: Callable[[], Awaitable[float]]) -> Mapping[str, float]:
+    return {name: await call()}
+
+
+async def run(options: argparse.Namespace) -> None:
+    """Open the cluster."""
+    with tempfile.TemporaryDirectory(prefix="preview-cluster-") as folder, open_postgres() as server:
+        cache, slower = Path(folder) / "cache", {"LIVENESS_INTERVAL": "10"}
+        async with open_nodes(Path(folder), cache, server, "one", "two", **slower) as world:
+            await measure(world, options)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=7, help="measure each so often (7)")
+    parser.add_argument("--seconds", type=float, default=3, help="each time for so long (3)")
+    parser.add_argument("--connections", type=int, default=16, help="at once (16)")
+    parser.add_argument("--save", type=Path, default=None, help="write all rounds there")
+    trio.run(run, parser.parse_args())
+
+
+if __name__ == "__main__":
+    main()
