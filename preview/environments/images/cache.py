@@ -190,21 +190,21 @@ class ImageCache:
     async def evict(self) -> int:
         """Remove the oldest images beyond the limits, but none in use; return their number.
 
+        While a build runs none is removed: it may be built on their layers. The last build calls this again.
+
         Raises:
             EngineError: No engine answers.
 
         Cancellation: some are removed.
         """
         removed, kept = 0, set[str]()
-        while True:
+        while not self._turns.running:
             stored = await self._images.stored()
             self._used = {one.name: self._used[one.name] for one in stored if one.name in self._used}
             used = await self._images.used_bytes()
             if used <= self._settings.images_max_bytes and len(stored) <= self._settings.images_kept:
                 break
-            # Those without a name may be steps of a build that runs now.
-            old = [one for one in stored if one.id not in kept and (one.name or not self._turns.running)]
-            old = [one for one in old if not self._leased[one.name]]
+            old = [one for one in stored if one.id not in kept and not self._leased[one.name]]
             if not old:
                 break
             oldest = min(old, key=lambda one: self._used.get(one.name, float(one.created)))

@@ -51,7 +51,8 @@ async def hold_environment(
     if analysis.plan.toolchain is Toolchain.IMAGE:
         if context.images is None:
             raise EnvironmentFailed(
-                "This project starts by its Dockerfile, and this service builds no images (PREVIEW_IMAGE_BUILDS).",
+                "This project starts in an image, and this service builds none: that needs Docker on its machine, and "
+                "PREVIEW_IMAGE_BUILDS=true.",
                 reason="no_images",
             )
         request = replace(_request(analysis, project), owner=owner)

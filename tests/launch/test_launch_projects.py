@@ -1,0 +1,103 @@
+"""Ten projects that bring a Dockerfile or a compose file, built on a Debian that is on this machine.
+
+``PREVIEW_TEST_ROOT`` names the folder of the Debian; docs/dockerfiles.md has the command. All bases are tags of it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+import trio
+from engine_kit import engine_or_skip
+from launch_kit import ask, open_rig, story
+
+from preview.core.lifecycle import State
+from preview.detection import Overrides, ServiceKind, detect
+from preview.environments.images.dockerfile import read_dockerfile
+from preview.runtime.container import Engine
+from preview.settings import Settings
+
+PROJECTS = Path(__file__).parent / "projects"
+NAMES = sorted(one.name for one in PROJECTS.iterdir() if one.is_dir())
+BASES = (
+    "golang:1.24",
+    "debian:bookworm-slim",
+    "rust:1",
+    "eclipse-temurin:21",
+    "php:8.3-cli",
+    "ruby:3.3-slim",
+    "node:22-slim",
+    "python:3.12-slim",
+    "nginx:1.27",
+    "busybox:1.36",
+)
+
+
+async def import_debian(path: Path) -> None:
+    engine, root = Engine(path), os.environ.get("PREVIEW_TEST_ROOT")
+    if root is None:
+        pytest.skip("PREVIEW_TEST_ROOT names no Debian")
+    if await engine.has_image(BASES[-1]):
+        return
+    packed = trio.Path(path.parent / "debian.tar")
+    await trio.run_process(["tar", "-C", root, "--exclude=./var/cache", "-cf", str(packed), "."])
+
+    async def pieces() -> AsyncIterator[bytes]:
+        async with await trio.open_file(packed, "rb") as file:
+            while piece := await file.read(1 << 20):
+                yield piece
+
+    query = "/images/create?fromSrc=-&repo=preview-test/debian&tag=latest"
+    size = (await packed.stat()).st_size
+    async with engine.open_upload(query, size, pieces()) as answer:
+        async for _ in answer:
+            pass
+    await packed.unlink()
+    for one in BASES:
+        repository, _, tag = one.partition(":")
+        await engine.call("POST", f"/images/preview-test/debian/tag?repo={repository}&tag={tag}")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", NAMES)
+async def test_a_project_is_built_started_and_answers(
+    name: str, make_settings_in: Callable[..., Settings], launch_cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = engine_or_skip()
+    folder = PROJECTS / name
+    files = {str(one.relative_to(folder)): one.read_text() for one in folder.rglob("*") if one.is_file()}
+    settings = make_settings_in(
+        cache_dir=launch_cache_dir,
+        stop_grace_s=2,
+        container_engine=f"unix://{engine}",
+        postgres="auto",
+        redis="auto",
+        startup_timeout_s=300,
+    )
+    with trio.fail_after(900):
+        await import_debian(engine)
+        async with open_rig(settings, monkeypatch) as rig:
+            if name == "compose" and not {ServiceKind.POSTGRESQL, ServiceKind.REDIS} <= rig.service.supplied:
+                pytest.skip("no PostgreSQL or Redis on this machine")
+            named = Overrides(dockerfile="Dockerfile" if "Dockerfile" in files else "docker-compose.yml")
+            preview = await rig.start(files, detect(folder, named, supplied=rig.service.supplied))
+            assert preview.record.state is State.RUNNING, "\n".join(story(preview)[-12:])
+            assert (await ask(preview)).text == f"hello from {name}"
+            await rig.service.previews.stop("g1")
+            assert await Engine(engine).labelled(f"preview.id={preview.id}") == []
+
+
+def test_all_ten_are_read() -> None:
+    named = {"node": "Dockerfile", "python": "Dockerfile", "compose": "docker-compose.yml"}
+    plans = {name: detect(PROJECTS / name, Overrides(dockerfile=named.get(name))) for name in NAMES}
+    assert len(plans) == 10
+    for name, plan in plans.items():
+        assert plan.image is not None
+        text = (PROJECTS / name / plan.image.dockerfile).read_text()
+        recipe = read_dockerfile(text, name, {}, arguments=plan.image.arguments)
+        assert set(recipe.images) <= set(BASES), name
+    assert plans["compose"].dockerfile == "docker-compose.yml"
+    assert plans["go"].health_path == "/healthz"
