@@ -6,7 +6,8 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import Connection, Engine, text
+from ownership_kit import LEASE_MS, Tables, open_tables
+from sqlalchemy import Connection, text
 
 from preview.cluster.nodes import Membership, NodeFacts, Nodes
 from preview.cluster.ownership import LEFT_OUT, Claim, Owners
@@ -14,63 +15,11 @@ from preview.cluster.routing import Owner
 from preview.errors import AlreadyRunning, LimitReached, ServiceStopping
 from preview.storage.engine import make_engine
 
-LEASE_MS = 2000
-NOW = "(SELECT ms FROM test_clock)"
-
-
-class Tables:
-    """Each call is one transaction."""
-
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
-        self.nodes = Nodes(LEASE_MS, NOW)
-        self.owners = Owners(LEASE_MS, NOW, up_since="0")
-
-    def wait(self, ms: int) -> None:
-        with self.engine.begin() as connection:
-            connection.execute(text("UPDATE test_clock SET ms = ms + :more"), {"more": ms})
-
-    def join(self, name: str, before: Membership | None = None) -> Membership:
-        with self.engine.begin() as connection:
-            member = self.nodes.join(connection, NodeFacts(name, f"{name}:7000", "1", 10), before)
-        assert member is not None
-        return member
-
-    def renew(self, member: Membership) -> bool | None:
-        with self.engine.begin() as connection:
-            return self.nodes.renew(connection, member, 0)
-
-    def claim(
-        self, member: Membership, preview_id: str, generation_id: str = "g", user: str = "ann", most: int = 1
-    ) -> None:
-        with self.engine.begin() as connection:
-            self.owners.claim(connection, member, Claim(preview_id, generation_id, user, most))
-
-    def take(self, member: Membership, most: int = 10) -> dict[str, int]:
-        with self.engine.begin() as connection:
-            return {one.preview_id: one.fence for one in self.owners.take(connection, member, most)}
-
-    def holds(self, node: str, **fences: int) -> frozenset[str]:
-        with self.engine.begin() as connection:
-            return self.owners.hold(connection, node, fences)
-
-    def release(self, node: str, preview_id: str, fence: int) -> bool:
-        with self.engine.begin() as connection:
-            return self.owners.release(connection, node, preview_id, fence)
-
-    def owner_of(self, preview_id: str) -> Owner | None:
-        with self.engine.begin() as connection:
-            return self.owners.owner_of(connection, preview_id)
-
 
 @pytest.fixture
 def tables(postgres_database_url: str) -> Iterator[Tables]:
-    engine = make_engine(postgres_database_url)
-    with engine.begin() as connection:
-        connection.execute(text("CREATE TABLE test_clock (ms bigint)"))
-        connection.execute(text("INSERT INTO test_clock VALUES (1000000)"))
-    yield Tables(engine)
-    engine.dispose()
+    with open_tables(postgres_database_url) as made:
+        yield made
 
 
 def test_an_earlier_owner_holds_nothing(tables: Tables) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
+import trio
 from cluster_kit import open_nodes, until
 from fault_postgres import Postgres
 
@@ -29,3 +31,63 @@ async def test_a_killed_nodes_preview_is_served_by_another_one(tmp_path: Path, c
         status = await world.ask("two", "GET", f"/api/v1/previews/{preview_id}")
         assert (status.status, status.body["status"]) == (200, "running")
         assert world.owner(preview_id) == ("two", 2, "running")
+
+
+@pytest.mark.long
+async def test_a_node_that_stood_still_ends_what_it_has_lost(tmp_path: Path, cache: Path, server: Postgres) -> None:
+    async with open_nodes(tmp_path, cache, server, "one", "two") as world:
+        preview_id = await world.launch("one", await world.push("one"))
+        await until("lines are stored", lambda: len(world.lines(preview_id)) > 5)
+        pid = world.rows("SELECT pid FROM preview_instances WHERE id = %(id)s", id=preview_id)[0][0]
+        world.nodes["one"].signal(signal.SIGSTOP)
+        await world.serves("two", preview_id)
+        before = world.lines(preview_id)
+        world.nodes["one"].signal(signal.SIGCONT)
+        # Its own processes end, and the other's go on.
+        await until("the first owner's process has ended", lambda: not Path(f"/proc/{pid}").exists())
+        log = world.nodes["one"].log
+        await until("it joins again", lambda: log.read_text().count('"event": "joined the cluster"') == 2)
+        await until("the second owner writes", lambda: len(world.lines(preview_id)) > len(before) + 20)
+        assert world.owner(preview_id) == ("two", 2, "running")
+        assert world.status(preview_id) == "running"
+        lines = world.lines(preview_id)
+        said = next(number for number, text in lines if "node lost: one" in text)
+        # No line of the first owner stands after the second one's first line.
+        assert [number for number, _ in lines if number >= said] == list(range(said, lines[-1][0] + 1))
+        assert lines[: len(before)] == before
+
+
+@pytest.mark.long
+async def test_a_restart_of_postgresql_ends_no_preview(tmp_path: Path, cache: Path, server: Postgres) -> None:
+    async with open_nodes(tmp_path, cache, server, "one", "two", NODE_LEASE_S="20") as world:
+        first = await world.launch("one", await world.push("one"))
+        second = await world.launch("two", await world.push("two", "bob"), "bob")
+        await trio.to_thread.run_sync(server.end, signal.SIGINT)
+        server.spawn()
+        await trio.to_thread.run_sync(server.wait_ready)
+        # New launches work, and both previews are where they were.
+        third = await world.launch("one", await world.push("one", "eve"), "eve")
+        await until("all run", lambda: {world.status(one) for one in (first, second, third)} == {"running"})
+        owners = [world.owner(one) for one in (first, second, third)]
+        assert owners == [("one", 1, "running"), ("two", 1, "running"), ("one", 1, "running")]
+        for one in (first, second):
+            lines = world.lines(one)
+            await until("lines go on", lambda one=one, lines=lines: len(world.lines(one)) > len(lines) + 20)
+            numbers = [number for number, _ in world.lines(one)]
+            assert numbers == list(range(1, len(numbers) + 1))
+
+
+@pytest.mark.long
+async def test_a_user_has_one_limit_on_all_nodes(tmp_path: Path, cache: Path, server: Postgres) -> None:
+    async with open_nodes(tmp_path, cache, server, "one", "two", MAX_INSTANCES_ENTERPRISE="1") as world:
+        generation_id = await world.push("one")
+        preview_id = await world.launch("one", generation_id)
+        path = "/api/v1/generations/{}/preview/launch"
+        again = await world.ask("two", "POST", path.format(generation_id))
+        assert (again.status, again.code, again.body["details"]["preview_id"]) == (409, "already_running", preview_id)
+        other = await world.ask("two", "POST", path.format(await world.push("two")))
+        assert (other.status, other.code) == (409, "limit_reached"), other
+        # A stopped one makes room at once, on any node.
+        stopped = await world.ask("one", "POST", f"/api/v1/generations/{generation_id}/preview/stop")
+        assert stopped.status in (200, 204), stopped
+        await world.launch("two", await world.push("two"))

@@ -50,6 +50,7 @@ def own_settings(slot: Path, held: Mapping[str, object], file: EnvFile | None, *
         file,
         data_dir=slot,
         database_url=None,
+        cluster=False,
         jwt_secret=None,
         jwt_algorithm="HS256",
         jwt_issuer=None,
