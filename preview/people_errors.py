@@ -8,8 +8,8 @@ __all__ = [
     "AgentsUnavailable", "ApiTokenLimitReached", "ApiTokenNotFound", "CommentLimitReached", "CommentNotFound",
     "ContractNotOffered", "EnvironmentInUse", "EnvironmentNotFound", "FlagChanged", "FlagNotFound",
     "GuestLimitReached", "InvitationLimitReached", "InvitationNotFound", "IsolationBelowMinimum", "LaunchesStopped",
-    "MemberNotFound", "ProfileNotFound", "ProfileUnavailable", "SavedRequestLimitReached", "SavedRequestNotFound",
-    "TemplateNotFound", "TooFast", "TraceNotFound", "ViewerNotFound",
+    "MemberNotFound", "NodeNotFound", "ProfileNotFound", "ProfileUnavailable", "SavedRequestLimitReached",
+    "SavedRequestNotFound", "TemplateNotFound", "TooFast", "TraceNotFound", "ViewerNotFound",
 ]  # fmt: skip
 
 
@@ -131,6 +131,12 @@ class ProfileUnavailable(PreviewError):
     """The preview's process cannot measure its functions."""
 
     code = "profile_unavailable"
+
+
+class NodeNotFound(PreviewError):
+    """The cluster has no node with this name, or the service is no node of a cluster."""
+
+    code = "node_not_found"
 
 
 class TemplateNotFound(PreviewError):

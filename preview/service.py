@@ -186,7 +186,7 @@ async def open_service(
                 open_failures(database, settings) as failures,
                 _open_ladder(settings, runtime) as ladder,
                 open_backing(settings, ladder.runtime) as backing,
-                open_cluster(settings, database) as cluster,
+                open_cluster(settings, database, ladder.runtime.name) as cluster,
             ):
                 jail = await _find_jail(settings, ladder)
                 rollout = Rollout(database, settings, ladder.runtime.name, ladder.further)

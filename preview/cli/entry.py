@@ -164,6 +164,11 @@ COMMANDS: dict[str, Entry] = {
         "Try isolation levels, start modes and capabilities with some users first, or stop launches; for operators.",
         _CLIENT,
     ),
+    "nodes": Entry(
+        "people.nodes",
+        "List, drain and resume the nodes of a cluster; for operators.",
+        _CLIENT,
+    ),
     "templates": Entry(
         "people.templates",
         "List, drop and rebuild templates, which new Python previews are forked from; for operators.",

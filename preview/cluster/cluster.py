@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import socket
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 from typing import Any, TypeVar
 
@@ -46,6 +49,7 @@ class Cluster:
         lease: Its lease.
         notices: Notices of all nodes. Payloads: ``queue``, ``preview:ID``, ``node:NAME`` and ``*``.
         draining: Whether it takes no new previews.
+        moving: Previews that end here to go on on another node.
         load: Returns the number of previews that it runs.
         on_lost: Called with the ids of previews that another node has.
         end_all: Ends all previews; called when the lease is over. It returns when all are over.
@@ -56,6 +60,7 @@ class Cluster:
         self.notices = Notices(database.engine)
         self.fences: dict[str, int] = {}
         self.draining = False
+        self.moving: set[str] = set()
         self.load: Callable[[], int] = lambda: len(self.fences)
         self.on_lost: Callable[[Collection[str]], None] = lambda _ids: None
         self.end_all: Callable[[], Any] = trio.lowlevel.checkpoint
@@ -154,19 +159,25 @@ class Cluster:
         for preview_id in releases:
             self._releases.pop(preview_id, None)
 
-    async def give_up(self, preview_id: str) -> None:
-        """Queue a preview for another node, once it has ended here and its lines are stored.
+    async def give_up(self, preview_id: str, *, is_stored: bool) -> None:
+        """Queue a preview for another node, once it has ended here.
 
-        Raises:
-            DatabaseUnavailable: It is not queued.
+        Args:
+            preview_id: The preview.
+            is_stored: Whether all its lines are stored.
 
-        Cancellation: it is queued or not.
+        Cancellation: it is queued, or goes to another node when this one leaves.
         """
+        self.moving.discard(preview_id)
         fence = self.fences.pop(preview_id, None)
-        if fence is not None:
-            await self._database.write(
-                lambda connection: self._owners.give_up(connection, self.name, preview_id, fence)
-            )
+        if fence is None:
+            return
+        self._ended[preview_id] = fence
+        give_up = partial(self._owners.give_up, node=self.name, preview_id=preview_id, fence=fence, is_stored=is_stored)
+        try:
+            await self._database.write(give_up)
+        except PreviewError as error:
+            log.warning("preview not given up", preview_id=preview_id, reason=error.message)
 
     async def owner_of(self, preview_id: str) -> Owner | None:
         """Return the other node that runs the preview; None if it is this one, or none.
@@ -316,7 +327,7 @@ def node_name(settings: Settings) -> str | None:
     return (settings.node_name or socket.gethostname().lower()[:64]) if settings.cluster else None
 
 
-def _facts_of(settings: Settings) -> NodeFacts:
+def _facts_of(settings: Settings, isolation: str) -> NodeFacts:
     """Return what this node says of itself."""
     labels = dict(one.split("=", 1) for one in (settings.node_labels or "").split(",") if one)
     return NodeFacts(
@@ -325,11 +336,14 @@ def _facts_of(settings: Settings) -> NodeFacts:
         version("preview"),
         settings.max_previews,
         labels,
+        f"{platform.system()} {platform.release()}",
+        len(os.sched_getaffinity(0)),
+        isolation,
     )
 
 
 @asynccontextmanager
-async def open_cluster(settings: Settings, database: Database) -> AsyncIterator[Cluster | None]:
+async def open_cluster(settings: Settings, database: Database, isolation: str) -> AsyncIterator[Cluster | None]:
     """Join the cluster, and leave it at the end; yield None if this service is no node.
 
     The node has connections of its own, so that a busy database pool does not cost it its lease.
@@ -344,7 +358,7 @@ async def open_cluster(settings: Settings, database: Database) -> AsyncIterator[
         yield None
         return
     async with open_database(settings.resolved_database_url, settings.node_lease_s) as own:
-        cluster = Cluster(own, _facts_of(settings), settings.node_lease_s)
+        cluster = Cluster(own, _facts_of(settings, isolation), settings.node_lease_s)
         await cluster.join()
         database.fences = cluster
         async with trio.open_nursery() as nursery:

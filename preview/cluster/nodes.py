@@ -29,6 +29,9 @@ class NodeFacts:
         version: Version of the service.
         capacity: Number of previews that it may run.
         labels: Free words of the operator, such as a region.
+        system: Name and version of its kernel.
+        processors: Number of processors that it may use.
+        isolation: Name of its isolation level.
     """
 
     name: str
@@ -36,6 +39,14 @@ class NodeFacts:
     version: str = ""
     capacity: int = 0
     labels: Mapping[str, str] = field(default_factory=dict)
+    system: str = ""
+    processors: int = 0
+    isolation: str = ""
+
+    def words(self) -> str:
+        """Return what the column ``labels`` has: the labels, and the machine's facts, as JSON."""
+        machine = {"system": self.system, "processors": self.processors, "isolation": self.isolation}
+        return json.dumps({"labels": dict(self.labels), "machine": machine})
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +136,7 @@ class Nodes:
             "address": facts.address,
             "version": facts.version,
             "capacity": facts.capacity,
-            "labels": json.dumps(dict(facts.labels)),
+            "labels": facts.words(),
             "lease": self.lease_ms,
             "epoch": 0 if before is None else before.epoch,
         }
@@ -171,5 +182,6 @@ class Nodes:
 
 
 def _node(row: Row[Any]) -> Node:
-    facts = NodeFacts(row.id, row.address, row.version, row.capacity, json.loads(row.labels))
+    words = json.loads(row.labels)
+    facts = NodeFacts(row.id, row.address, row.version, row.capacity, words["labels"], **words["machine"])
     return Node(facts, row.load, row.left_ms > 0, bool(row.draining), row.left_ms / 1000, row.started_at)

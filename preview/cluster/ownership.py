@@ -142,7 +142,7 @@ class Owners:
         )
         self._give_up = text(
             """
-            UPDATE owners SET state = 'queued', node = NULL
+            UPDATE owners SET state = 'queued', node = CASE WHEN :is_stored THEN NULL ELSE node END
             WHERE preview_id = :preview AND fence = :fence AND node = :node AND state = 'running'
             """
         )
@@ -229,9 +229,21 @@ class Owners:
         self._tell(connection, f"preview:{preview_id}")
         return released
 
-    def give_up(self, connection: Connection, node: str, preview_id: str, fence: int) -> bool:
-        """Queue a preview for another node, once its processes have ended here and its lines are stored."""
-        values = {"preview": preview_id, "fence": fence, "node": node}
+    def give_up(
+        self, connection: Connection, node: str, preview_id: str, fence: int, *, is_stored: bool = True
+    ) -> bool:
+        """Queue a preview for another node, once its processes have ended here.
+
+        Args:
+            connection: A connection with an open transaction.
+            node: The owner.
+            preview_id: The preview.
+            fence: Its fence.
+            is_stored: Whether all its lines are stored: the next owner leaves out no numbers then.
+
+        Returns: False if it was another node's already.
+        """
+        values = {"preview": preview_id, "fence": fence, "node": node, "is_stored": is_stored}
         given = connection.execute(self._give_up, values).rowcount > 0
         self._tell(connection, "queue")
         return given

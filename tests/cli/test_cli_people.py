@@ -72,6 +72,12 @@ def test_the_story_of_people(
     call("comments", generation, "--delete", comment)
     assert json.loads(call("comments", generation, "--json"))["items"] == []
 
+    assert "no node of a cluster" in call("nodes", "ls")
+    assert len(json.loads(call("nodes", "ls", "--json"))["items"]) == 1
+    assert "Add --yes to confirm" in call("nodes", "drain", "one", code=ExitCode.USAGE)
+    for order in (("drain", "one", "--yes"), ("resume", "one")):
+        assert "There is no such node" in call("nodes", *order, code=ExitCode.NOT_FOUND)
+
     call("templates", "ls")
     assert json.loads(call("templates", "ls", "--json"))["items"] == []
     assert "Add --yes to confirm" in call("templates", "drop", "c41b", code=ExitCode.USAGE)

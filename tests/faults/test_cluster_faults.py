@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import signal
+from functools import partial
 from pathlib import Path
 
 import pytest
 import trio
-from cluster_kit import open_nodes, until
+from cluster_kit import World, open_nodes, until
 from fault_postgres import Postgres
 
 
@@ -71,10 +72,14 @@ async def test_a_restart_of_postgresql_ends_no_preview(tmp_path: Path, cache: Pa
         owners = [world.owner(one) for one in (first, second, third)]
         assert owners == [("one", 1, "running"), ("two", 1, "running"), ("one", 1, "running")]
         for one in (first, second):
-            lines = world.lines(one)
-            await until("lines go on", lambda one=one, lines=lines: len(world.lines(one)) > len(lines) + 20)
+            before = len(world.lines(one))
+            await until("lines go on", partial(_has_more, world, one, before + 20))
             numbers = [number for number, _ in world.lines(one)]
             assert numbers == list(range(1, len(numbers) + 1))
+
+
+def _has_more(world: World, preview_id: str, count: int) -> bool:
+    return len(world.lines(preview_id)) > count
 
 
 @pytest.mark.long
@@ -86,8 +91,37 @@ async def test_a_user_has_one_limit_on_all_nodes(tmp_path: Path, cache: Path, se
         again = await world.ask("two", "POST", path.format(generation_id))
         assert (again.status, again.code, again.body["details"]["preview_id"]) == (409, "already_running", preview_id)
         other = await world.ask("two", "POST", path.format(await world.push("two")))
-        assert (other.status, other.code) == (409, "limit_reached"), other
+        assert (other.status, other.code) == (409, "preview_limit_reached"), other
         # A stopped one makes room at once, on any node.
-        stopped = await world.ask("one", "POST", f"/api/v1/generations/{generation_id}/preview/stop")
+        stopped = await world.ask("one", "DELETE", f"/api/v1/generations/{generation_id}/preview")
         assert stopped.status in (200, 204), stopped
         await world.launch("two", await world.push("two"))
+
+
+@pytest.mark.long
+async def test_a_drained_nodes_previews_move_and_lose_no_line(tmp_path: Path, cache: Path, server: Postgres) -> None:
+    async with open_nodes(tmp_path, cache, server, "one", "two", OPERATORS="root") as world:
+        generation_id = await world.push("one")
+        preview_id = await world.launch("one", generation_id)
+        await until("lines are stored", lambda: len(world.lines(preview_id)) > 5)
+        path = "/api/v1/operator/nodes/one/drain"
+        assert (await world.ask("two", "POST", path)).status == 403
+        assert (await world.ask("two", "POST", path.replace("one", "none"), "root")).status == 404
+        drained = await world.ask("two", "POST", path, "root")
+        assert drained.status == 204, drained
+        await world.serves("two", preview_id)
+        await until(
+            "lines go on", lambda: any("started on the node two" in text for _, text in world.lines(preview_id))
+        )
+        lines = world.lines(preview_id)
+        assert [number for number, _ in lines] == list(range(1, len(lines) + 1))
+        assert any("moved to another node" in text for _, text in lines)
+        refused = await world.ask("one", "POST", f"/api/v1/generations/{await world.push('one')}/preview/launch")
+        assert (refused.status, refused.code) == (503, "service_stopping")
+        await until("it is seen as empty", lambda: world.rows("SELECT 1 FROM nodes WHERE load = 0 AND id = 'one'"))
+        nodes = (await world.ask("two", "GET", "/api/v1/operator/nodes", "root")).body["items"]
+        assert (nodes[0]["name"], nodes[0]["is_draining"], nodes[0]["live_previews"]) == ("one", True, 0)
+        assert (await world.ask("one", "DELETE", path, "root")).status == 204
+        await until(
+            "it takes previews again", lambda: world.rows("SELECT 1 FROM nodes WHERE draining = 0 AND id = 'one'")
+        )

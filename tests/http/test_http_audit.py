@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 import trio
@@ -101,6 +101,27 @@ async def test_an_operator_drops_and_rebuilds_templates_and_the_audit_has_it(
         assert [(one["action"], one["subject"]) for one in found if one["outcome"] == "ok"] == [
             ("operator: template rebuilt", "c41b"),
             ("operator: template dropped", "c41b"),
+        ]
+
+
+async def test_only_operators_drain_nodes_and_the_audit_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with open_world(tmp_path, operators="root") as world:
+        for method in ("POST", "DELETE"):
+            for user, status in ((None, 401), ("ann", 403), ("root", 404)):
+                answer = await world.ask(method, "/api/v1/operator/nodes/one/drain", user=user)
+                assert answer.status_code == status, answer.text
+        cluster = Mock()
+        cluster.drain = AsyncMock(side_effect=lambda name, *, draining: name == "one")
+        object.__setattr__(world.service, "cluster", cluster)
+        for method in ("POST", "DELETE"):
+            assert (await world.ask(method, "/api/v1/operator/nodes/one/drain", user="root")).status_code == 204
+            for unknown in ("two", "%00", "..", "one%2F.."):
+                answer = await world.ask(method, f"/api/v1/operator/nodes/{unknown}/drain", user="root")
+                assert answer.status_code == 404, answer.text
+        found = await entries(world, "/api/v1/operator/audit?user_id=root", "root")
+        assert [(one["action"], one["subject"]) for one in found if one["outcome"] == "ok"] == [
+            ("operator: node resumed", "one"),
+            ("operator: node drained", "one"),
         ]
 
 

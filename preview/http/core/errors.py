@@ -66,6 +66,7 @@ STATUSES: Mapping[type[PreviewError], tuple[int, str]] = MappingProxyType(
         people_errors.CommentNotFound: (404, "No such comment"),
         people_errors.EnvironmentNotFound: (404, "No such environment"),
         people_errors.TemplateNotFound: (404, "No such template"),
+        people_errors.NodeNotFound: (404, "No such node"),
         people_errors.TraceNotFound: (404, "No such trace"),
         people_errors.ViewerNotFound: (404, "No such guest"),
         people_errors.ApiTokenLimitReached: (409, "API token limit reached"),

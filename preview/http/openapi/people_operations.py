@@ -142,6 +142,8 @@ def operator_operations() -> dict[str, Operation]:
         "operator.drop_template": Operation(GONE, (*refused, people_errors.TemplateNotFound), 204),
         "operator.rebuild_template": Operation(GONE, (*refused, people_errors.TemplateNotFound), 204),
         "operator.nodes": Operation(Reply("The machines.", account.Nodes), refused),
+        "operator.drain_node": Operation(GONE, (*refused, people_errors.NodeNotFound), 204),
+        "operator.resume_node": Operation(GONE, (*refused, people_errors.NodeNotFound), 204),
         "operator.environments": Operation(Reply("The environments.", account.Environments), refused),
         "operator.remove_environment": Operation(
             GONE, (*refused, people_errors.EnvironmentNotFound, people_errors.EnvironmentInUse), 204

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import trio
+
+from preview.cluster import Cluster
 from preview.core.clock import now_ms
 from preview.core.lifecycle import State, StopCause
 from preview.logs import End, Level
 from preview.runtime import Exit
-from preview.supervisor.launch.saving import store_end
+from preview.supervisor.launch.saving import STORE_S, store_end
 from preview.supervisor.launch.start_queue import SupervisorContext
 from preview.supervisor.preview.live_preview import LivePreview, Outcome
+
+LOST_OWNERSHIP = "node lost ownership"
+"""Reason of the end on a node that another one has taken the preview from."""
+MOVED = "moved to another node"
+"""Reason of the end on a node that drains."""
 
 
 async def conclude(preview: LivePreview, context: SupervisorContext) -> None:
@@ -25,7 +33,8 @@ async def conclude(preview: LivePreview, context: SupervisorContext) -> None:
         exited = preview.exit or Exit()
         preview.record = replace(preview.record, exit_code=exited.code, exit_signal=exited.signal)
         if preview.stored:
-            level = Level.ERROR if outcome.state is State.FAILED else Level.INFO
+            goes_on = outcome.reason in {LOST_OWNERSHIP, MOVED}
+            level = Level.ERROR if outcome.state is State.FAILED and not goes_on else Level.INFO
             preview.log.say(_last_words(preview, outcome), level)
         # Before the state change: a client that sees the end also sees the final number of lines.
         preview.record = replace(preview.record, last_seq=preview.log.last_seq)
@@ -34,7 +43,9 @@ async def conclude(preview: LivePreview, context: SupervisorContext) -> None:
         preview.log.finish(
             End(preview.id, outcome.state, outcome.reason, exited.code, exited.signal, now_ms(), cause, steps)
         )
-        if preview.stored and context.owns(preview.id):
+        if context.cluster is not None and preview.id in context.cluster.moving:
+            await _give_up(preview, context, context.cluster)
+        elif preview.stored and context.owns(preview.id):
             await store_end(preview, context)
         if context.cluster is not None:
             await context.cluster.release(preview.id)
@@ -43,6 +54,13 @@ async def conclude(preview: LivePreview, context: SupervisorContext) -> None:
         preview.settled.set()
         preview.changes.close(preview.cause)
         preview.inside.close(preview.cause)
+
+
+async def _give_up(preview: LivePreview, context: SupervisorContext, cluster: Cluster) -> None:
+    """Store the last lines, and leave the preview to another node. Cancellation: as ``Cluster.give_up``."""
+    with trio.move_on_after(STORE_S) as scope:
+        await context.writer.flush(preview.id)
+    await cluster.give_up(preview.id, is_stored=not scope.cancelled_caught)
 
 
 def _interrupted(preview: LivePreview) -> Outcome:
@@ -54,6 +72,8 @@ def _interrupted(preview: LivePreview) -> Outcome:
 
 
 def _last_words(preview: LivePreview, outcome: Outcome) -> str:
+    if outcome.reason in {LOST_OWNERSHIP, MOVED}:
+        return outcome.reason
     if outcome.state is State.FAILED:
         # The reason of a stop for exceeding a limit starts with "stopped:".
         return f"failed: {outcome.reason.removeprefix('stopped: ')}"

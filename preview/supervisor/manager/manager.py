@@ -201,6 +201,8 @@ class PreviewManager(PreviewQueries):
         """Check the limits and claim a slot in one step, without an await (guarantee 7)."""
         if self._draining.is_set():
             raise ServiceStopping("The service is shutting down and launches nothing more; try again in a moment.")
+        if self._context.cluster is not None and self._context.cluster.draining:
+            raise ServiceStopping("This node is draining and launches nothing more; another node does.")
         arm = choose_arm(self._context, Subject(request.user.id, tier.name, generation.project_id))
         self._registry.check_free(request.user, generation.id, tier)
         self._check_launch(request.user)

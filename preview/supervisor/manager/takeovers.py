@@ -18,6 +18,7 @@ from preview.logs import Level, LogStore, PreviewLog
 from preview.storage import UserStore
 from preview.storage.tables import PreviewRecord
 from preview.supervisor.launch.start_queue import SupervisorContext
+from preview.supervisor.life.persistence import LOST_OWNERSHIP, MOVED
 from preview.supervisor.life.preview_slot import PreviewSlot
 from preview.supervisor.limits.disk import check_free_disk
 from preview.supervisor.manager.registry import PreviewRegistry
@@ -30,8 +31,6 @@ log = structlog.get_logger(__name__)
 
 LOST = "node lost"
 """Reason of a restart on another node."""
-LOST_OWNERSHIP = "node lost ownership"
-"""Reason of the end on the node that lost the preview."""
 
 # At a time, so that the other nodes get some of a lost node's previews.
 _MOST_AT_ONCE = 4
@@ -77,6 +76,8 @@ class Takeovers:
         with self._cluster.notices.subscribed(self._on_notice):
             while True:
                 self._wake = trio.Event()
+                if self._cluster.draining:
+                    await self._move_all()
                 room = self._context.settings.max_previews - len(self._registry.by_id)
                 try:
                     taken = await self._cluster.take(min(room, _MOST_AT_ONCE))
@@ -91,7 +92,24 @@ class Takeovers:
                         await self._wake.wait()
 
     def _on_notice(self, payload: str) -> None:
-        if payload in {"queue", "*"}:
+        if payload in {"queue", "*", f"node:{self._cluster.name}"}:
+            self._wake.set()
+
+    async def _move_all(self) -> None:
+        """End the previews here, some at a time, so that other nodes restart them; not without another node."""
+        try:
+            nodes = await self._cluster.nodes()
+        except PreviewError as error:
+            log.info("previews not moved", why=error.message)
+            return
+        rooms = sum(one.facts.capacity - one.load for one in nodes if one.is_live and not one.draining)
+        chosen = [one for one in self._registry.by_id.values() if one.stored and one.outcome is None][:_MOST_AT_ONCE]
+        for preview in chosen[: max(0, rooms)]:
+            self._cluster.moving.add(preview.id)
+            preview.fail(LaunchFailed(MOVED))
+        for preview in chosen[: max(0, rooms)]:
+            await preview.over.wait()
+        if chosen:
             self._wake.set()
 
     async def _adopt(self, taken: Taken) -> None:

@@ -2,6 +2,7 @@ import { type ReactNode, useState } from "react";
 
 import {
   changeTier,
+  drainNode,
   dropTemplate,
   operatorPreviews,
   operatorUsers,
@@ -191,13 +192,32 @@ export function OperatorView({ client }: { client: PreviewClient }): ReactNode {
       />
       <RecordTable
         title="Machines"
-        heads={["Name", "System", "Processors", "Previews", "Isolation"]}
+        heads={["Name", "State", "System", "Processors", "Previews", "Isolation", ""]}
         rows={nodes.value?.map((one) => [
           visible(one.name),
+          one.is_live ? (one.is_draining ? "draining" : "live") : "lost",
           visible(one.system),
           one.processors,
           `${one.live_previews} of ${one.max_previews}`,
           visible(one.isolation),
+          one.address !== null && (
+            <IconButton
+              key="drain"
+              icon={one.is_draining ? "restart" : "clear"}
+              label={`${one.is_draining ? "Resume" : "Drain"} ${visible(one.name)}`}
+              onClick={() =>
+                setQuestion({
+                  title: one.is_draining ? "Give this node previews again?" : "Drain this node?",
+                  text: one.is_draining
+                    ? "It takes new previews."
+                    : "It takes no new previews, and its own are restarted on other nodes.",
+                  action: one.is_draining ? "Resume" : "Drain",
+                  busy: one.is_draining ? "Resuming…" : "Draining…",
+                  act: () => drainNode(client, one.name, !one.is_draining),
+                })
+              }
+            />
+          ),
         ])}
       />
       <AuditView client={client} isOperator />

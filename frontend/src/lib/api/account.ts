@@ -149,6 +149,17 @@ export interface ServiceNode {
   live_previews: number;
   max_previews: number;
   isolation: string;
+  is_live: boolean;
+  is_draining: boolean;
+  /** Null outside a cluster. */
+  address: string | null;
+}
+
+/** Drains a node of a cluster, or gives it previews again. */
+export async function drainNode(client: PreviewClient, name: string, draining: boolean): Promise<void> {
+  await client.send(`/api/v1/operator/nodes/${encodeURIComponent(name)}/drain`, {
+    method: draining ? "POST" : "DELETE",
+  });
 }
 
 export async function serviceNodes(client: PreviewClient, signal?: AbortSignal): Promise<ServiceNode[]> {

@@ -208,7 +208,15 @@ class NodeShape(Answer):
     live_previews: int
     max_previews: int = Field(description="`PREVIEW_MAX_PREVIEWS`.")
     isolation: str = Field(description="How previews are isolated.")
-    limits: dict[str, str] = Field(description="Each limit, and who enforces it; for people.")
+    limits: dict[str, str] = Field(
+        description="Each limit, and who enforces it; for people. Empty for other nodes of a cluster."
+    )
+    is_live: bool = Field(default=True, description="Its lease holds.")
+    is_draining: bool = Field(default=False, description="It takes no new previews.")
+    address: str | None = Field(default=None, description="`HOST:PORT` for other nodes; null without a cluster.")
+    version: str | None = Field(default=None, description="Version of the service; null without a cluster.")
+    labels: dict[str, str] = Field(default_factory=dict, description="`PREVIEW_NODE_LABELS`.")
+    started_at: Time | None = Field(default=None, description="When it joined; null without a cluster.")
 
 
 class Nodes(Answer):

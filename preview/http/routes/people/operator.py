@@ -10,6 +10,7 @@ from importlib.metadata import version
 from quart import Blueprint, Response, request
 from sqlalchemy import Connection, Row, func, select
 
+from preview.cluster import Node
 from preview.core.clock import from_ms
 from preview.core.quoting import quoted
 from preview.errors import PreviewNotFound
@@ -36,7 +37,7 @@ from preview.http.core.bodies import AuditQuery, PageQuery
 from preview.http.core.reading import checked_query, read_json
 from preview.http.identity import require_operator as _require_operator
 from preview.http.metrics import RECENT_LOG
-from preview.people_errors import TemplateNotFound
+from preview.people_errors import NodeNotFound, TemplateNotFound
 from preview.runtime.warm.pool import TemplatePool
 from preview.runtime.warm.runtime import WarmRuntime
 from preview.storage.tables import generations, users
@@ -188,8 +189,11 @@ def operator_routes(running: Running) -> Blueprint:
 
     @routes.get("/operator/nodes")
     async def nodes(backend: Backend) -> Response:
-        """Return the machines of this service, for operators. A service has one."""
+        """Return the machines of this service, for operators: one, or the nodes of a cluster."""
         await _require_operator(backend)
+        if (cluster := backend.service.cluster) is not None:
+            found = [_node_of(backend, one) for one in await cluster.nodes()]
+            return json_answer(Nodes(items=found, next=None))
         described = dict(backend.service.runtime.describe())
         node = NodeShape(
             name=platform.node(),
@@ -202,7 +206,46 @@ def operator_routes(running: Running) -> Blueprint:
         )
         return json_answer(Nodes(items=[node], next=None))
 
+    @routes.post("/operator/nodes/<node_name>/drain")
+    async def drain_node(backend: Backend, node_name: str) -> Response:
+        """Drain a node of the cluster, for operators: it takes no new previews, and its own move to other nodes."""
+        return await _set_draining(backend, node_name, draining=True)
+
+    @routes.delete("/operator/nodes/<node_name>/drain")
+    async def resume_node(backend: Backend, node_name: str) -> Response:
+        """End the drain of a node of the cluster, for operators: it takes previews again."""
+        return await _set_draining(backend, node_name, draining=False)
+
     return routes
+
+
+async def _set_draining(backend: Backend, node_name: str, *, draining: bool) -> Response:
+    """Change the node's drain. Cancellation: it is changed or not."""
+    await _require_operator(backend)
+    cluster = backend.service.cluster
+    if cluster is None or not await cluster.drain(node_name, draining=draining):
+        raise NodeNotFound("There is no such node; list the nodes of the cluster.")
+    return no_content()
+
+
+def _node_of(backend: Backend, node: Node) -> NodeShape:
+    runtime, cluster = backend.service.runtime, backend.service.cluster
+    is_own = cluster is not None and node.facts.name == cluster.name
+    return NodeShape(
+        name=node.facts.name,
+        system=node.facts.system,
+        processors=node.facts.processors,
+        live_previews=node.load,
+        max_previews=node.facts.capacity,
+        isolation=node.facts.isolation,
+        limits=dict(runtime.describe()) if is_own else {},
+        is_live=node.is_live,
+        is_draining=node.draining,
+        address=node.facts.address,
+        version=node.facts.version,
+        labels=dict(node.facts.labels),
+        started_at=from_ms(node.started_at),
+    )
 
 
 def _templates(backend: Backend) -> TemplatePool | None:
