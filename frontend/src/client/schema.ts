@@ -3524,13 +3524,38 @@ export interface components {
          */
         NodeShape: {
             /**
+             * Address
+             * @description `HOST:PORT` for other nodes; null without a cluster.
+             * @default null
+             */
+            address?: string | null;
+            /**
+             * Is Draining
+             * @description It takes no new previews.
+             * @default false
+             */
+            is_draining?: boolean;
+            /**
+             * Is Live
+             * @description Its lease holds.
+             * @default true
+             */
+            is_live?: boolean;
+            /**
              * Isolation
              * @description How previews are isolated.
              */
             isolation: string;
             /**
+             * Labels
+             * @description `PREVIEW_NODE_LABELS`.
+             */
+            labels?: {
+                [key: string]: string;
+            };
+            /**
              * Limits
-             * @description Each limit, and who enforces it; for people.
+             * @description Each limit, and who enforces it; for people. Empty for other nodes of a cluster.
              */
             limits: {
                 [key: string]: string;
@@ -3550,10 +3575,22 @@ export interface components {
              */
             processors: number;
             /**
+             * Started At
+             * @description When it joined; null without a cluster.
+             * @default null
+             */
+            started_at?: string | null;
+            /**
              * System
              * @example Linux 6.8.0
              */
             system: string;
+            /**
+             * Version
+             * @description Version of the service; null without a cluster.
+             * @default null
+             */
+            version?: string | null;
         };
         /**
          * Nodes
@@ -4344,7 +4381,7 @@ export interface components {
              * @description Stable error code, for programs to decide by.
              * @enum {string}
              */
-            code: "agents_unavailable" | "alert_limit_reached" | "alert_not_found" | "already_running" | "analysis_failed" | "api_token_limit_reached" | "api_token_not_found" | "body_too_large" | "comment_limit_reached" | "comment_not_found" | "configuration_error" | "contract_not_offered" | "data_unavailable" | "database_unavailable" | "disk_full" | "environment_failed" | "environment_in_use" | "environment_not_found" | "failure_not_found" | "file_not_found" | "flag_changed" | "flag_not_found" | "forbidden" | "generation_limit_reached" | "generation_not_found" | "generation_read_only" | "guest_limit_reached" | "head_too_large" | "host_not_allowed" | "internal_error" | "invalid_filter" | "invalid_generation" | "invalid_path" | "invalid_preview_token" | "invalid_request" | "invitation_limit_reached" | "invitation_not_found" | "isolation_below_minimum" | "launch_failed" | "launches_stopped" | "member_not_found" | "method_not_allowed" | "no_active_preview" | "no_port_available" | "not_found" | "pin_limit_reached" | "precondition_failed" | "preset_not_found" | "preview_limit_reached" | "preview_not_found" | "preview_unavailable" | "probe_not_found" | "profile_not_found" | "profile_unavailable" | "project_mismatch" | "project_not_found" | "query_refused" | "record_incomplete" | "request_not_found" | "request_timeout" | "root_without_sandbox" | "saved_request_limit_reached" | "saved_request_not_found" | "sealed_text_unreadable" | "secret_not_found" | "service_short" | "service_stopping" | "settings_limit_reached" | "share_limit_reached" | "share_not_found" | "snapshot_limit_reached" | "snapshot_not_found" | "startup_timeout" | "template_not_found" | "too_complex" | "too_fast" | "too_large" | "too_many_launches" | "too_many_streams" | "trace_not_found" | "unauthenticated" | "unsupported_media_type" | "upgrade_required" | "upstream_failed" | "upstream_timeout" | "user_not_found" | "version_not_found" | "viewer_not_found";
+            code: "agents_unavailable" | "alert_limit_reached" | "alert_not_found" | "already_running" | "analysis_failed" | "api_token_limit_reached" | "api_token_not_found" | "body_too_large" | "comment_limit_reached" | "comment_not_found" | "configuration_error" | "contract_not_offered" | "data_unavailable" | "database_unavailable" | "disk_full" | "environment_failed" | "environment_in_use" | "environment_not_found" | "failure_not_found" | "file_not_found" | "flag_changed" | "flag_not_found" | "forbidden" | "generation_limit_reached" | "generation_not_found" | "generation_read_only" | "guest_limit_reached" | "head_too_large" | "host_not_allowed" | "internal_error" | "invalid_filter" | "invalid_generation" | "invalid_path" | "invalid_preview_token" | "invalid_request" | "invitation_limit_reached" | "invitation_not_found" | "isolation_below_minimum" | "launch_failed" | "launches_stopped" | "member_not_found" | "method_not_allowed" | "no_active_preview" | "no_port_available" | "node_not_found" | "not_found" | "pin_limit_reached" | "precondition_failed" | "preset_not_found" | "preview_limit_reached" | "preview_not_found" | "preview_unavailable" | "probe_not_found" | "profile_not_found" | "profile_unavailable" | "project_mismatch" | "project_not_found" | "query_refused" | "record_incomplete" | "request_not_found" | "request_timeout" | "root_without_sandbox" | "saved_request_limit_reached" | "saved_request_not_found" | "sealed_text_unreadable" | "secret_not_found" | "service_short" | "service_stopping" | "settings_limit_reached" | "share_limit_reached" | "share_not_found" | "snapshot_limit_reached" | "snapshot_not_found" | "startup_timeout" | "template_not_found" | "too_complex" | "too_fast" | "too_large" | "too_many_launches" | "too_many_streams" | "trace_not_found" | "unauthenticated" | "unsupported_media_type" | "upgrade_required" | "upstream_failed" | "upstream_timeout" | "user_not_found" | "version_not_found" | "viewer_not_found";
             /** Detail */
             detail: string;
             /** Details */
