@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import json
 import os
 import shutil
 import socket
@@ -20,6 +21,8 @@ import pytest
 _HELD = dedent(
     """
     ip link set lo up 2>/dev/null
+    # crun refuses machines with both versions of control groups; of these the first has the controllers.
+    [ "$PREVIEW_TEST_CONTAINER_RUNTIME" != crun ] || umount --lazy /sys/fs/cgroup/unified 2>/dev/null
     dockerd --data-root "$0/root" --exec-root "$0/exec" --pidfile "$0/pid" -H "unix://$0/s" --config-file "$0/json" \\
         --bridge none --iptables=false --log-level error --cgroup-parent /preview-tests >"$0/log" 2>&1 </dev/null &
     cat >/dev/null
@@ -27,6 +30,8 @@ _HELD = dedent(
 )
 _ALONE = ("setsid", "--fork", "unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--")
 _START_S = 20.0
+FURTHER_RUNTIMES = ("crun",)
+"""The engine's own runtimes beside runc, where Debian's packages of these names are installed."""
 
 
 @lru_cache(maxsize=1)
@@ -50,7 +55,8 @@ def engine_here() -> Path | str:
 
 def start_engine(folder: Path) -> int | str:
     """Start an engine in a folder. Return the descriptor whose end ends it, or why it does not start."""
-    (folder / "json").write_text("{}")
+    runtimes = {name: {"path": path} for name in FURTHER_RUNTIMES if (path := shutil.which(name)) is not None}
+    (folder / "json").write_text(json.dumps({"runtimes": runtimes} if runtimes else {}))
     reading, writing = os.pipe()
     # Of a new session, and nobody's child: what an engine starts would else become the children of these tests.
     command = [*_ALONE, "sh", "-c", _HELD, str(folder)]

@@ -14,14 +14,16 @@ from runtime_kit import broker_if_needed, make_runtime
 
 from preview.runtime import Refusal, Runtime
 from preview.runtime.container import ContainerRuntime, probe_containers
-from preview.settings import Settings
+from preview.settings import load_settings
 
 
 @lru_cache(maxsize=1)
 def _probed(engine: Path) -> ContainerRuntime | Refusal:
     """Once for each worker; the folder stays, as the service's own does."""
     folder = Path(tempfile.gettempdir()) / f"preview-test-containers-{os.getpid()}"
-    settings = Settings(data_dir=folder, container_engine=f"unix://{engine}")
+    # The engine's own runtime: see docs/containers.md.
+    named = os.environ.get("PREVIEW_TEST_CONTAINER_RUNTIME") or None
+    settings = load_settings(data_dir=folder, container_engine=f"unix://{engine}", container_runtime=named)
 
     async def probe() -> ContainerRuntime | Refusal:
         return await probe_containers(settings, broker=await broker_if_needed(folder))
