@@ -17,6 +17,7 @@ import yaml
 from preview.cli.deploying.choices import make_deployment
 from preview.cli.deploying.files import make_files
 from preview.cli.entry import run
+from preview.cli.exits import UsageMistake
 from preview.settings import Settings, variable_of
 from preview.settings_secrets import SECRET_FIELDS
 
@@ -104,6 +105,49 @@ def test_compose_has_all_that_it_mentions(choices: dict[str, str]) -> None:
     assert json.loads(made["seccomp.json"])["defaultAction"] == "SCMP_ACT_ALLOW"
 
 
+def test_several_services_are_nodes_with_one_secret_and_own_folders() -> None:
+    made = files("compose", database="postgresql", nodes=3)
+    found = yaml.safe_load(made["compose.yaml"])
+    nodes = {name: one for name, one in found["services"].items() if name.startswith("preview")}
+    assert sorted(nodes) == ["preview-1", "preview-2", "preview-3"]
+    for name, node in nodes.items():
+        assert node["environment"] == {"PREVIEW_NODE_NAME": name, "PREVIEW_NODE_ADDRESS": f"{name}:7000"}
+        assert node["networks"] == {"default": {"aliases": ["preview"]}}
+        assert "cluster-secret" in node["secrets"]
+        # The nodes' own port is reached in the network of the containers only.
+        assert "ports" not in node
+        assert node["depends_on"] == {"migrate": {"condition": "service_completed_successfully"}}
+    folders = {node["volumes"][0].partition(":")[0] for node in nodes.values()}
+    assert folders == {"data-1", "data-2", "data-3"} <= found["volumes"].keys()
+    assert found["services"]["caddy"]["depends_on"] == sorted(nodes)
+    assert "PREVIEW_CLUSTER=true" in made["preview.env"].splitlines()
+    targets = yaml.safe_load(made["prometheus.yml"])["scrape_configs"][0]["static_configs"][0]["targets"]
+    assert targets == [f"{name}:8000" for name in sorted(nodes)]
+
+
+def test_manifests_of_several_nodes_are_valid_for_kubernetes() -> None:
+    made = files("kubernetes", database="postgresql", nodes=3)
+    documents = [one for name, text in made.items() if name.endswith(".yaml") for one in yaml.safe_load_all(text)]
+    for document in documents:
+        kubernetes_validate.validate(document, "1.33", strict=True)
+    named = {(one["kind"], one["metadata"]["name"]): one for one in documents}
+    stateful, headless = named["StatefulSet", "preview"]["spec"], named["Service", "preview-nodes"]["spec"]
+    assert (stateful["replicas"], stateful["serviceName"], headless["clusterIP"]) == (3, "preview-nodes", "None")
+    variables = [one["name"] for one in stateful["template"]["spec"]["containers"][0]["env"]]
+    assert variables == ["PREVIEW_NODE_NAME", "POD_IP", "PREVIEW_NODE_ADDRESS"]
+    assert named["ConfigMap", "preview"]["data"]["PREVIEW_CLUSTER"] == "true"
+    assert len(named["Secret", "preview"]["stringData"]["cluster-secret"]) > 32
+    # Other nodes only.
+    (inside,) = [one for one in named["NetworkPolicy", "preview"]["spec"]["ingress"] if one["ports"][0]["port"] == 7000]
+    assert inside["from"] == [{"podSelector": {"matchLabels": {"app": "preview"}}}]
+
+
+@pytest.mark.parametrize(("kind", "database"), [("systemd", "postgresql"), ("compose", "sqlite")])
+def test_several_services_need_a_database_that_they_share(kind: str, database: str) -> None:
+    with pytest.raises(UsageMistake, match="--nodes"):
+        files(kind, database=database, nodes=2)
+
+
 def test_compose_reads_the_file(tmp_path: Path) -> None:
     if subprocess.run([needed("docker"), "compose", "version"], capture_output=True).returncode != 0:
         pytest.skip("no docker compose")
@@ -117,7 +161,8 @@ def test_compose_reads_the_file(tmp_path: Path) -> None:
 def test_only_settings_that_exist_are_set(kind: str) -> None:
     known = {variable_of(name) for name in Settings.model_fields}
     known |= {f"PREVIEW_{name.upper()}_FILE" for name in SECRET_FIELDS}
-    for choices in CHOICES:
+    several = [] if kind == "systemd" else [{"database": "postgresql", "nodes": 3}]
+    for choices in [*CHOICES, *several]:
         for name, text in files(kind, **choices).items():
             if name.endswith((".env", ".yaml", ".service")):
                 assert set(re.findall(r"\b(PREVIEW_[A-Z_]+)\b[=:]", text)) <= known, name

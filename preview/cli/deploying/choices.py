@@ -50,6 +50,7 @@ class Deployment(BaseModel):
         image: Name of the container image.
         database_url: PostgreSQL's address; None means the one that is set up with the service.
         ingress_network: Network of a cluster's ingress, which tells clients' addresses; None: nobody is believed.
+        nodes: Number of services, which are a cluster if there are several.
         database_network: Network of PostgreSQL, for a cluster; None means pods with the label ``app: postgres``.
     """
 
@@ -69,6 +70,7 @@ class Deployment(BaseModel):
     key: str = Field("/etc/preview/tls/privkey.pem", pattern=_PATH, max_length=200)
     https_port: int = Field(443, ge=1, le=65535)
     image: str = Field("preview", pattern=_PLAIN, max_length=200)
+    nodes: int = Field(1, ge=1, le=50)
     database_url: str | None = Field(None, pattern=_PLAIN, max_length=500)
     ingress_network: str | None = None
     database_network: str | None = None
@@ -106,6 +108,8 @@ class Deployment(BaseModel):
             raise ValueError("--certificate internal is Caddy's own authority; it needs --tls caddy, outside a cluster")
         if self.kind == "kubernetes" and self.database_url is not None and self.database_network is None:
             raise ValueError("--database-url needs --database-network in a cluster: the service reaches nothing else")
+        if self.nodes > 1 and (self.database != "postgresql" or self.kind == "systemd"):
+            raise ValueError("--nodes needs --database postgresql, and --compose or --kubernetes")
         if not is_valid_id(self.operator):
             raise ValueError(f"{self.operator!r} cannot be a user's id")
         return self

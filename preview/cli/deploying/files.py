@@ -77,7 +77,12 @@ def _compose(deployment: Deployment) -> list[OutFile]:
     if deployment.entry == "secret":
         kept["jwt-secret"] = _new_secret()
         used.append("jwt-secret")
-    values = _values(deployment) | {"secrets": used, "all_secrets": sorted(kept)}
+    names_of_nodes = ["preview"]
+    if deployment.nodes > 1:
+        kept["cluster-secret"] = _new_secret()
+        used.append("cluster-secret")
+        names_of_nodes = [f"preview-{number}" for number in range(1, deployment.nodes + 1)]
+    values = _values(deployment) | {"secrets": used, "all_secrets": sorted(kept), "node_names": names_of_nodes}
     names = ("compose.yaml", "preview.env", "prometheus.yml", "datasource.yml", "dashboards.yml")
     made = [OutFile(name, _rendered(f"compose/{name}", values)) for name in names]
     # The service's user in the container reads them: the folder is closed to others instead.
@@ -91,7 +96,8 @@ def _compose(deployment: Deployment) -> list[OutFile]:
 def _kubernetes(deployment: Deployment) -> list[OutFile]:
     used = ["database-url"] if deployment.database == "postgresql" else []
     used += ["jwt-secret"] if deployment.entry == "secret" else []
-    values = _values(deployment) | {"secrets": used, "jwt_secret": _new_secret()}
+    used += ["cluster-secret"] if deployment.nodes > 1 else []
+    values = _values(deployment) | {"secrets": used, "jwt_secret": _new_secret(), "cluster_secret": _new_secret()}
     names = ["preview.yaml", "service.yaml", "configmap.yaml", "networkpolicy.yaml"]
     names += [] if deployment.tls == "none" else ["ingress.yaml"]
     made = [OutFile(name, _rendered(f"kubernetes/{name}", values)) for name in names]

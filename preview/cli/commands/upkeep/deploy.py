@@ -73,6 +73,9 @@ def init(
     ] = None,
     operator: Annotated[str | None, typer.Option("--operator", metavar="USER", help="The first operator.")] = None,
     image: Annotated[str | None, typer.Option("--image", metavar="NAME", help="The container image.")] = None,
+    nodes: Annotated[
+        int | None, typer.Option("--nodes", metavar="N", help="Services of a cluster, see docs/cluster.md. Default: 1.")
+    ] = None,
     https_port: Annotated[int | None, typer.Option("--https-port", metavar="PORT", help="Default: 443.")] = None,
     yes: YesOption = False,
     as_json: JsonOption = False,
@@ -100,7 +103,7 @@ def init(
     rest = {"jwks_url": jwks_url, "operator": operator, "image": image, "https_port": https_port, "key": key}
     rest |= {"previews": previews_domain, "certificate": certificate, "database_url": database_url}
     rest |= {"oidc_issuer": oidc_issuer, "oidc_client": oidc_client}
-    rest |= {"database_network": database_network, "ingress_network": ingress_network}
+    rest |= {"database_network": database_network, "ingress_network": ingress_network, "nodes": nodes}
     deployment = make_deployment(**answers, **rest)
     if folder.exists() and not folder.is_dir():
         raise UsageMistake(f"{folder} is a file; name a folder.")
