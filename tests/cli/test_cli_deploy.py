@@ -161,7 +161,7 @@ def test_compose_reads_the_file(tmp_path: Path) -> None:
 def test_only_settings_that_exist_are_set(kind: str) -> None:
     known = {variable_of(name) for name in Settings.model_fields}
     known |= {f"PREVIEW_{name.upper()}_FILE" for name in SECRET_FIELDS}
-    several = [] if kind == "systemd" else [{"database": "postgresql", "nodes": 3}]
+    several: list[dict[str, Any]] = [] if kind == "systemd" else [{"database": "postgresql", "nodes": 3}]
     for choices in [*CHOICES, *several]:
         for name, text in files(kind, **choices).items():
             if name.endswith((".env", ".yaml", ".service")):
