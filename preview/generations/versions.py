@@ -239,7 +239,10 @@ def _page(generation_id: str, before: int | None, limit: int, connection: Connec
 
 
 def _failed(generation_id: str, numbers: Sequence[int], connection: Connection) -> dict[int, FailedStart]:
-    """Return versions that no preview has run. A launch counts for the version that it runs, or ran last."""
+    """Return versions that no preview has run.
+
+    A launch counts for the version that it runs, or ran last, and for the one that it started with.
+    """
     marks = select(failed_reloads).where(_R.generation_id == generation_id, _R.number.in_(numbers))
     found = {row.number: FailedStart(row.preview_id, "reload", row.reason) for row in connection.execute(marks)}
     launches = select(_I.id, _I.revision, _I.started_at, _I.status, _I.error_message).where(
@@ -250,7 +253,23 @@ def _failed(generation_id: str, numbers: Sequence[int], connection: Connection) 
             found[row.revision] = FailedStart(row.id, "launch", row.error_message or "")
         elif row.started_at is not None:
             found.pop(row.revision, None)
-    return found
+    return {number: one for number, one in found.items() if not _was_started_with(generation_id, number, connection)}
+
+
+def _was_started_with(generation_id: str, number: int, connection: Connection) -> bool:
+    """Return True if a launch served that was made while the version was the current one."""
+    rows = select(_V.number, _V.created_at).where(
+        _V.generation_id == generation_id, _V.number.in_((number, number + 1))
+    )
+    made = {row.number: row.created_at for row in connection.execute(rows)}
+    if number not in made:
+        return False
+    served = select(_I.id).where(
+        _I.generation_id == generation_id, _I.started_at.is_not(None), _I.created_at >= made[number]
+    )
+    if number + 1 in made:
+        served = served.where(_I.created_at < made[number + 1])
+    return connection.execute(served.limit(1)).first() is not None
 
 
 def _mark(generation_id: str, number: int, row: dict[str, str], connection: Connection) -> None:

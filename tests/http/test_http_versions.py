@@ -184,6 +184,10 @@ async def test_a_version_whose_launch_fails_is_marked_until_it_has_started(tmp_p
         assert started.status_code == 201, started.text
         (one,) = (await world.ask("GET", path_of(made))).json()["items"]
         assert one["failed"] is None
+        # The launch runs another version now; it has started with the first one all the same.
+        await change(world, made, {"notes.txt": "x"})
+        both = (await world.ask("GET", path_of(made))).json()["items"]
+        assert [one["failed"] for one in both] == [None, None]
 
 
 async def test_ten_thousand_versions_are_listed_page_by_page(tmp_path: Path) -> None:

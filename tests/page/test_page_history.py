@@ -53,7 +53,7 @@ def test_a_person_rolls_back_and_reads_an_earlier_log(
         _look(page, f"launches-{scheme}-{width}")
         assert serious(seen) == []
         page.get_by_role("button", name="Compare two").click()
-        page.get_by_role("rowheader", name="Step process").wait_for()
+        page.get_by_role("rowheader", name="Health check").wait_for()
         _look(page, f"compare-{scheme}-{width}")
         assert serious(seen) == []
         page.get_by_role("button", name="Launches").click()

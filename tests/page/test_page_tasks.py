@@ -145,7 +145,7 @@ def test_each_of_ten_tasks_takes_less_than_a_minute(running: Running, browser: B
             for box in page.get_by_role("checkbox", name="Compare the launch").all():
                 box.check()
             page.get_by_role("button", name="Compare two").click()
-            page.get_by_role("rowheader", name="Step process").wait_for()
+            page.get_by_role("rowheader", name="Health check").wait_for()
         with tasks.task("free a limit"):
             seen.drop_zip("second", FILES)
             page.get_by_role("button", name="Launch", exact=True).click()

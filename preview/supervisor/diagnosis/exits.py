@@ -119,6 +119,7 @@ async def explain_exit(
     *,
     served: bool,
     variables: Mapping[str, str],
+    placeholders: Mapping[str, str],
 ) -> LaunchFailed:
     """Return the launch error that explains the exit of a process.
 
@@ -129,6 +130,7 @@ async def explain_exit(
         lines: The process's last lines, oldest first.
         served: True if the process had served before.
         variables: The process's environment variables.
+        placeholders: Those that nobody has set, with the values that the service made up.
 
     Cancellation: connections are closed.
     """
@@ -157,7 +159,17 @@ async def explain_exit(
         sentence = f"The process ended with {ended} before it answered: it finished without starting a server."
         printed = f" The last error that it printed: {error}" if error else ""
         return LaunchFailed(f"{sentence}{_lacks(variables) or printed}", **exit_facts)
+    if blamed := _placeholder_in(error or "", placeholders):
+        said = f"{said}. {blamed}"
     return LaunchFailed(f"The process ended with {ended} before it answered{said}", **exit_facts)
+
+
+def _placeholder_in(error: str, placeholders: Mapping[str, str]) -> str:
+    """Return a sentence on the variable whose made-up value the error quotes; empty if it quotes none."""
+    for name, value in placeholders.items():
+        if value and any(f"{mark}{value}{mark}" in error for mark in "'\"`"):
+            return f"{name} is not set, so it had the placeholder {value}; set it in the project's settings."
+    return ""
 
 
 def _lacks(variables: Mapping[str, str]) -> str:

@@ -174,6 +174,12 @@ def tell_variables(plan: StartPlan) -> list[str]:
     return lines
 
 
+def placeholders_of(plan: StartPlan) -> Mapping[str, str]:
+    """Return the variables that nobody has set, with the values that were made up; without secrets and addresses."""
+    made_up = (one for one in plan.variables.values() if one.origin is Origin.MADE_UP)
+    return {one.name: one.value for one in made_up if not one.secret and "{" not in one.value}
+
+
 def _shown(variable: Variable) -> str:
     if variable.secret or "{" in variable.value:
         return variable.name

@@ -20,6 +20,7 @@ from preview.logs import Level
 from preview.runtime import Exit
 from preview.runtime.waiting import wait_any
 from preview.supervisor.diagnosis.exits import explain_exit
+from preview.supervisor.launch.variables import placeholders_of
 from preview.supervisor.limits.limits import memory_error, was_killed_for_memory
 from preview.supervisor.preview.live_preview import LivePreview
 from preview.supervisor.process.server_process import ServerProcess
@@ -302,5 +303,8 @@ async def _explain(preview: LivePreview, candidate: ServerProcess) -> LaunchFail
         return memory_error(candidate.prepared.settings)
     preview.log.say(f"process {candidate.process.identity.pid} ended with {ended}", Level.ERROR)
     lines = candidate.output(preview)
-    needs, variables = candidate.prepared.plan.services, candidate.spec.environment
-    return await explain_exit(preview, ended, needs, lines, served=False, variables=variables)
+    plan, variables = candidate.prepared.plan, candidate.spec.environment
+    made_up = placeholders_of(plan)
+    return await explain_exit(
+        preview, ended, plan.services, lines, served=False, variables=variables, placeholders=made_up
+    )

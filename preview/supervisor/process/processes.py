@@ -16,6 +16,7 @@ from preview.settings import Settings
 from preview.supervisor.diagnosis.exits import explain_exit
 from preview.supervisor.launch.preparation import EnvironmentLeases
 from preview.supervisor.launch.steps import PreparedLaunch
+from preview.supervisor.launch.variables import placeholders_of
 from preview.supervisor.limits.limits import memory_error, stop_for_memory, tell, was_killed_for_memory
 from preview.supervisor.preview.live_preview import LivePreview
 from preview.supervisor.process.server_process import ServerProcess, StartedProcess, run_server_process
@@ -191,8 +192,12 @@ class Processes:
         preview.log.say(f"process ended with {ended} after {preview.uptime_s:.1f} s", Level.ERROR)
         served = preview.record.state is State.RUNNING
         lines = serving.output(preview)
-        needs, variables = serving.prepared.plan.services, serving.spec.environment
-        preview.fail(await explain_exit(preview, ended, needs, lines, served=served, variables=variables))
+        plan, variables = serving.prepared.plan, serving.spec.environment
+        made_up = placeholders_of(plan)
+        reason = await explain_exit(
+            preview, ended, plan.services, lines, served=served, variables=variables, placeholders=made_up
+        )
+        preview.fail(reason)
 
     async def end(self, serving: ServerProcess) -> None:
         """Stop the process and wait for its end. Cancellation: the process is stopped nevertheless."""

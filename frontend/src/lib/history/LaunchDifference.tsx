@@ -2,6 +2,7 @@ import type { ReactNode } from "react";
 
 import type { PreviewClient } from "../api/client";
 import { compareLaunches, type LaunchComparison } from "../api/history";
+import { stepLabel } from "../launch/stepLabel";
 import { useTranslate, type Translate } from "../texts/translate";
 import { Notice } from "../ui/controls";
 import { duration, milliseconds } from "../ui/format";
@@ -51,7 +52,7 @@ function Comparison({ found }: { found: LaunchComparison }): ReactNode {
     [t("Result"), resultOf(t, found.before), resultOf(t, found.after)],
     [t("Version"), known(found.before.version), known(found.after.version)],
     [t("Life"), duration(found.before.life_ms / 1000), duration(found.after.life_ms / 1000)],
-    ...found.steps.map((one): Row => [t("Step {name}", { name: one.name }), took(one.before_ms), took(one.after_ms)]),
+    ...found.steps.map((one): Row => [stepLabel(t, one.name), took(one.before_ms), took(one.after_ms)]),
     ...found.settings.map((one): Row => [one.name, known(one.before), known(one.after)]),
     [t("Requests"), String(found.before.requests), String(found.after.requests)],
     [t("Failures"), String(found.before.failures), String(found.after.failures)],

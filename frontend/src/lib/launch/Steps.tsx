@@ -1,10 +1,11 @@
 import { type ReactNode, useState } from "react";
 
 import type { LaunchStep } from "../logs/steps";
-import { useTranslate, type Translate, english, type Untranslated } from "../texts/translate";
+import { useTranslate, type Translate } from "../texts/translate";
 import { Icon } from "../ui/icons";
 import { milliseconds } from "../ui/format";
 import styles from "./launch.module.css";
+import { stepLabel } from "./stepLabel";
 import marks from "./steps.module.css";
 import { type LaunchText, useLaunchTexts } from "./texts";
 
@@ -48,7 +49,7 @@ export function Steps(props: {
               {look === "done" && <Icon name="check" size={12} />}
               {look === "failed" && <Icon name="close" size={12} />}
             </span>
-            <span className={marks.stepName}>{labelOf(t, step.name)}</span>
+            <span className={marks.stepName}>{stepLabel(t, step.name)}</span>
             <span className={marks.stepDetail} title={title(t, step)}>
               {detail(t, step, look, texts)}
               {step.state === "done" && step.detail && <span className={marks.stepMore}> ({step.detail})</span>}
@@ -58,20 +59,6 @@ export function Steps(props: {
       })}
     </ol>
   );
-}
-
-const LABELS: Readonly<Partial<Record<string, Untranslated>>> = {
-  files: english("Files"),
-  environment: english("Dependencies"),
-  process: english("Start"),
-  answers: english("Health check"),
-  migrations: english("Migrations"),
-};
-
-/** The words for a step; those of a step that only the service knows are its name. */
-function labelOf(t: Translate, name: string): string {
-  const words = LABELS[name];
-  return words ? t(words) : name.charAt(0).toUpperCase() + name.slice(1);
 }
 
 type Look = "done" | "failed" | "now" | "ahead";

@@ -1,4 +1,4 @@
-import { type ReactNode, useState } from "react";
+import { type ReactNode, useEffect, useState } from "react";
 
 import type { PreviewClient } from "../api/client";
 import { changeEnvironment, readEnvironment } from "../api/settings";
@@ -37,6 +37,9 @@ export function SettingsPanel(props: SettingsPanelProps): ReactNode {
     `${instance?.id ?? ""} ${instance?.status ?? ""}`,
   );
   const action = useAction();
+  // “It applies at the next launch” is over with that launch.
+  const { dismiss } = action;
+  useEffect(dismiss, [dismiss, instance?.id]);
   // Undefined: the preset in use, if there is one.
   const [chosen, setChosen] = useState<string | null>();
   const [wanted, setWanted] = useState({ name: "", round: 0 });
