@@ -174,6 +174,20 @@ async def test_a_death_without_its_server_is_told_by_its_own_words(rig: Rig) -> 
     assert str(preview.record.reason).startswith(f"It needs PostgreSQL at 127.0.0.1:{port} (setting DATABASE_URL")
 
 
+async def test_a_death_by_a_placeholder_names_its_variable(rig: Rig) -> None:
+    symbols = "import os\nprint({'EUR': 1}[os.environ['SHOP_CURRENCY']])\n"
+    made_up = {
+        name: Variable(name, value, Origin.MADE_UP, secret=name == "API_KEY")
+        for name, value in (("API_KEY", "preview"), ("SHOP_CURRENCY", "preview"))
+    }
+    preview = await rig.start({"requirements.txt": "", "serve.py": symbols}, serve(variables=made_up))
+    await preview.over.wait()
+    assert str(preview.record.reason).endswith(
+        "KeyError: 'preview'. SHOP_CURRENCY is not set, so it had the placeholder preview; "
+        "set it in the project's settings."
+    )
+
+
 async def test_an_application_that_comes_up_without_its_server_runs_and_is_warned(rig: Rig) -> None:
     port = nobodys_port()
     preview = await rig.start(PLAIN, serve(services=needing(port)))

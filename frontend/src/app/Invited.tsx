@@ -46,7 +46,7 @@ export function Invited({ code, userId, onJoined, onLeave }: InvitedProps): Reac
         <h1>You are invited to preview</h1>
         {userId !== "" && (
           <Notice tone="warn">
-            You are signed in as {visible(userId)}. Joining makes another user, and signs this browser in as that one.
+            You are signed in as {visible(userId)}. Joining creates a new user, and signs this browser in as that user.
           </Notice>
         )}
         <form onSubmit={(event) => void join(event)}>

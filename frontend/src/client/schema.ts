@@ -2588,7 +2588,7 @@ export interface components {
             tier?: "free" | "pro" | "enterprise";
             /**
              * Uses
-             * @description Number of people whom it admits.
+             * @description Number of people who may join with it.
              * @default 1
              */
             uses?: number;

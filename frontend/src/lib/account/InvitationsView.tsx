@@ -57,7 +57,7 @@ export function InvitationsView({ client, onChanged }: { client: PreviewClient; 
       <News action={action} />
       {made !== null && (
         <Notice role="status">
-          <p>Pass the link on by a private way: it is not shown again.</p>
+          <p>Send the link privately: it is not shown again.</p>
           <div className={styles.made}>
             <code>{made}</code>
             <CopyButton text={made} label="Copy the link" />
@@ -118,7 +118,7 @@ export function InvitationsView({ client, onChanged }: { client: PreviewClient; 
           onClose={() => setRevoked(null)}
           onYes={() => change("Revoking…", () => revokeInvitation(client, revoked.id))}
         >
-          <p>It admits nobody further. The people whom it has admitted stay.</p>
+          <p>Nobody else can join with it. People who have joined stay.</p>
         </Ask>
       )}
       {removed && (

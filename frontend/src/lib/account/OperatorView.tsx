@@ -179,7 +179,7 @@ export function OperatorView({ client }: { client: PreviewClient }): ReactNode {
                 onClick={() =>
                   setQuestion({
                     title: "Drop this template?",
-                    text: "Its memory is freed. The next launch starts cold, and has another one made. Running previews go on.",
+                    text: "Its memory is freed. The next launch starts cold, and a new one is made. Running previews go on.",
                     action: "Drop",
                     busy: "Dropping…",
                     act: () => dropTemplate(client, one.key),

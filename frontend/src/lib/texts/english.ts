@@ -668,7 +668,6 @@ export const ENGLISH = [
   "Starting…",
   "Statement or address",
   "Status",
-  "Step {name}",
   "Steps of the launch",
   "Stop",
   "Stop for everybody?",

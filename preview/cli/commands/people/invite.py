@@ -40,7 +40,7 @@ class _Tier(StrEnum):
 def create(
     note: Annotated[str, typer.Argument(metavar="[NOTE]", help="Whom it is for; shown to operators.")] = "",
     uses: Annotated[
-        int, typer.Option("--uses", metavar="N", min=1, max=_MOST_USES, help="Number of people whom it admits.")
+        int, typer.Option("--uses", metavar="N", min=1, max=_MOST_USES, help="Number of people who may join with it.")
     ] = 1,
     days: Annotated[int, typer.Option("--days", metavar="DAYS", min=1, max=_MOST_DAYS, help="Validity.")] = 7,
     tier: Annotated[_Tier, typer.Option("--tier", help="Tier of these people.")] = _Tier.FREE,
@@ -108,11 +108,11 @@ def revoke(
     invitation: Annotated[
         str, typer.Argument(metavar="INVITATION", help="The invitation's id, as `preview invite ls` shows it.")
     ],
-    people: Annotated[bool, typer.Option("--people", help="Also remove the people whom it has admitted.")] = False,
+    people: Annotated[bool, typer.Option("--people", help="Also remove the people who joined with it.")] = False,
     url: UrlOption = None,
     ca: CaOption = None,
 ) -> None:
-    """Revoke an invitation: it admits nobody further.
+    """Revoke an invitation: nobody else can join with it.
 
     Example: preview invite revoke invitation_m3xq7d9k2vwhz4tc
     """

@@ -50,11 +50,11 @@ def list_templates(url: UrlOption = None, ca: CaOption = None, as_json: JsonOpti
 
 @app.command()
 def drop(key: KeyArgument, yes: YesOption = False, url: UrlOption = None, ca: CaOption = None) -> None:
-    """End a template and free its memory; running previews go on, and the next launch has another one made.
+    """End a template and free its memory; running previews go on, and the next launch makes a new one.
 
     Example: preview templates drop 1f0c9a42d7 --yes
     """
-    ask(f"Drop the template of {visible(key)}? The next launch starts cold, and has another one made.", is_agreed=yes)
+    ask(f"Drop the template of {visible(key)}? The next launch starts cold, and a new one is made.", is_agreed=yes)
     with open_api(url, ca) as api:
         api.call("DELETE", f"/operator/templates/{quote(key, safe='')}")
     show(f"the template of {visible(key)} is dropped")
@@ -66,7 +66,7 @@ def rebuild(key: KeyArgument, yes: YesOption = False, url: UrlOption = None, ca:
 
     Example: preview templates rebuild 1f0c9a42d7 --yes
     """
-    ask(f"Rebuild the template of {visible(key)}? It takes a processor for a moment.", is_agreed=yes)
+    ask(f"Rebuild the template of {visible(key)}? It uses a processor for a moment.", is_agreed=yes)
     with open_api(url, ca) as api:
         api.call("POST", f"/operator/templates/{quote(key, safe='')}/rebuild")
     show(f"the template of {visible(key)} is being rebuilt; `preview templates ls` shows when it is ready")

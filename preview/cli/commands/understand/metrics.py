@@ -30,7 +30,7 @@ def metrics(
 ) -> None:
     """Show calls, errors and latencies of a launch by endpoint, and its bottlenecks.
 
-    Without --launch the newest launch is shown. With --reported, the newest values of the program's own metrics are.
+    Without --launch the newest launch is shown. With --reported, the program's own metrics are shown.
 
     Example: preview metrics gen_abc
     """

@@ -25,7 +25,7 @@ class InvitationBody(_Body):
     note: str = Field(
         default="", max_length=100, pattern=r"^[ -~]*$", description="Whom it is for.", examples=["course of May"]
     )
-    uses: int = Field(default=1, ge=1, le=MOST_USES, description="Number of people whom it admits.")
+    uses: int = Field(default=1, ge=1, le=MOST_USES, description="Number of people who may join with it.")
     expires_in: float = Field(default=7 * _DAY_S, ge=60, le=90 * _DAY_S, description="Seconds.")
     tier: _Tier = Field(default="free", description="Tier of these people; an operator can change it later.")
     role: _Role = Field(default="admin", description="What these people may do, as the roles of API tokens.")
@@ -36,7 +36,7 @@ class RevokeQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    people: bool = Field(default=False, description="Also remove the people whom it has admitted.")
+    people: bool = Field(default=False, description="Also remove the people who joined with it.")
 
 
 class JoinServiceBody(_Body):
