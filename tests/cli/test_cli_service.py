@@ -59,6 +59,20 @@ def generation(here: Started, project: Path, capsys: pytest.CaptureFixture[str])
     capsys.readouterr()
 
 
+# Works all the time, also without requests.
+BUSY_PY = """
+import threading, time
+from fastapi import FastAPI
+app = FastAPI()
+def burn(): return sum(range(200_000))
+def work():
+    while True:
+        burn()
+        time.sleep(0.001)
+threading.Thread(target=work, daemon=True).start()
+"""
+
+
 @pytest.fixture
 def running(generation: str, capsys: pytest.CaptureFixture[str]) -> str:
     assert run(["launch", generation, "--wait", "60"]) == 0
@@ -280,6 +294,33 @@ def test_endpoints_of_the_running_application(running: str, capsys: pytest.Captu
     )
     assert run(["endpoints", preview_id, "--app"]) == 0
     assert "/books" in capsys.readouterr().out
+
+
+def test_profile_shows_where_the_time_of_a_running_preview_goes(
+    here: Started, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["push", str(write_project(tmp_path / "busy", BUSY_PY)), "--json"]) == 0
+    busy = json.loads(capsys.readouterr().out)["id"]
+    assert run(["launch", busy, "--wait", "60"]) == 0
+    capsys.readouterr()
+    assert run(["profile", busy, "--last"]) == ExitCode.NOT_FOUND
+    assert "never measured; start a measurement first" in capsys.readouterr().err
+    done = subprocess.run([*PROGRAM, "profile", busy, "--seconds", "1"], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    first, head, *rows = done.stdout.splitlines()
+    assert " ms in the project's functions, of " in first
+    assert head.split() == ["TOTAL", "MS", "OWN", "MS", "CALLS", "FUNCTION"]
+    assert any(" work (main.py:6)" in row for row in rows), rows
+    assert run(["profile", busy, "--last", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["state"] == "finished"
+    assert {"burn", "work"} <= {one["name"] for one in found["functions"]}
+    assert run(["profile", busy, "--last", "--functions", "--all"]) == 0
+    assert "burn (main.py:5)" in capsys.readouterr().out
+    assert run(["stop", busy]) == 0
+    capsys.readouterr()
+    assert run(["profile", busy, "--seconds", "1"]) != 0
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_stop_answers_when_it_is_gone(running: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -35,6 +35,10 @@ _MOST_HOLES = 10_000
 # Measured on access lines, tracebacks and JSON: 1 microsecond a line more than level 5, and a tenth smaller.
 _LEVEL = 10
 _SHORTEST_MATCH = 6
+# Logarithms of the bytes that are looked back over, and of the entries of the table for it. The level's own table, of
+# 8 MiB, is in no processor's cache: a quarter of the time more, for sizes that differ by less than 2 %.
+_WINDOW_LOG = 18
+_HASH_LOG = 17
 # Above this number of lines that may match, all of a frame are read at once.
 _MOST_SINGLE = 512
 _LONGEST_NUMBER = 24
@@ -104,7 +108,12 @@ class Packer:
         import zstandard  # noqa: PLC0415  an extra
 
         chosen = zstandard.ZstdCompressionParameters.from_level(
-            _LEVEL, source_size=1024 * 1024, min_match=_SHORTEST_MATCH, write_checksum=True
+            _LEVEL,
+            source_size=1024 * 1024,
+            min_match=_SHORTEST_MATCH,
+            window_log=_WINDOW_LOG,
+            hash_log=_HASH_LOG,
+            write_checksum=True,
         )
         self._compressor = zstandard.ZstdCompressor(compression_params=chosen)
         self._lines: list[str] = []
