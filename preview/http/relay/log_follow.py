@@ -37,7 +37,7 @@ _OK = 200
 _LATER = frozenset({404, 409, 421, 429, 502, 503, 504})
 _END = b"event: end\n"
 # In the end of a stream whose preview may go on elsewhere: the node shuts down, or has lost it.
-_MOVES = (STOP_REASONS[StopCause.SHUTDOWN].encode(), b"node lost ownership")
+_MOVES = (STOP_REASONS[StopCause.SHUTDOWN].encode(), b"node lost ownership", b"moved to another node")
 
 
 class LogFollow(SlowPath):
