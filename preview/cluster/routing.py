@@ -133,6 +133,11 @@ class Router:
             self._entries[subject] = _Entry(owner, until, preview_id)
         return owner
 
+    def is_over(self, subject: Subject) -> bool:
+        """Return whether the last lookup of this generation has found no preview on any node, not even a queued one."""
+        entry = self._entries.get(subject)
+        return subject.is_generation and entry is not None and entry.preview_id is None
+
     def forget(self, subject: Subject) -> None:
         """Drop one answer, which turned out to be wrong."""
         self._drops += 1

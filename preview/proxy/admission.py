@@ -145,6 +145,9 @@ class NodeRouter(Protocol):
     async def owner(self, head: RequestHead) -> Admitted | None:
         """Return the way to the node that has the preview now, which may be this one; None if none has it yet.
 
+        Raises:
+            NoActivePreview: No node will have it: it has ended.
+
         Cancellation: no state changes.
         """
 

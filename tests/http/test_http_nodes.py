@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -148,7 +149,7 @@ class _Says:
 
 async def test_a_log_goes_on_where_the_preview_is_when_its_owner_is_lost(tmp_path: Path) -> None:
     """The client notices nothing but a pause, and gets each line once."""
-    async with open_two(tmp_path) as two, open_wire(two.internal) as wire:
+    async with open_two(tmp_path) as two, open_wire(two.internal) as wire, open_wire(two.internal) as second:
         preview, owner = two.owner.preview, two.directory.owners
         owner[preview.id] = Owner("b", wire.address, 1)
         for number in range(3):
@@ -164,10 +165,19 @@ async def test_a_log_goes_on_where_the_preview_is_when_its_owner_is_lost(tmp_pat
                 wire.cut()
                 preview.log.say("line 3.")
                 await two.directory.is_asked(4)
-                owner[preview.id] = Owner("b", f"{two.internal[0]}:{two.internal[1]}", 2)
+                owner[preview.id] = Owner("b", second.address, 2)
                 got = await _until(stream, got, b"line 3.")
                 preview.log.say("line 4.")
                 got = await _until(stream, got, b"line 4.")
+                # It has ended, and no node will have it: the stream waits for nobody.
+                owner.clear()
+                two.directory.previews.clear()
+                asked = len(two.directory.asked)
+                second.cut()
+                with suppress(trio.BrokenResourceError):
+                    while await stream.receive_some():
+                        pass
+                assert len(two.directory.asked) - asked <= 3
     assert b"line 0." not in got
     assert [got.count(b"line %d." % number) for number in range(1, 5)] == [1, 1, 1, 1]
     assert got.count(b"HTTP/1.1 200") == 1

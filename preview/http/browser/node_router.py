@@ -9,7 +9,7 @@ from functools import partial
 
 from preview.cluster import ANYTHING, Cluster, NodeKey, NodeLink, Owner, Router, Subject
 from preview.core.ids import is_valid_id
-from preview.errors import DatabaseUnavailable, PreviewUnavailable
+from preview.errors import DatabaseUnavailable, NoActivePreview, PreviewUnavailable
 from preview.http.browser.access_gate import PreviewAccessGate
 from preview.proxy.admission import Admitted, OwnAnswer, RequestHead
 from preview.proxy.passing_on import MISDIRECTED, NOT_OWNER_FIELD, is_log_stream
@@ -112,6 +112,8 @@ class ClusterRouter:
             owner = await self.router.find(subject)
         except DatabaseUnavailable:
             return None
+        if owner is None and self.router.is_over(subject):
+            raise NoActivePreview("The preview has ended.")
         return None if owner is None else self._admitted(owner, subject, head.host)
 
     def forget(self, head: RequestHead) -> None:

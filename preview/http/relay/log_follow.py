@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from preview.core.lifecycle import STOP_REASONS, StopCause
-from preview.errors import PreviewError
+from preview.errors import NoActivePreview, PreviewError
 from preview.http.relay.head_cache import passed_head, request_lines
 from preview.http.relay.slow_path import SlowPath
 from preview.proxy.carriage import standing_fields
@@ -120,7 +120,10 @@ class LogFollow(SlowPath):
         with trio.move_on_after(_PATIENCE_S):
             while True:
                 router.forget(head)
-                admitted = await router.owner(head)
+                try:
+                    admitted = await router.owner(head)
+                except NoActivePreview:
+                    return False
                 status = 0 if admitted is None else await self._reopen(head, admitted)
                 if status == _OK:
                     return True
