@@ -17,6 +17,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from otlp_kit import GZIP, JSON, part, post, receiver
 
+from preview.http.contracts.history.reported_metrics import ReportedMetrics
 from preview.logs import Level
 from preview.tracing import PreviewTraces
 from preview.tracing.otlp import record_intake
@@ -368,3 +369,28 @@ async def test_both_are_taken_packed_and_with_the_request_of_their_trace() -> No
         ]  # fmt: skip
         assert [one.value for one in traces.metrics.all()] == [1.5]
         assert PreviewTraces("preview_b", most_spans=1, most_bytes=1).request_of(own) is None
+
+
+def test_the_answer_of_the_api_has_the_newest_value_of_each_series() -> None:
+    traces = PreviewTraces("preview_a", most_spans=10, most_bytes=10_000)
+    traces.take_point(MetricPoint("early", "", "gauge", value=1))
+    traces.turn(on=True)
+    for value in (1, 2.5):
+        traces.take_point(MetricPoint("queue", "1", "gauge", attributes=[("name", "mail")], value=value))
+    traces.take_point(MetricPoint("took", "s", "histogram", "delta", count=3, total=6.0, least=1, most=4))
+    traces.records.taken, traces.records.dropped = 7, 2
+    found = json.loads(ReportedMetrics.of("preview_a", traces).model_dump_json())
+    queue, took = found.pop("items")
+    assert found == {
+        "preview_id": "preview_a", "receiving": True, "dropped": 1, "log_records": 7, "log_records_dropped": 2,
+    }  # fmt: skip
+    assert (queue["name"], queue["value"], queue["attributes"], queue["count"]) == (
+        "queue",
+        2.5,
+        {"name": "mail"},
+        None,
+    )
+    assert (took["kind"], took["temporality"], took["count"], took["sum"]) == ("histogram", "delta", 3, 6)
+    assert ReportedMetrics.of("preview_b", None).receiving is False
+    traces.clear()
+    assert ReportedMetrics.of("preview_a", traces).items == []
