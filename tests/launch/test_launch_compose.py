@@ -9,7 +9,7 @@ import pytest
 import trio
 from engine_kit import engine_or_skip
 from image_kit import BASE, SERVER, import_base
-from launch_kit import ask, open_rig, story
+from launch_kit import ask, open_rig, says, story
 
 from preview.core.lifecycle import State
 from preview.core.servers import find_postgresql, find_redis
@@ -53,6 +53,7 @@ while ($said !~ /kept/) { sysread($cache, $said, 100, length $said) or last }
 $said =~ s/\s+/ /g;
 print "redis says $said\n";
 open(my $out, ">", "/data/x") or die "no volume";
+print "volume written at $ARGV[0]\n";
 """
 
 
@@ -80,12 +81,12 @@ async def test_the_service_of_a_compose_file_reaches_its_databases_by_their_name
             if ServiceKind.POSTGRESQL not in rig.service.supplied:
                 pytest.skip("no sandbox gives previews a network of their own here")
             preview = await rig.start(files, detect(tmp_path / "read", supplied=rig.service.supplied))
-            lines = story(preview)
-            assert preview.record.state is State.RUNNING, "\n".join(lines[-12:])
+            assert preview.record.state is State.RUNNING, "\n".join(story(preview)[-12:])
             assert (await ask(preview)).text == "composed\n"
-            assert "postgres says R" in lines, lines
+            await says(preview, "volume written at 8081")
+            lines = story(preview)
             assert "redis says +OK $4 kept " in lines or "redis says +OK $4 kept" in lines, lines
-            assert any(line.startswith("up at 8081 as ") for line in lines), lines
+            assert "postgres says R" in lines, lines
             assert any("the project starts by its service api: it has build and ports" in line for line in lines), lines
             assert any("not started: worker" in line for line in lines), lines
             await rig.service.previews.stop("g1")
