@@ -66,6 +66,8 @@ async def test_an_image_of_an_attacker_reaches_neither_our_programs_nor_a_networ
     dockerfile = (
         f"FROM {BASE}\nENV LD_PRELOAD=/own.so LD_LIBRARY_PATH=/own PYTHONHOME=/own PORT=abc\n"
         "RUN mkdir -p /app /etc && echo built > /app/built && echo /listed.so > /etc/ld.so.preload\n"
+        # As in real images: the service's own files may lie below such a folder.
+        "RUN perl -e 'mkdir(\"/root\", 0700)'\n"
         'COPY server.pl /\nEXPOSE 80\nVOLUME /data /tmp\nENTRYPOINT ["/bin/perl", "/server.pl", "80"]\n'
     )
     hostile = {"Dockerfile": dockerfile, "server.pl": LOOK + SERVER}

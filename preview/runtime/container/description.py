@@ -91,7 +91,7 @@ def describe_container(habits: Habits, spec: ProcessSpec, user: str, processes: 
     if habits.is_podman or spec.image is not None:
         # Else Podman makes these writable in memory, without a size.
         folders |= {"/run": temp.replace("1777", "0755"), "/var/tmp": temp}  # noqa: S108  the container's own
-    mounts = _mounts(habits, spec, door)
+    mounts, root = _mounts(habits, spec, door), habits.image.interpreter.root
     if spec.image is not None:
         targets = [Path(str(one["Target"])) for one in mounts]
         mounts += volume_mounts(spec.image.volumes, spec.limits.temp_bytes, targets, folders)
@@ -120,7 +120,7 @@ def describe_container(habits: Habits, spec: ProcessSpec, user: str, processes: 
         host["UsernsMode"] = habits.users
     return {
         "Image": habits.image.name,
-        "Entrypoint": [*habits.image.interpreter.command, "-I", "-S", str(JOIN), f"{SHOWN}/join"],
+        "Entrypoint": [*habits.image.interpreter.command, "-I", "-S", f"{root}{JOIN}", f"{SHOWN}/join"],
         "Cmd": [],
         # A name without a value takes a variable of the image away; Podman would take the engine's.
         "Env": [] if spec.image is None else [f"{one}=" if habits.is_podman else one for one in spec.image.variables],
@@ -152,7 +152,8 @@ def _limits(limited: frozenset[str], spec: ProcessSpec) -> Mapping[str, object]:
 
 def _mounts(habits: Habits, spec: ProcessSpec, door: Path) -> list[Mapping[str, object]]:
     elsewhere = {folder: path for path, folder in spec.shown_at.items()}
-    readable = (*spec.readable, *bridge_needs(), JOIN.parent)
+    own = () if habits.image.interpreter.root else (*bridge_needs(), JOIN.parent)
+    readable = (*spec.readable, *own)
     shown: dict[Path, tuple[Path, bool]] = {target: (source, False) for source, target in habits.image.mounts}
     shown |= {one: (one, False) for one in readable if not is_system(str(one))}
     if spec.network is not Network.HOST:

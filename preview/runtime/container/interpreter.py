@@ -16,6 +16,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
+from preview.runtime.container.joining import JOIN
+from preview.runtime.sandbox.port_forwarding import bridge_needs
 from preview.runtime.sandbox.view import SYSTEM_FOLDERS, is_system
 
 HOST: Final = "/run/preview-host"
@@ -41,11 +43,14 @@ class Interpreter:
 
     Attributes:
         command: Program and arguments before those of Python.
-        mounts: Pairs of source and target, read-only, besides what ``bridge_needs`` names.
+        mounts: Pairs of source and target, read-only.
+        root: Folder that shows this machine's paths in the container; empty for the container's own root. A path of the
+            service may lie below a folder that the image closes, as ``/root`` is.
     """
 
     command: Sequence[str]
     mounts: Sequence[tuple[Path, Path]] = ()
+    root: str = ""
 
 
 OWN: Final = Interpreter((sys.executable,))
@@ -68,8 +73,9 @@ def carried_interpreter() -> Interpreter:
         for folder in map(Path, SYSTEM_FOLDERS)
         if folder.is_dir() and not folder.is_symlink()
     ]
+    mounts += [(one, Path(_shown(str(one)))) for one in (*bridge_needs(), JOIN.parent) if not is_system(str(one))]
     # The image's cache of libraries is not read.
-    return Interpreter((_shown(loader), "--inhibit-cache", "--library-path", shown, _shown(program)), mounts)
+    return Interpreter((_shown(loader), "--inhibit-cache", "--library-path", shown, _shown(program)), mounts, HOST)
 
 
 def find_loader(program: Path) -> str:
@@ -108,4 +114,4 @@ def _library_folders() -> list[str]:
 
 
 def _shown(path: str) -> str:
-    return HOST + path if is_system(path) else path
+    return HOST + path

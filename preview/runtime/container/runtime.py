@@ -39,6 +39,7 @@ from preview.runtime.container.volumes import BadVolume, check_mounts
 from preview.runtime.interface import Held, InnerSocket, ProcessSpec
 from preview.runtime.kernel.linux import memory_file
 from preview.runtime.kernel.proctree import MARKER
+from preview.runtime.launchers import BRIDGE
 from preview.runtime.process.process import open_tree
 from preview.runtime.process.spawning import number_in, tasks_on_machine
 from preview.runtime.sandbox.port_forwarding import VARIABLES, bridge_prefix, open_reached
@@ -246,14 +247,18 @@ class ContainerRuntime(ColdStarts):
                 descriptors[number] = given.fileno()
         carried = serving is not None and serving.family == socket.AF_UNIX
         listener = None if serving is None else _LISTENER
-        python = self._habits(spec).image.interpreter.command
+        interpreter = self._habits(spec).image.interpreter
         bridge = bridge_prefix(
-            spec, listener=listener, way_out=None if way_out is None else _WAY_OUT, carried=carried, python=python
+            spec,
+            listener=listener,
+            way_out=None if way_out is None else _WAY_OUT,
+            carried=carried,
+            python=interpreter.command,
         )
         argv, environment = number_in(spec, listener, None if spec.control is None else _CONTROL)
         elsewhere = {folder: path for path, folder in spec.shown_at.items()}
         return Order(
-            argv=[*bridge, *argv],
+            argv=[*(interpreter.root + one if one == str(BRIDGE) else one for one in bridge), *argv],
             environment={**environment, MARKER: spec.instance},
             directory=elsewhere.get(spec.directory, spec.directory),
             limits=spec.limits,
