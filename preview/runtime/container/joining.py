@@ -17,17 +17,19 @@ import socket
 import struct
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import trio
 
 from preview.runtime.inbound import close_inbound, seal
-from preview.runtime.interface import Limits
+from preview.runtime.interface import Limits, ProcessSpec
 from preview.runtime.kernel import proctree
 from preview.runtime.kernel.linux import memory_file
+from preview.runtime.kernel.proctree import MARKER
 from preview.runtime.kernel.verified import NotVerified, OpenProcess, verify
+from preview.runtime.sandbox.port_forwarding import VARIABLES
 from preview.runtime.warm.packets import PacketsEnded, parse, receive, send
 
 JOIN = Path(__file__).resolve().parent / "inside" / "preview_join.py"
@@ -124,6 +126,26 @@ class Joined:
                 await send(self.own, b"order", (packed, *order.descriptors.values()))
             except PacketsEnded:
                 raise NotJoined("it ended before its program ran") from None
+
+
+@contextmanager
+def variables_apart(spec: ProcessSpec, order: Order, number: int) -> Iterator[Order]:
+    """Yield the order with a file for the variables of an image's process, if the bridge runs before its program.
+
+    Args:
+        spec: The process.
+        order: Its order.
+        number: Number of the file's descriptor in the program.
+
+    Raises:
+        OSError: No file descriptor is free.
+    """
+    if spec.image is None or order.argv[-len(spec.argv) :] == list(order.argv):
+        yield order
+        return
+    own = {MARKER: order.environment[MARKER], VARIABLES: str(number)}
+    with memory_file(json.dumps(order.environment).encode()) as packed:
+        yield replace(order, environment=own, descriptors={**order.descriptors, number: packed})
 
 
 class Door:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import shutil
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing, contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -33,16 +32,15 @@ from preview.runtime.container.engine import Engine, EngineError
 from preview.runtime.container.image import operators_image
 from preview.runtime.container.images import Images
 from preview.runtime.container.interpreter import NoInterpreter
-from preview.runtime.container.joining import Door, Joined, NotJoined, Order, open_door
+from preview.runtime.container.joining import Door, Joined, NotJoined, Order, open_door, variables_apart
 from preview.runtime.container.process import ContainerProcess, find_group
 from preview.runtime.container.volumes import BadVolume, check_mounts
 from preview.runtime.interface import Held, InnerSocket, ProcessSpec
-from preview.runtime.kernel.linux import memory_file
 from preview.runtime.kernel.proctree import MARKER
 from preview.runtime.launchers import BRIDGE
 from preview.runtime.process.process import open_tree
 from preview.runtime.process.spawning import number_in, tasks_on_machine
-from preview.runtime.sandbox.port_forwarding import VARIABLES, bridge_prefix, open_reached
+from preview.runtime.sandbox.port_forwarding import bridge_prefix, open_reached
 from preview.runtime.sandbox.runtime import SandboxRuntime
 from preview.runtime.warm.forks.process import Fork
 
@@ -219,7 +217,7 @@ class ContainerRuntime(ColdStarts):
                     # Programs open /dev/stdout by its path.
                     os.fchown(writing, uid, uid)
                 order = self._order(spec, writing, serving, way_out)
-                with _variables_apart(spec, order) as order:
+                with variables_apart(spec, order, _VARIABLES) as order:
                     await joined.command(order)
             except BaseException:
                 output.close()
@@ -378,21 +376,6 @@ async def _remove(engine: Engine, name: str, *, is_created: bool) -> None:
 def _write(path: Path, text: str) -> None:
     path.write_text(text, "ascii")
     path.chmod(0o644)
-
-
-@contextmanager
-def _variables_apart(spec: ProcessSpec, order: Order) -> Iterator[Order]:
-    """Yield the order with a file for the variables of an image's process, if the bridge runs before its program.
-
-    Raises:
-        OSError: No file descriptor is free.
-    """
-    if spec.image is None or order.argv[-len(spec.argv) :] == list(order.argv):
-        yield order
-        return
-    own = {MARKER: order.environment[MARKER], VARIABLES: str(_VARIABLES)}
-    with memory_file(json.dumps(order.environment).encode()) as packed:
-        yield replace(order, environment=own, descriptors={**order.descriptors, _VARIABLES: packed})
 
 
 async def _remove_leftover(engine: Engine, container: str) -> None:
