@@ -94,7 +94,10 @@ def describe_container(habits: Habits, spec: ProcessSpec, user: str, processes: 
     mounts, root = _mounts(habits, spec, door), habits.image.interpreter.root
     if spec.image is not None:
         targets = [Path(str(one["Target"])) for one in mounts]
-        mounts += volume_mounts(spec.image.volumes, spec.limits.temp_bytes, targets, folders)
+        owner, _, group = user.partition(":")
+        made = volume_mounts(spec.image.volumes, spec.limits.temp_bytes, targets, folders)
+        # The engine gives a folder in memory the mode of the image's own folder, so the user owns it.
+        folders |= {str(one["Target"]): f"{temp},uid={owner},gid={group}" for one in made}
     host: dict[str, object] = {
         "NetworkMode": "host" if spec.network is Network.HOST else "none",
         "ReadonlyRootfs": True,
