@@ -29,7 +29,18 @@ CLIENT = [
 # Groups of commands have no options of their own.
 FIRST_PART = {
     name: {"snapshot": "save", "rollout": "status"}.get(name, "ls")
-    for name in ("snapshot", "alerts", "env", "versions", "launches", "tokens", "rollout", "templates", "nodes")
+    for name in (
+        "snapshot",
+        "alerts",
+        "env",
+        "versions",
+        "launches",
+        "tokens",
+        "rollout",
+        "templates",
+        "nodes",
+        "invite",
+    )
 }
 OTHERS = [name for name in COMMANDS if name not in CLIENT]
 

@@ -161,7 +161,7 @@ async def wrong_filters_are_said(world: World, generation: str) -> None:
             "source=nobody",
             (
                 "The query has a wrong value for 'source': 'nobody' is not a source; "
-                "use one or more of subprocess, system, startup, request, preview, separated by commas."
+                "use one or more of subprocess, system, startup, request, preview, reported, separated by commas."
             ),
         ),
         (
