@@ -37,10 +37,10 @@ ANSWER = b"HTTP/1.1 200 OK\\r\\ncontent-type: text/plain\\r\\ncontent-length: 2\
 
 
 def tell(count):
-    begun = time.monotonic()
+    began = time.monotonic()
     for number in range(count):
         print(f"t{time.monotonic_ns():019d}n{number:09d}~", flush=True)
-        time.sleep(max(0.0, begun + number / 1000 - time.monotonic()))
+        time.sleep(max(0.0, began + number / 1000 - time.monotonic()))
 
 
 def serve(connection):
@@ -109,14 +109,14 @@ async def line_ms(node: Service, *, generation_id: str, host: str, seconds: floa
         rest = b""
         while b"\r\n\r\n" not in rest:
             rest += await stream.receive_some()
-        begun, last = time.monotonic_ns(), -1
+        began, last = time.monotonic_ns(), -1
         await trigger.send_all(head(node, f"/tell/{count}", host))
         while last < count - 1:
             data = rest + await stream.receive_some()
             now, end = time.monotonic_ns(), 0
             for found in _MARK.finditer(data):
                 end = found.end()
-                if int(found[1]) >= begun:
+                if int(found[1]) >= began:
                     last = int(found[2])
                     delays.append((now - int(found[1])) / 1e6)
             rest = data[max(end, len(data) - 64) :]
