@@ -237,8 +237,9 @@ async def serve_app(
                 task_status.started(addresses)
                 await shutdown_trigger()
                 accepting.cancel_scope.cancel()
-            # Connections that are still in the kernel's queue are for the next process, if the socket is passed on.
-            await arrivals.settle()
+            if any(bind.startswith("fd://") for bind in config.bind):
+                # The socket stays open for the next process, so whoever was accepted here must not be turned away.
+                await arrivals.settle()
             await context.terminated.set()
             sends.hurry()
             if relay is not None:

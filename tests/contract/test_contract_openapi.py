@@ -12,7 +12,7 @@ from schemathesis import BaseSchema, Case
 # An ordinary request is told there to come as a WebSocket, whatever else it says.
 ASKED = [label for label in LABELS if not label.endswith(("/preview/logs/ws", "/preview/socket", " /mcp"))]
 # A share link is a credential of its own, in the body.
-SECURED = [label for label in LABELS if " /api/" in label and not label.endswith("/preview/join")]
+SECURED = [label for label in LABELS if " /api/" in label and not label.endswith("/join")]
 CREDENTIALS = st.one_of(
     st.none(),
     st.sampled_from(["Bearer", "Bearer ", "Bearer x.y.z", "Basic YTpi", "bearer \t", "Bearer " + "x" * 20_000]),

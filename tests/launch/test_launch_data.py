@@ -265,7 +265,7 @@ async def test_work_ends_with_the_preview_and_leaves_nothing(rig: Rig, monkeypat
     preview = await start(rig)
     started = trio.Event()
 
-    async def save_forever(_: PreviewData, folder: Path) -> None:
+    async def save_forever(_: PreviewData, folder: Path, *, with_copies: bool) -> None:
         (folder / "half").touch()
         started.set()
         await trio.sleep_forever()
@@ -293,7 +293,7 @@ async def test_a_caller_that_leaves_ends_its_work(rig: Rig, monkeypatch: pytest.
     await start(rig)
     started = trio.Event()
 
-    async def save_forever(_: PreviewData, __: Path) -> None:
+    async def save_forever(_: PreviewData, __: Path, *, with_copies: bool) -> None:
         started.set()
         await trio.sleep_forever()
 

@@ -139,12 +139,12 @@ async def test_both_sides_of_the_bridge_to_a_program_that_listens_itself(rig: Ri
     async with await trio.open_tcp_stream(*preview.socket_address) as stream:
         # It waits for the rest of the request, and so does the bridge.
         await stream.send_all(b"GET / HTTP/1.1\r\n")
-        # One from outside, one to the program; nobody tells when both are there.
-        while len(found := connections_of(*bridges)) < 2:
-            for one in found:
-                one.close()
-            await trio.lowlevel.checkpoint()
-        assert nagling(found) == []
+        # One from outside, one to the program. Nobody tells when both are there, and have their options.
+        with trio.fail_after(60):
+            while len(found := connections_of(*bridges)) < 2 or nagling(found):
+                for one in found:
+                    one.close()
+                await trio.sleep(0.01)
 
 
 def _is_bridge(pid: int) -> bool:

@@ -36,7 +36,9 @@ def identity_of(connection: Connection) -> str:
     if connection.dialect.name == "postgresql":
         return " ".join(map(str, connection.execute(_POSTGRESQL).one()))
     # The path as SQLite resolves it, with links and URIs followed.
-    path = Path(str(connection.exec_driver_sql("PRAGMA database_list").one()[2])).resolve()
+    databases = connection.exec_driver_sql("PRAGMA database_list").all()
+    # A connection that has made a temporary table has a second one.
+    path = Path(next(str(file) for _, name, file in databases if name == "main")).resolve()
     try:
         return f"{read_or_create(path.with_name(path.name + ENDING))} {path}"
     except (OSError, KeyFileUnusable) as error:

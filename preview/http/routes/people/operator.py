@@ -203,6 +203,12 @@ def operator_routes(running: Running) -> Blueprint:
             max_previews=backend.settings.max_previews,
             isolation=backend.service.runtime.name,
             limits=described,
+            is_live=True,
+            is_draining=False,
+            address=None,
+            version=None,
+            labels={},
+            started_at=None,
         )
         return json_answer(Nodes(items=[node], next=None))
 
