@@ -11,7 +11,7 @@ import trio.testing
 from preview.proxy.message_socket import Accepted, open_message_socket
 
 _KEY = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-_FRAMES = 40_000
+_FRAMES = 150_000
 
 
 async def test_other_tasks_run_while_a_preview_sends_empty_frames() -> None:
