@@ -150,7 +150,8 @@ def limit_copies(root: Path, newest: Path) -> None:
     if not (newest / COPY).is_dir():
         return
     found: list[tuple[float, int, Path]] = []
-    for folder in root.glob(f"*/{COPY}*"):
+    # Folders come and go meanwhile.
+    for folder in (one / name for one in list(root.iterdir()) for name in (COPY, f"{COPY}.removed")):
         with suppress(OSError):
             size = sum(file.stat(follow_symlinks=False).st_size for file in folder.iterdir())
             found.append((folder.stat().st_mtime, size, folder))

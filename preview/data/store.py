@@ -168,11 +168,11 @@ class SnapshotStore:
             if not is_stored:
                 # Back, so that ``open_folder`` removes it.
                 kept.rename(folder)
-        await trio.to_thread.run_sync(limit_copies, self._root, kept)
-        if snapshot.kind in AUTOMATIC:
-            await self._drop_oldest(snapshot, needed)
         if snapshot.kind is SnapshotKind.FORK:
             self._first[snapshot.generation_id] = snapshot.id
+        if snapshot.kind in AUTOMATIC:
+            await self._drop_oldest(snapshot, needed)
+        await trio.to_thread.run_sync(limit_copies, self._root, kept)
         return snapshot
 
     async def list_for(self, generation_id: str, user_id: str | None = None) -> list[DataSnapshot]:

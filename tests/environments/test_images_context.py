@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+import time
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,10 +15,13 @@ import trio
 import trio.testing
 
 from preview.environments.images import context
-from preview.environments.images.built import read_built
-from preview.environments.images.context import open_below, pack_context, read_small
+from preview.environments.images.built import read_built, with_source
+from preview.environments.images.context import is_ignored, open_below, pack_context, read_ignored, read_small
 from preview.environments.images.dockerfile import read_dockerfile
 from preview.environments.images.turns import BuildTurns
+from preview.environments.images.watch import _watch_steps
+from preview.runtime.container import EngineError
+from preview.sources.image_source import ImageSource
 
 OWN = (".dockerignore", context.DOCKERFILE, context.EMPTY)
 
@@ -146,3 +150,54 @@ async def test_users_take_turns_and_none_takes_all() -> None:
     assert turns.running == 0
     async with turns.open_turn("a", lambda _: None):
         assert turns.running == 1
+
+
+def test_what_is_added_stands_at_the_end_of_the_stage_that_is_built() -> None:
+    text = "FROM a:1 AS dev\nRUN x\nFROM dev AS live\nRUN y\n"
+    recipe = read_dockerfile(text, "Dockerfile", {}, target="dev", after="WORKDIR /w\nCOPY . .\n")
+    assert recipe.text.splitlines()[-2:] == ["WORKDIR /w", "COPY . ."]
+    assert "RUN y" not in recipe.text
+
+
+def test_no_named_volume_hides_what_the_build_has_put_into_the_programs_folder() -> None:
+    image = read_built({"Config": {"WorkingDir": "/app", "Volumes": {"/data": {}}}})
+    source = ImageSource("Dockerfile", ".", volumes=("/app/node_modules", "/app/uploads", "/app/.venv/lib", "/cache"))
+    assert with_source(image, source).volumes == ("/data", "/app/uploads", "/cache")
+
+
+class _Hiccup:
+    """An engine whose first answer about limits is an error; then it describes nothing any more."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    async def steps_of(self, _token: str) -> list[str]:
+        if len(self.asked) > 1:
+            raise EngineError("gone")
+        return ["one"]
+
+    async def limit_processes(self, step: str, _most: int) -> None:
+        self.asked.append(step)
+        if len(self.asked) == 1:
+            raise EngineError("busy")
+
+    async def written_bytes(self, _step: str) -> int:
+        return 0
+
+
+async def test_a_step_gets_its_limit_although_the_engine_was_busy_and_an_engine_that_is_gone_ends_the_build(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    images, said = _Hiccup(), list[str]()
+    await _watch_steps(images, "token", 1 << 30, said.append)  # type: ignore[arg-type]  # what is asked of it
+    assert images.asked == ["one", "one"]
+    assert said == ["the engine does not describe its steps any more (gone)"]
+
+
+@pytest.mark.parametrize("line", ["**/*/" * 20 + "x", "a/" * 60 + "**"])
+def test_a_hostile_dockerignore_costs_little(line: str) -> None:
+    patterns = read_ignored("\n".join(f"{line}{number}" for number in range(200)))
+    started = time.thread_time()
+    for number in range(100):
+        is_ignored("a/" * 58 + f"b{number}", patterns)
+    assert time.thread_time() - started < 2

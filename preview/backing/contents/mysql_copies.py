@@ -50,7 +50,8 @@ _HELD_S = 2.5
 _STATEMENT_S = 2
 # The server ends a session that says nothing for so long, and with it the locks, should the service be killed.
 _SILENT_S = 3
-_OPEN_S, _IMPORT_S, _END_S, _AGAIN_S = 5.0, 60.0, 60.0, 0.05
+# An import is ended in less time than a service has to stop, even if the server does not answer.
+_OPEN_S, _IMPORT_S, _END_S, _AGAIN_S = 5.0, 60.0, 5.0, 0.05
 _FAILED = (
     *(Refused, ServerUnavailable, SessionEnded, NotMysql, NotCopied, OSError, ValueError, trio.TooSlowError),
     *(trio.BrokenResourceError, trio.ClosedResourceError),
@@ -106,7 +107,7 @@ class MysqlCopies:
                         yield locked
             finally:
                 if locked is None or not locked.is_kept:
-                    with trio.CancelScope(shield=True):
+                    with trio.CancelScope(deadline=trio.current_time() + _END_S, shield=True):
                         await trio.to_thread.run_sync(remove_copy, folder)
 
     @asynccontextmanager
@@ -179,8 +180,8 @@ class MysqlCopies:
         async with self._open() as session:
             if session is None:
                 return False
-            number = None
-            is_loaded = False
+            number, run = None, self.run
+            is_loaded, has_ended = False, True
             placed: list[CopiedTable] = []
             try:
                 with trio.fail_after(_IMPORT_S):
@@ -195,10 +196,12 @@ class MysqlCopies:
                 if not is_loaded:
                     session.close()
                     with trio.move_on_after(_END_S, shield=True) as scope:
-                        await self._end(number or "0")
+                        await self._end(number or "0", run)
                         await trio.to_thread.run_sync(partial(self._take_back, database, placed, ENDINGS))
-                    if scope.cancelled_caught:
-                        raise DataUnavailable("MariaDB does not end an import of tables; try again later.")
+                        await trio.to_thread.run_sync(partial(self._take_back, database, copy.tables, ENDINGS[1:]))
+                    has_ended = not scope.cancelled_caught
+            if not has_ended:
+                raise DataUnavailable("MariaDB does not end an import of tables; try again later.")
             return is_loaded
 
     async def _import_all(self, session: Session, copy: TableCopy, database: str, placed: list[CopiedTable]) -> None:
@@ -214,21 +217,25 @@ class MysqlCopies:
             placed.append(table)
             await trio.to_thread.run_sync(partial(self._give, copy.folder, database, table))
             await session.execute(f"ALTER TABLE {name} IMPORT TABLESPACE")
-            await trio.to_thread.run_sync(partial(self._take_back, database, [table], ENDINGS[1:]))
+            # The server uses the table's file from now on: it is not taken back any more.
             placed.clear()
+            await trio.to_thread.run_sync(partial(self._take_back, database, [table], ENDINGS[1:]))
         await _check_same(session, database, copy.inventory)
         found = await _count(session, database, [table.name for table in copy.tables])
         if found != [table.rows for table in copy.tables]:
             raise NotCopied("the tables have other numbers of rows")
 
-    async def _end(self, number: str) -> None:
-        """End a session, and wait until it has: a statement that it was sent could still be executed."""
-        while True:
+    async def _end(self, number: str, run: str) -> None:
+        """End a session, and wait until it has: a statement that it was sent could still be executed.
+
+        A server that was started again has ended it, and may have given its number to another one.
+        """
+        while self.run == run:
             with suppress(*_FAILED):
                 session = await self._open_session()
                 try:
                     mine = f"FROM information_schema.PROCESSLIST WHERE ID = {int(number)} AND USER = '{self._admin}'"
-                    while await session.execute(f"SELECT ID {mine}"):
+                    while self.run == run and await session.execute(f"SELECT ID {mine}"):
                         with suppress(Refused):
                             await session.execute(f"KILL HARD CONNECTION {int(number)}")
                         await trio.sleep(_AGAIN_S)

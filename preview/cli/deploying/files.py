@@ -103,7 +103,8 @@ def _kubernetes(deployment: Deployment) -> list[OutFile]:
     made = [OutFile(name, _rendered(f"kubernetes/{name}", values)) for name in names]
     if used:
         made.append(OutFile("secret.yaml", _rendered("kubernetes/secret.yaml", values), _SECRET, is_kept=True))
-    return [*made, OutFile("seccomp.json", _shipped("seccomp.json"))]
+    # In a folder of its own: kubectl takes each JSON file beside the manifests for one.
+    return [*made, OutFile("nodes/seccomp.json", _shipped("seccomp.json"))]
 
 
 def _front(deployment: Deployment, values: Mapping[str, object], upstream: str) -> list[OutFile]:

@@ -20,7 +20,7 @@ _MOST_TEXT: Final = 4000
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,100}")
 _REFERENCE: Final = re.compile(r"\$(?:(\$)|\{([A-Za-z_]\w{0,100})(?:(:?[-?+])([^}]{0,1000}))?\}|([A-Za-z_]\w{0,100}))")
-_PORT: Final = re.compile(r"(?:[^:]*:|\[[^\]]*\]:)*(\d{1,5})(?:/tcp)?")
+_PORT: Final = re.compile(r"(?:.*:)?(\d{1,5})(?:/tcp)?")
 _ENV_LINE: Final = re.compile(
     r"^[ \t]*(?:export[ \t]+)?([A-Za-z_]\w{0,100})[ \t]*=[ \t]*([^\n]{0,4000})$", re.MULTILINE
 )
@@ -124,7 +124,7 @@ class _Reader:
 
     def text(self, value: YamlValue) -> str:
         """Return a text with its references filled in; empty for other values."""
-        return _REFERENCE.sub(self._fill, value[:_MOST_TEXT]) if isinstance(value, str) else ""
+        return _REFERENCE.sub(self._fill, value[:_MOST_TEXT])[:_MOST_TEXT] if isinstance(value, str) else ""
 
     def _fill(self, found: re.Match[str]) -> str:
         if found[1]:

@@ -12,6 +12,11 @@ from preview.errors import EnvironmentFailed
 from preview.sources.image_source import ImageSource
 
 _MOST_VARIABLES: Final = 500
+# Folders that a build fills; as a volume each would be empty.
+_MADE_BY_BUILDS: Final = frozenset(
+    {"node_modules", ".venv", "venv", "site-packages", "vendor", "static", "staticfiles", "public", "dist", "build",
+     "target", ".next", "bin", "lib"}
+)  # fmt: skip
 _PORT: Final = re.compile(r"([0-9]{1,5})(?:/tcp)?")
 
 
@@ -64,12 +69,13 @@ def with_source(image: BuiltImage, source: ImageSource) -> BuiltImage:
     """Return the image with what a compose file says instead."""
     program = image.entrypoint if source.entrypoint is None else source.entrypoint
     arguments = image.command if source.entrypoint is None and source.command is None else source.command or ()
+    volumes = [one for one in source.volumes if _MADE_BY_BUILDS.isdisjoint(one.split("/"))]
     return replace(
         image,
         argv=(*program, *arguments),
         directory=source.directory or image.directory,
         port=source.port or image.port,
-        volumes=tuple(dict.fromkeys((*image.volumes, *source.volumes))),
+        volumes=tuple(dict.fromkeys((*image.volumes, *volumes))),
         hosts=source.hosts,
     )
 

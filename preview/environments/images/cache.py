@@ -105,15 +105,7 @@ class ImageCache:
             report(warning, logging.WARNING)
         bases = await self._bases(recipe)
         with tempfile.TemporaryFile(dir=self._settings.data_dir) as packed:
-            digest = await trio.to_thread.run_sync(
-                pack_context,
-                project,
-                source.context,
-                recipe.text,
-                packed,
-                self._settings.image_context_bytes,
-                trio.from_thread.check_cancelled,
-            )
+            digest = await self._pack(project, source, recipe, packed)
             arguments = dict(sorted(source.arguments.items()))
             said = repr((digest, sorted(bases.items()), self._settings.image_network, arguments))
             name = self._images.name_of(hashlib.sha256(said.encode()).hexdigest())
@@ -125,6 +117,27 @@ class ImageCache:
                 if found is not None:
                     return name, "cached", found
                 return name, "built", await self._build(name, packed, arguments, request.owner, report)
+
+    async def _pack(self, project: Path, source: ImageSource, recipe: Recipe, packed: IO[bytes]) -> str:
+        """Write what the build copies into a file, and return its hash."""
+        limit_s = self._settings.environment_build_timeout_s
+        try:
+            with trio.fail_after(limit_s):
+                return await trio.to_thread.run_sync(
+                    pack_context,
+                    project,
+                    source.context,
+                    recipe.text,
+                    packed,
+                    self._settings.image_context_bytes,
+                    trio.from_thread.check_cancelled,
+                )
+        except trio.TooSlowError:
+            raise EnvironmentFailed(
+                f"The files for the image were not packed within {limit_s:g} s (PREVIEW_ENVIRONMENT_BUILD_TIMEOUT); "
+                "shorten .dockerignore, or exclude folders with many files.",
+                reason="dockerfile",
+            ) from None
 
     @asynccontextmanager
     async def _only_one(self, name: str) -> AsyncIterator[None]:
@@ -261,7 +274,8 @@ def _recipe(project: Path, source: ImageSource, labels: Mapping[str, str]) -> Re
             reason="dockerfile",
             path=source.dockerfile,
         )
-    text = f"{content}\n{source.text}" if source.text else content
+    # Without a file, the text is all there is, with its FROM.
+    text, after = (content, source.text) if source.dockerfile else (source.text, "")
     return read_dockerfile(
-        text, source.dockerfile or "the image", labels, arguments=source.arguments, target=source.target
+        text, source.dockerfile or "the image", labels, arguments=source.arguments, target=source.target, after=after
     )

@@ -28,6 +28,7 @@ _IGNORE: Final = ".dockerignore"
 _IGNORE_BYTES: Final = 32 * 1024
 _MOST_PATTERNS: Final = 200
 _MOST_PATTERN: Final = 200
+_MOST_ANY: Final = 3
 _MOST_FILES: Final = 50_000
 _MOST_DEPTH: Final = 60
 _EXECUTABLE: Final = 0o111
@@ -54,7 +55,8 @@ def read_ignored(text: str) -> list[Pattern]:
             continue
         takes_in = line.startswith("!")
         parts = [one for one in line.removeprefix("!").strip().split("/") if one not in ("", ".")]
-        if parts and ".." not in parts:
+        # No real file has more; each one multiplies the time that a path takes.
+        if parts and ".." not in parts and parts.count("**") <= _MOST_ANY:
             found.append(Pattern(tuple(parts), takes_in))
     return found
 

@@ -7,6 +7,7 @@ continuations. Then both read the same file. Source: docs.docker.com/reference/d
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -84,6 +85,7 @@ def read_dockerfile(
     *,
     arguments: Mapping[str, str] = MappingProxyType({}),
     target: str = "",
+    after: str = "",
 ) -> Recipe:
     """Check a Dockerfile.
 
@@ -93,15 +95,14 @@ def read_dockerfile(
         labels: Labels for the images of all stages: by these the service finds what a failed build leaves.
         arguments: Values of ``ARG``, in place of its own.
         target: The last stage to build; empty for all.
+        after: Instructions that follow the last stage.
 
     Raises:
         EnvironmentFailed: It is not valid, or asks for what a build here may not do.
     """
     reading, escape = _Reading(given=arguments), _escape(text)
     written: list[str] = [f"# escape={escape}"]
-    for number, line in _logical_lines(text, escape):
-        if target and target.lower() in reading.stages and _INSTRUCTION.match(line) and line[:4].upper() == "FROM":
-            break
+    for number, line in itertools.chain(_until(reading, target, _logical_lines(text, escape)), _added(after)):
         try:
             checked = _check(reading, line, escape)
         except _Refused as error:
@@ -117,6 +118,18 @@ def read_dockerfile(
         raise _failure(f"{name} has no FROM; begin it with the image to build on, such as FROM python:3.12-slim", name)
     written += [f"VOLUME {one}" for one in reading.volumes[-1]]
     return Recipe("\n".join(written) + "\n", tuple(reading.images), tuple(reading.warnings), reading.runs)
+
+
+def _until(reading: _Reading, target: str, lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+    """Yield the lines before the stage that follows the target's; all lines without a target."""
+    for number, line in lines:
+        if target and target.lower() in reading.stages and _INSTRUCTION.match(line) and line[:4].upper() == "FROM":
+            return
+        yield number, line
+
+
+def _added(after: str) -> Iterator[tuple[int, str]]:
+    return ((number, line) for number, line in enumerate(after.splitlines(), 1) if line)
 
 
 def _failure(said: str, name: str) -> EnvironmentFailed:

@@ -21,6 +21,8 @@ from preview.runtime.container.images import Images
 _LOOK_S: Final = 0.25
 _SIZE_S: Final = 2.0
 _MOST_PROCESSES: Final = 1024
+# Steps that end while they are looked at are a few in a row.
+_MOST_FAILURES: Final = 40
 # The engine's disk may lose this many times the limit of one build: it counts what all others write too.
 _TIMES: Final = 2
 _MOST_FILES: Final = 1_000_000
@@ -105,22 +107,28 @@ async def _watch_disk(root: Path, before: DiskState, most_bytes: int, end: Calla
 
 async def _watch_steps(images: Images, token: str, most_bytes: int, end: Callable[[str], None]) -> None:
     written: dict[str, int] = {}
-    looked = float("-inf")
+    looked, failures = float("-inf"), 0
     while True:
         await trio.sleep(_LOOK_S)
         try:
             running = await images.steps_of(token)
             for one in running:
                 if one not in written:
-                    written[one] = 0
+                    # Known once it has its limit: an engine that does not answer now is asked again.
                     await images.limit_processes(one, _MOST_PROCESSES)
+                    written[one] = 0
             if trio.current_time() - looked < _SIZE_S:
                 continue
             looked = trio.current_time()
             for one in running:
                 written[one] = max(written[one], await images.written_bytes(one))
-        except (EngineError, OSError):
+        except (EngineError, OSError) as error:
+            failures += 1
+            if failures >= _MOST_FAILURES:
+                end(f"the engine does not describe its steps any more ({error})")
+                return
             continue
+        failures = 0
         if sum(written.values()) > most_bytes:
             end(f"its steps write more than {most_bytes >> 20} MiB (PREVIEW_IMAGE_MAX_BYTES)")
             return

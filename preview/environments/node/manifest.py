@@ -39,7 +39,7 @@ BUILT_IN: Final = frozenset(
      "readline", "worker_threads", "async_hooks", "perf_hooks"}
 )  # fmt: skip
 # pg before 8.0.3 never connects on Node 14 and newer, and says nothing (https://github.com/brianc/node-postgres/pull/2171).
-_WORKING: Final = {"pg": (re.compile(r"[\^~=v ]*[0-7](?:\.[\w.-]+)*|<=? ?8(?:\.0)*"), "^8.0.3")}
+_WORKING: Final = {"pg": (re.compile(r"[\^~=v ]*[0-7](?:\.[\w.-]+)?|<=? ?8(?:\.0)*"), "^8.0.3")}
 MAX_BYTES: Final = 32 * 1024 * 1024
 _NAMELESS: Final[Mapping[str, object]] = {"name": "preview", "version": "0.0.0", "private": True}
 _MAX_MEMBERS: Final = 200

@@ -60,11 +60,7 @@ def _once(required: RequirementSet) -> RequirementSet:
         for text in then:
             wanted = parse_requirement(text, f"is compatible with {item.text}")
             chosen = required.find(wanted.name or "")
-            if (
-                wanted.text in have
-                or (wanted.name in _NAMED and chosen is None)
-                or (chosen is not None and (chosen.pinned or _goes_beyond(chosen, wanted)))
-            ):
+            if wanted.text in have or _is_free(chosen, wanted):
                 continue
             if wanted.name in _NEEDED and chosen is None:
                 added[wanted.name or ""] = wanted

@@ -133,7 +133,7 @@ class Takeovers:
         if record.state is State.STOPPING:
             raise LaunchFailed(record.reason or "stopped")
         if taken.fence > _MOST_OWNERS:
-            raise LaunchFailed(f"{LOST}: {taken.fence - 1} nodes were lost while they ran this preview")
+            raise LaunchFailed(f"{LOST}: this preview has changed its node {taken.fence - 1} times already")
         generation = await self._context.source.get(record.generation_id)
         if generation.user_id != record.user_id:
             raise GenerationNotFound("The generation belongs to another user now.")
