@@ -137,6 +137,8 @@ class Members:
         for user_id in removed:
             self._kept.pop(user_id, None)
             self._on_remove(user_id)
+        # Only then: a database that does not answer any more must not keep the others' requests open.
+        for user_id in removed:
             await self._tokens.revoke_all(user_id)
         return removed
 

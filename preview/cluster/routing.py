@@ -21,6 +21,8 @@ _FRESH_NOBODY_S = 0.5
 _MAX_ENTRIES = 10_000
 # Strangers can name any id. Their lookups must leave connections of the database to others.
 _LOOKUPS = 2
+# A request waits so long for its turn, and less if the last answer is known.
+_PATIENCE_S, _PATIENCE_KNOWN_S = 5.0, 0.5
 
 
 class Owner(NamedTuple):
@@ -113,7 +115,13 @@ class Router:
         entry = self._entries.get(subject)
         if entry is not None and self._now() < entry.until:
             return entry.owner
-        async with self._lookups:
+        with trio.move_on_after(_PATIENCE_S if entry is None else _PATIENCE_KNOWN_S) as patience:
+            await self._lookups.acquire()
+        if patience.cancelled_caught:
+            if entry is None:
+                raise DatabaseUnavailable("Too many look-ups of previews wait; try again in a moment.")
+            return entry.owner
+        try:
             # Another request may have asked meanwhile.
             latest = self._entries.get(subject)
             if latest is not None and self._now() < latest.until:
@@ -125,6 +133,8 @@ class Router:
                 if entry is None:
                     raise
                 owner, preview_id = entry.owner, entry.preview_id
+        finally:
+            self._lookups.release()
         if entry is not None and entry.owner == owner:
             # The same object: requests admitted for it stay admitted.
             owner = entry.owner

@@ -238,7 +238,7 @@ async def serve_app(
                 await shutdown_trigger()
                 accepting.cancel_scope.cancel()
             if any(bind.startswith("fd://") for bind in config.bind):
-                # The socket stays open for the next process, so whoever was accepted here must not be turned away.
+                # The socket stays open for the next process, so what was accepted here must not be turned away.
                 await arrivals.settle()
             await context.terminated.set()
             sends.hurry()

@@ -119,6 +119,8 @@ class LogFollow(SlowPath):
         self._connection.deadline = monotonic() + _PATIENCE_S + self._relay.answer_s
         with trio.move_on_after(_PATIENCE_S):
             while True:
+                # Each time: an owner that has ended its previews may still have its lease.
+                await trio.sleep(_PAUSE_S)
                 router.forget(head)
                 try:
                     admitted = await router.owner(head)
@@ -129,7 +131,6 @@ class LogFollow(SlowPath):
                     return True
                 if status and status not in _LATER:
                     return False
-                await trio.sleep(_PAUSE_S)
         return False
 
     async def _reopen(self, head: RequestHead, admitted: Admitted) -> int:

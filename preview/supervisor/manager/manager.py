@@ -83,7 +83,9 @@ class PreviewManager(PreviewQueries):
         self.takeovers = (
             None
             if context.cluster is None
-            else Takeovers(context, context.cluster, self._registry, self.slots, users, log_store, self._start)
+            else Takeovers(
+                context, context.cluster, self._registry, self.slots, users, log_store, self._start, draining
+            )
         )
         # Of deleted generations; a killed service may have left some.
         self._has_disowned = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import replace
+from functools import partial
 
 import structlog
 import trio
@@ -12,15 +13,26 @@ from preview.cluster import Cluster, Taken
 from preview.core.clock import utc_now
 from preview.core.launch_steps import waiting_steps
 from preview.core.lifecycle import Health, State
-from preview.errors import GenerationNotFound, LaunchFailed, PreviewError
+from preview.errors import (
+    DatabaseUnavailable,
+    DiskFull,
+    GenerationNotFound,
+    LaunchFailed,
+    NoPortFree,
+    PreviewError,
+    ServiceStopping,
+)
 from preview.generations import Generation
 from preview.logs import Level, LogStore, PreviewLog
+from preview.people_errors import IsolationBelowMinimum, LaunchesStopped
+from preview.rollout import Subject
 from preview.storage import UserStore
 from preview.storage.tables import PreviewRecord
 from preview.supervisor.launch.start_queue import SupervisorContext
 from preview.supervisor.life.persistence import LOST_OWNERSHIP, MOVED
 from preview.supervisor.life.preview_slot import PreviewSlot
 from preview.supervisor.limits.disk import check_free_disk
+from preview.supervisor.manager.arms import LaunchArm, choose_arm
 from preview.supervisor.manager.registry import PreviewRegistry
 from preview.supervisor.manager.spare_slots import SpareSlots
 from preview.supervisor.preview.live_preview import LivePreview
@@ -32,6 +44,8 @@ log = structlog.get_logger(__name__)
 LOST = "node lost"
 """Reason of a restart on another node."""
 
+# Reasons of this node, or of this moment: another node may restart the preview, or this one later.
+_OF_THIS_NODE = (DatabaseUnavailable, DiskFull, NoPortFree, ServiceStopping, IsolationBelowMinimum, LaunchesStopped)
 # At a time, so that the other nodes get some of a lost node's previews.
 _MOST_AT_ONCE = 4
 # A preview that has ended so many nodes is not given another one.
@@ -47,7 +61,8 @@ class Takeovers:
         slots: Provides ports.
         users: The users' tiers.
         log_store: Stored lines.
-        start: Starts a slot's task.
+        start: Starts a slot's task, with the context of its launch.
+        draining: Set once the service ends.
     """
 
     def __init__(
@@ -58,11 +73,13 @@ class Takeovers:
         slots: SpareSlots,
         users: UserStore,
         log_store: LogStore,
-        start: Callable[[PreviewSlot], None],
+        start: Callable[..., None],
+        draining: trio.Event,
     ) -> None:
         self._context, self._cluster = context, cluster
         self._registry, self._slots = registry, slots
         self._users, self._log_store, self._start = users, log_store, start
+        self._draining = draining
         self._wake = trio.Event()
         cluster.load = lambda: len(registry.by_id)
         cluster.on_lost, cluster.end_all = self._end, self._end_all
@@ -74,7 +91,7 @@ class Takeovers:
         """
         task_status.started()
         with self._cluster.notices.subscribed(self._on_notice):
-            while True:
+            while not self._draining.is_set():
                 self._wake = trio.Event()
                 if self._cluster.draining:
                     await self._move_all()
@@ -102,12 +119,13 @@ class Takeovers:
         except PreviewError as error:
             log.info("previews not moved", why=error.message)
             return
-        rooms = sum(one.facts.capacity - one.load for one in nodes if one.is_live and not one.draining)
-        chosen = [one for one in self._registry.by_id.values() if one.stored and one.outcome is None][:_MOST_AT_ONCE]
-        for preview in chosen[: max(0, rooms)]:
+        rooms = sum(max(0, one.facts.capacity - one.load) for one in nodes if one.is_live and not one.draining)
+        movable = [one for one in self._registry.by_id.values() if one.stored and one.outcome is None]
+        chosen = movable[: min(rooms, _MOST_AT_ONCE)]
+        for preview in chosen:
             self._cluster.moving.add(preview.id)
             preview.fail(LaunchFailed(MOVED))
-        for preview in chosen[: max(0, rooms)]:
+        for preview in chosen:
             await preview.over.wait()
         if chosen:
             self._wake.set()
@@ -116,6 +134,11 @@ class Takeovers:
         """Restart one preview. What cannot be restarted ends as failed."""
         try:
             await self._restart(taken)
+        except _OF_THIS_NODE as error:
+            # Nothing was written here, so no numbers are left out.
+            log.info("preview left to another node", preview_id=taken.preview_id, why=error.message)
+            await self._cluster.give_up(taken.preview_id, is_stored=True)
+            await trio.sleep(self._cluster.lease.lease_s / 4)
         except PreviewError as error:
             log.warning("preview not taken over", preview_id=taken.preview_id, why=error.message)
             await self._conclude(taken, error)
@@ -132,7 +155,8 @@ class Takeovers:
             return
         if record.state is State.STOPPING:
             raise LaunchFailed(record.reason or "stopped")
-        if taken.fence > _MOST_OWNERS:
+        # Moves raise the fence too, and end nothing.
+        if taken.before is not None and taken.fence > _MOST_OWNERS:
             raise LaunchFailed(f"{LOST}: this preview has changed its node {taken.fence - 1} times already")
         generation = await self._context.source.get(record.generation_id)
         if generation.user_id != record.user_id:
@@ -140,19 +164,23 @@ class Takeovers:
         await self._launch(record, generation, taken)
 
     async def _launch(self, record: PreviewRecord, generation: Generation, taken: Taken) -> None:
-        context, settings = self._context, self._context.settings
-        check_free_disk(settings)
+        check_free_disk(self._context.settings)
         user = User(record.user_id)
-        tier = settings.tier(await self._users.tier(user.id), user.id)
+        tier = self._context.settings.tier(await self._users.tier(user.id), user.id)
+        # As at a launch: the least isolation level of the tier, and the switch that stops launches.
+        arm = choose_arm(self._context, Subject(user.id, tier.name, generation.project_id))
+        context, settings = arm.context, arm.context.settings
         launch_settings = await context.settings_of(user.id, generation.project_id)
         number = await self._last_request(record.id)
         if self._cluster.fences.get(record.id) != taken.fence:
             return
-        slot = self._slots.new(self._start, record.id)
+        if self._draining.is_set():
+            raise ServiceStopping("This node shuts down.")
+        slot = self._slots.new(partial(self._start, context=context), record.id)
         lines = PreviewLog(record.id, settings=settings, writer=context.writer, store=self._log_store)
         traffic = None if context.traffic is None else context.traffic.open(record.id, lines, Capture(settings.capture))
         preview = LivePreview(
-            self._restarted(record, slot, taken, generation.revision),
+            self._restarted(record, slot, taken, generation.revision, arm),
             settings=settings,
             tier=tier,
             log=lines,
@@ -162,7 +190,10 @@ class Takeovers:
             launch_settings=launch_settings,
             traffic=traffic,
             traces=None if context.traces is None else context.traces.open(record.id),
+            flags=arm.choices,
         )
+        # Its row exists since its first owner.
+        preview.stored = True
         preview.traffic.last_number = number
         preview.deadlines.expires_at = trio.current_time() + max(1.0, (record.expires_at - utc_now()).total_seconds())
         lines.last_seq = taken.first_seq - 1
@@ -174,7 +205,9 @@ class Takeovers:
     async def _last_request(self, preview_id: str) -> int:
         return await self._context.store.last_request(preview_id)
 
-    def _restarted(self, record: PreviewRecord, slot: PreviewSlot, taken: Taken, revision: int | None) -> PreviewRecord:
+    def _restarted(
+        self, record: PreviewRecord, slot: PreviewSlot, taken: Taken, revision: int | None, arm: LaunchArm
+    ) -> PreviewRecord:
         return replace(
             record,
             state=State.STARTING,
@@ -182,7 +215,7 @@ class Takeovers:
             reason=None if taken.before is None else LOST,
             port=slot.port,
             base_url=f"http://{self._context.settings.preview_public_host}:{slot.port}",
-            runtime=self._context.runtime.name,
+            runtime=arm.context.runtime.name,
             pid=None,
             pid_start_ticks=None,
             boot_id=None,
