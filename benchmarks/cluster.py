@@ -31,7 +31,7 @@ from fault_service import Service  # noqa: E402
 
 DIRECT, PASSED = "floor: the node that runs the preview", "the other node"
 PROGRAM = """
-import os, socket, threading, time
+import os, socket, sys, threading, time
 
 ANSWER = b"HTTP/1.1 200 OK\\r\\ncontent-type: text/plain\\r\\ncontent-length: 2\\r\\n\\r\\nok"
 
@@ -43,10 +43,18 @@ def tell(count):
         time.sleep(max(0.0, began + number / 1000 - time.monotonic()))
 
 
+def pour(count):
+    now = time.monotonic_ns()
+    sys.stdout.write("".join(f"t{now:019d}n{number:09d}~\\n" for number in range(count)))
+    sys.stdout.flush()
+
+
 def serve(connection):
     with connection:
         while data := connection.recv(65536):
             found = data.partition(b" ")[2].partition(b" ")[0]
+            if found.startswith(b"/pour/"):
+                threading.Thread(target=pour, args=(int(found[6:]),), daemon=True).start()
             if found.startswith(b"/tell/"):
                 threading.Thread(target=tell, args=(int(found[6:]),), daemon=True).start()
             connection.sendall(ANSWER)
@@ -58,6 +66,7 @@ while True:
 """
 _MARK = re.compile(rb"t(\d{19})n(\d{9})~")
 _RATE = 1000
+_BURST = 50_000
 
 
 def head(node: Service, target: str, host: str) -> bytes:
@@ -100,9 +109,9 @@ async def requests_per_s(
     return done / seconds
 
 
-async def line_ms(node: Service, *, generation_id: str, host: str, seconds: float) -> float:
-    """The 99th percentile of a line's time, from the child's print to a reader of the event stream."""
-    count, delays = int(seconds * _RATE), list[float]()
+async def lines_ms(node: Service, ask: str, count: int, *, generation_id: str, host: str) -> list[float]:
+    """Let the preview print lines; the time of each, from its print to a reader of the event stream."""
+    delays = list[float]()
     target = f"/api/v1/generations/{generation_id}/preview/logs/stream?tail=1"
     async with open_raw(node) as stream, open_raw(node) as trigger:
         await stream.send_all(head(node, target, "localhost"))
@@ -110,7 +119,7 @@ async def line_ms(node: Service, *, generation_id: str, host: str, seconds: floa
         while b"\r\n\r\n" not in rest:
             rest += await stream.receive_some()
         began, last = time.monotonic_ns(), -1
-        await trigger.send_all(head(node, f"/tell/{count}", host))
+        await trigger.send_all(head(node, f"/{ask}/{count}", host))
         while last < count - 1:
             data = rest + await stream.receive_some()
             now, end = time.monotonic_ns(), 0
@@ -120,7 +129,18 @@ async def line_ms(node: Service, *, generation_id: str, host: str, seconds: floa
                     last = int(found[2])
                     delays.append((now - int(found[1])) / 1e6)
             rest = data[max(end, len(data) - 64) :]
-    return percentile(delays, 99)
+    return delays
+
+
+async def line_ms(node: Service, *, generation_id: str, host: str, seconds: float) -> float:
+    """The 99th percentile of a line's time while there are 1,000 a second."""
+    return percentile(await lines_ms(node, "tell", int(seconds * _RATE), generation_id=generation_id, host=host), 99)
+
+
+async def burst_per_s(node: Service, *, generation_id: str, host: str) -> float:
+    """Lines a second of a burst, from its first print to the reader's last line."""
+    delays = await lines_ms(node, "pour", _BURST, generation_id=generation_id, host=host)
+    return len(delays) / max(delays) * 1000
 
 
 async def measure(world: World, options: argparse.Namespace) -> None:
@@ -150,6 +170,14 @@ async def measure(world: World, options: argparse.Namespace) -> None:
     values = await interleave_async(variants, rounds=options.rounds, warm_up=0)
     figures[title] = compare(values, unit="ms", floor=DIRECT)
     report(title, figures[title])
+    title = f"burst of {_BURST:,} lines"
+    variants = [
+        partial(_named, name, partial(burst_per_s, node, generation_id=generation_id, host=host))
+        for name, node in nodes.items()
+    ]
+    values = await interleave_async(variants, rounds=options.rounds, warm_up=1)
+    figures[title] = compare(values, unit="lines/s", floor=DIRECT)
+    report(title, figures[title])
     save(options.save, figures)
 
 
@@ -160,8 +188,8 @@ async def _named(name: str, call: Callable[[], Awaitable[float]]) -> Mapping[str
 async def run(options: argparse.Namespace) -> None:
     """Open the cluster."""
     with tempfile.TemporaryDirectory(prefix="preview-cluster-") as folder, open_postgres() as server:
-        cache, slower = Path(folder) / "cache", {"LIVENESS_INTERVAL": "10"}
-        async with open_nodes(Path(folder), cache, server, "one", "two", **slower) as world:
+        cache, settings = Path(folder) / "cache", {"LIVENESS_INTERVAL": "10", "MAX_LOG_LINES": "10000"}
+        async with open_nodes(Path(folder), cache, server, "one", "two", **settings) as world:
             await measure(world, options)
 
 
