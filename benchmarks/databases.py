@@ -3,9 +3,9 @@
     uv run python benchmarks/databases.py [--seconds N] [--rounds N] [--many N] [--launches N] [--previews N]
 
 Both ways lead to the same server in the same run, in turns: straight to its socket, and through the port that a preview
-connects to. ``pgbench`` measures the round trip (``SELECT 1`` by one client) and transactions per second of its
-built-in select script by four clients. ``--many`` databases are then made at once, as previews that connect at the same
-moment make them, and dropped.
+connects to. psycopg and ``pgbench`` measure the round trip (``SELECT 1`` by one client), and ``pgbench`` transactions
+per second of its built-in scripts by four clients. ``--many`` databases are then made at once, as previews that connect
+at the same moment make them, and dropped.
 
 ``--launches N`` launches new code of ``examples/bookshop`` N times on SQLite and on PostgreSQL, in turns, both with
 their packages installed, half a second after the last one. ``--previews N`` launches so many at once on PostgreSQL,
@@ -19,6 +19,7 @@ import os
 import re
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from functools import partial
@@ -40,6 +41,20 @@ from preview.settings import Settings
 
 _TPS = re.compile(r"tps = ([\d.]+)")
 _LATENCY = re.compile(r"latency average = ([\d.]+) ms")
+# As applications connect: one driver, one connection, a statement and its row. Prints the median in microseconds.
+_DRIVER = """
+import statistics, sys, time
+import psycopg
+host, port, name, seconds = sys.argv[1:]
+times, end = [], time.monotonic() + float(seconds)
+with psycopg.connect(host=host, port=port, user=name, dbname=name, autocommit=True) as connection:
+    cursor = connection.cursor()
+    while time.monotonic() < end:
+        began = time.perf_counter_ns()
+        cursor.execute("SELECT 1").fetchone()
+        times.append(time.perf_counter_ns() - began)
+print(statistics.median(times) / 1000)
+"""
 
 
 def pgbench(host: str, port: int, name: str, *options: str) -> tuple[float, float]:
@@ -51,6 +66,12 @@ def pgbench(host: str, port: int, name: str, *options: str) -> tuple[float, floa
     if tps is None or latency is None:
         raise SystemExit(f"{said}{done.stderr}")
     return float(tps[1]), float(latency[1]) * 1000
+
+
+def by_driver(host: str, port: int, name: str, seconds: int) -> float:
+    """Return the round trip of ``SELECT 1`` by psycopg, in microseconds."""
+    command = [sys.executable, "-c", _DRIVER, host, str(port), name, str(seconds)]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 async def compare_ways(engine: PostgresqlEngine, folder: Path, seconds: int, rounds: int) -> None:
@@ -69,16 +90,25 @@ async def compare_ways(engine: PostgresqlEngine, folder: Path, seconds: int, rou
             "select, tps": ("-S", "-c", "4", "-T", str(seconds)),
             "tpcb-like, tps": ("-c", "4", "-T", str(seconds)),
         }
+        driven: dict[str, list[float]] = {way: [] for way in ways}
+        for _ in range(rounds):
+            for way, address in ways.items():
+                driven[way].append(await trio.to_thread.run_sync(partial(by_driver, *address, name, seconds)))
+        _print_ways("psycopg, us", driven)
         for test, options in tests.items():
             found: dict[str, list[float]] = {way: [] for way in ways}
             for _ in range(rounds):
                 for way, address in ways.items():
                     tps, latency = await trio.to_thread.run_sync(partial(pgbench, *address, name, *options))
                     found[way].append(latency if test.endswith("us") else tps)
-            middle = {way: statistics.median(values) for way, values in found.items()}
-            print(f"{test:<16} direct {middle['direct']:10.1f}  preview {middle['preview']:10.1f}  "
-                  f"ratio {middle['preview'] / middle['direct']:.2f}")  # fmt: skip
+            _print_ways(test, found)
         nursery.cancel_scope.cancel()
+
+
+def _print_ways(test: str, found: dict[str, list[float]]) -> None:
+    middle = {way: statistics.median(values) for way, values in found.items()}
+    print(f"{test:<16} direct {middle['direct']:10.1f}  preview {middle['preview']:10.1f}  "
+          f"ratio {middle['preview'] / middle['direct']:.2f}", flush=True)  # fmt: skip
 
 
 async def make_many(engine: PostgresqlEngine, many: int) -> None:

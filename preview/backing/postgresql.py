@@ -106,6 +106,8 @@ class PostgresqlEngine:
             if database.name is not None:
                 with trio.move_on_after(_DROP_S, shield=True):
                     await self.drop(database.name)
+                if database.name in self._orphans:
+                    self._taken.set()
 
     def want(self) -> None:
         """See ``BackingEngine``."""

@@ -177,6 +177,13 @@ async def left(rig: Rig) -> list[str]:
     return names
 
 
+async def wait_left_nothing(rig: Rig) -> None:
+    """Wait until no database is left: on a busy machine some are dropped after their preview's end."""
+    with trio.fail_after(60):
+        while await left(rig):  # noqa: ASYNC110  nothing tells of it
+            await trio.sleep(0.1)
+
+
 async def test_fifty_at_once_outlast_their_servers_and_leave_nothing(
     tmp_path: Path, launch_cache_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -194,7 +201,7 @@ async def test_fifty_at_once_outlast_their_servers_and_leave_nothing(
             async with trio.open_nursery() as nursery:
                 for preview in previews:
                     nursery.start_soon(stop, preview.record.generation_id)
-            assert await left(rig) == []
+            await wait_left_nothing(rig)
             # The two that all share, and none of a preview.
             assert len(servers_of(os.getpid())) == 2
             assert list((tmp_path / "data" / "backing" / "redis").glob("*")) == []
@@ -231,7 +238,7 @@ async def test_fifty_end_with_a_service_that_is_killed(
             await preview.settled.wait()
             await use_all([preview], least=1)
             await rig.service.previews.stop("g1", cause=StopCause.USER)
-            assert await left(rig) == []
+            await wait_left_nothing(rig)
 
 
 async def _serve(folder: Path, cache: Path) -> None:
