@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import socket
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import version
@@ -68,8 +68,8 @@ class Cluster:
         lease_ms = int(lease_s * 1000)
         self._nodes, self._owners = Nodes(lease_ms), Owners(lease_ms)
         self._member = Membership(facts.name, 0)
-        # Claimed in transactions that are not known to be committed.
-        self._claiming: dict[str, int] = {}
+        # Rows of this node at the last renewal that it does not know, with their fences.
+        self._unknown: dict[str, int] = {}
         self._ended: BoundedDict[str, int] = BoundedDict(_MOST_ENDED)
         # Released here, and not yet in the database.
         self._releases: dict[str, int] = {}
@@ -96,17 +96,14 @@ class Cluster:
         """Claim a new preview; see ``Fences``. Blocks."""
         claim = Claim(row["id"], row["generation_id"], row["user_id"], most or 0)
         self._owners.claim(connection, self._member, claim, is_trial=most is None)
-        self._claiming[claim.preview_id] = 1
 
     def claimed(self, preview_id: str) -> None:
         """Note that the transaction of ``claim`` is committed."""
-        self.fences[preview_id] = self._claiming.pop(preview_id, 1)
+        self.fences[preview_id] = 1
 
     def _fence(self, preview_id: str) -> int | None:
-        for known in (self.fences, self._claiming, self._ended):
-            if (fence := known.get(preview_id)) is not None:
-                return fence
-        return None
+        fence = self.fences.get(preview_id)
+        return self._ended.get(preview_id) if fence is None else fence
 
     def _lose(self, preview_ids: Collection[str]) -> None:
         """Forget previews of other nodes, and end them here."""
@@ -302,7 +299,33 @@ class Cluster:
             if draining is not self.draining:
                 self.draining = draining
                 self.notices.publish(f"node:{self.name}")
-            self._lose([one for one, fence in known.items() if running.get(one) != fence and one in self.fences])
+            self._lose([one for one, fence in known.items() if running.get(one) != fence == self.fences.get(one)])
+            await self._give_back(running)
+
+    async def _give_back(self, running: Mapping[str, int]) -> None:
+        """Give up the rows of this node that it does not know: the answer that would have told it was lost.
+
+        An answer may still be on its way, so a row must be unknown at two renewals. If it comes later all the same, the
+        next renewal ends that preview here.
+        """
+        before, self._unknown = (
+            self._unknown,
+            {one: fence for one, fence in running.items() if one not in self.fences and one not in self._releases},
+        )
+        rows = {one: fence for one, fence in self._unknown.items() if before.get(one) == fence}
+        if not rows:
+            return
+
+        def change(connection: Connection) -> None:
+            for one, fence in rows.items():
+                # What never ran here has no lines that are not stored.
+                is_stored = one not in self._ended
+                if not self._owners.give_up(connection, self.name, one, fence, is_stored=is_stored):
+                    # A trial, which no other node takes.
+                    self._owners.release(connection, self.name, one, fence)
+
+        log.warning("unknown previews given up", node=self.name, previews=len(rows), preview_id=next(iter(rows)))
+        await self._database.write(change)
 
     async def _rejoin(self) -> None:
         while True:

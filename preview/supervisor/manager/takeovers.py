@@ -245,8 +245,9 @@ class Takeovers:
                 await self._context.store.update(ended)
             await self._cluster.release(taken.preview_id)
         except PreviewError as failure:
-            # The lease of this ownership ends with this node's; another one tries again.
             log.warning("end not stored yet", preview_id=taken.preview_id, error=failure.message)
+            # Whichever node takes it next tries again.
+            await self._cluster.give_up(taken.preview_id, is_stored=True)
 
     def _end(self, preview_ids: Collection[str]) -> None:
         for preview_id in preview_ids:

@@ -1,0 +1,156 @@
+"""A node whose database makes a change and loses the answer: the node owns previews that it does not know.
+
+It gives them up at its second look, so that they run somewhere; nothing waits for its restart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import pytest
+from sqlalchemy import Connection, text
+
+from preview.cluster import Cluster, NodeFacts
+from preview.errors import DatabaseUnavailable
+from preview.storage.database import Database, open_database
+
+T = TypeVar("T")
+# No lease ends while a test runs: it renews when it wants to.
+LEASE_S = 600
+
+
+class LossyDatabase(Database):
+    """Loses the answers of changes while ``loses`` is set."""
+
+    loses = False
+
+    async def write(self, change: Callable[[Connection], T], *, size_bytes: int = 0) -> T:
+        found = await super().write(change, size_bytes=size_bytes)
+        if self.loses:
+            raise DatabaseUnavailable("The answer was lost.")
+        return found
+
+
+@asynccontextmanager
+async def open_node(url: str, name: str) -> AsyncIterator[tuple[Cluster, LossyDatabase]]:
+    async with open_database(url) as opened:
+        database = LossyDatabase(opened.engine)
+        cluster = Cluster(database, NodeFacts(name, f"{name}:7000"), LEASE_S)
+        await cluster.join()
+        yield cluster, database
+
+
+async def claim(cluster: Cluster, database: Database, preview_id: str, most: int | None = 9) -> None:
+    row: dict[str, Any] = {"id": preview_id, "generation_id": f"g-{preview_id}", "user_id": "ann"}
+    await database.write(lambda connection: cluster.claim(connection, row, most))
+    cluster.claimed(preview_id)
+
+
+async def state(database: Database, preview_id: str) -> tuple[object, ...]:
+    query = text("SELECT state, node, fence FROM owners WHERE preview_id = :id")
+    return tuple(await database.read(lambda connection: connection.execute(query, {"id": preview_id}).one()))
+
+
+async def test_a_launch_whose_answer_is_lost_runs_on_another_node(postgres_database_url: str) -> None:
+    async with (
+        open_node(postgres_database_url, "one") as (one, database),
+        open_node(postgres_database_url, "two") as (two, _),
+    ):
+        database.loses = True
+        with pytest.raises(DatabaseUnavailable):
+            await claim(one, database, "p")
+        database.loses = False
+        await one._renew()
+        # The answer may still come: it is given up at the second look.
+        assert await state(database, "p") == ("running", "one", 1)
+        await one._renew()
+        assert await state(database, "p") == ("queued", None, 1)
+        (taken,) = await two.take(9)
+        # Nothing was written here, so no numbers are left out.
+        assert (taken.preview_id, taken.fence, taken.before, taken.first_seq) == ("p", 2, None, 1)
+        await one._renew()
+        await one._renew()
+        assert await state(database, "p") == ("running", "two", 2)
+
+
+async def test_a_takeover_whose_answer_is_lost_is_repeated(postgres_database_url: str) -> None:
+    async with open_node(postgres_database_url, "one") as (one, database):
+        await claim(one, database, "p")
+        await one.give_up("p", is_stored=True)
+        database.loses = True
+        with pytest.raises(DatabaseUnavailable):
+            await one.take(9)
+        database.loses = False
+        assert (await state(database, "p"), one.fences) == (("running", "one", 2), {})
+        await one._renew()
+        await one._renew()
+        (taken,) = await one.take(9)
+        assert (taken.fence, one.fences) == (3, {"p": 3})
+        # What it knows stays.
+        await one._renew()
+        await one._renew()
+        assert await state(database, "p") == ("running", "one", 3)
+
+
+class RefusingDatabase(LossyDatabase):
+    """Makes no change while ``refuses`` is set."""
+
+    refuses = False
+
+    async def write(self, change: Callable[[Connection], T], *, size_bytes: int = 0) -> T:
+        if self.refuses:
+            raise DatabaseUnavailable("The database does not respond.")
+        return await super().write(change, size_bytes=size_bytes)
+
+
+async def test_a_preview_that_was_not_given_up_in_an_outage_is_given_up_later(postgres_database_url: str) -> None:
+    async with open_database(postgres_database_url) as opened:
+        database = RefusingDatabase(opened.engine)
+        one = Cluster(database, NodeFacts("one", "one:7000"), LEASE_S)
+        await one.join()
+        await claim(one, database, "p")
+        database.refuses = True
+        await one.give_up("p", is_stored=True)
+        database.refuses = False
+        await one._renew()
+        await one._renew()
+        # It has run here: lines may be missing.
+        assert await state(database, "p") == ("queued", "one", 1)
+
+
+async def test_an_unknown_trial_is_over_and_an_unknown_end_is_stored(postgres_database_url: str) -> None:
+    async with open_node(postgres_database_url, "one") as (one, database):
+        database.loses = True
+        with pytest.raises(DatabaseUnavailable):
+            await claim(one, database, "trial", most=None)
+        database.loses = False
+        await claim(one, database, "p")
+        database.loses = True
+        await one.release("p")
+        database.loses = False
+        await one._renew()
+        await one._renew()
+        assert await state(database, "trial") == ("over", "one", 1)
+        # Not in the queue, where another node would restart it.
+        assert await state(database, "p") == ("over", "one", 1)
+
+
+async def test_a_preview_that_was_taken_again_during_a_renewal_is_kept(postgres_database_url: str) -> None:
+    async with open_node(postgres_database_url, "one") as (one, database):
+        await claim(one, database, "p")
+        lost: list[str] = []
+        one.on_lost = lost.extend
+        write = database.write
+
+        async def slow_write(change: Callable[[Connection], T], *, size_bytes: int = 0) -> T:
+            database.write = write  # type: ignore[method-assign]
+            # After the renewal's look at what it knows, and before its statement.
+            await one.give_up("p", is_stored=True)
+            await one.take(9)
+            return await write(change, size_bytes=size_bytes)
+
+        database.write = slow_write  # type: ignore[method-assign]
+        await one._renew()
+        assert (lost, one.fences) == ([], {"p": 2})
