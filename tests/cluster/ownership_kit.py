@@ -51,6 +51,11 @@ class Tables:
     ) -> None:
         with self.engine.begin() as connection:
             self.owners.claim(connection, member, Claim(preview_id, generation_id, user, most))
+            # Taken in the order of the claims, also if no time has passed between two.
+            connection.execute(
+                text("UPDATE owners SET queued_at = (SELECT count(*) FROM owners) WHERE preview_id = :id"),
+                {"id": preview_id},
+            )
 
     def take(self, member: Membership, most: int = 10) -> dict[str, int]:
         with self.engine.begin() as connection:
@@ -58,7 +63,10 @@ class Tables:
 
     def holds(self, node: str, **fences: int) -> frozenset[str]:
         with self.engine.begin() as connection:
-            return self.owners.hold(connection, node, fences)
+            held = self.owners.hold(connection, node, fences)
+            # The test's process may stand still for longer than a lease.
+            connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+            return held
 
     def release(self, node: str, preview_id: str, fence: int) -> bool:
         with self.engine.begin() as connection:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import os
 import signal
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -19,7 +21,8 @@ from fault_service import Service
 
 __all__ = ["World", "open_nodes", "until"]
 
-_PORTS = itertools.count(21_000, 40)
+# Each process of a test run has ports of its own, and so has each node.
+_PORTS = itertools.count(21_000 + os.getpid() % 50 * 200, 20)
 _PATIENCE_S = 90
 # A busy machine gives a node its turn late.
 LEASE_S = 6.0
@@ -34,6 +37,12 @@ async def until(what: str, holds: Callable[[], Any]) -> Any:
                 return found
             await trio.sleep(0.02)
     raise AssertionError(f"{what}: not within {_PATIENCE_S} s")
+
+
+def _free_address(host: str) -> str:
+    """An address that nothing listens on. It may stay so: the kernel gives out ports of this range in turn."""
+    with socket.create_server((host, 0)) as sock:
+        return f"{host}:{sock.getsockname()[1]}"
 
 
 @dataclass
@@ -100,7 +109,7 @@ async def open_nodes(
             "PREVIEW_CLUSTER_SECRET": "one secret of all nodes of this cluster",
             "PREVIEW_DATABASE_URL": server.url,
             "PREVIEW_NODE_NAME": name,
-            "PREVIEW_NODE_ADDRESS": f"127.0.0.{number + 2}:7{number:03}",
+            "PREVIEW_NODE_ADDRESS": _free_address(f"127.0.0.{number + 2}"),
             "PREVIEW_NODE_LEASE_S": str(LEASE_S),
         }
         more = {f"PREVIEW_{key}": value for key, value in settings.items()}
