@@ -5,7 +5,7 @@ from preview.data.compare import Comparison
 from preview.data.preview_data import Database, DataLimits, PreviewData
 from preview.data.snapshot import DataSnapshot, Part, SnapshotKind
 from preview.data.stillness import Stillness
-from preview.data.store import SnapshotStore
+from preview.data.stored import SnapshotStore
 
 __all__ = [
     "Comparison",

@@ -33,11 +33,12 @@ class SnapshotKind(StrEnum):
     MANUAL = "manual"
     BEFORE_RESTORE = "before_restore"
     BEFORE_RESET = "before_reset"
+    BEFORE_MOVE = "before_move"
     # The first data of a fork's previews.
     FORK = "fork"
 
 
-AUTOMATIC = frozenset({SnapshotKind.BEFORE_RESTORE, SnapshotKind.BEFORE_RESET})
+AUTOMATIC = frozenset({SnapshotKind.BEFORE_RESTORE, SnapshotKind.BEFORE_RESET, SnapshotKind.BEFORE_MOVE})
 
 
 @dataclass(frozen=True, slots=True)

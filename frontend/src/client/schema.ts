@@ -5556,7 +5556,7 @@ export interface components {
              * @description `fork`: the data that the generation's previews begin with.
              * @enum {string}
              */
-            kind: "manual" | "before_restore" | "before_reset" | "fork";
+            kind: "manual" | "before_restore" | "before_reset" | "before_move" | "fork";
             /** Name */
             name: string;
             /** Parts */

@@ -100,7 +100,7 @@ class SnapshotShape(Answer):
     id: str = Field(examples=["snapshot_789abcdefghjkmnp"])
     generation_id: str
     name: str
-    kind: Literal["manual", "before_restore", "before_reset", "fork"] = Field(
+    kind: Literal["manual", "before_restore", "before_reset", "before_move", "fork"] = Field(
         description="`fork`: the data that the generation's previews begin with."
     )
     created_at: Time

@@ -76,8 +76,11 @@ async def load_first_data(preview: LivePreview, context: SupervisorContext, prep
         await open_data(preview, context, prepared).load(preview.first_data.folder, preview.first_data.parts)
         return True
     store, generation_id = context.snapshots, preview.record.generation_id
-    snapshot_id = None if store is None else store.first_data(generation_id)
-    if store is None or snapshot_id is None:
+    if store is None:
+        return False
+    await store.learn(generation_id)
+    snapshot_id = store.first_data(generation_id)
+    if snapshot_id is None:
         return False
     snapshot = await store.get(generation_id, preview.record.user_id, snapshot_id)
     preview.log.say(f"data: loading the snapshot {snapshot.id}")

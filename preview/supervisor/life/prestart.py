@@ -306,6 +306,8 @@ async def open_prestart(
     if record is None or spec is None:
         yield NullPrestart(preview, context, workspace)
         return
+    if context.snapshots is not None:
+        await context.snapshots.learn(preview.record.generation_id)
     async with context.runtime.reserve(spec), AsyncExitStack() as held:
         if _may_run_early(preview, context, record):
             yield Prestart(preview, context, workspace, record, held)

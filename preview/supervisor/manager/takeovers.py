@@ -15,6 +15,7 @@ from preview.core.launch_steps import waiting_steps
 from preview.core.lifecycle import Health, State
 from preview.errors import (
     DatabaseUnavailable,
+    DataUnavailable,
     DiskFull,
     GenerationNotFound,
     LaunchFailed,
@@ -33,8 +34,10 @@ from preview.supervisor.life.persistence import LOST_OWNERSHIP, MOVED
 from preview.supervisor.life.preview_slot import PreviewSlot
 from preview.supervisor.limits.disk import check_free_disk
 from preview.supervisor.manager.arms import LaunchArm, choose_arm
+from preview.supervisor.manager.moves import save_before_move
 from preview.supervisor.manager.registry import PreviewRegistry
 from preview.supervisor.manager.spare_slots import SpareSlots
+from preview.supervisor.preview.control import FirstData
 from preview.supervisor.preview.live_preview import LivePreview
 from preview.traffic import Capture
 from preview.user import User
@@ -122,6 +125,9 @@ class Takeovers:
         rooms = sum(max(0, one.facts.capacity - one.load) for one in nodes if one.is_live and not one.draining)
         movable = [one for one in self._registry.by_id.values() if one.stored and one.outcome is None]
         chosen = movable[: min(rooms, _MOST_AT_ONCE)]
+        async with trio.open_nursery() as nursery:
+            for preview in chosen:
+                nursery.start_soon(save_before_move, preview, self._context)
         for preview in chosen:
             self._cluster.moving.add(preview.id)
             preview.fail(LaunchFailed(MOVED))
@@ -171,7 +177,11 @@ class Takeovers:
         arm = choose_arm(self._context, Subject(user.id, tier.name, generation.project_id))
         context, settings = arm.context, arm.context.settings
         launch_settings = await context.settings_of(user.id, generation.project_id)
-        number = await self._last_request(record.id)
+        number, lost_data, first_data = await self._last_request(record.id), "", None
+        try:
+            first_data = await self._latest_data(record)
+        except DataUnavailable as error:
+            lost_data = error.message
         if self._cluster.fences.get(record.id) != taken.fence:
             return
         if self._draining.is_set():
@@ -191,6 +201,7 @@ class Takeovers:
             traffic=traffic,
             traces=None if context.traces is None else context.traces.open(record.id),
             flags=arm.choices,
+            first_data=first_data,
         )
         # Its row exists since its first owner.
         preview.stored = True
@@ -198,9 +209,19 @@ class Takeovers:
         preview.deadlines.expires_at = trio.current_time() + max(1.0, (record.expires_at - utc_now()).total_seconds())
         lines.last_seq = taken.first_seq - 1
         lines.say(self._sentence(taken), Level.WARNING)
+        if lost_data:
+            lines.say(f"data: not brought back. {lost_data}", Level.WARNING)
         self._registry.add(preview)
         slot.take(preview)
         log.info("preview taken over", preview_id=record.id, node=self._cluster.name, before=taken.before)
+
+    async def _latest_data(self, record: PreviewRecord) -> FirstData | None:
+        """Return the last data of the preview that was saved."""
+        store = self._context.snapshots
+        latest = None if store is None else await store.latest(record.generation_id, record.user_id, record.created_at)
+        if store is None or latest is None:
+            return None
+        return FirstData(await store.verify(latest), latest.parts, f"the snapshot {latest.id}")
 
     async def _last_request(self, preview_id: str) -> int:
         return await self._context.store.last_request(preview_id)

@@ -47,7 +47,7 @@ export interface QueryRows extends Rows {
   elapsed_ms: number;
 }
 
-export type SnapshotKind = "manual" | "before_restore" | "before_reset" | "fork";
+export type SnapshotKind = "manual" | "before_restore" | "before_reset" | "before_move" | "fork";
 
 export interface SnapshotPart {
   /** `files`, or the kind of a database: `PostgreSQL`. */

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import structlog
 import trio
-from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, select, update
 
-from preview.core.clock import from_ms, now_ms, to_ms
+from preview.core.clock import from_ms, now_ms
 from preview.core.ids import is_valid_id
 from preview.core.quoting import quoted
 from preview.core.removal import remove_folder
@@ -24,13 +23,13 @@ from preview.data.snapshot import (
     UNFINISHED,
     DataSnapshot,
     SnapshotKind,
-    decode_parts,
-    encode_parts,
     limit_copies,
     measure_parts,
     open_to_programs,
     remove_unfinished,
 )
+from preview.data.stored.rows import delete_rows, insert_row, snapshot_of, usage
+from preview.data.stored.shared import SharedCopies
 from preview.data.threads import in_thread
 from preview.errors import DataUnavailable, SnapshotLimitReached, SnapshotNotFound
 from preview.settings import Settings
@@ -62,6 +61,8 @@ class SnapshotStore:
         self._most = settings.snapshots_per_user
         self._most_mb = settings.snapshots_mb
         self._removed_kept_ms = int(settings.removed_kept_s * 1000)
+        # Other nodes of a cluster have other folders.
+        self._shared = SharedCopies(database, settings.cluster_snapshot_mb) if settings.cluster else None
         # The first data of forks, by generation: a launch must not wait for the database to learn that there is none.
         self._first: dict[str, str] = {}
 
@@ -78,7 +79,7 @@ class SnapshotStore:
         if has_generations:
             orphans = select(_S.id).where(_S.generation_id.not_in(select(generations.c.id)))
             deleted = await self._database.read(lambda connection: connection.scalars(orphans).all())
-            await self._database.write(partial(_delete, deleted))
+            await self._database.write(partial(delete_rows, deleted))
             for one in deleted:
                 await trio.to_thread.run_sync(remove_folder, self._root / one)
         rows = await self._database.read(lambda connection: connection.execute(select(data_snapshots)).all())
@@ -121,7 +122,7 @@ class SnapshotStore:
 
         Cancellation: nothing changes.
         """
-        count, size = await self._database.read(partial(_usage, user_id))
+        count, size = await self._database.read(partial(usage, user_id))
         self._check_count(count)
         self._check_size(size)
 
@@ -173,6 +174,9 @@ class SnapshotStore:
         if snapshot.kind in AUTOMATIC:
             await self._drop_oldest(snapshot, needed)
         await trio.to_thread.run_sync(limit_copies, self._root, kept)
+        # A restore waits for the others, and few of them are ever restored.
+        if self._shared is not None and (snapshot.kind not in AUTOMATIC or snapshot.kind is SnapshotKind.BEFORE_MOVE):
+            await self._shared.add(snapshot, kept)
         return snapshot
 
     async def list_for(self, generation_id: str, user_id: str | None = None) -> list[DataSnapshot]:
@@ -184,7 +188,7 @@ class SnapshotStore:
         if user_id is not None:
             query = query.where(_S.user_id == user_id, _S.removed_at.is_(None))
         rows = await self._database.read(lambda connection: connection.execute(query).all())
-        return [_snapshot(row) for row in rows]
+        return [snapshot_of(row) for row in rows]
 
     async def get(self, generation_id: str, user_id: str, snapshot_id: str) -> DataSnapshot:
         """Return one of the user's snapshots of a generation.
@@ -201,17 +205,22 @@ class SnapshotStore:
             row = await self._database.read(lambda connection: connection.execute(query).first())
         if row is None:
             raise SnapshotNotFound(f"The generation has no data snapshot {quoted(snapshot_id)}.")
-        return _snapshot(row)
+        return snapshot_of(row)
 
     async def verify(self, snapshot: DataSnapshot) -> Path:
         """Return the snapshot's folder, after a comparison of its files with their hashes.
 
+        One that another node has taken is fetched first.
+
         Raises:
-            DataUnavailable: A file is missing or was changed.
+            DataUnavailable: A file is missing or was changed, or another node has the only copy.
 
         Cancellation: nothing changes.
         """
         folder = self.folder(snapshot)
+        if self._shared is not None and not await trio.to_thread.run_sync(folder.is_dir):
+            async with self.open_folder() as fetched:
+                await self._shared.bring(snapshot, fetched, folder)
         bare = tuple(replace(part, size_bytes=0, sha256="") for part in snapshot.parts)
         try:
             found = await in_thread(partial(measure_parts, folder, bare))
@@ -221,6 +230,37 @@ class SnapshotStore:
         if found != snapshot.parts:
             raise DataUnavailable(f"The data snapshot {snapshot.id} is damaged: its files have changed.")
         return folder
+
+    async def learn(self, generation_id: str) -> None:
+        """Learn which data the generation's previews begin with, from the other nodes of a cluster.
+
+        Cancellation: nothing changes.
+        """
+        if self._shared is None:
+            return
+        query = select(_S.id).where(
+            _S.generation_id == generation_id, _S.kind == SnapshotKind.FORK, _S.removed_at.is_(None)
+        )
+        found = await self._database.read(lambda connection: connection.scalar(query))
+        if found is None:
+            self._first.pop(generation_id, None)
+        else:
+            self._first[generation_id] = found
+
+    async def latest(self, generation_id: str, user_id: str, since: datetime) -> DataSnapshot | None:
+        """Return the last snapshot of a running preview's own data, by its user or before a move; None if none.
+
+        Args:
+            generation_id: The preview's generation.
+            user_id: The user.
+            since: Earlier ones are of an earlier preview.
+
+        Cancellation: nothing changes.
+        """
+        for one in await self.list_for(generation_id, user_id):
+            if one.kind in {SnapshotKind.MANUAL, SnapshotKind.BEFORE_MOVE} and one.created_at >= since:
+                return one
+        return None
 
     # Removal, which can be undone
 
@@ -262,7 +302,7 @@ class SnapshotStore:
             row = connection.execute(select(data_snapshots).where(*mine)).first()
             if row is None:
                 return None
-            snapshot = _snapshot(row)
+            snapshot = snapshot_of(row)
             self._check_limits(snapshot, connection)
             connection.execute(update(data_snapshots).where(_S.id == snapshot_id).values(removed_at=None))
             return snapshot
@@ -281,7 +321,7 @@ class SnapshotStore:
 
     async def _make_space(self, snapshot: DataSnapshot) -> None:
         """Delete removed snapshots of the user, the first removed first, until there is space for a new one."""
-        _, size = await self._database.read(partial(_usage, snapshot.user_id))
+        _, size = await self._database.read(partial(usage, snapshot.user_id))
         removed = await self._removed(_S.user_id == snapshot.user_id)
         taken = size + snapshot.size_bytes + sum(one.size_bytes for one, _ in removed)
         while removed and taken > self._most_mb * _MIB:
@@ -296,13 +336,13 @@ class SnapshotStore:
         query = select(data_snapshots).where(_S.removed_at.is_not(None), *which)
         query = query.order_by(_S.removed_at.desc(), _S.id)
         rows = await self._database.read(lambda connection: connection.execute(query).all())
-        return [(_snapshot(row), from_ms(row.removed_at + self._removed_kept_ms)) for row in rows]
+        return [(snapshot_of(row), from_ms(row.removed_at + self._removed_kept_ms)) for row in rows]
 
     # Deletion for good
 
     async def delete(self, snapshot: DataSnapshot) -> None:
         """Delete a snapshot for good. Cancellation: it is deleted; its folder may be left until the next start."""
-        await self._database.write(partial(_delete, [snapshot.id]))
+        await self._database.write(partial(delete_rows, [snapshot.id]))
         if self._first.get(snapshot.generation_id) == snapshot.id:
             del self._first[snapshot.generation_id]
         await trio.to_thread.run_sync(remove_folder, self.folder(snapshot), abandon_on_cancel=True)
@@ -336,56 +376,10 @@ class SnapshotStore:
     def _insert(self, snapshot: DataSnapshot, connection: Connection) -> None:
         """Insert the row, if the user's limits allow it: others may have been stored since ``check``."""
         self._check_limits(snapshot, connection)
-        _insert(snapshot, connection)
+        insert_row(snapshot, connection)
 
     def _check_limits(self, snapshot: DataSnapshot, connection: Connection) -> None:
-        count, size = _usage(snapshot.user_id, connection)
+        count, size = usage(snapshot.user_id, connection)
         if snapshot.kind not in AUTOMATIC:
             self._check_count(count)
         self._check_size(size + snapshot.size_bytes)
-
-
-def _usage(user_id: str, connection: Connection) -> tuple[int, int]:
-    """Return how many snapshots a user has taken, and the size of all, also of those that the service has taken.
-
-    Removed ones do not count.
-    """
-    mine = _S.user_id == user_id, _S.removed_at.is_(None)
-    own = select(func.count()).select_from(data_snapshots).where(*mine)
-    count = connection.scalar(own.where(_S.kind.not_in([kind.value for kind in AUTOMATIC]))) or 0
-    size = connection.scalar(select(func.sum(_S.size_bytes)).where(*mine)) or 0
-    return count, int(size)
-
-
-def _insert(snapshot: DataSnapshot, connection: Connection) -> None:
-    connection.execute(
-        insert(data_snapshots).values(
-            id=snapshot.id,
-            generation_id=snapshot.generation_id,
-            user_id=snapshot.user_id,
-            name=snapshot.name,
-            kind=snapshot.kind.value,
-            created_at=to_ms(snapshot.created_at),
-            size_bytes=snapshot.size_bytes,
-            sha256=snapshot.sha256,
-            revision=snapshot.revision,
-            parts=encode_parts(snapshot.parts),
-        )
-    )
-
-
-def _delete(ids: Sequence[str], connection: Connection) -> None:
-    connection.execute(delete(data_snapshots).where(_S.id.in_(ids)))
-
-
-def _snapshot(row: Row[Any]) -> DataSnapshot:
-    return DataSnapshot(
-        id=row.id,
-        generation_id=row.generation_id,
-        user_id=row.user_id,
-        name=row.name,
-        kind=SnapshotKind(row.kind),
-        created_at=from_ms(row.created_at),
-        revision=row.revision,
-        parts=decode_parts(row.parts),
-    )
