@@ -95,9 +95,12 @@ class SharedCopies:
             await trio.to_thread.run_sync(open_to_programs, folder, snapshot.parts)
             await trio.to_thread.run_sync(os.rename, folder, kept)
         except OSError as error:
-            # Perhaps two have fetched it at once.
-            if not await trio.to_thread.run_sync(kept.is_dir):
-                raise DataUnavailable(f"The data snapshot cannot be fetched: {error.strerror or error}.") from error
+            failure = error
+        else:
+            return
+        # Perhaps two have fetched it at once.
+        if not await trio.to_thread.run_sync(kept.is_dir):
+            raise DataUnavailable(f"The data snapshot cannot be fetched: {failure.strerror or failure}.") from failure
 
     async def _fetch_part(self, snapshot_id: str, part: Part, file: Path) -> bool:
         await trio.to_thread.run_sync(file.write_bytes, b"")
