@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, SmallInteger, String, Table, Text, text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    text,
+)
 
 from preview.storage.tables import metadata
 
@@ -178,3 +190,14 @@ _LIVE = text("state IN ('queued', 'running')")
 Index("uq_owners_generation_id", owners.c.generation_id, unique=True, sqlite_where=_LIVE, postgresql_where=_LIVE)
 Index("ix_owners_state_queued_at", owners.c.state, owners.c.queued_at)
 Index("ix_owners_user_id", owners.c.user_id)
+
+# Copies for the other nodes of a cluster; see ``preview.data.shared``.
+snapshot_contents = Table(
+    "snapshot_contents",
+    metadata,
+    Column("snapshot_id", String(64), ForeignKey("data_snapshots.id", ondelete="CASCADE"), primary_key=True),
+    # Name of the part's file, and number of the chunk in it.
+    Column("file", String(64), primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("content", LargeBinary, nullable=False),
+)

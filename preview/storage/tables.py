@@ -229,17 +229,6 @@ data_snapshots = Table(
     Column("removed_at", BigInteger),
 )
 
-# Copies for the other nodes of a cluster; see ``preview.data.shared``.
-snapshot_contents = Table(
-    "snapshot_contents",
-    metadata,
-    Column("snapshot_id", String(64), ForeignKey("data_snapshots.id", ondelete="CASCADE"), primary_key=True),
-    # Name of the part's file, and number of the chunk in it.
-    Column("file", String(64), primary_key=True),
-    Column("number", BigInteger, primary_key=True, autoincrement=False),
-    Column("content", LargeBinary, nullable=False),
-)
-
 preview_failures = Table(
     "preview_failures",
     metadata,

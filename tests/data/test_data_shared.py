@@ -17,7 +17,7 @@ from preview.data.stored.shared import SharedCopies
 from preview.errors import DataUnavailable
 from preview.settings import Settings
 from preview.storage import Database
-from preview.storage.tables import snapshot_contents
+from preview.storage.people_tables import snapshot_contents
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 # Two chunks, and a part of a third.

@@ -17,7 +17,7 @@ from preview.data.snapshot import DataSnapshot, Part, measure_parts, open_to_pro
 from preview.data.threads import in_thread
 from preview.errors import DataUnavailable, PreviewError
 from preview.storage import Database
-from preview.storage.tables import snapshot_contents
+from preview.storage.people_tables import snapshot_contents
 
 log = structlog.get_logger(__name__)
 
