@@ -55,7 +55,7 @@ class SharedCopies:
                     await self._database.write(partial(_insert, snapshot.id, part.file, number, chunk))
         except (OSError, IntegrityError, PreviewError) as error:
             # Perhaps it was deleted meanwhile.
-            log.warning("data snapshot not copied for other nodes", snapshot_id=snapshot.id, why=str(error))
+            log.warning("data snapshot not shared", snapshot_id=snapshot.id, why=str(error))
             return False
         return True
 
