@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -108,6 +109,22 @@ async def test_it_goes_with_its_snapshot(stores: tuple[SnapshotStore, SnapshotSt
     # What is stored of a deleted one is not stored again.
     assert not await SharedCopies(database, 3).add(kept, second.folder(kept))
     assert await chunks(database) == 0
+
+
+async def test_fetched_ones_go_at_the_next_start_and_after_an_hour(
+    stores: tuple[SnapshotStore, SnapshotStore],
+) -> None:
+    first, second = stores
+    old, new_one = await keep(first, new()), await keep(first, new(age=1))
+    fetched = await second.verify(old)
+    hours_ago = (fetched / "fetched").stat().st_mtime - 2 * 3600
+    os.utime(fetched / "fetched", (hours_ago, hours_ago))
+    folder = await second.verify(new_one)
+    assert not fetched.exists()
+    await second.reconcile(has_generations=False)
+    assert not folder.exists()
+    await first.reconcile(has_generations=False)
+    assert await first.verify(old) == first.folder(old)
 
 
 async def test_a_node_alone_copies_nothing(make_settings_in: Callable[..., Settings], database: Database) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,6 +15,7 @@ import trio
 from sqlalchemy import Connection, insert, select
 from sqlalchemy.exc import IntegrityError
 
+from preview.core.removal import remove_folder
 from preview.data.snapshot import DataSnapshot, Part, measure_parts, open_to_programs
 from preview.data.threads import in_thread
 from preview.errors import DataUnavailable, PreviewError
@@ -25,6 +28,9 @@ _C = snapshot_contents.c
 # Of a row: what one statement carries, and a thread holds.
 _CHUNK_BYTES = 1024 * 1024
 _MIB = 1024 * 1024
+# In the folder of a fetched snapshot; it can be fetched again, and nobody uses it for longer than this.
+_FETCHED = "fetched"
+_KEPT_S = 3600.0
 
 
 class SharedCopies:
@@ -82,6 +88,7 @@ class SharedCopies:
         Cancellation: ``kept`` is whole, or not there.
         """
         try:
+            await trio.to_thread.run_sync(remove_fetched, kept.parent, _KEPT_S)
             if not await self.fetch(snapshot, folder):
                 raise DataUnavailable(
                     f"The data snapshot {snapshot.id} is on another node of the cluster; only snapshots of up to "
@@ -93,6 +100,7 @@ class SharedCopies:
                     f"The data snapshot {snapshot.id} is damaged: its copy in the database has changed."
                 )
             await trio.to_thread.run_sync(open_to_programs, folder, snapshot.parts)
+            await trio.to_thread.run_sync((folder / _FETCHED).touch)
             await trio.to_thread.run_sync(os.rename, folder, kept)
         except OSError as error:
             failure = error
@@ -110,6 +118,17 @@ class SharedCopies:
                 return False
             await trio.to_thread.run_sync(_append, file, chunk)
         return True
+
+
+def remove_fetched(root: Path, older_s: float = 0.0) -> None:
+    """Remove fetched snapshots: other nodes may have deleted them since. Blocks."""
+    if not root.is_dir():
+        return
+    before = time.time() - older_s
+    for folder in list(root.iterdir()):
+        with suppress(FileNotFoundError):
+            if (folder / _FETCHED).stat().st_mtime <= before:
+                remove_folder(folder)
 
 
 def _sizes(size_bytes: int) -> Iterator[int]:

@@ -29,7 +29,7 @@ from preview.data.snapshot import (
     remove_unfinished,
 )
 from preview.data.stored.rows import delete_rows, insert_row, snapshot_of, usage
-from preview.data.stored.shared import SharedCopies
+from preview.data.stored.shared import SharedCopies, remove_fetched
 from preview.data.threads import in_thread
 from preview.errors import DataUnavailable, SnapshotLimitReached, SnapshotNotFound
 from preview.settings import Settings
@@ -84,6 +84,7 @@ class SnapshotStore:
                 await trio.to_thread.run_sync(remove_folder, self._root / one)
         rows = await self._database.read(lambda connection: connection.execute(select(data_snapshots)).all())
         known = {row.id for row in rows}
+        await trio.to_thread.run_sync(remove_fetched, self._root)
         there = await trio.to_thread.run_sync(remove_unfinished, self._root)
         for what, names in (("rows without files", known - there), ("files without a row", there - known)):
             if names:
