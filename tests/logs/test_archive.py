@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import struct
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from sqlalchemy import Connection, select
 
 from preview.errors import ConfigurationError, DatabaseUnavailable
 from preview.logs import EVERYTHING, LineFilter, LogStore
+from preview.logs.archive import form
 from preview.logs.archive.archive import Archive, missing
 from preview.logs.archive.form import DamagedFile, Packer, find_lines, index_position, read_index, read_lines, unpack
 from preview.logs.archive.owner import MARK
@@ -102,6 +104,33 @@ def test_what_is_packed_is_unpacked(given_lines: list[tuple[str, Level, Source, 
     at = index_position(data[-16:], len(data))
     index = read_index(data[at:-16])
     assert [row for one in index.frames for row in read_lines(unpack(data[one.offset : one.offset + one.size]))] == rows
+
+
+def test_lines_that_are_alike_and_texts_that_come_again_far_apart_are_both_small(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A search of near matches only would make the texts five times larger; one of far matches, the lines by 5 %."""
+    chance = random.Random(7)
+    alike = [
+        json.dumps({"event": "query", "user": chance.randrange(2000), "id": f"{chance.getrandbits(64):016x}", "at": at})
+        for at in range(4_000)
+    ]
+    texts = [[f'  File "{chance.getrandbits(99):x}.py", line {at}' for at in range(120)] for _ in range(8)]
+    apart = [line for _ in range(30) for line in chance.choice(texts)]
+    sizes: dict[bool, list[int]] = {}
+    for is_chosen in (True, False):
+        if not is_chosen:
+            monkeypatch.setattr(form, "_SEARCHES", form._SEARCHES[1:])
+        sizes[is_chosen] = [
+            len(
+                packed(
+                    [(seq + 1, 1, int(Level.INFO), "child.preview", text, None) for seq, text in enumerate(messages)]
+                )
+            )
+            for messages in (alike, apart)
+        ]
+    assert sizes[True][0] < 0.97 * sizes[False][0]
+    assert sizes[True][1] <= sizes[False][1]
 
 
 _TRICKS = ('{"seq":7,"x', '"timestamp":1,', '\\"timestamp\\":9,', "\\", '"}\n{"seq":1,"t', "needle", "NEEDLE", "")
