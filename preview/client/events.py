@@ -18,6 +18,7 @@ class Line(Shape):
     Attributes:
         seq: Its number: 1, 2, 3, … in its preview, without gaps.
         source: ``subprocess`` for the preview's own output, ``system`` for the service's.
+        stream: ``stderr`` if the program is known to have written the line to standard error.
         request_id: Request that caused the line, if known.
     """
 
@@ -27,6 +28,7 @@ class Line(Shape):
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"]
     source: str
     message: str
+    stream: Literal["stderr"] | None = None
     request_id: str | None = None
 
 

@@ -23,7 +23,8 @@ from preview.logs.model.events import (
     StatusChange,
     reported_mark,
     system_mark,
-    take_requests,
+    take_marks,
+    to_stderr,
 )
 from preview.logs.model.frames import to_text
 from preview.logs.model.reported import MOST_REPORTED_BYTES, ReportedLine, plausible_ms
@@ -156,8 +157,8 @@ class PreviewLog:
 
         def publish(lines: list[str]) -> None:
             first = self.last_seq + 1
-            requests = take_requests(lines) if framer.has_marks else None
-            self._publish_output(lines, recogniser, requests)
+            requests, errors = take_marks(lines) if framer.has_marks else (None, ())
+            self._publish_output(lines, recogniser, requests, errors)
             if published is not None and self.last_seq >= first:
                 published(range(first, self.last_seq + 1))
 
@@ -268,9 +269,17 @@ class PreviewLog:
         """
         await self._writer.flush(self.preview_id, up_to=seq)
 
-    def _publish_output(self, lines: list[str], recogniser: Recogniser, requests: Requests | None = None) -> None:
+    def _publish_output(
+        self,
+        lines: list[str],
+        recogniser: Recogniser,
+        requests: Requests | None = None,
+        errors: Sequence[int] = (),
+    ) -> None:
         marks = recogniser.marks(lines)
-        self._publish(lines, marks if self._ready else marks.translate(STARTUP_PHASE), requests)
+        if not self._ready:
+            marks = marks.translate(STARTUP_PHASE)
+        self._publish(lines, to_stderr(marks, errors) if errors else marks, requests)
 
     def _publish(
         self, lines: list[str], marks: bytes, requests: Requests | None = None, times: Sequence[int] | None = None

@@ -18,7 +18,7 @@ from preview.logs import LogStore, LogWriter
 from preview.logs.archive.archive import Archive
 from preview.logs.archive.place import Folder
 from preview.logs.model.batch import StoredLine, batches_of
-from preview.logs.model.events import LEVELS, SOURCES
+from preview.logs.model.events import LEVELS, STORED_SOURCES
 from preview.logs.storage.archived import ArchivedLogs
 from preview.logs.storage.rows import encode_batches, insert_rows
 from preview.storage.database import Database
@@ -32,7 +32,7 @@ def lines(count: int, skip: frozenset[int] = frozenset()) -> list[StoredLine]:
             seq,
             1_795_857_220_000 + seq,
             int(LEVELS[seq % len(LEVELS)]),
-            SOURCES[seq % len(SOURCES)].value,
+            STORED_SOURCES[seq % len(STORED_SOURCES)],
             f"{words[seq % len(words)]} {seq}",
             f"req-{seq}" if seq % 3 == 0 else None,
         )

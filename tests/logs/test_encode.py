@@ -28,7 +28,7 @@ from preview.logs import (
 )
 from preview.logs.model.batch import batches_of
 from preview.logs.model.encode import Received
-from preview.logs.model.events import MARKS, STARTUP_PHASE, Level, mark_of, system_mark
+from preview.logs.model.events import MARKS, STARTUP_PHASE, STDERR, STORED_SOURCES, Level, mark_of, system_mark
 
 MESSAGES = st.text(st.characters(codec="utf-8", exclude_characters="\n\r"))
 LINES = st.lists(st.tuples(st.integers(0, 4_000_000_000_000), st.sampled_from(range(len(MARKS))), MESSAGES), min_size=1)
@@ -73,6 +73,7 @@ def test_any_line_survives_its_way_through_a_stream(
             "level": level.word(contract),
             "message": message,
             "source": source.word(contract),
+            **({"stream": "stderr"} if mark >= STDERR else {}),
         }
 
 
@@ -201,8 +202,8 @@ def test_rows_become_batches_that_end_where_numbers_are_missing() -> None:
 
 
 def test_marks_are_levels_and_sources() -> None:
-    for mark, (level, source) in enumerate(MARKS):
-        assert mark_of(level.value, source.value) == mark
+    for mark, (level, _) in enumerate(MARKS):
+        assert mark_of(level.value, STORED_SOURCES[mark // 4]) == mark
     assert MARKS[system_mark(Level.ERROR, ready=False)] == (Level.ERROR, Source.SYSTEM_STARTUP)
     assert MARKS[system_mark(Level.INFO, ready=True)] == (Level.INFO, Source.SYSTEM)
     recognised = bytes(range(8)).translate(STARTUP_PHASE)

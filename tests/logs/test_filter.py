@@ -351,11 +351,21 @@ def test_no_text_makes_the_parser_slow(text: str) -> None:
 
 
 def test_a_batch_gives_what_its_lines_give() -> None:
-    texts = [JSON, UVICORN, "plain", PINO, LOGFMT] * 4
+    texts = [JSON, UVICORN, "plain", PINO, LOGFMT] * 8
     marks = bytes(at % len(MARKS) for at in range(len(texts)))
-    batch = Batch("p", 11, list(range(NOW, NOW + 20)), marks, texts, {3: "abc", 4: "42"})
+    batch = Batch("p", 11, list(range(NOW, NOW + len(texts))), marks, texts, {3: "abc", 4: "42"})
     facts = Resolved((1, 14, 20), {42: "abc"})
-    for text in ("error", "-error plain", "path:/books", "req:42", "-reload:1", "reload:last", "@user.id:7", "/l/ -a"):
+    for text in (
+        "error",
+        "-error plain",
+        "path:/books",
+        "req:42",
+        "-reload:1",
+        "reload:last",
+        "@user.id:7",
+        "/l/ -a",
+        "stream:stderr",
+    ):
         chosen: Filter = parse_filter(text).resolved(facts)
         expected = [at for at, one in enumerate(batch) if chosen.matches_line(one)]
         assert list(chosen.positions(batch)) == expected, text

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, insert
 from preview.logs import Batch, LineFilter, LogLine
 from preview.logs.filter import MAX_CHARACTERS, Access, KnownRequests, Resolved, parse_filter
 from preview.logs.filter.parse import MAX_TERMS
-from preview.logs.model.events import MARKS, mark_of
+from preview.logs.model.events import MARKS, STORED_SOURCES, mark_of
 from preview.logs.storage.searching import find_lines
 from preview.storage.engine import make_engine
 from preview.storage.tables import preview_instances, preview_logs
@@ -48,7 +48,8 @@ ROWS = st.lists(
     max_size=20,
 )
 WORDS = (
-    "error warn info debug level:=warning level:<error level:>debug source:system source:startup,request "
+    "error warn info debug level:=warning level:<error level:>debug source:system source:startup,request stream:stderr "
+    "stream:stdout stream:stdout,stderr "
     "source:preview path:/books path:/* path:*o* status:404 status:5xx status:>=500 status:404,500 method:GET "
     "method:POST ms:>10 ms:<1s req:42 req:abc req:r-1 reload:0 reload:last reload:1 reload:7 since:5m until:5m "
     "@user.id:7 @user.id:>7 @user.id:* @message:paid @user.name:a* @tags:b @amount:<13 @took:12.5 @nobody:* /a/ "
@@ -88,7 +89,7 @@ def put(connection: Connection, lines: Sequence[LogLine]) -> None:
     values = [
         {
             "preview_id": "p", "seq": line.seq, "timestamp": line.timestamp_ms, "level": line.level.value,
-            "source": line.source.value, "message": line.message, "request_id": line.request_id,
+            "source": STORED_SOURCES[line.mark // 4], "message": line.message, "request_id": line.request_id,
         }
         for line in lines
     ]  # fmt: skip

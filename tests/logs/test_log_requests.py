@@ -16,7 +16,7 @@ from preview.logs import Batch, Contract, LogSlice, encode_found
 from preview.logs.delivery.backlog import Backlog
 from preview.logs.ingest.framing import CONTINUES, LineFramer
 from preview.logs.model.encoding import Encoding, Format
-from preview.logs.model.events import take_requests
+from preview.logs.model.events import take_marks
 from preview.logs.model.filtering import LineFilter
 from preview.logs.storage.journal import Journal, read_segments
 from preview.logs.storage.rows import encode_batches, insert_rows
@@ -32,7 +32,7 @@ def mark(request: str) -> bytes:
 def framed(*chunks: bytes, limit: int = 4096) -> list[tuple[str, str | None]]:
     framer = LineFramer(limit, marks=True)
     lines = [line for chunk in chunks for line in framer.feed(chunk)] + framer.flush()
-    requests = take_requests(lines) if framer.has_marks else None
+    requests = take_marks(lines)[0] if framer.has_marks else None
     return [(line, (requests or {}).get(position)) for position, line in enumerate(lines)]
 
 
@@ -53,7 +53,7 @@ def test_a_mark_stands_for_all_parts_of_an_overlong_line() -> None:
 def test_a_part_that_has_a_mark_of_its_own_keeps_it() -> None:
     framer = LineFramer(4096, marks=True)
     lines = framer.feed(mark("r1") + b"name? ") + framer.flush(final=False) + framer.feed(mark("r1") + b"Ada\n")
-    assert take_requests(lines) == {0: "r1", 1: "r1"}
+    assert take_marks(lines) == ({0: "r1", 1: "r1"}, [])
     assert lines == ["name? ", "Ada"]
 
 
@@ -64,7 +64,7 @@ def test_a_mark_stands_for_all_states_of_a_progress_bar() -> None:
 def test_what_follows_an_unfinished_line_has_its_request() -> None:
     framer = LineFramer(4096, marks=True)
     lines = framer.feed(mark("r1") + b"name? ") + framer.flush(final=False) + framer.feed(b"Ada\nnext\n")
-    assert take_requests(lines) == {0: "r1", 1: "r1"}
+    assert take_marks(lines) == ({0: "r1", 1: "r1"}, [])
     assert lines == ["name? ", "Ada", "next"]
 
 
@@ -114,7 +114,7 @@ def test_whatever_is_forged_no_escape_but_colours_gets_through(pieces: list[byte
     for piece in pieces:
         lines += framer.flush(final=False) if not piece else framer.feed(piece)
     lines += framer.flush()
-    requests = take_requests(lines) or {}
+    requests = take_marks(lines)[0] or {}
     for line, request in ((line, requests.get(at)) for at, line in enumerate(lines)):
         assert "\x1b" not in re.sub(r"\x1b\[[0-9;:]{0,64}m", "", line)
         assert request is None or re.fullmatch(REQUEST_ID, request)

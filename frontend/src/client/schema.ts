@@ -3046,6 +3046,12 @@ export interface components {
              * @enum {string}
              */
             source: "subprocess" | "system";
+            /**
+             * Stream
+             * @description `stderr` if the program is known to have written the line to standard error.
+             * @default null
+             */
+            stream?: "stderr" | null;
             /** Timestamp */
             timestamp: string;
         };
@@ -3074,6 +3080,12 @@ export interface components {
              * @enum {string}
              */
             source: "subprocess" | "system";
+            /**
+             * Stream
+             * @description `stderr` if the program is known to have written the line to standard error.
+             * @default null
+             */
+            stream?: "stderr" | null;
             /** Timestamp */
             timestamp: string;
             /**

@@ -52,6 +52,10 @@ def logs(
         str | None,
         typer.Option("--filter", metavar="TERMS", help="Only lines that match, such as 'error OR path:/pay'."),
     ] = None,
+    stream: Annotated[
+        Literal["stdout", "stderr"] | None,
+        typer.Option("--stream", metavar="STREAM", help="Only lines printed to this one: stdout or stderr."),
+    ] = None,
     launch: Annotated[
         str | None,
         typer.Option("--launch", metavar="ID", help="The log of an earlier launch; see `preview launches GEN`."),
@@ -79,6 +83,8 @@ def logs(
     """
     printer = LinePrinter(wants_colour(sys.stdout), columns_of(sys.stdout))
     show = _show_json if as_json else _shower(printer, TracebackFolder(fold and sys.stdout.isatty()))
+    if stream is not None:
+        filter_ = f"({filter_}) stream:{stream}" if filter_ else f"stream:{stream}"
     words = {"level": level, "source": source, "q": grep, "request_id": request, "filter": filter_}
     words["preview_id"] = launch
     words["checks"] = "show" if checks or request is not None else "hide"

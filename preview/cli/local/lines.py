@@ -48,6 +48,7 @@ class ShownLine:
         level: ``DEBUG``, ``INFO``, ``WARNING`` or ``ERROR``.
         system: True for a line of the service, false for one of the preview.
         message: Text without line end; may contain colours.
+        is_stderr: The program is known to have written it to standard error.
     """
 
     seq: int
@@ -55,6 +56,7 @@ class ShownLine:
     level: str
     system: bool
     message: str
+    is_stderr: bool = False
 
 
 def columns_of(stream: TextIO) -> Callable[[], int] | None:
@@ -68,8 +70,8 @@ def columns_of(stream: TextIO) -> Callable[[], int] | None:
 class LinePrinter:
     """Formats lines as text, with times in the local time zone.
 
-    In colour, a mark shows the level: a bar before the preview's own lines, a dot before the service's. A line with
-    its own colours keeps them. Without colour the level is a word.
+    In colour, a mark shows the level: a bar before the preview's own lines, a broken bar before those of standard
+    error, a dot before the service's. A line with its own colours keeps them. Without colour the level is a word.
 
     Invariant: each row of a terminal begins with the mark of its line, including the wrapped rows of long lines. No
     output can therefore imitate a line of the service. In a pipe a line is one line.
@@ -94,7 +96,7 @@ class LinePrinter:
             style = _TEXTS.get(line.level, _SYSTEM)
             mark, message = paint("●", style), paint(message, style)
         else:
-            mark = paint("│", _MARKS.get(line.level, _DIM))
+            mark = paint("┆" if line.is_stderr else "│", _MARKS.get(line.level, _DIM))
             if "\x1b[" in message:
                 message += "\x1b[0m"  # end a colour that the line left open
             elif line.level in _TEXTS:

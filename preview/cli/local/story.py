@@ -220,7 +220,7 @@ def _without_checks(batch: Batch) -> list[LogLine]:
 
 def _shown(line: LogLine) -> ShownLine:
     system = line.source in {Source.SYSTEM, Source.SYSTEM_STARTUP}
-    return ShownLine(line.seq, from_ms(line.timestamp_ms), line.level.name, system, line.message)
+    return ShownLine(line.seq, from_ms(line.timestamp_ms), line.level.name, system, line.message, line.is_stderr)
 
 
 def _line_fields(line: LogLine) -> dict[str, Any]:
@@ -231,6 +231,7 @@ def _line_fields(line: LogLine) -> dict[str, Any]:
         "level": line.level.word(Contract.V1),
         "source": line.source.word(Contract.V1),
         "message": line.message,
+        **({"stream": "stderr"} if line.is_stderr else {}),
     }
 
 

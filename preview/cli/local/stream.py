@@ -69,4 +69,5 @@ def shown_line(event: ServerSentEvent) -> ShownLine:
         level=data["level"],
         system=data["source"] == "system",
         message=data["message"],
+        is_stderr=data.get("stream") == "stderr",
     )

@@ -174,6 +174,9 @@ class _Line(Answer):
     level: str
     source: str
     message: str
+    stream: Literal["stderr"] | None = Field(
+        default=None, description="`stderr` if the program is known to have written the line to standard error."
+    )
     request_id: str | None = Field(default=None, description="Id of the request that caused the line, if known.")
 
     @classmethod
@@ -185,7 +188,7 @@ class _Line(Answer):
             level=line.level.word(cls.contract),
             source=line.source.word(cls.contract),
             message=line.message if colours else without_escapes(line.message),
-            **without_none(request_id=line.request_id),
+            **without_none(stream="stderr" if line.is_stderr else None, request_id=line.request_id),
         )
 
 

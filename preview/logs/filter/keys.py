@@ -21,13 +21,14 @@ from preview.logs.filter.request_conditions import (
 )
 from preview.logs.filter.tokens import Token
 from preview.logs.filter.values import COMPARE, duration_ms, moment_ms
-from preview.logs.model.events import MARKS, SOURCE_WORDS, Contract, Level, Source
+from preview.logs.model.events import MARKS, OF_PROGRAMS, SOURCE_WORDS, STDERR, Contract, Level, Source
 
 LEVEL_TERMS: Mapping[str, Level] = MappingProxyType(
     {level.word(contract).lower(): level for level in Level for contract in (Contract.V1, Contract.PLAN)}
 )
 """Words of levels, in lower case."""
 
+STREAMS = ("stdout", "stderr")
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT")
 # ``preview.traffic.Origin`` and ``Who``; a test compares them.
 ORIGINS = ("browser", "socket", "call", "replay", "probe", "check", "direct", "import")
@@ -98,6 +99,13 @@ def _source(token: Token, _: int | None) -> Parsed:
     sources = {source for source in Source if words & source.words}
     marks = bytes(mark for mark, (_, source) in enumerate(MARKS) if source in sources)
     return Parsed("source", MarkCondition(marks), f"lines from {_either(words)}")
+
+
+def _stream(token: Token, _: int | None) -> Parsed:
+    words = _one_of(token, STREAMS, "a stream")
+    printed = (mark for mark, (_, source) in enumerate(MARKS) if source in OF_PROGRAMS)
+    marks = bytes(mark for mark in printed if STREAMS[mark >= STDERR] in words)
+    return Parsed("stream", MarkCondition(marks), f"lines that the program printed to {_either(words)}")
 
 
 def _either(words: frozenset[str]) -> str:
@@ -197,6 +205,7 @@ PARSERS: Mapping[str, Callable[[Token, int | None], Parsed]] = MappingProxyType(
     {
         "level": _level,
         "source": _source,
+        "stream": _stream,
         "path": _path,
         "method": _method,
         "status": _status,

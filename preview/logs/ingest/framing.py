@@ -101,6 +101,8 @@ class LineFramer:
                 lines[0] = marked(lines[0], self._mark)
             else:
                 del lines[0]
+        elif self._mark:
+            lines[0] = marked(lines[0], self._mark)
         self._begun = False
         self._mark = ""
         return lines
@@ -118,11 +120,16 @@ class LineFramer:
         return lines
 
     def _segments(self, content: bytes, lines: list[str]) -> None:
-        for segment in content.split(b"\r"):
+        segments = content.split(b"\r")
+        for number, segment in enumerate(segments, 1):
             if segment:
-                self._begun = True
                 rest = self._parts(segment, lines)
-                lines.append(self._part(segment[rest:]))
+                line = self._part(segment[rest:])
+                # A progress bar's first state may begin with its return: the mark before it is no line.
+                if number < len(segments) and segment == self._mark.encode():
+                    continue
+                self._begun = True
+                lines.append(line)
 
     def _take_overlong(self) -> list[str]:
         """Take what exceeds a line's length, except for the end, which may be the beginning of a secret."""

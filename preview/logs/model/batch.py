@@ -7,7 +7,7 @@ from sys import getsizeof
 
 from preview.core.escapes import has_escapes, without_escapes
 from preview.logs.model.encoding import Encoding
-from preview.logs.model.events import MARKS, LogLine, Requests, mark_of
+from preview.logs.model.events import MARKS, STDERR, LogLine, Requests, mark_of
 from preview.logs.model.filtering import Columns
 from preview.logs.model.frames import encode_lines
 
@@ -116,13 +116,15 @@ class Batch:
         for seq, (timestamp, mark, message) in enumerate(rows, self.first_seq):
             level, source = MARKS[mark]
             request = None if self.requests is None else self.requests.get(seq - self.first_seq)
-            yield LogLine(seq, timestamp, level, source, message, request)
+            yield LogLine(seq, timestamp, level, source, message, request, mark >= STDERR)
 
     def line_at(self, index: int) -> LogLine:
         """Return the line at this position, counted from 0."""
-        level, source = MARKS[self.marks[index]]
+        mark = self.marks[index]
+        level, source = MARKS[mark]
         request = None if self.requests is None else self.requests.get(index)
-        return LogLine(self.first_seq + index, self.timestamps[index], level, source, self.messages[index], request)
+        seq, timestamp, message = self.first_seq + index, self.timestamps[index], self.messages[index]
+        return LogLine(seq, timestamp, level, source, message, request, mark >= STDERR)
 
     @property
     def is_plain(self) -> bool:
@@ -201,6 +203,13 @@ class Batch:
             self.messages[part],
             requests or None,
         )
+
+
+def line_of(row: StoredLine) -> LogLine:
+    """Return the line of a stored row."""
+    seq, timestamp, level, source, message, request = row
+    mark = mark_of(level, source)
+    return LogLine(seq, timestamp, *MARKS[mark], message, request, mark >= STDERR)
 
 
 def batches_of(preview_id: str, rows: Iterable[StoredLine]) -> list[Batch]:

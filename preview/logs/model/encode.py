@@ -9,7 +9,7 @@ from preview.core.clock import rfc3339_ms
 from preview.core.launch_steps import step_fields
 from preview.logs.model.batch import Batch
 from preview.logs.model.encoding import Encoding, Format
-from preview.logs.model.events import Contract, End, Gap, LogLine, StatusChange, mark_of
+from preview.logs.model.events import Contract, End, Gap, LogLine, StatusChange
 from preview.logs.model.frames import encode_lines
 
 Received = Batch | StatusChange | Gap | End
@@ -38,7 +38,7 @@ def encode_found(lines: Sequence[LogLine], contract: Contract) -> bytes:
     return encode_lines(
         [line.seq for line in lines],
         [line.timestamp_ms for line in lines],
-        bytes([mark_of(line.level.value, line.source.value) for line in lines]),
+        bytes([line.mark for line in lines]),
         [line.message for line in lines],
         contract,
         Format.NDJSON,

@@ -1,17 +1,20 @@
-r"""Events of a log: lines, state changes, gaps and the end; marks of level and source; request ids.
+r"""Events of a log: lines, state changes, gaps and the end; marks of level, source and stream; request ids.
 
-A line's level and source are stored as one small number, so that the hot path handles bytes instead of objects:
-``mark = 4 * source + level``, both as positions in the tables below. A batch has one byte per line, and one
-``bytes.translate`` changes the phase of a whole batch.
+A line's level, source and stream are stored as one small number, so that the hot path handles bytes instead of objects:
+``mark = 4 * source + level``, both as positions in the tables below, plus ``STDERR`` for a line of standard error. A
+batch has one byte per line, and one ``bytes.translate`` changes the phase of a whole batch.
 
-Launchers of Python projects know which request is being handled when the program prints something
-(``runtime/launchers/preview_requests.py``). They write the request id before the line, as an operating system command
-(ECMA-48 8.3.89) that terminals ignore: ``ESC ] 7473 ; id ESC \``. This module removes it. A forged id can only
-mislabel lines of the program's own preview. Any other spelling is sanitised like every escape sequence.
+Standard output and error are one pipe, which keeps their order. Launchers write before a line what they know of it
+(``runtime/launchers/preview_requests.py``, ``stderr.cjs``): the id of the request that is being handled, and whether
+the program writes to standard error. This is an operating system command (ECMA-48 8.3.89) that terminals ignore:
+``ESC ] 7473 ; id ESC \``, ``ESC ] 7473 ; id ; 2 ESC \`` or ``ESC ] 7473 ; ; 2 ESC \``. This module removes it. A
+forged one can only mislabel lines of the program's own preview. Any other spelling is sanitised like every escape
+sequence.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, IntEnum, StrEnum
 
@@ -75,6 +78,7 @@ class LogLine:
         timestamp_ms: Milliseconds since the epoch, when the service read the line.
         message: Text without its line end; may contain ANSI colour sequences (SGR).
         request_id: Id of the request that was handled when the line was printed; None if unknown.
+        is_stderr: The program is known to have written the line to standard error.
     """
 
     seq: int
@@ -83,6 +87,12 @@ class LogLine:
     source: Source
     message: str
     request_id: str | None = None
+    is_stderr: bool = False
+
+    @property
+    def mark(self) -> int:
+        """Its mark, as in a batch."""
+        return mark_of(self.level.value, self.source.value) + (STDERR if self.is_stderr else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +203,21 @@ SOURCES = (
 SOURCE_WORDS = ("subprocess", "system", "startup", "request", "preview", "reported")
 """Words of sources that filters know."""
 
-MARKS: tuple[tuple[Level, Source], ...] = tuple((level, source) for source in SOURCES for level in LEVELS)
+OF_PROGRAMS = SOURCES[:3]
+"""Sources of what a program prints; only these lines can be of standard error."""
+
+MARKS: tuple[tuple[Level, Source], ...] = tuple(
+    (level, source) for source in (*SOURCES, *OF_PROGRAMS) for level in LEVELS
+)
+
+STDERR = 4 * len(SOURCES)
+"""Added to the mark of a program's line, it gives that of the same line on standard error."""
+
+STORED_SOURCES: tuple[str, ...] = (
+    *(source.value for source in SOURCES),
+    *(source.value.replace("child", "stderr") for source in OF_PROGRAMS),
+)
+"""What the database has as the source of a line, by its mark divided by 4."""
 
 # The recogniser adds this to the level's position for an access line.
 ACCESS = 4 * SOURCES.index(Source.REQUEST)
@@ -204,11 +228,11 @@ STARTUP_PHASE: bytes = bytes(
     mark + _TO_STARTUP if mark < ACCESS else mark for mark in range(256 - _TO_STARTUP)
 ) + bytes(_TO_STARTUP)
 
-_BY_VALUES = {(level.value, source.value): mark for mark, (level, source) in enumerate(MARKS)}
+_BY_VALUES = {(level.value, STORED_SOURCES[mark // 4]): mark for mark, (level, _) in enumerate(MARKS)}
 
 
 def mark_of(level: int, source: str) -> int:
-    """Return the mark of a stored row, from the values of its ``Level`` and ``Source``.
+    """Return the mark of a stored row, from the values of its ``Level`` and its source in ``STORED_SOURCES``.
 
     Raises:
         KeyError: There is no such level or source.
@@ -221,6 +245,12 @@ def reported_mark(level: Level) -> int:
     return _BY_VALUES[level.value, Source.REPORTED.value]
 
 
+def stored_sources(sources: Iterable[Source]) -> list[str]:
+    """Return the values of ``STORED_SOURCES`` that stand for these sources."""
+    chosen = frozenset(sources)
+    return sorted({STORED_SOURCES[mark // 4] for mark, (_, source) in enumerate(MARKS) if source in chosen})
+
+
 def system_mark(level: Level, *, ready: bool) -> int:
     """Return the mark of a line that the service itself logs."""
     source = Source.SYSTEM if ready else Source.SYSTEM_STARTUP
@@ -228,19 +258,20 @@ def system_mark(level: Level, *, ready: bool) -> int:
 
 
 _BEGIN, _END = "\x1b]7473;", "\x1b\\"
+_TO_STDERR = ";2"
 
-REQUEST_MARK = rf"\x1b\]7473;{REQUEST_ID}\x1b\\"
-"""Pattern of a request mark."""
+REQUEST_MARK = rf"\x1b\]7473;(?:{REQUEST_ID}(?:{_TO_STDERR})?|{_TO_STDERR})\x1b\\"
+"""Pattern of a mark before a line."""
 
 MARK_BYTES = _BEGIN.encode()
-"""First bytes of a request mark."""
+"""First bytes of a mark before a line."""
 
 Requests = dict[int, str]
 """Maps positions in a batch to request ids; only lines with a request have an entry."""
 
 
 def mark_of_line(line: str) -> str:
-    """Return the request mark at the start of a framed line; empty without one."""
+    """Return the mark at the start of a framed line; empty without one."""
     return line[: line.index(_END) + len(_END)] if line.startswith(_BEGIN) else ""
 
 
@@ -249,14 +280,37 @@ def marked(line: str, mark: str) -> str:
     return line if line.startswith(_BEGIN) else mark + line
 
 
-def take_requests(lines: list[str]) -> Requests | None:
-    """Remove the marks from the lines, in place, and return their request ids; None if there are none.
+def take_marks(lines: list[str]) -> tuple[Requests | None, list[int]]:
+    """Remove the marks from the lines, in place; return their request ids, and which are of standard error.
 
     Args:
         lines: Lines from a framer that keeps marks.
     """
     found: Requests = {}
+    errors: list[int] = []
     for position, line in enumerate(lines):
-        if line.startswith(_BEGIN):
-            found[position], _, lines[position] = line[len(_BEGIN) :].partition(_END)
-    return found or None
+        if line.startswith(_PLAIN_STDERR):
+            errors.append(position)
+            lines[position] = line[len(_PLAIN_STDERR) :]
+        elif line.startswith(_BEGIN):
+            mark, _, lines[position] = line[len(_BEGIN) :].partition(_END)
+            found[position], _, stream = mark.partition(";")
+            if stream:
+                errors.append(position)
+    return found or None, errors
+
+
+_PLAIN_STDERR = f"{_BEGIN}{_TO_STDERR}{_END}"
+
+
+def to_stderr(marks: bytes, positions: Iterable[int]) -> bytes:
+    """Return the marks, with the lines at these positions on standard error.
+
+    Args:
+        marks: Marks of a program's lines.
+        positions: From ``take_marks``.
+    """
+    changed = bytearray(marks)
+    for position in positions:
+        changed[position] += STDERR
+    return bytes(changed)

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 from preview.core.escapes import without_colours
 from preview.core.ids import CHECK_SUFFIX
-from preview.logs.model.events import MARKS, Level, LogLine, Requests, Source, mark_of
+from preview.logs.model.events import MARKS, Level, LogLine, Requests, Source
 
 _ALL_MARKS = len(MARKS)
 # Cache size: one entry per filter in use; evicted entries are computed again.
@@ -39,8 +39,7 @@ class Columns(NamedTuple):
 def columns_of(line: LogLine) -> Columns:
     """Return one line as columns."""
     requests = None if line.request_id is None else {0: line.request_id}
-    mark = bytes([mark_of(line.level.value, line.source.value)])
-    return Columns(line.seq, (line.timestamp_ms,), mark, (line.message,), requests)
+    return Columns(line.seq, (line.timestamp_ms,), bytes([line.mark]), (line.message,), requests)
 
 
 class LineTerms(Protocol):

@@ -20,8 +20,9 @@ from json.encoder import encode_basestring
 from preview.core.clock import rfc3339_ms
 from preview.core.escapes import SGR
 from preview.logs.model.encoding import Format
-from preview.logs.model.events import MARKS, REQUEST_MARK, Contract, Requests
+from preview.logs.model.events import MARKS, REQUEST_MARK, STDERR, Contract, Requests
 
+_STREAM = ', "stream": "stderr"'
 _REQUEST = {Contract.PLAN: "requestId", Contract.V1: "request_id"}
 
 
@@ -33,7 +34,7 @@ class _Pieces:
         number: Text before the number.
         time: Text before the time.
         levels: By mark: the level, and the text before the message.
-        sources: By mark: the source with the text around it, and the end of the frame.
+        sources: By mark: the source and the stream with the text around them, and the end of the frame.
         request: Text before the request id, if there is one.
         close: End of the frame.
     """
@@ -54,7 +55,10 @@ def _pieces(contract: Contract, form: Format) -> _Pieces:
         number="id: " if is_sse else '{"type": "line", "seq": ',
         time='\ndata: {"timestamp": "' if is_sse else ', "timestamp": "',
         levels=[f'", "level": "{level.word(contract)}", "message": ' for level, _ in MARKS],
-        sources=[f', "source": "{source.word(contract)}"{close}' for _, source in MARKS],
+        sources=[
+            f', "source": "{source.word(contract)}"{_STREAM if mark >= STDERR else ""}{close}'
+            for mark, (_, source) in enumerate(MARKS)
+        ],
         request=f', "{_REQUEST[contract]}": "',
         close=close,
     )
@@ -128,7 +132,7 @@ def to_text(data: bytes | bytearray, *, marks: bool = False) -> str:
 
     Args:
         data: One or more lines; newlines stay.
-        marks: Keep request marks at the start of lines; nothing else that starts like a mark is left there.
+        marks: Keep marks of request and stream at the start of lines; nothing else that starts like one is left there.
     """
     controls = len(data.translate(None, _CONTROL_BYTES)) != len(data) or _C1_LEAD in data
     text = data.decode("utf-8", "replace")

@@ -141,6 +141,8 @@ def _otlp_request(logs: Any, batch: Batch) -> bytes:
         record.body.string_value = line.message.encode("utf-8", "replace").decode()
         record.attributes.add(key="preview.seq").value.int_value = line.seq
         record.attributes.add(key="preview.source").value.string_value = line.source.word(Contract.V1)
+        if line.is_stderr:
+            record.attributes.add(key="log.iostream").value.string_value = "stderr"
         if line.request_id is not None:
             record.attributes.add(key="preview.request_id").value.string_value = line.request_id
     return bytes(made.SerializeToString())

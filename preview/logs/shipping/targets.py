@@ -93,6 +93,8 @@ def _fields(batch: Batch) -> Iterator[dict[str, object]]:
             "source": line.source.word(Contract.V1),
             "message": line.message,
         }
+        if line.is_stderr:
+            found["stream"] = "stderr"
         if line.request_id is not None:
             found["request_id"] = line.request_id
         yield found
@@ -104,8 +106,8 @@ def syslog_lines(batch: Batch) -> bytes:
     for line in batch:
         at = datetime.fromtimestamp(line.timestamp_ms / 1000, UTC).isoformat(timespec="milliseconds")
         request = "" if line.request_id is None else f' request="{_escaped(line.request_id)}"'
-        source = line.source.word(Contract.V1)
-        data = f'[preview@{_ENTERPRISE} seq="{line.seq}" source="{source}"{request}]'
+        source, stream = line.source.word(Contract.V1), ' stream="stderr"' if line.is_stderr else ""
+        data = f'[preview@{_ENTERPRISE} seq="{line.seq}" source="{source}"{stream}{request}]'
         head = f"<{_FACILITY + _SEVERITY[line.level]}>1 {at.replace('+00:00', 'Z')} {host} preview {batch.preview_id} -"
         text = f"{head} {data} \ufeff{line.message}".encode("utf-8", "replace")
         parts.append(b"%d %s" % (len(text), text))

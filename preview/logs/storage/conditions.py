@@ -22,7 +22,7 @@ from preview.logs.filter.request_conditions import (
     TimeCondition,
 )
 from preview.logs.filter.terms import Group, Term
-from preview.logs.model.events import MARKS, Level, Source
+from preview.logs.model.events import STORED_SOURCES, Level, Source, stored_sources
 from preview.logs.model.filtering import LineFilter, ascii_lower
 from preview.storage.tables import preview_logs
 
@@ -40,7 +40,7 @@ def conditions(chosen: LineFilter, dialect: str) -> tuple[list[ColumnElement[boo
     if chosen.level > Level.DEBUG:
         found.append(_C.level >= chosen.level.value)
     if chosen.sources is not None:
-        found.append(_C.source.in_(sorted(source.value for source in chosen.sources)))
+        found.append(_C.source.in_(stored_sources(chosen.sources)))
     if chosen.request_id:
         found.append(_C.request_id == chosen.request_id)
     if not chosen.checks:
@@ -102,7 +102,7 @@ def _exact(condition: Condition, dialect: str) -> ColumnElement[bool] | None:
         case MarkCondition(marks, levels):
             if levels:
                 return _C.level.in_(sorted(level.value for level in levels))
-            return _C.source.in_(sorted({MARKS[mark][1].value for mark in marks}))
+            return _C.source.in_(sorted({STORED_SOURCES[mark // 4] for mark in marks}))
         case TextCondition(words):
             return _has_text(words, dialect)
         case TimeCondition(operator, moment):
@@ -125,7 +125,7 @@ def _necessary(condition: Condition, dialect: str) -> list[ColumnElement[bool]]:
     """Return SQL that holds for at least the rows for which the condition holds."""
     match condition:
         case AccessCondition():
-            return [or_(_C.source == Source.REQUEST.value, _C.request_id.is_not(None))]
+            return [or_(_C.source.in_(stored_sources((Source.REQUEST,))), _C.request_id.is_not(None))]
         case FieldCondition():
             find = func.instr if dialect == "sqlite" else func.strpos
             return [or_(*(find(_C.message, name) > 0 for name in condition.names))]

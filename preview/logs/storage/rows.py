@@ -42,7 +42,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql import ColumnElement, Executable
 
 from preview.logs.model.batch import Batch
-from preview.logs.model.events import LEVELS, SOURCES, Requests
+from preview.logs.model.events import LEVELS, STORED_SOURCES, Requests
 from preview.storage.tables import preview_logs
 
 # First character code: after the control characters, so that only two marks need a JSON escape.
@@ -185,7 +185,7 @@ def _insert_statement(dialect: str, *, has_requests: bool) -> Executable:
         bindparam("run_timestamp", type_=BigInteger) + code(func.substr(text, 2, 1), type_=Integer) - _BASE,
         case({position: int(level) for position, level in enumerate(LEVELS)}, value=mark % len(LEVELS)),
         case(
-            {position: literal(source.value, String) for position, source in enumerate(SOURCES)},
+            {position: literal(source, String) for position, source in enumerate(STORED_SOURCES)},
             value=mark // len(LEVELS),
         ),
         *_request_and_message(text, code(func.substr(text, 3, 1), type_=Integer) - _BASE, has_requests=has_requests),

@@ -13,8 +13,8 @@ from typing import TypeVarTuple
 from sqlalchemy import Connection, Row, Select, func, select
 
 from preview.logs.filter import Filter
-from preview.logs.model.batch import Batch
-from preview.logs.model.events import Gap, Level, LogLine, Source, mark_of
+from preview.logs.model.batch import Batch, line_of
+from preview.logs.model.events import Gap, LogLine
 from preview.logs.model.filtering import Columns, LineFilter
 from preview.logs.storage.conditions import conditions
 from preview.storage.tables import preview_logs
@@ -128,10 +128,7 @@ class _Scan:
         while True:
             most = self.limit if self.terms.is_empty else _SCAN_ROWS
             rows, is_cut = take_rows(self.connection, self.wanted.where(_C.seq.between(first, last)), limit=most)
-            found = [
-                LogLine(seq, stamp, Level(level), Source(source), text, request)
-                for seq, stamp, level, source, text, request in rows
-            ]
+            found = list(map(line_of, rows))
             matching = self._matching(found)[: self.limit - len(lines)]
             lines += matching
             if len(lines) >= self.limit:
@@ -149,7 +146,7 @@ class _Scan:
         if self.terms.is_empty:
             return found
         # Positions stand for rows here, which may have gaps.
-        marks = bytes([mark_of(line.level.value, line.source.value) for line in found])
+        marks = bytes([line.mark for line in found])
         requests = {at: line.request_id for at, line in enumerate(found) if line.request_id is not None}
         columns = Columns(
             0,

@@ -13,6 +13,7 @@ const net = require('net');
 const { handOver, reportWorkers } = require('./handover.cjs');
 const { hearPrimary, watchServer } = require('./reports.cjs');
 const routes = require('./routes.cjs');
+const { markErrors } = require('./stderr.cjs');
 
 const [descriptor, inode] = (process.env.PREVIEW_LISTENER || '').split(':').map(Number);
 const ownPort = Number(process.env.PORT);
@@ -66,6 +67,7 @@ function isOurs(server, port) {
 }
 
 if (inode > 0) {
+  markErrors();
   routes.watch();
   const tracer = openTracer();
   const reports = cluster.isWorker ? hearPrimary() : null;

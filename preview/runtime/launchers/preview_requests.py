@@ -1,8 +1,9 @@
-r"""Attributes printed lines to the request that is being handled, by putting the request's id before each line.
+r"""Marks printed lines: with the id of the request that is being handled, and those of standard error.
 
-The id is the value of ``X-Request-Id``. It is written as an operating system command (ECMA-48 8.3.89), ``ESC ] 7473 ;
-id ESC \``, which the service removes again (``preview/logs/model/events.py``). A request's line is written as a whole,
-as to a terminal, because ``print`` writes its parts separately and other threads print too.
+The id is the value of ``X-Request-Id``. A mark is an operating system command (ECMA-48 8.3.89), ``ESC ] 7473 ; id ESC
+\`` or ``ESC ] 7473 ; id ; 2 ESC \`` or ``ESC ] 7473 ; ; 2 ESC \``, which the service removes again
+(``preview/logs/model/events.py``). A request's line is written as a whole, as to a terminal, because ``print`` writes
+its parts separately and other threads print too.
 
 Runs in the child, on the project's own interpreter: standard library only. The stream objects stay the same, except for
 ``write`` and ``flush``. So code that already has a stream writes marks too, and ``buffer``, ``fileno`` and the rest are
@@ -26,6 +27,10 @@ _SANE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
 # Limit for a line without an end, which is then written in parts.
 _MOST_HELD = 8192
 _OWN = "preview_marks"
+# In the mark of a line of standard error.
+_TO_STDERR = ";2"
+# Starts of lines within a text; each state of a progress bar is a line, too.
+_LINE_START = re.compile(r"(?<=\n)(?=.)|(?<=\r)(?=[^\r\n])", re.DOTALL)
 # Requests that are reported in one second; the service records no more.
 _MOST_PER_S = 100
 _MOST_TARGET = 1024
@@ -34,68 +39,96 @@ _UNSENT = re.compile(rb"[^!-~]")
 _PROBE = "preview-probe"
 
 
+def mark_of(name: str, stream: str = "") -> str:
+    """Return the text before a line of this request, or of none."""
+    return f"\x1b]7473;{name}{stream}\x1b\\"
+
+
+_ERROR_MARK = mark_of("", _TO_STDERR)
+
+
 class Request:
     """A request that is being handled.
 
-    Attributes:
-        mark: Text before each of its lines.
+    Args:
+        name: Its id.
     """
 
     def __init__(self, name: str) -> None:
-        self.mark = f"\x1b]7473;{name}\x1b\\"
-        # Incomplete lines, by the stream's ``write`` function.
-        self._held: dict[Any, str] = {}
+        self._name = name
+        # Incomplete lines, by the stream's ``write`` function and the stream's part of the mark.
+        self._held: dict[tuple[Any, str], str] = {}
         self._open = True
 
-    def write(self, write: Any, text: str) -> None:
+    def write(self, write: Any, text: str, stream: str) -> None:
         """Write all complete lines; keep the incomplete rest while the request is being handled."""
-        text = self._held.pop(write, "") + text
+        text = self._held.pop((write, stream), "") + text
         end = text.rfind("\n") + 1 if self._open and len(text) < _MOST_HELD else len(text)
         if end < len(text):
-            self._held[write] = text[end:]
+            self._held[write, stream] = text[end:]
         if end:
+            mark = mark_of(self._name, stream)
             # No mark after the last line end, because the next line may belong to another request.
-            write(self.mark + text[: end - 1].replace("\n", "\n" + self.mark) + text[end - 1])
+            write(mark + text[: end - 1].replace("\n", "\n" + mark) + text[end - 1])
+            _output.is_at_start = text[end - 1] == "\n"
 
-    def release(self, write: Any) -> None:
+    def release(self, write: Any, stream: str) -> None:
         """Write the kept incomplete line."""
-        text = self._held.pop(write, "")
+        text = self._held.pop((write, stream), "")
         if text:
-            write(self.mark + text)
+            write(mark_of(self._name, stream) + text)
+            _output.is_at_start = False
 
     def close(self) -> None:
         """End the request and write incomplete lines. Tasks that it started may still print with its mark."""
         self._open = False
-        for write in list(self._held):
-            self.release(write)
+        for write, stream in list(self._held):
+            self.release(write, stream)
 
 
 # Tasks and threads that handle a part of the request run in a copy of the context.
 _request: ContextVar[Request | None] = ContextVar("preview_request", default=None)
 
 
+class _Output:
+    """The pipe of standard output and error.
+
+    Attributes:
+        is_at_start: The next character starts a line.
+    """
+
+    is_at_start = True
+
+
+_output = _Output()
+
+
 def mark_output() -> None:
     """Make standard output and error mark their lines. A second call changes nothing."""
-    for stream in (sys.stdout, sys.stderr):
+    for stream, part in ((sys.stdout, ""), (sys.stderr, _TO_STDERR)):
         if stream is not None and not hasattr(stream, _OWN):
-            _let_mark(stream)
+            _let_mark(stream, part)
 
 
-def _let_mark(stream: Any) -> None:
+def _let_mark(stream: Any, part: str) -> None:
     write, flush = stream.write, stream.flush
 
     def marking(text: str) -> int:
         request = _request.get()
-        if request is None or not text or not isinstance(text, str):
+        if not text or not isinstance(text, str):
             count: int = write(text)
             return count
-        request.write(write, text)
+        if request is not None:
+            request.write(write, text, part)
+        else:
+            write(_marked(text) if part else text)
+            _output.is_at_start = text[-1] == "\n"
         return len(text)
 
     def flushing() -> None:
         request = _request.get()
         if request is not None:
-            request.release(write)
+            request.release(write, part)
         flush()
 
     try:
@@ -104,6 +137,15 @@ def _let_mark(stream: Any) -> None:
     except AttributeError:
         # Not a stream of the interpreter; leave it unchanged.
         return
+
+
+def _marked(text: str) -> str:
+    """Return what to write to standard error outside of a request, whose incomplete lines are not kept."""
+    if "\r" in text:
+        text = _LINE_START.sub(lambda _: _ERROR_MARK, text)
+    elif "\n" in text[:-1]:
+        text = text[:-1].replace("\n", "\n" + _ERROR_MARK) + text[-1]
+    return _ERROR_MARK + text if _output.is_at_start else text
 
 
 class Reports:

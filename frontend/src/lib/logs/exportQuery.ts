@@ -13,6 +13,7 @@ export const FILES: Record<ExportFormat, { suffix: string; type: string }> = {
  * or lets nothing through.
  */
 export function choiceOf(filter: LogFilter): LogChoice | null {
+  if (filter.onlyStderr) return null;
   const lowest = LEVELS.findIndex((level) => hasLevel(filter, level));
   const level = LEVELS[lowest];
   if (level === undefined || !LEVELS.slice(lowest).every((one) => hasLevel(filter, one))) return null;

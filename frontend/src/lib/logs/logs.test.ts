@@ -2,11 +2,13 @@ import { beforeEach, describe, expect, test } from "vitest";
 
 import { line, toldStep } from "../testing";
 import { keepTail, keptTail } from "./keep";
+import { lookOfAddress, lookToAddress, WHOLE_LOG } from "./look";
 import { compileQuery, findLines } from "./search";
 import { launchSteps } from "./steps";
 import { isNote, LogStore } from "./store";
 import { asJson, asText, coloured, plain } from "./text";
-import { EVERYTHING, LogView } from "./view";
+import { Timeline } from "./timeline";
+import { EVERYTHING, isUnfiltered, LogView } from "./view";
 
 const lines = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, at) => line(from + at));
 const seqs = (store: { first: number; end: number; slice: LogStore["slice"] }) =>
@@ -208,4 +210,20 @@ describe("the steps of a launch", () => {
     ]);
     expect(steps[1]).toMatchObject({ detail: "cached", reused: true, elapsedMs: 80 });
   });
+});
+
+test("lines of standard error are told apart, alone on demand, and kept in the address and in copies", () => {
+  const store = new LogStore();
+  store.append([line(1, "out"), line(2, "err", { stream: "stderr" }), line(3, "said", { source: "system" })]);
+  const onlyStderr = { ...EVERYTHING, onlyStderr: true };
+  const view = new LogView(store, onlyStderr);
+  expect(view.slice(view.first, view.end).map((one) => (isNote(one) ? null : one.seq))).toEqual([2]);
+  expect([isUnfiltered(onlyStderr), isUnfiltered(EVERYTHING)]).toEqual([false, true]);
+  const words = lookToAddress({ ...WHOLE_LOG, filter: onlyStderr });
+  expect(words["stream"]).toBe("stderr");
+  expect(lookOfAddress(new URLSearchParams({ stream: "stderr" })).filter).toEqual(onlyStderr);
+  expect(lookOfAddress(new URLSearchParams({ stream: "other" })).filter).toEqual(EVERYTHING);
+  expect(new Timeline(store).counts().streams).toEqual({ stderr: 1 });
+  expect(JSON.parse(asJson(line(2, "err", { stream: "stderr" })))).toMatchObject({ stream: "stderr" });
+  expect(asJson(line(1))).not.toContain("stream");
 });

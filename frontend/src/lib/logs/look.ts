@@ -17,6 +17,7 @@ export function lookToAddress({ filter, terms, line }: LogLook): Record<string, 
   return {
     level: levels.length < LEVELS.length ? levels.join(",") || "none" : null,
     from: filter.sources.length < SOURCES.length ? filter.sources.join(",") || "none" : null,
+    stream: filter.onlyStderr ? "stderr" : null,
     filter: toAddress(terms),
     line: line === null ? null : String(line),
   };
@@ -29,6 +30,7 @@ export function lookOfAddress(query: URLSearchParams): LogLook {
     filter: {
       levels: chosen(query.get("level"), LEVELS),
       sources: chosen(query.get("from"), SOURCES),
+      ...(query.get("stream") === "stderr" && { onlyStderr: true }),
     },
     terms: fromAddress(query.getAll("filter")),
     line: Number.isSafeInteger(line) && line > 0 ? line : null,

@@ -29,6 +29,6 @@ export function asText(entry: Entry): string {
 
 /** One line as JSON, as the service writes it: the data stays, a terminal that shows it is not driven by it. */
 export function asJson(line: LogLine): string {
-  const { seq, timestamp, level, source, message, request_id } = line;
-  return visible(JSON.stringify({ seq, timestamp, level, source, message, request_id }));
+  const { seq, timestamp, level, source, message, stream, request_id } = line;
+  return visible(JSON.stringify({ seq, timestamp, level, source, message, stream, request_id }));
 }

@@ -14,6 +14,7 @@ export interface Bucket {
 export interface TimelineCounts {
   levels: Readonly<Record<Level, number>>;
   sources: Readonly<Record<Source, number>>;
+  streams: Readonly<Record<"stderr", number>>;
   buckets: readonly Bucket[];
 }
 
@@ -36,6 +37,7 @@ export class Timeline {
   readonly #isHidden: (line: LogLine) => boolean;
   #levels: Record<Level, number> = { DEBUG: 0, INFO: 0, WARNING: 0, ERROR: 0 };
   #sources: Record<Source, number> = { subprocess: 0, system: 0 };
+  #stderr = 0;
   #seconds = new Map<string, Second>();
   #from = 0;
   #to = 0;
@@ -60,6 +62,7 @@ export class Timeline {
     return {
       levels: { ...this.#levels },
       sources: { ...this.#sources },
+      streams: { stderr: this.#stderr },
       buckets: bucketsOf([...this.#seconds.values()]),
     };
   }
@@ -67,6 +70,7 @@ export class Timeline {
   #begin(first: number, round: number): void {
     this.#levels = { DEBUG: 0, INFO: 0, WARNING: 0, ERROR: 0 };
     this.#sources = { subprocess: 0, system: 0 };
+    this.#stderr = 0;
     this.#seconds = new Map();
     this.#last = null;
     [this.#from, this.#to, this.#round] = [first, first, round];
@@ -78,6 +82,7 @@ export class Timeline {
       if (!entry || isNote(entry) || this.#isHidden(entry)) continue;
       this.#levels[entry.level] += 1;
       this.#sources[entry.source] += 1;
+      if (entry.stream === "stderr") this.#stderr += 1;
       const second = this.#secondOf(entry.timestamp);
       if (!second) continue;
       second.lines += 1;

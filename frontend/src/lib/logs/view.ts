@@ -7,6 +7,8 @@ export interface LogFilter {
   /** `WARN` means `WARNING`. */
   levels: readonly (Level | "WARN")[];
   sources: readonly Source[];
+  /** Only lines that are known to be of standard error. */
+  onlyStderr?: boolean;
   /** Leave out lines that are printed for the service's own requests. */
   hidesChecks?: boolean;
   /** Leave out access lines of these, where lines do not say for which request they are. */
@@ -29,12 +31,14 @@ export function isEverything(filter: LogFilter): boolean {
   return isUnfiltered(filter) && (filter.without ?? null) === null && !filter.hidesChecks;
 }
 
-/** Whether each level and source is let through. */
+/** Whether each level, source and stream is let through. */
 export function isUnfiltered(filter: LogFilter): boolean {
+  if (filter.onlyStderr) return false;
   return LEVELS.every((level) => hasLevel(filter, level)) && SOURCES.every((one) => filter.sources.includes(one));
 }
 
 export function passes(filter: LogFilter, line: LogLine): boolean {
+  if (filter.onlyStderr && line.stream !== "stderr") return false;
   return hasLevel(filter, line.level) && filter.sources.includes(line.source) && !isHidden(filter, line);
 }
 

@@ -64,14 +64,15 @@ describe("a log connection", () => {
     }
   };
 
-  test("a line keeps its request, and one without has none", async () => {
+  test("a line keeps its request and its stream, and one without has none", async () => {
     const stream = new Stream();
     watched = new Watched([() => stream.response]);
-    const lines = [line(1, "for it", { request_id: "r1" }), line(2)];
+    const lines = [line(1, "for it", { request_id: "r1", stream: "stderr" }), line(2)];
     stream.write(statusEvent("p1") + lines.map(frame).join(""));
     await settled();
     expect(watched.lines).toEqual(lines);
     expect(watched.lines[1]).not.toHaveProperty("request_id");
+    expect(watched.lines[1]).not.toHaveProperty("stream");
   });
 
   test("hands over lines in order and goes on behind the last one when the stream breaks", async () => {

@@ -201,8 +201,9 @@ export class LogConnection {
     if (!Number.isSafeInteger(seq) || (this.#lastSeq !== undefined && seq <= this.#lastSeq)) return;
     this.#lastSeq = seq;
     this.#attempt = 0;
-    const { timestamp, level, source, message, request_id } = line;
-    this.#pending.push({ seq, timestamp, level, source, message, ...(request_id !== undefined && { request_id }) });
+    const { timestamp, level, source, message, stream, request_id } = line;
+    const known = { ...(stream === "stderr" && { stream }), ...(request_id !== undefined && { request_id }) };
+    this.#pending.push({ seq, timestamp, level, source, message, ...known });
   }
 
   #takeGap(gap: GapEvent): void {

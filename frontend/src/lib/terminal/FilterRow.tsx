@@ -9,6 +9,8 @@ import { count } from "../ui/format";
 import styles from "./rows.module.css";
 import { useTexts } from "./texts";
 
+const STREAMS = ["stderr"] as const;
+
 /** Which levels and whose lines are shown. */
 export function FilterRow({
   filter,
@@ -16,8 +18,8 @@ export function FilterRow({
   onFilter,
 }: {
   filter: LogFilter;
-  /** Lines that are loaded, by level and source. */
-  counts: Pick<TimelineCounts, "levels" | "sources">;
+  /** Lines that are loaded, by level, source and stream. */
+  counts: Pick<TimelineCounts, "levels" | "sources" | "streams">;
   onFilter: (filter: LogFilter) => void;
 }): ReactNode {
   const texts = useTexts();
@@ -45,6 +47,14 @@ export function FilterRow({
         counts={counts.sources}
         chosen={filter.sources}
         onChoose={(sources) => onFilter({ ...filter, sources })}
+      />
+      <Chips
+        legend={texts.only}
+        all={STREAMS}
+        words={{ stderr: texts.stderr }}
+        counts={counts.streams}
+        chosen={filter.onlyStderr ? STREAMS : []}
+        onChoose={(streams) => onFilter({ ...filter, onlyStderr: streams.length > 0 })}
       />
       {!isUnfiltered(filter) && (
         <Button small kind="quiet" onClick={() => onFilter(EVERYTHING)}>

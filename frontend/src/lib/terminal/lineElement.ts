@@ -49,12 +49,20 @@ export function lineElement(t: Translate, entry: Entry, look: LineLook): HTMLEle
   row.dataset["level"] = entry.level;
   row.dataset["source"] = entry.source;
   row.dataset["seq"] = String(entry.seq);
+  if (entry.stream === "stderr") row.dataset["stream"] = "stderr";
   if (look.isMarked) row.dataset["marked"] = "true";
   if (look.isChosen) row.dataset["chosen"] = "true";
   if (look.isCurrent) row.dataset["current"] = "true";
   const head = element("span", styles.head);
   head.dataset["head"] = "";
   head.append(element("span", styles.time, clock(entry.timestamp)));
+  if (entry.stream === "stderr") {
+    const stream = element("span", styles.stream);
+    stream.setAttribute("role", "img");
+    stream.setAttribute("aria-label", t("Standard error"));
+    stream.title = t("Standard error");
+    head.append(stream);
+  }
   if (look.note !== undefined) {
     const note = element("span", styles.note);
     note.setAttribute("role", "img");

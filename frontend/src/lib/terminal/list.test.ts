@@ -110,6 +110,12 @@ test("a line with comments has a mark with words, outside of what output can wri
   expect(lineElement(inEnglish, line(1, "text"), LOOK).querySelector("[role=img]")).toBeNull();
 });
 
+test("a line of standard error has a mark with words, outside of what output can write", () => {
+  const row = lineElement(inEnglish, line(1, "text", { stream: "stderr" }), LOOK);
+  expect(row.querySelector("[role=img]")?.getAttribute("aria-label")).toBe("Standard error");
+  expect(row.lastElementChild?.querySelector("[role=img]")).toBeNull();
+});
+
 test("a search begins at the nearest match, and goes around the ends", () => {
   expect(nearest([3, 8, 20], 7, 1)).toBe(1);
   expect(nearest([3, 8, 20], 21, 1)).toBe(0);

@@ -33,6 +33,8 @@ export const TERMINAL_TEXTS = {
   from: "From",
   program: "Program",
   service: "Service",
+  only: "Only",
+  stderr: "Standard error",
   showAll: "Show all",
   timestamps: "Timestamps",
   wrap: "Wrap long lines",

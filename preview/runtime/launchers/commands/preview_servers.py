@@ -49,6 +49,7 @@ def watch_servers() -> None:
     channel = open_channel(requests.Reports)
     if channel is None:
         return
+    requests.mark_output()
     if os.environ.get("PREVIEW_TRACE") == "1":
         with suppress(Exception):
             tracing = os.path.join(_LAUNCHERS, "tracing")  # noqa: PTH118  loads no further module
@@ -88,6 +89,7 @@ class _Hook:
             _pass_on(module, self._channel)
             return
         requests = _load("preview_requests")
+        # The program may have replaced a stream.
         requests.mark_output()
         if name in _FRAMEWORKS:
             _load("preview_frameworks", _HERE).WATCHED[name](module, requests, self._channel)

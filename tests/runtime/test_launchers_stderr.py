@@ -1,0 +1,47 @@
+"""A Node program's standard error with marks: in order, and never in what another program reads."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from preview.runtime.launchers import LISTEN_HOOK
+
+E = "\x1b]7473;;2\x1b\\"
+PROGRAM = r"""
+const { spawnSync } = require('child_process');
+const node = (code, stdio) => spawnSync(process.execPath, ['-e', code], { stdio, encoding: 'utf8' }).stderr;
+console.log(JSON.stringify(node('console.error("read")')));
+process.stderr.write('a'); process.stderr.write('b\n\nc\n');
+console.error('é'); console.log('out'); console.warn('%s', 'w');
+process.stderr.write('\r1'); process.stderr.write('\r2\n');
+process.stderr.write(Buffer.from('é\nx\n')); process.stderr.write('');
+node('console.error("inherited")', 'inherit');
+process.stderr.write('end\n', () => console.log('called'));
+try { process.stderr.write({}); } catch (error) { console.log(error.code); }
+require('fs').writeSync(2, 'raw\n');
+"""
+PRINTED = (
+    f'"read\\n"\n{E}ab\n{E}\n{E}c\n{E}é\nout\n{E}w\n{E}\r{E}1\r{E}2\n{E}é\n{E}x\n{E}inherited\n{E}end\n'
+    "ERR_INVALID_ARG_TYPE\nraw\ncalled\n"
+)
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="no Node on this machine")
+def test_each_line_of_standard_error_has_its_mark_in_its_place(tmp_path: Path) -> None:
+    (tmp_path / "program.cjs").write_text(PROGRAM)
+    variables = {"PREVIEW_LISTENER": "99:1", "NODE_OPTIONS": f"--require {LISTEN_HOOK}"}
+    done = subprocess.run(
+        ["node", "program.cjs"],
+        cwd=tmp_path,
+        env={**os.environ, **variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=True,
+        timeout=120,
+    )
+    assert done.stdout.decode() == PRINTED
