@@ -57,7 +57,7 @@ def test_a_request_is_sent_and_a_preview_shared_on_a_small_screen(running: Runni
         page.get_by_role("button", name="Details", exact=True).click()
         page.get_by_role("button", name="Share", exact=True).click()
         dialog = page.get_by_role("dialog", name="Share the preview")
-        dialog.get_by_label("People may").select_option("watch")
+        dialog.get_by_role("radio", name="read-only").check()
         dialog.get_by_role("button", name="New link").click()
         expect(dialog.get_by_role("list", name="Share links")).to_contain_text("read-only")
         check()

@@ -120,7 +120,7 @@ def test_each_of_ten_tasks_takes_less_than_a_minute(running: Running, browser: B
             page.get_by_text("Rolled back to version 1, and reloaded.").wait_for()
         with tasks.task("share read-only"):
             page.get_by_role("button", name="Share", exact=True).click()
-            page.get_by_label("People may").select_option("watch")
+            page.get_by_role("radio", name="read-only").check()
             page.get_by_role("button", name="New link").click()
             page.get_by_label("Share link").first.wait_for()
         page.keyboard.press("Escape")

@@ -3,7 +3,7 @@ import { type ReactNode, useEffect, useRef } from "react";
 
 import { useTranslate } from "../texts/translate";
 import type { FileDesk, OpenFile } from "./desk";
-import { colour, editorState, goToLine, stateAgain } from "./editor";
+import { colour, editorState, goToLine, keepInSight, stateAgain } from "./editor";
 import styles from "./files.module.css";
 
 interface CodeEditorProps {
@@ -47,5 +47,18 @@ export function CodeEditor({ desk, file, isReadOnly, place, onSave }: CodeEditor
   useEffect(() => {
     if (view.current && place) goToLine(view.current, place.line);
   }, [place, path, round]);
+  useEffect(() => {
+    if (!host.current) return;
+    let height = 0;
+    // A notice below takes height: the line that is being written stays in sight.
+    const observer = new ResizeObserver(([entry]) => {
+      const now = entry?.contentRect.height ?? 0;
+      const isLower = now < height;
+      height = now;
+      if (isLower && view.current?.hasFocus) keepInSight(view.current);
+    });
+    observer.observe(host.current);
+    return () => observer.disconnect();
+  }, []);
   return <div ref={host} className={styles.editor} />;
 }

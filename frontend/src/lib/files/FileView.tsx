@@ -71,11 +71,13 @@ export function FileView(props: FileViewProps): ReactNode {
       return undefined;
     });
   const canEdit = files.readOnly === null;
+  // In the place of the keys, which has its height anyway: nothing covers the changed line.
+  const saying = action.busy ?? (outcome?.tone === "info" && !isUnsaved ? outcome.words : "");
   // Below the text: what is being read or written does not move.
   const notices = (
     <div className={styles.notices}>
-      {action.busy === null && outcome && (
-        <Told tone={outcome.tone} words={outcome.words} onClose={() => setOutcome(null)} />
+      {action.busy === null && outcome?.tone === "bad" && (
+        <Told tone="bad" words={outcome.words} onClose={() => setOutcome(null)} />
       )}
       {problemOfSave && (
         <Told
@@ -84,7 +86,7 @@ export function FileView(props: FileViewProps): ReactNode {
           onClose={() => setProblemOfSave(null)}
         />
       )}
-      <News action={action} />
+      {(!file || action.busy === null) && <News action={action} />}
       {isConflict && <Conflict {...props} isGone={!stored} onOverwrite={() => save(true)} />}
     </div>
   );
@@ -128,12 +130,17 @@ export function FileView(props: FileViewProps): ReactNode {
         <>
           <CodeEditor desk={desk} file={file} isReadOnly={!canEdit} place={props.place} onSave={() => save()} />
           {notices}
-          <p className={styles.keys}>
-            <span>{languageOf(path)?.[0] ?? t("Plain text")}</span>
-            {canEdit && <span>{t("Ctrl+S saves")}</span>}
-            <span>{t("Ctrl+F searches")}</span>
-            <span>{t("Esc, then Tab leaves the editor")}</span>
-          </p>
+          <div className={styles.foot}>
+            <p className={styles.keys} data-covered={saying !== ""}>
+              <span>{languageOf(path)?.[0] ?? t("Plain text")}</span>
+              {canEdit && <span>{t("Ctrl+S saves")}</span>}
+              <span>{t("Ctrl+F searches")}</span>
+              <span>{t("Esc, then Tab leaves the editor")}</span>
+            </p>
+            <p className={styles.saying} role="status">
+              {saying}
+            </p>
+          </div>
         </>
       )}
     </div>

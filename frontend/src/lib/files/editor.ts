@@ -194,6 +194,11 @@ export async function colour(view: EditorView, path: string): Promise<void> {
   if (view.dom.dataset.path === path) view.dispatch({ effects: language.reconfigure(extension) });
 }
 
+/** Scroll to the cursor, if it is out of sight. */
+export function keepInSight(view: EditorView): void {
+  view.dispatch({ effects: EditorView.scrollIntoView(view.state.selection.main.head, { y: "nearest", yMargin: 20 }) });
+}
+
 /** Mark a line, put the cursor at its start and bring it into the middle. Numbers outside of the text mean its ends. */
 export function goToLine(view: EditorView, line: number): void {
   const found = view.state.doc.line(Math.min(Math.max(1, line), view.state.doc.lines));

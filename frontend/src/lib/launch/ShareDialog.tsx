@@ -83,20 +83,15 @@ export function ShareDialog({ client, generationId, expiresAt, onClose }: ShareD
           }).finally(() => setMaking(false));
         }}
       >
-        <label>
-          {t("People may")}{" "}
-          <select
-            className={controls.field}
-            value={role}
-            onChange={(event) => setRole(ROLES.find(([one]) => one === event.target.value)?.[0] ?? "open")}
-          >
-            {ROLES.map(([one, words]) => (
-              <option key={one} value={one}>
-                {t(words)}
-              </option>
-            ))}
-          </select>
-        </label>
+        <fieldset className={shareStyles.roles}>
+          <legend>{t("People may")}</legend>
+          {ROLES.map(([one, words]) => (
+            <label key={one}>
+              <input type="radio" name="role" value={one} checked={role === one} onChange={() => setRole(one)} />
+              {t(words)}
+            </label>
+          ))}
+        </fieldset>
         <label>
           {t("Expires")}{" "}
           <select className={controls.field} value={life} onChange={(event) => setLife(Number(event.target.value))}>
