@@ -70,7 +70,9 @@ COMMANDS: dict[str, Entry] = {
     "ws": Entry("ws", "Talk to a WebSocket of a running preview.", _CLIENT),
     "open": Entry("open", "Open a generation's preview in the browser.", _CLIENT),
     "share": Entry(
-        "people.share", "Share a generation's preview: make a link that opens it for anyone who has the link.", _CLIENT
+        "people.share",
+        "Share a generation's preview: create a link that opens it for anyone who has the link.",
+        _CLIENT,
     ),
     "restart": Entry("restart", "Start a generation's preview again.", _CLIENT),
     "stop": Entry("stop", "Stop a generation's preview.", _CLIENT),
@@ -100,7 +102,7 @@ COMMANDS: dict[str, Entry] = {
         "data.snapshot", "Save what a preview has stored, in files and databases, and restore it.", _DATA
     ),
     "fork": Entry(
-        "data.fork", "Make a new generation with the same files, whose previews start from this one's data.", _DATA
+        "data.fork", "Create a new generation with the same files, whose previews start from this one's data.", _DATA
     ),
     "reset": Entry("data.reset", "Reset a running preview's data to that of a fresh launch.", _DATA),
     "requests": Entry(

@@ -122,6 +122,6 @@ def name_option(error: InvalidGeneration) -> CommandFailed | None:
     wanted = error.details["wanted"]
     how = "--loopback-port PORT" if wanted == Network.LOOPBACK_ONLY else f"--network {wanted}"
     return CommandFailed(
-        f'Its preview.toml asks for network = "{wanted}", and it may have "{error.details["allowed"]}" at most. '
+        f'Its preview.toml asks for network = "{wanted}", but "{error.details["allowed"]}" is the most it may have. '
         f"Allow it with {how}, or run it as it is with --network none."
     )

@@ -97,7 +97,7 @@ def test_an_address_beside_passed_sockets_is_refused(monkeypatch: pytest.MonkeyP
         listener.set_inheritable(True)
         for name, value in passed("1").items():
             monkeypatch.setenv(name, value)
-        with pytest.raises(ConfigurationError, match="leave --bind out"):
+        with pytest.raises(ConfigurationError, match="omit --bind"):
             run_service(load_settings(), Serving("127.0.0.1:1", None, False, False), Outside(None))
         assert not listener.get_inheritable()
 

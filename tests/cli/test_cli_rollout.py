@@ -58,11 +58,11 @@ def test_the_story_of_a_rollout(
         assert "We change a disk." in call("launch", generation, code=ExitCode.FAILED)
         (told,) = flag_checks(load_settings())
         assert (told.result, told.found) == (Result.WARN, "stopped by an operator for all users: We change a disk.")
-        assert 'users read "We change a disk."' in rollout("status")
+        assert 'users see "We change a disk."' in rollout("status")
         rollout("resume")
 
         steps = ("canary", "capture=off", "--steps", "5,100")
-        assert "0 % -> 5 % of the users" in rollout(*steps)
+        assert "0 % -> 5 % of users" in rollout(*steps)
         assert "no launch has had off yet" in rollout(*steps, code=ExitCode.FAILED)
         assert "5 % -> 100 %" in rollout(*steps, "--force")
         assert "the last step is reached" in rollout(*steps)

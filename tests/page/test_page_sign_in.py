@@ -52,7 +52,7 @@ def test_an_invited_person_joins_by_a_click(browser: Browser, tmp_path: Path) ->
             seen.page.get_by_role("button", name="Account of olga").click()
             seen.page.get_by_role("tab", name="Operator").click()
             seen.page.get_by_label("Invite", exact=True).fill("Anna")
-            seen.page.get_by_role("button", name="Make a link").click()
+            seen.page.get_by_role("button", name="Create link").click()
             link = seen.page.get_by_text("/#/invite/inv_").text_content() or ""
             assert not seen.violations
         with visit(browser) as seen:

@@ -51,7 +51,7 @@ _SPARE_BYTES = 64 * 1024 * 1024
 
 
 def save(settings: Settings, path: Path, progress: Progress) -> Manifest:
-    """Write a backup of the service's data folder and database. The service may run meanwhile.
+    """Write a backup of the service's data folder and database. The service can keep running.
 
     Everything beside the database is copied before it, so that the database is never older: a line of the journal, or
     an entry of the audit, that reaches the database meanwhile is then twice in the backup, and the start after a
@@ -150,7 +150,7 @@ def load(archive: ArchiveReader, settings: Settings, progress: Progress) -> None
         check_target(settings, archive.manifest)
         _fill(archive, settings, progress)
     except OSError as error:
-        raise CommandFailed(f"The data folder {folder} cannot be filled: {error.strerror or error}.") from error
+        raise CommandFailed(f"The data folder {folder} cannot be written: {error.strerror or error}.") from error
 
 
 def _fill(archive: ArchiveReader, settings: Settings, progress: Progress) -> None:

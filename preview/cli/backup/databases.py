@@ -56,7 +56,7 @@ def save_database(url: str, copy: Path, progress: Progress) -> str:
     """
     revision = migrate.current(url)
     if revision is None:
-        raise CommandFailed("There is no database to save yet; the first `preview serve` makes one.")
+        raise CommandFailed("There is no database to save yet; the first `preview serve` creates one.")
     if kind_of(url) == "sqlite":
         progress("saving the database…")
         _copy_sqlite(Path(make_url(url).database or ""), copy)
@@ -205,7 +205,7 @@ def load_database(copy: Path, url: str, progress: Progress) -> None:
             opened.backup(made)
         os.link(draft, path)
     except (OSError, sqlite3.Error) as error:
-        raise CommandFailed(f"The database {path} cannot be made: {error}.") from error
+        raise CommandFailed(f"The database {path} cannot be created: {error}.") from error
     finally:
         draft.unlink(missing_ok=True)
 
@@ -271,5 +271,5 @@ def _copy_in(written: Connection, table: Table, parts: Iterable[Sequence[Row[Any
                     copy.write_row(tuple(row))
     except psycopg.Error as error:
         raise CommandFailed(
-            f"PostgreSQL refuses a row of the table {table.name} ({type(error).__name__}); its database is as before."
+            f"PostgreSQL refuses a row of the table {table.name} ({type(error).__name__}); its database is unchanged."
         ) from error

@@ -73,7 +73,7 @@ def mcp(
 @app.command()
 def init(
     client: Annotated[_ClientName, typer.Argument(metavar="CLIENT", help=f"One of {', '.join(CLIENTS)}.")],
-    undo: Annotated[bool, typer.Option("--undo", help="Put the file back as it was before.")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Restore the previous version of the file.")] = False,
     yes: YesOption = False,
     url: UrlOption = None,
     ca: CaOption = None,
@@ -98,7 +98,7 @@ def init(
         show(f"{chosen.about}, {file}:")
         show(json.dumps({chosen.key: {configuration.NAME: entry}}, indent=2))
         if content is None:
-            say("The file has this already.")
+            say("The file already has this.")
             return
         ask(f"Write this into {file}?", is_agreed=yes)
         if token_file is not None and token is not None:

@@ -321,7 +321,7 @@ def _folder(name: str, path: Path, variable: str) -> Check:
     free = shutil.disk_usage(path).free
     found = f"{path}, {free / 1024**3:.1f} GiB free"
     if free < _ROOM_BYTES:
-        return Check(name, Result.WARN, found, f"make room, or set {variable} to a larger disk")
+        return Check(name, Result.WARN, found, f"free some space, or set {variable} to a larger disk")
     return Check(name, Result.OK, found)
 
 

@@ -50,7 +50,7 @@ def run_service(settings: Settings, options: Serving, outside: Outside) -> ExitC
     configure_logging(settings.service_log_level, settings.service_log_format)
     inherited = tuple(f"fd://{one}" for one in take_inherited_sockets(os.environ))
     if inherited and options.bind is not None:
-        raise ConfigurationError("The service got its sockets from the service manager; leave --bind out.")
+        raise ConfigurationError("The service got its sockets from the service manager; omit --bind.")
     options = replace(options, inherited=inherited)
     return run_async(partial(_serve, settings, options, outside))
 

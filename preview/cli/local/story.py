@@ -140,7 +140,7 @@ class TextStory:
 
     def waiting(self) -> None:
         """Print one line."""
-        self._write([self._printer.note("waiting for a change; Ctrl-C ends")])
+        self._write([self._printer.note("waiting for a change; press Ctrl-C to stop")])
 
     def stopping(self) -> None:
         """Print one line; in a terminal, it replaces the echoed ``^C``."""

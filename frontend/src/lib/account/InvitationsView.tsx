@@ -49,7 +49,7 @@ export function InvitationsView({ client, onChanged }: { client: PreviewClient; 
       <NewInvitation
         isBusy={action.busy !== null}
         onMake={(note, uses, life, tier, role) =>
-          change("Making the invitation…", async () => {
+          change("Creating the invitation…", async () => {
             setMade((await createInvitation(client, { note, uses, expires_in: life, tier, role })).url);
           })
         }
@@ -207,7 +207,7 @@ function NewInvitation({ isBusy, onMake }: NewInvitationProps): ReactNode {
         </select>
       </label>
       <Button kind="primary" type="submit" disabled={isBusy}>
-        Make a link
+        Create link
       </Button>
     </form>
   );

@@ -110,7 +110,7 @@ export function OperatorView({ client }: { client: PreviewClient }): ReactNode {
               void action.run("Changing the tier…", async () => {
                 await changeTier(client, one.id, tier);
                 users.refresh();
-                return `${visible(one.id)} is in tier ${tier} from the next launch on.`;
+                return `${visible(one.id)} will be in tier ${tier} from the next launch.`;
               });
             }}
           >
@@ -165,7 +165,7 @@ export function OperatorView({ client }: { client: PreviewClient }): ReactNode {
               onClick={() =>
                 setQuestion({
                   title: "Rebuild this template?",
-                  text: "Launches use the old one until the new one is ready. Running previews go on.",
+                  text: "Launches use the old one until the new one is ready. Running previews keep running.",
                   action: "Rebuild",
                   busy: "Rebuilding…",
                   act: () => rebuildTemplate(client, one.key),
@@ -179,7 +179,7 @@ export function OperatorView({ client }: { client: PreviewClient }): ReactNode {
                 onClick={() =>
                   setQuestion({
                     title: "Drop this template?",
-                    text: "Its memory is freed. The next launch starts cold, and a new one is made. Running previews go on.",
+                    text: "Its memory is freed. The next launch starts cold and creates a new one. Running previews keep running.",
                     action: "Drop",
                     busy: "Dropping…",
                     act: () => dropTemplate(client, one.key),
@@ -207,10 +207,10 @@ export function OperatorView({ client }: { client: PreviewClient }): ReactNode {
               label={`${one.is_draining ? "Resume" : "Drain"} ${visible(one.name)}`}
               onClick={() =>
                 setQuestion({
-                  title: one.is_draining ? "Give this node previews again?" : "Drain this node?",
+                  title: one.is_draining ? "Resume this node?" : "Drain this node?",
                   text: one.is_draining
-                    ? "It takes new previews."
-                    : "It takes no new previews, and its own are restarted on other nodes.",
+                    ? "It accepts new previews again."
+                    : "It accepts no new previews; its own are restarted on other nodes.",
                   action: one.is_draining ? "Resume" : "Drain",
                   busy: one.is_draining ? "Resuming…" : "Draining…",
                   act: () => drainNode(client, one.name, !one.is_draining),

@@ -51,7 +51,7 @@ test("an operator makes a link, which is shown once, revokes it and removes peop
   expect(within(table).getAllByText("course <b>")).toHaveLength(2);
   expect(screen.getByText("<i>Anna\\u202e")).toBeDefined();
   expect(within(table).getAllByRole("button")).toHaveLength(1);
-  fireEvent.click(screen.getByRole("button", { name: "Make a link" }));
+  fireEvent.click(screen.getByRole("button", { name: "Create link" }));
   await screen.findByText("https://preview.example.com/#/invite/inv_x");
   fireEvent.click(screen.getByRole("button", { name: "Revoke the invitation course <b>" }));
   fireEvent.click(screen.getByRole("button", { name: "Revoke" }));

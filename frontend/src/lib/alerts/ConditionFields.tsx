@@ -112,7 +112,7 @@ export function ConditionFields({ fields, onFields }: ConditionFieldsProps): Rea
       {(kind === "error_rate" || kind === "memory") && (
         <div className={panel.pair}>
           <Whole
-            label={kind === "memory" ? t("Percent of its limit") : t("Percent of the requests")}
+            label={kind === "memory" ? t("Percentage of its limit") : t("Percentage of the requests")}
             name="percent"
             max={100}
             {...{ fields, onFields }}

@@ -43,7 +43,7 @@ export function RuleForm(props: RuleFormProps): ReactNode {
     });
   };
   const attempt = (): void =>
-    void action.run(t("Looking through the stored lines…"), async () => {
+    void action.run(t("Searching the stored lines…"), async () => {
       setTrial(null);
       setTrial(await tryAlert(client, generationId, conditionOf(fields), Number(fields.cooldown)));
       return undefined;

@@ -76,7 +76,7 @@ function nameOf(series: ReportedSeries): string {
 function valueOf(t: Translate, series: ReportedSeries): string {
   if (series.count === null) return shortNumber(series.value);
   const mean = series.sum === null || series.count === 0 ? null : series.sum / series.count;
-  return t("{values} values, mean {mean}, most {most}", {
+  return t("{values} values, mean {mean}, maximum {most}", {
     values: series.count.toLocaleString("en"),
     mean: shortNumber(mean),
     most: shortNumber(series.max),

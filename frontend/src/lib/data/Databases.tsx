@@ -50,7 +50,7 @@ export function Databases({ data, last, onOpen }: DatabasesProps): ReactNode {
               "This preview has no database yet. Backing services that the project needs, and SQLite files that it writes, appear here. Send a request that stores something, then refresh.",
             )}
           </p>
-          <Button onClick={data.refresh}>{t("Look again")}</Button>
+          <Button onClick={data.refresh}>{t("Check again")}</Button>
         </div>
       )}
       {!isEmpty && (servers ?? databases) && (

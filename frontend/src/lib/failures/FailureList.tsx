@@ -52,7 +52,7 @@ export function FailureList({ failures, last, onShow }: FailureListProps): React
         {failures.diagnosis && <DiagnosisNotice diagnosis={failures.diagnosis} />}
         {!page && !problem && (
           <p className={panel.none}>
-            {state === "none" ? t("Launch the preview: its failures are gathered here.") : t("Loading…")}
+            {state === "none" ? t("Launch the preview: its failures are collected here.") : t("Loading…")}
           </p>
         )}
         {page && items.length === 0 && (

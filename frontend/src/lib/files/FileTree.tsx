@@ -112,7 +112,7 @@ export function FileTree({ files, shown, unsaved, onShow }: FileTreeProps): Reac
           );
         })}
       </div>
-      {rows.length === 0 && <p className={panel.hint}>{t("No file has these words in its path.")}</p>}
+      {rows.length === 0 && <p className={panel.hint}>{t("No file path contains these words.")}</p>}
       {all.length > rows.length && (
         <p className={panel.hint}>
           {t("{all} more: search for a part of the path.", { all: all.length - rows.length })}

@@ -84,7 +84,7 @@ export function ShareDialog({ client, generationId, expiresAt, onClose }: ShareD
         }}
       >
         <fieldset className={shareStyles.roles}>
-          <legend>{t("People may")}</legend>
+          <legend>{t("People can")}</legend>
           {ROLES.map(([one, words]) => (
             <label key={one}>
               <input type="radio" name="role" value={one} checked={role === one} onChange={() => setRole(one)} />

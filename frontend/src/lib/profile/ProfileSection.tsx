@@ -47,11 +47,11 @@ export default function ProfileSection({ client, generationId }: ProfileSectionP
       <p className={styles.hint} role="status">
         {isRunning
           ? t("Send requests to the preview now.")
-          : t("Measures which functions take the most time. Send requests to the preview meanwhile.")}
+          : t("Measures which functions take the most time. Send requests to the preview during the measurement.")}
       </p>
       {action.problem && <Notice tone="bad">{action.problem.message}</Notice>}
       {value?.state === "failed" && (
-        <Notice tone="bad">{t("The process gave no profile: it has ended, or does not answer.")}</Notice>
+        <Notice tone="bad">{t("The process returned no profile: it has ended, or does not answer.")}</Notice>
       )}
       {value?.state === "finished" && <Tree profile={value} />}
     </section>
@@ -62,7 +62,8 @@ function Tree({ profile }: { profile: Profile }): ReactNode {
   const t = useTranslate();
   const [isWhole, setWhole] = useState(false);
   const { nodes } = profile;
-  if (nodes.length === 0) return <p className={styles.hint}>{t("None of the project’s functions ran meanwhile.")}</p>;
+  if (nodes.length === 0)
+    return <p className={styles.hint}>{t("None of the project’s functions ran during the measurement.")}</p>;
   const total = nodes.reduce((sum, node) => sum + (node.depth === 0 ? node.total_ms : 0), 0) || 1;
   const shown = isWhole ? nodes.map((_, at) => at) : shownOf(nodes, total);
   return (

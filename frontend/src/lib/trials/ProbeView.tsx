@@ -40,7 +40,7 @@ export function ProbeView({ client, generationId, onShowFailure }: ProbeViewProp
       return undefined;
     });
   const stop = (): void =>
-    void action.run(t("Ending the probe…"), async () => {
+    void action.run(t("Stopping the probe…"), async () => {
       await stopProbe(client, generationId);
       found.refresh();
       return undefined;

@@ -27,7 +27,7 @@ def fork(
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a new generation with the same files, whose previews start from this one's data.
+    """Create a new generation with the same files, whose previews start from this one's data.
 
     Example: preview fork GEN --name experiment
     """

@@ -64,7 +64,7 @@ def ls(generation: GenerationArgument, url: UrlOption = None, ca: CaOption = Non
         print_json(found)
         return
     if not found["snapshots"]:
-        say(f"No snapshots yet; `preview snapshot save {generation}` makes one.")
+        say(f"No snapshots yet; `preview snapshot save {generation}` creates one.")
         return
     shown = listing("SNAPSHOT", "CREATED", "SIZE", "NAME")
     for one in found["snapshots"]:

@@ -80,7 +80,7 @@ def list_settings(
     if shown.row_count:
         table_console().print(shown)
     else:
-        say(f"No settings yet; `preview env set {generation} NAME=VALUE` makes one.")
+        say(f"No settings yet; `preview env set {generation} NAME=VALUE` creates one.")
     for entry in (found["detected"] or {}).get("entries", ()):
         where = f" ({entry['where']})" if entry["where"] else ""
         value = "" if entry["value"] is None or entry["kind"] != "variable" else f": {entry['value']}"
@@ -222,7 +222,7 @@ def flag(
     """
     wanted = None if state is None else state.lower() in _ON
     if state is not None and state.lower() not in (*_ON, *_OFF):
-        raise UsageMistake(f"{quoted(state)} is not a state of a flag; write on or off.")
+        raise UsageMistake(f"{quoted(state)} is not a state of a flag; use on or off.")
     with open_api(url, ca) as api:
         path = project_path(api, generation, "/environment")
         found = api.get_json(path)

@@ -28,7 +28,7 @@ def install_presets(app: typer.Typer) -> None:
 
 def presets(
     generation: GenerationArgument,
-    add: Annotated[str | None, typer.Option("--add", metavar="NAME", help="Make a preset.")] = None,
+    add: Annotated[str | None, typer.Option("--add", metavar="NAME", help="Create a preset.")] = None,
     copy_of: Annotated[
         str | None, typer.Option("--copy-of", metavar="NAME", help="Copy this preset, with its secrets.")
     ] = None,
@@ -57,7 +57,7 @@ def presets(
         print_json(found)
         return
     if not found["items"]:
-        say(f"No presets yet; `preview env presets {generation} --add staging` makes one.")
+        say(f"No presets yet; `preview env presets {generation} --add staging` creates one.")
         return
     shown = listing("PRESET", "ACTIVE", "VARIABLES")
     for one in found["items"]:

@@ -65,7 +65,7 @@ def _measure(api: Api, path: str, seconds: int) -> Mapping[str, Any]:
             time.sleep(_LOOK_S)
             found = api.get_json(path)
     if found["state"] == "failed":
-        raise CommandFailed("The process gave no profile: it has ended, was replaced, or does not answer.")
+        raise CommandFailed("The process returned no profile: it has ended, was replaced, or does not answer.")
     return found
 
 

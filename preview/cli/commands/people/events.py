@@ -85,7 +85,7 @@ def _print(name: str, data: Any) -> None:
         # People who are there already; what the lists have is not repeated.
         for one in data["items"]:
             _print("viewers", one)
-        say("Watching; Ctrl-C ends it.")
+        say("Watching; press Ctrl-C to stop.")
         return
     words = _words(name, data)
     show(f"{datetime.now().astimezone():%H:%M:%S}  {name:<18}  {visible(words)}".rstrip())

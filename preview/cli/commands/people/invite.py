@@ -45,13 +45,13 @@ def create(
     days: Annotated[int, typer.Option("--days", metavar="DAYS", min=1, max=_MOST_DAYS, help="Validity.")] = 7,
     tier: Annotated[_Tier, typer.Option("--tier", help="Tier of these people.")] = _Tier.FREE,
     role: Annotated[
-        _Role, typer.Option("--role", help="What these people may do, as the roles of API tokens.")
+        _Role, typer.Option("--role", help="What these people may do: a role, as for API tokens.")
     ] = _Role.ADMIN,
     url: UrlOption = None,
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make an invitation and print its link; it cannot be shown again.
+    """Create an invitation and print its link; it cannot be shown again.
 
     Example: preview invite create "course of May" --uses 30 --days 14
     """
@@ -84,7 +84,7 @@ def list_invitations(url: UrlOption = None, ca: CaOption = None, as_json: JsonOp
         print_json(found)
         return
     if not found["items"]:
-        say("No invitations yet; `preview invite create` makes one.")
+        say("No invitations yet; `preview invite create` creates one.")
         return
     table = listing("INVITATION", "NOTE", "STATE", "USED", "TIER", "ROLE", "EXPIRES")
     for one in found["items"]:

@@ -33,7 +33,7 @@ def list_nodes(url: UrlOption = None, ca: CaOption = None, as_json: JsonOption =
         print_json(found)
         return
     if all(one["address"] is None for one in found["items"]):
-        say("This service is no node of a cluster; `preview serve --cluster` starts one.")
+        say("This service is not a node of a cluster; `preview serve --cluster` starts one.")
     table = listing("NODE", "STATE", "PREVIEWS", "ADDRESS", "VERSION")
     for one in found["items"]:
         state = "lost" if not one["is_live"] else "draining" if one["is_draining"] else "live"
@@ -45,7 +45,7 @@ def list_nodes(url: UrlOption = None, ca: CaOption = None, as_json: JsonOption =
 
 @app.command()
 def drain(name: NameArgument, yes: YesOption = False, url: UrlOption = None, ca: CaOption = None) -> None:
-    """Give a node no new previews, and move its own to other nodes, where they are restarted.
+    """Stop placing previews on a node, and move its own to other nodes, where they are restarted.
 
     Example: preview nodes drain two --yes
     """
@@ -57,10 +57,10 @@ def drain(name: NameArgument, yes: YesOption = False, url: UrlOption = None, ca:
 
 @app.command()
 def resume(name: NameArgument, url: UrlOption = None, ca: CaOption = None) -> None:
-    """Give a drained node previews again.
+    """Resume a drained node: it accepts previews again.
 
     Example: preview nodes resume two
     """
     with open_api(url, ca) as api:
         api.call("DELETE", f"/operator/nodes/{quote(name, safe='')}/drain")
-    show(f"the node {visible(name)} takes previews again")
+    show(f"the node {visible(name)} accepts previews again")

@@ -70,7 +70,7 @@ def status(
         if one["problem"]:
             say(f"{one['name']}: {one['problem']}")
         if one["reason"]:
-            show(f'{one["name"]}: users read "{one["reason"]}"')
+            show(f'{one["name"]}: users see "{one["reason"]}"')
     for name, found in arms.items():
         _show_arms(name, found)
 
@@ -128,9 +128,9 @@ def stop(
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Stop new launches. Running previews go on, and can be reloaded and stopped.
+    """Stop new launches. Running previews keep running, and can be reloaded and stopped.
 
-    Example: preview rollout stop "We change a disk until noon."
+    Example: preview rollout stop "A disk is being replaced until noon."
     """
     with open_api(url, ca) as api:
         found = _find(api, "launches")
@@ -167,14 +167,14 @@ def canary(
         str, typer.Option("--steps", metavar="N,N…", help="Shares of the users, in percent.")
     ] = "5,25,50,100",
     force: Annotated[
-        bool, typer.Option("--force", help="Go on although the value fails more often, or is untried.")
+        bool, typer.Option("--force", help="Continue even if the value fails more often, or is untried.")
     ] = False,
     hours: HoursOption = 24.0,
     url: UrlOption = None,
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Give a value to the next share of users: one step each time. Refused if the value fails more often.
+    """Roll a value out to the next share of users, one step at a time. Refused if the value fails more often.
 
     Example: preview rollout canary isolation=container --steps 5,25,50,100
     """
@@ -194,12 +194,14 @@ def canary(
         arms = _arms(api, flag, hours)
         problem = why_not(value, step.before, arms["items"])
         if problem is not None and not force:
-            raise CommandFailed(f"The share stays at {step.before:g} %: {problem}. Look first, or use --force.")
+            raise CommandFailed(
+                f"The share stays at {step.before:g} %: {problem}. Check those launches first, or use --force."
+            )
         stored = _put(api, found, content | {"rules": step.rules})
     if as_json:
         print_json(stored | {"before": step.before, "after": step.after})
         return
-    say(f"{flag}={value}: {step.before:g} % -> {step.after:g} % of the users")
+    say(f"{flag}={value}: {step.before:g} % -> {step.after:g} % of users")
     _show_arms(flag, arms)
 
 

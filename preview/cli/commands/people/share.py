@@ -53,7 +53,7 @@ def share(
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Share a generation's preview: make a link that opens it for anyone who has the link.
+    """Share a generation's preview: create a link that opens it for anyone who has the link.
 
     A link expires when its preview ends, at the latest.
 

@@ -38,7 +38,7 @@ def list_templates(url: UrlOption = None, ca: CaOption = None, as_json: JsonOpti
         print_json(found)
         return
     if not found["items"]:
-        say("No templates yet; the first launch of a Python project makes one.")
+        say("No templates yet; the first launch of a Python project creates one.")
         return
     table = listing("ENVIRONMENT", "STATE", "STARTS", "AGE")
     for one in found["items"]:
@@ -50,11 +50,11 @@ def list_templates(url: UrlOption = None, ca: CaOption = None, as_json: JsonOpti
 
 @app.command()
 def drop(key: KeyArgument, yes: YesOption = False, url: UrlOption = None, ca: CaOption = None) -> None:
-    """End a template and free its memory; running previews go on, and the next launch makes a new one.
+    """End a template and free its memory; running previews keep running, and the next launch creates a new one.
 
     Example: preview templates drop 1f0c9a42d7 --yes
     """
-    ask(f"Drop the template of {visible(key)}? The next launch starts cold, and a new one is made.", is_agreed=yes)
+    ask(f"Drop the template of {visible(key)}? The next launch starts cold and creates a new one.", is_agreed=yes)
     with open_api(url, ca) as api:
         api.call("DELETE", f"/operator/templates/{quote(key, safe='')}")
     show(f"the template of {visible(key)} is dropped")
@@ -62,7 +62,7 @@ def drop(key: KeyArgument, yes: YesOption = False, url: UrlOption = None, ca: Ca
 
 @app.command()
 def rebuild(key: KeyArgument, yes: YesOption = False, url: UrlOption = None, ca: CaOption = None) -> None:
-    """Have a template made again, as if none had failed before; launches use the old one until then.
+    """Rebuild a template, regardless of past failures; launches use the old one until it is ready.
 
     Example: preview templates rebuild 1f0c9a42d7 --yes
     """

@@ -33,7 +33,7 @@ def projects(url: UrlOption = None, ca: CaOption = None, as_json: JsonOption = F
         print_json({"projects": [{**one, "status": states.get(one["id"])} for one in stored]})
         return
     if not stored:
-        say("No projects yet; `preview push DIR` makes one.")
+        say("No projects yet; `preview push DIR` creates one.")
         return
     table = listing("PROJECT", "NAME", "GENERATION", "FILES", "SIZE", "AGE", "PREVIEW")
     for one in stored:

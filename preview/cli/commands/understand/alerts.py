@@ -56,7 +56,7 @@ def list_alerts(url: UrlOption = None, ca: CaOption = None, as_json: JsonOption 
         print_json(found)
         return
     if not found["items"]:
-        say("No alert rules yet; `preview alerts add --filter error` makes one.")
+        say("No alert rules yet; `preview alerts add --filter error` creates one.")
         return
     shown = listing("ALERT", "STATE", "APPLIES TO", "FIRES WHEN")
     for one in found["items"]:
@@ -98,7 +98,7 @@ def add(
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make an alert rule.
+    """Create an alert rule.
 
     Example: preview alerts add --filter error --count 5 --within 60
     """

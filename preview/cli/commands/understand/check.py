@@ -92,7 +92,7 @@ def _check_folder(folder: Path) -> dict[str, Any]:
 
     content = read_checks_file(folder)
     if content is None:
-        raise CommandFailed(f"The folder has no {_FILE}; `preview check GEN --save NUMBER` makes one.")
+        raise CommandFailed(f"The folder has no {_FILE}; `preview check GEN --save NUMBER` creates one.")
     configure_logging("ERROR", "console")
     file = find_env_file_beside(folder)
     warn_of_skipped(file)

@@ -106,7 +106,7 @@ def _check_choice(number: int | None, of_one: dict[str, object], of_several: dic
     """
     given = [name for name, value in (of_one | of_several).items() if value is not None]
     if len(given) > 1:
-        raise UsageMistake(f"{given[0]} and {given[1]} do not go together; give one of them.")
+        raise UsageMistake(f"{given[0]} and {given[1]} cannot be combined; use one of them.")
     for name in given:
         if name in of_one and number is None:
             raise UsageMistake(f"{name} needs the number of a request: `preview requests GEN N {name} …`.")

@@ -23,7 +23,7 @@ def backup(
 ) -> None:
     """Save the service's database, keys, pending lines and data snapshots in one new file.
 
-    The service may run meanwhile. The file has the service's secrets: keep it as safe as the data folder.
+    The service can keep running. The file has the service's secrets: keep it as safe as the data folder.
 
     Example: preview backup preview-$(date +%F).zip
     """

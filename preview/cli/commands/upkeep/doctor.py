@@ -57,7 +57,7 @@ def doctor(
         checks = list(run_checks(settings))
     failed = any(check.result is Result.FAIL for check in checks)
     if bundle is not None:
-        say(f"preview: {write_bundle(bundle, settings, checks)} is written; look at it before you pass it on")
+        say(f"preview: {write_bundle(bundle, settings, checks)} was written; review it before you share it")
     if as_json:
         print_json({"ok": not failed, "checks": [_as_dict(check) for check in checks]})
     else:

@@ -42,8 +42,8 @@ export function CanaryView({ client, flag, isBusy, onAsk }: CanaryViewProps): Re
     onAsk({
       flag,
       content: withShare(flag, value, percent),
-      title: `Give ${value} to ${percent} % of the users?`,
-      action: `Give to ${percent} %`,
+      title: `Roll out ${value} to ${percent} % of users?`,
+      action: `Roll out to ${percent} %`,
       kind: "primary",
       warning: grows ? whyNot(canary, arms.value?.items ?? []) : null,
     });
@@ -95,7 +95,7 @@ export function CanaryView({ client, flag, isBusy, onAsk }: CanaryViewProps): Re
                   flag,
                   content: finished(flag, canary),
                   title: `Make ${value} the value for everyone?`,
-                  action: "Make it the value",
+                  action: "Set for everyone",
                   kind: "primary",
                 })
               }
@@ -105,7 +105,7 @@ export function CanaryView({ client, flag, isBusy, onAsk }: CanaryViewProps): Re
           )}
         </div>
         {canary !== null && !STEPS.some((step) => step === canary.percent) && (
-          <p className={styles.muted}>Now {canary.percent} % of the users.</p>
+          <p className={styles.muted}>Now {canary.percent} % of users.</p>
         )}
         <label className={styles.inline}>
           Launches of

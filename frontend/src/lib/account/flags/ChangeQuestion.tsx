@@ -67,11 +67,11 @@ export function ChangeQuestion({ client, change, onClose, onYes }: ChangeQuestio
         )}
         {change.withReason && (
           <label className={styles.field}>
-            Reason that users read (optional)
+            Reason shown to users (optional)
             <input
               className={controls.field}
               maxLength={MOST_REASON}
-              placeholder="We change a disk until noon."
+              placeholder="A disk is being replaced until noon."
               value={reason}
               onChange={(event) => setReason(event.target.value)}
             />
@@ -113,7 +113,7 @@ function Reach({ before, after }: { before: FlagReach; after: FlagReach }): Reac
   const shown = values.filter((one) => (before.by_value[one] ?? 0) + (after.by_value[one] ?? 0) > 0);
   if (after.users === 0) return <p className={styles.muted}>The service has no users yet.</p>;
   return (
-    <div role="group" aria-label="Users concerned">
+    <div role="group" aria-label="Affected users">
       <ul className={styles.reach}>
         {shown.map((one) => {
           const [was, is] = [before.by_value[one] ?? 0, after.by_value[one] ?? 0];

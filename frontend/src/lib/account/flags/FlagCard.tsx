@@ -53,7 +53,7 @@ export function FlagCard({ client, flag, isBusy, onAsk }: FlagCardProps): ReactN
       <p className={styles.muted}>{about}</p>
       {flag.problem && <Notice tone="warn">{flag.problem}</Notice>}
       {flag.rules.length > 0 && (
-        <ol className={styles.rules} aria-label={`Rules of ${title}, the first that applies decides`}>
+        <ol className={styles.rules} aria-label={`Rules of ${title}, the first match applies`}>
           {flag.rules.map((rule, at) => (
             <li key={at}>
               <span>{ruleWords(rule)}</span>

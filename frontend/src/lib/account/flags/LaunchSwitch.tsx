@@ -31,7 +31,7 @@ export function LaunchSwitch({ flag, isBusy, onAsk }: LaunchSwitchProps): ReactN
       flag,
       content: { ...contentOf(flag), value: "off", rules: [] },
       title: "Stop all new launches?",
-      text: "Nobody can launch a preview until you allow it again. Running previews go on.",
+      text: "Nobody can launch a preview until you allow it again. Running previews keep running.",
       action: "Stop launches",
       kind: "danger",
       withReason: true,
@@ -61,7 +61,7 @@ export function LaunchSwitch({ flag, isBusy, onAsk }: LaunchSwitchProps): ReactN
             ? "Launches are stopped for some users."
             : "Launches are allowed."}
       </strong>
-      {flag.reason && <> Users read: “{visible(flag.reason)}”</>}
+      {flag.reason && <> Users see: “{visible(flag.reason)}”</>}
     </Notice>
   );
 }

@@ -160,7 +160,7 @@ test("a canary shows both arms side by side, and warns before a step if the new 
   const steps = screen.getByRole("group", { name: "Share of users with container" });
   expect(within(steps).getByRole("button", { name: "5 %" }).getAttribute("aria-pressed")).toBe("true");
   fireEvent.click(within(steps).getByRole("button", { name: "25 %" }));
-  const question = screen.getByRole("dialog", { name: "Give container to 25 % of the users?" });
+  const question = screen.getByRole("dialog", { name: "Roll out container to 25 % of users?" });
   within(question).getByText(/container fails more often: 15 of 100/);
 });
 
