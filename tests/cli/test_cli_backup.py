@@ -177,7 +177,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_database(
     capsys.readouterr()
     assert run(["restore", str(saved), "--yes"]) == 1
     said = capsys.readouterr().err
-    assert "cannot be filled: No space left on device" in said
+    assert "cannot be written: No space left on device" in said
     assert said.count("\n") == 1
     assert {path.name for path in (tmp_path / "empty").iterdir()} == {"service.lock"}
 

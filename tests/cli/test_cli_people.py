@@ -72,7 +72,7 @@ def test_the_story_of_people(
     call("comments", generation, "--delete", comment)
     assert json.loads(call("comments", generation, "--json"))["items"] == []
 
-    assert "no node of a cluster" in call("nodes", "ls")
+    assert "not a node of a cluster" in call("nodes", "ls")
     assert len(json.loads(call("nodes", "ls", "--json"))["items"]) == 1
     assert "Add --yes to confirm" in call("nodes", "drain", "one", code=ExitCode.USAGE)
     for order in (("drain", "one", "--yes"), ("resume", "one")):

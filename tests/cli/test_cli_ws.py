@@ -145,7 +145,7 @@ def test_recorded_requests_go_to_other_tools_and_come_back(
     # What does not go together, is missing, or is in the way, is refused with nothing done.
     assert "needs the number" in requests("--pin", code=ExitCode.USAGE)
     assert "omit one of the two" in requests("1", "--har", "-", code=ExitCode.USAGE)
-    assert "do not go together" in requests("--har", "a", "--import", "b", code=ExitCode.USAGE)
+    assert "cannot be combined" in requests("--har", "a", "--import", "b", code=ExitCode.USAGE)
     assert "at most 500" in requests("--har", "-", "--limit", "501", code=ExitCode.USAGE)
     assert "cannot be read" in requests("--import", str(tmp_path / "missing"), code=ExitCode.USAGE)
     file = tmp_path / "shop.har"

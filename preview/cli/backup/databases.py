@@ -187,7 +187,7 @@ def load_database(copy: Path, url: str, progress: Progress) -> None:
         progress: Called with what is copied.
 
     Raises:
-        CommandFailed: The database cannot be made.
+        CommandFailed: The database cannot be created.
         ConfigurationError, DatabaseUnavailable: The database cannot be used.
     """
     source = f"sqlite:///{copy}"

@@ -39,7 +39,7 @@ def profile(
 ) -> None:
     """Measure which functions of a running preview take the most time.
 
-    Send requests to it meanwhile. Example: preview profile gen_abc --seconds 10
+    Send requests to it during the measurement. Example: preview profile gen_abc --seconds 10
     """
     path = generation_path(generation, "/preview/profile")
     with open_api(url, ca) as api:

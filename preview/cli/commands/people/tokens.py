@@ -40,7 +40,7 @@ def list_tokens(url: UrlOption = None, ca: CaOption = None, as_json: JsonOption 
         print_json(found)
         return
     if not found["items"]:
-        say('No tokens yet; `preview tokens create "build server"` makes one.')
+        say('No tokens yet; `preview tokens create "build server"` creates one.')
         return
     table = listing("TOKEN", "NAME", "ROLE", "EXPIRES", "LAST USED")
     for one in found["items"]:

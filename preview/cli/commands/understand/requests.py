@@ -102,7 +102,7 @@ def _check_choice(number: int | None, of_one: dict[str, object], of_several: dic
     """Check that at most one of the options is given, and a number only with those of one request.
 
     Raises:
-        UsageMistake: They do not go together.
+        UsageMistake: They cannot be combined.
     """
     given = [name for name, value in (of_one | of_several).items() if value is not None]
     if len(given) > 1:
