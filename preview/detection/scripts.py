@@ -16,6 +16,7 @@ from preview.detection.layout import find_layout, folders_between
 from preview.detection.plan import Server, ServiceKind, StartPlan, Step, Toolchain
 from preview.detection.project_imports import Nodes, is_aside, reachable
 from preview.detection.settings import collect
+from preview.detection.steps.main_block import is_main_block
 from preview.detection.supplied.choose import choose_supplied
 from preview.detection.supplied.python import supplied_variables, with_supplied_needs
 from preview.detection.supplied.supply import find_supply
@@ -47,6 +48,8 @@ _FIXED_PORT: Final = re.compile(
 )
 # Ports of libraries whose call names none.
 _DEFAULT_PORTS: Final = {"aiohttp": "8080", "sanic": "8000", "bottle": "8080", "cherrypy": "8080", "waitress": "8080"}
+# Files that are looked at for one that starts another file's server.
+_MAX_RUNNERS: Final = 50
 _OWN_ENGINE: Final = re.compile(rb"\bimport engine\b|import async_engine|sync_engine")
 _READS_PORT: Final = re.compile(rb"""["']PORT["']""")
 
@@ -57,23 +60,47 @@ def plan_script(sources: Sources, kinds: frozenset[ServiceKind] = frozenset()) -
     if not found:
         return None
     names = [name for name, _ in found]
-    file = min(names, key=lambda name: (name.count("/"), _rank(name), name))
-    library = dict(found)[file]
-    text = sources.text(file)
+    server = min(names, key=lambda name: (name.count("/"), _rank(name), name))
+    library = dict(found)[server]
+    text = sources.text(server)
     warnings = []
     fixed = _FIXED_PORT.search(text)
     if not _READS_PORT.search(text):
         port = fixed[1].decode() if fixed else _DEFAULT_PORTS.get(library, "a port of its own")
         warnings.append(
-            f"{file} does not read PORT and listens on {port}. This works only in a network of its own; elsewhere, "
+            f"{server} does not read PORT and listens on {port}. This works only in a network of its own; elsewhere, "
             'make it read os.environ["PORT"]'
         )
+    file = _runner(sources, server)
     folder = posixpath.dirname(file) or "."
     command: tuple[str, ...] = ("python", posixpath.relpath(file, folder))
     if posixpath.basename(file) == "__main__.py" and folder != ".":
         folder, package = posixpath.dirname(folder) or ".", posixpath.basename(folder)
         command = ("python", "-m", package)
-    return _plan(sources, file, folder, command, f"{file} runs its own server, with {library}", warnings, kinds)
+    reason = f"{server} runs its own server, with {library}" + (f"; {file} starts it" if file != server else "")
+    return _plan(sources, file, folder, command, reason, warnings, kinds)
+
+
+def _runner(sources: Sources, server: str) -> str:
+    """Return the file to run: the one with the server, or one that imports it, if that one only defines it."""
+    if _acts(sources, server):
+        return server
+    nodes, own = Nodes(sources), posixpath.dirname(server)
+    others = [name for name in sources.names if name != server and not is_aside(name) and _acts(sources, name)]
+    order = sorted(others, key=lambda name: (posixpath.dirname(name) != own, name.count("/"), _rank(name), name))
+    importers = (
+        name
+        for name in order[:_MAX_RUNNERS]
+        if server in reachable(nodes, name, list(dict.fromkeys((posixpath.dirname(name) or ".", "."))))
+    )
+    return next(importers, server)
+
+
+def _acts(sources: Sources, file: str) -> bool:
+    """Return whether a Python file does anything besides defining names when it is run."""
+    tree = sources.tree(file) if file.endswith(".py") else None
+    calls = (node.value for node in tree.body if isinstance(node, ast.Expr)) if tree is not None else ()
+    return tree is not None and (any(map(is_main_block, tree.body)) or any(isinstance(one, ast.Call) for one in calls))
 
 
 def plan_command(

@@ -99,3 +99,41 @@ def test_a_wrapped_application_is_found(
     list_routes: Callable[[object], list[str]], wrap: Callable[[Any], object]
 ) -> None:
     assert list_routes(wrap(small())) == ["GET\ts/a"]
+
+
+class _Route:
+    def __init__(self, pattern: str, module: str = "main") -> None:
+        self.mustache_pattern = pattern
+        self.handler = lambda: None
+        self.handler.__module__ = module
+
+
+class Router:
+    def __init__(self, *routes: tuple[str, str], inner: tuple[Router, ...] = (), module: str = "main") -> None:
+        self._sub_routers = inner
+        self._pairs = [(method, _Route(path, module)) for method, path in routes]
+
+    def iter_with_methods(self) -> list[tuple[str, _Route]]:
+        return self._pairs
+
+
+def blacksheep(router: Router, **mounted: object) -> Any:
+    mounts = [type("Route", (), {"pattern": f"{path}/*".encode(), "handler": app}) for path, app in mounted.items()]
+    names = {"__module__": "blacksheep.server.application", "router": router}
+    registry = type("MountRegistry", (), {"mounted_apps": mounts})
+    return type("Application", (), {**names, "mount_registry": registry, "__call__": lambda *_: None})()
+
+
+def test_blacksheep_has_the_routes_of_inner_routers_and_mounted_applications(
+    list_routes: Callable[[object], list[str]],
+) -> None:
+    inner = Router(("POST", "/cars"), ("GET", "/files/*"), ("GET_WS", "/live"))
+    admin = blacksheep(Router(("GET", "/"), ("PUT", "/users/{id}")))
+    app = blacksheep(Router(("GET", "/"), inner=(inner,)), admin=admin, other=print)
+    routes = ["GET\ts/", "GET\ts/admin\ts/", "GET\ts/files/{tail}", "POST\ts/cars", "PUT\ts/admin\ts/users/{id}"]
+    assert sorted(list_routes(app)) == ["?\ts/other", *routes]
+
+
+def test_blacksheep_s_own_pages_are_no_routes(list_routes: Callable[[object], list[str]]) -> None:
+    own = [Router(("GET", "/docs"), module=f"blacksheep.server.{name}") for name in ("openapi.v3", "files.dynamic")]
+    assert list_routes(blacksheep(Router(("GET", "/a"), inner=(*own,)))) == ["GET\ts/a"]

@@ -106,7 +106,7 @@ def find_main_work(sources: Sources, file: str) -> MainWork | None:
     """Return the work in a file's main block; None if there is none, or if it does not end by itself."""
     text = sources.text(file)
     tree = sources.tree(file) if b"__main__" in text else None
-    block = next(filter(_is_main, tree.body), None) if tree is not None else None
+    block = next(filter(is_main_block, tree.body), None) if tree is not None else None
     if tree is None or not isinstance(block, ast.If):
         return None
     functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
@@ -116,7 +116,8 @@ def find_main_work(sources: Sources, file: str) -> MainWork | None:
     return MainWork(file, tuple(call for call in calls if call is not None))
 
 
-def _is_main(node: ast.stmt) -> bool:
+def is_main_block(node: ast.stmt) -> bool:
+    """Return whether a statement is ``if __name__ == "__main__":``."""
     if not isinstance(node, ast.If) or not isinstance(node.test, ast.Compare):
         return False
     sides = [node.test.left, *node.test.comparators]

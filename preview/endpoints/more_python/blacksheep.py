@@ -111,12 +111,24 @@ def _whole(app: Table, evaluator: PythonEvaluator, depth: int) -> Table:
         evaluator.step()
         if isinstance(item, Mount) and item.child is not None:
             prefix = join(_prefix(app), item.prefix) if item.prefix else item.prefix
-            whole.items.append(Mount(_whole(item.child, evaluator, depth + 1), prefix, item.scope, item.line))
+            inner = _whole(item.child, evaluator, depth + 1)
+            if item.child.is_app:
+                _keep_slash(inner)
+            whole.items.append(Mount(inner, prefix, item.scope, item.line))
         elif isinstance(item, Route):
             whole.items += _controlled(item, evaluator)
         else:
             whole.items.append(item)
     return whole
+
+
+def _keep_slash(mounted: Table) -> None:
+    """Let the root of a mounted application end with a slash: without it, BlackSheep redirects."""
+    for item in mounted.items:
+        if isinstance(item, Route) and item.path in {"", "/"}:
+            item.path, item.exact = "/", True
+        elif isinstance(item, Mount) and item.child is not None and not item.prefix:
+            _keep_slash(item.child)
 
 
 def _prefix(app: Table) -> str:

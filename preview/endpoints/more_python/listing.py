@@ -53,7 +53,7 @@ def list_table(table: Table, evaluator: PythonEvaluator, found: Found, style: St
             found.miss(route.scope.file, route.line, f"{what} of a route is not known from the source")
             continue
         path = join(prefix, route.path)
-        if not style.exact:
+        if not (style.exact or route.exact):
             path = path.rstrip("/") or "/"
         for method, function in route.handlers.items():
             if method in _AUTOMATIC and len(route.handlers) > 1:

@@ -33,12 +33,14 @@ class Route(Native):
     Attributes:
         path: None if it is not known from the source.
         handlers: None if the methods are not known from the source.
+        exact: Whether a closing slash counts here, in a framework where it does not elsewhere.
     """
 
     path: str | None
     handlers: Handlers | None
     scope: Scope
     line: int
+    exact: bool = field(default=False, kw_only=True)
 
 
 @dataclass(eq=False, slots=True)

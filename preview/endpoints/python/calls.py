@@ -171,6 +171,11 @@ class Calls:
             return self._evaluator.call(callee, call.arguments, **call.named)
         if isinstance(callee, Class):
             return self._create(callee, call)
+        if isinstance(callee, Instance):
+            method = self._evaluator.attribute(callee, "__call__")
+            return (
+                self._evaluator.call(method, call.arguments, **call.named) if isinstance(method, Function) else UNKNOWN
+            )
         if isinstance(callee, External):
             found = call_standard(callee.name, call)
             return self._framework.construct(callee, call) if found is UNKNOWN else found

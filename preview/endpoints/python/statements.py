@@ -151,6 +151,8 @@ class Statements:
         scope.names[node.name] = target
         for decorator in reversed(node.decorator_list):
             value = self._evaluator.evaluate(decorator, scope)
+            if isinstance(value, Instance):
+                value = self._evaluator.attribute(value, "__call__")
             if isinstance(value, Native):
                 result = value.decorate(bound if isinstance(bound, (Function, Class)) else target)
                 bound = bound if result is UNKNOWN else result

@@ -240,10 +240,31 @@ def _walk_bottle(application: Any, place: Place) -> None:
         place.add(None if route.method in ("ANY", "PROXY") else [route.method], "f" + rule)
 
 
+# Its documents and files, and where a mounted application's own pages are.
+_BLACKSHEEP_OWN = ("blacksheep.server.openapi", "blacksheep.server.files")
+
+
 def _walk_blacksheep(application: Any, place: Place) -> None:
-    for method, routes in list(application.router.routes.items()):
-        for route in list(routes):
-            place.add([_text(method)], "s" + _text(route.mustache_pattern))
+    _add_blacksheep(application.router, place, set())
+    for mount in list(getattr(getattr(application, "mount_registry", None), "mounted_apps", ())):
+        prefix = _text(mount.pattern).replace("*", "").strip("/")
+        place.below(f"s/{prefix}" if prefix else "s").walk(mount.handler)
+
+
+def _add_blacksheep(router: Any, place: Place, seen: set[int]) -> None:
+    if id(router) in seen or len(seen) > _MOST_APPLICATIONS:
+        return
+    seen.add(id(router))
+    # Older versions have no inner routers.
+    pairs = getattr(router, "iter_with_methods", None)
+    found = pairs() if pairs else [(method, one) for method, routes in router.routes.items() for one in routes]
+    for method, route in list(found):
+        handler = getattr(route, "handler", None)
+        is_own = str(getattr(handler, "__module__", "")).startswith(_BLACKSHEEP_OWN)
+        if not is_own and _text(method) not in ("GET_WS", "*"):
+            place.add([_text(method)], "s" + _text(route.mustache_pattern).replace("*", "{tail}"))
+    for inner in list(getattr(router, "_sub_routers", None) or ()):
+        _add_blacksheep(inner, place, seen)
 
 
 def _text(value: Any) -> str:
