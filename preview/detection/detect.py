@@ -19,7 +19,7 @@ from preview.detection.own_version import with_own_version
 from preview.detection.plain import LISTED, PLAIN_SERVERS, find_plain_app
 from preview.detection.plan import Origin, Server, ServiceKind, StartPlan, Toolchain, Variable
 from preview.detection.python import plan_python
-from preview.detection.scripts import plan_command, plan_script
+from preview.detection.scripts import plan_command, plan_program, plan_script
 from preview.detection.steps import with_extension, with_key_files, with_sql_files, with_unmade_tables
 from preview.detection.supplied.tell import with_servers
 from preview.detection.unsupported import find_language, refuse_language
@@ -106,7 +106,7 @@ def _plan(sources: Sources, apps: Sequence[FoundApp], given: Overrides, kinds: f
     plain = find_plain_app(sources, commands) if given.app is None else None
     if plain is not None:
         return plan_python(sources, plain, commands_for(plain, commands, sources), kinds)
-    found = plan_command(sources, commands, kinds) or plan_script(sources, kinds) or plan
+    found = plan_command(sources, commands, kinds) or plan_script(sources, kinds) or plan or plan_program(sources, kinds)
     if found is not None:
         named = _named(found, listed)
         return _with_others(named, app, apps) if app is not None and found is plan else named

@@ -40,6 +40,10 @@ _LIBRARIES: Final = (
     ("eventlet", rb"\bwsgi\.server\("),
     ("falcon", rb"\bfalcon\b[\s\S]*\brun"),
 )
+_MAIN: Final = re.compile(rb"""^if\s*\(?\s*__name__\s*==\s*["']__main__["']""", re.MULTILINE)
+_MAKES: Final = re.compile(rb"\b(?:Flask|APIFlask|FastAPI|Quart|Starlette|Litestar|Bottle)\(")
+_RUNS: Final = re.compile(rb"\.run\(|\bserve\(")
+_MOST_PROGRAMS: Final = 50
 _NAMES: Final = ("main.py", "app.py", "server.py", "run.py", "__main__.py", "index.py")
 _FIXED_PORT: Final = re.compile(
     rb"""(?:\bport\s*=\s*|\.listen\(\s*|\(\s*["'][\w.]*["']\s*,\s*|define\(\s*["']port["'][^)]{0,80}?default\s*=\s*)"""
@@ -101,6 +105,21 @@ def _acts(sources: Sources, file: str) -> bool:
     tree = sources.tree(file) if file.endswith(".py") else None
     calls = (node.value for node in tree.body if isinstance(node, ast.Expr)) if tree is not None else ()
     return tree is not None and (any(map(is_main_block, tree.body)) or any(isinstance(one, ast.Call) for one in calls))
+
+
+def plan_program(sources: Sources, kinds: frozenset[ServiceKind] = frozenset()) -> StartPlan | None:
+    """Return the plan of a program whose other modules make its application and run it; None if there is none."""
+    nodes = Nodes(sources)
+    programs = [name for name in sources.names if not is_aside(name) and _MAIN.search(sources.text(name))]
+    for file in sorted(programs, key=lambda name: (name.count("/"), _rank(name), name))[:_MOST_PROGRAMS]:
+        folder = posixpath.dirname(file) or "."
+        reached = [one for one in reachable(nodes, file, (folder,)) if one != file]
+        made = next((one for one in reached if _MAKES.search(sources.text(one))), None)
+        if made is not None and any(_RUNS.search(sources.text(one)) for one in (file, *reached)):
+            why = f"{file} runs the application that {made} makes"
+            warning = f"{file} chooses the port by itself. This works only in a network of its own"
+            return _plan(sources, file, folder, ("python", posixpath.relpath(file, folder)), why, [warning], kinds)
+    return None
 
 
 def plan_command(

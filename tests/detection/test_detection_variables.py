@@ -26,6 +26,20 @@ def values(folder: Path, text: str, **files: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
+    ("text", "example", "value"),
+    [
+        ('print(os.environ["DEBUG"])\n', "", "True"),
+        ('import debugpy\nif os.environ["DEBUG"]: debugpy.wait_for_client()\n', "", "False"),
+        ('import debugpy\nif os.getenv("DEBUG"): debugpy.wait_for_client()\n', "DEBUG=True\n", "False"),
+    ],
+)
+def test_no_placeholder_makes_a_program_wait_for_a_debugger(
+    tmp_path: Path, text: str, example: str, value: str
+) -> None:
+    assert values(tmp_path, text, **{".env.example": example})["DEBUG"] == value
+
+
+@pytest.mark.parametrize(
     ("text", "value"),
     [
         ('os.environ["X"]', "preview"),
@@ -34,6 +48,7 @@ def values(folder: Path, text: str, **files: str) -> dict[str, str]:
         ('os.getenv("X").split(",")', "preview"),
         ('os.getenv("X") + "/x"', "preview"),
         ('os.environ["X_PORT"]', "{port}"),
+        ('os.environ["REMOTE_DEBUG"]', "False"),
         ('os.environ["SECRET_KEY"]', "{secret}"),
         ('os.environ["JWT_ALGORITHM"]', "HS256"),
         ('os.environ["PASSWORD_HASH_ALGORITHM"]', "bcrypt"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -80,6 +81,27 @@ def test_babel_is_used_in_the_version_that_is_declared(
 ) -> None:
     plan = plan_of(tmp_path, {"babel": {"presets": []}, **needing(declared)}, {"server.js": MODULE})
     assert plan.command == (*expected, "server.js")
+
+
+@pytest.mark.parametrize(
+    ("text", "declared", "expected"),
+    [
+        (MODULE, "@babel/core", ("-r", "@babel/register", "bin/www.js")),
+        (MODULE, "lodash", ("--import", "tsx", "bin/www.js")),
+        ("require('http').createServer().listen(process.env.PORT)\n", "lodash", ("bin/www",)),
+    ],
+)
+def test_a_script_without_an_ending_gets_one_where_a_loader_reads_it(
+    tmp_path: Path, text: str, declared: str, expected: tuple[str, ...]
+) -> None:
+    package = {"babel": {"presets": []}, "scripts": {"start": "node ./bin/www"}, **needing(declared)}
+    plan = plan_of(tmp_path, package, {"bin/www": text})
+    assert plan.command == expected
+    steps = [step for step in plan.steps if step.name == "entry file"]
+    assert bool(steps) is (expected[-1] == "bin/www.js")
+    for step in steps:
+        subprocess.run(step.argv, cwd=tmp_path / step.directory, check=True)
+        assert (tmp_path / "bin/www.js").read_text() == text
 
 
 def test_the_compiler_options_with_paths_are_the_ones_that_are_used(tmp_path: Path) -> None:

@@ -347,6 +347,27 @@ def test_a_driver_that_waits_for_ever_on_this_node_is_replaced(tmp_path: Path, w
     assert bool(manifest.notes) is (wanted != version)
 
 
+@pytest.mark.parametrize(
+    ("wanted", "beside", "version"),
+    [
+        ("^0.2.7", "pg", "^0.2.45"),
+        ("0.1.12", "pg", "^0.2.45"),
+        ("~0.2.20", "pg", "^0.2.45"),
+        ("0.2.0-alpha.24", "pg", "^0.2.45"),
+        ("^0.2.21", "pg", "^0.2.21"),
+        ("^0.3.17", "pg", "^0.3.17"),
+        ("^0.2.7", "mysql2", "^0.2.7"),
+    ],
+)
+def test_a_mapper_that_cannot_read_a_new_postgresql_is_replaced(
+    tmp_path: Path, wanted: str, beside: str, version: str
+) -> None:
+    write(tmp_path, package__json=json.dumps({"dependencies": {"typeorm": wanted, beside: "*"}}))
+    manifest = read_node_manifest(tmp_path)
+    assert manifest.packages["."]["dependencies"] == {"typeorm": version, beside: "*"}
+    assert bool(manifest.notes) is (wanted != version)
+
+
 def test_members_of_a_workspace_are_found_by_its_patterns(tmp_path: Path) -> None:
     package = {
         "workspaces": {"packages": ["apps/*", "!apps/old", "../*", "a**", "**/x/**"]},

@@ -55,6 +55,18 @@ def test_a_module_named_after_its_package_hides_only_what_it_can(tmp_path: Path)
     assert wanted(tmp_path, **files) == ["redis"]
 
 
+def test_a_module_of_urls_that_is_included_by_its_name_is_needed(tmp_path: Path) -> None:
+    text = (
+        "from django.urls import include, path\nfrom django.conf import settings\n"
+        "urlpatterns = [path('', include('shop.urls')), path('accounts/', include(('allauth.urls', 'a')))]\n"
+        "if settings.DEBUG:\n    urlpatterns += [path('__debug__/', include('debug_toolbar.urls'))]\n"
+        "try:\n    urlpatterns += [path('silk/', include('silk.urls'))]\nexcept ImportError:\n    pass\n"
+        "print('nothing.urls')\n"
+    )
+    found = wanted(tmp_path, "web/urls.py", web__urls=text, shop__urls="")
+    assert found == ["django", "django-allauth", "django-debug-toolbar"]
+
+
 def test_an_import_whose_handler_raises_again_is_needed(tmp_path: Path) -> None:
     """``manage.py``, as Django writes it, and a folder of settings without ``__init__.py``."""
     found = wanted(

@@ -13,6 +13,7 @@ from typing import Final
 from preview.detection.node.compiler import package_version
 from preview.detection.node.project import NodeProject
 from preview.detection.node.runtimes import exports_server
+from preview.detection.plan import Step
 from preview.sources.javascript import read_literal
 from preview.sources.node_package import is_fastify_start
 from preview.sources.node_scripts import split_commands
@@ -85,6 +86,7 @@ class NodeCommand:
         script: ``start``; empty if no script leads to the entry.
         decisions: Sentences for the log.
         runner: The arguments that load the sources' language.
+        steps: Work before the start.
     """
 
     arguments: tuple[str, ...]
@@ -93,6 +95,7 @@ class NodeCommand:
     script: str = ""
     decisions: tuple[str, ...] = ()
     runner: tuple[str, ...] = ()
+    steps: tuple[Step, ...] = ()
 
 
 def find_command(project: NodeProject) -> NodeCommand:
@@ -108,10 +111,21 @@ def find_command(project: NodeProject) -> NodeCommand:
         told = (f"{project.entry.file} exports its server: @hono/node-server serves it", *runner.decisions)
         requirements = (*runner.requirements, *_unless_declared(project, _HONO_SERVER))
         return NodeCommand(arguments, requirements, variables, script, told, runner.arguments)
+    steps: tuple[Step, ...] = ()
+    if runner.arguments and "." not in posixpath.basename(entry):
+        steps = (_copy_step(project, entry),)
+        entry = f"{entry}.js"
     arguments = (*runner.arguments, *flags, *_starter(project), entry)
     decisions = [f"node {' '.join(arguments)}" + (f' (package.json "{script}")' if script else "")]
     told = (*decisions, *runner.decisions)
-    return NodeCommand(arguments, runner.requirements, variables, script, told, runner.arguments)
+    return NodeCommand(arguments, runner.requirements, variables, script, told, runner.arguments, steps)
+
+
+def _copy_step(project: NodeProject, entry: str) -> Step:
+    """Return the step that gives a script without an ending (``bin/www``) one: loaders choose by the ending."""
+    program = "const [, from] = process.argv; require('fs').copyFileSync(from, `${from}.js`)"
+    why = f"{entry} has no ending, by which the loader of its language knows it"
+    return Step("entry file", ("node", "-e", program, entry), project.folder, why, required=True)
 
 
 def _serve_exported(entry: str) -> str:

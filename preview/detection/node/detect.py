@@ -174,7 +174,7 @@ def _plan(project: NodeProject, target: AppTarget | None, supplied: frozenset[Se
         manifests=project.root,
         extra_requirements=tuple(dict.fromkeys((*command.requirements, *work.requirements, *_imported_tools(project)))),
         # The build may include the client that Prisma generates.
-        steps=(*env_file, *work.steps, *build.steps, *tables.steps),
+        steps=(*env_file, *command.steps, *work.steps, *build.steps, *tables.steps),
         health_path=_health_path(project, target),
         variables=variables,
         services=obstacles.applied(services),

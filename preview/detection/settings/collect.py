@@ -14,7 +14,7 @@ from preview.detection.settings.example_files import ExampleValue, example_value
 from preview.detection.settings.key_forms import has_form, with_key_forms
 from preview.detection.settings.model import Kind, Need, SettingRead
 from preview.detection.settings.pydantic_fields import pydantic_reads
-from preview.detection.settings.values import is_environment, is_secret, make_up, service_of
+from preview.detection.settings.values import is_debug, is_environment, is_secret, make_up, service_of
 
 # Variables that every preview has.
 _GIVEN: Final = frozenset(
@@ -32,6 +32,8 @@ _SECRET: Final = re.compile(r"(?:^|_)SECRET(?:_KEY)?$")
 _ENVIRONMENT_FILE: Final = re.compile(
     r"(?:^|/)(?:config|configs|conf|settings|environments?|envs?)/(development|dev|local)\.(?:py|env|ya?ml|toml|json|ini|cfg)$"
 )
+# A program that waits for a developer's debugger never answers.
+_DEBUGGER: Final = re.compile(rb"\b(?:debugpy|ptvsd|pydevd(?:_pycharm)?|remote_pdb|rpdb)\b")
 _DOCKER_HOST: Final = re.compile(r"[a-z][a-z0-9_-]*")
 
 
@@ -78,6 +80,8 @@ def collect(nodes: Nodes, files: Sequence[str], folders: Sequence[str]) -> Proje
         reads[read.name] = _combine(reads[read.name], read) if read.name in reads else read
     reads = with_key_forms(reads, nodes.sources, files)
     reads = {name: _with_environment(read, nodes.sources.all_names) for name, read in reads.items()}
+    if any(_DEBUGGER.search(nodes.sources.text(file)) for file in files):
+        reads = {name: _without_debugger(read) for name, read in reads.items()}
     return ProjectSettings(reads, own_values(nodes.sources, folders), example_values(nodes.sources, folders))
 
 
@@ -91,6 +95,12 @@ def _with_environment(read: SettingRead, files: Iterable[str]) -> SettingRead:
     stems = {match[1] for name in files if (match := _ENVIRONMENT_FILE.search(name))}
     value = next((one for one in ("development", "dev", "local") if one in stems), None)
     return read if value is None else replace(read, need=Need.REQUIRED, choices=(value,))
+
+
+def _without_debugger(read: SettingRead) -> SettingRead:
+    if not is_debug(read.name) or read.need is Need.DEFAULTED:
+        return read
+    return replace(read, need=Need.REQUIRED, kind=Kind.TEXT, choices=("False",))
 
 
 def variable_for(read: SettingRead, value: str | None = None) -> Variable:

@@ -54,7 +54,14 @@ _ENVIRONMENT: Final = re.compile(
 _SQLITE_FLAG: Final = re.compile(
     r"(?:^|_)(?:USE|IS|WITH|ENABLE|FORCE|ALLOW|LOCAL)_SQLITE(?:_DB|_DATABASE)?$|^USESQLITE$|^SQLITE(?:_ENABLED|_MODE)?$"
 )
+# A program that has a debugger waits for it.
+_DEBUGGER: Final = r"DEBUGGER|DEBUGPY|PYDEVD|PTVSD|(?:REMOTE|ATTACH|PYCHARM|VSCODE|WAIT)\w*_DEBUG"
 _DEVELOPMENT: Final = ("development", "dev", "local", "debug", "test", "testing", "staging", "prod", "production")
+
+
+def is_debug(name: str) -> bool:
+    """Return true for ``DEBUG`` and ``APP_DEBUG``, which turn on what developers want to see."""
+    return re.search(r"(?:^|_)DEBUG$", name.upper()) is not None
 
 
 def is_environment(name: str) -> bool:
@@ -158,6 +165,7 @@ def _known_text(upper: str, kind: ServiceKind | None) -> str | None:
         # Sentry rejects an invalid address at once; an empty one disables it.
         (r"SENTRY", ""),
         (r"(?:^|_)USE_(?!R)|_(?:TLS|SSL)$|^(?:ENABLE|DISABLE|IS|ALLOW)_|_ENABLED$", "False"),
+        (_DEBUGGER, "False"),
         (r"^(?:\w+_)?DEBUG$", "True"),
         (r"LOG_?LEVEL", "INFO"),
         (r"^TZ$|TIME_?ZONE", "UTC"),

@@ -185,6 +185,7 @@ class _Scan:
     def _strings(self, tree: ast.Module, file: str) -> None:
         """Handle modules that are named by strings: ``include("shop.urls")``, ``INSTALLED_APPS``."""
         listed = {id(text) for node in tree.body for text in _listed(node)}
+        included = {id(text) for node in _needed(tree.body) for text in _included(node)}
         for node in self._sources.nodes(file):
             if not isinstance(node, ast.Constant) or not isinstance(node.value, str) or len(node.value) > 100:
                 continue
@@ -193,7 +194,9 @@ class _Scan:
                 self._application(text, file)
             elif "." in text and _DOTTED.fullmatch(node.value):
                 head = text.partition(".")[0]
-                if head in self._own:
+                if id(node) in included and head not in self._own:
+                    self._application(text, file)
+                elif head in self._own:
                     self._follow(self._roots, text, ()) or self._follow(self._roots, text.rpartition(".")[0], ())
 
     def _application(self, text: str, file: str) -> None:
@@ -280,6 +283,25 @@ def _blocks(node: ast.stmt) -> Iterator[list[ast.stmt]]:
             yield value
     if isinstance(node, ast.Match):
         yield from (case.body for case in node.cases)
+
+
+def _needed(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
+    """Yield the statements that run in any case, and those under a condition; without what a ``try`` may do without."""
+    for node in body:
+        if not isinstance(node, ast.Try):
+            yield node
+        elif not any(_forgives(handler) for handler in node.handlers):
+            yield from _needed(node.body)
+
+
+def _included(node: ast.stmt) -> Iterator[ast.Constant]:
+    """Yield the modules of ``include("debug_toolbar.urls")`` and ``include(("shop.urls", "shop"))``."""
+    for call in ast.walk(node):
+        if isinstance(call, ast.Call) and call.args and getattr(call.func, "id", "") == "include":
+            first = call.args[0]
+            one = first.elts[0] if isinstance(first, ast.Tuple) and first.elts else first
+            if isinstance(one, ast.Constant):
+                yield one
 
 
 def _listed(node: ast.stmt) -> Iterator[ast.Constant]:

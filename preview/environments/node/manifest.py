@@ -38,8 +38,23 @@ BUILT_IN: Final = frozenset(
     {"fs", "path", "http", "https", "os", "crypto", "child_process", "net", "tls", "dns", "cluster", "zlib", "vm",
      "readline", "worker_threads", "async_hooks", "perf_hooks"}
 )  # fmt: skip
-# pg before 8.0.3 never connects on Node 14 and newer, and says nothing (https://github.com/brianc/node-postgres/pull/2171).
-_WORKING: Final = {"pg": (re.compile(r"[\^~=v ]*[0-7](?:\.[\w.-]+)?|<=? ?8(?:\.0)*"), "^8.0.3")}
+# By package: the ranges that do not work here, a range that does, and why.
+_WORKING: Final = {
+    # https://github.com/brianc/node-postgres/pull/2171
+    "pg": (
+        re.compile(r"[\^~=v ]*[0-7](?:\.[\w.-]+)?|<=? ?8(?:\.0)*"),
+        "^8.0.3",
+        "never connects on Node 14 and newer",
+    ),
+    # https://github.com/typeorm/typeorm/issues/4332
+    "typeorm": (
+        re.compile(r"[\^~=v ]*0\.(?:1(?:\.[\w.-]+)?|2(?:\.(?:x|1?\d|20)(?:-[\w.-]+)?)?)"),
+        "^0.2.45",
+        "reads a column that PostgreSQL 12 and newer do not have",
+    ),
+}
+# Only with this package does the other one connect to such a server.
+_ONLY_WITH: Final = {"typeorm": "pg"}
 MAX_BYTES: Final = 32 * 1024 * 1024
 _NAMELESS: Final[Mapping[str, object]] = {"name": "preview", "version": "0.0.0", "private": True}
 _MAX_MEMBERS: Final = 200
@@ -153,6 +168,8 @@ class _Reader:
         self._from_workspace: dict[str, str] = {}
         self._local: list[str] = []
         self._linked: list[str] | None = None
+        # Names of the packages that the folder which is read declares.
+        self._declared: frozenset[str] = frozenset()
         self.files: dict[str, bytes] = {}
         self.notes: list[str] = []
 
@@ -202,6 +219,7 @@ class _Reader:
             kept["overrides"] = resolutions
         if "overrides" in kept:
             kept["overrides"] = safe_overrides(kept["overrides"])
+        self._declared = frozenset(name for kind in _DEPENDENCIES for name in _texts(content.get(kind)))
         for kind in _DEPENDENCIES:
             declared = _texts(content.get(kind))
             if folder == "." and "overrides" not in content:
@@ -226,9 +244,9 @@ class _Reader:
     def version(self, folder: str, name: str, value: str) -> str | None:
         """Return the version in npm's form; None for packages outside the project."""
         value = value.strip()
-        if name in _WORKING and _WORKING[name][0].fullmatch(value):
-            working = _WORKING[name][1]
-            self.notes.append(f"{name} {value} never connects on Node 14 and newer: {working} is installed instead")
+        if name in _WORKING and _WORKING[name][0].fullmatch(value) and _ONLY_WITH.get(name) in {None, *self._declared}:
+            _, working, why = _WORKING[name]
+            self.notes.append(f"{name} {value} {why}: {working} is installed instead")
             return working
         if value.startswith("workspace:"):
             self._from_workspace[name] = folder
