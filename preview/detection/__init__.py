@@ -24,6 +24,7 @@ from preview.detection.plan import (
     is_generated,
     shown_value,
 )
+from preview.detection.settings import Kind, placeholder_for
 from preview.detection.settings import is_secret as is_secret_name
 from preview.detection.steps import INIT, MAKE_MIGRATIONS, SEED
 
@@ -34,6 +35,7 @@ __all__ = [
     "MAKE_MIGRATIONS",
     "PREVIEW_FILE",
     "SEED",
+    "Kind",
     "Origin",
     "Overrides",
     "Server",
@@ -50,6 +52,7 @@ __all__ = [
     "merge",
     "overrides_from_request",
     "overrides_of",
+    "placeholder_for",
     "read_endpoints",
     "read_preview_file",
     "shown_value",

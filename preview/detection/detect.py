@@ -106,7 +106,9 @@ def _plan(sources: Sources, apps: Sequence[FoundApp], given: Overrides, kinds: f
     plain = find_plain_app(sources, commands) if given.app is None else None
     if plain is not None:
         return plan_python(sources, plain, commands_for(plain, commands, sources), kinds)
-    found = plan_command(sources, commands, kinds) or plan_script(sources, kinds) or plan or plan_program(sources, kinds)
+    found = (
+        plan_command(sources, commands, kinds) or plan_script(sources, kinds) or plan or plan_program(sources, kinds)
+    )
     if found is not None:
         named = _named(found, listed)
         return _with_others(named, app, apps) if app is not None and found is plan else named

@@ -3,7 +3,7 @@
 from preview.environments.folders.environment import Environment, EnvironmentRequest, How, Report, SuppliedServer
 from preview.environments.folders.image_source import BuiltImage
 from preview.environments.images import ImageCache, find_images
-from preview.environments.imports.names import OWN_NAMES
+from preview.environments.imports.names import OWN_NAMES, distribution_of
 from preview.environments.node.modules import NO_ENGINE
 from preview.environments.python.choosing import find_newer
 from preview.environments.sandbox.find_jail import find_jail
@@ -27,6 +27,7 @@ __all__ = [
     "Shelf",
     "StoredEnvironment",
     "SuppliedServer",
+    "distribution_of",
     "find_images",
     "find_jail",
     "find_newer",

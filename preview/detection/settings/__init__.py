@@ -1,6 +1,6 @@
 """The variables that a project reads, and their values in a preview."""
 
-from preview.detection.settings.collect import ProjectSettings, collect, variable_for
+from preview.detection.settings.collect import ProjectSettings, collect, placeholder_for, variable_for
 from preview.detection.settings.example_files import ExampleValue
 from preview.detection.settings.model import Kind, Need, SettingRead, with_config_classes
 from preview.detection.settings.values import is_database_url, is_secret, is_sqlite_flag, make_up, service_of
@@ -16,6 +16,7 @@ __all__ = [
     "is_secret",
     "is_sqlite_flag",
     "make_up",
+    "placeholder_for",
     "service_of",
     "variable_for",
     "with_config_classes",

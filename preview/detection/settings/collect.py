@@ -109,6 +109,14 @@ def variable_for(read: SettingRead, value: str | None = None) -> Variable:
     return Variable(read.name, given, Origin.MADE_UP, read.where, is_secret(read.name))
 
 
+def placeholder_for(
+    name: str, kind: Kind = Kind.TEXT, *, choices: tuple[str, ...] = (), least: int = 0, annotation: str = ""
+) -> Variable:
+    """Return a harmless value for a variable of which only these facts are known; see ``SettingRead``."""
+    read = SettingRead(name, "", 0, Need.REQUIRED, kind, None, choices, annotation, least)
+    return replace(variable_for(read), where="")
+
+
 def _combine(one: SettingRead, other: SettingRead) -> SettingRead:
     """Merge two reads of one variable: the stricter need, with the details of both."""
     order = [Need.REQUIRED, Need.OPTIONAL, Need.DEFAULTED]

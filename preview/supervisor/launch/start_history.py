@@ -17,6 +17,7 @@ from preview.settings import Settings
 from preview.supervisor.launch.project_analysis import ProjectAnalysis
 from preview.supervisor.launch.warming import Whose, template_spec, warm_start
 from preview.supervisor.launch.workspace import Workspace, workspace_root
+from preview.supervisor.preview.mends import Mends
 
 log = structlog.get_logger(__name__)
 
@@ -59,6 +60,8 @@ class StartHistory:
         self._known: BoundedDict[tuple[str, ...], StartRecord] = BoundedDict(_MOST_KNOWN)
         self._of_projects: BoundedDict[tuple[str, ...], StartRecord] = BoundedDict(_MOST_KNOWN)
         self._of_users: BoundedDict[tuple[str, ...], StartRecord] = BoundedDict(_MOST_KNOWN)
+        # What attempts of a generation's launch have added: its next launch begins with it.
+        self._mends: BoundedDict[tuple[str, str], Mends] = BoundedDict(_MOST_KNOWN)
         self._last: StartRecord | None = None
         self._noted = trio.Event()
 
@@ -68,6 +71,15 @@ class StartHistory:
         self._of_projects[start.user_id, start.project_id] = start
         self._of_users[start.user_id,] = start
         self.expect(start)
+
+    def note_mends(self, user_id: str, generation_id: str, mends: Mends) -> None:
+        """Record what a launch of the generation has added before it answered."""
+        self._mends[user_id, generation_id] = replace(mends, offer=None)
+
+    def mends_of(self, user_id: str, generation_id: str) -> Mends:
+        """Return what the last launch of the generation has added; nothing, if that is not known."""
+        known = self._mends.get((user_id, generation_id))
+        return Mends() if known is None else replace(known, tried=frozenset())
 
     def find(self, generation_id: str, whose: Whose) -> StartRecord | None:
         """Return the likely start of the generation, from this user's history; None if nothing is known.

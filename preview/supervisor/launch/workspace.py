@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import structlog
@@ -87,7 +88,7 @@ async def open_workspace(settings: Settings, preview_id: str) -> AsyncIterator[W
 
 
 async def put_aside(workspace: Workspace) -> None:
-    """Replace the folders by empty ones; once, and while no process uses them.
+    """Replace the folders by empty ones, while no process uses them.
 
     The old folders are only renamed, and removed at the end. To remove thousands of files and create as many again
     takes ext4 seconds, because it does not reuse an inode that was freed a moment ago.
@@ -98,8 +99,9 @@ async def put_aside(workspace: Workspace) -> None:
     Cancellation: folders may be missing; ``open_workspace`` removes the others.
     """
     # Rename within the same parent: moving another user's folder elsewhere requires write access to the folder.
+    number = next(number for number in count(1) if not (workspace.root / f"{workspace.project.name}-{number}").exists())
     for folder in (workspace.project, workspace.temp):
-        folder.rename(folder.with_name(f"{folder.name}-aside"))
+        folder.rename(folder.with_name(f"{folder.name}-{number}"))
     await remove_tree(workspace.database)
     _make(workspace)
 

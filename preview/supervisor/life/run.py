@@ -31,13 +31,14 @@ from preview.supervisor.launch.saving import FLUSH_S, STORE_S, save, save_stoppi
 from preview.supervisor.launch.start_history import StartRecord
 from preview.supervisor.launch.start_queue import FAREWELL_S, StartSlot, SupervisorContext
 from preview.supervisor.launch.steps import run_first_steps
-from preview.supervisor.launch.workspace import Workspace, open_workspace
+from preview.supervisor.launch.workspace import Workspace, open_workspace, put_aside
 from preview.supervisor.life.persistence import conclude
-from preview.supervisor.life.prestart import FirstStart, open_prestart
+from preview.supervisor.life.prestart import FirstStart, NullPrestart, open_prestart
 from preview.supervisor.life.preview_slot import PreviewSlot, open_preview, warm_migration_lock
 from preview.supervisor.life.watch import watch_deadlines, watch_health
 from preview.supervisor.limits.databases import watch_databases
 from preview.supervisor.limits.watch_disk import watch_disk
+from preview.supervisor.mending import Mender, with_folders
 from preview.supervisor.preview.live_preview import LivePreview
 from preview.supervisor.preview.service_log import log_transition
 from preview.supervisor.process.probe import answers_any
@@ -46,6 +47,9 @@ from preview.supervisor.process.processes import Processes
 from preview.supervisor.process.snapshots import Snapshots
 
 log = structlog.get_logger(__name__)
+
+# Lines of a failed step that are read for a mend.
+_LAST_LINES = 200
 
 
 async def run_preview(slot: PreviewSlot, context: SupervisorContext) -> None:
@@ -95,6 +99,7 @@ async def _launch(preview: LivePreview, context: SupervisorContext, workspace: W
     launched_at = trio.current_time()
     warm_migration_lock(context)
     preview.directory = workspace.project
+    preview.mends = context.history.mends_of(preview.record.user_id, preview.record.generation_id)
     try:
         async with (
             context.backing.open_servers(preview.id, preview.record.port or 0) as preview.servers,
@@ -103,18 +108,73 @@ async def _launch(preview: LivePreview, context: SupervisorContext, workspace: W
             await write_files(preview, context, workspace)
             analysis = await prestart.decide()
             await _store_row(preview, context, workspace, analysis.plan, launched_at)
-            async with (
-                _open_environment(preview, context, workspace, analysis) as environment,
-                prestart.adopt_or_discard(analysis, environment) as first,
-            ):
-                has_data = await load_first_data(preview, context, first.prepared)
-                await run_first_steps(preview, first.prepared, has_data=has_data)
-                await _serve(preview, context, first)
+            start: NullPrestart = prestart
+            while await _attempt(preview, context, workspace, start, analysis):
+                start = NullPrestart(preview, context, workspace)
+                analysis = await _decide_again(preview, context, workspace, start, analysis)
     finally:
         with trio.move_on_after(FAREWELL_S, shield=True):
             for say_farewell in context.farewells:
                 await say_farewell(preview)
         preview.directory = None
+
+
+async def _attempt(
+    preview: LivePreview,
+    context: SupervisorContext,
+    workspace: Workspace,
+    start: NullPrestart,
+    analysis: ProjectAnalysis,
+) -> bool:
+    """Run one attempt of a launch, to the preview's end. Return True if it failed and is mended: another one follows.
+
+    Raises:
+        PreviewError: The preview cannot start.
+
+    Cancellation: the processes are gone.
+    """
+    since_seq = preview.log.last_seq
+    analysis = replace(analysis, plan=with_folders(analysis.plan, preview.mends.folders))
+    with trio.CancelScope() as scope:
+        mender = Mender(preview, scope, analysis)
+        try:
+            async with (
+                _open_environment(preview, context, workspace, analysis) as environment,
+                start.adopt_or_discard(analysis, environment) as first,
+            ):
+                has_data = await load_first_data(preview, context, first.prepared)
+                preview.mends.offer = None if has_data else mender.offer
+                try:
+                    await run_first_steps(preview, first.prepared, has_data=has_data)
+                except LaunchFailed:
+                    if has_data or not await mender.offer(preview.output_since(since_seq, _LAST_LINES)):
+                        raise
+                else:
+                    await _serve(preview, context, first)
+        finally:
+            preview.mends.offer = None
+    return mender.found is not None and preview.outcome is None
+
+
+async def _decide_again(
+    preview: LivePreview,
+    context: SupervisorContext,
+    workspace: Workspace,
+    start: NullPrestart,
+    before: ProjectAnalysis,
+) -> ProjectAnalysis:
+    """Fill the folders again, without what the failed attempt has left, and analyse the project with the mends.
+
+    Cancellation: some of the files may exist.
+    """
+    for server in preview.servers.all():
+        await server.reset()
+    await put_aside(workspace)
+    await write_files(preview, context, workspace)
+    analysis = await start.decide()
+    tell_plan(preview, analysis.plan, before.plan)
+    context.history.note_mends(preview.record.user_id, preview.record.generation_id, preview.mends)
+    return analysis
 
 
 async def _store_row(

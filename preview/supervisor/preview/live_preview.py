@@ -34,6 +34,7 @@ from preview.supervisor.preview.deadlines import Changes, Deadlines, Hold, Socke
 from preview.supervisor.preview.inside import Inside
 from preview.supervisor.preview.launch_progress import LaunchProgress
 from preview.supervisor.preview.launch_settings import settings_text
+from preview.supervisor.preview.mends import Mends
 from preview.supervisor.preview.network import Reach, reach_of
 from preview.supervisor.preview.new_record import hash_token
 from preview.supervisor.preview.service_log import log_transition
@@ -41,7 +42,7 @@ from preview.tracing import PreviewTraces, untraced
 from preview.tracing.otlp import OTLP_PORT, OtlpReceiver
 from preview.traffic import PreviewSeries, PreviewTraffic, unrecorded
 
-# One token per browser tab that sends requests; a client whose token was dropped requests a new one.
+# One per browser tab that sends requests; a client whose token was dropped requests a new one.
 MAX_FURTHER_TOKENS = 16
 _WITHOUT_CHECKS = LineFilter(checks=False)
 
@@ -83,7 +84,7 @@ class LivePreview:
         directory: Folder of the project's files, while it exists.
         startup_timeout_s: Limit in seconds, from the process's start to the first response; also the limit for writing
             the files. Building the environment and the steps do not count: each has a limit of its own.
-        requested: Start options from the launch request; a restart uses them again.
+        requested, mends: Start options of the launch request and of failed attempts; a restart uses them again.
         launch_settings: The project's settings for the next process.
         served_settings: Those of the process that serves.
         memory_mb: The project's memory limit, for the whole life; None: the service's.
@@ -132,7 +133,7 @@ class LivePreview:
         self.inner: InnerSocket | None = None
         self.tier = tier
         self.startup_timeout_s = startup_timeout_s
-        self.requested = overrides
+        self.requested, self.mends = overrides, Mends()
         self.launch_settings = self.served_settings = launch_settings
         self.memory_mb, self.settings = launch_settings.memory_mb, launch_settings.limited(settings)
         self.scope = scope or trio.CancelScope()
@@ -175,8 +176,8 @@ class LivePreview:
 
     @property
     def overrides(self) -> Overrides | None:
-        """Start options of the project's settings, the launch request and the flags; None without any."""
-        given = self.launch_settings.under(self.requested)
+        """Start options of the project's settings, the launch request, the flags and the mends; None without any."""
+        given = self.mends.under(self.launch_settings.under(self.requested))
         trace = self._flags.trace
         return given if trace is None else merge(given or Overrides(), Overrides(trace=trace))
 

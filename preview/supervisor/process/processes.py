@@ -192,6 +192,8 @@ class Processes:
         preview.log.say(f"process ended with {ended} after {preview.uptime_s:.1f} s", Level.ERROR)
         served = preview.record.state is State.RUNNING
         lines = serving.output(preview)
+        if not served and preview.mends.offer is not None and await preview.mends.offer(lines):
+            return
         plan, variables = serving.prepared.plan, serving.spec.environment
         made_up = placeholders_of(plan)
         reason = await explain_exit(

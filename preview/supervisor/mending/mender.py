@@ -1,0 +1,78 @@
+"""Attempts of one launch: each failed one is mended once, a few times at most."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Final
+
+import trio
+from packaging.utils import canonicalize_name
+
+from preview.detection import Overrides, merge
+from preview.logs import Level
+from preview.supervisor.launch.project_analysis import ProjectAnalysis
+from preview.supervisor.mending.find import find_mend
+from preview.supervisor.mending.model import FailedStart, Mend, shortened
+from preview.supervisor.preview.live_preview import LivePreview
+
+_MOST: Final = 5
+_MOST_ENTRIES: Final = 2_000
+
+
+class Mender:
+    """Finds a mend for the attempt that runs, and then ends the attempt.
+
+    Args:
+        preview: The preview.
+        scope: Cancelled to end the attempt.
+        analysis: The attempt's analysis.
+    """
+
+    def __init__(self, preview: LivePreview, scope: trio.CancelScope, analysis: ProjectAnalysis) -> None:
+        self._preview = preview
+        self._scope = scope
+        self._analysis = analysis
+        self.found: Mend | None = None
+
+    async def offer(self, lines: Sequence[str]) -> bool:
+        """Return True if the attempt's failure can be mended; the attempt is being ended then.
+
+        Args:
+            lines: The last lines of the program that failed.
+
+        Cancellation: nothing changes.
+        """
+        preview, mends = self._preview, self._preview.mends
+        if preview.outcome is not None or preview.directory is None or len(mends.tried) >= _MOST:
+            return False
+        own = await trio.to_thread.run_sync(_entries, str(preview.directory), abandon_on_cancel=True)
+        required = self._analysis.asked.required if self._analysis.asked is not None else None
+        spare = {} if required is None else {one.name: one.text for one in required.spare if one.name}
+        failed = FailedStart(
+            shortened(lines),
+            self._analysis.plan,
+            self._analysis.own | own,
+            str(preview.directory),
+            {canonicalize_name(name): text for name, text in spare.items()},
+        )
+        mend = find_mend(failed, mends.tried)
+        if mend is None or preview.outcome is not None:
+            return False
+        self.found = mend
+        preview.log.say(f"{mend.why}; starting again", Level.WARNING)
+        added = Overrides(variables=mend.variables, extra_requirements=mend.requirements)
+        mends.add(mend.changes, merge(mends.overrides, added), mend.folders)
+        self._scope.cancel()
+        return True
+
+
+def _entries(folder: str) -> frozenset[str]:
+    """Return the names of the project's upper files, without endings, and folders."""
+    try:
+        with os.scandir(folder) as entries:
+            return frozenset(
+                entry.name.partition(".")[0] for entry, _ in zip(entries, range(_MOST_ENTRIES), strict=False)
+            )
+    except OSError:
+        return frozenset()

@@ -1,0 +1,75 @@
+"""Model of failed starts and their mends."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from preview.detection import GIVEN, StartPlan, Variable
+from preview.supervisor.diagnosis.diagnose import COLOURS
+
+_MOST_LINES: Final = 200
+_MOST_CHARACTERS: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Mend:
+    """One change for the next attempt.
+
+    Attributes:
+        why: One sentence for the log.
+        variables: Environment variables to set.
+        requirements: Packages to add, as lines for the installer.
+        folders: Folders to make, relative to the project.
+    """
+
+    why: str
+    variables: Mapping[str, Variable] = field(default_factory=dict)
+    requirements: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+
+    @property
+    def changes(self) -> tuple[object, ...]:
+        """All that it changes; two mends with the same changes are the same."""
+        values = tuple(sorted((name, one.value) for name, one in self.variables.items()))
+        return values, self.requirements, self.folders
+
+
+@dataclass(frozen=True, slots=True)
+class FailedStart:
+    """A program that ended before it answered. The program controls its lines.
+
+    Attributes:
+        lines: Its last lines without colours, oldest first.
+        plan: Its start plan.
+        own: Names of the project's top-level modules and folders.
+        root: The project's folder, as the program saw it.
+        spare: Requirements that the project names, and that are not installed: name to line.
+    """
+
+    lines: Sequence[str]
+    plan: StartPlan
+    own: frozenset[str]
+    root: str
+    spare: Mapping[str, str] = field(default_factory=dict)
+
+    def is_free(self, name: str) -> bool:
+        """Return True for a variable that nobody has given a value."""
+        known = next((one for one in self.plan.variables.values() if one.name.upper() == name.upper()), None)
+        return known is None or known.origin not in GIVEN
+
+
+def shortened(lines: Sequence[str]) -> list[str]:
+    """Return the last lines without colours, as far as they are read."""
+    return [COLOURS.sub("", line[:_MOST_CHARACTERS]).rstrip() for line in lines[-_MOST_LINES:]]
+
+
+ERROR: Final = re.compile(r"^(?:Uncaught )?(?:[A-Za-z_][\w.]{0,100}(?:Error|Exception|Exit)|Error)\b")
+"""The line of an exception in a traceback of Python or Node."""
+
+
+def newest_error(lines: Sequence[str]) -> int | None:
+    """Return the number of the newest line of an exception; None if there is none."""
+    return next((number for number in range(len(lines) - 1, -1, -1) if ERROR.match(lines[number])), None)

@@ -1,0 +1,88 @@
+"""Mends of packages that a program asks for and that no manifest names. Pure functions."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from typing import Final
+
+from packaging.utils import canonicalize_name
+
+from preview.detection import Toolchain
+from preview.environments import OWN_NAMES, distribution_of
+from preview.environments.node import package_of
+from preview.supervisor.mending.model import FailedStart, Mend, newest_error
+
+_PYTHON: Final = re.compile(r"(?:ModuleNotFoundError: |^)No module named '(?P<name>[A-Za-z_][\w.]{0,200})'")
+_NODE: Final = re.compile(r"Cannot find (?:module|package) '(?P<name>[^']{1,214})'")
+# What packages say of a package that they want, by what brings it.
+_SAID: Final = (
+    (re.compile(r"python-multipart\"? (?:to be|is not|must be)|install python-multipart"), "python-multipart"),
+    (re.compile(r"email-validator is not installed|install email-validator|No module named 'email_validator'"),
+     "email-validator"),
+    (re.compile(r"jinja2 must be installed"), "jinja2"),
+    (re.compile(r"itsdangerous.{0,40}(?:must be installed|is required)"), "itsdangerous"),
+    (re.compile(r"Error loading psycopg2? (?:or psycopg )?module|the psycopg2 (?:module|package)"), "psycopg2-binary"),
+    (re.compile(r"Error loading MySQLdb module"), "mysqlclient"),
+    (re.compile(r"Pillow is not installed"), "pillow"),
+    (re.compile(r"the greenlet library is required"), "greenlet"),
+    (re.compile(r"httpx package to be installed|install httpx"), "httpx"),
+    (re.compile(r"bcrypt: no backends available"), "bcrypt"),
+    (re.compile(r"argon2: no backends available"), "argon2-cffi"),
+    (re.compile(r"async extra.{0,40}flask\[async\]|flask\[async\]"), "asgiref"),
+    (re.compile(r"No supported WebSocket library detected"), "websockets"),
+    (re.compile(r"Please install uvicorn\[standard\]"), "websockets"),
+)  # fmt: skip
+_DIALECTS: Final = {"pg": "pg", "mysql2": "mysql2", "sqlite3": "sqlite3", "tedious": "tedious", "mariadb": "mariadb"}
+_INSTALL_MANUALLY: Final = re.compile(r"Please install (?P<name>\w{2,20}) package manually")
+# Names that the module aliases of bundlers begin with, and packages that a build makes.
+_NO_PACKAGE: Final = re.compile(r"^(?:@/|~|#|\.|/|node:|\.prisma|@prisma/client|file:|https?:|[A-Za-z]:)")
+_NEAR: Final = 12
+
+
+def mend_modules(failed: FailedStart) -> Mend | None:
+    """Return the package that provides what the last lines lack; None if they lack none, or it is the project's own."""
+    find = _of_node if failed.plan.toolchain is Toolchain.NODE else _of_python
+    have = {_name(line) for line in failed.plan.extra_requirements}
+    for missing, package in find(failed):
+        if _name(package) not in have:
+            return Mend(f"{missing} is missing and no manifest names it: installing {package}", requirements=(package,))
+    return None
+
+
+def _name(line: str) -> str:
+    head = re.split(r"[\[<>=!~; ]", line, maxsplit=1)[0]
+    return canonicalize_name(head) if not line.startswith("@") else line
+
+
+def _of_python(failed: FailedStart) -> Iterator[tuple[str, str]]:
+    number = newest_error(failed.lines)
+    near = failed.lines[max(0, number - _NEAR) : number + _NEAR] if number is not None else failed.lines[-_NEAR:]
+    for line in reversed(near):
+        for pattern, package in _SAID:
+            if pattern.search(line):
+                yield package, package
+        if match := _PYTHON.search(line):
+            yield from _package_of(failed, match["name"])
+
+
+def _package_of(failed: FailedStart, module: str) -> Iterator[tuple[str, str]]:
+    top = module.partition(".")[0]
+    if top in failed.own or top in OWN_NAMES or top in sys.stdlib_module_names or top.startswith("_"):
+        return
+    name, package = distribution_of(module)
+    yield f"the module {name}", failed.spare.get(canonicalize_name(package), package)
+
+
+def _of_node(failed: FailedStart) -> Iterator[tuple[str, str]]:
+    for line in reversed(failed.lines):
+        if match := _INSTALL_MANUALLY.search(line):
+            package = _DIALECTS.get(match["name"])
+            if package is not None:
+                yield f"the driver {package}", package
+        if match := _NODE.search(line):
+            package = None if _NO_PACKAGE.match(match["name"]) else package_of(match["name"])
+            if package is not None and package.partition("/")[0] not in failed.own:
+                yield f"the package {package}", package
+            return

@@ -1,0 +1,147 @@
+"""Mends of variables that are not set, or whose placeholder has the wrong form. Pure functions."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from preview.detection import Kind, Variable, placeholder_for
+from preview.supervisor.diagnosis.diagnose import diagnose
+from preview.supervisor.mending.model import FailedStart, Mend, newest_error
+
+_HEAD: Final = re.compile(r"\b\d{1,4} validation errors? for (?P<model>\w{1,80})")
+_SETTINGS: Final = re.compile(r"settings|config|env", re.IGNORECASE)
+_FIELD: Final = re.compile(r"^(?P<name>[A-Za-z_]\w{0,80})(?:\.\S{0,80})?$")
+# pydantic 2 writes `[type=int_parsing, …]`, pydantic 1 `(type=type_error.integer)`.
+_TYPE: Final = re.compile(r"[\[(]type=(?P<type>[\w.]{1,60})")
+_QUOTED: Final = re.compile(r"'([^']{1,80})'")
+_LEAST: Final = re.compile(r"at least (\d{1,4}) characters?")
+_ABOVE: Final = re.compile(r"greater than (?:or equal to )?(\d{1,9})")
+_KINDS: Final = (
+    (re.compile(r"^int_|integer"), Kind.INTEGER),
+    (re.compile(r"^float_|^decimal|float|decimal"), Kind.NUMBER),
+    (re.compile(r"^bool_|bool"), Kind.BOOLEAN),
+    (re.compile(r"^(?:list|set|tuple|frozen_set)_type|\.(?:list|set|tuple)$|^json_|json"), Kind.LIST),
+    (re.compile(r"^dict_type|\.dict$"), Kind.OBJECT),
+    (re.compile(r"^url_|url"), Kind.URL),
+    (re.compile(r"email"), Kind.EMAIL),
+)
+_SOURCE: Final = re.compile(r"error parsing value for field \"(?P<name>\w{1,80})\" from source")
+_OPTIONS: Final = re.compile(r"^(?:enum|literal_error|value_error\.const|type_error\.enum)")
+# `int(os.getenv("X"))`, `os.environ["X"]`, `config("X")`, `env.int("X")`, `process.env.X`
+_READ: Final = re.compile(
+    r"""(?:getenv|environ(?:\.get)?|\benv(?:\.\w{1,10})?|\bconfig)\s{0,2}[\[(]\s{0,2}["'](?P<name>[A-Za-z_]\w{0,80})["']"""
+    r"""|process\.env(?:\.|\[["'])(?P<other>[A-Za-z_]\w{0,80})"""
+)
+_CONSTANT: Final = re.compile(r"\b[A-Z][A-Z0-9]{0,20}_?[A-Z0-9_]{2,60}\b")
+_NO_VALUE: Final = re.compile(
+    r"^(?:TypeError|AttributeError|ValueError|AssertionError)\b.{0,200}(?:NoneType|None\b|invalid literal for int|"
+    r"could not convert string to float|undefined)"
+)
+_FRAME: Final = re.compile(r'^\s{0,8}File "(?P<path>[^"]{1,400})", line \d{1,7}')
+# Programs take these for more than a setting.
+_RESERVED: Final = re.compile(
+    r"^(?:LD_|PYTHON|NODE_|NPM_|GIT_|PATH$|HOME$|TMPDIR$|PORT$|VIRTUAL_ENV$|IFS$|PS\d$)", re.IGNORECASE
+)
+_MOST: Final = 40
+
+
+def mend_variables(failed: FailedStart) -> Mend | None:
+    """Return placeholders for the variables that the last lines name; None if they name none."""
+    ways = (dict(find(failed)) for find in (_of_pydantic, _unparsed, _missing, _read_in_line))
+    found: dict[str, Variable] = next(filter(None, ways), {})
+    changed = {name: one for name, one in found.items() if _may_set(failed, name, one)}
+    if not changed:
+        return None
+    names = list(changed)[:_MOST]
+    are = "variable {} has" if len(names) == 1 else "variables {} have"
+    why = f"the {are.format(', '.join(names))} no usable value: using placeholders"
+    return Mend(why, {name: changed[name] for name in names})
+
+
+def _may_set(failed: FailedStart, name: str, variable: Variable) -> bool:
+    before = failed.plan.variables.get(name)
+    return not _RESERVED.match(name) and failed.is_free(name) and (before is None or before.value != variable.value)
+
+
+def _of_pydantic(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
+    """Yield the fields that pydantic's settings refuse: each is a line of its own above what is wrong."""
+    heads = [number for number, line in enumerate(failed.lines) if _HEAD.search(line)]
+    if not heads:
+        return
+    head = _HEAD.search(failed.lines[heads[-1]])
+    is_settings = head is not None and _SETTINGS.search(head["model"]) is not None
+    below = failed.lines[heads[-1] + 1 :]
+    for line, said in itertools.pairwise(below):
+        field, type_ = _FIELD.match(line), _TYPE.search(said)
+        if field is None or type_ is None:
+            continue
+        name = _named(failed, field["name"])
+        if is_settings or name in failed.plan.variables:
+            yield name, _fitting(name, type_["type"], said)
+
+
+def _named(failed: FailedStart, field: str) -> str:
+    """Return the variable of a field: as the plan spells it, with the prefix that it has there."""
+    upper = field.upper()
+    known = [name for name in failed.plan.variables if name.upper() == upper]
+    known += [name for name in failed.plan.variables if name.upper().endswith(f"_{upper}")]
+    return known[0] if known else upper
+
+
+def _fitting(name: str, type_: str, said: str) -> Variable:
+    if _OPTIONS.match(type_) or "enum" in type_:
+        options = tuple(_QUOTED.findall(said.partition("[type=")[0]))
+        return placeholder_for(name, choices=options)
+    if least := _LEAST.search(said):
+        return placeholder_for(name, least=int(least[1]))
+    if above := _ABOVE.search(said):
+        return placeholder_for(name, Kind.INTEGER, least=int(above[1]) + 1)
+    kind = next((kind for pattern, kind in _KINDS if pattern.search(type_)), Kind.TEXT)
+    if kind is Kind.URL and (schemes := _QUOTED.findall(said)):
+        database = next((one for one in ("Postgres", "MySQL", "Redis", "Mongo") if one.lower() in schemes[0]), "")
+        return placeholder_for(name, kind, annotation=f"{database}Dsn" if database else "")
+    return placeholder_for(name, kind)
+
+
+def _unparsed(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
+    """Yield the field whose text pydantic-settings cannot read as JSON: a list, or else an object."""
+    number = newest_error(failed.lines)
+    match = None if number is None else _SOURCE.search(failed.lines[number])
+    if match is not None:
+        name = _named(failed, match["name"])
+        before = failed.plan.variables.get(name)
+        kind = Kind.OBJECT if before is not None and before.value.startswith("[") else Kind.LIST
+        yield name, placeholder_for(name, kind)
+
+
+def _missing(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
+    found = diagnose(failed.lines)
+    names = found.details.get("variables") if found is not None and found.reason == "missing_variable" else None
+    for name in names if isinstance(names, Sequence) else ():
+        yield str(name), placeholder_for(str(name))
+
+
+def _read_in_line(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
+    """Yield the variables in the line of the project that failed for want of a value: ``int(os.getenv("X"))``."""
+    number = newest_error(failed.lines)
+    if number is None or not _NO_VALUE.match(failed.lines[number]):
+        return
+    line = _own_line(failed, number)
+    names = dict.fromkeys(match["name"] or match["other"] for match in _READ.finditer(line))
+    kind = Kind.INTEGER if re.search(r"\bint\(", line) else Kind.NUMBER if re.search(r"\bfloat\(", line) else Kind.TEXT
+    kind = Kind.LIST if "json.loads(" in line else kind
+    for name in names or dict.fromkeys(_CONSTANT.findall(line)):
+        yield name, placeholder_for(name, kind)
+
+
+def _own_line(failed: FailedStart, error: int) -> str:
+    """Return the source line of the traceback's last frame in the project; empty if it has none."""
+    for number in range(error - 1, -1, -1):
+        frame = _FRAME.match(failed.lines[number])
+        if frame is not None and frame["path"].startswith(f"{failed.root}/") and number + 1 < error:
+            return failed.lines[number + 1]
+    return ""
+

@@ -1,0 +1,57 @@
+"""A start that fails for want of a variable, a folder or a package is mended, and made again."""
+
+from __future__ import annotations
+
+from launch_kit import ANN, Rig, ask, story
+
+from preview.core.lifecycle import State
+from preview.errors import LaunchFailed
+from preview.supervisor import LaunchRequest, LivePreview
+
+# Neither the variable nor the folder can be read from the source.
+SERVER = """
+import http.server, os
+with open("seen.txt", "a") as file: file.write("x")
+KEY = dict(os.environ)["_".join(["STRIPE", "KEY"])]
+LOG = open("/".join(["logs", "app.log"]), "a")
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200); self.end_headers()
+        self.wfile.write(f"{len(KEY)} {open('seen.txt').read()}".encode())
+http.server.HTTPServer(("", int(os.environ["PORT"])), Handler).serve_forever()
+"""
+
+
+async def launch(rig: Rig, text: str) -> LivePreview:
+    rig.source.projects["g1"] = {"main.py": text}
+    launched = await rig.service.previews.launch(LaunchRequest(ANN, "g1"))
+    preview = rig.service.previews.find(launched.record.id)
+    assert preview is not None
+    await preview.settled.wait()
+    return preview
+
+
+async def test_a_start_is_made_again_with_what_its_last_lines_say_is_missing(rig: Rig) -> None:
+    preview = await launch(rig, SERVER)
+    said = story(preview)
+    assert preview.record.state is State.RUNNING, said
+    assert [line for line in said if line.endswith("starting again")] == [
+        "the variable STRIPE_KEY has no usable value: using placeholders; starting again",
+        "the folder logs is missing: making it; starting again",
+    ]
+    # The folders of a failed attempt are not those of the next one.
+    assert (await ask(preview)).text == "64 x"
+    await rig.service.previews.stop("g1")
+    again = await launch(rig, SERVER)
+    assert not [line for line in story(again) if line.endswith("starting again")]
+
+
+async def test_a_start_that_asks_for_more_and_more_fails_in_the_end(rig: Rig) -> None:
+    text = (
+        'import os, sys\nnumber = sum(name.startswith("NO_") for name in os.environ)\nraise KeyError(f"NO_{number}")\n'
+    )
+    preview = await launch(rig, f"import http.server\nhttp.server.HTTPServer\n{text}http.server.HTTPServer(0, 0)\n")
+    assert preview.record.state is not State.RUNNING
+    assert isinstance(preview.cause, LaunchFailed)
+    assert "NO_5" in preview.cause.message
+    assert len([line for line in story(preview) if line.endswith("starting again")]) == 5

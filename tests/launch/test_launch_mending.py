@@ -1,0 +1,183 @@
+"""What the last lines of a failed start ask for, and what they cannot ask for."""
+
+from __future__ import annotations
+
+import pytest
+
+from preview.detection import Origin, Server, StartPlan, Toolchain, Variable
+from preview.supervisor.mending import FailedStart, Mend, find_mend, with_folders
+
+ROOT = "/data/previews/p/project"
+TRACE = "Traceback (most recent call last):"
+
+
+def mend_of(
+    *lines: str,
+    variables: dict[str, tuple[str, Origin]] | None = None,
+    toolchain: Toolchain = Toolchain.PYTHON,
+    spare: dict[str, str] | None = None,
+) -> Mend | None:
+    known = {name: Variable(name, value, origin) for name, (value, origin) in (variables or {}).items()}
+    plan = StartPlan("fastapi", toolchain, Server.ASGI, None, variables=known)
+    return find_mend(FailedStart(lines, plan, frozenset({"app", "main"}), ROOT, spare or {}))
+
+
+def values(mend: Mend | None) -> dict[str, str]:
+    return {} if mend is None else {name: one.value for name, one in mend.variables.items()}
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        # Names of the project's own modules, of Python's, and what is no name.
+        ["ModuleNotFoundError: No module named 'app.core'"],
+        ["ModuleNotFoundError: No module named 'utils'"],
+        ["ModuleNotFoundError: No module named 'distutils'"],
+        ["ModuleNotFoundError: No module named '-r /etc/passwd'"],
+        ["ModuleNotFoundError: No module named '../evil'"],
+        ["ModuleNotFoundError: No module named 'evil @ file:///tmp/evil'"],
+        # Folders outside, and those that are for code.
+        ["FileNotFoundError: [Errno 2] No such file or directory: '/etc/logs/app.log'"],
+        ["FileNotFoundError: [Errno 2] No such file or directory: '../logs/app.log'"],
+        [f"FileNotFoundError: [Errno 2] No such file or directory: '{ROOT}/../../other/logs/a.log'"],
+        ["FileNotFoundError: [Errno 2] No such file or directory: 'config.json'"],
+        # Variables that programs take for more than a setting.
+        ["KeyError: 'LD_PRELOAD'"],
+        ["KeyError: 'PYTHONPATH'"],
+        ["KeyError: 'NODE_OPTIONS'"],
+    ],
+)
+def test_lines_ask_for_nothing_that_a_program_may_not_choose(lines: list[str]) -> None:
+    assert mend_of(TRACE, *lines) is None
+
+
+@pytest.mark.parametrize(
+    "name", ["./routes/users", "/etc/passwd", "@/models", "~/lib", "fs", "node:net", "app/models", "..", "a b", "A@1"]
+)
+def test_paths_and_aliases_of_node_are_no_packages(name: str) -> None:
+    assert mend_of(f"Error: Cannot find module '{name}'", toolchain=Toolchain.NODE) is None
+
+
+def test_values_that_somebody_has_given_stay() -> None:
+    lines = ["1 validation error for Settings", "PORT_NUMBER", "  Input should be a valid integer [type=int_parsing]"]
+    for origin in (Origin.PROJECT, Origin.REQUEST, Origin.SETTINGS):
+        assert mend_of(*lines, variables={"PORT_NUMBER": ("x", origin)}) is None
+    assert values(mend_of(*lines, variables={"PORT_NUMBER": ("x", Origin.MADE_UP)})) == {"PORT_NUMBER": "{port}"}
+
+
+def test_the_same_change_is_made_once() -> None:
+    lines = ["1 validation error for Settings", "WORKERS", "  Input should be a valid integer [type=int_parsing]"]
+    assert mend_of(*lines, variables={"WORKERS": ("10", Origin.MADE_UP)}) is None
+
+
+@pytest.mark.parametrize(
+    ("type_", "said", "value"),
+    [
+        ("missing", "Field required", "preview"),
+        ("int_parsing", "Input should be a valid integer, unable to parse string as an integer", "10"),
+        ("bool_parsing", "Input should be a valid boolean, unable to interpret input", "False"),
+        ("list_type", "Input should be a valid list", "[]"),
+        ("dict_type", "Input should be a valid dictionary", "{}"),
+        ("url_parsing", "Input should be a valid URL, relative URL without a base", "http://localhost"),
+        (
+            "url_scheme",
+            "URL scheme should be 'postgres', 'postgresql' or 'postgresql+asyncpg'",
+            "postgresql://postgres:postgres@localhost:5432/preview",
+        ),
+        ("string_too_short", "String should have at least 12 characters", "preview00000"),
+        ("greater_than", "Input should be greater than 20", "21"),
+        ("literal_error", "Input should be 'blue' or 'green'", "blue"),
+        ("enum", "Input should be 'blue' or 'dev'", "dev"),
+    ],
+)
+def test_a_field_that_pydantic_refuses_gets_a_value_of_its_form(type_: str, said: str, value: str) -> None:
+    lines = [
+        TRACE,
+        "pydantic_core._pydantic_core.ValidationError: 1 validation error for Settings",
+        "shade",
+        f"  {said} [type={type_}, input_value='x', input_type=str]",
+        "    For further information visit https://errors.pydantic.dev/2.11/v",
+    ]
+    assert values(mend_of(*lines, variables={"APP_SHADE": ("x", Origin.EXAMPLE)})) == {"APP_SHADE": value}
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (["KeyError: 'STRIPE_KEY'"], {"STRIPE_KEY": "{secret}"}),
+        (["decouple.UndefinedValueError: SHOP_NAME not found. Declare it"], {"SHOP_NAME": "preview"}),
+        (
+            ['pydantic_settings.exceptions.SettingsError: error parsing value for field "hosts" from source "EnvSett"'],
+            {"HOSTS": '["*"]'},
+        ),
+        (
+            [
+                f'  File "{ROOT}/app/config.py", line 4, in <module>',
+                '    SIZE = int(os.environ.get("PAGE_SIZE"))',
+                "TypeError: int() argument must be a string, a bytes-like object or a real number, not 'NoneType'",
+            ],
+            {"PAGE_SIZE": "10"},
+        ),
+        (
+            [
+                f'  File "{ROOT}/app/config.py", line 4, in <module>',
+                "    hosts = settings.ALLOWED_ONES.split(',')",
+                '  File "/env/lib/x.py", line 4, in y',
+                "    return z.w",
+                "AttributeError: 'NoneType' object has no attribute 'split'",
+            ],
+            {"ALLOWED_ONES": "preview"},
+        ),
+    ],
+)
+def test_a_variable_without_a_value_gets_one(lines: list[str], expected: dict[str, str]) -> None:
+    assert values(mend_of(TRACE, *lines)) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "package"),
+    [
+        ("ModuleNotFoundError: No module named 'debug_toolbar'", "django-debug-toolbar<5"),
+        ("ModuleNotFoundError: No module named 'jose.jwt'", "python-jose"),
+        ('RuntimeError: Form data requires "python-multipart" to be installed.', "python-multipart"),
+        (
+            "ImportError: email-validator is not installed, run `pip install 'pydantic[email]'`",
+            "email-validator",
+        ),
+        ("django.core.exceptions.ImproperlyConfigured: Error loading psycopg2 or psycopg module", "psycopg2-binary"),
+    ],
+)
+def test_a_package_that_no_manifest_names_is_installed(line: str, package: str) -> None:
+    mend = mend_of(TRACE, line, spare={"django-debug-toolbar": "django-debug-toolbar<5"})
+    assert mend is not None
+    assert mend.requirements == (package,)
+
+
+@pytest.mark.parametrize(
+    ("line", "package"),
+    [
+        ("Error: Cannot find module 'lodash/fp'", "lodash"),
+        ("Error [ERR_MODULE_NOT_FOUND]: Cannot find package '@scope/one' imported from /p/a.js", "@scope/one"),
+        ("Error: Please install pg package manually", "pg"),
+    ],
+)
+def test_a_package_of_node_that_no_manifest_names_is_installed(line: str, package: str) -> None:
+    mend = mend_of(line, "Require stack:", "- /p/server.js", toolchain=Toolchain.NODE)
+    assert mend is not None
+    assert mend.requirements == (package,)
+
+
+@pytest.mark.parametrize(
+    ("line", "folder"),
+    [
+        (f"FileNotFoundError: [Errno 2] No such file or directory: '{ROOT}/var/logs/app.log'", "var/logs"),
+        ("RuntimeError: Directory 'static' does not exist", "static"),
+        ("Error: ENOENT: no such file or directory, open 'uploads/list.json'", "uploads"),
+    ],
+)
+def test_a_folder_for_what_a_program_writes_is_made(line: str, folder: str) -> None:
+    mend = mend_of(TRACE, line)
+    assert mend is not None
+    assert mend.folders == (folder,)
+    plan = with_folders(StartPlan("fastapi", Toolchain.PYTHON, Server.ASGI, None), mend.folders)
+    assert [step.argv[-1] for step in plan.steps] == [folder]
