@@ -144,4 +144,3 @@ def _own_line(failed: FailedStart, error: int) -> str:
         if frame is not None and frame["path"].startswith(f"{failed.root}/") and number + 1 < error:
             return failed.lines[number + 1]
     return ""
-
