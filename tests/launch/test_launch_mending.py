@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from preview.detection import Origin, Server, StartPlan, Toolchain, Variable
@@ -16,10 +18,12 @@ def mend_of(
     variables: dict[str, tuple[str, Origin]] | None = None,
     toolchain: Toolchain = Toolchain.PYTHON,
     spare: dict[str, str] | None = None,
+    files: Sequence[str] = (),
+    folder: str = ".",
 ) -> Mend | None:
     known = {name: Variable(name, value, origin) for name, (value, origin) in (variables or {}).items()}
-    plan = StartPlan("fastapi", toolchain, Server.ASGI, None, variables=known)
-    return find_mend(FailedStart(lines, plan, frozenset({"app", "main"}), ROOT, spare or {}))
+    plan = StartPlan("fastapi", toolchain, Server.ASGI, None, variables=known, directory=folder, python_path=(folder,))
+    return find_mend(FailedStart(lines, plan, frozenset({"app", "main"}), ROOT, spare or {}, files))
 
 
 def values(mend: Mend | None) -> dict[str, str]:
@@ -181,3 +185,35 @@ def test_a_folder_for_what_a_program_writes_is_made(line: str, folder: str) -> N
     assert mend.folders == (folder,)
     plan = with_folders(StartPlan("fastapi", Toolchain.PYTHON, Server.ASGI, None), mend.folders)
     assert [step.argv[-1] for step in plan.steps] == [folder]
+
+
+@pytest.mark.parametrize(
+    ("line", "limit"),
+    [
+        ("TypeError: SQLAlchemy.create_all() got an unexpected keyword argument 'app'", "flask-sqlalchemy<3"),
+        ("TypeError: Connection.__init__() takes 1 positional argument but 5 were given", "pymysql<1"),
+        ("AttributeError: 'Flask' object has no attribute 'before_first_request'", "flask<2.3"),
+        ("ImportError: cannot import name 'url_quote' from 'werkzeug.urls' (/e/urls.py)", "werkzeug<3"),
+        ("TypeError: AsyncClient.__init__() got an unexpected keyword argument 'proxies'", "httpx<0.28"),
+    ],
+)
+def test_a_package_that_is_newer_than_the_project_is_limited(line: str, limit: str) -> None:
+    mend = mend_of(TRACE, line)
+    assert mend is not None
+    assert mend.requirements == (limit,)
+
+
+@pytest.mark.parametrize(
+    ("module", "files", "path"),
+    [
+        ("backend.config", ["backend/config.py", "backend/manage.py"], ("backend", ".")),
+        ("services.mail", ["server/src/services/mail.py"], ("backend", "server/src")),
+        ("helpers", ["lib/helpers/a.py", "deep/down/helpers/b.py"], ("backend", "lib")),
+        ("services.gone", ["server/src/services/mail.py"], None),
+    ],
+)
+def test_the_folder_of_a_module_is_added_to_the_import_path(
+    module: str, files: list[str], path: tuple[str, ...] | None
+) -> None:
+    mend = mend_of(TRACE, f"ModuleNotFoundError: No module named '{module}'", files=files, folder="backend")
+    assert (None if mend is None else mend.python_path) == path

@@ -19,7 +19,7 @@ from preview.environments.imports.scan import Wanted, find_imports
 from preview.environments.manifests.search import read_project
 from preview.environments.manifests.stated import Asked, StatedPython, find_stated
 from preview.environments.requirements.companions import with_companions
-from preview.environments.requirements.requirements import RequirementSet, parse_requirement
+from preview.environments.requirements.requirements import ProjectRequirement, RequirementSet, parse_requirement
 from preview.environments.sandbox.interpreter import PythonInterpreter
 from preview.sources import Sources
 
@@ -125,7 +125,18 @@ def make_recipe(
 def _with_extra(required: RequirementSet, extra: Sequence[str]) -> RequirementSet:
     added = [parse_requirement(line, f"extra requirement {number}") for number, line in enumerate(extra, start=1)]
     new = [item for item in added if item.name is None or required.find(item.name) is None]
-    return replace(required, requirements=(*required.requirements, *new))
+    # A limit of a package that the project names: the package stays the project's own.
+    limits = [item for item in added if item not in new and item.text != item.name and "<" in item.text]
+    return replace(
+        required,
+        requirements=(*required.requirements, *new),
+        constraints=(*required.constraints, *(item for item in limits if not _is_pinned(required, item))),
+    )
+
+
+def _is_pinned(required: RequirementSet, limit: ProjectRequirement) -> bool:
+    chosen = required.find(limit.name or "")
+    return chosen is None or chosen.pinned or chosen.location is not None
 
 
 def _with_old_pydantic(required: RequirementSet, names: Collection[tuple[str, str]]) -> RequirementSet:

@@ -144,13 +144,15 @@ async def _attempt(
             ):
                 has_data = await load_first_data(preview, context, first.prepared)
                 preview.mends.offer = None if has_data else mender.offer
+                failed: LaunchFailed | None = None
                 try:
                     await run_first_steps(preview, first.prepared, has_data=has_data)
-                except LaunchFailed:
-                    if has_data or not await mender.offer(preview.output_since(since_seq, _LAST_LINES)):
-                        raise
-                else:
+                except LaunchFailed as error:
+                    failed = error
+                if failed is None:
                     await _serve(preview, context, first)
+                elif has_data or not await mender.offer(preview.output_since(since_seq, _LAST_LINES)):
+                    raise failed
         finally:
             preview.mends.offer = None
     return mender.found is not None and preview.outcome is None

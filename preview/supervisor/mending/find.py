@@ -7,7 +7,9 @@ from collections.abc import Container
 from preview.supervisor.mending.folders import mend_folders
 from preview.supervisor.mending.model import FailedStart, Mend
 from preview.supervisor.mending.modules import mend_modules
+from preview.supervisor.mending.paths import mend_paths
 from preview.supervisor.mending.variables import mend_variables
+from preview.supervisor.mending.versions import mend_versions
 
 
 def find_mend(failed: FailedStart, tried: Container[object] = ()) -> Mend | None:
@@ -17,7 +19,7 @@ def find_mend(failed: FailedStart, tried: Container[object] = ()) -> Mend | None
         failed: The failed start.
         tried: Changes of earlier mends, which did not help.
     """
-    for find in (mend_modules, mend_variables, mend_folders):
+    for find in (mend_versions, mend_paths, mend_modules, mend_variables, mend_folders):
         mend = find(failed)
         if mend is not None and mend.changes not in tried:
             return mend

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 import trio
 from packaging.utils import canonicalize_name
 
+from preview.core.descriptors import walk
 from preview.detection import Overrides, merge
 from preview.logs import Level
 from preview.supervisor.launch.project_analysis import ProjectAnalysis
@@ -17,7 +19,9 @@ from preview.supervisor.mending.model import FailedStart, Mend, shortened
 from preview.supervisor.preview.live_preview import LivePreview
 
 _MOST: Final = 5
-_MOST_ENTRIES: Final = 2_000
+_MOST_FILES: Final = 5_000
+_SKIPPED: Final = frozenset({"node_modules", "venv", "env", "site-packages", "__pycache__"})
+_ENDS: Final = (".py", ".js", ".ts", ".mjs", ".cjs", ".mts", ".cts", ".jsx", ".tsx")
 
 
 class Mender:
@@ -46,7 +50,8 @@ class Mender:
         preview, mends = self._preview, self._preview.mends
         if preview.outcome is not None or preview.directory is None or len(mends.tried) >= _MOST:
             return False
-        own = await trio.to_thread.run_sync(_entries, str(preview.directory), abandon_on_cancel=True)
+        files = await trio.to_thread.run_sync(_modules, str(preview.directory), abandon_on_cancel=True)
+        own = frozenset(name.partition("/")[0].partition(".")[0] for name in files)
         required = self._analysis.asked.required if self._analysis.asked is not None else None
         spare = {} if required is None else {one.name: one.text for one in required.spare if one.name}
         failed = FailedStart(
@@ -55,24 +60,27 @@ class Mender:
             self._analysis.own | own,
             str(preview.directory),
             {canonicalize_name(name): text for name, text in spare.items()},
+            files,
         )
         mend = find_mend(failed, mends.tried)
         if mend is None or preview.outcome is not None:
             return False
         self.found = mend
         preview.log.say(f"{mend.why}; starting again", Level.WARNING)
-        added = Overrides(variables=mend.variables, extra_requirements=mend.requirements)
+        added = Overrides(variables=mend.variables, extra_requirements=mend.requirements, python_path=mend.python_path)
         mends.add(mend.changes, merge(mends.overrides, added), mend.folders)
         self._scope.cancel()
         return True
 
 
-def _entries(folder: str) -> frozenset[str]:
-    """Return the names of the project's upper files, without endings, and folders."""
-    try:
-        with os.scandir(folder) as entries:
-            return frozenset(
-                entry.name.partition(".")[0] for entry, _ in zip(entries, range(_MOST_ENTRIES), strict=False)
-            )
-    except OSError:
-        return frozenset()
+def _modules(project: str) -> list[str]:
+    """Return the paths of the project's modules, those of upper folders first; links are not followed."""
+    found: list[str] = []
+    for folder, names, files in walk(Path(project)):
+        names[:] = sorted(name for name in names if name not in _SKIPPED and not name.startswith("."))
+        inner = os.path.relpath(folder, project)
+        prefix = "" if inner == "." else f"{inner}/"
+        found += [f"{prefix}{name}" for name in sorted(files) if name.endswith(_ENDS)]
+        if len(found) >= _MOST_FILES:
+            break
+    return sorted(found[:_MOST_FILES], key=lambda name: name.count("/"))

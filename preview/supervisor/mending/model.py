@@ -23,18 +23,20 @@ class Mend:
         variables: Environment variables to set.
         requirements: Packages to add, as lines for the installer.
         folders: Folders to make, relative to the project.
+        python_path: The whole import path, relative to the project; None leaves it as it is.
     """
 
     why: str
     variables: Mapping[str, Variable] = field(default_factory=dict)
     requirements: tuple[str, ...] = ()
     folders: tuple[str, ...] = ()
+    python_path: tuple[str, ...] | None = None
 
     @property
     def changes(self) -> tuple[object, ...]:
         """All that it changes; two mends with the same changes are the same."""
         values = tuple(sorted((name, one.value) for name, one in self.variables.items()))
-        return values, self.requirements, self.folders
+        return values, self.requirements, self.folders, self.python_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ class FailedStart:
         own: Names of the project's top-level modules and folders.
         root: The project's folder, as the program saw it.
         spare: Requirements that the project names, and that are not installed: name to line.
+        files: Paths of the project's modules, relative to it.
     """
 
     lines: Sequence[str]
@@ -54,6 +57,7 @@ class FailedStart:
     own: frozenset[str]
     root: str
     spare: Mapping[str, str] = field(default_factory=dict)
+    files: Sequence[str] = ()
 
     def is_free(self, name: str) -> bool:
         """Return True for a variable that nobody has given a value."""

@@ -1,0 +1,39 @@
+"""Mends of the import path: a module that the project has, in a folder that is not on it. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from preview.detection import Toolchain
+from preview.supervisor.mending.model import FailedStart, Mend, newest_error
+
+_MISSING: Final = re.compile(r"ModuleNotFoundError: No module named '(?P<name>[A-Za-z_][\w.]{0,200})'")
+
+
+def mend_paths(failed: FailedStart) -> Mend | None:
+    """Return the uppermost folder from which the missing module can be imported; None if the project lacks it."""
+    number = newest_error(failed.lines)
+    match = None if number is None else _MISSING.match(failed.lines[number])
+    if match is None or failed.plan.toolchain is not Toolchain.PYTHON:
+        return None
+    path = match["name"].replace(".", "/")
+    first = path.partition("/")[0]
+    ends = (f"{path}.py", f"{path}/__init__.py") if "/" in path else (f"{path}.py", f"{path}/")
+    folders = {"." if found == "" else found for name in failed.files if (found := _before(name, ends)) is not None}
+    known = {*failed.plan.python_path, failed.plan.directory}
+    folder = min(folders - known, key=lambda one: (one != "." and one.count("/") + 1, one), default=None)
+    if folder is None:
+        return None
+    named = "the project's own folder" if folder == "." else folder
+    path_now = tuple(dict.fromkeys((*failed.plan.python_path, folder)))
+    return Mend(f"the module {first} is in {named}: adding it to the import path", python_path=path_now)
+
+
+def _before(name: str, ends: tuple[str, str]) -> str | None:
+    """Return the folder above the module in this file's path, without a slash at the end; None if it has none."""
+    for end in ends:
+        at = f"/{name}".find(f"/{end}")
+        if at >= 0 and (end.endswith("/") or f"/{name}"[at + 1 :] == end):
+            return f"/{name}"[:at].strip("/")
+    return None

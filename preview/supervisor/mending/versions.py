@@ -1,0 +1,126 @@
+"""Mends of packages that are newer than the project: an error that only newer versions raise names a limit. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from packaging.utils import canonicalize_name
+
+from preview.detection import Toolchain
+from preview.supervisor.mending.model import FailedStart, Mend, newest_error
+
+# What a newer version says, and the first that does not belong to the project.
+_SAID: Final = {
+    "flask-sqlalchemy<3": (
+        r"create_all\(\) got an unexpected keyword argument 'app'",
+        r"\bget_app\b.{0,40}SQLAlchemy",
+        r"'SQLAlchemy' object has no attribute '(?:get_app|create_scoped_session)'",
+    ),
+    "pymysql<1": (r"Connection\.__init__\(\) takes 1 positional argument but \d",),
+    "flask<2.3": (
+        r"'(?:Flask|Blueprint)' object has no attribute '(?:before_first_request|before_app_first_request)'",
+        r"'Flask' object has no attribute 'json_encoder'",
+        r"cannot import name '(?:_app_ctx_stack|_request_ctx_stack|JSONEncoder|escape|Markup)' from 'flask",
+    ),
+    "werkzeug<3": (
+        r"cannot import name '(?:url_quote|url_decode|url_encode|url_unquote|url_parse)' from 'werkzeug",
+        r"module 'werkzeug' has no attribute '__version__'",
+    ),
+    "werkzeug<2.1": (r"cannot import name '(?:safe_str_cmp|pbkdf2_bin)' from 'werkzeug",),
+    "werkzeug<1": (
+        r"cannot import name '(?:secure_filename|FileStorage|cached_property|generate_password_hash)' from 'werkzeug'",
+    ),
+    "jinja2<3.1": (
+        r"cannot import name '(?:escape|Markup|contextfunction|contextfilter|environmentfilter)' from 'jinja2'",
+    ),
+    "markupsafe<2.1": (r"cannot import name 'soft_unicode' from 'markupsafe'",),
+    "pydantic<2": (
+        r"`?BaseSettings`? has been moved to",
+        r"cannot import name 'ModelMetaclass' from 'pydantic",
+        r"`regex` is removed",
+        r"`const` is removed",
+        r"`min_items` is removed",
+        r"validators? .{0,60}`pre` .{0,20}removed",
+        r"A non-annotated attribute was detected",
+        r"@root_validator. with pre=False",
+        r"you must specify `skip_on_failure=True`",
+        r'"Config" and "model_config" cannot be used together',
+    ),
+    "httpx<0.28": (r"Client\.__init__\(\) got an unexpected keyword argument '(?:proxies|app)'",),
+    "bcrypt<4.1": (
+        r"password cannot be longer than 72 bytes",
+        r"module 'bcrypt' has no attribute '__about__'",
+    ),
+    "django<4": (
+        r"cannot import name '(?:force_text|u(?:n?get)text(?:_lazy)?|smart_text|is_safe_url|urlquote)' from 'django",
+        r"cannot import name 'url' from 'django\.conf\.urls",
+        r"got an unexpected keyword argument 'providing_args'",
+    ),
+    "django<5": (
+        r"cannot import name 'NullBooleanField' from 'django",
+        r"cannot import name 'utc' from 'django.utils.timezone'",
+        r"cannot import name 'get_storage_class' from 'django",
+    ),
+    "django<3": (
+        r"cannot import name 'python_2_unicode_compatible' from 'django",
+        r"No module named 'django\.utils\.six'",
+        r"cannot import name 'staticfiles' from 'django\.contrib",
+        r"'staticfiles' is not a registered tag library",
+        r"cannot import name 'six' from 'django\.utils'",
+    ),
+    "django<2": (
+        r"No module named 'django\.core\.urlresolvers'",
+        r"__init__\(\) missing 1 required positional argument: 'on_delete'",
+    ),
+    "marshmallow<3.20": (
+        r"Field\.__init__\(\) got an unexpected keyword argument '\w+'",
+        r"cannot import name '__version__' from 'marshmallow'",
+    ),
+    "sqlalchemy<2": (
+        r"Textual SQL expression .{1,200} should be explicitly declared as text",
+        r"'Engine' object has no attribute '(?:execute|table_names|has_table)'",
+        r"Not an executable object: '",
+        r"\bMetaData\.__init__\(\) got an unexpected keyword argument 'bind'",
+        r"Session\.__init__\(\) got an unexpected keyword argument 'autocommit'",
+        r"Column expression, FROM clause, or other columns clause element expected, got \[",
+    ),
+    "numpy<1.24": (r"module 'numpy' has no attribute '(?:float|int|bool|object|str|typeDict)'",),
+    "numpy<2": (
+        r"A module that was compiled using NumPy 1\.x cannot be run",
+        r"numpy\.core\.multiarray failed to import",
+    ),
+    "pyjwt<2": (
+        r"'str' object has no attribute 'decode'",
+        r"decode\(\) missing 1 required .{0,30}argument.{0,5}: 'algorithms'",
+        r'It is required that you pass in a value for the "algorithms" argument',
+    ),
+    "openai<1": (r"module 'openai' has no attribute '(?:ChatCompletion|Completion)'",),
+    "celery<5": (r"No module named 'celery\.task'",),
+    "starlette<1": (
+        r"Router\.__init__\(\) got an unexpected keyword argument 'on_startup'",
+        r"'(?:FastAPI|APIRouter|Starlette)' object has no attribute '(?:on_event|add_event_handler)'",
+    ),
+    "setuptools<81": (r"No module named 'pkg_resources'",),
+}
+_RULES: Final = tuple((re.compile("|".join(patterns)), line) for line, patterns in _SAID.items())
+# Other packages raise such errors, too.
+_ONLY_IF: Final = {"pyjwt": "jwt", "marshmallow": "marshmallow", "starlette": "starlette"}
+_AFTER: Final = 4
+_BEFORE: Final = 12
+
+
+def mend_versions(failed: FailedStart) -> Mend | None:
+    """Return the limit for a package that is newer than the project; None if the last lines tell none."""
+    number = newest_error(failed.lines)
+    if number is None or failed.plan.toolchain is not Toolchain.PYTHON:
+        return None
+    said = failed.lines[number : number + _AFTER]
+    for pattern, line in _RULES:
+        name = canonicalize_name(re.split(r"[<>=]", line, maxsplit=1)[0])
+        hint = _ONLY_IF.get(name)
+        if hint is not None and not any(hint in one for one in failed.lines[max(0, number - _BEFORE) : number]):
+            continue
+        if any(pattern.search(one) for one in said):
+            return Mend(f"{name} is newer than the project: limiting it to {line}", requirements=(line,))
+    return None
