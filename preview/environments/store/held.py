@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import structlog
 import trio
@@ -14,6 +15,7 @@ import trio
 from preview.environments.folders.environment import How, Report
 from preview.environments.folders.layout import Layout, remove_tree
 from preview.environments.folders.locks import FileLock, lock
+from preview.environments.store.time_limit import TimeLimit
 from preview.errors import EnvironmentFailed
 
 _log = structlog.get_logger(__name__)
@@ -38,7 +40,7 @@ class HeldEnvironments:
     """Leases of the environments of one folder.
 
     Args:
-        timeout_s: Maximum seconds to find or build an environment.
+        timeout_s: Maximum seconds to find or build an environment; see ``TimeLimit``.
         is_usable: Returns whether the environment of a key is finished.
         threads: Limits the threads that remove leftovers of killed builds.
 
@@ -106,17 +108,19 @@ class HeldEnvironments:
         return how
 
     async def _prepare(self, key: str, build: Callable[[], Awaitable[None]]) -> tuple[FileLock, How]:
-        with trio.move_on_after(self._timeout_s):
-            try:
-                return await self._find_or_build(key, build)
-            except OSError as error:
-                raise EnvironmentFailed(
-                    f"The environment cache cannot be used: {error.strerror or error} ({error.filename}); "
-                    "look at PREVIEW_CACHE_DIR",
-                    reason="disk",
-                ) from error
+        limit = TimeLimit(self._timeout_s)
+        try:
+            found = await limit.run(partial(self._find_or_build, key, build))
+        except OSError as error:
+            raise EnvironmentFailed(
+                f"The environment cache cannot be used: {error.strerror or error} ({error.filename}); "
+                "look at PREVIEW_CACHE_DIR",
+                reason="disk",
+            ) from error
+        if found is not None:
+            return found
         raise EnvironmentFailed(
-            f"The environment was not ready within {self._timeout_s:g} s; use fewer dependencies, or raise "
+            f"The environment was not ready within {limit.describe()}; use fewer dependencies, or raise "
             "PREVIEW_ENVIRONMENT_BUILD_TIMEOUT",
             reason="timeout",
             limit=f"{self._timeout_s:g} s",

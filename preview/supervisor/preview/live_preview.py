@@ -209,9 +209,8 @@ class LivePreview:
     def socket_address(self) -> tuple[str, int]:
         """Host and port of its socket; known as soon as the slot is claimed."""
         host, port, inner = self._settings.preview_host, self.record.port or 0, self.inner
-        if inner is None or self.confinement is None or self.confinement.network is Network.HOST:
-            return host, port
-        return InnerAddress(host, port, inner)
+        is_outer = inner is None or self.confinement is None or self.confinement.network is Network.HOST
+        return (host, port) if inner is None or is_outer else InnerAddress(host, port, inner)
 
     @property
     def reach(self) -> Reach | None:

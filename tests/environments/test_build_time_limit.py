@@ -1,0 +1,39 @@
+"""A build's limit leaves out waits for a processor, and ends in any case."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from preview.environments.store.time_limit import TimeLimit, waited_s
+
+
+async def _sleep_forever() -> bool:
+    await trio.sleep_forever()
+    return True
+
+
+async def test_waits_extend_the_limit_fourfold_at_most(autojump_clock: MockClock) -> None:
+    began = trio.current_time()
+    for loaded, takes_s in ((0.0, 10.0), (0.5, 20.0), (1.0, 40.0)):
+        began = trio.current_time()
+        limit = TimeLimit(10, lambda began=began, loaded=loaded: (trio.current_time() - began) * loaded)
+        assert await limit.run(_sleep_forever) is None
+        assert abs(trio.current_time() - began - takes_s) < 1
+    assert limit.describe() == "10 s, without 30 s of waiting for a processor"
+
+
+async def test_results_and_errors_pass() -> None:
+    async def fail() -> None:
+        await trio.lowlevel.checkpoint()
+        raise ValueError("as it is")
+
+    async def give() -> str:
+        await trio.lowlevel.checkpoint()
+        return "done"
+
+    assert await TimeLimit(60).run(give) == "done"
+    with pytest.raises(ValueError, match="as it is"):
+        await TimeLimit(60).run(fail)
+    assert waited_s() >= 0
