@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import trio
 from trio.testing import MockClock
@@ -14,11 +16,14 @@ async def _sleep_forever() -> bool:
     return True
 
 
+def _waited(began: float, loaded: float) -> float:
+    return (trio.current_time() - began) * loaded
+
+
 async def test_waits_extend_the_limit_fourfold_at_most(autojump_clock: MockClock) -> None:
-    began = trio.current_time()
     for loaded, takes_s in ((0.0, 10.0), (0.5, 20.0), (1.0, 40.0)):
         began = trio.current_time()
-        limit = TimeLimit(10, lambda began=began, loaded=loaded: (trio.current_time() - began) * loaded)
+        limit = TimeLimit(10, partial(_waited, began, loaded))
         assert await limit.run(_sleep_forever) is None
         assert abs(trio.current_time() - began - takes_s) < 1
     assert limit.describe() == "10 s, without 30 s of waiting for a processor"
