@@ -1,4 +1,4 @@
-"""What was added to a launch because an attempt without it failed."""
+"""Additions to a launch, each made because an attempt without it failed."""
 
 from __future__ import annotations
 
