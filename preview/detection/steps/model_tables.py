@@ -1,8 +1,11 @@
-"""Make the tables of a Flask application's models, where the preview supplies the database and nothing else does."""
+"""Make the tables of an application's models, where the preview supplies the database and nothing else does."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import ast
+import posixpath
+import re
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from preview.detection.plan import Step
@@ -14,7 +17,15 @@ _MAKE: Final = (
     "import importlib,sys;a=getattr(importlib.import_module(sys.argv[1]),sys.argv[2]);a=a() if sys.argv[3:] else a;"
     "c=a.app_context();c.push();e=a.extensions['sqlalchemy'];getattr(e,'db',e).create_all();c.pop()"
 )
+# The application first: its import declares the models.
+_CALL: Final = (
+    "import asyncio,importlib,inspect,sys;importlib.import_module(sys.argv[1]);"
+    "r=getattr(importlib.import_module(sys.argv[2]),sys.argv[3])();inspect.isawaitable(r) and "
+    "asyncio.new_event_loop().run_until_complete(r)"
+)
+_NAMED: Final = re.compile(r"(?:init|create|setup|make|prepare|build)_?\w*(?:db|database|tables?|models|schema)\w*")
 _USED: Final = b"flask_sqlalchemy"
+_ASGI: Final = frozenset({"fastapi", "starlette"})
 _MADE: Final = (b"create_all(", b"flask_migrate")
 
 
@@ -29,7 +40,10 @@ def find_model_tables_step(
         files: The files that it loads.
         directory: Where it is started.
     """
+    files = list(files)
     texts = [sources.text(file) for file in files]
+    if target.framework in _ASGI:
+        return _uncalled(sources, target, files, directory)
     if target.framework != "flask" or not any(_USED in text for text in texts):
         return ()
     if any(word in text for text in texts for word in _MADE):
@@ -37,3 +51,35 @@ def find_model_tables_step(
     factory = ("factory",) if target.factory else ()
     argv = ("python", "-c", _MAKE, target.module, target.attribute, *factory)
     return (Step("tables", argv, directory, "nothing in the project makes the tables of its models"),)
+
+
+def _uncalled(sources: Sources, target: AppTarget, files: Sequence[str], directory: str) -> tuple[Step, ...]:
+    """Return the step that calls the project's own function for its tables, such as ``init_db``, if nothing does."""
+    texts = {file: sources.text(file) for file in files}
+    makers = [(file, one) for file in files if b".create_all" in texts[file] for one in _makers(sources, file)]
+    others = sum(text.count(b".create_all") for text in texts.values())
+    if len(makers) != 1 or others != 1:
+        return ()
+    file, name = makers[0]
+    word = re.compile(rb"\b" + name.encode() + rb"\b")
+    if sum(len(word.findall(text)) for text in texts.values()) != 1:
+        return ()
+    prefix = "" if target.app_dir == "." else f"{posixpath.normpath(target.app_dir)}/"
+    if not file.startswith(prefix):
+        return ()
+    module = file.removeprefix(prefix).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+    why = f"{name} in {file} makes the tables, and nothing calls it"
+    return (Step("tables", ("python", "-c", _CALL, target.module, module, name), directory, why),)
+
+
+def _makers(sources: Sources, file: str) -> list[str]:
+    """Return the functions of a module, without arguments and with a usual name, that call ``create_all``."""
+    tree = sources.tree(file)
+    return [
+        node.name
+        for node in (tree.body if tree is not None else ())
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and _NAMED.fullmatch(node.name)
+        and not (node.args.args or node.args.posonlyargs or node.args.kwonlyargs)
+        and any(isinstance(inner, ast.Attribute) and inner.attr == "create_all" for inner in ast.walk(node))
+    ]

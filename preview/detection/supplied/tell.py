@@ -20,6 +20,8 @@ from preview.sources import Sources
 _DATABASES: Final = frozenset({ServiceKind.POSTGRESQL, ServiceKind.MYSQL, ServiceKind.MONGODB})
 _MODES: Final = frozenset({"require", "required", "verify-ca", "verify-full", "verify_ca", "verify_identity"})
 _OPTIONS: Final = frozenset({"sslmode", "ssl_mode", "ssl"})
+# They make each database's connections encrypted.
+_PLATFORMS: Final = frozenset({"django_heroku.settings", "django_on_heroku.settings"})
 _CALLS: Final = frozenset({"connect", "create_pool", "create_engine", "create_async_engine", "config", "parse"})
 _DRIVERS: Final = frozenset(
     {
@@ -156,13 +158,16 @@ def _other_host(node: ast.expr | None) -> str | None:
 def _options(sources: Sources, files: Iterable[str]) -> Iterator[str]:
     """Yield the places of ``sslmode="require"`` and ``ssl=True`` in calls and tables."""
     for file in files:
-        if b"ssl" not in sources.text(file):
+        text = sources.text(file)
+        if b"ssl" not in text and b"heroku.settings" not in text:
             continue
         for node in sources.nodes(file):
             if isinstance(node, ast.Dict):
                 pairs = [(key.value, value) for key, value in zip(node.keys, node.values, strict=True)
                          if isinstance(key, ast.Constant)]  # fmt: skip
                 found = any(_is_demand(name, value) and name != "ssl" for name, value in pairs)
+            elif isinstance(node, ast.Call) and ast.unparse(node.func) in _PLATFORMS:
+                found = not any(one.arg == "databases" and not getattr(one.value, "value", 1) for one in node.keywords)
             elif isinstance(node, ast.Call) and last_name(node) in _CALLS:
                 found = any(_is_demand(name, value) for name, value in _arguments(node))
             else:
