@@ -1,7 +1,7 @@
 """Environments: installed packages, built from a project's requirements and cached."""
 
 from preview.environments.folders.environment import Environment, EnvironmentRequest, How, Report, SuppliedServer
-from preview.environments.folders.image_source import BuiltImage
+from preview.environments.folders.image_source import BuiltBeside, BuiltImage, HealthCheck
 from preview.environments.images import ImageCache, find_images
 from preview.environments.imports.names import OWN_NAMES, distribution_of
 from preview.environments.node.modules import NO_ENGINE
@@ -15,10 +15,12 @@ from preview.sources.image_source import ImageSource
 __all__ = [
     "NO_ENGINE",
     "OWN_NAMES",
+    "BuiltBeside",
     "BuiltImage",
     "Environment",
     "EnvironmentCache",
     "EnvironmentRequest",
+    "HealthCheck",
     "How",
     "ImageCache",
     "ImageSource",

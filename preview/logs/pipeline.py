@@ -140,6 +140,8 @@ class PreviewLog:
         stream: trio.abc.ReceiveStream,
         held: Callable[[], None] | None = None,
         published: Callable[[range], None] | None = None,
+        *,
+        name: str = "",
     ) -> None:
         """Publish a process's output until the stream ends, including an unfinished last line.
 
@@ -148,6 +150,7 @@ class PreviewLog:
             held: Called once, when the process first exceeds its output rate. From then on it is read more slowly, and
                 blocks on its full pipe.
             published: Called with the numbers of the published lines.
+            name: Name of the service that prints, before each line; empty for the preview's own program.
 
         Cancellation: everything read so far is published, including an unfinished line.
         """
@@ -158,7 +161,7 @@ class PreviewLog:
         def publish(lines: list[str]) -> None:
             first = self.last_seq + 1
             requests, errors = take_marks(lines) if framer.has_marks else (None, ())
-            self._publish_output(lines, recogniser, requests, errors)
+            self._publish_output(lines, recogniser, requests, errors, name)
             if published is not None and self.last_seq >= first:
                 published(range(first, self.last_seq + 1))
 
@@ -275,8 +278,11 @@ class PreviewLog:
         recogniser: Recogniser,
         requests: Requests | None = None,
         errors: Sequence[int] = (),
+        name: str = "",
     ) -> None:
         marks = recogniser.marks(lines)
+        if name:
+            lines = [f"{name} | {line}" for line in lines]
         if not self._ready:
             marks = marks.translate(STARTUP_PHASE)
         self._publish(lines, to_stderr(marks, errors) if errors else marks, requests)

@@ -30,7 +30,7 @@ from preview.runtime.local_socket import open_local_socket
 from preview.runtime.preview_limits import limits_of
 from preview.runtime.process.ending import end_tree
 from preview.runtime.process.freezing import Freeze
-from preview.runtime.run_image import RunImage
+from preview.runtime.run_image import Checked, ChecksInside, ConnectsContainers, RunImage, RunNetwork
 from preview.runtime.sandbox import Refusal, SandboxRuntime, probe_sandbox, refuse_fenced
 from preview.runtime.sandbox.port_forwarding import join
 from preview.runtime.sandbox.view import interpreter_paths
@@ -38,7 +38,10 @@ from preview.runtime.sandbox.view import interpreter_paths
 __all__ = [
     "CONTROL_PLACEHOLDER",
     "FD_PLACEHOLDER",
+    "Checked",
+    "ChecksInside",
     "ColdStarts",
+    "ConnectsContainers",
     "DiskUse",
     "Excess",
     "Exit",
@@ -55,6 +58,7 @@ __all__ = [
     "ProcessSpec",
     "Refusal",
     "RunImage",
+    "RunNetwork",
     "RunningProcess",
     "Runtime",
     "SandboxRuntime",

@@ -2,8 +2,37 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
+
+# The path of the address that a health check asks.
+_HEALTH: Final = re.compile(
+    r"https?://(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1\])(?::[\w${}]{1,40})?(/[\w./~%-]{0,200})"
+)
+_MOST_CHECK: Final = 1000
+
+
+MOST_BESIDE: Final = 4
+"""Services that run beside the one that is previewed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """A service that runs beside the one that is previewed.
+
+    Attributes:
+        name: Its name, also in the log.
+        source: The source of its image.
+        environment: Its variables.
+        names: Its host names.
+    """
+
+    name: str
+    source: ImageSource
+    environment: Mapping[str, str] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +51,9 @@ class ImageSource:
         port: The port on which the program listens; None for the image's.
         volumes: Further folders that it expects to be writable.
         hosts: Further host names that lead to the preview's own servers.
+        health: In place of the image's ``HEALTHCHECK``, as ``("CMD", …)`` or ``("CMD-SHELL", …)``; empty to keep it.
+        beside: Services that run beside it, each in a container.
+        names: Its own host names, for these.
     """
 
     dockerfile: str
@@ -35,3 +67,12 @@ class ImageSource:
     port: int | None = None
     volumes: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
+    health: tuple[str, ...] = ()
+    beside: tuple[Beside, ...] = ()
+    names: tuple[str, ...] = ()
+
+
+def health_path_in(command: str) -> str | None:
+    """Return the path of the address that a check's command asks; None if it asks none."""
+    found = _HEALTH.search(command[:_MOST_CHECK])
+    return found[1] if found is not None else None

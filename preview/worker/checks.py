@@ -21,7 +21,7 @@ from preview.environments.manifests.stated import Asked
 from preview.environments.python.recipe import SERVERS
 from preview.environments.requirements.requirements import ProjectRequirement, parse_requirement
 from preview.errors import EnvironmentFailed
-from preview.sources.image_source import ImageSource
+from preview.sources.image_source import MOST_BESIDE, ImageSource
 from preview.worker.analysis import Analysis
 
 # A name with extras and versions: this form cannot hold a URL, a path, a variable or an option.
@@ -30,6 +30,7 @@ _HASH: Final = re.compile(r" --hash[= ] *")
 _HASH_VALUE: Final = re.compile(r"[A-Za-z0-9]+:[0-9A-Fa-f]+")
 _MAX_VALUE: Final = 1000
 _HOST: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,60}")
+_SERVICE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}")
 _MOST_HOSTS: Final = 20
 _MOST_VALUES: Final = 300
 _IMPORT: Final = re.compile(r"(?:[\w.]{1,500}|\*)?")
@@ -72,15 +73,32 @@ def _check_plan(plan: StartPlan) -> None:
     if (plan.dockerfile is not None) != has_image or (plan.image is not None) != has_image:
         raise Forged("an image belongs to the one kind of plan that has one")
     if plan.image is not None:
-        paths += [plan.image.dockerfile, plan.image.context]
-        _check_image(plan.image)
+        paths += [path for one in _images(plan.image) for path in (one.dockerfile, one.context)]
     for path in paths:
         if not is_inside(path):
             raise Forged(f"a path leads out of the project: {path[:200]!r}")
 
 
+def _images(image: ImageSource) -> list[ImageSource]:
+    """Return an image's source with those beside it, checked."""
+    if len(image.beside) > MOST_BESIDE:
+        raise Forged("too many services run beside the previewed one")
+    for one in image.beside:
+        if one.source.beside or not _SERVICE.fullmatch(one.name) or not all(map(_HOST.fullmatch, one.names)):
+            raise Forged("a service beside the previewed one is invalid")
+        if len(one.names) > _MOST_HOSTS or len(one.environment) > _MOST_VALUES:
+            raise Forged("a service beside the previewed one has too many values")
+        if any("\0" in text or "=" in name for name, value in one.environment.items() for text in (name, value)):
+            raise Forged("a variable is invalid")
+    found = [image, *(one.source for one in image.beside)]
+    for each in found:
+        _check_image(each)
+    return found
+
+
 def _check_image(image: ImageSource) -> None:
-    if len(image.hosts) > _MOST_HOSTS or not all(map(_HOST.fullmatch, image.hosts)):
+    names = (*image.hosts, *image.names)
+    if len(names) > 2 * _MOST_HOSTS or not all(map(_HOST.fullmatch, names)):
         raise Forged("a name of a host is invalid")
     if len(image.volumes) > _MOST_VALUES or len(image.arguments) > _MOST_VALUES:
         raise Forged("an image has too many values")

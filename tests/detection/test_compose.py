@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from preview.detection import Overrides, ServiceKind, StartPlan, detect
 from preview.errors import InvalidGeneration
 from preview.sources.yaml_values import UnreadableYaml, read_yaml
 from preview.worker import checks
+from preview.worker.analysis import Analysis
 
 KINDS = frozenset({ServiceKind.POSTGRESQL, ServiceKind.REDIS})
 COMPOSE = """\
@@ -92,7 +95,16 @@ def test_the_service_with_build_and_ports_is_started_and_databases_are_the_previ
         (ServiceKind.POSTGRESQL, True),
         (ServiceKind.REDIS, True),
     ]
-    assert any("not started: worker, front" in one for one in plan.warnings), plan.warnings
+    assert [one.name for one in plan.image.beside] == ["worker", "front"]
+    assert "beside it, in a private network: worker, front" in plan.decisions[1]
+    [worker, front] = plan.image.beside
+    assert (worker.source.dockerfile, worker.environment["MODE"], worker.names) == (
+        "api/Dockerfile",
+        "fast",
+        ("worker",),
+    )
+    assert worker.source.hosts == ("orders-db", "main-db", "cache-store")
+    assert front.source.context == "front"
     assert any("'./api' of api is not mounted" in one for one in plan.warnings), plan.warnings
 
 
@@ -177,9 +189,6 @@ def test_a_development_container_has_image_ports_and_variables(tmp_path: Path) -
 
 
 def test_a_worker_cannot_name_hosts_or_folders_of_this_machine(tmp_path: Path) -> None:
-    from dataclasses import replace
-
-    from preview.worker.analysis import Analysis
 
     plan = compose(tmp_path)
     assert plan.image is not None
@@ -194,3 +203,107 @@ def test_a_worker_cannot_name_hosts_or_folders_of_this_machine(tmp_path: Path) -
     ):
         with pytest.raises(checks.Forged):
             checks.check_analysis(replace(good, plan=replace(plan, image=image)), tmp_path, KINDS)
+
+
+MERGED = {
+    "compose.yaml": """\
+include: [parts/store.yaml]
+services:
+  api:
+    extends: {file: base/common.yaml, service: base}
+    build: {args: {A: "1"}}
+    environment: ["MODE=own", "NAME=${USER_NAME:-nobody}", "TOKEN=${TOKEN:?set it}"]
+    ports: ["8080"]
+  debugger: {build: ., profiles: [tools]}
+  tracer: {image: "tracer:1", profiles: [seen]}
+  odd: {image: "odd:1", privileged: "true", cap_add: [ALL], secrets: [a]}
+""",
+    "compose.override.yaml": """\
+services:
+  api: {command: [run, --fast], environment: {MODE: override}, ports: ["9090"]}
+""",
+    "base/common.yaml": """\
+services:
+  base:
+    extends: root
+    build: {context: ../api, args: {B: "2"}}
+    env_file: values.env
+    depends_on: [elsewhere]
+    healthcheck: {test: ["CMD", "test", "-e", "/ok"]}
+  root: {environment: {ROOT: "1", MODE: base}, working_dir: /srv}
+""",
+    "base/values.env": "FROM_FILE=yes\n",
+    "parts/store.yaml": "services: {store: {build: ../store, expose: ['7000']}}\n",
+    "api/Dockerfile": "FROM x\n",
+    "store/Dockerfile": "FROM x\n",
+    "Dockerfile": "FROM x\n",
+    ".env": "COMPOSE_PROFILES=seen\nTOKEN=t\n",
+    "go.mod": "module x\n",
+}
+
+
+def _write(folder: Path, files: Mapping[str, str]) -> Path:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+def test_includes_extends_overrides_and_profiles_are_heeded_and_what_is_not_read_is_named(tmp_path: Path) -> None:
+    plan = detect(_write(tmp_path, MERGED), Overrides(dockerfile="compose.yaml#api"))
+    assert plan.image is not None
+    assert (plan.image.dockerfile, plan.image.arguments) == ("api/Dockerfile", {"A": "1", "B": "2"})
+    assert (plan.image.command, plan.image.directory, plan.image.port) == (("run", "--fast"), "/srv", 8080)
+    assert plan.image.health == ("CMD", "test", "-e", "/ok")
+    assert {name: one.value for name, one in plan.variables.items()} == {
+        "ROOT": "1",
+        "MODE": "override",
+        "NAME": "nobody",
+        "TOKEN": "t",
+        "FROM_FILE": "yes",
+    }
+    beside = {one.name: one for one in plan.image.beside}
+    assert list(beside) == ["store", "tracer", "odd"]
+    assert (beside["store"].source.dockerfile, beside["store"].source.port) == ("store/Dockerfile", 7000)
+    assert (beside["tracer"].source.dockerfile, beside["tracer"].source.text) == ("", "FROM tracer:1\n")
+    assert "compose.yaml: not read of odd: cap_add, privileged, secrets" in plan.warnings
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"compose.yaml": "include: [compose.yaml]\nservices: {a: {build: .}}\n"}, "or itself"),
+        ({"compose.yaml": "include: [/etc/passwd]\nservices: {a: {build: .}}\n"}, "is no file of the project"),
+        (
+            {"compose.yaml": "services: {a: {build: ., extends: {file: ../../x.yaml, service: b}}}\n"},
+            "is no file of the",
+        ),
+        ({"compose.yaml": "services: {a: {build: ., extends: a}}\n"}, "without an end"),
+        ({"compose.yaml": "services: {a: {build: ., extends: none}}\n"}, "the service none, which does not exist"),
+        ({"compose.yaml": "include: [parts/store.yaml]\nservices: {store: {build: .}}\n"}, "in an included file too"),
+    ],
+)
+def test_a_file_that_leads_out_or_has_no_end_is_one_sentence(
+    tmp_path: Path, changes: Mapping[str, str], said: str
+) -> None:
+    with pytest.raises(InvalidGeneration, match=said):
+        detect(_write(tmp_path, {**MERGED, **changes}), Overrides(dockerfile="compose.yaml"))
+
+
+def test_a_worker_s_answer_with_services_that_no_file_gives_is_refused(tmp_path: Path) -> None:
+    plan = detect(_write(tmp_path, MERGED), Overrides(dockerfile="compose.yaml#api"))
+    assert plan.image is not None
+    [good, *_] = plan.image.beside
+    for one in (
+        replace(good, name="x\n"),
+        replace(good, names=("evil host",)),
+        replace(good, environment={"A": "\0"}),
+        replace(good, source=replace(good.source, context="../../etc")),
+        replace(good, source=replace(good.source, beside=(good,))),
+    ):
+        forged = replace(plan, image=replace(plan.image, beside=(one,)))
+        with pytest.raises(checks.Forged):
+            checks.check_analysis(Analysis(forged, frozenset(), ()), tmp_path)
+    forged = replace(plan, image=replace(plan.image, beside=(good,) * 5))
+    with pytest.raises(checks.Forged):
+        checks.check_analysis(Analysis(forged, frozenset(), ()), tmp_path)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from image_kit import BASE, import_base
 
 from preview.environments import Environment, EnvironmentRequest, ImageCache, ImageSource
 from preview.errors import EnvironmentFailed
-from preview.runtime.container.images import Images
+from preview.runtime.container.images import Images, StoredImage
 from preview.settings import Settings
 
 FILL = "dd if=/dev/zero bs=1024k count=20"
@@ -203,12 +204,27 @@ async def test_volumes_are_declared_where_no_step_follows_and_no_step_runs_on_a_
     assert (await build(tmp_path, f"FROM {with_volume}\nENV A=1\n")).how == "built"
 
 
-async def test_layers_that_images_share_count_once(tmp_path: Path) -> None:
+def _without_parents(listed: Callable[..., Awaitable[list[StoredImage]]]) -> Callable[..., object]:
+    async def look(self: Images, *, steps: bool) -> list[StoredImage]:
+        found = [replace(one, parent="") for one in await listed(self, steps=steps)]
+        return [one for one in found if one.name]
+
+    return look
+
+
+async def test_layers_that_images_share_count_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(3):
         # The base alone has some MiB.
         await build(tmp_path, f"FROM {BASE}\nENV NUMBER={number}\n", images_max_bytes=1 << 20)
     engine = await import_base(engine_or_skip())
     assert len(await Images(engine, tmp_path.name).stored()) == 3
+    await build(tmp_path, f"FROM {BASE}\nENV NUMBER=0\nRUN dd if=/dev/zero of=/a bs=1024 count=700\n")
+    used = await Images(engine, tmp_path.name).used_bytes()
+    assert used >= 700 * 1024
+    # Engines with another store of images name no parents.
+    monkeypatch.setattr("preview.runtime.container.images.Images._list", _without_parents(Images._list))
+    assert await Images(engine, tmp_path.name).used_bytes() == used
+    monkeypatch.undo()
     await build(tmp_path, f"FROM {BASE}\nRUN dd if=/dev/zero of=/a bs=1024k count=2\n", images_max_bytes=1 << 20)
     # It is in use while the others are removed.
     assert len(await Images(engine, tmp_path.name).stored()) == 1

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
 from preview.core.quoting import quoted
 from preview.detection.containers.compose_file import Service, read_compose
-from preview.detection.containers.dockerfile import health_path_in, image_plan
+from preview.detection.containers.dockerfile import image_plan
 from preview.detection.databases.services import DEFAULT_PORTS
 from preview.detection.plan import Origin, ServiceKind, ServiceNeed, StartPlan, Variable
 from preview.detection.settings import is_secret
 from preview.errors import InvalidGeneration
 from preview.sources import Sources
-from preview.sources.image_source import ImageSource
+from preview.sources.image_source import MOST_BESIDE, Beside, ImageSource, health_path_in
 from preview.sources.yaml_values import UnreadableYaml
 
 # The last part of an image's name, without its tag.
@@ -30,6 +30,7 @@ _KINDS: Final = (
 _PREFERRED: Final = ("web", "app", "api", "server", "backend", "site", "frontend")
 _HOST: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,60}")
 _MOST_HOSTS: Final = 20
+_IMAGE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]{0,250}")
 
 
 def plan_compose(sources: Sources, file: str, wanted: str, why: str, kinds: frozenset[ServiceKind]) -> StartPlan:
@@ -46,9 +47,10 @@ def plan_compose(sources: Sources, file: str, wanted: str, why: str, kinds: froz
         InvalidGeneration: The file cannot be read, or no service of it can be previewed.
     """
     try:
-        services = {one.name: one for one in read_compose(sources, file)}
+        composed = read_compose(sources, file, wanted)
     except UnreadableYaml as error:
         raise _unusable(file, str(error)) from error
+    services = {one.name: one for one in composed.services}
     others = {name: kind for name, one in services.items() if (kind := _kind(one)) is not None}
     chosen, reason = _choose(file, services, others, wanted)
     if not sources.has_file(chosen.dockerfile):
@@ -57,24 +59,22 @@ def plan_compose(sources: Sources, file: str, wanted: str, why: str, kinds: froz
         )
     needed = {name: kind for name, kind in others.items() if name in _all_needs(chosen, services) or not chosen.needs}
     had = {name: kind for name, kind in needed.items() if kind in kinds}
-    hosts = [one for name in had for one in services[name].names if _HOST.fullmatch(one)]
-    source = ImageSource(
-        chosen.dockerfile,
-        context=chosen.context or ".",
-        arguments=chosen.arguments,
-        target=chosen.target,
-        entrypoint=chosen.entrypoint,
-        command=chosen.command,
-        directory=chosen.directory,
-        port=chosen.ports[0] if chosen.ports else None,
-        volumes=chosen.named_volumes,
-        hosts=tuple(dict.fromkeys(hosts))[:_MOST_HOSTS],
+    hosts = tuple(dict.fromkeys(one for name in had for one in services[name].names if _HOST.fullmatch(one)))
+    beside = _beside(chosen, services, had, hosts[:_MOST_HOSTS])
+    source = replace(
+        _source(chosen),
+        hosts=hosts[:_MOST_HOSTS],
+        beside=beside,
+        names=tuple(filter(_HOST.fullmatch, chosen.names))[:_MOST_HOSTS],
     )
     plan = image_plan(sources, source, f"{file}: the project starts by its service {chosen.name}: {reason} ({why})")
+    started = f"{file}: beside it, in a private network: {', '.join(one.name for one in beside)}"
+    unread = [f"{file}: not read of {name}: {', '.join(keys)}" for name, keys in composed.unread.items()]
     return replace(
         plan,
         dockerfile=file,
-        health_path=plan.health_path if not chosen.health else health_path_in(chosen.health) or plan.health_path,
+        decisions=(*plan.decisions, *([started] if beside else ())),
+        health_path=plan.health_path if not chosen.health else health_path_in(" ".join(chosen.health)),
         variables={
             name: Variable(name, _plain(value), Origin.EXAMPLE, file, secret=is_secret(name))
             for name, value in chosen.environment.items()
@@ -83,8 +83,39 @@ def plan_compose(sources: Sources, file: str, wanted: str, why: str, kinds: froz
             ServiceNeed(kind, None, f"{file}: {name}", name in chosen.needs, ("localhost", DEFAULT_PORTS[kind]))
             for name, kind in needed.items()
         ),
-        warnings=(*plan.warnings, *_warnings(file, chosen, services, had)),
+        warnings=(*plan.warnings, *_warnings(file, chosen, services, {*had, *(one.name for one in beside)}), *unread),
     )
+
+
+def _source(one: Service) -> ImageSource:
+    """Return the source of a service's image: its build, or else its image, which the engine has to have."""
+    return ImageSource(
+        one.dockerfile if one.context is not None else "",
+        context=one.context or ".",
+        text="" if one.context is not None else f"FROM {one.image}\n",
+        arguments=one.arguments,
+        target=one.target,
+        entrypoint=one.entrypoint,
+        command=one.command,
+        directory=one.directory,
+        port=one.ports[0] if one.ports else None,
+        volumes=one.named_volumes,
+        health=one.health,
+    )
+
+
+def _beside(
+    chosen: Service, services: Mapping[str, Service], had: Mapping[str, ServiceKind], hosts: tuple[str, ...]
+) -> tuple[Beside, ...]:
+    """Return the services that run beside the chosen one: first those that it needs."""
+    needs = _all_needs(chosen, services)
+    names = [*needs, *(name for name in services if name not in needs)]
+    found = [services[name] for name in names if name != chosen.name and name not in had]
+    return tuple(
+        Beside(one.name, replace(_source(one), hosts=hosts), one.environment, tuple(filter(_HOST.fullmatch, one.names)))
+        for one in found
+        if one.context is not None or _IMAGE.fullmatch(one.image)
+    )[:MOST_BESIDE]
 
 
 def _choose(
@@ -135,13 +166,12 @@ def _kind(one: Service) -> ServiceKind | None:
     return next((kind for kind, pattern in _KINDS if pattern.fullmatch(name)), None)
 
 
-def _warnings(
-    file: str, chosen: Service, services: Mapping[str, Service], had: Mapping[str, ServiceKind]
-) -> Sequence[str]:
+def _warnings(file: str, chosen: Service, services: Mapping[str, Service], had: Collection[str]) -> Sequence[str]:
     found = []
     left = [name for name in services if name != chosen.name and name not in had]
     if left:
-        found.append(f"{file}: not started: {', '.join(left)}; a preview has one service, and databases")
+        why = f"a preview has its service, databases, and at most {MOST_BESIDE} others with build or an image"
+        found.append(f"{file}: not started: {', '.join(left)}; {why}")
     if chosen.mounted:
         shown = ", ".join(quoted(one[:60]) for one in chosen.mounted[:5])
         found.append(f"{file}: {shown} of {chosen.name} is not mounted; the image's files are used")

@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from preview.detection.containers.compose_merge import read_services, unread_keys
 from preview.sources import Sources
-from preview.sources.yaml_values import UnreadableYaml, YamlValue, read_yaml
+from preview.sources.yaml_values import YamlValue
 
 NAMES: Final = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
 
@@ -55,10 +56,18 @@ class Service:
     command: tuple[str, ...] | None = None
     directory: str = ""
     needs: tuple[str, ...] = ()
-    health: str = ""
+    health: tuple[str, ...] = ()
     named_volumes: tuple[str, ...] = ()
     mounted: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Compose:
+    """A compose file: its services, and the keys of each that are not read."""
+
+    services: list[Service]
+    unread: Mapping[str, list[str]]
 
 
 def find_compose(sources: Sources) -> str | None:
@@ -66,21 +75,26 @@ def find_compose(sources: Sources) -> str | None:
     return next((name for name in NAMES if sources.has_file(name)), None)
 
 
-def read_compose(sources: Sources, file: str) -> list[Service]:
-    """Return the services of a compose file that start without a profile, in its order.
+def read_compose(sources: Sources, file: str, wanted: str = "") -> Compose:
+    """Return the services of a compose file that start, in its order.
+
+    Those with a profile start if ``COMPOSE_PROFILES`` of ``.env`` names it, or if the service is ``wanted``.
 
     Raises:
         UnreadableYaml: It is no compose file.
     """
-    content = read_yaml(sources.text(file))
-    services = _mapping(content).get("services")
-    if not isinstance(services, dict):
-        raise UnreadableYaml("it has no services")
     folder = posixpath.dirname(file)
     values = dict(_variables(sources, posixpath.join(folder, ".env")))
-    reader = _Reader(sources, folder, values)
-    listed = [(name, _mapping(one)) for name, one in services.items() if _NAME.fullmatch(name)]
-    return [reader.service(name, one) for name, one in listed[:_MOST_SERVICES] if not one.get("profiles")]
+    reader = _Reader(sources, values)
+    services = read_services(sources, file, reader.text, _inside)
+    chosen = set(values.get("COMPOSE_PROFILES", "").replace(" ", "").split(","))
+    listed = {
+        name: one
+        for name, one in list(services.items())[:_MOST_SERVICES]
+        if _NAME.fullmatch(name)
+        and (not one.get("profiles") or name == wanted or chosen & set(map(reader.text, _items(one.get("profiles")))))
+    }
+    return Compose([reader.service(name, one) for name, one in listed.items()], unread_keys(listed))
 
 
 def _variables(sources: Sources, file: str) -> Iterator[tuple[str, str]]:
@@ -94,7 +108,6 @@ def _variables(sources: Sources, file: str) -> Iterator[tuple[str, str]]:
 @dataclass(frozen=True, slots=True)
 class _Reader:
     sources: Sources
-    folder: str
     values: Mapping[str, str]
 
     def service(self, name: str, found: Mapping[str, YamlValue]) -> Service:
@@ -116,7 +129,7 @@ class _Reader:
             command=self._words(found.get("command")),
             directory=self.text(found.get("working_dir")),
             needs=tuple(one for one in _items(found.get("depends_on")) if isinstance(one, str)),
-            health=" ".join(map(self.text, _items(_mapping(found.get("healthcheck")).get("test")))),
+            health=self._health(found.get("healthcheck")),
             named_volumes=tuple(target for source, target in mounts if source and not source.startswith((".", "/"))),
             mounted=tuple(source for source, _ in mounts if source.startswith(".")),
             names=tuple(filter(_NAME.fullmatch, self._names(name, found))),
@@ -136,6 +149,15 @@ class _Reader:
         if sign.endswith("-"):
             return value or "" if is_set else other
         return value if value is not None else _MADE_UP
+
+    def _health(self, value: YamlValue) -> tuple[str, ...]:
+        table = _mapping(value)
+        if self.text(table.get("disable")) == "true":
+            return ("NONE",)
+        test = table.get("test")
+        if isinstance(test, str):
+            return ("CMD-SHELL", self.text(test))
+        return tuple(one for one in map(self.text, _items(test)) if "\0" not in one)
 
     def _table(self, value: YamlValue) -> dict[str, str]:
         """Return a list of ``NAME=value``, or a mapping. A name alone is left to the person who starts the file."""
@@ -165,7 +187,7 @@ class _Reader:
         return (None, "") if dockerfile is None else (context, dockerfile)
 
     def _inside(self, path: str) -> str | None:
-        return _inside(posixpath.join(self.folder, path)) if path else None
+        return _inside(path) if path else None
 
     def _ports(self, value: YamlValue) -> Iterator[int]:
         for one in _items(value):

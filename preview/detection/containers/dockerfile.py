@@ -8,14 +8,9 @@ from typing import Final
 from preview.detection.plan import Server, StartPlan, Toolchain
 from preview.errors import InvalidGeneration
 from preview.sources import Sources
-from preview.sources.image_source import ImageSource
+from preview.sources.image_source import ImageSource, health_path_in
 
 _NAMES: Final = ("Dockerfile", "Containerfile")
-# The path of the address that a health check asks.
-_HEALTH: Final = re.compile(
-    r"https?://(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1\])(?::[\w${}]{1,40})?(/[\w./~%-]{0,200})"
-)
-_MOST_CHECK: Final = 1000
 
 
 def find_dockerfile(sources: Sources) -> str | None:
@@ -70,9 +65,3 @@ def _health_path(text: str) -> str | None:
     """Return the path that the last ``HEALTHCHECK`` asks; None if it asks no address."""
     checks = re.split(r"^[ \t]*HEALTHCHECK[ \t]", text, flags=re.MULTILINE | re.IGNORECASE)[1:]
     return health_path_in(checks[-1]) if checks else None
-
-
-def health_path_in(command: str) -> str | None:
-    """Return the path of the address that a check's command asks; None if it asks none."""
-    found = _HEALTH.search(command[:_MOST_CHECK])
-    return found[1] if found is not None else None

@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from preview.environments.folders.image_source import BuiltImage
+from preview.environments.folders.image_source import BuiltImage, HealthCheck
 from preview.errors import EnvironmentFailed
-from preview.sources.image_source import ImageSource
+from preview.sources.image_source import ImageSource, health_path_in
 
 _MOST_VARIABLES: Final = 500
+_MOST_USER, _MOST_CHECK = 200, 8000
+_LEAST_INTERVAL_S = 5.0
 # Folders that a build fills; as a volume each would be empty.
 _MADE_BY_BUILDS: Final = frozenset(
     {"node_modules", ".venv", "venv", "site-packages", "vendor", "static", "staticfiles", "public", "dist", "build",
@@ -62,6 +64,8 @@ def read_built(described: Mapping[str, object]) -> BuiltImage:
         directory=str(config.get("WorkingDir") or "/"),
         port=int(port) if port.isascii() and port.isdecimal() and 0 < int(port[:6]) < 65536 else _first_port(ports),
         volumes=tuple(_keys(config.get("Volumes"))),
+        user=str(config.get("User") or "")[:_MOST_USER],
+        health=_health(config.get("Healthcheck"), _texts(config.get("Shell"))),
     )
 
 
@@ -77,7 +81,32 @@ def with_source(image: BuiltImage, source: ImageSource) -> BuiltImage:
         port=source.port or image.port,
         volumes=tuple(dict.fromkeys((*image.volumes, *volumes))),
         hosts=source.hosts,
+        names=source.names,
+        health=_health({"Test": list(source.health)}, ()) if source.health else image.health,
     )
+
+
+def _health(described: object, shell: Sequence[str]) -> HealthCheck | None:
+    """Return the check of an image; None without one, or if it asks an address, which is a preview's health path."""
+    found = described if isinstance(described, dict) else {}
+    kind, *words = _texts(found.get("Test")) or ["NONE"]
+    argv = [*(shell or ("/bin/sh", "-c")), *words[:1]] if kind == "CMD-SHELL" else words
+    is_usable = kind in ("CMD", "CMD-SHELL") and bool(words) and sum(map(len, argv)) < _MOST_CHECK
+    if not is_usable or any("\0" in one for one in argv) or health_path_in(" ".join(argv)) is not None:
+        return None
+    retries = found.get("Retries")
+    return HealthCheck(
+        tuple(argv),
+        interval_s=_seconds(found.get("Interval"), _LEAST_INTERVAL_S, 3600.0, 30.0),
+        timeout_s=_seconds(found.get("Timeout"), 1.0, 60.0, 30.0),
+        retries=min(retries, 100) if isinstance(retries, int) and retries > 0 else 3,
+        start_s=_seconds(found.get("StartPeriod"), 0.0, 600.0, 0.0),
+    )
+
+
+def _seconds(value: object, least: float, most: float, default: float) -> float:
+    """Return a duration of the engine, in nanoseconds, within bounds."""
+    return min(max(value / 1e9, least), most) if isinstance(value, int) and value > 0 else default
 
 
 def _first_port(ports: Sequence[int]) -> int | None:

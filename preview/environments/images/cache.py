@@ -8,7 +8,8 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -16,6 +17,7 @@ import structlog
 import trio
 
 from preview.environments.folders.environment import Environment, EnvironmentRequest, How, Report
+from preview.environments.folders.image_source import BuiltBeside, BuiltImage
 from preview.environments.images.building import build_image
 from preview.environments.images.built import has_volumes, is_base, read_built, with_source
 from preview.environments.images.context import open_below, pack_context, read_small
@@ -25,7 +27,7 @@ from preview.errors import EnvironmentFailed
 from preview.runtime.container import ContainerRuntime, EngineError
 from preview.runtime.container.images import Images
 from preview.settings import Settings
-from preview.sources.image_source import ImageSource
+from preview.sources.image_source import Beside, ImageSource
 
 _log = structlog.get_logger(__name__)
 
@@ -64,17 +66,12 @@ class ImageCache:
         """
         assert request.image is not None, "the plan has chosen an image"  # noqa: S101
         started = trio.current_time()
-        try:
-            name, how, described = await self._provide(request, request.image, report)
-        except EngineError as error:
-            raise EnvironmentFailed(f"The image cannot be built: {error}.", reason="engine") from error
-        except OSError as error:
-            raise EnvironmentFailed(
-                f"The image cannot be built: the data folder or the engine's cannot be used ({error.strerror}).",
-                reason="disk",
-            ) from error
-        image = with_source(read_built(described), request.image)
-        with self._lease(name):
+        with ExitStack() as leases:
+            name, how, image = await self._open(request, request.image, report, leases)
+            beside = [
+                one for each in request.image.beside if (one := await self._beside(request, each, report, leases))
+            ]
+            image = replace(image, beside=tuple(beside))
             yield Environment(
                 directory=Path("/", "images", name),
                 program=Path("/"),
@@ -86,6 +83,43 @@ class ImageCache:
                 is_own=True,
                 image=image,
             )
+
+    async def _beside(
+        self, request: EnvironmentRequest, one: Beside, report: Report, leases: ExitStack
+    ) -> BuiltBeside | None:
+        """Provide the image of a service beside the previewed one; None if there is none, which is reported."""
+
+        def report_as_its_own(line: str, severity: int) -> None:
+            report(f"{one.name} | {line}", severity)
+
+        try:
+            _, _, image = await self._open(request, one.source, report_as_its_own, leases)
+        except EnvironmentFailed as error:
+            report(f"not started: {one.name}; {error.message}", logging.WARNING)
+            return None
+        return BuiltBeside(one.name, image, one.environment, one.names)
+
+    async def _open(
+        self, request: EnvironmentRequest, source: ImageSource, report: Report, leases: ExitStack
+    ) -> tuple[str, How, BuiltImage]:
+        """Provide one image, and lease it.
+
+        Raises:
+            EnvironmentFailed: See ``open_environment``.
+
+        Cancellation: a running build ends.
+        """
+        try:
+            name, how, described = await self._provide(request, source, report)
+        except EngineError as error:
+            raise EnvironmentFailed(f"The image cannot be built: {error}.", reason="engine") from error
+        except OSError as error:
+            raise EnvironmentFailed(
+                f"The image cannot be built: the data folder or the engine's cannot be used ({error.strerror}).",
+                reason="disk",
+            ) from error
+        leases.enter_context(self._lease(name))
+        return name, how, with_source(read_built(described), source)
 
     @contextmanager
     def _lease(self, name: str) -> Iterator[None]:

@@ -11,6 +11,7 @@ _MOST_PENDING: Final = 1024 * 1024
 _MOST_LINE: Final = 2000
 _MOST_LINES: Final = 2000
 _RUNNING: Final = re.compile(r" ---> Running in ([0-9a-f]{12})")
+_COLOUR: Final = re.compile(r"\x1b\[[0-9;]{0,20}m")
 _NOISE: Final = re.compile(r" ---> [0-9a-f]{12}|Removing intermediate container [0-9a-f]{12}|Successfully built .*")
 
 
@@ -78,6 +79,7 @@ class BuildOutput:
                 yield from self._say(line)
 
     def _say(self, line: str) -> Iterator[str]:
+        line = _COLOUR.sub("", line[: 2 * _MOST_LINE])
         line = "".join(one if one.isprintable() or one == "\t" else " " for one in line[:_MOST_LINE]).rstrip()
         if found := _RUNNING.fullmatch(line):
             self.container = found[1]

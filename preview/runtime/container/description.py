@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from preview.core.isolation import Network
@@ -13,6 +14,7 @@ from preview.runtime.container.image import Image
 from preview.runtime.container.joining import JOIN, SHOWN
 from preview.runtime.container.volumes import volume_mounts
 from preview.runtime.interface import ProcessSpec
+from preview.runtime.run_image import RunImage, RunNetwork
 from preview.runtime.sandbox.port_forwarding import bridge_needs
 from preview.runtime.sandbox.runtime import owned
 from preview.runtime.sandbox.view import is_system
@@ -73,7 +75,14 @@ def users_file(user: str) -> str:
     return f"root:x:0:0:root:/root:/usr/sbin/nologin\n{own}nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
 
 
-def describe_container(habits: Habits, spec: ProcessSpec, user: str, processes: int, door: Path) -> dict[str, object]:
+def describe_container(
+    habits: Habits,
+    spec: ProcessSpec,
+    user: str,
+    processes: int,
+    door: Path,
+    copied: Mapping[str, int] = MappingProxyType({}),
+) -> dict[str, object]:
     """Return the body of the request that creates the container.
 
     Args:
@@ -82,6 +91,7 @@ def describe_container(habits: Habits, spec: ProcessSpec, user: str, processes: 
         user: User and group in the container, as numbers.
         processes: Limit of the user's processes.
         door: Folder of the socket by which the container joins.
+        copied: Folders of the image that are in memory with their content, and the size of that.
 
     Raises:
         BadVolume: A volume of the image cannot be limited.
@@ -98,6 +108,10 @@ def describe_container(habits: Habits, spec: ProcessSpec, user: str, processes: 
         made = volume_mounts(spec.image.volumes, spec.limits.temp_bytes, targets, folders)
         # The engine gives a folder in memory the mode of the image's own folder, so the user owns it.
         folders |= {str(one["Target"]): f"{temp},uid={owner},gid={group}" for one in made}
+        kept = temp.partition("size=")[0].replace("1777", "0755")
+        folders |= {
+            one: f"{kept}size={spec.limits.temp_bytes + size},uid={owner},gid={group}" for one, size in copied.items()
+        }
     host: dict[str, object] = {
         "NetworkMode": "host" if spec.network is Network.HOST else "none",
         "ReadonlyRootfs": True,
@@ -121,6 +135,10 @@ def describe_container(habits: Habits, spec: ProcessSpec, user: str, processes: 
         host["Runtime"] = habits.runtime
     if habits.users:
         host["UsernsMode"] = habits.users
+    network = None if spec.image is None or spec.network is Network.HOST else spec.image.network
+    if network is not None:
+        # Questions to the engine's name server end in the container itself.
+        host |= {"NetworkMode": network.name, "Dns": ["127.0.0.1"], "DnsSearch": ["."]}
     return {
         "Image": habits.image.name,
         "Entrypoint": [*habits.image.interpreter.command, "-I", "-S", f"{root}{JOIN}", f"{SHOWN}/join"],
@@ -132,8 +150,44 @@ def describe_container(habits: Habits, spec: ProcessSpec, user: str, processes: 
         # Images of an operator may bring a check, which would run in the container.
         **({} if habits.image.is_hosts else {"Healthcheck": {"Test": ["NONE"]}}),
         "Labels": {DATA_LABEL: habits.data, PREVIEW_LABEL: spec.preview_id},
-        **({} if spec.network is Network.HOST else {"Hostname": "preview", "NetworkDisabled": True}),
+        **({} if spec.network is Network.HOST else {"Hostname": "preview"}),
+        **({} if spec.network is Network.HOST or network is not None else {"NetworkDisabled": True}),
+        **({} if network is None else {"NetworkingConfig": {"EndpointsConfig": {network.name: _endpoint(network)}}}),
         "HostConfig": host,
+    }
+
+
+def hosts_of(known: str, image: RunImage) -> str:
+    """Return the list of hosts of an image's container.
+
+    Args:
+        known: The list of other containers.
+        image: The image.
+    """
+    own = f"127.0.0.1 {' '.join(image.hosts)}\n" if image.hosts else ""
+    others = {} if image.network is None else image.network.names
+    listed = "".join(f"{address} {name}\n" for name, address in others.items())
+    return f"{known}{own}{listed}"
+
+
+def _endpoint(network: RunNetwork) -> Mapping[str, object]:
+    return {"IPAMConfig": {"IPv4Address": network.address}}
+
+
+def mounted_in(description: Mapping[str, object]) -> list[str]:
+    """Return the paths of a description's mounts."""
+    host = description["HostConfig"]
+    return [one["Target"] for one in host["Mounts"]] if isinstance(host, dict) else []
+
+
+def without_mount(description: Mapping[str, object], target: str) -> dict[str, object]:
+    """Return a description without one of its mounts."""
+    host = description["HostConfig"]
+    if not isinstance(host, dict):
+        return dict(description)
+    return {
+        **description,
+        "HostConfig": {**host, "Mounts": [one for one in host["Mounts"] if one["Target"] != target]},
     }
 
 
@@ -160,11 +214,11 @@ def _mounts(habits: Habits, spec: ProcessSpec, door: Path) -> list[Mapping[str, 
     shown: dict[Path, tuple[Path, bool]] = {target: (source, False) for source, target in habits.image.mounts}
     shown |= {one: (one, False) for one in readable if not is_system(str(one))}
     if spec.network is not Network.HOST:
-        has_names = spec.image is not None and spec.image.hosts
+        has_names = spec.image is not None and (spec.image.hosts or spec.image.network is not None)
         shown[_HOSTS] = door / HOSTS_FILE if has_names else habits.hosts, False
     shown |= {one: (one, True) for one in owned(spec) if one not in elsewhere}
     shown |= {path: (folder, True) for path, folder in spec.shown_at.items()}
-    if habits.image.is_hosts:
+    if habits.image.is_hosts or spec.image is not None:
         # Without an entry for its user Node and others fail.
         shown[_USERS] = door / USERS_FILE, False
     if spec.image is not None:

@@ -248,15 +248,21 @@ class Engine:
 
         Cancellation: the connection is closed, and the engine gives up.
         """
+        headers = [(b"Content-Type", b"application/x-tar"), (b"Content-Length", str(size).encode())]
+        async with self._open("POST", path, headers, content) as pieces:
+            yield pieces
+
+    @asynccontextmanager
+    async def _open(
+        self, method: str, path: str, headers: list[tuple[bytes, bytes]], content: AsyncIterator[bytes] | None
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
         if self._version is None:
             await self.ping()
-        length = str(size).encode()
-        headers = [(b"Host", b"engine"), (b"Content-Type", b"application/x-tar"), (b"Content-Length", length)]
         target = httpcore2.URL(scheme=b"http", host=b"engine", port=None, target=f"/v{self._version}{path}".encode())
         try:
             async with (
                 httpcore2.AsyncConnectionPool(uds=str(self.path), max_connections=1) as pool,
-                pool.stream("POST", target, headers=headers, content=content) as response,
+                pool.stream(method, target, headers=[(b"Host", b"engine"), *headers], content=content) as response,
                 aclosing(response.aiter_stream()) as pieces,
             ):
                 if response.status >= _FIRST_ERROR:
@@ -270,6 +276,30 @@ class Engine:
         except (httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.TimeoutException) as error:
             _raise_want(error)
             raise EngineError(f"no engine answers at {self.path}") from error
+
+    @asynccontextmanager
+    async def open_download(self, path: str) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Get an answer in pieces as they come; the caller bounds time and size.
+
+        Args:
+            path: Path below the version, with its query.
+
+        Raises:
+            EngineError: The engine refuses, does not answer, or breaks off.
+
+        Cancellation: the connection is closed.
+        """
+        async with self._open("GET", path, [], None) as pieces:
+            yield pieces
+
+    async def head(self, path: str) -> Mapping[bytes, bytes] | None:
+        """Return the headers of an answer; None if the engine refuses. Cancellation: no effect.
+
+        Raises:
+            EngineError: No engine answers.
+        """
+        status, headers, _ = await self._ask("HEAD", f"/v{self._version}{path}", within_s=self._answer_s)
+        return headers if status < _FIRST_ERROR else None
 
     async def _list(self, path: str) -> object:
         # Podman fails if a container is removed while it looks through all of them.

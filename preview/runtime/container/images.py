@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -199,10 +199,33 @@ class Images:
         Cancellation: no effect.
         """
         found = {one.id: one for one in await self._list(steps=True)}
+        if not any(one.parent for one in found.values()):
+            return await self._used_by_history(list(found.values()))
         # The first step of each stage sets the label, and adds nothing to its base.
         return sum(
             max(0, one.size_bytes - found[one.parent].size_bytes) for one in found.values() if one.parent in found
         )
+
+    async def _used_by_history(self, stored: Sequence[StoredImage]) -> int:
+        """Return the same for an engine that names no parents: each image lists its own steps, with their sizes."""
+        sizes: dict[int, int] = {}
+        for one in stored:
+            try:
+                said = await self._engine.call("GET", f"/images/{quote(one.id, safe=':')}/history")
+            except EngineError as error:
+                if error.status is None:
+                    raise
+                continue
+            steps = [_object(step) for step in said] if isinstance(said, list) else []
+            key, is_own = 0, False
+            # The newest step comes first. Images that share a step share all steps before it.
+            for step in reversed(steps):
+                made, size = str(step.get("CreatedBy")), step.get("Size")
+                key = hash((key, step.get("Created"), made))
+                is_own = is_own or (f"{DATA_LABEL}={self._data}" in made)
+                if is_own:
+                    sizes[key] = size if isinstance(size, int) else 0
+        return sum(sizes.values())
 
     async def _list(self, *, steps: bool) -> list[StoredImage]:
         label = json.dumps({"label": [f"{DATA_LABEL}={self._data}"]})

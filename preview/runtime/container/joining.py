@@ -62,6 +62,8 @@ class Order:
         filter: The compiled system call filter.
         descriptors: Descriptors to hand over, with the numbers that they have in the program. 1 is the output, which
             becomes 2 as well.
+        folder: Number of the descriptor with a folder's content, and the folder that gets it; None without one.
+        within_s: Of a check beside the program: seconds after which it is killed.
     """
 
     argv: Sequence[str]
@@ -71,6 +73,8 @@ class Order:
     processes: int
     filter: bytes
     descriptors: dict[int, int]
+    folder: tuple[int, str] | None = None
+    within_s: float = 0.0
 
     def packed(self) -> bytes:
         """Return the order as ``preview_join.py`` reads it."""
@@ -88,6 +92,8 @@ class Order:
                 "limits": limits,
                 "filter": base64.b64encode(self.filter).decode("ascii"),
                 "numbers": list(self.descriptors),
+                "folder": self.folder,
+                "within_s": self.within_s,
             }
         ).encode()
 

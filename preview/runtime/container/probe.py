@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final
 
 import structlog
@@ -88,7 +90,11 @@ async def open_containers(
             return
         if removed:
             log.info("containers of an earlier run removed", count=removed)
-    yield found
+    try:
+        yield found
+    finally:
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(partial(shutil.rmtree, settings.data_dir / "containers", ignore_errors=True))
 
 
 async def _make(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
@@ -15,13 +18,20 @@ from preview.runtime.cgroups import Cgroup, GroupLimits, find_own_groups
 from preview.runtime.cgroups.v1 import V1Cgroup
 from preview.runtime.cgroups.v2 import V2Cgroup
 from preview.runtime.container.engine import Engine, EngineError
+from preview.runtime.container.joining import Order
 from preview.runtime.interface import Excess, Exit, ProcessSpec
+from preview.runtime.kernel.linux import memory_file
+from preview.runtime.run_image import Checked
 from preview.runtime.warm.forks.process import Fork, ForkedProcess
+from preview.runtime.warm.packets import PacketsEnded, send
 
 log = structlog.get_logger(__name__)
 
 # The engine learns of an end within milliseconds. Without its answer the reason is the signal alone.
 _REASON_S = 2.0
+_ANSWER_S = 2.0
+_MOST_SAID, _MOST_LINE = 4096, 300
+_NUMBER = re.compile(r"-?[0-9]{1,3}")
 _NECESSARY = frozenset({"memory", "pids"})
 
 
@@ -31,6 +41,7 @@ class ContainerProcess(ForkedProcess):
     Args:
         engine: Tells the reason of an end.
         container: The container's id.
+        order: The order that its program has got.
         group: The container's control group, which the engine has made; None if it cannot be seen.
     """
 
@@ -42,9 +53,11 @@ class ContainerProcess(ForkedProcess):
         *,
         engine: Engine,
         container: str,
+        order: Order,
         group: Cgroup | None,
     ) -> None:
         super().__init__(fork, output, spec, group)
+        self._order = order
         self._engine = engine
         self._container = container
         self._last_excess = Excess()
@@ -89,6 +102,36 @@ class ContainerProcess(ForkedProcess):
         with suppress(EngineError):
             await self._engine.signal(self._container, "SIGTERM")
 
+    async def check(self, argv: Sequence[str], directory: str, within_s: float) -> Checked:
+        """See ``ChecksInside``. Cancellation: the check is killed when its time is over."""
+        reading, writing = os.pipe2(os.O_CLOEXEC)
+        result, told = os.pipe2(os.O_CLOEXEC)
+        async with trio.lowlevel.FdStream(reading) as output, trio.lowlevel.FdStream(result) as answer:
+            try:
+                order = replace(
+                    self._order,
+                    argv=list(argv),
+                    directory=Path(directory),
+                    descriptors={1: writing},
+                    within_s=within_s,
+                )
+                with memory_file(order.packed()) as packed:
+                    await send(self.own, b"check", (packed, told, writing))
+            except PacketsEnded:
+                return Checked(None, "its process has ended")
+            finally:
+                os.close(writing)
+                os.close(told)
+            said, code = bytearray(), bytearray()
+            with trio.move_on_after(within_s + _ANSWER_S):
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(_read_some, output, said)
+                    await _read_some(answer, code)
+                    # Processes that the check has left keep its output open.
+                    nursery.cancel_scope.cancel()
+        text = bytes(code).decode("ascii", "replace")
+        return Checked(int(text) if _NUMBER.fullmatch(text) else None, _last_line(bytes(said)))
+
     async def kill(self) -> None:
         """See ``ForkedProcess``. Cancellation: the end was asked for. Call it under a bounded shield."""
         self._is_being_ended = True
@@ -101,6 +144,18 @@ class ContainerProcess(ForkedProcess):
                 self.own.shutdown(socket.SHUT_WR)
             await super().wait()
             self._gone = True
+
+
+async def _read_some(stream: trio.lowlevel.FdStream, into: bytearray) -> None:
+    """Read a stream to its end; keep its last bytes."""
+    while piece := await stream.receive_some(_MOST_SAID):
+        into += piece
+        del into[:-_MOST_SAID]
+
+
+def _last_line(said: bytes) -> str:
+    lines = [one.strip() for one in said.decode("utf-8", "replace").splitlines() if one.strip()]
+    return "".join(one if one.isprintable() else " " for one in lines[-1][:_MOST_LINE]) if lines else ""
 
 
 def _may_signal(pid: int) -> bool:

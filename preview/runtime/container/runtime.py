@@ -6,8 +6,8 @@ import os
 import secrets
 import shutil
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing, suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -15,10 +15,10 @@ from typing import Final
 import structlog
 import trio
 
-from preview.core.descriptors import retry_on_fd_exhaustion
 from preview.core.isolation import Network
 from preview.errors import LaunchFailed
 from preview.runtime.cold import ColdStarts
+from preview.runtime.container.contents import Contents, ImageContents, own_users, with_folder
 from preview.runtime.container.description import (
     DATA_LABEL,
     EMPTY_FILE,
@@ -26,14 +26,19 @@ from preview.runtime.container.description import (
     USERS_FILE,
     Habits,
     describe_container,
+    hosts_of,
+    mounted_in,
     users_file,
+    without_mount,
 )
 from preview.runtime.container.engine import Engine, EngineError
 from preview.runtime.container.image import operators_image
 from preview.runtime.container.images import Images
 from preview.runtime.container.interpreter import NoInterpreter
-from preview.runtime.container.joining import Door, Joined, NotJoined, Order, open_door, variables_apart
+from preview.runtime.container.joining import Door, NotJoined, Order, open_door, variables_apart
+from preview.runtime.container.network import PrivateNetwork, open_private_network, remove_networks
 from preview.runtime.container.process import ContainerProcess, find_group
+from preview.runtime.container.starting import open_container, remove_container, start_container
 from preview.runtime.container.volumes import BadVolume, check_mounts
 from preview.runtime.interface import Held, InnerSocket, ProcessSpec
 from preview.runtime.kernel.proctree import MARKER
@@ -46,16 +51,9 @@ from preview.runtime.warm.forks.process import Fork
 
 log = structlog.get_logger(__name__)
 
-# A container joins within half a second on an idle machine. A launch has its own, shorter deadline.
-_JOIN_S: Final = 60.0
-# Creating takes 30 ms, the first container of an image half a second.
-_CREATE_S: Final = 10.0
-# Removing takes a tenth of a second; the engine may still be creating what a cancelled launch asked for.
-_REMOVE_S: Final = 5.0
-_REMOVE_POLL_S: Final = 0.05
-_MOST_TRIES: Final = 4
 # Numbers of descriptors in the program: see ``inherited`` in ``process.spawning``.
-_OUTPUT, _LISTENER, _CONTROL, _WAY_OUT, _VARIABLES = 1, 64, 65, 66, 67
+_OUTPUT, _LISTENER, _CONTROL, _WAY_OUT, _VARIABLES, _FOLDER = 1, 64, 65, 66, 67, 68
+_CONTENTS: Final = "contents"
 _NAME_BYTES = 6
 _BEHIND = 64
 
@@ -92,6 +90,7 @@ class ContainerRuntime(ColdStarts):
     def __init__(self, parts: Containment, cage: SandboxRuntime) -> None:
         self._parts = parts
         self._cage = cage
+        self._contents = ImageContents(parts.engine, parts.doors / _CONTENTS)
 
     @property
     def name(self) -> str:
@@ -144,7 +143,12 @@ class ContainerRuntime(ColdStarts):
         async with trio.open_nursery() as nursery:
             for one in found:
                 nursery.start_soon(_remove_leftover, parts.engine, one)
+        await remove_networks(parts.engine, parts.habits.data)
         return len(found)
+
+    def open_private_network(self, preview_id: str) -> AbstractAsyncContextManager[PrivateNetwork]:
+        """See ``ConnectsContainers``."""
+        return open_private_network(self._parts.engine, self._parts.habits.data, preview_id)
 
     @asynccontextmanager
     async def open_process(self, spec: ProcessSpec) -> AsyncIterator[ContainerProcess]:
@@ -160,17 +164,16 @@ class ContainerRuntime(ColdStarts):
         ):
             try:
                 door = held.enter_context(open_door(parts.doors / name))
-                _write(door.folder / USERS_FILE, users_file(user))
                 _write(door.folder / EMPTY_FILE, "")
-                if spec.image is not None and spec.image.hosts:
+                if spec.image is not None:
                     known = await trio.to_thread.run_sync(parts.habits.hosts.read_text)
-                    _write(door.folder / HOSTS_FILE, f"{known}127.0.0.1 {' '.join(spec.image.hosts)}\n")
-                habits = self._habits(spec)
-                description = describe_container(habits, spec, user, self._process_limit(spec), door.folder)
-                container = await held.enter_async_context(_open_container(parts.engine, name, description))
+                    _write(door.folder / HOSTS_FILE, hosts_of(known, spec.image))
+                copies = await self._copies(spec, user, door, name)
+                description = self._describe(spec, user, door, copies)
+                container = await held.enter_async_context(open_container(parts.engine, name, description))
                 if spec.image is not None:
                     check_mounts(await parts.engine.describe(container))
-                process = await self._run(spec, container, door, serving, way_out, uid)
+                process = await self._run(spec, container, door, (serving, way_out), uid, copies)
             except (EngineError, NotJoined, NoInterpreter, BadVolume) as error:
                 raise LaunchFailed(f"The container could not be started: {error}.") from error
             except OSError as error:
@@ -198,17 +201,47 @@ class ContainerRuntime(ColdStarts):
         habits = self._parts.habits
         return habits if spec.image is None else replace(habits, image=operators_image(spec.image.name))
 
+    def _describe(self, spec: ProcessSpec, user: str, door: Door, copies: Contents) -> dict[str, object]:
+        folder = {copies.folder: copies.size_bytes} if copies.folder else {}
+        return describe_container(self._habits(spec), spec, user, self._process_limit(spec), door.folder, folder)
+
+    async def _copies(self, spec: ProcessSpec, user: str, door: Door, name: str) -> Contents:
+        """Return what the image's containers get as copies, and write the list of users beside the door.
+
+        Raises:
+            EngineError, OSError, BadVolume, NoInterpreter: See ``open_process``.
+
+        Cancellation: no container is left.
+        """
+        _write(door.folder / USERS_FILE, users_file(user))
+        if spec.image is None:
+            return Contents()
+        bare = self._describe(spec, user, door, Contents())
+        targets = [Path(one) for one in mounted_in(bare)]
+        # The engine reads through mounts, and the image's own list is wanted.
+        bare = without_mount(bare, "/etc/passwd")
+
+        def open_unused() -> AbstractAsyncContextManager[str]:
+            return open_container(self._parts.engine, f"{name}-look", bare)
+
+        copies = await self._contents.of(spec.image, spec.limits.temp_bytes, targets, open_unused)
+        if copies.reason and spec.image.directory != "/" and spec.image.tell is not None:
+            spec.image.tell(f"the working folder {spec.image.directory[:200]} is read-only: {copies.reason}")
+        users, home = own_users(copies.users, spec.image.user, user)
+        _write(door.folder / USERS_FILE, users)
+        return replace(copies, home=home)
+
     async def _run(
         self,
         spec: ProcessSpec,
         container: str,
         door: Door,
-        serving: socket.socket | None,
-        way_out: socket.socket | None,
+        sockets: tuple[socket.socket | None, socket.socket | None],
         uid: int | None,
+        copies: Contents,
     ) -> ContainerProcess:
         """Start the container and its program. Cancellation: no descriptor is left, and the container may run."""
-        joined = await _start(self._parts.engine, container, door)
+        joined = await start_container(self._parts.engine, container, door)
         try:
             reading, writing = os.pipe2(os.O_CLOEXEC)
             output = trio.lowlevel.FdStream(reading)
@@ -216,9 +249,9 @@ class ContainerRuntime(ColdStarts):
                 if uid is not None:
                     # Programs open /dev/stdout by its path.
                     os.fchown(writing, uid, uid)
-                order = self._order(spec, writing, serving, way_out)
-                with variables_apart(spec, order, _VARIABLES) as order:
-                    await joined.command(order)
+                order = self._order(spec, writing, *sockets, copies)
+                with variables_apart(spec, order, _VARIABLES) as apart, with_folder(apart, _FOLDER, copies) as whole:
+                    await joined.command(whole)
             except BaseException:
                 output.close()
                 raise
@@ -233,11 +266,17 @@ class ContainerRuntime(ColdStarts):
             spec,
             engine=self._parts.engine,
             container=container,
+            order=order,
             group=find_group(joined.first.pid, container),
         )
 
     def _order(
-        self, spec: ProcessSpec, output: int, serving: socket.socket | None, way_out: socket.socket | None
+        self,
+        spec: ProcessSpec,
+        output: int,
+        serving: socket.socket | None,
+        way_out: socket.socket | None,
+        copies: Contents,
     ) -> Order:
         descriptors = {_OUTPUT: output}
         for number, given in ((_LISTENER, serving), (_CONTROL, spec.control), (_WAY_OUT, way_out)):
@@ -257,7 +296,7 @@ class ContainerRuntime(ColdStarts):
         elsewhere = {folder: path for path, folder in spec.shown_at.items()}
         return Order(
             argv=[*(interpreter.root + one if one == str(BRIDGE) else one for one in bridge), *argv],
-            environment={**environment, MARKER: spec.instance},
+            environment={**environment, **copies.variables, MARKER: spec.instance},
             directory=elsewhere.get(spec.directory, spec.directory),
             limits=spec.limits,
             processes=self._process_limit(spec),
@@ -272,107 +311,6 @@ class ContainerRuntime(ColdStarts):
         return spec.limits.processes + others + (_BEHIND if "processes" in self._parts.habits.limits else 0)
 
 
-async def _start(engine: Engine, container: str, door: Door) -> Joined:
-    """Start the container, and wait until it has joined.
-
-    Raises:
-        NotJoined: It has ended before, or has not joined in time.
-        EngineError: The engine refuses.
-        OSError: No file descriptor is free.
-
-    Cancellation: no descriptor is left.
-    """
-    await engine.start(container)
-    found: list[Joined] = []
-    failed: list[Exception] = [NotJoined(f"it has not joined within {_JOIN_S:g} s")]
-    with ExitStack() as held, trio.move_on_after(_JOIN_S):
-        held.callback(_close, found)
-        async with trio.open_nursery() as nursery:
-
-            async def attempt(act: Callable[[], Awaitable[None]]) -> None:
-                try:
-                    await act()
-                except (EngineError, NotJoined, OSError) as error:
-                    failed.append(error)
-                nursery.cancel_scope.cancel()
-
-            async def watch() -> None:
-                code = await engine.wait(container)
-                words = await engine.last_words(container)
-                fault = f"another process answers for it ({door.fault})" if door.fault else words
-                raise NotJoined(f"its first program ended before it joined: {fault or f'exit code {code}'}")
-
-            async def first_pid() -> int:
-                pid = (await engine.state(container)).get("Pid")
-                return pid if isinstance(pid, int) else 0
-
-            async def admit() -> None:
-                found.append(await door.admit(container, first_pid))
-
-            nursery.start_soon(attempt, watch)
-            nursery.start_soon(attempt, admit)
-        # After a cancellation or the deadline, what has joined is closed.
-        held.pop_all()
-    if found:
-        return found[0]
-    raise failed[-1]
-
-
-def _close(found: list[Joined]) -> None:
-    while found:
-        found.pop().close()
-
-
-@asynccontextmanager
-async def _open_container(engine: Engine, name: str, description: Mapping[str, object]) -> AsyncIterator[str]:
-    """Create a container and yield its id; it is removed at the end.
-
-    Raises:
-        EngineError: The engine refuses.
-
-    Cancellation: waits until the container is created (bounded), and removes it (bounded). If the engine does not
-    answer, the service's next start does it.
-    """
-    is_created = False
-    try:
-        # Podman keeps half a container, which breaks its lists, if its client leaves meanwhile.
-        with trio.move_on_after(_CREATE_S, shield=True):
-            container = await engine.create(name, description)
-            is_created = True
-        if not is_created:
-            raise EngineError(f"the engine has not created it within {_CREATE_S:g} s")
-        await trio.lowlevel.checkpoint()
-        yield container
-    finally:
-        with trio.move_on_after(_REMOVE_S, shield=True) as scope:
-            try:
-                await retry_on_fd_exhaustion(lambda: _remove(engine, name, is_created=is_created))
-            except EngineError as error:
-                log.warning("container not removed", container=name, error=str(error))
-        if scope.cancelled_caught:
-            log.warning("container not removed", container=name, error="the engine does not answer")
-
-
-async def _remove(engine: Engine, name: str, *, is_created: bool) -> None:
-    """Remove a container; the caller bounds the time.
-
-    Podman may refuse while the container is ending by itself. If the creation was cancelled or refused, the container
-    may appear a moment later.
-    """
-    tries = _MOST_TRIES
-    while True:
-        tries -= 1
-        try:
-            if await engine.remove(name) or is_created:
-                return
-        except EngineError as error:
-            if error.status is None or not tries:
-                raise
-        if not tries:
-            return
-        await trio.sleep(_REMOVE_POLL_S)
-
-
 def _write(path: Path, text: str) -> None:
     path.write_text(text, "ascii")
     path.chmod(0o644)
@@ -380,6 +318,6 @@ def _write(path: Path, text: str) -> None:
 
 async def _remove_leftover(engine: Engine, container: str) -> None:
     try:
-        await _remove(engine, container, is_created=True)
+        await remove_container(engine, container, is_created=True)
     except (EngineError, OSError) as error:
         log.warning("container not removed", container=container, error=str(error))

@@ -42,7 +42,7 @@ def volume_mounts(
     known, found = {Path(one) for one in in_memory}, list[Path]()
     for text in volumes:
         path = Path(text)
-        if not _FOLDER.fullmatch(text) or {".", ".."} & set(text.split("/")):
+        if not is_plain_folder(text):
             raise BadVolume(f"its volume {quoted(text[:100])} is no plain path of a folder")
         if path in known:
             continue
@@ -63,6 +63,11 @@ def check_mounts(described: Mapping[str, object]) -> None:
     for one in mounts if isinstance(mounts, list) else []:
         if not isinstance(one, dict) or one.get("Type") not in ("bind", "tmpfs"):
             raise BadVolume("the engine gives it a volume on its disk")
+
+
+def is_plain_folder(text: str) -> bool:
+    """Return whether a text is the absolute path of a folder, without ``.`` and ``..``."""
+    return _FOLDER.fullmatch(text) is not None and not {".", ".."} & set(text.split("/"))
 
 
 def _overlap(one: Path, other: Path) -> bool:

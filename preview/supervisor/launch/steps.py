@@ -13,13 +13,14 @@ from preview.core.isolation import Network
 from preview.core.launch_steps import planned_name
 from preview.core.quoting import quoted
 from preview.detection import StartPlan, Step
-from preview.environments import Environment
+from preview.environments import BuiltImage, Environment
 from preview.errors import LaunchFailed
 from preview.logs import Level
 from preview.runtime import (
     Exit,
     ProcessSpec,
     RunImage,
+    RunNetwork,
     RunningProcess,
     Runtime,
     Serve,
@@ -71,6 +72,7 @@ class PreparedLaunch:
         disk: Watches the size of the preview's folders.
         warm: Template that the application can be forked from.
         reaches: What serves ports of the processes' own loopback: the preview's databases.
+        beside: Private network of the preview's containers; None if it has one container.
         held: Cancelling this scope ends the environment's lease; None: the lease lasts as long as the preview.
     """
 
@@ -84,6 +86,7 @@ class PreparedLaunch:
     disk: DiskWatch
     warm: WarmStart | None = None
     reaches: Mapping[int, Serve] = field(default_factory=dict)
+    beside: RunNetwork | None = None
     held: trio.CancelScope | None = None
 
     def spec(
@@ -130,8 +133,22 @@ class PreparedLaunch:
             control=None if control is None else control.theirs,
             # Steps are separate programs, so they are not forked from a template.
             warm=None if control is None else self.warm,
-            image=None if image is None else RunImage(image.name, image.volumes, tuple(image.variables), image.hosts),
+            image=None if image is None else run_image(preview, image, self.beside),
         )
+
+
+def run_image(preview: LivePreview, image: BuiltImage, network: RunNetwork | None) -> RunImage:
+    """Return the image of a preview's process."""
+    return RunImage(
+        image.name,
+        image.volumes,
+        tuple(image.variables),
+        image.hosts,
+        image.directory,
+        image.user,
+        network,
+        lambda said: preview.log.say(said, Level.WARNING),
+    )
 
 
 def readable_in(environment: Environment, *, builds: bool = False) -> tuple[Path, ...]:

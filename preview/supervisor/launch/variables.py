@@ -18,6 +18,9 @@ from preview.supervisor.launch.workspace import Workspace
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 """PATH of a standard Linux machine; the service's own PATH is not passed on."""
 
+PATH_IN_IMAGES = f"/usr/local/sbin:/usr/sbin:/sbin:{SYSTEM_PATH}"
+"""PATH in an image that sets none."""
+
 # The contract sets these for every preview; only explicit values of the project or the request override them.
 _CONTRACT = frozenset({"LOG_LEVEL", "NODE_ENV"})
 # The service alone sets these: they depend on where the preview runs.
@@ -80,7 +83,7 @@ def _image_variables(plan: StartPlan, image: BuiltImage, fills: Mapping[str, str
     """Return the image's own variables and those of the plan: nothing of this machine's paths is of use in it."""
     given = {name: filled_value(one.value, fills) for name, one in plan.variables.items() if name not in FIXED}
     return {
-        "PATH": f"/usr/local/sbin:/usr/sbin:/sbin:{SYSTEM_PATH}",
+        "PATH": PATH_IN_IMAGES,
         **image.variables,
         **given,
         "HOME": "/tmp",  # noqa: S108  the container's own; the image's may belong to its root

@@ -117,6 +117,8 @@ async def _probe(preview: LivePreview, context: SupervisorContext) -> None:
         else:
             why = f"GET {preview.record.health_path} -> {status}"
             health = Health.HEALTHY if preview.any_answer or status < 500 else Health.UNHEALTHY
+    if health is Health.HEALTHY and preview.check_fault is not None:
+        health, why = Health.UNHEALTHY, preview.check_fault
     if preview.set_health(health):
         preview.log.say(f"{health}: {why}", Level.INFO if health is Health.HEALTHY else Level.WARNING)
         await save(preview, context)

@@ -90,6 +90,7 @@ class LivePreview:
         memory_mb: The project's memory limit, for the whole life; None: the service's.
         settings: The service's settings, with this limit.
         changes: Restarts and reloads requested while the preview runs.
+        check_fault: Why the health check of its image failed; None if it did not.
         is_replaced: True while no process serves, because the old one ends before the new one: health is not probed.
         restarts: Number of times that a new process has taken over.
         restarted: Set when the next process takes over; another event then stands here.
@@ -129,11 +130,9 @@ class LivePreview:
         self.series = PreviewSeries()
         self.traffic.listeners.append(self.series.count_request)
         self.traffic.count = self.series.count
-        self.listener = listener
+        self.listener, self.tier = listener, tier
         self.inner: InnerSocket | None = None
-        self.tier = tier
-        self.startup_timeout_s = startup_timeout_s
-        self.requested, self.mends = overrides, Mends()
+        self.startup_timeout_s, self.requested, self.mends = startup_timeout_s, overrides, Mends()
         self.launch_settings = self.served_settings = launch_settings
         self.memory_mb, self.settings = launch_settings.memory_mb, launch_settings.limited(settings)
         self.scope = scope or trio.CancelScope()
@@ -151,6 +150,7 @@ class LivePreview:
         self._receiver = OtlpReceiver(self.traces, log)
         self.needed_servers: Sequence[PreviewServer] = ()
         self.any_answer = True
+        self.check_fault: str | None = None
         self.changes = Changes()
         self.inside = Inside()
         self.data_turn = trio.Lock()

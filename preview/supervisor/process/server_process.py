@@ -20,12 +20,14 @@ from preview.core.isolation import Network
 from preview.core.lifecycle import StopCause
 from preview.detection import StartPlan
 from preview.errors import LaunchFailed
-from preview.runtime import Exit, ProcessSpec, RunningProcess, Usage, hold_without_listening, listen_again
+from preview.runtime import ChecksInside, Exit, ProcessSpec, RunningProcess, Usage, hold_without_listening, listen_again
 from preview.supervisor.launch.command import listens_itself, server_argv, server_variables
 from preview.supervisor.launch.steps import PreparedLaunch
 from preview.supervisor.limits.limits import tell_output, watch_usage
 from preview.supervisor.preview.control import Control, open_control
 from preview.supervisor.preview.live_preview import LivePreview
+from preview.supervisor.process.beside import open_beside
+from preview.supervisor.process.health_checks import run_health_checks
 from preview.supervisor.process.snapshots import KeptSnapshot, using
 from preview.supervisor.process.workers import MOST_WORKERS, Worker, run_worker
 from preview.tracing.otlp import OTLP_PORT
@@ -161,16 +163,17 @@ async def run_server_process(
     try:
         channel = open_control() if started is None else started.channel()
         with channel as control, using(kept) as snapshot, trio.CancelScope() as scope:
-            spec = serving_spec(preview, prepared, control) if started is None else started.spec
-            async with (snapshot or prepared.runtime).open_process(spec) as process:
-                control.has_started()
-                control.report_to(preview.traffic.direct)
-                preview.traces.turn(on=prepared.plan.trace)
-                if prepared.plan.trace:
-                    control.trace_to(preview.traces)
-                serving = ServerProcess(prepared, spec, process, control, scope, over=over)
-                preview.log.say(f"process {process.identity.pid} started, port {preview.record.port}")
-                await _attend(preview, serving, keeper, task_status)
+            async with open_beside(preview, prepared) as whole:
+                spec = serving_spec(preview, whole, control) if started is None else started.spec
+                async with (snapshot or whole.runtime).open_process(spec) as process:
+                    control.has_started()
+                    control.report_to(preview.traffic.direct)
+                    preview.traces.turn(on=prepared.plan.trace)
+                    if prepared.plan.trace:
+                        control.trace_to(preview.traces)
+                    serving = ServerProcess(whole, spec, process, control, scope, over=over)
+                    preview.log.say(f"process {process.identity.pid} started, port {preview.record.port}")
+                    await _attend(preview, serving, keeper, task_status)
     finally:
         over.set()
 
@@ -250,6 +253,7 @@ async def _attend(
                 watchers.start_soon(watch_exit)
                 watchers.start_soon(serving.control.listen)
                 watchers.start_soon(_run_workers, preview, serving, keeper)
+                watchers.start_soon(_run_checks, preview, serving)
                 note, end = partial(keeper.note_usage, serving), partial(keeper.end_for_memory, serving)
                 watchers.start_soon(partial(watch_usage, preview, process, settings, note=note, end=end))
                 task_status.started(serving)
@@ -277,6 +281,16 @@ async def _run_workers(preview: LivePreview, serving: ServerProcess, keeper: Kee
     async with trio.open_nursery() as nursery:
         for worker in serving.workers:
             nursery.start_soon(run_worker, preview, serving.prepared, worker, measured)
+
+
+async def _run_checks(preview: LivePreview, serving: ServerProcess) -> None:
+    """Run the health check of the process's image, if it has one, once the process serves."""
+    image, process = serving.prepared.environment.image, serving.process
+    if image is None or image.health is None or not isinstance(process, ChecksInside):
+        return
+    await serving.taken.wait()
+    await preview.settled.wait()
+    await run_health_checks(preview, process, image.health, image.directory)
 
 
 def _grace_s(preview: LivePreview, serving: ServerProcess) -> float:

@@ -8,6 +8,9 @@ becomes the program. This process stays as the first of the namespace: it adopts
 and tells the service the program's exit status. It ends as soon as the service has ended or closed the connection,
 and the kernel ends everything in the container with it.
 
+A further order is a check: a command that runs beside the program, as it does, for a limited time. One runs at a time.
+Its exit status goes to the service through a pipe that came with the order.
+
 Standard library only, and the oldest Python that a service runs on.
 """
 
@@ -23,7 +26,14 @@ import signal
 import socket
 import struct
 import sys
+import time
 from contextlib import suppress
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120  isolated mode leaves it out
+
+TYPE_CHECKING = False  # typing takes longer to import
+if TYPE_CHECKING:
+    from typing import Any
 
 # prctl(2), linux/prctl.h
 _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 4, 22, 38
@@ -32,6 +42,8 @@ _INSTRUCTION_BYTES = 8
 _READ_BYTES = 64 * 1024
 # The output and three sockets.
 _MOST_DESCRIPTORS = 8
+# The order, the pipe of the result, and the output.
+_LEAST_OF_CHECK = 3
 _CANNOT_RUN = 127
 
 
@@ -46,38 +58,50 @@ def main(path: str) -> None:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     own = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     own.connect(path)
+    taken, taking = os.pipe()
     program = os.fork()
     if program == 0:
         signal.set_wakeup_fd(-1)
         try:
-            become(own, libc)
+            become(own, taking, libc)
         except BaseException as error:  # noqa: BLE001  whatever it is, it is said, and the process ends
             say(f"The program cannot be run: {getattr(error, 'strerror', None) or error}\n")
         os._exit(_CANNOT_RUN)
+    os.close(taking)
     signal.signal(signal.SIGTERM, lambda *_: pass_on(program))
     # Only now: the service looks for the child.
     own.send(b'{"joined":true}')
-    sys.exit(attend(own, reading, program))
+    sys.exit(attend(own, (reading, taken), program, libc))
 
 
-def become(own: socket.socket, libc: ctypes.CDLL) -> None:
-    """Receive the order, and become the program."""
-    os.setsid()
+def become(own: socket.socket, taking: int, libc: ctypes.CDLL) -> None:
+    """Receive the order, close ``taking``, and become the program."""
     _, descriptors, _, _ = socket.recv_fds(own, 16, _MOST_DESCRIPTORS)
     if not descriptors:
         # The service has gone.
         os._exit(_CANNOT_RUN)
+    os.close(taking)
     own.close()
-    order = json.loads(read_all(descriptors[0]))
+    take_over(json.loads(read_all(descriptors[0])), descriptors, libc)
+
+
+def take_over(order: dict[str, Any], descriptors: list[int], libc: ctypes.CDLL) -> None:
+    """Become the program of an order; its own descriptors are the last ones."""
+    os.setsid()
+    numbers = order["numbers"]
     null = os.open(os.devnull, os.O_RDWR)
     # Numbers of the program are far above those that were received.
-    for number, received in [(0, null), *zip(order["numbers"], descriptors[1:])]:  # noqa: B905  Python 3.9
+    for number, received in [(0, null), *zip(numbers, descriptors[-len(numbers) :])]:  # noqa: B905  Python 3.9
         os.dup2(received, number)
         if number == 1:
             os.dup2(received, 2)
     for one in (null, *descriptors):
         if one > 2:
             os.close(one)
+    if order["folder"]:
+        from preview_unpack import unpack  # type: ignore[import-not-found]  # noqa: PLC0415  it takes time to import
+
+        unpack(*order["folder"])
     os.chdir(order["directory"])
     for name, most in order["limits"].items():
         limit(getattr(resource, name), most)
@@ -107,19 +131,35 @@ def confine(libc: ctypes.CDLL, program: bytes) -> None:
         raise OSError(number, os.strerror(number))
 
 
-def attend(own: socket.socket, reading: int, program: int) -> int:
-    """Reap children until the program has ended, or the connection is closed; return the exit status for a shell."""
-    poll = select.poll()
+def attend(own: socket.socket, pipes: tuple[int, int], program: int, libc: ctypes.CDLL) -> int:
+    """Reap children until the program has ended, or the connection is closed; return the exit status for a shell.
+
+    ``pipes``: one that signals wake up; one that the child closes when it has its order.
+    """
+    poll, check = select.poll(), Check()
+    reading, taken = pipes
     poll.register(own, select.POLLRDHUP)
     poll.register(reading, select.POLLIN)
+    poll.register(taken, 0)
     while True:
-        events = dict(poll.poll())
-        if own.fileno() in events:
+        events = dict(poll.poll(check.milliseconds_left()))
+        if events.get(own.fileno(), 0) & ~select.POLLIN:
             # The kernel ends all others with this process.
             return 1
+        check.end_in_time()
+        if taken in events:
+            # The first order is the child's; further ones are checks.
+            poll.unregister(taken)
+            poll.register(own, select.POLLRDHUP | select.POLLIN)
+        if events.get(own.fileno(), 0) & select.POLLIN:
+            check.start(own, libc)
+        if reading not in events:
+            continue
         os.read(reading, _READ_BYTES)
-        status = reap(program)
-        if status is not None:
+        ended = reap()
+        check.note(ended)
+        if program in ended:
+            status = ended[program]
             try:
                 own.send(json.dumps({"status": status}).encode())
             except OSError:
@@ -128,9 +168,73 @@ def attend(own: socket.socket, reading: int, program: int) -> int:
             return code if code >= 0 else 128 - code
 
 
-def reap(program: int) -> int | None:
-    """Reap all ended children; return the program's status if it is one of them."""
-    found = None
+class Check:
+    """The check that runs, if any: its process, when it is killed, and where its exit status goes."""
+
+    def __init__(self) -> None:
+        self.pid = 0
+        self.result = -1
+        self.until = 0.0
+
+    def milliseconds_left(self) -> int | None:
+        """Return the time until the check is killed; None if none runs."""
+        return None if not self.pid else max(0, int((self.until - time.monotonic()) * 1000) + 1)
+
+    def start(self, own: socket.socket, libc: ctypes.CDLL) -> None:
+        """Receive an order, and start its command in place of one that still runs."""
+        _, descriptors, _, _ = socket.recv_fds(own, 16, _MOST_DESCRIPTORS)
+        if len(descriptors) < _LEAST_OF_CHECK:
+            return
+        self.end()
+        order = json.loads(read_all(descriptors[0]))
+        self.until = time.monotonic() + order["within_s"]
+        self.pid, self.result = os.fork(), descriptors[1]
+        if self.pid == 0:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            try:
+                own.close()
+                take_over({**order, "folder": None}, descriptors, libc)
+            except BaseException as error:  # noqa: BLE001  whatever it is, it is said, and the process ends
+                say(f"cannot be run: {getattr(error, 'strerror', None) or error}\n")
+            os._exit(_CANNOT_RUN)
+        for one in (descriptors[0], *descriptors[2:]):
+            os.close(one)
+
+    def end_in_time(self) -> None:
+        """Kill a check whose time is over."""
+        if self.pid and time.monotonic() >= self.until:
+            self.end()
+
+    def end(self) -> None:
+        """Kill the check, with its group; without a result."""
+        if not self.pid:
+            return
+        with suppress(OSError):
+            os.kill(self.pid, signal.SIGKILL)
+        with suppress(OSError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self.close()
+
+    def note(self, ended: dict[int, int]) -> None:
+        """Send the result if the check is among the ended processes; what it has started in its group ends too."""
+        if not self.pid or self.pid not in ended:
+            return
+        with suppress(OSError):
+            os.write(self.result, str(os.waitstatus_to_exitcode(ended[self.pid])).encode())
+        with suppress(OSError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self.close()
+
+    def close(self) -> None:
+        """Forget the check."""
+        os.close(self.result)
+        self.pid, self.result = 0, -1
+
+
+def reap() -> dict[int, int]:
+    """Reap all ended children; return the status of each."""
+    found: dict[int, int] = {}
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
@@ -138,8 +242,7 @@ def reap(program: int) -> int | None:
             return found
         if pid == 0:
             return found
-        if pid == program:
-            found = status
+        found[pid] = status
 
 
 def pass_on(program: int) -> None:

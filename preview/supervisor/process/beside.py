@@ -1,0 +1,150 @@
+"""Services of a compose file beside the previewed one: containers in a private network, which end with its process.
+
+The limits of a preview hold for all of its containers together. The previewed service has half of memory, processor
+time and processes, and the others share the other half.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import trio
+
+from preview.core.isolation import Network
+from preview.environments import BuiltBeside
+from preview.errors import LaunchFailed
+from preview.logs import Level
+from preview.runtime import ConnectsContainers, Exit, ProcessSpec, RunNetwork
+from preview.settings import Settings
+from preview.supervisor.launch.steps import PreparedLaunch, run_image
+from preview.supervisor.launch.variables import PATH_IN_IMAGES
+from preview.supervisor.limits.limits import tell_output, watch_usage
+from preview.supervisor.preview.live_preview import LivePreview
+
+_OWN_SHARE = 0.5
+_FIRST_PAUSE_S, _MOST_PAUSE_S = 1.0, 60.0
+# A service that ends so often, each time within this time, is given up until the next launch or reload.
+_SHORT_S, _MOST_SHORT = 30.0, 5
+_GRACE_S, _STOP_S, _DRAIN_S = 1.0, 5.0, 0.5
+
+
+@asynccontextmanager
+async def open_beside(preview: LivePreview, prepared: PreparedLaunch) -> AsyncIterator[PreparedLaunch]:
+    """Run the services beside the previewed one, and yield the launch with its share and its network.
+
+    Raises:
+        LaunchFailed: There is no private network.
+
+    Cancellation: their containers and the network are gone within a few seconds.
+    """
+    image, runtime = prepared.environment.image, prepared.runtime
+    if image is None or not image.beside or prepared.network is Network.HOST:
+        yield prepared
+        return
+    if not isinstance(runtime, ConnectsContainers):
+        preview.log.say("services beside the previewed one are not started: no network connects them", Level.WARNING)
+        yield prepared
+        return
+    failure: Exception | None = None
+    async with runtime.open_private_network(preview.id) as network, trio.open_nursery() as nursery:
+        own, *others = network.addresses[: 1 + len(image.beside)]
+        names = dict.fromkeys(image.names, own)
+        for one, address in zip(image.beside, others, strict=True):
+            names |= dict.fromkeys(one.names, address)
+        share = replace(prepared, settings=_shared(prepared.settings, (1 - _OWN_SHARE) / len(image.beside)))
+        for one, address in zip(image.beside, others, strict=True):
+            nursery.start_soon(_keep_running, preview, share, one, _connected(network.name, address, names))
+        settings = _shared(prepared.settings, _OWN_SHARE)
+        try:
+            yield replace(prepared, settings=settings, beside=_connected(network.name, own, names))
+        except Exception as error:  # noqa: BLE001  raised below: the nursery would wrap it in a group
+            failure = error
+        nursery.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+
+
+def _connected(network: str, address: str, names: Mapping[str, str]) -> RunNetwork:
+    return RunNetwork(network, address, {name: to for name, to in names.items() if to != address})
+
+
+def _shared(settings: Settings, share: float) -> Settings:
+    """Return the settings with a share of the preview's limits."""
+    return settings.model_copy(
+        update={
+            "memory_limit_mb": max(16, int(settings.memory_limit_mb * share)),
+            "cpu_limit": settings.cpu_limit * share,
+            "max_processes": max(8, int(settings.max_processes * share)),
+        }
+    )
+
+
+async def _keep_running(preview: LivePreview, prepared: PreparedLaunch, one: BuiltBeside, network: RunNetwork) -> None:
+    """Run a service, and start it again when it fails. Returns when it ends well, or fails again and again."""
+    pause_s, short = _FIRST_PAUSE_S, 0
+    while True:
+        started = trio.current_time()
+        try:
+            ended = await _run(preview, prepared, one, network)
+            why = f"ended with {ended}"
+            if ended == Exit(code=0):
+                preview.log.say(f"{one.name}: {why}")
+                return
+        except LaunchFailed as error:
+            why = f"not started: {error.message}"
+        except OSError as error:
+            why = f"not started: {error.strerror or error}"
+        if trio.current_time() - started >= _SHORT_S:
+            pause_s, short = _FIRST_PAUSE_S, 0
+        short += 1
+        if short >= _MOST_SHORT:
+            preview.log.say(f"{one.name}: {why}; it is not started again until the next reload", Level.ERROR)
+            return
+        preview.log.say(f"{one.name}: {why}; it starts again in {pause_s:g} s", Level.WARNING)
+        await trio.sleep(pause_s)
+        pause_s = min(2 * pause_s, _MOST_PAUSE_S)
+
+
+async def _run(preview: LivePreview, prepared: PreparedLaunch, one: BuiltBeside, network: RunNetwork) -> Exit:
+    spec = _spec(preview, prepared, one, network)
+    async with prepared.runtime.open_process(spec) as process:
+        preview.log.say(f"{one.name}: process {process.identity.pid} started beside ({' '.join(spec.argv)[:120]})")
+        over: list[str] = []
+        drained = trio.Event()
+        try:
+            async with trio.open_nursery() as nursery:
+
+                def end(error: LaunchFailed) -> None:
+                    over.append(error.message)
+                    nursery.cancel_scope.cancel()
+
+                async def read() -> None:
+                    held = partial(tell_output, preview, prepared.settings)
+                    await preview.log.read_output(process.output, held, name=one.name)
+                    drained.set()
+
+                nursery.start_soon(read)
+                nursery.start_soon(partial(watch_usage, preview, process, prepared.settings, end=end))
+                ended = await process.wait()
+                await preview.log.read_rest(process.output, drained, _DRAIN_S)
+                nursery.cancel_scope.cancel()
+        finally:
+            with trio.move_on_after(_STOP_S, shield=True):
+                await process.stop(_GRACE_S)
+    if over:
+        raise LaunchFailed(over[0])
+    return ended
+
+
+def _spec(preview: LivePreview, prepared: PreparedLaunch, one: BuiltBeside, network: RunNetwork) -> ProcessSpec:
+    image = one.image
+    if not image.argv:
+        raise LaunchFailed("Its image names no program.")
+    variables = {"PATH": PATH_IN_IMAGES, **image.variables, **one.environment, "HOME": "/tmp"}  # noqa: S108
+    spec = prepared.spec(preview, list(image.argv), Path(image.directory), variables)
+    # No folder of the machine is theirs.
+    return replace(spec, image=run_image(preview, image, network), writable=())

@@ -1,0 +1,50 @@
+"""Health checks of an image: commands beside the program, whose exit status is the preview's health."""
+
+from __future__ import annotations
+
+import trio
+
+from preview.core.lifecycle import Health
+from preview.environments import HealthCheck
+from preview.logs import Level
+from preview.runtime import Checked, ChecksInside
+from preview.supervisor.preview.live_preview import LivePreview
+
+
+async def run_health_checks(preview: LivePreview, process: ChecksInside, health: HealthCheck, directory: str) -> None:
+    """Run the check again and again, and note failures. Runs until cancelled.
+
+    Args:
+        preview: The preview; its process serves.
+        process: The process.
+        health: The check.
+        directory: Its working folder.
+
+    Cancellation: a running check is killed when its time is over, or with the process.
+    """
+    started, failures = trio.current_time(), 0
+    try:
+        while True:
+            found = await process.check(health.argv, directory, health.timeout_s)
+            if found.code == 0:
+                failures = 0
+                _note(preview, None)
+            elif trio.current_time() - started >= health.start_s:
+                failures += 1
+                if failures >= health.retries:
+                    _note(preview, _reason(found, health))
+            await trio.sleep(health.interval_s)
+    finally:
+        preview.check_fault = None
+
+
+def _note(preview: LivePreview, fault: str | None) -> None:
+    """Note the result. The next probe of the preview's address takes it into account, too."""
+    preview.check_fault = fault
+    if fault is not None and preview.set_health(Health.UNHEALTHY):
+        preview.log.say(f"{Health.UNHEALTHY}: {fault}", Level.WARNING)
+
+
+def _reason(found: Checked, health: HealthCheck) -> str:
+    ended = f"did not end within {health.timeout_s:g} s" if found.code is None else f"ended with {found.code}"
+    return f"the image's health check {ended}{f': {found.said}' if found.said else ''}"
