@@ -1,11 +1,14 @@
-"""Ten projects that bring a Dockerfile or a compose file, built on a Debian that is on this machine.
+"""Ten projects that bring a Dockerfile or a compose file, built on a Debian that the tests make themselves.
 
-``PREVIEW_TEST_ROOT`` names the folder of the Debian; docs/dockerfiles.md has the command. All bases are tags of it.
+``debootstrap`` makes it once, in ``~/.cache/preview-test``; ``PREVIEW_TEST_ROOT`` names another folder with one. All
+bases are tags of it.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -36,14 +39,52 @@ BASES = (
 )
 
 
+PACKAGES = (
+    "golang-go",
+    "rustc",
+    "cargo",
+    "default-jdk-headless",
+    "php-cli",
+    "ruby",
+    "nodejs",
+    "nginx",
+    "libc6-dev",
+    "busybox-static",
+    "python3-psycopg2",
+    "python3-redis",
+)
+
+
+async def debian() -> Path:
+    """The folder of a Debian with these packages; it is made if it does not exist yet."""
+    if named := os.environ.get("PREVIEW_TEST_ROOT"):
+        return Path(named)
+    cache = trio.Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "preview-test"
+    made, unfinished = cache / "debian", cache / "debian.unfinished"
+    if await made.is_dir():
+        return Path(made)
+    if shutil.which("debootstrap") is None:
+        pytest.skip("debootstrap is not installed, and PREVIEW_TEST_ROOT names no Debian")
+    await cache.mkdir(parents=True, exist_ok=True)
+    await trio.run_process(["rm", "-rf", str(unfinished)])
+    command = ["debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", "bookworm", str(unfinished)]
+    try:
+        await trio.run_process(command, capture_stdout=True, capture_stderr=True)
+    except subprocess.CalledProcessError as error:
+        pytest.fail(f"debootstrap: {(error.stdout or b'').decode()[-2000:]}")
+    # A container's files need none of these.
+    await trio.run_process(["rm", "-rf", *(str(unfinished / one) for one in ("var/cache", "dev", "proc", "sys"))])
+    await unfinished.rename(made)
+    return Path(made)
+
+
 async def import_debian(path: Path) -> None:
-    engine, root = Engine(path), os.environ.get("PREVIEW_TEST_ROOT")
-    if root is None:
-        pytest.skip("PREVIEW_TEST_ROOT names no Debian")
+    engine = Engine(path)
     if await engine.has_image(BASES[-1]):
         return
+    root = await debian()
     packed = trio.Path(path.parent / "debian.tar")
-    await trio.run_process(["tar", "-C", root, "--exclude=./var/cache", "-cf", str(packed), "."])
+    await trio.run_process(["tar", "-C", str(root), "--exclude=./var/cache", "-cf", str(packed), "."])
 
     async def pieces() -> AsyncIterator[bytes]:
         async with await trio.open_file(packed, "rb") as file:
@@ -77,7 +118,7 @@ async def test_a_project_is_built_started_and_answers(
         redis="auto",
         startup_timeout_s=300,
     )
-    with trio.fail_after(900):
+    with trio.fail_after(3600):
         await import_debian(engine)
         async with open_rig(settings, monkeypatch) as rig:
             if name == "compose" and not {ServiceKind.POSTGRESQL, ServiceKind.REDIS} <= rig.service.supplied:

@@ -81,6 +81,9 @@ def run(
 
     Needs no running service. Ctrl-C tears everything down; the exit code is 1 if the preview failed.
 
+    A project that nothing else starts is built by its compose file, Dockerfile or devcontainer.json, with Docker
+    (PREVIEW_CONTAINER_ENGINE).
+
     Example: preview run examples/bookshop --watch
 
     In CI: preview run --check --junit report.xml

@@ -1,4 +1,4 @@
-"""A private network for the containers of one preview. The machine has no address in it, and no route leads out.
+"""A private network for the containers of one preview. The machine has no address in it, and nothing has the gateway's.
 
 The engine's networks of the kind "internal" still give the machine an address, by which a container reaches all that
 listens there. So the bridge gets none (``inhibit_ipv4``). Names are in each container's list of hosts: the engine's own
