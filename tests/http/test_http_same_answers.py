@@ -149,7 +149,17 @@ async def test_plain_sandboxed_and_warm_previews_give_the_same_answers(tmp_path:
             pytest.skip("no sandbox on this machine")
         arms = [("plain", "cold"), ("sandbox", "cold"), ("sandbox", "warm")]
         found = await _answers(world, [{"isolation": level, "warm": warm} for level, warm in arms])
+        document = (await world.ask("GET", "/openapi.json")).json()
     _compare(found)
+    # The paths of the first contract; the second one has the same, and more that this test is not about.
+    asked = {(method, path.partition("?")[0]) for method, path, _ in _requests()} | {("DELETE", "/preview")}
+    offered = {
+        (method.upper(), path.partition("}")[2])
+        for path, operations in document["paths"].items()
+        for method in operations
+        if path.startswith("/api/generations/") and method != "parameters"
+    }
+    assert offered <= asked, offered - asked
 
 
 async def test_previews_in_containers_give_the_same_answers(tmp_path: Path) -> None:

@@ -28,8 +28,7 @@ from preview.backing.interface import CLIENT_SOCKETS
 from preview.core.isolation import Isolation
 from preview.errors import ConfigurationError, LaunchFailed
 from preview.runtime import Exit, ProcessSpec, Refusal, child_subreaper, open_ladder
-from preview.runtime.container import ContainerRuntime, Engine, description, engine_socket
-from preview.runtime.container import runtime as runtime_module
+from preview.runtime.container import ContainerRuntime, Engine, description, engine_socket, starting
 from preview.runtime.container.joining import Joined, NotJoined, Order, open_door
 from preview.runtime.container.probe import open_containers, probe_containers
 from preview.runtime.interface import Held
@@ -94,7 +93,7 @@ async def test_a_container_that_does_not_join_is_a_failed_launch_and_leaves_noth
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if which in ("never", "silent"):
-        monkeypatch.setattr(runtime_module, "_JOIN_S", 1.0)
+        monkeypatch.setattr(starting, "_JOIN_S", 1.0)
     await trio.Path(first_program).write_text(which)
     before = open_descriptors()
     with trio.fail_after(60), pytest.raises(LaunchFailed, match=said):

@@ -77,7 +77,7 @@ class ImageContents:
         self._engine = engine
         self._directory = directory
         self._known: dict[tuple[str, str, int], Contents] = {}
-        self._lock = trio.Lock()
+        self._reading: dict[tuple[str, str, int], trio.Lock] = {}
 
     async def of(
         self,
@@ -101,18 +101,24 @@ class ImageContents:
         Cancellation: nothing is kept.
         """
         key = image.name, image.directory, most_bytes
-        async with self._lock:
-            found = self._known.pop(key, None)
-            if found is None:
-                async with open_container() as container:
-                    found = await self._read(container, image, most_bytes, shown)
-            self._known[key] = found
-            while len(self._known) > _MOST_KEPT:
-                oldest = self._known.pop(next(iter(self._known)))
-                if oldest.archive is not None:
-                    # A container that starts has opened it already: eight other images have started since.
-                    oldest.archive.unlink(missing_ok=True)
-            return found
+        # Two processes of one image read it once; another image waits for neither.
+        lock = self._reading.setdefault(key, trio.Lock())
+        try:
+            async with lock:
+                found = self._known.pop(key, None)
+                if found is None:
+                    async with open_container() as container:
+                        found = await self._read(container, image, most_bytes, shown)
+                self._known[key] = found
+        finally:
+            if not lock.statistics().tasks_waiting and not lock.locked():
+                self._reading.pop(key, None)
+        while len(self._known) > _MOST_KEPT:
+            oldest = self._known.pop(next(iter(self._known)))
+            if oldest.archive is not None:
+                # A container that starts has opened it already: eight other images have started since.
+                oldest.archive.unlink(missing_ok=True)
+        return found
 
     async def _read(self, container: str, image: RunImage, most_bytes: int, shown: Sequence[Path]) -> Contents:
         users = await self._users(container)

@@ -300,7 +300,7 @@ async def _explain(preview: LivePreview, candidate: ServerProcess) -> LaunchFail
     if candidate.failure is not None:
         return candidate.failure
     if was_killed_for_memory(preview, candidate.process):
-        return memory_error(candidate.prepared.settings)
+        return memory_error(candidate.settings)
     preview.log.say(f"process {candidate.process.identity.pid} ended with {ended}", Level.ERROR)
     lines = candidate.output(preview)
     plan, variables = candidate.prepared.plan, candidate.spec.environment

@@ -21,6 +21,7 @@ from preview.core.lifecycle import StopCause
 from preview.detection import StartPlan
 from preview.errors import LaunchFailed
 from preview.runtime import ChecksInside, Exit, ProcessSpec, RunningProcess, Usage, hold_without_listening, listen_again
+from preview.settings import Settings
 from preview.supervisor.launch.command import listens_itself, server_argv, server_variables
 from preview.supervisor.launch.steps import PreparedLaunch
 from preview.supervisor.limits.limits import tell_output, watch_usage
@@ -60,6 +61,7 @@ class ServerProcess:
         process: The process.
         control: Its control channel.
         scope: Cancelling this scope stops the process.
+        settings: The service's settings, with this process's share of the preview's limits.
         grace_s: Grace period in seconds for the stop; None means the default.
         ended: Set when the process has ended by itself and its last output is logged; ``exit`` is known then.
         over: Set when the process and its resources are gone.
@@ -77,6 +79,7 @@ class ServerProcess:
     process: RunningProcess
     control: Control
     scope: trio.CancelScope
+    settings: Settings
     grace_s: float | None = None
     ended: trio.Event = field(default_factory=trio.Event)
     over: trio.Event = field(default_factory=trio.Event)
@@ -171,7 +174,7 @@ async def run_server_process(
                     preview.traces.turn(on=prepared.plan.trace)
                     if prepared.plan.trace:
                         control.trace_to(preview.traces)
-                    serving = ServerProcess(whole, spec, process, control, scope, over=over)
+                    serving = ServerProcess(prepared, spec, process, control, scope, whole.settings, over=over)
                     preview.log.say(f"process {process.identity.pid} started, port {preview.record.port}")
                     await _attend(preview, serving, keeper, task_status)
     finally:
@@ -231,7 +234,7 @@ async def _attend(
     preview: LivePreview, serving: ServerProcess, keeper: Keeper, task_status: trio.TaskStatus[ServerProcess]
 ) -> None:
     """Run the process's nursery. The reader ends after the watchers, to keep the last output."""
-    process, settings = serving.process, serving.prepared.settings
+    process, settings = serving.process, serving.settings
     drained = trio.Event()
     reading = trio.CancelScope(shield=True)  # cancelled below, once the process is gone
 
