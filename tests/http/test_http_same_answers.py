@@ -153,6 +153,8 @@ async def test_plain_sandboxed_and_warm_previews_give_the_same_answers(tmp_path:
     _compare(found)
     # The paths of the first contract; the second one has the same, and more that this test is not about.
     asked = {(method, path.partition("?")[0]) for method, path, _ in _requests()} | {("DELETE", "/preview")}
+    # Lines of a log tell how the preview is isolated; their frames have tests of their own.
+    asked |= {("GET", "/preview/logs/stream"), ("GET", "/preview/logs/ws")}
     offered = {
         (method.upper(), path.partition("}")[2])
         for path, operations in document["paths"].items()
