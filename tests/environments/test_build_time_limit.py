@@ -8,7 +8,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from preview.environments.store.time_limit import TimeLimit, waited_s
+from preview.environments.sandbox.time_limit import Patience, TimeLimit, waited_s
 
 
 async def _sleep_forever() -> bool:
@@ -42,3 +42,14 @@ async def test_results_and_errors_pass() -> None:
     with pytest.raises(ValueError, match="as it is"):
         await TimeLimit(60).run(fail)
     assert waited_s() >= 0
+
+
+async def test_patience_lasts_longer_on_a_loaded_machine(autojump_clock: MockClock) -> None:
+    began = trio.current_time()
+    loaded = Patience(10, partial(_waited, began, 1.0))
+    free = Patience(10, partial(_waited, began, 0.0))
+    await trio.sleep(20)
+    assert loaded.left_s > 0
+    assert free.left_s < 0
+    await trio.sleep(30)
+    assert loaded.left_s < 0

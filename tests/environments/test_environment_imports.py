@@ -67,6 +67,20 @@ def test_a_module_of_urls_that_is_included_by_its_name_is_needed(tmp_path: Path)
     assert found == ["django", "django-allauth", "django-debug-toolbar"]
 
 
+@pytest.mark.parametrize(
+    ("text", "requires"),
+    [
+        ("type Pair = tuple[int, int]\n", ">=3.12"),
+        ("class Box:\n    def put[T](self, one: T) -> T: return one\n", ">=3.12"),
+        ("class Box[T]: pass\n", ">=3.12"),
+        ("type = 1\nBox = dict[str, int]\n# def put[T]\n", None),
+    ],
+)
+def test_the_syntax_of_a_newer_python_requires_it(tmp_path: Path, text: str, requires: str | None) -> None:
+    asked = read_request(EnvironmentRequest(tmp_path, entry="main.py"), project(tmp_path, main=text))
+    assert asked.required.requires_python == requires
+
+
 def test_an_import_whose_handler_raises_again_is_needed(tmp_path: Path) -> None:
     """``manage.py``, as Django writes it, and a folder of settings without ``__init__.py``."""
     found = wanted(

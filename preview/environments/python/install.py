@@ -29,6 +29,7 @@ from preview.environments.requirements.floors import with_floors
 from preview.environments.requirements.requirements import ProjectRequirement, parse_requirement
 from preview.environments.sandbox.jail import Cage
 from preview.environments.sandbox.program import ProgramResult, run_uv
+from preview.environments.sandbox.time_limit import Patience
 from preview.environments.sandbox.uv_cages import UvCages
 from preview.errors import EnvironmentFailed
 
@@ -69,7 +70,7 @@ class Installation:
         self._server = recipe.server
         self._report = report
         self._offline = offline
-        self._until = trio.current_time() + patience_s
+        self._patience = Patience(patience_s)
         self._interpreter = recipe.interpreter
         self._cages = cages
         # A trial loosens nothing, and mostly builds nothing: if it fails, another Python is used.
@@ -151,7 +152,7 @@ class Installation:
 
     async def _install_dated(self, dated: Dated) -> bool:
         """Install as of a day; a package without a version for this Python from before that day may be newer."""
-        with trio.move_on_after(max(0.0, self._until - trio.current_time())):
+        with trio.move_on_after(max(0.0, self._patience.left_s)):
             for _ in range(_MAX_EXEMPT):
                 result = await self._attempt(await self._arguments(), Output(self._report))
                 if result.code == 0:
@@ -170,7 +171,7 @@ class Installation:
         if self._loosening.has_substitute(name) or any(item.location for item in self._required.find_all(name)):
             return False
         self._built_alone.add(name)
-        with trio.move_on_after(min(_DATED_BUILD_S, max(0.0, self._until - trio.current_time()))):
+        with trio.move_on_after(min(_DATED_BUILD_S, max(0.0, self._patience.left_s))):
             old = await find_old_build(name, lines, self._temporary, self._interpreter, self._building)
             if old is None:
                 return False
@@ -274,7 +275,7 @@ class Installation:
                 self._report(f"{sentence} (PREVIEW_BUILD_HOSTS)", logging.WARNING)
 
     def _next(self, why: Explanation, result: ProgramResult, *, last: bool) -> Loosened | None:
-        if last or trio.current_time() > self._until:
+        if last or self._patience.left_s < 0:
             return self._loosening.all_at_once(self._required)
         return self._loosening.after(self._required, why, result.lines)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -81,7 +82,7 @@ def read_request(request: EnvironmentRequest, sources: Sources) -> Asked:
     if request.entry is None:
         return Asked(with_companions(required), server, ())
     found = find_imports(sources, request.entry)
-    required = _with_old_pydantic(required, found.names)
+    required = _with_new_syntax(_with_old_pydantic(required, found.names), sources)
     return Asked(
         with_companions(required),
         server,
@@ -149,6 +150,21 @@ def _with_old_pydantic(required: RequirementSet, names: Collection[tuple[str, st
         return required
     limit = parse_requirement("pydantic<2", "its BaseSettings is imported")
     return replace(required, constraints=(*required.constraints, limit))
+
+
+# Type parameters and type statements (https://peps.python.org/pep-0695/).
+_SYNTAX_3_12: Final = re.compile(
+    rb"^(?:type [A-Za-z_]\w{0,80} = |class \w{1,80}\[\w|[ \t]{0,16}(?:async )?def \w{1,80}\[\w)", re.MULTILINE
+)
+
+
+def _with_new_syntax(required: RequirementSet, sources: Sources) -> RequirementSet:
+    """Return the requirements with Python 3.12 if the files have its syntax, and no manifest names a Python."""
+    if required.requires_python is not None:
+        return required
+    if not any(_SYNTAX_3_12.search(sources.text(name)) for name in sources.names):
+        return required
+    return replace(required, requires_python=">=3.12")
 
 
 def _undeclared(found: Sequence[Wanted], required: RequirementSet) -> tuple[Wanted, ...]:

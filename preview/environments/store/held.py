@@ -15,7 +15,7 @@ import trio
 from preview.environments.folders.environment import How, Report
 from preview.environments.folders.layout import Layout, remove_tree
 from preview.environments.folders.locks import FileLock, lock
-from preview.environments.store.time_limit import TimeLimit
+from preview.environments.sandbox.time_limit import TimeLimit
 from preview.errors import EnvironmentFailed
 
 _log = structlog.get_logger(__name__)

@@ -74,3 +74,22 @@ class TimeLimit:
         """Return the limit for a message."""
         left_out = f", without {self.left_out_s:.0f} s of waiting for a processor" if self.left_out_s else ""
         return f"{self.limit_s:g} s{left_out}"
+
+
+class Patience:
+    """Seconds from now on, as ``TimeLimit`` counts them, for work that asks in between whether there is time left.
+
+    Args:
+        seconds: Seconds, as set.
+        waited: See ``TimeLimit``.
+    """
+
+    def __init__(self, seconds: float, waited: Callable[[], float] = waited_s) -> None:
+        self._seconds, self._waited = seconds, waited
+        self._began, self._before_s = trio.current_time(), waited()
+
+    @property
+    def left_s(self) -> float:
+        """Seconds that are left; below zero if there are none."""
+        left_out_s = min(self._waited() - self._before_s, (_MOST_TIMES - 1) * self._seconds)
+        return self._began + self._seconds + left_out_s - trio.current_time()
