@@ -16,6 +16,7 @@ from preview.detection.node.environment_reads import environment_reads
 from preview.detection.overrides.given import Overrides
 from preview.detection.plan import StartPlan
 from preview.detection.settings.model import Kind, Need
+from preview.detection.supplied.parts import Part
 from preview.sources import Sources
 from preview.sources.javascript import JavaScriptTrees
 
@@ -387,3 +388,15 @@ def test_uses_of_variables_in_odd_sources_are_read_without_an_error(tmp_path: Pa
     (tmp_path / "a.js").write_text(source)
     found = find_address_uses(JavaScriptTrees(Sources(tmp_path)), ["a.js"])
     assert set(found) <= {"X"}
+
+
+def test_typed_options_of_a_mapper_in_a_file_of_their_own_name_its_variables(tmp_path: Path) -> None:
+    keys = "export const KIND = process.env.DB_KIND\nexport const WHERE = process.env.DB_WHERE\n"
+    options = (
+        "import { ConnectionOptions } from 'typeorm';\nimport { KIND, WHERE } from './keys';\n"
+        "export const options: ConnectionOptions = { type: KIND as 'postgres', host: WHERE, synchronize: true };\n"
+    )
+    (tmp_path / "keys.ts").write_text(keys)
+    (tmp_path / "options.ts").write_text(options)
+    found = find_address_uses(JavaScriptTrees(Sources(tmp_path)), ["options.ts", "keys.ts"])
+    assert {name: use.part for name, use in found.items()} == {"DB_KIND": Part.DIALECT, "DB_WHERE": Part.HOST}

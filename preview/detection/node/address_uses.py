@@ -287,7 +287,9 @@ class _Finder:
 
 def _has_dialect(node: Node) -> bool:
     keys = {_text(pair.child_by_field_name("key")).strip("\"'") for pair in node.named_children if pair.type == "pair"}
-    return bool(keys & {"dialect", "client"}) and bool(keys & {"host", "database", "connection", "url", "username"})
+    is_mapper = "type" in keys and bool(keys & {"entities", "synchronize", "migrations", "autoLoadEntities"})
+    has_address = bool(keys & {"host", "database", "connection", "url", "username"})
+    return (is_mapper or bool(keys & {"dialect", "client"})) and has_address
 
 
 def _environment(node: Node | None) -> _Value | None:
