@@ -16,7 +16,7 @@ from preview.detection.overrides.choose import choose_app, has_framework
 from preview.detection.overrides.given import Overrides, merge
 from preview.detection.overrides.preview_file import PREVIEW_FILE, read_preview_file
 from preview.detection.own_version import with_own_version
-from preview.detection.plain import LISTED, PLAIN_SERVERS, find_plain_app
+from preview.detection.plain import LISTED, PLAIN_SERVERS, find_made_app, find_stated_app
 from preview.detection.plan import Origin, Server, ServiceKind, StartPlan, Toolchain, Variable
 from preview.detection.python import plan_python
 from preview.detection.scripts import plan_command, plan_program, plan_script
@@ -28,7 +28,7 @@ from preview.endpoints import NODE_NAMES, FoundApp, find_apps
 from preview.endpoints.ranking import LATER, commands_for
 from preview.errors import InvalidGeneration
 from preview.sources import Sources
-from preview.sources.commands import start_commands
+from preview.sources.commands import StartCommand, start_commands
 
 _NODE = frozenset({*NODE_NAMES, "node"})
 # Where a project names its packages.
@@ -85,6 +85,14 @@ def _has_opentelemetry(sources: Sources) -> bool:
     return any(b"opentelemetry" in sources.text(name) for name in manifests[:_MOST_MANIFESTS])
 
 
+def _find_plain(sources: Sources, commands: Sequence[StartCommand], read: FoundApp | None) -> FoundApp | None:
+    """Return the application that a command names or a file makes; ``read`` may be one that mounts the latter."""
+    stated = find_stated_app(sources, commands)
+    made = find_made_app(sources) if stated is None else None
+    is_same_kind = made is not None and read is not None and made.target.framework == read.target.framework
+    return stated or (read if is_same_kind else made)
+
+
 def _plan(sources: Sources, apps: Sequence[FoundApp], given: Overrides, kinds: frozenset[ServiceKind]) -> StartPlan:
     # Applications of these frameworks start as their files say; only their names and routes come from `apps`.
     listed = [app for app in apps if app.target.framework in LISTED]
@@ -103,7 +111,8 @@ def _plan(sources: Sources, apps: Sequence[FoundApp], given: Overrides, kinds: f
         asked = next((one for one in listed if one.target.attribute and one.target.framework in PLAIN_SERVERS), None)
         if asked is not None:
             return plan_python(sources, asked, commands_for(asked, commands, sources), kinds)
-    plain = find_plain_app(sources, commands) if given.app is None else None
+    kept = next((one for one in listed if one.target.attribute and one.target.framework in PLAIN_SERVERS), None)
+    plain = _find_plain(sources, commands, kept) if given.app is None else None
     if plain is not None:
         return plan_python(sources, plain, commands_for(plain, commands, sources), kinds)
     found = (
@@ -112,7 +121,6 @@ def _plan(sources: Sources, apps: Sequence[FoundApp], given: Overrides, kinds: f
     if found is not None:
         named = _named(found, listed)
         return _with_others(named, app, apps) if app is not None and found is plan else named
-    kept = next((one for one in listed if one.target.attribute and one.target.framework in PLAIN_SERVERS), None)
     if kept is not None and given.app is None:
         return plan_python(sources, kept, commands_for(kept, commands, sources), kinds)
     if given.command is not None:

@@ -54,12 +54,13 @@ _PROGRAMS: Final = {
 _FACTORIES: Final = ("create_app", "make_app", "get_app", "build_app")
 
 
-def find_plain_app(sources: Sources, commands: Sequence[StartCommand]) -> FoundApp | None:
-    """Return the application that a command names, else the topmost one of a known library, or None."""
-    for command in commands:
-        found = _stated(sources, command)
-        if found is not None:
-            return found
+def find_stated_app(sources: Sources, commands: Sequence[StartCommand]) -> FoundApp | None:
+    """Return the application that a command names, or None."""
+    return next((found for command in commands if (found := _stated(sources, command)) is not None), None)
+
+
+def find_made_app(sources: Sources) -> FoundApp | None:
+    """Return the first application of a known library that a file makes, or None."""
     files = [name for name in sources.names if not is_aside(name)]
     return next((found for name in files if (found := _made_in(sources, name)) is not None), None)
 

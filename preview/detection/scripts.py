@@ -27,7 +27,7 @@ from preview.sources.commands import StartCommand
 _LIBRARIES: Final = (
     ("aiohttp", rb"\brun_app\(|\bTCPSite\("),
     ("sanic", rb"\bSanic\("),
-    ("tornado", rb"\btornado\b[\s\S]*\.listen\("),
+    ("tornado", rb"\btornado\b[\s\S]*\.(?:listen|bind|add_sockets)\("),
     ("bottle", rb"\bbottle\b[\s\S]*\brun\("),
     ("cherrypy", rb"\bcherrypy\.quickstart\("),
     ("http.server", rb"\b(?:Threading)?HTTPServer\("),
@@ -46,7 +46,7 @@ _RUNS: Final = re.compile(rb"\.run\(|\bserve\(")
 _MOST_PROGRAMS: Final = 50
 _NAMES: Final = ("main.py", "app.py", "server.py", "run.py", "__main__.py", "index.py")
 _FIXED_PORT: Final = re.compile(
-    rb"""(?:\bport\s*=\s*|\.listen\(\s*|\(\s*["'][\w.]*["']\s*,\s*|define\(\s*["']port["'][^)]{0,80}?default\s*=\s*)"""
+    rb"""(?:\bport\s*=\s*|\.(?:listen|bind)\(\s*|\(\s*["'][\w.]*["']\s*,\s*|define\(\s*["']port["'][^)]{0,80}?default\s*=\s*)"""
     rb"""(\d{2,5})\b""",
     re.IGNORECASE,
 )

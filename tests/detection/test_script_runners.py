@@ -53,6 +53,16 @@ CASES: dict[str, tuple[dict[str, str], tuple[str, ...], str]] = {
         ("python", "main.py"),
         ".",
     ),
+    "a server of Tornado that binds and starts": (
+        {
+            "app/__init__.py": "",
+            "app/web.py": "from tornado.httpserver import HTTPServer\n\n\ndef main():\n    server = HTTPServer(print)\n"
+            "    server.bind(8765)\n    server.start(1)\n",
+            "app/__main__.py": "from app.web import main\n\nmain()\n",
+        },
+        ("python", "-m", "app"),
+        ".",
+    ),
     "nothing else": ({"main.py": SERVER, "other.py": "print(1)\n"}, ("python", "main.py"), "."),
 }
 

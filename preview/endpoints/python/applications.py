@@ -147,9 +147,12 @@ _SIDE_FOLDERS: Final = frozenset(
     }
 )
 
-# `app = register_app()`, `application = shop.create_app(config)`: unindented, with "app" or the like in the name.
+# `app = register_app()`, `application = shop.create_app(config)`: unindented, with "app" or the like in the name. Or
+# `app = build()`.
 _ASSIGNED: Final = re.compile(
-    rb"^\w+(?:\s*:\s*\w+)?\s*=\s*[\w.]*(?:app|application|server|api)\w*\(", re.MULTILINE | re.IGNORECASE
+    rb"^\w+(?:\s*:\s*\w+)?\s*=\s*[\w.]*(?:app|application|server|api)\w*\("
+    rb"|^(?:app|application)(?:\s*:\s*\w+)?\s*=\s*[\w.]+\(",
+    re.MULTILINE | re.IGNORECASE,
 )
 
 
