@@ -24,7 +24,8 @@ export function Steps(props: {
   const [isOpen, setOpen] = useState(false);
   const texts = useLaunchTexts();
   const current = steps.findIndex((step) => step.state === "waiting" || step.state === "running");
-  const isTold = steps.some((step) => step.state === "failed");
+  // After a reload of the page, an ended launch may have no steps any more: then none of them is said to have failed.
+  const isTold = steps.every((step) => step.state === "waiting") || steps.some((step) => step.state === "failed");
   if (isOver && !isOpen) {
     const last = steps.findLast((step) => step.atMs !== null);
     return (
