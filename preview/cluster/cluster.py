@@ -34,6 +34,9 @@ _MOST_ENDED = 10_000
 # Rows of ended previews are kept this long for them.
 _KEPT_MS = 3_600_000
 _FORGET_EACH_S = 600.0
+# Lines that a preview may publish before the next transaction of the log writer, which is due after 0.1 s: at the rate
+# of the last one, they come in 2 s.
+_AHEAD, _LEAST_AHEAD = 20, 20
 # A process that was killed has left a lease of this name; wait this many leases for its end.
 _PATIENCE = 3
 
@@ -68,6 +71,8 @@ class Cluster:
         lease_ms = int(lease_s * 1000)
         self._nodes, self._owners = Nodes(lease_ms), Owners(lease_ms)
         self._member = Membership(facts.name, 0)
+        # Epochs in which new previews were claimed, until that is known to be committed.
+        self._claims: BoundedDict[str, int] = BoundedDict(_MOST_ENDED)
         # Rows of this node at the last renewal that it does not know, with their fences.
         self._unknown: dict[str, int] = {}
         self._ended: BoundedDict[str, int] = BoundedDict(_MOST_ENDED)
@@ -95,11 +100,23 @@ class Cluster:
     def claim(self, connection: Connection, row: dict[str, Any], most: int | None) -> None:
         """Claim a new preview; see ``Fences``. Blocks."""
         claim = Claim(row["id"], row["generation_id"], row["user_id"], most or 0)
-        self._owners.claim(connection, self._member, claim, is_trial=most is None)
+        member = self._member
+        self._owners.claim(connection, member, claim, is_trial=most is None)
+        self._claims[claim.preview_id] = member.epoch
 
     def claimed(self, preview_id: str) -> None:
         """Note that the transaction of ``claim`` is committed."""
-        self.fences[preview_id] = 1
+        if self._claims.pop(preview_id, 0) == self._member.epoch and self.lease.holds:
+            self.fences[preview_id] = 1
+        else:
+            # This node has stood still: the next join gives the preview up, or the last one has.
+            self.on_lost([preview_id])
+
+    def handed(self, connection: Connection, lines: Mapping[str, tuple[int, int]]) -> None:
+        """Note which numbers lines have; see ``Fences``. Blocks."""
+        ahead = {one: newest + 1 + max(_LEAST_AHEAD, _AHEAD * count) for one, (newest, count) in lines.items()}
+        if ahead:
+            self._owners.hand_out(connection, ahead)
 
     def _fence(self, preview_id: str) -> int | None:
         fence = self.fences.get(preview_id)
@@ -124,7 +141,11 @@ class Cluster:
         """
         if most <= 0 or not self.lease.holds or self.draining:
             return []
-        taken = await self._database.write(lambda connection: self._owners.take(connection, self._member, most))
+        member = self._member
+        taken = await self._database.write(lambda connection: self._owners.take(connection, member, most))
+        if member is not self._member or not self.lease.holds:
+            # This node has stood still: others may have the previews by now.
+            return []
         self.fences.update({one.preview_id: one.fence for one in taken})
         return taken
 

@@ -17,8 +17,8 @@ from preview.cluster.nodes import CHANNEL, DATABASE_NOW, Membership
 from preview.cluster.routing import Owner
 from preview.errors import AlreadyRunning, LimitReached, ServiceStopping
 
-# Numbers that lines of a lost node may have had without being stored: some tenths of a second's output. The next owner
-# leaves them out, so that no number stands for two lines.
+# Numbers that the next owner of a lost node's preview leaves out if nothing is known of those that were given out: no
+# line was stored, or by an earlier version.
 LEFT_OUT = 1000
 _UP_SINCE = "(extract(epoch FROM pg_postmaster_start_time()) * 1000)::bigint"
 # An arbitrary constant: the seed of the lock of one user's launches.
@@ -118,12 +118,27 @@ class Owners:
             """  # noqa: S608
         )
         # A statement of its own: its snapshot has all lines that the former owner has stored before it lost the row.
+        # Numbers that it may have given out for others are left out, so that no number stands for two lines.
         self._begin = text(
             """
-            UPDATE owners SET first_seq = 1 + GREATEST(
-                first_seq - 1, (SELECT COALESCE(MAX(seq), 0) FROM preview_logs WHERE preview_id = :preview)
-            ) + :left_out
-            WHERE preview_id = :preview AND fence = :fence RETURNING first_seq
+            UPDATE owners SET first_seq = known.next + CASE
+                WHEN NOT :is_lost THEN 0
+                WHEN known.before > known.next THEN known.before - known.next
+                ELSE :left_out END
+            FROM (
+                SELECT GREATEST(o.first_seq, 1 + COALESCE(
+                    (SELECT MAX(seq) FROM preview_logs WHERE preview_id = :preview), 0
+                )) AS next, COALESCE((SELECT before_seq FROM handed_lines WHERE preview_id = :preview), 0) AS before
+                FROM owners AS o WHERE o.preview_id = :preview
+            ) AS known
+            WHERE owners.preview_id = :preview AND owners.fence = :fence RETURNING owners.first_seq
+            """
+        )
+        self._hand_out = text(
+            """
+            INSERT INTO handed_lines (preview_id, before_seq)
+            SELECT * FROM unnest(CAST(:previews AS text[]), CAST(:before AS bigint[])) AS ours (id, seq) ORDER BY id
+            ON CONFLICT (preview_id) DO UPDATE SET before_seq = GREATEST(handed_lines.before_seq, excluded.before_seq)
             """
         )
         self._hold = text(
@@ -205,8 +220,8 @@ class Owners:
         values = {"node": member.name, "epoch": member.epoch, "most": most, "lease": self._lease_ms}
         taken = []
         for row in connection.execute(self._take, values).all():
-            left_out = LEFT_OUT if row.node_before is not None else 0
-            numbered = {"preview": row.preview_id, "fence": row.fence, "left_out": left_out}
+            is_lost = row.node_before is not None
+            numbered = {"preview": row.preview_id, "fence": row.fence, "is_lost": is_lost, "left_out": LEFT_OUT}
             first_seq = connection.execute(self._begin, numbered).scalar_one()
             taken.append(Taken(row.preview_id, row.fence, row.node_before, first_seq))
             self._tell(connection, f"preview:{row.preview_id}")
@@ -221,6 +236,10 @@ class Owners:
             "patience": str(self._lease_ms),
         }
         return frozenset(row.preview_id for row in connection.execute(self._hold, values))
+
+    def hand_out(self, connection: Connection, before: Mapping[str, int]) -> None:
+        """Store by preview the number before which its node may give out all numbers. Only after ``hold``."""
+        connection.execute(self._hand_out, {"previews": list(before), "before": list(before.values())})
 
     def release(self, connection: Connection, node: str, preview_id: str, fence: int) -> bool:
         """End the ownership of a preview that has ended. Returns False if it was another node's already."""

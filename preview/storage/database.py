@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -96,6 +96,15 @@ class Fences(Protocol):
         """Note that the transaction of ``claim`` is committed."""
         ...
 
+    def handed(self, connection: Connection, lines: Mapping[str, tuple[int, int]]) -> None:
+        """Note which numbers lines have, so that the next owner uses none of them again. Blocks.
+
+        Args:
+            connection: A connection with an open transaction, in which ``refused`` was called.
+            lines: By preview, the number of its newest line, stored or not, and the lines that are stored now.
+        """
+        ...
+
 
 class _NoFences:
     def refused(self, _connection: Connection, _preview_ids: Collection[str]) -> frozenset[str]:
@@ -105,6 +114,9 @@ class _NoFences:
         return
 
     def claimed(self, _preview_id: str) -> None:
+        return
+
+    def handed(self, _connection: Connection, _lines: Mapping[str, tuple[int, int]]) -> None:
         return
 
 

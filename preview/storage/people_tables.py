@@ -191,6 +191,15 @@ Index("uq_owners_generation_id", owners.c.generation_id, unique=True, sqlite_whe
 Index("ix_owners_state_queued_at", owners.c.state, owners.c.queued_at)
 Index("ix_owners_user_id", owners.c.user_id)
 
+# Numbers of lines that a preview's node may have given out, stored or not: the next owner starts after them. A table of
+# its own: updates of a row that other writes share could wait for each other.
+handed_lines = Table(
+    "handed_lines",
+    metadata,
+    Column("preview_id", String(64), ForeignKey("preview_instances.id", ondelete="CASCADE"), primary_key=True),
+    Column("before_seq", BigInteger, nullable=False),
+)
+
 # Copies for the other nodes of a cluster; see ``preview.data.shared``.
 snapshot_contents = Table(
     "snapshot_contents",

@@ -137,6 +137,39 @@ async def test_an_unknown_trial_is_over_and_an_unknown_end_is_stored(postgres_da
         assert await state(database, "p") == ("over", "one", 1)
 
 
+async def test_an_answer_from_before_the_last_join_makes_no_owner(postgres_database_url: str) -> None:
+    """A node stands still during a statement; its lease ends, it joins again, and then the answer comes."""
+    async with open_node(postgres_database_url, "one") as (one, database):
+        lost: list[str] = []
+        one.on_lost = lost.extend
+        await claim(one, database, "p")
+        await one.give_up("p", is_stored=True)
+        write = database.write
+
+        async def late_write(change: Callable[[Connection], T], *, size_bytes: int = 0) -> T:
+            found = await write(change, size_bytes=size_bytes)
+            database.write = write  # type: ignore[method-assign]
+            assert await one._try_join(one._member)
+            return found
+
+        database.write = late_write  # type: ignore[method-assign]
+        assert (await one.take(9), one.fences) == ([], {})
+        assert (await state(database, "p"))[0] == "queued"
+        database.write = late_write  # type: ignore[method-assign]
+        await claim(one, database, "q")
+        assert (one.fences, lost) == ({}, ["q"])
+        # Nor one after the end of the lease.
+        await one.release("p")
+
+        async def later_write(change: Callable[[Connection], T], *, size_bytes: int = 0) -> T:
+            found = await write(change, size_bytes=size_bytes)
+            one.lease.end()
+            return found
+
+        database.write = later_write  # type: ignore[method-assign]
+        assert (await one.take(9), one.fences) == ([], {})
+
+
 async def test_a_preview_that_was_taken_again_during_a_renewal_is_kept(postgres_database_url: str) -> None:
     async with open_node(postgres_database_url, "one") as (one, database):
         await claim(one, database, "p")

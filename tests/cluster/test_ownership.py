@@ -170,12 +170,40 @@ def test_the_next_owner_writes_after_all_lines_of_the_lost_one(tables: Tables) -
     tables.renew(two)
     with tables.engine.begin() as connection:
         (lost,) = tables.owners.take(connection, two, 1)
+        # Nothing is known of those that were shown and not stored.
         assert (lost.before, lost.first_seq) == ("one", 8 + LEFT_OUT)
     # A preview that its node gave up has all its lines stored.
     with tables.engine.begin() as connection:
         assert tables.owners.give_up(connection, "two", "p", 2)
         (moved,) = tables.owners.take(connection, two, 1)
         assert (moved.before, moved.first_seq) == (None, 8 + LEFT_OUT)
+
+
+def test_the_next_owner_uses_no_number_that_may_have_been_given_out(tables: Tables) -> None:
+    one, two = tables.join("one"), tables.join("two")
+    tables.claim(one, "p")
+    with tables.engine.begin() as connection:
+        _store_lines(connection, "p", 7)
+        tables.owners.hand_out(connection, {"p": 5_000})
+        # An earlier transaction that commits later takes nothing back.
+        tables.owners.hand_out(connection, {"p": 30})
+    tables.wait(LEASE_MS)
+    tables.renew(two)
+    with tables.engine.begin() as connection:
+        (lost,) = tables.owners.take(connection, two, 1)
+        assert (lost.before, lost.first_seq) == ("one", 5_000)
+    # The second one is lost before it has stored anything: it may have shown lines from 5,000 on.
+    tables.wait(LEASE_MS)
+    one = tables.join("one")
+    with tables.engine.begin() as connection:
+        (again,) = tables.owners.take(connection, one, 1)
+        assert (again.before, again.first_seq) == ("two", 5_000 + LEFT_OUT)
+    # A preview that moves has all its lines stored: no number is left out.
+    with tables.engine.begin() as connection:
+        tables.owners.hand_out(connection, {"p": 9_000})
+        assert tables.owners.give_up(connection, "one", "p", 3)
+        (moved,) = tables.owners.take(connection, one, 1)
+        assert (moved.before, moved.first_seq) == (None, 5_000 + LEFT_OUT)
 
 
 def test_a_trial_counts_not_and_is_not_taken(tables: Tables) -> None:

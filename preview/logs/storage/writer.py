@@ -171,7 +171,8 @@ class LogWriter:
         runs = await encode_batches(batches)
         trims = dict(self._trims)
         fences = self._database.fences
-        refused = await self._database.write(partial(_store, runs=runs, trims=trims, fences=fences))
+        handed = self._handed(batches)
+        refused = await self._database.write(partial(_store, runs=runs, trims=trims, handed=handed, fences=fences))
         for preview_id, seq in trims.items():
             if self._trims.get(preview_id) == seq:
                 del self._trims[preview_id]
@@ -184,6 +185,15 @@ class LogWriter:
             cut = queue.count_stored(batch.last_seq, batch.size_bytes) if queue else 0
             if cut:
                 self._trims[batch.preview_id] = cut
+
+    def _handed(self, batches: list[Batch]) -> dict[str, tuple[int, int]]:
+        """Return by preview the number of its newest line, and the lines of these batches."""
+        found: dict[str, tuple[int, int]] = {}
+        for batch in batches:
+            queue = self._queue.find(batch.preview_id)
+            newest = batch.last_seq if queue is None else max(batch.last_seq, queue.offered_seq)
+            found[batch.preview_id] = newest, found.get(batch.preview_id, (0, 0))[1] + len(batch)
+        return found
 
     def _give_up(self, preview_id: str, batches: list[Batch], error: SQLAlchemyError) -> None:
         lines = sum(map(len, batches))
@@ -248,11 +258,19 @@ def _reason(error: SQLAlchemyError) -> str:
     return said.partition("\n")[0]
 
 
-def _store(connection: Connection, *, runs: list[Rows], trims: dict[str, int], fences: Fences) -> frozenset[str]:
+def _store(
+    connection: Connection,
+    *,
+    runs: list[Rows],
+    trims: dict[str, int],
+    handed: dict[str, tuple[int, int]],
+    fences: Fences,
+) -> frozenset[str]:
     """Store lines and delete the oldest ones; return the previews that another node has, whose lines are refused."""
     refused = fences.refused(connection, {*trims, *(run.preview_id for run in runs)})
     for preview_id, seq in trims.items():
         if preview_id not in refused:
             delete_up_to(connection, preview_id, seq)
     insert_rows(connection, [run for run in runs if run.preview_id not in refused])
+    fences.handed(connection, {one: lines for one, lines in handed.items() if one not in refused})
     return refused
