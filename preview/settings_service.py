@@ -83,6 +83,7 @@ class ServiceSettings(BaseSettings):
     node_labels: Annotated[str, Field(pattern=r"^([a-z0-9_.-]+=[A-Za-z0-9_.-]+(,|$))*$", max_length=1000)] | None = None
     # Short enough for a failover within seconds; a longer one tolerates a slower database.
     node_lease_s: Annotated[float, Field(ge=0.5, le=60)] = 2
+    node_changes: Annotated[int, Field(ge=1, le=1_000_000)] = 5
     # Snapshots of up to this size are copied into the database, from which all nodes fetch them.
     cluster_snapshot_mb: Annotated[int, Field(ge=0, le=1024)] = 64
 

@@ -51,8 +51,8 @@ LOST = "node lost"
 _OF_THIS_NODE = (DatabaseUnavailable, DiskFull, NoPortFree, ServiceStopping, IsolationBelowMinimum, LaunchesStopped)
 # At a time, so that the other nodes get some of a lost node's previews.
 _MOST_AT_ONCE = 4
-# A preview that has ended so many nodes is not given another one.
-_MOST_OWNERS = 5
+# A preview that lives for so long may change its node once more.
+_CHANGE_EACH_S = 300.0
 
 
 class Takeovers:
@@ -161,8 +161,9 @@ class Takeovers:
             return
         if record.state is State.STOPPING:
             raise LaunchFailed(record.reason or "stopped")
-        # Moves raise the fence too, and end nothing.
-        if taken.before is not None and taken.fence > _MOST_OWNERS:
+        # It may have ended its nodes. Moves raise the fence too, and end nothing.
+        age_s = max(0.0, (utc_now() - record.created_at).total_seconds())
+        if taken.before is not None and taken.fence > self._context.settings.node_changes + age_s / _CHANGE_EACH_S:
             raise LaunchFailed(f"{LOST}: this preview has changed its node {taken.fence - 1} times already")
         generation = await self._context.source.get(record.generation_id)
         if generation.user_id != record.user_id:

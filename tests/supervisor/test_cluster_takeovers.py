@@ -1,0 +1,225 @@
+"""Takeovers that meet an obstacle: rules of this moment leave the preview to others, and its own faults end it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from sqlalchemy import text
+from supervisor_kit import SERVER, Rig, open_rig
+
+from preview.cluster import Taken
+from preview.core.lifecycle import State
+from preview.errors import DiskFull, GenerationNotFound, LaunchFailed
+from preview.people_errors import IsolationBelowMinimum
+from preview.rollout import FlagName, Rollout
+from preview.settings import Settings
+from preview.supervisor.life.persistence import MOVED
+from preview.supervisor.manager import takeovers as module
+from preview.supervisor.manager.takeovers import Takeovers
+
+# On a busy machine a program that was killed with its preview is reaped after the deadline of its end.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@asynccontextmanager
+async def open_member(url: str, make_settings: Callable[..., Settings]) -> AsyncIterator[tuple[Rig, Takeovers]]:
+    """A node that takes nothing unless a test does."""
+    settings = make_settings(
+        database_url=url,
+        cluster=True,
+        cluster_secret="one secret of all nodes of this cluster",
+        node_name="one",
+        node_address="127.0.0.1:0",
+        node_lease_s=60,
+    )
+    async with open_rig(settings) as rig:
+        manager: Any = rig.service.previews
+        cluster: Any = rig.service.cluster
+        manager.takeovers.take, cluster.take = cluster.take, _nothing
+        yield rig, manager.takeovers
+
+
+async def _nothing(_most: int) -> list[Taken]:
+    await trio.lowlevel.checkpoint()
+    return []
+
+
+async def owner(rig: Rig, preview_id: str) -> tuple[Any, ...]:
+    query = text("SELECT state, node FROM owners WHERE preview_id = :id")
+    return tuple(await rig.service.database.read(lambda one: one.execute(query, {"id": preview_id}).one()))
+
+
+async def queue(rig: Rig, preview_id: str) -> None:
+    """Move the preview away, as a drain does."""
+    cluster, preview = rig.service.cluster, rig.service.previews.find(preview_id)
+    assert cluster is not None
+    if preview is not None:
+        cluster.moving.add(preview_id)
+        preview.fail(LaunchFailed(MOVED))
+        await preview.over.wait()
+    assert await owner(rig, preview_id) == ("queued", None)
+
+
+async def adopt(takeovers: Any) -> None:
+    """One takeover, without the pause after one that did not succeed."""
+    cluster, done = takeovers._cluster, trio.Event()
+    give_up = cluster.give_up
+
+    async def noted(preview_id: str, *, is_stored: bool) -> None:
+        await give_up(preview_id, is_stored=is_stored)
+        done.set()
+
+    async def run(taken: Taken) -> None:
+        await takeovers._adopt(taken)
+        done.set()
+
+    cluster.give_up = noted
+    try:
+        with trio.fail_after(90):
+            (taken,) = await takeovers.take(1)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(run, taken)
+                await done.wait()
+                nursery.cancel_scope.cancel()
+    finally:
+        cluster.give_up = give_up
+
+
+async def test_rules_and_shortages_of_this_node_leave_a_preview_to_others(
+    postgres_database_url: str, make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_member(postgres_database_url, make_settings) as (rig, takeovers):
+        preview = await rig.running(SERVER)
+        before = await rig.service.previews.get(preview.id)
+        assert before.state is State.RUNNING
+
+        async def is_left(fault: str) -> None:
+            await queue(rig, preview.id)
+            await adopt(takeovers)
+            assert await owner(rig, preview.id) == ("queued", None), fault
+            assert rig.service.previews.find(preview.id) is None, fault
+            assert (await rig.service.previews.get(preview.id)).is_active, fault
+
+        # The switch that stops launches.
+        rollout = rig.service.rollout
+        await rollout.change(FlagName.LAUNCHES, {"value": "off", "reason": "x"}, expected=0, user_id="olga")
+        await is_left("the kill switch")
+        await rollout.change(FlagName.LAUNCHES, {"value": "on"}, expected=None, user_id="olga")
+
+        # The least isolation level of the user's tier, which this node does not have.
+        def refused(*_: object) -> object:
+            raise IsolationBelowMinimum("x")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Rollout, "choose", refused)
+            await is_left("the least isolation level")
+
+        def full(_: Settings) -> None:
+            raise DiskFull("x")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(module, "check_free_disk", full)
+            await is_left("a full disk")
+
+        # A node that shuts down takes none.
+        draining: Any = takeovers
+        with monkeypatch.context() as patched:
+            over = trio.Event()
+            over.set()
+            patched.setattr(draining, "_draining", over)
+            await is_left("a shutdown")
+
+        # Then it runs, with its log going on.
+        await adopt(takeovers)
+        again = rig.service.previews.find(preview.id)
+        assert again is not None
+        await again.settled.wait()
+        assert again.record.state is State.RUNNING
+
+
+async def test_a_takeover_that_fails_before_its_first_write_ends_the_preview(
+    postgres_database_url: str, make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_member(postgres_database_url, make_settings) as (rig, takeovers):
+        preview = await rig.running(SERVER)
+        await queue(rig, preview.id)
+
+        async def fails(_id: str, _directory: Path) -> None:
+            await trio.lowlevel.checkpoint()
+            raise GenerationNotFound("The files cannot be written.")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(rig.source, "write_files", fails)
+            await adopt(takeovers)
+            again = rig.service.previews.find(preview.id)
+            if again is not None:
+                await again.over.wait()
+        ended = await rig.service.previews.get(preview.id)
+        assert (ended.state, ended.reason) == (State.FAILED, "The files cannot be written.")
+        assert (await owner(rig, preview.id))[0] == "over"
+
+
+async def test_a_preview_that_ends_its_nodes_gets_no_more_but_an_old_one_does(
+    postgres_database_url: str, make_settings: Callable[..., Settings]
+) -> None:
+    async with open_member(postgres_database_url, make_settings) as (rig, takeovers):
+        preview = await rig.running(SERVER)
+        database = rig.service.database
+        lost = text("UPDATE owners SET node = 'gone', fence = 6 WHERE preview_id = :id")
+        old = text("UPDATE preview_instances SET created_at = created_at - 1000 * 3600 WHERE id = :id")
+        await queue(rig, preview.id)
+        await database.write(lambda connection: connection.execute(lost, {"id": preview.id}))
+        await database.write(lambda connection: connection.execute(old, {"id": preview.id}))
+        await adopt(takeovers)
+        again = rig.service.previews.find(preview.id)
+        assert again is not None
+        await again.settled.wait()
+        assert again.record.state is State.RUNNING
+        young = text("UPDATE preview_instances SET created_at = created_at + 1000 * 3600 WHERE id = :id")
+        await queue(rig, preview.id)
+        await database.write(lambda connection: connection.execute(lost, {"id": preview.id}))
+        await database.write(lambda connection: connection.execute(young, {"id": preview.id}))
+        await adopt(takeovers)
+        ended = await rig.service.previews.get(preview.id)
+        assert (ended.state, ended.reason) == (
+            State.FAILED,
+            "node lost: this preview has changed its node 6 times already",
+        )
+
+
+async def test_a_drain_without_room_elsewhere_waits(
+    postgres_database_url: str, make_settings: Callable[..., Settings]
+) -> None:
+    async with open_member(postgres_database_url, make_settings) as (rig, takeovers):
+        preview = await rig.running(SERVER)
+        cluster: Any = rig.service.cluster
+        loop: Any = takeovers
+        looks = 0
+        nodes = cluster.nodes
+
+        async def counted() -> Any:
+            nonlocal looks
+            looks += 1
+            (own,) = await nodes()
+            # Itself, and a full one.
+            full = replace(own, facts=replace(own.facts, name="two"), load=own.facts.capacity)
+            return [replace(own, draining=True), full]
+
+        cluster.nodes, cluster.draining = counted, True
+        loop._wake.set()
+        with trio.fail_after(90):
+            while not looks:  # noqa: ASYNC110  another task's own time
+                await trio.sleep(0.01)
+            # It waits for a notice, or for a part of its lease.
+            while not loop._wake.statistics().tasks_waiting:  # noqa: ASYNC110  likewise
+                await trio.sleep(0.01)
+        assert looks == 1
+        assert preview.record.state is State.RUNNING
+        assert preview.id not in cluster.moving
+        cluster.draining = False
