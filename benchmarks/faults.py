@@ -7,9 +7,14 @@ dense or behind a named gap; rows agree with reality. It ends at the first breac
 
     python benchmarks/faults.py --faults 2000 [--minutes M] [--seed S] [--isolation plain] [--kind WORD] [--warm]
         [--round N]
+    python benchmarks/faults.py --cluster [--nodes 3] [--minutes M] [--seed S] [--isolation plain] [--lease S]
 
 Where it runs as an ordinary user the service has a broker, which is killed too; with --warm it has a template, and
 previews are forked.
+
+With --cluster the faults are done to nodes in network namespaces on one PostgreSQL, under launches, watchers and
+requests (scaled to two processors): kill -9, SIGSTOP, cut networks, PostgreSQL killed, a full disk, a wrong clock. It
+ends with all breaches, and the seconds until lost previews were served again. It needs root.
 """
 
 from __future__ import annotations
@@ -20,17 +25,19 @@ import random
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 
 import trio
-from _measure import RUN_BY
+from _measure import RUN_BY, percentile
 
 sys.path[:0] = [str(Path(__file__).resolve().parent.parent / "tests" / part) for part in ("", "faults")]
 
-from fault_campaign import ALL_KINDS, Campaign  # noqa: E402  found by the line above
+from cluster_faults import Options, open_campaign  # noqa: E402  found by the line above
+from fault_campaign import ALL_KINDS, Campaign  # noqa: E402  likewise
 from fault_kinds import Kind  # noqa: E402
 from fault_machine import small_disk  # noqa: E402
 from fault_world import World, open_world  # noqa: E402
@@ -45,9 +52,17 @@ def main() -> None:
     parser.add_argument("--kind", action="append", default=[], help="only kinds whose name holds this; repeatable")
     parser.add_argument("--round", type=int, default=60, help="scenarios before a fault of the whole service (60)")
     parser.add_argument("--warm", action="store_true", help="with a template, which is killed too")
+    parser.add_argument("--cluster", action="store_true", help="faults of a cluster")
+    parser.add_argument("--nodes", type=int, default=3, help="nodes of the cluster (3)")
+    parser.add_argument("--lease", type=float, default=2.0, help="PREVIEW_NODE_LEASE_S (2)")
     options = parser.parse_args()
     seed = random.SystemRandom().randrange(10**6) if options.seed is None else options.seed
     print(f"seed {seed}, isolation {options.isolation}, {'warm' if options.warm else 'cold'}, as {RUN_BY}", flush=True)
+    if options.cluster:
+        isolation = "plain" if options.isolation == "auto" else options.isolation
+        chosen = Options(options.nodes, options.minutes, seed, options.lease, isolation=isolation)
+        with tempfile.TemporaryDirectory(prefix="preview-faults-") as folder:
+            sys.exit(trio.run(_run_cluster, Path(folder), chosen))
     with tempfile.TemporaryDirectory(prefix="preview-faults-") as folder, _data_folder(Path(folder)) as data:
         has = {"tmpfs": data is not None, "broker": os.geteuid() != 0, "templates": options.warm}
         kinds = _chosen(options.kind, has)
@@ -92,6 +107,19 @@ async def _run(
             raise
         finally:
             _report(campaign, world, kinds, time.monotonic() - begun)
+
+
+async def _run_cluster(folder: Path, options: Options) -> int:
+    async with open_campaign(folder, options) as campaign:
+        await campaign.run()
+        load = campaign.load
+        print(f"\n{len(campaign.faults)} faults: {dict(sorted(Counter(campaign.faults).items()))}")
+        print(f"{dict(sorted(load.counts.items()))}")
+        for why, seconds in sorted(load.returns.items()):
+            spread = " ".join(f"p{p} {percentile(seconds, p):.1f}" for p in (50, 95, 100))
+            print(f"served again after {why}: {len(seconds)} times, {spread} s")
+        print(f"{len(load.breaches)} breaches", *load.breaches, sep="\n  ")
+        return int(bool(load.breaches))
 
 
 def _report(campaign: Campaign, world: World, kinds: Sequence[Kind], seconds: float) -> None:

@@ -175,7 +175,7 @@ def _initdb(binaries: Path, data: Path, account: pwd.struct_passwd | None) -> No
         command,
         capture_output=True,
         text=True,
-        timeout=_START_S,
+        timeout=4 * _START_S,
         cwd=data.parent,
         **_identity(account),  # type: ignore[call-overload]
     )

@@ -20,16 +20,20 @@ __all__ = ["Postgres", "open_postgres"]
 
 
 class Postgres:
-    """A cluster of the suite's own, reached by a Unix socket in its folder."""
+    """A cluster of the suite's own, reached by a Unix socket in its folder, and at ``listen`` without a password."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, listen: str = "") -> None:
         self._folder = folder
+        self._listen = listen
         self._log = folder / "log"
         self._account = postgres._account()
         if self._account is not None:
             os.chown(folder, self._account.pw_uid, self._account.pw_gid)
         self._binaries = postgres._binaries(folder, self._account)
         postgres._initdb(self._binaries, folder / "data", self._account)
+        if listen:
+            with (folder / "data" / "pg_hba.conf").open("a") as rules:
+                rules.write("host all all samenet trust\n")
         self._server = postgres.Server(folder)
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -47,7 +51,7 @@ class Postgres:
             command = postgres._server_command(self._binaries, self._folder / "data", self._folder)
             self._process = subprocess.Popen(
                 # What is committed must outlive the server's processes, as it does where this is not turned off.
-                [*command, "-c", "synchronous_commit=on"],
+                [*command, "-c", "synchronous_commit=on", "-c", f"listen_addresses={self._listen}"],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -74,6 +78,12 @@ class Postgres:
             with suppress(ProcessLookupError):
                 os.kill(pid, number)
 
+    def kill(self) -> None:
+        """SIGKILL to every process of it, as of a machine that loses its power. Blocks until it is gone."""
+        assert self._process is not None
+        self.send(signal.SIGKILL)
+        self._process.wait(30)
+
     def close(self) -> None:
         if self._process is not None and self._process.poll() is None:
             self.send(signal.SIGCONT)
@@ -81,8 +91,11 @@ class Postgres:
 
 
 @contextmanager
-def open_postgres() -> Iterator[Postgres]:
+def open_postgres(listen: str = "") -> Iterator[Postgres]:
     """A server that runs, with our tables; gone at the end.
+
+    Args:
+        listen: An address of this machine, beside the Unix socket.
 
     Raises:
         postgres.NoPostgres: None can be had here.
@@ -91,7 +104,7 @@ def open_postgres() -> Iterator[Postgres]:
     folder = Path(tempfile.mkdtemp(prefix="preview-fault-pg-"))
     server: Postgres | None = None
     try:
-        server = Postgres(folder)
+        server = Postgres(folder, listen)
         server.spawn()
         server.wait_ready()
         migrate.upgrade(server.url)

@@ -21,7 +21,7 @@ from joserfc.jwk import OctKey
 
 __all__ = ["Gone", "Service", "log_faults"]
 
-_START_S = 40
+_START_S = 90
 _END_S = 25
 SECRET = "a secret of the fault suite, long enough for HS256"
 
@@ -40,6 +40,8 @@ class Service:
         port_min: First of ``ports`` ports of previews.
         variables: Further ``PREVIEW_*`` settings.
         data: The data folder.
+        bind: Where it listens; port 0 for any.
+        prefix: Put before its command, such as one that enters a network namespace.
         process: The running one, or the last.
         url: Its address.
     """
@@ -50,6 +52,8 @@ class Service:
     variables: Mapping[str, str] = field(default_factory=dict)
     ports: int = 40
     data_folder: Path | None = None
+    bind: str = "127.0.0.1:0"
+    prefix: Sequence[str] = ()
     process: subprocess.Popen[bytes] | None = None
     url: str = ""
     starts: int = 0
@@ -108,14 +112,14 @@ class Service:
     # Its life
 
     def command(self, *arguments: str) -> list[str]:
-        return [sys.executable, fault_launcher.__file__, str(self.folder / "page"), *arguments]
+        return [*self.prefix, sys.executable, fault_launcher.__file__, str(self.folder / "page"), *arguments]
 
     async def start(self) -> None:
         """Start it and wait until it answers. Cancellation: it is left to the caller's ``kill``."""
         self.set_clock(0)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(  # noqa: ASYNC220  some milliseconds
-                self.command("serve", "--json", "--bind", "127.0.0.1:0"),
+                self.command("serve", "--json", "--bind", self.bind),
                 env=self.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,

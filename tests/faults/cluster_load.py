@@ -1,0 +1,273 @@
+"""Load of a cluster under faults, and what it notices: lines twice or lost, an old owner that answers, slow returns."""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import h11
+import httpx2
+import trio
+from fault_client import Client, Unanswered, _read_events, open_raw
+from fault_ledger import Broken, Ledger, Reading
+from fault_service import Service
+
+__all__ = ["FILES", "Load", "Standing", "check_lines"]
+
+# Each start has a name of its own, which is in all its lines and answers.
+MAIN_PY = """
+import threading, time, uuid
+
+START = uuid.uuid4().hex[:12]
+
+
+def talk():
+    number = 0
+    while True:
+        print(f"line {number} of {START}", flush=True)
+        number += 1
+        time.sleep(0.05)
+
+
+threading.Thread(target=talk, daemon=True).start()
+
+
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [START.encode()]
+"""
+FILES = {
+    "main.py": MAIN_PY,
+    "preview.toml": '[start]\napp = "main:app"\nserver = "wsgi"\nhealth = "/health"\n',
+    "requirements.txt": "",
+}
+_LINE = re.compile(r"line (\d+) of ([0-9a-f]{12})$")
+_ASK_S = 4.0
+_SILENCE_S = 6.0
+
+
+@dataclass
+class Standing:
+    """A preview that lives for the whole run, with a watcher and somebody who calls it.
+
+    Attributes:
+        user: Its owner.
+        lost_at: Since when its node is lost, as far as nobody has been answered yet.
+        starts: The starts that have answered, in their order.
+        begun: When the first answer of each start was complete.
+    """
+
+    user: str
+    generation_id: str
+    preview_id: str
+    lost_at: float | None = None
+    why: str = ""
+    starts: list[str] = field(default_factory=list)
+    begun: dict[str, float] = field(default_factory=dict)
+
+
+class Watcher(Reading):
+    """A reader that comes back to any node after its connection broke or was silent."""
+
+    heard_at = 0.0
+
+    def line(self, seq: int, message: str) -> None:
+        self.heard_at = trio.current_time()
+        super().line(seq, message)
+
+
+class Load:
+    """Tasks that use a cluster.
+
+    Args:
+        nodes: All nodes.
+        usable: Returns the nodes that a load balancer would use now.
+        rng: Source of choices.
+
+    Attributes:
+        breaches: What must not be.
+        returns: Seconds until a lost preview was served again, by kind of fault.
+        counts: What happened.
+    """
+
+    def __init__(self, nodes: Mapping[str, Service], usable: Callable[[], list[Service]], rng: random.Random) -> None:
+        self.nodes, self.usable, self.rng = nodes, usable, rng
+        self.ledger = Ledger()
+        self.watchers: list[Watcher] = []
+        self.standing: list[Standing] = []
+        self.breaches: list[str] = []
+        self.returns: dict[str, list[float]] = {}
+        self.counts: Counter[str] = Counter()
+        self.launched: set[str] = set()
+
+    def lose(self, previews: list[Standing], why: str) -> None:
+        """Note that these previews' node is lost now."""
+        for one in previews:
+            if one.lost_at is None:
+                one.lost_at, one.why = trio.current_time(), why
+
+    def pick(self) -> Service:
+        return self.rng.choice(self.usable() or list(self.nodes.values()))
+
+    async def ask(
+        self, method: str, path: str, user: str, *, host: str | None = None, body: object = None, wait_s: int = 0
+    ) -> tuple[int, httpx2.Response | None]:
+        """One request to any usable node; status 0 without an answer. Cancellation: it is cut."""
+        node = self.pick()
+        client = Client(node, user)
+        headers = {**client.headers, **({"Host": host} if host else {}), "Prefer": f"wait={wait_s}"}
+        try:
+            with trio.fail_after(_ASK_S + wait_s):
+                answer = await client._http.request(method, f"{node.url}{path}", headers=headers, json=body)
+        except (httpx2.HTTPError, trio.TooSlowError):
+            return 0, None
+        finally:
+            with trio.move_on_after(1, shield=True):
+                await client.aclose()
+        if answer.status_code == 500:
+            self.breaches.append(f"{method} {path}: {answer.text[:300]}")
+        return answer.status_code, answer
+
+    async def launch(self, user: str) -> tuple[str, str] | None:
+        """Push and launch; ids of the generation and the preview. Cancellation: it may go on."""
+        status, answer = await self.ask("POST", "/api/v1/generations", user, body={"files": FILES})
+        if status != 201 or answer is None:
+            self.counts[f"push {status}"] += 1
+            return None
+        generation_id = str(answer.json()["id"])
+        path = f"/api/v1/generations/{generation_id}/preview/launch"
+        status, answer = await self.ask("POST", path, user, body={}, wait_s=30)
+        self.counts[f"launch {status}"] += 1
+        if status not in {201, 202} or answer is None:
+            return None
+        preview_id = str(answer.json()["id"])
+        self.launched.add(preview_id)
+        return generation_id, preview_id
+
+    # Tasks
+
+    async def call(self, one: Standing, each_s: float) -> None:
+        """Call a preview through any node until cancelled."""
+        host = f"{one.preview_id.replace('_', '-')}.localhost"
+        while True:
+            asked_at = trio.current_time()
+            status, answer = await self.ask("GET", "/", one.user, host=host)
+            self.counts["requests"] += 1
+            if status == 200 and answer is not None:
+                self.counts["requests answered"] += 1
+                self._answered(one, answer.text, asked_at)
+            await trio.sleep(each_s * self.rng.uniform(0.5, 1.5))
+
+    def _answered(self, one: Standing, start: str, asked_at: float) -> None:
+        now = trio.current_time()
+        if start not in one.begun:
+            one.begun[start] = now
+            one.starts.append(start)
+        later = [other for other in one.starts[one.starts.index(start) + 1 :] if one.begun[other] < asked_at]
+        if later:
+            self.breaches.append(
+                f"{one.preview_id}: {start} answered a request that began {asked_at - one.begun[later[0]]:.2f} s after "
+                f"the first answer of its successor {later[0]}"
+            )
+        if one.lost_at is not None and asked_at > one.lost_at:
+            self.returns.setdefault(one.why, []).append(now - one.lost_at)
+            one.lost_at = None
+
+    async def watch(self, one: Standing) -> None:
+        """Follow a log through any node until cancelled."""
+        reading = Watcher(self.ledger, one.preview_id)
+        self.watchers.append(reading)
+        while True:
+            node = self.pick()
+            client = Client(node, one.user)
+            try:
+                await self._follow(client, one, reading)
+            except Unanswered:
+                self.counts["streams cut"] += 1
+            except Broken as error:
+                self.breaches.append(f"watcher through {node.url}: {error}")
+                return
+            finally:
+                with trio.move_on_after(1, shield=True):
+                    await client.aclose()
+            reading.ended = None
+            await trio.sleep(0.2)
+
+    async def _follow(self, client: Client, one: Standing, reading: Watcher) -> None:
+        reading.heard_at = trio.current_time()
+        failure: Broken | Unanswered | None = None
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_cancel_at_silence, reading, nursery.cancel_scope)
+            try:
+                await self._read(client, one, reading)
+            except (Broken, Unanswered) as error:
+                failure = error
+            nursery.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+
+    async def _read(self, client: Client, one: Standing, reading: Watcher) -> None:
+        resume = {"Last-Event-ID": str(reading.last)} if reading.last else {}
+        async with open_raw(client.service) as stream:
+            try:
+                await stream.send_all(client.head("GET", client.stream_path(one.generation_id), b"", **resume))
+                await _read_events(stream, h11.Connection(h11.CLIENT), reading, None)
+            except (trio.BrokenResourceError, h11.RemoteProtocolError) as error:
+                raise Unanswered(str(error)) from error
+
+    async def churn(self, each_s: float) -> None:
+        """Launch previews, and stop them through another node, until cancelled."""
+        number = 0
+        async with trio.open_nursery() as nursery:
+            while True:
+                number += 1
+                nursery.start_soon(self._live_shortly, f"churn{number}")
+                await trio.sleep(each_s * self.rng.uniform(0.5, 1.5))
+
+    async def _live_shortly(self, user: str) -> None:
+        made = await self.launch(user)
+        if made is None:
+            return
+        await trio.sleep(self.rng.uniform(1, 6))
+        until = time.monotonic() + 90
+        while time.monotonic() < until:
+            status, _ = await self.ask("DELETE", f"/api/v1/generations/{made[0]}/preview", user)
+            if status in {200, 204, 404, 409, 410}:
+                self.counts[f"stop {status}"] += 1
+                return
+            await trio.sleep(1)
+        self.counts["stop without an answer"] += 1
+
+
+async def _cancel_at_silence(reading: Watcher, scope: trio.CancelScope) -> None:
+    while trio.current_time() < reading.heard_at + _SILENCE_S:  # noqa: ASYNC110  time ends it
+        await trio.sleep(0.5)
+    scope.cancel()
+
+
+def check_lines(preview_id: str, stored: list[tuple[int, str]]) -> list[str]:
+    """Return what is wrong with a stored log: starts that mix, lines twice, lines that are missing without a gap."""
+    found, last, ended = [], dict[str, tuple[int, int]](), set[str]()
+    current = ""
+    for seq, message in stored:
+        line = _LINE.match(message)
+        if line is None:
+            continue
+        number, start = int(line[1]), line[2]
+        if start != current:
+            if start in ended:
+                found.append(f"{preview_id}: line {seq} is of {start}, which had a successor already")
+            ended.add(current)
+            current = start
+        if start in last:
+            before_seq, before = last[start]
+            if number <= before:
+                found.append(f"{preview_id}: {message!r} is stored twice, {seq} after {before_seq}")
+            elif number - before > seq - before_seq:
+                found.append(f"{preview_id}: lines {before + 1} to {number - 1} of {start} are missing silently")
+        last[start] = seq, number
+    return found
