@@ -1,10 +1,11 @@
 """Nodes on one database: leases, owners of previews, and the way from any node to the owner; see docs/cluster.md."""
 
-from preview.cluster.cluster import Cluster, node_name, open_cluster
+from preview.cluster.cluster import Cluster
 from preview.cluster.credentials import NodeKey, NotANode
 from preview.cluster.links import NodeLink, accept_node
 from preview.cluster.nodes import Node, NodeFacts
 from preview.cluster.notices import ANYTHING
+from preview.cluster.opening import node_name, open_cluster
 from preview.cluster.ownership import Taken
 from preview.cluster.routing import Directory, Owner, Router, Subject
 

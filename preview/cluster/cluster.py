@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import socket
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
-from importlib.metadata import version
 from typing import Any, TypeVar
 
 import structlog
@@ -22,8 +17,7 @@ from preview.cluster.ownership import Claim, Owners, Taken
 from preview.cluster.routing import Owner
 from preview.core.bounded_dict import BoundedDict
 from preview.errors import ConfigurationError, PreviewError
-from preview.settings import Settings
-from preview.storage.database import Database, open_database
+from preview.storage.database import Database
 
 log = structlog.get_logger(__name__)
 
@@ -34,9 +28,10 @@ _MOST_ENDED = 10_000
 # Rows of ended previews are kept this long for them.
 _KEPT_MS = 3_600_000
 _FORGET_EACH_S = 600.0
-# Lines that a preview may publish before the next transaction of the log writer, which is due after 0.1 s: at the rate
-# of the last one, they come in 2 s.
-_AHEAD, _LEAST_AHEAD = 20, 20
+# Transactions of the log writer in one second. Without a database a node publishes lines until its lease is over. So the
+# lines of two leases at the rate of the last transaction, and some more, are given out in advance.
+_WRITES_PER_S = 10
+_LEAST_AHEAD = 20
 # A process that was killed has left a lease of this name; wait this many leases for its end.
 _PATIENCE = 3
 
@@ -114,7 +109,8 @@ class Cluster:
 
     def handed(self, connection: Connection, lines: Mapping[str, tuple[int, int]]) -> None:
         """Note which numbers lines have; see ``Fences``. Blocks."""
-        ahead = {one: newest + 1 + max(_LEAST_AHEAD, _AHEAD * count) for one, (newest, count) in lines.items()}
+        writes = int(2 * self.lease.lease_s * _WRITES_PER_S)
+        ahead = {one: newest + 1 + _LEAST_AHEAD + writes * count for one, (newest, count) in lines.items()}
         if ahead:
             self._owners.hand_out(connection, ahead)
 
@@ -364,53 +360,3 @@ class Cluster:
                 await self._database.write(lambda connection: self._owners.forget(connection, _KEPT_MS))
             except PreviewError as error:
                 log.info("owners of ended previews not forgotten", reason=error.message)
-
-
-def node_name(settings: Settings) -> str | None:
-    """Return this node's name; None if the service is no node of a cluster."""
-    return (settings.node_name or socket.gethostname().lower()[:64]) if settings.cluster else None
-
-
-def _facts_of(settings: Settings, isolation: str) -> NodeFacts:
-    """Return what this node says of itself."""
-    labels = dict(one.split("=", 1) for one in (settings.node_labels or "").split(",") if one)
-    return NodeFacts(
-        node_name(settings) or "",
-        settings.node_address or "",
-        version("preview"),
-        settings.max_previews,
-        labels,
-        f"{platform.system()} {platform.release()}",
-        len(os.sched_getaffinity(0)),
-        isolation,
-    )
-
-
-@asynccontextmanager
-async def open_cluster(settings: Settings, database: Database, isolation: str) -> AsyncIterator[Cluster | None]:
-    """Join the cluster, and leave it at the end; yield None if this service is no node.
-
-    The node has connections of its own, so that a busy database pool does not cost it its lease.
-
-    Raises:
-        ConfigurationError: Another live node has this name.
-        DatabaseUnavailable: The database did not respond.
-
-    Cancellation: the node leaves.
-    """
-    if not settings.cluster:
-        yield None
-        return
-    async with open_database(settings.resolved_database_url, settings.node_lease_s) as own:
-        cluster = Cluster(own, _facts_of(settings, isolation), settings.node_lease_s)
-        await cluster.join()
-        database.fences = cluster
-        async with trio.open_nursery() as nursery:
-            await nursery.start(cluster.notices.run)
-            await nursery.start(cluster.run)
-            try:
-                yield cluster
-            finally:
-                nursery.cancel_scope.cancel()
-                with trio.move_on_after(settings.node_lease_s, shield=True):
-                    await cluster.leave()
