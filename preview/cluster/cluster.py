@@ -28,8 +28,8 @@ _MOST_ENDED = 10_000
 # Rows of ended previews are kept this long for them.
 _KEPT_MS = 3_600_000
 _FORGET_EACH_S = 600.0
-# Transactions of the log writer in one second. Without a database a node publishes lines until its lease is over. So the
-# lines of two leases at the rate of the last transaction, and some more, are given out in advance.
+# Transactions of the log writer in one second. Without a database a node publishes lines until its lease is over. So
+# numbers are given out in advance: those of two leases at the rate of the last transaction, and some more.
 _WRITES_PER_S = 10
 _LEAST_AHEAD = 20
 # A process that was killed has left a lease of this name; wait this many leases for its end.
