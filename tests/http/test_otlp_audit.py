@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-import h11
 import httpx2
 import pytest
 import trio
 from http_kit import NEVER_READY, open_events, open_world
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from otlp_sink import open_sink
 from sqlalchemy import delete, update
 
 from preview.auth import Audit
@@ -152,45 +152,11 @@ async def test_a_lease_of_a_wrong_clock_or_of_no_form_ends_at_once(
 
 async def test_a_service_sends_its_audit_and_its_previews_lines_to_its_collector(tmp_path: Path) -> None:
     """All of it together; what waits is sent at the service's end."""
-    bodies: list[tuple[str, bytes]] = []
-
-    async def serve(stream: trio.SocketStream) -> None:
-        parser, target, body = h11.Connection(h11.SERVER), "", b""
-        while True:
-            event = parser.next_event()
-            if event is h11.NEED_DATA:
-                parser.receive_data(await stream.receive_some())
-            elif isinstance(event, h11.Request):
-                target = event.target.decode()
-            elif isinstance(event, h11.Data):
-                body += event.data
-            elif isinstance(event, h11.EndOfMessage):
-                bodies.append((target, body))
-                await stream.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-                return
-            else:
-                return
-
-    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    endpoint = f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(trio.serve_listeners, serve, listeners)
-        async with open_world(tmp_path, otlp_endpoint=endpoint, log_shipping="otlp:") as world:
-            generation = await world.keep(NEVER_READY)
-            await world.launch(generation, wait_s=None)
-            async with open_events(world, generation) as stream:
-                await stream.until_message("sleeping")
-        nursery.cancel_scope.cancel()
-    scopes = [
-        scope
-        for target, body in bodies
-        if target == "/v1/logs"
-        for group in ExportLogsServiceRequest.FromString(body).resource_logs
-        for scope in group.scope_logs
-    ]
-    texts = {
-        name: [one.body.string_value for scope in scopes if scope.scope.name == name for one in scope.log_records]
-        for name in ("preview.audit", "preview.output")
-    }
+    async with open_sink() as sink, open_world(tmp_path, otlp_endpoint=sink.url, log_shipping="otlp:") as world:
+        generation = await world.keep(NEVER_READY)
+        await world.launch(generation, wait_s=None)
+        async with open_events(world, generation) as stream:
+            await stream.until_message("sleeping")
+    texts = {name: sink.log_texts(name) for name in ("preview.audit", "preview.output")}
     assert any("launch" in text for text in texts["preview.audit"]), texts
     assert any("sleeping" in text for text in texts["preview.output"]), texts
