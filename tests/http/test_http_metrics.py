@@ -68,7 +68,9 @@ def app(environ, start_response):
 
 async def test_metrics_that_a_program_reports_are_for_its_owner(tmp_path: Path) -> None:
     async with open_world(tmp_path) as world:
-        files = {"preview.toml": START + "trace = true\n", "main.py": REPORTING}
+        # Its name in a manifest is enough.
+        manifest = {"requirements.txt": "# opentelemetry-proto\n"}
+        files = {"preview.toml": START + "trace = true\n", "main.py": REPORTING, **manifest}
         generation = await world.keep(files)
         path = f"/api/v1/generations/{generation}/preview/metrics/reported"
         assert (await world.ask("GET", path)).status_code == 404
@@ -81,7 +83,7 @@ async def test_metrics_that_a_program_reports_are_for_its_owner(tmp_path: Path) 
             {"method": "GET", "path": "/report"},
             headers={"X-Preview-Token": launched["session_token"]},
         )
-        assert answered.json()["status"] == 200, answered.text
+        assert answered.json()["status_code"] == 200, answered.text
         found = (await world.ask("GET", path)).json()
         assert (found["preview_id"], found["receiving"], found["dropped"]) == (launched["id"], True, 0)
         (queue,) = found["items"]

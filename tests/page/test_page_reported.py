@@ -32,6 +32,8 @@ def app(environ, start_response):
     return [b"ok"]
 """
 START = '[start]\ntrace = true\nframework = "flask"\nserver = "wsgi"\napp = "main:app"\n'
+# Its name in a manifest is enough.
+MANIFEST = {"requirements.txt": "# opentelemetry-proto\n"}
 
 
 def test_reported_metrics_are_a_table_at_each_width(running: Running, browser: Browser) -> None:
@@ -39,14 +41,14 @@ def test_reported_metrics_are_a_table_at_each_width(running: Running, browser: B
         page = seen.page
         page.on("dialog", lambda one: seen.violations.append(one.message))
         seen.sign_in(running, "reporting-user")
-        seen.drop_zip("reporting", {"main.py": APP, "preview.toml": START})
+        seen.drop_zip("reporting", {"main.py": APP, "preview.toml": START, **MANIFEST})
         generation = api.get("/api/v1/generations").json()["generations"][0]["id"]
         path = f"/api/v1/generations/{generation}/preview"
         launched = api.post(f"{path}/launch", json={}).raise_for_status().json()
         token = {"X-Preview-Token": launched["session_token"]}
-        asked = {"method": "GET", "path": "/report"}
-        assert api.post(f"{path}/request", json=asked, headers=token).raise_for_status().json()["status"] == 200
         seen.wait_for_state("Running")
+        asked = {"method": "GET", "path": "/report"}
+        assert api.post(f"{path}/request", json=asked, headers=token).raise_for_status().json()["status_code"] == 200
         seen.show_pane("Metrics")
         page.get_by_text("Metrics that the program reports (3)").click()
         table = page.get_by_role("region", name="Reported metrics")
