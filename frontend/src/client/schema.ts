@@ -4901,7 +4901,7 @@ export interface components {
             preview_id: string;
             /**
              * Receiving
-             * @description They are taken now: the launch has `trace` in its start options.
+             * @description They are taken now: the preview lives, and its launch has `trace` in its start options.
              */
             receiving: boolean;
         };

@@ -53,13 +53,13 @@ class ReportedMetrics(Answer):
 
     items: list[ReportedSeries] = Field(description="By name; at most 200.")
     preview_id: str
-    receiving: bool = Field(description="They are taken now: the launch has `trace` in its start options.")
+    receiving: bool = Field(description="They are taken now: the preview lives, and its launch has `trace` in its start options.")
     dropped: int = Field(description="Points that were lost: too many, too fast, or without a usable number.")
     log_records: int = Field(description="Log records that became lines of the log, with the source `reported`.")
     log_records_dropped: int = Field(description="Log records that were lost: over 500 a second, or not readable.")
 
     @classmethod
-    def of(cls, preview_id: str, traces: PreviewTraces | None) -> Self:
+    def of(cls, preview_id: str, traces: PreviewTraces | None, *, is_live: bool = True) -> Self:
         """Return them; ``traces`` is None for a preview that was never traced."""
         if traces is None:
             return cls(
@@ -68,7 +68,7 @@ class ReportedMetrics(Answer):
         return cls(
             items=[ReportedSeries.of(one) for one in traces.metrics.all()],
             preview_id=preview_id,
-            receiving=traces.is_on,
+            receiving=is_live and traces.is_on,
             dropped=traces.metrics.dropped,
             log_records=traces.records.taken,
             log_records_dropped=traces.records.dropped,

@@ -68,7 +68,8 @@ def trace_routes(running: Running) -> Blueprint:
         """
         await own_generation(backend, generation_id)
         record = await preview_of(backend, generation_id, checked_query(request, OneRequestQuery).preview_id)
-        return json_answer(ReportedMetrics.of(record.id, backend.service.traces.find(record.id)))
+        is_live = backend.previews.find(record.id) is not None
+        return json_answer(ReportedMetrics.of(record.id, backend.service.traces.find(record.id), is_live=is_live))
 
     return routes
 
