@@ -53,7 +53,9 @@ class ReportedMetrics(Answer):
 
     items: list[ReportedSeries] = Field(description="By name; at most 200.")
     preview_id: str
-    receiving: bool = Field(description="They are taken now: the preview lives, and its launch has `trace` in its start options.")
+    receiving: bool = Field(
+        description="They are taken now: the preview lives, and its launch has `trace` in its start options."
+    )
     dropped: int = Field(description="Points that were lost: too many, too fast, or without a usable number.")
     log_records: int = Field(description="Log records that became lines of the log, with the source `reported`.")
     log_records_dropped: int = Field(description="Log records that were lost: over 500 a second, or not readable.")
