@@ -11,7 +11,7 @@ import trio
 from packaging.utils import canonicalize_name
 
 from preview.core.descriptors import walk
-from preview.detection import Overrides, merge
+from preview.detection import Overrides, Toolchain, merge
 from preview.logs import Level
 from preview.supervisor.launch.project_analysis import ProjectAnalysis
 from preview.supervisor.mending.find import find_mend
@@ -49,6 +49,8 @@ class Mender:
         """
         preview, mends = self._preview, self._preview.mends
         if preview.outcome is not None or preview.directory is None or len(mends.tried) >= _MOST:
+            return False
+        if self._analysis.plan.toolchain is Toolchain.IMAGE:
             return False
         files = await trio.to_thread.run_sync(_modules, str(preview.directory), abandon_on_cancel=True)
         own = frozenset(name.partition("/")[0].partition(".")[0] for name in files)
