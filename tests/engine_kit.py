@@ -1,4 +1,8 @@
-"""A container engine of the tests' own: Debian's Docker, in a network of its own, with its own folders and socket."""
+"""A container engine of the tests' own: Debian's Docker, in a network of its own, with its own folders and socket.
+
+With `PREVIEW_TEST_PODMAN=1` it is Podman, which an ordinary user starts too. Its containers' runtime is runc, or what
+`PREVIEW_TEST_CONTAINER_RUNTIME` names.
+"""
 
 from __future__ import annotations
 
@@ -13,20 +17,26 @@ import time
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from textwrap import dedent
 
 import pytest
 
 # It ends with the tests, however they end: their end of the pipe is closed then, and the first process ends.
-_HELD = dedent(
-    """
-    ip link set lo up 2>/dev/null
-    # crun refuses machines with both versions of control groups; of these the first has the controllers.
-    [ "$PREVIEW_TEST_CONTAINER_RUNTIME" != crun ] || umount --lazy /sys/fs/cgroup/unified 2>/dev/null
-    dockerd --data-root "$0/root" --exec-root "$0/exec" --pidfile "$0/pid" -H "unix://$0/s" --config-file "$0/json" \\
-        --bridge none --iptables=false --log-level error --cgroup-parent /preview-tests >"$0/log" 2>&1 </dev/null &
-    cat >/dev/null
-    """
+_HELD = """
+ip link set lo up 2>/dev/null
+# crun refuses machines with both versions of control groups; of these the first has the controllers.
+[ "$PREVIEW_TEST_CONTAINER_RUNTIME" != crun ] || umount --lazy /sys/fs/cgroup/unified 2>/dev/null
+%s >"$0/log" 2>&1 </dev/null &
+cat >/dev/null
+kill $! 2>/dev/null
+wait
+"""
+_DOCKER = (
+    'dockerd --data-root "$0/root" --exec-root "$0/exec" --pidfile "$0/pid" -H "unix://$0/s" --config-file "$0/json" '
+    "--bridge none --iptables=false --log-level error --cgroup-parent /preview-tests"
+)
+_PODMAN = (
+    'podman --root "$0/root" --runroot "$0/exec" --tmpdir "$0/tmp" --cgroup-manager cgroupfs --events-backend none '
+    '--runtime "${PREVIEW_TEST_CONTAINER_RUNTIME:-runc}" --log-level error system service --time 0 "unix://$0/s"'
 )
 _ALONE = ("setsid", "--fork", "unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--")
 _START_S = 20.0
@@ -40,10 +50,13 @@ def engine_here() -> Path | str:
     named = os.environ.get("PREVIEW_TEST_ENGINE")
     if named:
         return Path(named)
-    if os.geteuid() != 0:
+    if os.geteuid() != 0 and not is_podman():
         return "the tests' own engine is started by root"
-    if missing := [name for name in ("dockerd", "containerd", "runc") if shutil.which(name) is None]:
-        return f"{', '.join(missing)} of Debian's docker.io is not installed"
+    package, programs = (
+        ("podman", ("podman", "runc")) if is_podman() else ("docker.io", ("dockerd", "containerd", "runc"))
+    )
+    if missing := [name for name in programs if shutil.which(name) is None]:
+        return f"{', '.join(missing)} of Debian's {package} is not installed"
     folder = Path(tempfile.mkdtemp(prefix="preview-engine-"))
     held = start_engine(folder)
     if isinstance(held, str):
@@ -59,7 +72,8 @@ def start_engine(folder: Path) -> int | str:
     (folder / "json").write_text(json.dumps({"runtimes": runtimes} if runtimes else {}))
     reading, writing = os.pipe()
     # Of a new session, and nobody's child: what an engine starts would else become the children of these tests.
-    command = [*_ALONE, "sh", "-c", _HELD, str(folder)]
+    alone = _ALONE if os.geteuid() == 0 else _ALONE[:2]
+    command = [*alone, "sh", "-c", _HELD % (_PODMAN if is_podman() else _DOCKER), str(folder)]
     try:
         subprocess.run(command, stdin=reading, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
     finally:
@@ -70,9 +84,14 @@ def start_engine(folder: Path) -> int | str:
             log = folder / "log"
             said = log.read_text("utf-8", "replace").splitlines()[-1:] if log.exists() else []
             end_engine(folder, writing)
-            return f"dockerd does not start ({' '.join(said)[:300]})"
+            return f"the engine does not start ({' '.join(said)[:300]})"
         time.sleep(0.02)
     return writing
+
+
+def is_podman() -> bool:
+    """Whether the tests' own engine is Podman."""
+    return os.environ.get("PREVIEW_TEST_PODMAN") == "1"
 
 
 def engine_or_skip() -> Path:
@@ -111,7 +130,8 @@ def end_engine(folder: Path, writing: int) -> None:
 
 def engine_pid(folder: Path) -> int | None:
     """The pid of the engine that was started in a folder; None if it has ended."""
-    wanted = [b"dockerd", b"--data-root", f"{folder}/root".encode()]
+    first, option = (b"podman", b"--root") if is_podman() else (b"dockerd", b"--data-root")
+    wanted = [first, option, f"{folder}/root".encode()]
     for entry in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             if (entry / "cmdline").read_bytes().split(b"\0")[:3] == wanted:

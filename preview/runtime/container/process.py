@@ -77,6 +77,10 @@ class ContainerProcess(ForkedProcess):
         # The kernel's count, as long as the engine has not removed the group.
         if self.excess().killed_for_memory:
             return
+        # The first process has read the count before its end; without a group of its own it would be the machine's.
+        if self._fork.is_out_of_memory and self._group is not None:
+            self._last_excess = _larger(self._last_excess, Excess(killed_for_memory=1))
+            return
         with trio.move_on_after(_REASON_S):
             try:
                 # Until the engine has noticed the end itself, its state says nothing.

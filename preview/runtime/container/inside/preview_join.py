@@ -45,6 +45,8 @@ _MOST_DESCRIPTORS = 8
 # The order, the pipe of the result, and the output.
 _LEAST_OF_CHECK = 3
 _CANNOT_RUN = 127
+# Version 2 of control groups, and version 1, where engines show them.
+_MEMORY_EVENTS = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
 
 
 def main(path: str) -> None:
@@ -161,7 +163,7 @@ def attend(own: socket.socket, pipes: tuple[int, int], program: int, libc: ctype
         if program in ended:
             status = ended[program]
             try:
-                own.send(json.dumps({"status": status}).encode())
+                own.send(json.dumps({"status": status, "oom": was_killed_for_memory()}).encode())
             except OSError:
                 return 1
             code = os.waitstatus_to_exitcode(status)
@@ -230,6 +232,18 @@ class Check:
         """Forget the check."""
         os.close(self.result)
         self.pid, self.result = 0, -1
+
+
+def was_killed_for_memory() -> bool:
+    """Return whether the kernel has killed a process of the container's control group because memory ran out.
+
+    The engine may remove the group before anybody else has looked.
+    """
+    for path in _MEMORY_EVENTS:
+        with suppress(OSError, ValueError), open(path, encoding="ascii") as file:  # noqa: PTH123  a start is short
+            counts = dict(line.split() for line in file)
+            return int(counts.get("oom_kill", "0")) > 0
+    return False
 
 
 def reap() -> dict[int, int]:

@@ -32,6 +32,7 @@ class _Status:
     """Exit status of a fork, for all duplicates of it: its packet can be read once. None until one has read it."""
 
     code: int | None = None
+    is_out_of_memory: bool = False
 
 
 class Fork:
@@ -61,6 +62,11 @@ class Fork:
     def application(self) -> OpenProcess | None:
         """The application's process; None once it has ended."""
         return None if self._is_closed or self._application.has_ended else self._application
+
+    @property
+    def is_out_of_memory(self) -> bool:
+        """Whether its first process said that the kernel has killed something in its control group for memory."""
+        return self._told.is_out_of_memory
 
     def dup(self) -> Fork:
         """Return the same fork with descriptors of its own."""
@@ -105,7 +111,9 @@ class Fork:
         except OSError:
             return -signal.SIGKILL
         with suppress(ValueError, KeyError):
-            said = parse(packet)["status"]
+            packet_said = parse(packet)
+            self._told.is_out_of_memory = packet_said.get("oom") is True
+            said = packet_said["status"]
             if isinstance(said, int) and 0 <= said <= 0xFFFF:
                 self._told.code = os.waitstatus_to_exitcode(said)
                 return self._told.code

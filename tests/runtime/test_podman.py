@@ -1,0 +1,97 @@
+"""Podman as the engine of containers: one start in each run, and the suites of containers by `-m long`.
+
+`uv run pytest -m long -n 0 -s tests/runtime/test_podman.py`
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from unittest.mock import AsyncMock
+
+import pytest
+import trio
+from engine_kit import end_engine, start_engine
+from runtime_containers import containers_or_skip
+from runtime_kit import INTERPRETER, LIMITS, PYTHON
+
+from preview.runtime import Exit, ProcessSpec, child_subreaper
+from preview.runtime.container import ContainerRuntime, Engine, probe_containers
+from preview.runtime.interface import Excess
+from preview.runtime.process.process import TreeProcess
+from preview.settings import load_settings
+
+_ROOT = Path(__file__).parents[2]
+_SUITES = (
+    "tests/runtime/test_containers.py",
+    "tests/runtime/test_runtime_contract.py",
+    "tests/launch/test_launch_containers.py",
+    "tests/hostile",
+)
+_OWN = (sys.executable, "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", "-m", "not timed and not long")
+_needs_podman = pytest.mark.skipif(
+    shutil.which("podman") is None or shutil.which("runc") is None, reason="podman and runc are not installed"
+)
+
+
+@pytest.fixture
+def podman(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREVIEW_TEST_PODMAN", "1")
+    monkeypatch.delenv("PREVIEW_TEST_ENGINE", raising=False)
+
+
+@_needs_podman
+@pytest.mark.usefixtures("podman")
+async def test_podman_runs_a_container(tmp_path: Path) -> None:
+    # Podman's folders have short names only.
+    folder = Path(tempfile.mkdtemp(prefix="preview-engine-"))
+    held = start_engine(folder)
+    assert isinstance(held, int), held
+    try:
+        with trio.fail_after(120):
+            found = await probe_containers(load_settings(data_dir=tmp_path, container_engine=f"unix://{folder}/s"))
+        assert isinstance(found, ContainerRuntime), found
+    finally:
+        end_engine(folder, held)
+
+
+@pytest.fixture
+def containers() -> ContainerRuntime:
+    return containers_or_skip()
+
+
+async def test_the_first_process_tells_that_memory_ran_out(
+    containers: ContainerRuntime, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Podman removes the group at once, and does not always tell the reason. Here no engine does."""
+    if "memory" not in containers.holds():
+        pytest.skip("this engine limits no memory")
+    monkeypatch.setattr(TreeProcess, "excess", lambda _: Excess())
+    monkeypatch.setattr(Engine, "state", AsyncMock(return_value={}))
+    bomb = [*PYTHON, "print('up', flush=True); x = bytearray(200 * 2**20)"]
+    limits = replace(LIMITS, memory_bytes=64 * 2**20)
+    spec = ProcessSpec(
+        "preview_test", bomb, project, {}, None, limits, readable=INTERPRETER, writable=(project,), slot=20_001
+    )
+    with child_subreaper(), trio.fail_after(90):
+        async with containers.open_process(spec) as process:
+            assert await process.wait() == Exit(signal=signal.SIGKILL)
+            assert process.excess().killed_for_memory >= 1
+
+
+@pytest.mark.long
+@_needs_podman
+@pytest.mark.usefixtures("podman")
+@pytest.mark.parametrize("user", ["root", "an ordinary user"])
+def test_the_suites_of_containers_pass_on_podman(user: str) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("root runs them, as itself and as an ordinary user")
+    start = _OWN if user == "root" else ("bash", str(_ROOT / "scripts" / "ci-user.sh"))
+    done = subprocess.run([*start, *_SUITES, "-k", "container"], cwd=_ROOT, check=False)
+    assert done.returncode == 0
