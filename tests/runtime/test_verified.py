@@ -85,7 +85,7 @@ def test_nothing_else_makes_a_verified_process() -> None:
     # Freezing wakes by number what it has stopped, when no descriptor is free: SIGCONT does nothing to what runs.
     # A container's process is asked with signal 0, which sends nothing, whether it may be signalled.
     assert modules_with("os.kill(") == {
-        INSIDE[0],
+        *INSIDE,
         "runtime/container/process.py",
         "runtime/process/ending.py",
         "runtime/process/freezing.py",
