@@ -65,7 +65,7 @@ class Fork:
 
     @property
     def is_out_of_memory(self) -> bool:
-        """Whether its first process said that the kernel has killed something in its control group for memory."""
+        """True if its first process has said that the kernel killed something in its control group for memory."""
         return self._told.is_out_of_memory
 
     def dup(self) -> Fork:
