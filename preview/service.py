@@ -210,6 +210,7 @@ async def open_service(
                     rollout=rollout,
                     runtimes=ladder.further,
                     cluster=cluster,
+                    sealer=sealer,
                     images=await find_images(settings, (ladder.runtime, *ladder.further.values())),
                 )
                 context.environments.shelf.taken["node"] = context.node_environments.taken

@@ -86,6 +86,8 @@ class ServiceSettings(BaseSettings):
     node_changes: Annotated[int, Field(ge=1, le=1_000_000)] = 5
     # Snapshots of up to this size are copied into the database, from which all nodes fetch them.
     cluster_snapshot_mb: Annotated[int, Field(ge=0, le=1024)] = 64
+    queue_limit: Annotated[int, Field(ge=0, le=1_000_000)] = 1000
+    queue_wait_s: Seconds = Field(600, validation_alias=AliasChoices("PREVIEW_QUEUE_WAIT"))
 
     # Export of traces, metrics and the service's log
     otlp_endpoint: Annotated[str, Field(pattern=r"^https?://[^\s@]+$", max_length=500)] | None = None

@@ -2,27 +2,39 @@
 
 from preview.cluster.cluster import Cluster
 from preview.cluster.credentials import NodeKey, NotANode
+from preview.cluster.launch_queue import Place
 from preview.cluster.links import NodeLink, accept_node
+from preview.cluster.node_queue import Circumstances, busy, free_memory
 from preview.cluster.nodes import Node, NodeFacts
 from preview.cluster.notices import ANYTHING
 from preview.cluster.opening import node_name, open_cluster
-from preview.cluster.ownership import Taken
+from preview.cluster.ownership import Claim, Taken
+from preview.cluster.placement import NodeState, Waiting, Wants, Warmth
 from preview.cluster.routing import Directory, Owner, Router, Subject
 
 __all__ = [
     "ANYTHING",
+    "Circumstances",
+    "Claim",
     "Cluster",
     "Directory",
     "Node",
     "NodeFacts",
     "NodeKey",
     "NodeLink",
+    "NodeState",
     "NotANode",
     "Owner",
+    "Place",
     "Router",
     "Subject",
     "Taken",
+    "Waiting",
+    "Wants",
+    "Warmth",
     "accept_node",
+    "busy",
+    "free_memory",
     "node_name",
     "open_cluster",
 ]

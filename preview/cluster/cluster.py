@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -10,14 +10,18 @@ import structlog
 import trio
 from sqlalchemy import Connection
 
+from preview.cluster.launch_queue import LaunchQueue
 from preview.cluster.leases import Lease
+from preview.cluster.node_queue import QUEUE_LIMITS, NodeQueue, QueueLimits
 from preview.cluster.nodes import Membership, Node, NodeFacts, Nodes
 from preview.cluster.notices import Notices
 from preview.cluster.ownership import Claim, Owners, Taken
 from preview.cluster.routing import Owner
 from preview.core.bounded_dict import BoundedDict
+from preview.core.lifecycle import State
 from preview.errors import ConfigurationError, PreviewError
-from preview.storage.database import Database
+from preview.storage.database import NOTHING_CARRIED, Carried, Database
+from preview.storage.previews import end_waiting
 
 log = structlog.get_logger(__name__)
 
@@ -27,6 +31,8 @@ T = TypeVar("T")
 _MOST_ENDED = 10_000
 # Rows of ended previews are kept this long for them.
 _KEPT_MS = 3_600_000
+# A node that has not come back for a day does not: another machine has its place.
+_LOST_KEPT_MS = 24 * 3_600_000
 _FORGET_EACH_S = 600.0
 # Transactions of the log writer in one second. Without a database a node publishes lines until its lease is over. So
 # numbers are given out in advance: those of two leases at the rate of the last transaction, and some more.
@@ -49,11 +55,14 @@ class Cluster:
         draining: Whether it takes no new previews.
         moving: Previews that end here to go on on another node.
         load: Returns the number of previews that it runs.
+        queue: The queue of launches.
         on_lost: Called with the ids of previews that another node has.
         end_all: Ends all previews; called when the lease is over. It returns when all are over.
     """
 
-    def __init__(self, database: Database, facts: NodeFacts, lease_s: float) -> None:
+    def __init__(
+        self, database: Database, facts: NodeFacts, lease_s: float, limits: QueueLimits = QUEUE_LIMITS
+    ) -> None:
         self.facts, self.lease = facts, Lease(lease_s)
         self.notices = Notices(database.engine)
         self.fences: dict[str, int] = {}
@@ -70,6 +79,8 @@ class Cluster:
         self._claims: BoundedDict[str, int] = BoundedDict(_MOST_ENDED)
         # Rows of this node at the last renewal that it does not know, with their fences.
         self._unknown: dict[str, int] = {}
+        self._launches = LaunchQueue(self._owners, lease_ms)
+        self.queue = NodeQueue(database, self._launches, lambda: self._member, limits)
         self._ended: BoundedDict[str, int] = BoundedDict(_MOST_ENDED)
         # Released here, and not yet in the database.
         self._releases: dict[str, int] = {}
@@ -92,11 +103,15 @@ class Cluster:
             self._token.run_sync_soon(self._lose, refused)
         return refused
 
-    def claim(self, connection: Connection, row: dict[str, Any], most: int | None) -> None:
+    def claim(
+        self, connection: Connection, row: dict[str, Any], most: int | None, carried: Carried = NOTHING_CARRIED
+    ) -> None:
         """Claim a new preview; see ``Fences``. Blocks."""
-        claim = Claim(row["id"], row["generation_id"], row["user_id"], most or 0)
+        claim = Claim(row["id"], row["generation_id"], row["user_id"], most or 0, carried)
         member = self._member
         self._owners.claim(connection, member, claim, is_trial=most is None)
+        if most is not None:
+            self._launches.count_launch(connection, claim.user_id, self.queue.limits.per_minute)
         self._claims[claim.preview_id] = member.epoch
 
     def claimed(self, preview_id: str) -> None:
@@ -127,8 +142,12 @@ class Cluster:
 
     # Previews
 
-    async def take(self, most: int) -> list[Taken]:
+    async def take(self, most: int, chosen: Sequence[str] | None = None) -> list[Taken]:
         """Take queued previews and those of lost nodes.
+
+        Args:
+            most: Maximum number.
+            chosen: Takes these only; None means any.
 
         Raises:
             DatabaseUnavailable: Nothing is known to be taken; what was taken nevertheless is given up later.
@@ -138,7 +157,7 @@ class Cluster:
         if most <= 0 or not self.lease.holds or self.draining:
             return []
         member = self._member
-        taken = await self._database.write(lambda connection: self._owners.take(connection, member, most))
+        taken = await self._database.write(lambda connection: self._owners.take(connection, member, most, chosen))
         if member is not self._member or not self.lease.holds:
             # This node has stood still: others may have the previews by now.
             return []
@@ -173,12 +192,13 @@ class Cluster:
         for preview_id in releases:
             self._releases.pop(preview_id, None)
 
-    async def give_up(self, preview_id: str, *, is_stored: bool) -> None:
+    async def give_up(self, preview_id: str, *, is_stored: bool, has_run: bool = True) -> None:
         """Queue a preview for another node, once it has ended here.
 
         Args:
             preview_id: The preview.
             is_stored: Whether all its lines are stored.
+            has_run: False for a launch that no node could start yet.
 
         Cancellation: it is queued, or goes to another node when this one leaves.
         """
@@ -187,7 +207,10 @@ class Cluster:
         if fence is None:
             return
         self._ended[preview_id] = fence
-        give_up = partial(self._owners.give_up, node=self.name, preview_id=preview_id, fence=fence, is_stored=is_stored)
+        give_up = partial(
+            self._owners.give_up, node=self.name, preview_id=preview_id, fence=fence, is_stored=is_stored,
+            has_run=has_run,
+        )  # fmt: skip
         try:
             await self._database.write(give_up)
         except PreviewError as error:
@@ -357,6 +380,14 @@ class Cluster:
         while True:
             await trio.sleep(_FORGET_EACH_S)
             try:
-                await self._database.write(lambda connection: self._owners.forget(connection, _KEPT_MS))
+                await self._database.write(self._forget)
             except PreviewError as error:
-                log.info("owners of ended previews not forgotten", reason=error.message)
+                log.info("ended previews not forgotten", reason=error.message)
+
+    def _forget(self, connection: Connection) -> None:
+        self._owners.forget(connection, _KEPT_MS)
+        forgotten = self._nodes.forget_lost(connection, _LOST_KEPT_MS)
+        if forgotten.nodes:
+            log.info("lost nodes forgotten", nodes=forgotten.nodes)
+        for preview_id in forgotten.trials:
+            end_waiting(connection, preview_id, State.FAILED, "failed: its node is lost")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, text
 
@@ -83,6 +83,18 @@ class Membership:
     epoch: int
 
 
+class Forgotten(NamedTuple):
+    """Nodes that do not come back.
+
+    Attributes:
+        nodes: Their names.
+        trials: Previews of their replays and probes, whose rows are not ended yet.
+    """
+
+    nodes: list[str]
+    trials: list[str]
+
+
 class Nodes:
     """The rows of ``nodes``.
 
@@ -118,6 +130,20 @@ class Nodes:
         self._leave = text("UPDATE nodes SET until = 0 WHERE id = :id AND epoch = :epoch")
         self._drain = text("UPDATE nodes SET draining = :draining WHERE id = :id RETURNING id")
         self._forget = text(f"DELETE FROM nodes WHERE id = :id AND until <= {now}")  # noqa: S608
+        # ``until`` is 0 after an ordered end. What the node still owns, others have taken long ago, or take now.
+        self._forget_lost = text(
+            f"""
+            DELETE FROM nodes WHERE GREATEST(until, started_at) <= {now} - :age AND NOT EXISTS (
+                SELECT 1 FROM owners WHERE node = nodes.id AND state IN ('running', 'queued')
+            ) RETURNING id
+            """  # noqa: S608
+        )
+        self._end_trials = text(
+            f"""
+            UPDATE owners SET state = 'over', ended_at = {now}
+            WHERE state = 'trial' AND node = ANY (CAST(:names AS text[])) RETURNING preview_id
+            """  # noqa: S608
+        )
         self._all = text(f"SELECT *, until - {now} AS left_ms FROM nodes ORDER BY id")  # noqa: S608
         self._notify = text("SELECT pg_notify(:channel, :payload)")
 
@@ -171,6 +197,14 @@ class Nodes:
     def forget(self, connection: Connection, name: str) -> bool:
         """Delete the row of a node whose lease is over."""
         return connection.execute(self._forget, {"id": name}).rowcount > 0
+
+    def forget_lost(self, connection: Connection, age_ms: int) -> Forgotten:
+        """Delete the rows of nodes whose lease has been over for ``age_ms``, unless they still own live previews.
+
+        Their trials are over.
+        """
+        names = list(connection.execute(self._forget_lost, {"age": age_ms}).scalars())
+        return Forgotten(names, list(connection.execute(self._end_trials, {"names": names}).scalars()))
 
     def all(self, connection: Connection) -> list[Node]:
         """Return all nodes, by name."""

@@ -12,6 +12,7 @@ from importlib.metadata import version
 import trio
 
 from preview.cluster.cluster import Cluster
+from preview.cluster.node_queue import QueueLimits
 from preview.cluster.nodes import NodeFacts
 from preview.settings import Settings
 from preview.storage.database import Database, open_database
@@ -53,7 +54,8 @@ async def open_cluster(settings: Settings, database: Database, isolation: str) -
         yield None
         return
     async with open_database(settings.resolved_database_url, settings.node_lease_s) as own:
-        cluster = Cluster(own, _facts_of(settings, isolation), settings.node_lease_s)
+        limits = QueueLimits(settings.queue_limit, settings.queue_wait_s, settings.launches_per_minute)
+        cluster = Cluster(own, _facts_of(settings, isolation), settings.node_lease_s, limits)
         await cluster.join()
         database.fences = cluster
         async with trio.open_nursery() as nursery:

@@ -7,20 +7,22 @@ takes them before the commit.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from sqlalchemy import Connection, text
 
 from preview.cluster.nodes import CHANNEL, DATABASE_NOW, Membership
+from preview.cluster.placement import Wants
 from preview.cluster.routing import Owner
 from preview.errors import AlreadyRunning, LimitReached, ServiceStopping
+from preview.storage.database import NOTHING_CARRIED, Carried
 
 # Numbers that the next owner of a lost node's preview leaves out if nothing is known of those that were given out: no
 # line was stored, or by an earlier version.
 LEFT_OUT = 1000
-_UP_SINCE = "(extract(epoch FROM pg_postmaster_start_time()) * 1000)::bigint"
+UP_SINCE = "(extract(epoch FROM pg_postmaster_start_time()) * 1000)::bigint"
 # An arbitrary constant: the seed of the lock of one user's launches.
 _USER_LOCK = 0x70726576
 
@@ -47,12 +49,18 @@ class Taken:
         fence: The fence of all its writes from now on.
         before: The lost node that had it; None if it was queued.
         first_seq: Number of the first line to write.
+        has_run: False for a launch from the queue, which no node has started yet.
+        options: The launch's own options, encrypted; None without any.
+        wants: Its constraints on the node.
     """
 
     preview_id: str
     fence: int
     before: str | None
     first_seq: int
+    has_run: bool = True
+    options: str | None = None
+    wants: Wants = field(default_factory=Wants)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +72,14 @@ class Claim:
         generation_id: Its generation.
         user_id: Its user.
         most: Maximum number of live previews of the user in the cluster.
+        carried: What another node needs to start it again.
     """
 
     preview_id: str
     generation_id: str
     user_id: str
     most: int
+    carried: Carried = NOTHING_CARRIED
 
 
 class Owners:
@@ -81,7 +91,7 @@ class Owners:
         up_since: SQL expression of the server's start. Nodes get a lease's time from then on to renew theirs.
     """
 
-    def __init__(self, lease_ms: int, now: str = DATABASE_NOW, up_since: str = _UP_SINCE) -> None:
+    def __init__(self, lease_ms: int, now: str = DATABASE_NOW, up_since: str = UP_SINCE) -> None:
         self._lock_user = text("SELECT pg_advisory_xact_lock(hashtextextended(:user, :seed))")
         self._of_user = text(
             "SELECT preview_id, generation_id FROM owners WHERE user_id = :user AND state IN ('queued', 'running')"
@@ -89,9 +99,11 @@ class Owners:
         member = f"EXISTS (SELECT 1 FROM nodes WHERE id = :node AND epoch = :epoch AND until > {now})"  # noqa: S608
         self._insert = text(
             f"""
-            INSERT INTO owners (preview_id, generation_id, user_id, state, node, fence, first_seq, queued_at)
+            INSERT INTO owners (preview_id, generation_id, user_id, state, node, fence, first_seq, queued_at, options,
+                wants)
             SELECT CAST(:preview AS text), CAST(:generation AS text), CAST(:user AS text), CAST(:state AS text),
-                CAST(:node AS text), 1, 1, {now}
+                CAST(:node AS text), 1, 1, {now}, CAST(:options AS text),
+                CAST(:wants AS text)
             WHERE {member}
             ON CONFLICT DO NOTHING RETURNING fence
             """
@@ -103,18 +115,19 @@ class Owners:
         # the next call.
         self._take = text(
             f"""
-            UPDATE owners SET node = :node, fence = owners.fence + 1, state = 'running'
+            UPDATE owners SET node = :node, fence = owners.fence + 1, state = 'running', has_run = 1
             FROM (
-                SELECT preview_id, node FROM owners AS o
-                WHERE state = 'queued' OR (state = 'running' AND {up_since} + :lease < {now} AND NOT EXISTS (
+                SELECT preview_id, node, has_run FROM owners AS o
+                WHERE (state = 'queued' OR (state = 'running' AND {up_since} + :lease < {now} AND NOT EXISTS (
                     SELECT 1 FROM nodes WHERE id = o.node AND until > {now}
-                ))
+                ))) AND (CAST(:chosen AS text[]) IS NULL OR preview_id = ANY (CAST(:chosen AS text[])))
                 ORDER BY queued_at LIMIT :most FOR UPDATE SKIP LOCKED
             ) AS before
             WHERE owners.preview_id = before.preview_id AND {member} AND NOT EXISTS (
                 SELECT 1 FROM nodes WHERE id = :node AND draining <> 0
             )
-            RETURNING owners.preview_id, owners.fence, before.node AS node_before
+            RETURNING owners.preview_id, owners.fence, owners.options, owners.wants, before.has_run,
+                before.node AS node_before
             """  # noqa: S608
         )
         # A statement of its own: its snapshot has all lines that the former owner has stored before it lost the row.
@@ -157,7 +170,8 @@ class Owners:
         )
         self._give_up = text(
             """
-            UPDATE owners SET state = 'queued', node = CASE WHEN :is_stored THEN NULL ELSE node END
+            UPDATE owners SET state = 'queued', node = CASE WHEN :is_stored THEN NULL ELSE node END,
+                has_run = CASE WHEN :has_run THEN has_run ELSE 0 END
             WHERE preview_id = :preview AND fence = :fence AND node = :node AND state = 'running'
             """
         )
@@ -183,7 +197,7 @@ class Owners:
             ServiceStopping: This node's lease is over.
         """
         if not is_trial:
-            self._check_limit(connection, claim)
+            self.check_limit(connection, claim)
         values = {
             "preview": claim.preview_id,
             # A trial runs beside its generation's preview.
@@ -192,6 +206,7 @@ class Owners:
             "state": OwnerState.TRIAL if is_trial else OwnerState.RUNNING,
             "node": member.name,
             "epoch": member.epoch,
+            **claim.carried._asdict(),
         }
         if connection.execute(self._insert, values).scalar() is not None:
             self._tell(connection, f"preview:{claim.preview_id}")
@@ -201,7 +216,12 @@ class Owners:
             raise ServiceStopping("This node has lost its lease in the cluster; try again in a moment.")
         raise _already_running(claim.generation_id, taken)
 
-    def _check_limit(self, connection: Connection, claim: Claim) -> None:
+    def check_limit(self, connection: Connection, claim: Claim) -> None:
+        """Check that the user may have one more preview; locks the user's launches until the commit.
+
+        Raises:
+            AlreadyRunning, LimitReached: See ``claim``.
+        """
         connection.execute(self._lock_user, {"user": claim.user_id, "seed": _USER_LOCK})
         held = connection.execute(self._of_user, {"user": claim.user_id}).all()
         for one in held:
@@ -215,15 +235,33 @@ class Owners:
                 previews=[{"preview_id": one.preview_id, "generation_id": one.generation_id} for one in held],
             )
 
-    def take(self, connection: Connection, member: Membership, most: int) -> list[Taken]:
-        """Take queued previews and those of lost nodes, the oldest first; none if this node drains or is lost."""
-        values = {"node": member.name, "epoch": member.epoch, "most": most, "lease": self._lease_ms}
+    def take(
+        self, connection: Connection, member: Membership, most: int, chosen: Sequence[str] | None = None
+    ) -> list[Taken]:
+        """Take queued previews and those of lost nodes, the oldest first; none if this node drains or is lost.
+
+        Args:
+            connection: A connection with an open transaction.
+            member: This node.
+            most: Maximum number.
+            chosen: Takes these only; None means any.
+        """
+        values = {
+            "node": member.name,
+            "epoch": member.epoch,
+            "most": most,
+            "lease": self._lease_ms,
+            "chosen": None if chosen is None else list(chosen),
+        }
         taken = []
         for row in connection.execute(self._take, values).all():
             is_lost = row.node_before is not None
             numbered = {"preview": row.preview_id, "fence": row.fence, "is_lost": is_lost, "left_out": LEFT_OUT}
             first_seq = connection.execute(self._begin, numbered).scalar_one()
-            taken.append(Taken(row.preview_id, row.fence, row.node_before, first_seq))
+            wants = Wants.parse(row.wants)
+            taken.append(
+                Taken(row.preview_id, row.fence, row.node_before, first_seq, bool(row.has_run), row.options, wants)
+            )
             self._tell(connection, f"preview:{row.preview_id}")
         return taken
 
@@ -249,7 +287,14 @@ class Owners:
         return released
 
     def give_up(
-        self, connection: Connection, node: str, preview_id: str, fence: int, *, is_stored: bool = True
+        self,
+        connection: Connection,
+        node: str,
+        preview_id: str,
+        fence: int,
+        *,
+        is_stored: bool = True,
+        has_run: bool = True,
     ) -> bool:
         """Queue a preview for another node, once its processes have ended here.
 
@@ -259,10 +304,11 @@ class Owners:
             preview_id: The preview.
             fence: Its fence.
             is_stored: Whether all its lines are stored: the next owner leaves out no numbers then.
+            has_run: False for a launch that no node could start yet.
 
         Returns: False if it was another node's already.
         """
-        values = {"preview": preview_id, "fence": fence, "node": node, "is_stored": is_stored}
+        values = {"preview": preview_id, "fence": fence, "node": node, "is_stored": is_stored, "has_run": has_run}
         given = connection.execute(self._give_up, values).rowcount > 0
         self._tell(connection, "queue")
         return given

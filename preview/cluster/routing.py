@@ -148,6 +148,11 @@ class Router:
         entry = self._entries.get(subject)
         return subject.is_generation and entry is not None and entry.preview_id is None
 
+    def is_queued(self, subject: Subject) -> bool:
+        """Return whether the last lookup of this generation has found a preview without a node, or on this one."""
+        entry = self._entries.get(subject)
+        return subject.is_generation and entry is not None and entry.preview_id is not None and entry.owner is None
+
     def forget(self, subject: Subject) -> None:
         """Drop one answer, which turned out to be wrong."""
         self._drops += 1

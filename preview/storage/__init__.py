@@ -1,6 +1,6 @@
 """Tables, the engine and its threads, queries, migrations."""
 
-from preview.storage.database import Database, open_database
+from preview.storage.database import NOTHING_CARRIED, Carried, Database, open_database
 from preview.storage.prepare import prepare
 from preview.storage.previews import PreviewStore
 from preview.storage.sealing import Sealer, open_sealer
@@ -8,6 +8,8 @@ from preview.storage.tables import PreviewRecord
 from preview.storage.users import UserStore
 
 __all__ = [
+    "NOTHING_CARRIED",
+    "Carried",
     "Database",
     "PreviewRecord",
     "PreviewStore",

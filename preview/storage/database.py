@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import trio
 from sqlalchemy import Connection, Engine, bindparam, literal, select, text
@@ -65,6 +65,21 @@ def check_tables(connection: Connection) -> None:
         )
 
 
+class Carried(NamedTuple):
+    """What another node of a cluster needs to start a preview again.
+
+    Attributes:
+        options: The launch's own options, encrypted; None without any.
+        wants: Constraints on the node, as JSON; None without any.
+    """
+
+    options: str | None = None
+    wants: str | None = None
+
+
+NOTHING_CARRIED = Carried()
+
+
 class Fences(Protocol):
     """Decides in each transaction which previews this service may still write; see ``preview.cluster``.
 
@@ -78,7 +93,7 @@ class Fences(Protocol):
         """
         ...
 
-    def claim(self, connection: Connection, row: dict[str, Any], most: int | None) -> None:
+    def claim(self, connection: Connection, row: dict[str, Any], most: int | None, carried: Carried) -> None:
         """Claim a new preview in the transaction that inserts its row.
 
         Args:
@@ -86,6 +101,7 @@ class Fences(Protocol):
             row: The columns of ``preview_instances``.
             most: Maximum number of live previews of the user in the whole cluster; None for a trial preview, which
                 does not count, and which no other node takes over.
+            carried: What another node needs to start it again.
 
         Raises:
             PreviewError: Another node has a preview of the generation, or the user's limit is reached.
@@ -110,7 +126,7 @@ class _NoFences:
     def refused(self, _connection: Connection, _preview_ids: Collection[str]) -> frozenset[str]:
         return frozenset()
 
-    def claim(self, _connection: Connection, _row: dict[str, Any], _most: int | None) -> None:
+    def claim(self, _connection: Connection, _row: dict[str, Any], _most: int | None, _carried: Carried) -> None:
         return
 
     def claimed(self, _preview_id: str) -> None:

@@ -185,6 +185,12 @@ owners = Table(
     Column("first_seq", BigInteger, nullable=False),
     Column("queued_at", BigInteger, nullable=False),
     Column("ended_at", BigInteger),
+    # The launch's own options, encrypted: another node restarts the preview with them.
+    Column("options", Text),
+    # JSON: constraints on the node.
+    Column("wants", Text),
+    # 0: a launch in the queue that no node has started yet.
+    Column("has_run", SmallInteger, nullable=False, server_default=text("1")),
 )
 _LIVE = text("state IN ('queued', 'running')")
 Index("uq_owners_generation_id", owners.c.generation_id, unique=True, sqlite_where=_LIVE, postgresql_where=_LIVE)
@@ -209,4 +215,13 @@ snapshot_contents = Table(
     Column("file", String(64), primary_key=True),
     Column("number", BigInteger, primary_key=True, autoincrement=False),
     Column("content", LargeBinary, nullable=False),
+)
+
+# Launches of the last minute by user, on all nodes of a cluster.
+launch_times = Table(
+    "launch_times",
+    metadata,
+    Column("user_id", String(128), primary_key=True),
+    # Milliseconds since the epoch, separated by commas.
+    Column("times", Text, nullable=False),
 )

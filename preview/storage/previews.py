@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, Select, bindparam, delete, exists, func, insert, select, update
 
-from preview.core.clock import from_ms, to_ms
+from preview.core.clock import from_ms, to_ms, utc_now
 from preview.core.ids import is_valid_id
 from preview.core.launch_steps import load_steps, store_steps
 from preview.core.lifecycle import ACTIVE, Health, State, reloads_of
 from preview.errors import PreviewNotFound
-from preview.storage.database import Database
+from preview.storage.database import NOTHING_CARRIED, Carried, Database
 from preview.storage.group_commit import GroupCommit
 from preview.storage.people_tables import owners, removed_generations
 from preview.storage.tables import (
@@ -66,6 +66,18 @@ _OVER = _C.status.in_(sorted(state.value for state in State if state not in ACTI
 _OVERWRITE_ACTIVE = _OVERWRITE.where(_C.status.in_(_ACTIVE))
 
 
+class NodeOwner(NamedTuple):
+    """The owner of a preview in a cluster.
+
+    Attributes:
+        node: Name of the node; None for a preview in the queue.
+        is_trial: It ends with its node.
+    """
+
+    node: str | None
+    is_trial: bool
+
+
 class PreviewStore:
     """The rows of ``preview_instances``. All methods raise ``DatabaseUnavailable`` on an outage."""
 
@@ -73,23 +85,24 @@ class PreviewStore:
         self._database = database
         self._updates = GroupCommit(database)
 
-    async def insert(self, record: PreviewRecord, most: int | None = None) -> None:
+    async def insert(self, record: PreviewRecord, most: int | None = None, carried: Carried = NOTHING_CARRIED) -> None:
         """Insert a new preview as the newest of its generation, even if the clock was set back.
 
         Args:
             record: The preview.
             most: Maximum number of the user's live previews in a cluster; None if this one does not count.
+            carried: What another node needs to start it again.
 
         Raises:
-            AlreadyRunning, LimitReached: Another node of the cluster has a preview.
+            AlreadyRunning, LimitReached, TooManyLaunches: A limit is reached in the cluster.
 
         Cancellation: the row is inserted completely or not at all.
         """
         row, fences = to_row(record), self._database.fences
 
         def change(connection: Connection) -> None:
-            fences.claim(connection, row, most)
-            _insert(row, connection)
+            fences.claim(connection, row, most, carried)
+            insert_row(row, connection)
 
         await self._database.write(change)
         fences.claimed(record.id)
@@ -135,14 +148,12 @@ class PreviewStore:
         query = select(preview_traffic.c.last_number).where(preview_traffic.c.preview_id == preview_id)
         return await self._database.read(lambda connection: connection.scalar(query)) or 0
 
-    async def owners(self) -> Mapping[str, str | None]:
-        """Return the previews that nodes of a cluster run, with the node's name; None for one in the queue.
-
-        Cancellation: nothing changes.
-        """
-        query = select(owners.c.preview_id, owners.c.node).where(owners.c.state.in_(("queued", "running")))
+    async def owners(self) -> Mapping[str, NodeOwner]:
+        """Return the previews that nodes of a cluster run, those of trials too. Cancellation: nothing changes."""
+        columns = (owners.c.preview_id, owners.c.node, owners.c.state)
+        query = select(*columns).where(owners.c.state.in_(("queued", "running", "trial")))
         rows = await self._database.read(lambda connection: connection.execute(query).all())
-        return {row.preview_id: row.node for row in rows}
+        return {row.preview_id: NodeOwner(row.node, row.state == "trial") for row in rows}
 
     async def latest(self, generation_id: str) -> PreviewRecord | None:
         """Return the generation's newest preview in any state, or None.
@@ -244,7 +255,9 @@ class PreviewStore:
 class _HiddenStore(PreviewStore):
     """See ``PreviewStore.hidden``."""
 
-    async def insert(self, record: PreviewRecord, _most: int | None = None) -> None:
+    async def insert(
+        self, record: PreviewRecord, _most: int | None = None, _carried: Carried = NOTHING_CARRIED
+    ) -> None:
         """Insert a row without an owner. Cancellation: the row is inserted completely or not at all."""
         await super().insert(replace(record, user_id=NOBODY))
 
@@ -259,12 +272,26 @@ def disown_previews(connection: Connection, *, generation_id: str, user_id: str)
     return connection.execute(update(preview_instances).where(mine).values(user_id=NOBODY)).rowcount
 
 
-def _insert(row: dict[str, Any], connection: Connection) -> None:
+def insert_row(row: dict[str, Any], connection: Connection) -> None:
     """Insert the preview, dated after its generation's newest one even if the clock was set back."""
     newest = select(func.max(_C.created_at)).where(_C.generation_id == row["generation_id"])
     before = connection.scalar(newest)
     created_at = row["created_at"] if before is None else max(row["created_at"], before + 1)
     connection.execute(insert(preview_instances).values(row | {"created_at": created_at}))
+
+
+def end_waiting(connection: Connection, preview_id: str, state: State, reason: str) -> None:
+    """Store the end of a preview that no node runs. The caller has locked its owner's row."""
+    last_seq = select(func.coalesce(func.max(_LOGS.seq), 0)).where(_LOGS.preview_id == preview_id).scalar_subquery()
+    ended = {
+        "status": state.value,
+        "health_status": Health.UNKNOWN.value,
+        "error_message": reason,
+        "stopped_at": to_ms(utc_now()),
+        "last_seq": last_seq,
+    }
+    waits = (_C.id == preview_id) & _C.status.in_(_ACTIVE)
+    connection.execute(update(preview_instances).where(waits).values(ended))
 
 
 def _delete_part(preview_id: str, connection: Connection) -> bool:

@@ -86,7 +86,7 @@ class Tables:
 
     def clear(self) -> None:
         with self.engine.begin() as connection:
-            connection.execute(text("TRUNCATE nodes, owners"))
+            connection.execute(text("TRUNCATE nodes, owners, launch_times"))
 
 
 class Rows(Protocol):

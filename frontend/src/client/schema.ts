@@ -4551,6 +4551,24 @@ export interface components {
             status_code: number;
         };
         /**
+         * QueuePlace
+         * @description Place of a launch in the queue of a cluster.
+         */
+        QueuePlace: {
+            /**
+             * Place
+             * @description 1 for the next launch.
+             * @example 2
+             */
+            place: number;
+            /**
+             * Waiting
+             * @description Number of launches in the queue.
+             * @example 5
+             */
+            waiting: number;
+        };
+        /**
          * RaisedShape
          * @description An exception of a failure.
          */
@@ -5831,6 +5849,11 @@ export interface components {
             /** Port */
             port: number | null;
             /**
+             * @description Only present while the launch waits for a node of a cluster.
+             * @default null
+             */
+            queue?: components["schemas"]["QueuePlace"] | null;
+            /**
              * Reached
              * @description Limits that have restricted or ended the preview so far.
              */
@@ -6558,6 +6581,17 @@ export interface components {
                 [key: string]: string | number | boolean;
             } | null;
             /**
+             * Labels
+             * @description Labels that the node must have; only in a cluster.
+             * @default null
+             * @example {
+             *       "region": "north"
+             *     }
+             */
+            labels?: {
+                [key: string]: string;
+            } | null;
+            /**
              * Project Id
              * @default null
              */
@@ -7144,6 +7178,7 @@ export type ProfileShape = components['schemas']['ProfileShape'];
 export type ProfileState = components['schemas']['ProfileState'];
 export type ProgressEvent = components['schemas']['ProgressEvent'];
 export type Proxied = components['schemas']['Proxied'];
+export type QueuePlace = components['schemas']['QueuePlace'];
 export type RaisedShape = components['schemas']['RaisedShape'];
 export type ReachShape = components['schemas']['ReachShape'];
 export type ReachedLimit = components['schemas']['ReachedLimit'];

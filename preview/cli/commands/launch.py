@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from preview.cli.client import Api, generation_path, open_api
-from preview.cli.exits import ApiRefused
+from preview.cli.exits import ApiRefused, UsageMistake
 from preview.cli.local.lines import say_last_lines
 from preview.cli.options import (
     AppOption,
@@ -24,6 +24,7 @@ from preview.cli.overrides import start_body
 from preview.cli.terminal import print_json, progress, say, show
 from preview.cli.tokens import TokenFile
 from preview.core.isolation import Network
+from preview.core.quoting import quoted
 
 app = typer.Typer(add_completion=False)
 
@@ -50,6 +51,10 @@ def launch(
         Network | None, typer.Option("--network", help="What it may reach, within the service's policy.")
     ] = None,
     trace: TraceOption = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option("--label", metavar="NAME=VALUE", help="A label that the node must have; only in a cluster."),
+    ] = None,
     url: UrlOption = None,
     ca: CaOption = None,
     as_json: JsonOption = False,
@@ -61,14 +66,33 @@ def launch(
     Example: preview launch GEN --wait 30 --env LOG_LEVEL=debug
     """
     body = start_body(chosen_app, command, env, network, trace=trace)
+    if label:
+        body["labels"] = dict(_label(one) for one in label)
     with open_api(url, ca) as api, progress("launching…"):
         instance = start_preview(api, generation, "launch", wait_s=wait, timeout_s=_SLACK_S + (wait or 0), body=body)
+        waits = "" if instance["base_url"] is not None else _place(api, generation)
     if as_json:
         print_json(instance)
         return
-    show(f"{instance['id']} {instance['status']} at {instance['base_url']}")
+    if instance["base_url"] is None:
+        show(f"{instance['id']} {instance['status']}, {waits}")
+    else:
+        show(f"{instance['id']} {instance['status']} at {instance['base_url']}")
     if instance["status"] == "starting":
         say(f"watch it: preview logs {generation} -f")
+
+
+def _label(given: str) -> tuple[str, str]:
+    name, equals, value = given.partition("=")
+    if not equals:
+        raise UsageMistake(f"--label needs NAME=VALUE, not {quoted(given)}.")
+    return name, value
+
+
+def _place(api: Api, generation_id: str) -> str:
+    """Return where a launch of a cluster waits, in a few words."""
+    queue = api.call("GET", generation_path(generation_id, "/preview/status")).json().get("queue")
+    return "a node has it now" if queue is None else f"waits for a node: place {queue['place']} of {queue['waiting']}"
 
 
 def start_preview(

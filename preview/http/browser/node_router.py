@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
 
+import trio
+
 from preview.cluster import ANYTHING, Cluster, NodeKey, NodeLink, Owner, Router, Subject
 from preview.core.ids import is_valid_id
 from preview.errors import DatabaseUnavailable, NoActivePreview, PreviewUnavailable
@@ -20,6 +22,10 @@ from preview.supervisor import PreviewManager
 # Routes of a generation, and of a preview by its id. All of them go to the owner, whether they need the process or not:
 # so the owner alone decides about launches, edits and stops of a generation.
 _API = re.compile(rb"/api/(?:v1/)?(generations|previews)/([A-Za-z0-9_-]{1,128})(?=[/?]|$)")
+# The log stream of a queued preview waits for its node so long; then the client is told to try again.
+_QUEUED_S = 25.0
+_LOOK_S = 0.25
+_MOST_WAITING = 500
 _NOT_OWNER = OwnAnswer(MISDIRECTED, [(NOT_OWNER_FIELD, b"1"), (b"retry-after", b"1")], b"")
 
 
@@ -76,6 +82,8 @@ class ClusterRouter:
         self._gate = gate
         gate.router = self
         self._previews = previews
+        # Log streams of queued previews.
+        self._waiting = 0
         # An address is one object, so equal connections are shared.
         self._addresses: dict[str, tuple[Owner, InnerAddress]] = {}
 
@@ -93,6 +101,8 @@ class ClusterRouter:
             if not head.is_from_node:
                 self._gate.check_host_of(head)
             owner = await self.router.find(subject)
+            if owner is None and is_log_stream(head.target) and not head.is_from_node:
+                owner = await self._owner_of_queued(subject)
             if owner is None:
                 return None
             if head.is_from_node:
@@ -100,6 +110,26 @@ class ClusterRouter:
             return self._admitted(owner, subject, head.host)
         except Exception as error:  # noqa: BLE001  unexpected errors are logged, and shown by an id only
             return self._gate.refuse(head, error)
+
+    async def _owner_of_queued(self, subject: Subject) -> Owner | None:
+        """Wait until a node has taken the queued preview; None if this one did, or after some seconds.
+
+        Cancellation: no state changes.
+        """
+        if self._waiting >= _MOST_WAITING:
+            return None
+        self._waiting += 1
+        try:
+            with trio.move_on_after(_QUEUED_S):
+                while self.router.is_queued(subject):
+                    await trio.sleep(_LOOK_S)
+                    if self._is_here(subject):
+                        break
+                    if (owner := await self.router.find(subject)) is not None:
+                        return owner
+        finally:
+            self._waiting -= 1
+        return None
 
     async def owner(self, head: RequestHead) -> Admitted | None:
         """See ``NodeRouter``. Cancellation: no state changes."""

@@ -73,6 +73,9 @@ class PlanStatus(PlanAnswer):
     isolation: shared.Known[shared.PlanIsolation]
     limits: shared.PlanLimits | None
     reached: shared.Reached[shared.PlanReachedLimit]
+    queue: shared.QueuePlace | None = Field(
+        default=None, description="Only present while the launch waits for a node of a cluster."
+    )
     reason: str | None = Field(default=None, description="Only present if the preview failed.")
     exit_code: int | None = None
     exit_signal: int | None = None

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal, Self, TypeVar
 
 from pydantic import Field
 
+from preview.cluster import Place
 from preview.core.clock import rfc3339_ms
 from preview.core.escapes import without_escapes
 from preview.core.launch_steps import step_fields
@@ -50,6 +51,7 @@ class Facts:
         endpoints: The generation's endpoints.
         confinement: Isolation and limits; None if they are not known.
         checks: Sentence about the last run of the generation's checks; None if there is none.
+        queue: Its place in the queue of a cluster; None if it does not wait.
     """
 
     record: PreviewRecord
@@ -58,6 +60,14 @@ class Facts:
     endpoints: Sequence[Endpoint] = ()
     confinement: Confinement | None = None
     checks: str | None = None
+    queue: Place | None = None
+
+
+class QueuePlace(Answer):
+    """Place of a launch in the queue of a cluster."""
+
+    place: int = Field(description="1 for the next launch.", examples=[2])
+    waiting: int = Field(description="Number of launches in the queue.", examples=[5])
 
 
 class FirstAnswerShape(Answer):
@@ -161,6 +171,8 @@ def launch_fields(record: PreviewRecord, confinement: Confinement | None) -> dic
 def status_fields(facts: Facts) -> dict[str, object]:
     """Return the status fields that both contracts have; for a failed preview, include the reason and the exit."""
     record, fields = facts.record, launch_fields(facts.record, facts.confinement)
+    if facts.queue is not None:
+        fields["queue"] = QueuePlace(place=facts.queue.place, waiting=facts.queue.waiting)
     if record.state is State.FAILED:
         fields |= {"reason": record.reason, "exit_code": record.exit_code, "exit_signal": record.exit_signal}
     return fields

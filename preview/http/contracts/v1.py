@@ -66,6 +66,9 @@ class Status(Answer):
         description="The last run of the generation's checks; null if there was none since the service started.",
         examples=["12 ok, 1 broke since reload 7"],
     )
+    queue: shared.QueuePlace | None = Field(
+        default=None, description="Only present while the launch waits for a node of a cluster."
+    )
     reason: str | None = Field(default=None, description="Only present if the preview failed.")
     exit_code: int | None = None
     exit_signal: int | None = None

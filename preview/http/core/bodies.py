@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from preview.core.lifecycle import State
 from preview.detection.overrides.start_schema import Env, PlanStart, Start
@@ -26,6 +26,11 @@ _START: Any = Field(
     description="Overrides the table `[start]` of `preview.toml`, with the same keys.",
     examples=[{"app": "app.main:app"}],
 )
+_LABELS: Any = Field(
+    default=None,
+    description="Labels that the node must have; only in a cluster.",
+    examples=[{"region": "north"}],
+)
 _ENV: Any = Field(
     default=None,
     description="Environment variables for the backend; at most 128 KiB in all.",
@@ -42,6 +47,10 @@ def whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+_LABEL = StringConstraints(pattern=r"^[A-Za-z0-9_.-]+$", max_length=100)
+Labels = Annotated[dict[Annotated[str, _LABEL], Annotated[str, _LABEL]], Field(max_length=20)]
+
+
 class PlanLaunchBody(_Body):
     """Launch in contract ``plan``; ids in the body must match the path and the generation."""
 
@@ -49,6 +58,7 @@ class PlanLaunchBody(_Body):
     projectId: str | None = None  # noqa: N815  the contract's word
     start: PlanStart = _START
     env: Env | None = _ENV
+    labels: Labels | None = _LABELS
 
 
 class V1LaunchBody(_Body):
@@ -58,6 +68,7 @@ class V1LaunchBody(_Body):
     timeout: Annotated[float, Field(gt=0, le=_MAX_START_S)] | None = None
     start: Start = _START
     env: Env | None = _ENV
+    labels: Labels | None = _LABELS
 
 
 class EnvelopeBody(_Body):

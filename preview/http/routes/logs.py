@@ -14,7 +14,14 @@ from quart import Blueprint, Request, Response, Websocket, request, websocket
 from quart.wrappers.response import ResponseBody
 
 from preview.core.quoting import quoted
-from preview.errors import Forbidden, PreviewNotFound, RequestNotFound, Unauthenticated, UpgradeRequired
+from preview.errors import (
+    Forbidden,
+    PreviewNotFound,
+    PreviewUnavailable,
+    RequestNotFound,
+    Unauthenticated,
+    UpgradeRequired,
+)
 from preview.http.backend import Backend, BackendRoutes, Running
 from preview.http.contracts import ANSWERS
 from preview.http.contracts.shared import Ticket
@@ -110,7 +117,23 @@ async def _watcher_of(
         record = await backend.previews.get(preview_id)
         if record.generation_id != generation_id:
             raise Forbidden("The stream ticket is for another preview; get one for this.", reason="ticket")
+    await _check_here(backend, record)
     return StreamRequester(identity.key, identity.expires_at, record, identity.revocable is not None)
+
+
+async def _check_here(backend: Backend, record: PreviewRecord) -> None:
+    """Check that the log of a live preview can be watched here.
+
+    Raises:
+        PreviewUnavailable: The preview waits for a node of the cluster, or its node is lost.
+
+    Cancellation: no state changes.
+    """
+    if backend.service.cluster is None or not record.is_active or backend.previews.find(record.id) is not None:
+        return
+    place = await backend.previews.place(record)
+    where = "" if place is None else f", place {place.place} of {place.waiting} in the queue"
+    raise PreviewUnavailable(f"The preview waits for a node{where}; try again in a moment.")
 
 
 def _resume_after(query: StreamQuery) -> int | None:

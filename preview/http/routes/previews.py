@@ -11,6 +11,7 @@ from typing import Any
 from quart import Blueprint, Response, request
 
 from preview.auth import Identity
+from preview.cluster import Place
 from preview.core.quoting import quoted
 from preview.detection import Overrides, overrides_from_request
 from preview.errors import Forbidden, InvalidRequest, PreviewNotFound, ProjectMismatch
@@ -23,6 +24,7 @@ from preview.http.core.reading import checked_query, preferred_wait_s, read_json
 from preview.http.identity import own_generation, own_preview, owned_by, require_identity
 from preview.http.routes.people.events import tell_preview
 from preview.logs import Contract
+from preview.storage.tables import PreviewRecord
 from preview.supervisor import Launched, LaunchRequest
 
 PREFIXES: Mapping[Contract, str] = MappingProxyType(
@@ -137,7 +139,10 @@ async def _read_launch(contract: Contract, identity: Identity, generation: Gener
     if contract is Contract.V1:
         body = await read_json(request, V1LaunchBody, limit_bytes=_BODY_BYTES)
         overrides = _overrides(body.start, body.env)
-        return LaunchRequest(identity.user, generation.id, body.project_id, body.timeout, overrides=overrides)
+        labels = body.labels or {}
+        return LaunchRequest(
+            identity.user, generation.id, body.project_id, body.timeout, overrides=overrides, labels=labels
+        )
     asked = await read_json(request, PlanLaunchBody, limit_bytes=_BODY_BYTES)
     if asked.generationId is not None and asked.generationId != generation.id:
         raise InvalidRequest(
@@ -153,7 +158,8 @@ async def _read_launch(contract: Contract, identity: Identity, generation: Gener
         _CAPITAL.sub(lambda found: f"_{found[0].lower()}", key): value for key, value in (asked.start or {}).items()
     }
     overrides = _overrides(start if asked.start is not None else None, asked.env)
-    return LaunchRequest(identity.user, generation.id, asked.projectId, overrides=overrides)
+    labels = asked.labels or {}
+    return LaunchRequest(identity.user, generation.id, asked.projectId, overrides=overrides, labels=labels)
 
 
 def _overrides(start: Mapping[str, Any] | None, env: Mapping[str, Any] | None) -> Overrides | None:
@@ -172,8 +178,17 @@ async def _facts(backend: Backend, generation: Generation, *, with_endpoints: bo
     run = backend.checks.last(generation.id)
     checks = None if run is None else run.sentence()
     if active is None:
-        return Facts(record, endpoints=found, confinement=confinement, checks=checks)
+        place = await previews.place(record)
+        return Facts(_told(record, place), endpoints=found, confinement=confinement, checks=checks, queue=place)
     return Facts(active.record, active.usage, active.uptime_s, found, confinement, checks)
+
+
+def _told(record: PreviewRecord, place: Place | None) -> PreviewRecord:
+    """Return the record with its place in the queue as the first step's detail, which all clients show."""
+    if place is None or not record.steps:
+        return record
+    first = replace(record.steps[0], detail=f"waits for a node: place {place.place} of {place.waiting}")
+    return replace(record, steps=(first, *record.steps[1:]))
 
 
 def previews_routes(running: Running) -> Blueprint:

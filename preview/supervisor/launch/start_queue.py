@@ -28,7 +28,7 @@ from preview.rollout import Rollout
 from preview.runtime import Runtime
 from preview.runtime.cgroups import MigrationLockWarmer
 from preview.settings import Settings
-from preview.storage import PreviewRecord, PreviewStore
+from preview.storage import PreviewRecord, PreviewStore, Sealer
 from preview.supervisor.launch.project_analysis import AnalysisCache
 from preview.supervisor.launch.start_history import StartHistory
 from preview.supervisor.limits.watch_disk import Watchers
@@ -191,6 +191,7 @@ class SupervisorContext:
         farewells: Called with each preview after its processes' end, before its folder is removed; together they may
             take ``FAREWELL_S``.
         cluster: The cluster of which this service is a node; None if it is none.
+        sealer: Encrypts the options of launches for other nodes; None in tests without it.
     """
 
     settings: Settings
@@ -218,6 +219,7 @@ class SupervisorContext:
     observers: list[Callable[[LivePreview], None]] = field(default_factory=list)
     farewells: list[Callable[[LivePreview], Awaitable[None]]] = field(default_factory=list)
     cluster: Cluster | None = None
+    sealer: Sealer | None = None
 
     def owns(self, preview_id: str) -> bool:
         """Return whether the preview is this service's: only a node of a cluster can lose one."""

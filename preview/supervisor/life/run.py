@@ -14,16 +14,19 @@ from functools import partial
 import structlog
 import trio
 
+from preview.cluster import Wants
 from preview.core.descriptors import is_want_of_descriptors
 from preview.core.launch_steps import ENVIRONMENT, FILES, PROCESS
 from preview.core.lifecycle import State
 from preview.detection import Server, StartPlan
 from preview.environments import Environment
 from preview.errors import LaunchFailed, PreviewError
+from preview.storage import Carried
 from preview.supervisor.diagnosis.diagnose_network import tell_other_port
 from preview.supervisor.diagnosis.needs import watch_needs
 from preview.supervisor.diagnosis.request_failures import watch_request_failures
 from preview.supervisor.launch.data import load_first_data, open_data
+from preview.supervisor.launch.launch_options import LaunchOptions
 from preview.supervisor.launch.planning import open_environment
 from preview.supervisor.launch.preparation import EnvironmentLeases, report_to, tell_plan, write_files
 from preview.supervisor.launch.project_analysis import ProjectAnalysis
@@ -188,7 +191,7 @@ async def _store_row(
         # It comes from another node.
         await context.store.update(preview.record)
     else:
-        await context.store.insert(preview.record, preview.tier.max_previews)
+        await context.store.insert(preview.record, preview.tier.max_previews, _carried(preview, context))
     preview.stored = True
     for observe in context.observers:
         observe(preview)
@@ -200,6 +203,12 @@ async def _store_row(
     preview.log.say(f"files ready in {trio.current_time() - launched_at:.2f} s")
     preview.progress.finish(FILES)
     tell_plan(preview, plan)
+
+
+def _carried(preview: LivePreview, context: SupervisorContext) -> Carried:
+    """Return what another node needs to start the preview as it was launched here."""
+    options = LaunchOptions(preview.tier.name, preview.startup_timeout_s, preview.requested)
+    return options.carried(context, preview.id, Wants(preview.labels))
 
 
 @asynccontextmanager

@@ -1,11 +1,19 @@
-"""Flags applied to one launch: the runtime and the settings that it gets."""
+"""Flags applied to one launch: the runtime and the settings that it gets; and the preview made with them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from preview.launch_settings import ResolvedSettings
+from preview.logs import LogStore, PreviewLog
 from preview.rollout import NO_CHOICES, Choices, FlagName, Subject
+from preview.settings import Tier
+from preview.storage.tables import PreviewRecord
+from preview.supervisor.launch.launch_options import LaunchOptions
 from preview.supervisor.launch.start_queue import SupervisorContext
+from preview.supervisor.life.preview_slot import PreviewSlot
+from preview.supervisor.preview.live_preview import LivePreview
+from preview.traffic import Capture
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +44,31 @@ def choose_arm(context: SupervisorContext, subject: Subject) -> LaunchArm:
     runtime = context.runtime if level is None else context.runtimes[level]
     changed = replace(context, runtime=runtime, settings=choices.applied(context.settings))
     return LaunchArm(changed, choices)
+
+
+def make_preview(
+    arm: LaunchArm,
+    slot: PreviewSlot,
+    record: PreviewRecord,
+    tier: Tier,
+    log_store: LogStore,
+    options: LaunchOptions,
+    launch_settings: ResolvedSettings,
+) -> LivePreview:
+    """Return a preview for a slot. The caller registers it, and then assigns the slot to it."""
+    context, settings = arm.context, arm.context.settings
+    lines = PreviewLog(record.id, settings=settings, writer=context.writer, store=log_store)
+    return LivePreview(
+        record,
+        settings=settings,
+        tier=tier,
+        log=lines,
+        listener=slot.listener,
+        scope=slot.scope,
+        startup_timeout_s=options.startup_timeout_s or settings.startup_timeout_s,
+        overrides=options.overrides,
+        launch_settings=launch_settings,
+        traffic=None if context.traffic is None else context.traffic.open(record.id, lines, Capture(settings.capture)),
+        traces=None if context.traces is None else context.traces.open(record.id),
+        flags=arm.choices,
+    )

@@ -69,12 +69,12 @@ async def reconcile(settings: Settings, store: PreviewStore) -> Reconciled:
     rows = [one for one in unfinished if one.directory and Path(one.directory).parent == root]
     folders = await trio.to_thread.run_sync(_folder_names, settings)
     processes = 0
-    running = await store.owners() if settings.cluster else {}
+    running, own = await store.owners() if settings.cluster else {}, node_name(settings)
     # Other nodes of a cluster may run on this machine, and its marked processes may be theirs.
     theirs = {
         one.id
         for one in unfinished
-        if running.get(one.id) not in {None, node_name(settings)} and one.boot_id in {None, boot_id()}
+        if (owner := running.get(one.id)) and owner.node not in {None, own} and one.boot_id in {None, boot_id()}
     }
     with trio.move_on_after(_KILL_BUDGET_S) as scope:
         leaders = [_identity(one) for one in rows]
@@ -84,8 +84,9 @@ async def reconcile(settings: Settings, store: PreviewStore) -> Reconciled:
     if scope.cancelled_caught:
         log.error("earlier processes survived SIGKILL")
     for row in rows:
-        if row.id in running:
-            # Any node of the cluster restarts it.
+        owner = running.get(row.id)
+        if owner is not None and (not owner.is_trial or owner.node != own):
+            # Any node of the cluster restarts it. Another node's trial runs there, whose folders may have equal names.
             continue
         ended = _ended(row)
         await store.update(ended)

@@ -8,31 +8,35 @@ from functools import partial
 import structlog
 import trio
 
+from preview.cluster import Wants
 from preview.core.bounded_dict import BoundedDict
 from preview.core.lifecycle import StopCause
 from preview.core.quoting import quoted
 from preview.detection import Overrides
 from preview.errors import (
     Forbidden,
+    InvalidRequest,
     PreviewNotFound,
     ProjectMismatch,
     ServiceStopping,
 )
 from preview.generations import Generation
 from preview.launch_settings import ResolvedSettings
-from preview.logs import LogStore, PreviewLog
+from preview.logs import LogStore
 from preview.rollout import Subject
 from preview.settings import Settings, Tier
 from preview.storage import UserStore
 from preview.storage.previews import NOBODY
 from preview.storage.tables import PreviewRecord
+from preview.supervisor.launch.launch_options import LaunchOptions
 from preview.supervisor.launch.start_queue import SupervisorContext
 from preview.supervisor.launch.warming import Whose
 from preview.supervisor.life.preview_slot import PreviewSlot
 from preview.supervisor.life.run import run_preview
 from preview.supervisor.limits.disk import check_free_disk
-from preview.supervisor.manager.arms import LaunchArm, choose_arm
+from preview.supervisor.manager.arms import LaunchArm, choose_arm, make_preview
 from preview.supervisor.manager.queries import PreviewQueries
+from preview.supervisor.manager.queued import OF_THIS_NODE
 from preview.supervisor.manager.registry import (
     LaunchRate,
     PreviewRegistry,
@@ -47,7 +51,6 @@ from preview.supervisor.preview.control import DataChange, FilesChange, Launched
 from preview.supervisor.preview.deadlines import Change
 from preview.supervisor.preview.live_preview import LivePreview
 from preview.supervisor.preview.new_record import new_record
-from preview.traffic import Capture
 from preview.user import User
 
 log = structlog.get_logger(__name__)
@@ -80,13 +83,8 @@ class PreviewManager(PreviewQueries):
         self.slots = SpareSlots(context, self._registry, self._start)
         self._rate = LaunchRate(context.settings.launches_per_minute)
         self.trials = Trials(nursery, context, self._registry, self.slots, log_store, draining)
-        self.takeovers = (
-            None
-            if context.cluster is None
-            else Takeovers(
-                context, context.cluster, self._registry, self.slots, users, log_store, self._start, draining
-            )
-        )
+        parts = (self._registry, self.slots, users, log_store, self._start, draining)
+        self.takeovers = None if context.cluster is None else Takeovers(context, context.cluster, *parts)
         # Of deleted generations; a killed service may have left some.
         self._has_disowned = True
         # Start options by user and generation. ``BoundedDict`` drops the oldest.
@@ -126,6 +124,7 @@ class PreviewManager(PreviewQueries):
             await preview.over.wait()
             await self._context.store.disown(generation_id, user_id)
             self._has_disowned = True
+        await self._cancel(generation_id)
         if self._context.snapshots is not None:
             await self._context.snapshots.forget(generation_id)
         for record in list(self._context.pending.values()):
@@ -154,7 +153,7 @@ class PreviewManager(PreviewQueries):
     # Launch
 
     async def launch(self, request: LaunchRequest) -> Launched:
-        """Launch a generation. Returns when the preview exists and its log can be watched.
+        """Launch a generation. Returns when the preview exists and its log can be watched, or when it is queued.
 
         If the generation's previous preview is ending, this first waits for its end.
 
@@ -169,11 +168,18 @@ class PreviewManager(PreviewQueries):
 
         Cancellation: before the claim nothing has happened; after the claim the preview continues without the caller.
         """
+        if request.labels and self.queued is None:
+            raise InvalidRequest("This service is no node of a cluster: leave the labels out.", field="labels")
         generation = await self._own_generation(request)
         tier = self._settings.tier(request.user.tier or await self._users.tier(request.user.id), request.user.id)
         await self._until_ended(generation.id)
         settings = await self._context.settings_of(request.user.id, generation.project_id)
-        preview, token = self._claim(request, generation, tier, settings)
+        try:
+            preview, token = self._claim(request, generation, tier, settings)
+        except OF_THIS_NODE as error:
+            if self.queued is None:
+                raise
+            return await self.queued.put(request, generation, tier, error)
         await preview.accepted.wait()
         if not preview.stored:
             raise preview.cause
@@ -203,9 +209,9 @@ class PreviewManager(PreviewQueries):
         """Check the limits and claim a slot in one step, without an await (guarantee 7)."""
         if self._draining.is_set():
             raise ServiceStopping("The service is shutting down and launches nothing more; try again in a moment.")
-        if self._context.cluster is not None and self._context.cluster.draining:
-            raise ServiceStopping("This node is draining and launches nothing more; another node does.")
         arm = choose_arm(self._context, Subject(request.user.id, tier.name, generation.project_id))
+        if self.queued is not None:
+            self.queued.check_here(Wants(request.labels))
         self._registry.check_free(request.user, generation.id, tier)
         self._check_launch(request.user)
         settings, slot = arm.context.settings, self._claim_slot(arm, generation)
@@ -221,22 +227,9 @@ class PreviewManager(PreviewQueries):
             runtime=arm.context.runtime.name,
             revision=generation.revision,
         )
-        traffic = self._context.traffic
-        log = PreviewLog(record.id, settings=settings, writer=self._context.writer, store=self._log_store)
-        preview = LivePreview(
-            record,
-            settings=settings,
-            tier=tier,
-            log=log,
-            listener=slot.listener,
-            scope=slot.scope,
-            startup_timeout_s=request.startup_timeout_s or settings.startup_timeout_s,
-            overrides=request.overrides,
-            launch_settings=launch_settings,
-            traffic=None if traffic is None else traffic.open(record.id, log, Capture(settings.capture)),
-            traces=None if self._context.traces is None else self._context.traces.open(record.id),
-            flags=arm.choices,
-        )
+        options = LaunchOptions(tier.name, request.startup_timeout_s, request.overrides)
+        preview = make_preview(arm, slot, record, tier, self._log_store, options, launch_settings)
+        preview.labels = dict(request.labels)
         self._registry.add(preview)
         self._remember((request.user.id, generation.id), request.overrides)
         slot.take(preview)
@@ -256,6 +249,12 @@ class PreviewManager(PreviewQueries):
         check_free_disk(self._settings)
         self._rate.check(user.id)
 
+    async def _check_restart(self, user: User) -> None:
+        """As ``_check_launch``; in a cluster, also count it for all nodes."""
+        self._check_launch(user)
+        if self._context.cluster is not None:
+            await self._context.cluster.queue.count_launch(user.id)
+
     def _remember(self, key: tuple[str, str], overrides: Overrides | None) -> None:
         """Keep the overrides for the next restart, in memory only: variables may contain secrets."""
         if overrides is None:
@@ -274,6 +273,8 @@ class PreviewManager(PreviewQueries):
                 self._registry.remove(slot.preview)
                 slot.preview.traffic.close()
                 slot.preview.over.set()
+                if self.takeovers is not None:
+                    self.takeovers.wake()
 
     def is_held(self, preview_id: str) -> bool:
         """Return True for the id of a live or trial preview, or of a spare slot."""
@@ -286,13 +287,15 @@ class PreviewManager(PreviewQueries):
     # Stop
 
     async def stop(self, generation_id: str, cause: StopCause = StopCause.USER) -> PreviewRecord:
-        """Stop the generation's preview. Returns when its processes, port and files are gone.
+        """Stop the generation's preview, also one in the queue. Returns when its processes, port and files are gone.
 
         Raises:
             NoActivePreview: The generation has no preview.
 
         Cancellation: the preview stops nevertheless.
         """
+        if self.active(generation_id) is None and (queued := await self._cancel(generation_id)) is not None:
+            return queued
         preview = self.require(generation_id)
         preview.request_stop(cause)
         await preview.over.wait()
@@ -316,7 +319,7 @@ class PreviewManager(PreviewQueries):
         settings = await self._context.settings_of(user.id, generation.project_id)
         preview = self.active(generation_id)
         if preview is not None:
-            self._check_launch(user)
+            await self._check_restart(user)
             if preview.address is not None and preview.memory_mb == settings.memory_mb:
                 await self._change(preview, user, preview.changes.put(None, settings=settings))
                 return Launched(preview.record, preview.further_token())
@@ -340,7 +343,7 @@ class PreviewManager(PreviewQueries):
         generation = await self._own_generation(LaunchRequest(user, generation_id))
         preview = self.require(generation_id)
         await preview.settled.wait()
-        self._check_launch(user)
+        await self._check_restart(user)
         settings = await self._context.settings_of(user.id, generation.project_id)
         change = await self._change(preview, user, preview.changes.put(files, settings=settings))
         return Reloaded(preview.record, tuple(files.written), tuple(files.removed), change.elapsed_s)
@@ -357,7 +360,7 @@ class PreviewManager(PreviewQueries):
         """
         preview = self.require(generation_id)
         await preview.settled.wait()
-        self._check_launch(user)
+        await self._check_restart(user)
         return (await self._change(preview, user, preview.changes.put(None, data))).elapsed_s
 
     async def _change(self, preview: LivePreview, user: User, change: Change) -> Change:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import trio
 
+from preview.cluster import Place
 from preview.core.clock import to_ms
 from preview.core.lifecycle import State
 from preview.core.quoting import quoted
@@ -18,6 +19,7 @@ from preview.logs import End, History, LogPager, LogStore, Subscription
 from preview.logs.filter import Filter, KnownRequests, Resolved
 from preview.storage.tables import PreviewRecord
 from preview.supervisor.launch.start_queue import SupervisorContext
+from preview.supervisor.manager.queued import QueuedLaunches
 from preview.supervisor.manager.registry import PreviewRegistry, no_active_preview, with_last_lines
 from preview.supervisor.preview.confinement import Confinement
 from preview.supervisor.preview.live_preview import LivePreview
@@ -35,6 +37,7 @@ class PreviewQueries:
         self._context = context
         self._registry = registry
         self._log_store = log_store
+        self.queued = None if context.cluster is None else QueuedLaunches(context, context.cluster, registry)
 
     # Live previews
 
@@ -60,7 +63,7 @@ class PreviewQueries:
         return self._registry.require(generation_id)
 
     async def wait_ready(self, preview_id: str, timeout_s: float) -> PreviewRecord:
-        """Wait until the preview serves.
+        """Wait until the preview serves, also one in the queue of a cluster.
 
         Raises:
             StartupTimeout: The preview does not serve within ``timeout_s`` seconds; ``details["last_lines"]`` has its
@@ -70,10 +73,13 @@ class PreviewQueries:
 
         Cancellation: the preview is not affected.
         """
+        deadline = trio.current_time() + timeout_s
+        if self.queued is not None and (record := await self.queued.wait(preview_id, timeout_s)) is not None:
+            return record
         preview = self.find(preview_id)
         if preview is None:
             raise PreviewNotFound(f"There is no live preview {quoted(preview_id)}.")
-        with trio.move_on_after(timeout_s) as scope:
+        with trio.move_on_at(deadline) as scope:
             await preview.settled.wait()
         if scope.cancelled_caught:
             raise StartupTimeout(
@@ -110,6 +116,14 @@ class PreviewQueries:
     def waiting_starts(self) -> int:
         """Number of starts that wait for a processor."""
         return self._context.start_queue.waiting
+
+    async def place(self, record: PreviewRecord) -> Place | None:
+        """Return the preview's place in the queue of a cluster; None if it does not wait. Cancellation: no change."""
+        return None if self.queued is None else await self.queued.place(record)
+
+    async def _cancel(self, generation_id: str) -> PreviewRecord | None:
+        """Take the generation's preview out of the queue of a cluster; None if none waits."""
+        return None if self.queued is None else await self.queued.cancel(generation_id)
 
     # Previews in any state
 

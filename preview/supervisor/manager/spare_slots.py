@@ -55,6 +55,11 @@ class SpareSlots:
         """Return True for the id of a spare slot."""
         return any(slot.id == preview_id for slot in self._spares.values())
 
+    def is_warm(self, start: StartRecord) -> bool:
+        """Return whether a spare slot is ready for this start's environment."""
+        slot = self._spares.get(template_key(start.environment, start.whose))
+        return slot is not None and slot.is_ready
+
     def claim(self, generation_id: str, whose: Whose) -> PreviewSlot:
         """Return a slot for a launch of this generation; its port listens. The caller must take it at once.
 

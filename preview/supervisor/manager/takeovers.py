@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 
 import structlog
 import trio
 
-from preview.cluster import Cluster, Taken
+from preview.cluster import (
+    ANYTHING,
+    Circumstances,
+    Cluster,
+    NodeState,
+    Taken,
+    Waiting,
+    Warmth,
+    busy,
+    free_memory,
+)
 from preview.core.clock import utc_now
 from preview.core.launch_steps import waiting_steps
 from preview.core.lifecycle import Health, State
@@ -24,22 +37,23 @@ from preview.errors import (
     ServiceStopping,
 )
 from preview.generations import Generation
-from preview.logs import Level, LogStore, PreviewLog
+from preview.logs import Level, LogStore
 from preview.people_errors import IsolationBelowMinimum, LaunchesStopped
 from preview.rollout import Subject
+from preview.settings import Settings, Tier
 from preview.storage import UserStore
 from preview.storage.tables import PreviewRecord
+from preview.supervisor.launch.launch_options import open_options
 from preview.supervisor.launch.start_queue import SupervisorContext
+from preview.supervisor.launch.warming import Whose
 from preview.supervisor.life.persistence import LOST_OWNERSHIP, MOVED
 from preview.supervisor.life.preview_slot import PreviewSlot
 from preview.supervisor.limits.disk import check_free_disk
-from preview.supervisor.manager.arms import LaunchArm, choose_arm
+from preview.supervisor.manager.arms import LaunchArm, choose_arm, make_preview
 from preview.supervisor.manager.moves import save_before_move
 from preview.supervisor.manager.registry import PreviewRegistry
 from preview.supervisor.manager.spare_slots import SpareSlots
 from preview.supervisor.preview.control import FirstData
-from preview.supervisor.preview.live_preview import LivePreview
-from preview.traffic import Capture
 from preview.user import User
 
 log = structlog.get_logger(__name__)
@@ -53,6 +67,15 @@ _OF_THIS_NODE = (DatabaseUnavailable, DiskFull, NoPortFree, ServiceStopping, Iso
 _MOST_AT_ONCE = 4
 # A preview that lives for so long may change its node once more.
 _CHANGE_EACH_S = 300.0
+_TELL_EACH_S = 60.0
+
+
+def _is_disk_full(settings: Settings) -> bool:
+    try:
+        check_free_disk(settings)
+    except DiskFull:
+        return True
+    return False
 
 
 class Takeovers:
@@ -84,6 +107,7 @@ class Takeovers:
         self._users, self._log_store, self._start = users, log_store, start
         self._draining = draining
         self._wake = trio.Event()
+        self._told_at = -math.inf
         cluster.load = lambda: len(registry.by_id)
         cluster.on_lost, cluster.end_all = self._end, self._end_all
 
@@ -98,21 +122,60 @@ class Takeovers:
                 self._wake = trio.Event()
                 if self._cluster.draining:
                     await self._move_all()
-                room = self._context.settings.max_previews - len(self._registry.by_id)
-                try:
-                    taken = await self._cluster.take(min(room, _MOST_AT_ONCE))
-                except PreviewError as error:
-                    log.info("no previews taken", why=error.message)
-                    taken = []
-                async with trio.open_nursery() as nursery:
-                    for one in taken:
-                        nursery.start_soon(self._adopt, one)
-                if not taken:
-                    with trio.move_on_after(self._cluster.lease.lease_s / 4):
+                next_s = await self._take_some()
+                if next_s is None or next_s > 0:
+                    pause_s = self._cluster.lease.lease_s / 4
+                    with trio.move_on_after(pause_s if next_s is None else min(pause_s, next_s)):
                         await self._wake.wait()
 
+    async def _take_some(self) -> float | None:
+        """Take what suits this node; return the seconds until the next look, None for the ordinary pause."""
+        try:
+            circumstances = self._circumstances()
+            choice = await self._cluster.queue.choose(circumstances)
+            self._tell_without_room(circumstances.node, choice.suitable)
+            taken = await self._cluster.take(_MOST_AT_ONCE, choice.now[:_MOST_AT_ONCE]) if choice.now else []
+        except PreviewError as error:
+            log.info("no previews taken", why=error.message)
+            return None
+        async with trio.open_nursery() as nursery:
+            for one in taken:
+                nursery.start_soon(self._adopt, one)
+        return 0.0 if taken else choice.next_s
+
+    def _tell_without_room(self, node: NodeState, waiting: int) -> None:
+        """Log now and then that previews wait for this node, and why it takes none."""
+        now = trio.current_time()
+        if waiting and not node.room and now >= self._told_at + _TELL_EACH_S:
+            self._told_at = now
+            why = {"draining": node.draining, "free_memory": round(node.free_memory, 3), "load": node.load}
+            log.info("no room for waiting previews", waiting=waiting, capacity=node.capacity, **why)
+
+    def _circumstances(self) -> Circumstances:
+        settings, previews = self._context.settings, self._registry.by_id.values()
+        is_full = _is_disk_full(settings)
+        state = NodeState(
+            self._cluster.facts.labels,
+            0 if is_full else settings.max_previews,
+            len(previews),
+            free_memory(),
+            busy(),
+            draining=self._cluster.draining,
+        )
+        return Circumstances(state, self._warmth, Counter(one.record.user_id for one in previews))
+
+    def _warmth(self, waiting: Waiting) -> Warmth:
+        start = self._context.history.find(waiting.generation_id, Whose(waiting.user_id, waiting.project_id))
+        if start is None:
+            return Warmth.NONE
+        return Warmth.WARM if self._slots.is_warm(start) else Warmth.CACHED
+
+    def wake(self) -> None:
+        """Look at the queue at once: there may be room now."""
+        self._wake.set()
+
     def _on_notice(self, payload: str) -> None:
-        if payload in {"queue", "*", f"node:{self._cluster.name}"}:
+        if payload in {"queue", ANYTHING, f"node:{self._cluster.name}"}:
             self._wake.set()
 
     async def _move_all(self) -> None:
@@ -143,7 +206,8 @@ class Takeovers:
         except _OF_THIS_NODE as error:
             # Nothing was written here, so no numbers are left out.
             log.info("preview left to another node", preview_id=taken.preview_id, why=error.message)
-            await self._cluster.give_up(taken.preview_id, is_stored=True)
+            self._cluster.queue.decline(taken.preview_id)
+            await self._cluster.give_up(taken.preview_id, is_stored=True, has_run=taken.has_run)
             await trio.sleep(self._cluster.lease.lease_s / 4)
         except PreviewError as error:
             log.warning("preview not taken over", preview_id=taken.preview_id, why=error.message)
@@ -173,10 +237,11 @@ class Takeovers:
     async def _launch(self, record: PreviewRecord, generation: Generation, taken: Taken) -> None:
         check_free_disk(self._context.settings)
         user = User(record.user_id)
-        tier = self._context.settings.tier(await self._users.tier(user.id), user.id)
+        options = open_options(taken.options, self._context, record.id)
+        tier = self._context.settings.tier(options.tier or await self._users.tier(user.id), user.id)
         # As at a launch: the least isolation level of the tier, and the switch that stops launches.
         arm = choose_arm(self._context, Subject(user.id, tier.name, generation.project_id))
-        context, settings = arm.context, arm.context.settings
+        context = arm.context
         launch_settings = await context.settings_of(user.id, generation.project_id)
         number, lost_data, first_data = await self._last_request(record.id), "", None
         try:
@@ -188,30 +253,19 @@ class Takeovers:
         if self._draining.is_set():
             raise ServiceStopping("This node shuts down.")
         slot = self._slots.new(partial(self._start, context=context), record.id)
-        lines = PreviewLog(record.id, settings=settings, writer=context.writer, store=self._log_store)
-        traffic = None if context.traffic is None else context.traffic.open(record.id, lines, Capture(settings.capture))
-        preview = LivePreview(
-            self._restarted(record, slot, taken, generation.revision, arm),
-            settings=settings,
-            tier=tier,
-            log=lines,
-            listener=slot.listener,
-            scope=slot.scope,
-            startup_timeout_s=settings.startup_timeout_s,
-            launch_settings=launch_settings,
-            traffic=traffic,
-            traces=None if context.traces is None else context.traces.open(record.id),
-            flags=arm.choices,
-            first_data=first_data,
-        )
+        record = record if taken.has_run else self._fresh(record, tier)
+        restarted = self._restarted(record, slot, taken, generation.revision, arm)
+        preview = make_preview(arm, slot, restarted, tier, self._log_store, options, launch_settings)
+        preview.labels = dict(taken.wants.labels)
+        preview.first_data = first_data
         # Its row exists since its first owner.
         preview.stored = True
         preview.traffic.last_number = number
         preview.deadlines.expires_at = trio.current_time() + max(1.0, (record.expires_at - utc_now()).total_seconds())
-        lines.last_seq = taken.first_seq - 1
-        lines.say(self._sentence(taken), Level.WARNING)
+        preview.log.last_seq = taken.first_seq - 1
+        preview.log.say(self._sentence(taken), Level.WARNING if taken.has_run else Level.INFO)
         if lost_data:
-            lines.say(f"data: not brought back. {lost_data}", Level.WARNING)
+            preview.log.say(f"data: not brought back. {lost_data}", Level.WARNING)
         self._registry.add(preview)
         slot.take(preview)
         log.info("preview taken over", preview_id=record.id, node=self._cluster.name, before=taken.before)
@@ -223,6 +277,13 @@ class Takeovers:
         if store is None or latest is None:
             return None
         return FirstData(await store.verify(latest), latest.parts, f"the snapshot {latest.id}")
+
+    def _fresh(self, record: PreviewRecord, tier: Tier) -> PreviewRecord:
+        """Let the times of a launch begin now: it has waited until here."""
+        settings, now = self._context.settings, utc_now()
+        expires_at = now + timedelta(seconds=min(settings.max_uptime_s, tier.max_life_s))
+        token_expires_at = min(expires_at, now + timedelta(seconds=settings.session_timeout_s))
+        return replace(record, expires_at=expires_at, token_expires_at=token_expires_at)
 
     async def _last_request(self, preview_id: str) -> int:
         return await self._context.store.last_request(preview_id)
@@ -248,6 +309,8 @@ class Takeovers:
         )
 
     def _sentence(self, taken: Taken) -> str:
+        if not taken.has_run:
+            return f"taken from the queue by the node {self._cluster.name}"
         if taken.before is None:
             return f"started on the node {self._cluster.name}"
         return (

@@ -285,6 +285,7 @@ class LaunchRequest:
         project_id: If given, must be the generation's project.
         startup_timeout_s: Start-up timeout in seconds; None means the setting.
         overrides: Start options that take precedence over detection and the project's ``preview.toml``.
+        labels: The node must have these labels; only in a cluster.
     """
 
     user: User
@@ -292,6 +293,7 @@ class LaunchRequest:
     project_id: str | None = None
     startup_timeout_s: float | None = None
     overrides: Overrides | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,7 @@ class LivePreview:
         directory: Folder of the project's files, while it exists.
         startup_timeout_s: Limit in seconds, from the process's start to the first response; also the limit for writing
             the files. Building the environment and the steps do not count: each has a limit of its own.
-        requested, mends: Start options of the launch request and of failed attempts; a restart uses them again.
+        requested, mends, labels: Start options of the request and of failed attempts, and a node's; for restarts.
         launch_settings: The project's settings for the next process.
         served_settings: Those of the process that serves.
         memory_mb: The project's memory limit, for the whole life; None: the service's.
@@ -130,7 +130,7 @@ class LivePreview:
         self.series = PreviewSeries()
         self.traffic.listeners.append(self.series.count_request)
         self.traffic.count = self.series.count
-        self.listener, self.tier = listener, tier
+        self.listener, self.tier, self.labels = listener, tier, dict[str, str]()
         self.inner: InnerSocket | None = None
         self.startup_timeout_s, self.requested, self.mends = startup_timeout_s, overrides, Mends()
         self.launch_settings = self.served_settings = launch_settings

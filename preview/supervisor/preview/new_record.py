@@ -26,11 +26,11 @@ def new_record(
     tier: Tier,
     generation_id: str,
     project_id: str,
-    port: int,
+    port: int | None,
     runtime: str,
     revision: int | None = None,
 ) -> tuple[PreviewRecord, str]:
-    """Return the record of a new preview, and its token in clear."""
+    """Return the record of a new preview, and its token in clear. A preview that waits for a node has no port yet."""
     token = new_token()
     now = utc_now()
     expires_at = now + timedelta(seconds=min(settings.max_uptime_s, tier.max_life_s))
@@ -47,7 +47,7 @@ def new_record(
         token_expires_at=min(expires_at, now + timedelta(seconds=settings.session_timeout_s)),
         log_level=settings.log_level,
         port=port,
-        base_url=f"http://{settings.preview_public_host}:{port}",
+        base_url=None if port is None else f"http://{settings.preview_public_host}:{port}",
         runtime=runtime,
         revision=revision,
     )

@@ -1,6 +1,6 @@
 """Store which numbers the lines of a preview may have, so that its next node in a cluster starts after them.
 
-Revision: 0030, after 0028.
+Revision: 0030, after 0029.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0030"
-down_revision = "0028"
+down_revision = "0029"
 branch_labels = None
 depends_on = None
 

@@ -1,0 +1,216 @@
+"""The queue of previews that wait for a node, and each user's launches of the last minute on all nodes.
+
+All methods block: they run in the database's threads, each in a transaction of its caller.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Row, text
+
+from preview.cluster.nodes import CHANNEL, DATABASE_NOW, Membership
+from preview.cluster.ownership import UP_SINCE, Claim, Owners
+from preview.cluster.placement import Waiting, Wants
+from preview.errors import LimitReached, ServiceStopping, TooManyLaunches
+
+_WINDOW_MS = 60_000
+# Arbitrary constants: seeds of the locks of all queued launches, and of one user's launches of the last minute.
+_QUEUE_LOCK = 0x71756575
+_RATE_LOCK = 0x72617465
+
+
+class Place(NamedTuple):
+    """The place of a launch in the queue.
+
+    Attributes:
+        place: 1 for the next launch.
+        waiting: Number of launches in the queue.
+    """
+
+    place: int
+    waiting: int
+
+
+class LaunchQueue:
+    """The rows of ``owners`` that no node runs.
+
+    Args:
+        owners: Checks limits.
+        lease_ms: Duration of a lease.
+        now: SQL expression of the time.
+        up_since: SQL expression of the server's start.
+    """
+
+    def __init__(self, owners: Owners, lease_ms: int, now: str = DATABASE_NOW, up_since: str = UP_SINCE) -> None:
+        self._owners = owners
+        self._lease_ms = lease_ms
+        # The turn of a launch: see ``placement.in_turn``. A test compares both.
+        ranked = """
+            SELECT free.*, CASE WHEN has_run > 0 THEN 0 ELSE COALESCE(mine.running, 0) + row_number() OVER (
+                PARTITION BY free.user_id, has_run ORDER BY queued_at, preview_id
+            ) END AS turn
+            FROM free LEFT JOIN (
+                SELECT user_id, count(*) AS running FROM owners
+                WHERE state = 'running' AND user_id IN (SELECT user_id FROM free WHERE has_run = 0) GROUP BY user_id
+            ) AS mine ON mine.user_id = free.user_id
+        """
+        in_turn = "has_run DESC, turn, queued_at, preview_id"
+        self._waiting = text(
+            f"""
+            WITH free AS (
+                SELECT * FROM owners AS o
+                WHERE state = 'queued' OR (state = 'running' AND {up_since} + :lease < {now} AND NOT EXISTS (
+                    SELECT 1 FROM nodes WHERE id = o.node AND until > {now}
+                ))
+            ), ranked AS ({ranked}), head AS (SELECT * FROM ranked ORDER BY {in_turn} LIMIT :most)
+            SELECT head.*, {now} - head.queued_at AS waited_ms, record.project_id
+            FROM head LEFT JOIN preview_instances AS record ON record.id = head.preview_id ORDER BY {in_turn}
+            """  # noqa: S608  only this module's texts and a test's clock
+        )
+        self._place = text(
+            f"""
+            WITH free AS (SELECT * FROM owners WHERE state = 'queued' AND has_run = 0), ranked AS ({ranked}),
+            placed AS (
+                SELECT preview_id, row_number() OVER (ORDER BY {in_turn}) AS place, count(*) OVER () AS waiting
+                FROM ranked
+            )
+            SELECT place, waiting FROM placed WHERE preview_id = :preview
+            """  # noqa: S608
+        )
+        self._count = text("SELECT count(*) FROM owners WHERE state = 'queued' AND has_run = 0")
+        self._lock = text("SELECT pg_advisory_xact_lock(:seed)")
+        self._insert = text(
+            f"""
+            INSERT INTO owners (
+                preview_id, generation_id, user_id, state, node, fence, first_seq, queued_at, options, wants, has_run
+            )
+            SELECT CAST(:preview AS text), CAST(:generation AS text), CAST(:user AS text), 'queued', NULL, 0, 1, {now},
+                CAST(:options AS text), CAST(:wants AS text), 0
+            WHERE EXISTS (SELECT 1 FROM nodes WHERE id = :node AND epoch = :epoch AND until > {now})
+            ON CONFLICT DO NOTHING RETURNING preview_id
+            """  # noqa: S608
+        )
+        self._cancel = text(
+            f"""
+            UPDATE owners SET state = 'over', ended_at = {now}
+            WHERE state = 'queued' AND (generation_id = :named OR preview_id = :named) RETURNING preview_id
+            """  # noqa: S608
+        )
+        self._give_up_late = text(
+            f"""
+            UPDATE owners SET state = 'over', ended_at = {now} WHERE preview_id IN (
+                SELECT preview_id FROM owners WHERE state = 'queued' AND has_run = 0 AND queued_at < {now} - :age
+                ORDER BY queued_at LIMIT 100 FOR UPDATE SKIP LOCKED
+            ) RETURNING preview_id
+            """  # noqa: S608
+        )
+        self._lock_rate = text("SELECT pg_advisory_xact_lock(hashtextextended(:user, :seed))")
+        self._times = text(f"SELECT {now} AS now, (SELECT times FROM launch_times WHERE user_id = :user) AS times")  # noqa: S608
+        self._keep_times = text(
+            """
+            INSERT INTO launch_times (user_id, times) VALUES (:user, :times)
+            ON CONFLICT (user_id) DO UPDATE SET times = excluded.times
+            """
+        )
+        self._notify = text("SELECT pg_notify(:channel, :payload)")
+
+    def waiting(self, connection: Connection, most: int) -> list[Waiting]:
+        """Return the previews that wait for a node, in turn."""
+        values = {"most": most, "lease": self._lease_ms}
+        return [_waiting(row) for row in connection.execute(self._waiting, values)]
+
+    def add(self, connection: Connection, member: Membership, claim: Claim, most: int) -> None:
+        """Add a launch to the queue.
+
+        Args:
+            connection: A connection with an open transaction.
+            member: This node.
+            claim: The launch.
+            most: Maximum number of launches in the queue.
+
+        Raises:
+            AlreadyRunning: The generation has a preview in the cluster.
+            LimitReached: The user has as many previews as allowed, or the queue is full.
+            ServiceStopping: This node's lease is over.
+        """
+        self._owners.check_limit(connection, claim)
+        connection.execute(self._lock, {"seed": _QUEUE_LOCK})
+        if connection.execute(self._count).scalar_one() >= most:
+            raise LimitReached(
+                f"No node can take this launch now, and {most} launches wait already, the maximum "
+                "(PREVIEW_QUEUE_LIMIT); try again when some have started.",
+                limit=most,
+                setting="PREVIEW_QUEUE_LIMIT",
+                previews=[],
+            )
+        values = {
+            "preview": claim.preview_id,
+            "generation": claim.generation_id,
+            "user": claim.user_id,
+            **claim.carried._asdict(),
+            "node": member.name,
+            "epoch": member.epoch,
+        }
+        if connection.execute(self._insert, values).scalar() is None:
+            raise ServiceStopping("This node has lost its lease in the cluster; try again in a moment.")
+        self._tell(connection, "queue")
+
+    def place(self, connection: Connection, preview_id: str) -> Place | None:
+        """Return the place of a launch; None if it does not wait."""
+        row = connection.execute(self._place, {"preview": preview_id}).first()
+        return None if row is None else Place(row.place, row.waiting)
+
+    def cancel(self, connection: Connection, named: str) -> str | None:
+        """Take a preview out of the queue, named by its id or its generation's. Returns its id; None if none waits."""
+        found: str | None = connection.execute(self._cancel, {"named": named}).scalar()
+        if found is not None:
+            self._tell(connection, f"preview:{found}")
+            self._tell(connection, "queue")
+        return found
+
+    def give_up_late(self, connection: Connection, age_ms: int) -> Sequence[str]:
+        """Take launches out of the queue that have waited longer; return their ids."""
+        found = list(connection.execute(self._give_up_late, {"age": age_ms}).scalars())
+        for preview_id in found:
+            self._tell(connection, f"preview:{preview_id}")
+        return found
+
+    # Launches of the last minute
+
+    def count_launch(self, connection: Connection, user_id: str, per_minute: int) -> None:
+        """Count a launch of the user; the count is exact for all nodes.
+
+        Raises:
+            TooManyLaunches: The user has launched as often as allowed within the last minute; nothing is counted.
+        """
+        connection.execute(self._lock_rate, {"user": user_id, "seed": _RATE_LOCK})
+        row = connection.execute(self._times, {"user": user_id}).one()
+        times = [int(one) for one in (row.times or "").split(",") if one]
+        recent = [one for one in times if one > row.now - _WINDOW_MS]
+        if len(recent) >= per_minute:
+            wait_s = max(1, math.ceil((recent[0] + _WINDOW_MS - row.now) / 1000))
+            raise TooManyLaunches(
+                f"You have launched {len(recent)} times within a minute, the maximum; try again in {wait_s} s.",
+                limit=per_minute,
+                retry_after_s=wait_s,
+            )
+        kept = ",".join(str(one) for one in [*recent, row.now])
+        connection.execute(self._keep_times, {"user": user_id, "times": kept})
+
+    def _tell(self, connection: Connection, payload: str) -> None:
+        connection.execute(self._notify, {"channel": CHANNEL, "payload": payload})
+
+
+def _waiting(row: Row[Any]) -> Waiting:
+    return Waiting(
+        row.preview_id,
+        row.generation_id,
+        row.user_id,
+        row.project_id or "",
+        Wants.parse(row.wants),
+        not row.has_run,
+        row.waited_ms / 1000,
+    )

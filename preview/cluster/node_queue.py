@@ -1,0 +1,201 @@
+"""A node's part in the queue of launches: it adds its own, and takes those that suit it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import structlog
+import trio
+from sqlalchemy import Connection
+
+from preview.cluster.launch_queue import LaunchQueue, Place
+from preview.cluster.nodes import Membership
+from preview.cluster.ownership import Claim
+from preview.cluster.placement import Choice, NodeState, Waiting, Warmth, choose
+from preview.core.bounded_dict import BoundedDict
+from preview.core.lifecycle import STOP_REASONS, State, StopCause
+from preview.storage.database import Database
+from preview.storage.previews import end_waiting, insert_row
+
+log = structlog.get_logger(__name__)
+
+# Of the queue, a node looks at so many at a time.
+_HEAD = 64
+# A preview that this node could not start is left to others for so long.
+_DECLINED_S = 10.0
+_MOST_REMEMBERED = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class QueueLimits:
+    """Limits of the queue, equal on all nodes.
+
+    Attributes:
+        most: Maximum number of launches in the queue.
+        wait_s: Seconds after which a launch has failed.
+        per_minute: Launches of a user within a minute.
+    """
+
+    most: int = 1000
+    wait_s: float = 600.0
+    per_minute: int = 120
+
+
+QUEUE_LIMITS = QueueLimits()
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What a node knows of its own state, for its next choice.
+
+    Attributes:
+        node: Its room and load.
+        warmth: Returns what it has of a preview's environment.
+        of_user: Its previews by user.
+    """
+
+    node: NodeState
+    warmth: Callable[[Waiting], Warmth]
+    of_user: Mapping[str, int] = field(default_factory=dict)
+
+
+def free_memory() -> float:
+    """Return the free part of this machine's memory, 0 to 1; 1 if it is not known."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        sizes = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines)}
+        return sizes["MemAvailable"] / sizes["MemTotal"]
+    except (OSError, ValueError, KeyError, IndexError, ZeroDivisionError):
+        return 1.0
+
+
+def busy() -> float:
+    """Return the runnable tasks of the last minute for each processor of this process."""
+    return os.getloadavg()[0] / len(os.sched_getaffinity(0))
+
+
+class NodeQueue:
+    """The queue as one node sees it.
+
+    Args:
+        database: The cluster's database, over connections of its own.
+        queue: The rows.
+        member: Returns this node's membership.
+        limits: Limits of the queue.
+
+    Attributes:
+        suitable: Launches and lost previews that this node could run, as of its last look. While it is not 0, new
+            launches here wait in turn.
+    """
+
+    def __init__(
+        self, database: Database, queue: LaunchQueue, member: Callable[[], Membership], limits: QueueLimits
+    ) -> None:
+        self.suitable = 0
+        self.limits = limits
+        self._database, self._queue, self._member = database, queue, member
+        # Local times: when this node first saw a preview, and until when it leaves one to others.
+        self._seen: dict[str, float] = {}
+        self._declined: BoundedDict[str, float] = BoundedDict(_MOST_REMEMBERED)
+
+    async def choose(self, circumstances: Circumstances) -> Choice:
+        """Look at the queue and choose what this node takes now. Launches that have waited too long are ended.
+
+        Raises:
+            DatabaseUnavailable: The queue is not known.
+
+        Cancellation: nothing changes.
+        """
+        found = await self._database.read(lambda connection: self._queue.waiting(connection, _HEAD))
+        if any(one.is_launch and one.waited_s > self.limits.wait_s for one in found):
+            await self._give_up_late()
+        now = trio.current_time()
+        open_to_us = [one for one in found if self._declined.get(one.preview_id, 0.0) <= now]
+        self._seen = {one.preview_id: self._seen.get(one.preview_id, now) for one in open_to_us}
+        choice = choose(
+            circumstances.node,
+            open_to_us,
+            {one.preview_id: circumstances.warmth(one) for one in open_to_us},
+            circumstances.of_user,
+            {preview_id: now - at for preview_id, at in self._seen.items()},
+        )
+        self.suitable = choice.suitable - len(choice.now)
+        return choice
+
+    def decline(self, preview_id: str) -> None:
+        """Leave a preview that could not start here to other nodes for some seconds."""
+        self._declined[preview_id] = trio.current_time() + _DECLINED_S
+
+    async def put(self, row: dict[str, Any], claim: Claim) -> None:
+        """Store a launch in the queue, with the preview's first row.
+
+        Args:
+            row: The columns of ``preview_instances``.
+            claim: The launch.
+
+        Raises:
+            AlreadyRunning, LimitReached, TooManyLaunches, ServiceStopping: See ``LaunchQueue.add``.
+            DatabaseUnavailable: The database did not respond.
+
+        Cancellation: it is queued with its row, or not at all.
+        """
+
+        def change(connection: Connection) -> None:
+            self._queue.add(connection, self._member(), claim, self.limits.most)
+            self._queue.count_launch(connection, claim.user_id, self.limits.per_minute)
+            insert_row(row, connection)
+
+        await self._database.write(change)
+        self.suitable += 1
+
+    async def place(self, preview_id: str) -> Place | None:
+        """Return the place of a launch; None if it does not wait. Cancellation: nothing changes."""
+        return await self._database.read(lambda connection: self._queue.place(connection, preview_id))
+
+    async def cancel(self, named: str) -> str | None:
+        """Take a preview out of the queue and store its end.
+
+        Args:
+            named: Id of the preview, or of its generation.
+
+        Returns: Its id; None if none waits.
+
+        Cancellation: it is out with its end stored, or nothing changes.
+        """
+
+        def change(connection: Connection) -> str | None:
+            found = self._queue.cancel(connection, named)
+            if found is not None:
+                end_waiting(connection, found, State.STOPPED, STOP_REASONS[StopCause.USER])
+            return found
+
+        return await self._database.write(change)
+
+    async def _give_up_late(self) -> None:
+        """End launches that have waited too long. Cancellation: some are ended."""
+        reason = f"failed: no node had room for this launch within {self.limits.wait_s:g} s"
+
+        def change(connection: Connection) -> int:
+            late = self._queue.give_up_late(connection, int(self.limits.wait_s * 1000))
+            for preview_id in late:
+                end_waiting(connection, preview_id, State.FAILED, reason)
+            return len(late)
+
+        if count := await self._database.write(change):
+            log.warning("queued launches given up", previews=count)
+
+    async def count_launch(self, user_id: str) -> None:
+        """Count a restart of the user's preview as a launch, on all nodes together.
+
+        Raises:
+            TooManyLaunches: The user has launched too often within the last minute.
+
+        Cancellation: it is counted or not.
+        """
+        await self._database.write(
+            lambda connection: self._queue.count_launch(connection, user_id, self.limits.per_minute)
+        )

@@ -1,0 +1,129 @@
+"""Launches that wait in the cluster's queue for a node with room."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import trio
+
+from preview.cluster import Claim, Cluster, Place, Wants
+from preview.core.ids import new_preview_id
+from preview.core.launch_steps import waiting_steps
+from preview.core.lifecycle import State
+from preview.errors import DiskFull, InvalidRequest, LaunchFailed, NoPortFree, PreviewError, StartupTimeout
+from preview.generations import Generation
+from preview.people_errors import IsolationBelowMinimum
+from preview.settings import Tier
+from preview.storage.previews import to_row
+from preview.storage.tables import PreviewRecord
+from preview.supervisor.launch.launch_options import LaunchOptions
+from preview.supervisor.launch.start_queue import SupervisorContext
+from preview.supervisor.manager.registry import PreviewRegistry
+from preview.supervisor.preview.control import Launched, LaunchRequest
+from preview.supervisor.preview.new_record import new_record
+
+# A waiting caller looks this often; each look is one read of two rows.
+_LOOK_S = 0.25
+
+
+class NotHere(Exception):
+    """This node cannot take the launch now. Never leaves the manager."""
+
+
+OF_THIS_NODE: tuple[type[Exception], ...] = (NotHere, NoPortFree, DiskFull, IsolationBelowMinimum)
+"""Reasons why this node cannot take a launch, but another one may."""
+
+
+class QueuedLaunches:
+    """Puts launches into the queue, and answers for those in it. ``Takeovers`` starts them.
+
+    Args:
+        context: State shared by all previews.
+        cluster: The cluster of this node.
+        registry: The live previews.
+    """
+
+    def __init__(self, context: SupervisorContext, cluster: Cluster, registry: PreviewRegistry) -> None:
+        self._context, self._cluster, self._registry = context, cluster, registry
+
+    def check_here(self, wants: Wants) -> None:
+        """Check that this node may take a launch with these constraints now. Synchronous, as part of a claim.
+
+        Raises:
+            NotHere: It drains, is full, lacks a label, or earlier launches wait for it.
+        """
+        cluster = self._cluster
+        is_full = len(self._registry.by_id) >= self._context.settings.max_previews
+        if cluster.draining or is_full or cluster.queue.suitable > 0 or not wants.suit(cluster.facts.labels):
+            raise NotHere
+
+    async def put(self, request: LaunchRequest, generation: Generation, tier: Tier, why: Exception) -> Launched:
+        """Queue a launch that this node cannot take.
+
+        Raises:
+            PreviewError: ``why``, if no other node could take it; else a limit, see ``NodeQueue.put``.
+
+        Cancellation: it is queued or not.
+        """
+        wants = Wants(dict(request.labels))
+        nodes = [one for one in await self._cluster.nodes() if one.is_live]
+        if not any(wants.suit(one.facts.labels) for one in nodes):
+            raise InvalidRequest("No node of the cluster has these labels; leave them out.", field="labels")
+        others = [one for one in nodes if one.facts.name != self._cluster.name and not one.draining]
+        if isinstance(why, PreviewError) and not others:
+            raise why
+        record, token = new_record(
+            self._context.settings,
+            preview_id=new_preview_id(),
+            user=request.user,
+            tier=tier,
+            generation_id=generation.id,
+            project_id=generation.project_id,
+            port=None,
+            runtime=self._context.runtime.name,
+            revision=generation.revision,
+        )
+        row = to_row(replace(record, steps=waiting_steps()))
+        options = LaunchOptions(tier.name, request.startup_timeout_s, request.overrides)
+        carried = options.carried(self._context, record.id, wants)
+        await self._cluster.queue.put(row, Claim(record.id, generation.id, request.user.id, tier.max_previews, carried))
+        return Launched(record, token)
+
+    async def cancel(self, generation_id: str) -> PreviewRecord | None:
+        """Take the generation's preview out of the queue; return its final record, or None if it does not wait.
+
+        Cancellation: it is out, or nothing changes.
+        """
+        preview_id = await self._cluster.queue.cancel(generation_id)
+        return None if preview_id is None else await self._context.store.get(preview_id)
+
+    async def place(self, record: PreviewRecord) -> Place | None:
+        """Return the place of a preview in the queue; None if it does not wait. Cancellation: nothing changes."""
+        if record.state is not State.STARTING or record.id in self._registry.by_id:
+            return None
+        return await self._cluster.queue.place(record.id)
+
+    async def wait(self, preview_id: str, timeout_s: float) -> PreviewRecord | None:
+        """Wait until a queued preview serves on another node; return None once it starts on this one.
+
+        Raises:
+            StartupTimeout: It still waits or starts after ``timeout_s`` seconds.
+            LaunchFailed: It ended instead.
+
+        Cancellation: the preview is not affected.
+        """
+        with trio.move_on_after(timeout_s):
+            while preview_id not in self._registry.by_id:
+                record = await self._context.store.get(preview_id)
+                if record is None or record.state is State.RUNNING:
+                    return record
+                if not record.is_active:
+                    raise LaunchFailed(record.reason or "The preview has ended.", preview_id=preview_id)
+                await trio.sleep(_LOOK_S)
+        if preview_id in self._registry.by_id:
+            return None
+        place = await self._cluster.queue.place(preview_id)
+        where = "is still starting" if place is None else f"waits for a node, place {place.place} of {place.waiting}"
+        raise StartupTimeout(
+            f"The preview was not healthy within {timeout_s:g} s; it {where}.", preview_id=preview_id, last_lines=[]
+        )

@@ -1,0 +1,118 @@
+"""Decisions of nodes about waiting previews: pure, so checked for many made-up queues."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from preview.cluster.placement import (
+    LEAST_FREE_MEMORY,
+    MOST_DELAY_S,
+    NodeState,
+    Waiting,
+    Wants,
+    Warmth,
+    choose,
+    delay_s,
+    in_turn,
+    score,
+)
+
+LABELS = st.dictionaries(st.sampled_from(["region", "disk"]), st.sampled_from(["north", "south", "fast"]), max_size=2)
+NODES = st.builds(
+    NodeState,
+    LABELS,
+    st.integers(0, 10),
+    st.integers(0, 12),
+    st.floats(0, 1),
+    st.floats(0, 20),
+    draining=st.booleans(),
+)
+QUEUES = st.lists(
+    st.builds(
+        lambda user, labels, is_launch: (user, Wants(labels), is_launch),
+        st.sampled_from(["ann", "bob", "eve"]),
+        LABELS,
+        st.booleans(),
+    ),
+    max_size=12,
+).map(
+    lambda rows: [
+        Waiting(f"p{number}", f"g{number}", user, wants=wants, is_launch=is_launch)
+        for number, (user, wants, is_launch) in enumerate(rows)
+    ]
+)
+
+
+@given(NODES, st.sampled_from(Warmth), st.integers(0, 20))
+def test_a_score_is_between_0_and_1_and_warmth_counts_most(node: NodeState, warmth: Warmth, of_user: int) -> None:
+    points = score(node, warmth, of_user)
+    assert 0 <= points <= 1
+    assert 0 <= delay_s(points) <= MOST_DELAY_S
+    # Whatever the load, a warm node comes before one that has to build.
+    idle = NodeState({}, 10, 0)
+    assert score(node, Warmth.WARM, of_user) > score(idle, Warmth.NONE, 0)
+    assert score(node, warmth, of_user + 1) <= points
+
+
+@given(NODES, QUEUES, st.floats(0, 1))
+def test_a_node_takes_no_more_than_it_has_room_for_and_only_what_suits_it(
+    node: NodeState, queue: list[Waiting], seen: float
+) -> None:
+    choice = choose(node, queue, {}, {}, {one.preview_id: seen for one in queue})
+    by_id = {one.preview_id: one for one in queue}
+    assert len(choice.now) <= node.room
+    assert all(by_id[one].wants.suit(node.labels) for one in choice.now)
+    assert choice.suitable == sum(one.wants.suit(node.labels) for one in queue)
+    assert list(choice.now) == [one.preview_id for one in queue if one.preview_id in choice.now]
+    if node.room == 0:
+        assert choice.now == ()
+        assert choice.next_s is None
+    if choice.next_s is not None:
+        assert 0 < choice.next_s <= MOST_DELAY_S
+
+
+@given(NODES, QUEUES)
+def test_what_suits_a_node_with_room_is_taken_within_the_longest_delay(node: NodeState, queue: list[Waiting]) -> None:
+    suitable = [one.preview_id for one in queue if one.wants.suit(node.labels)]
+    choice = choose(node, queue, {}, {}, dict.fromkeys(suitable, MOST_DELAY_S))
+    assert list(choice.now) == suitable[: node.room]
+
+
+def test_a_node_that_drains_or_is_short_of_memory_declines() -> None:
+    queue = [Waiting("p", "g", "ann")]
+    seen = {"p": 10.0}
+    assert choose(NodeState({}, 5, 1), queue, {}, {}, seen).now == ("p",)
+    assert choose(NodeState({}, 5, 1, draining=True), queue, {}, {}, seen).now == ()
+    assert choose(NodeState({}, 5, 1, free_memory=LEAST_FREE_MEMORY / 2), queue, {}, {}, seen).now == ()
+    assert choose(NodeState({}, 5, 5), queue, {}, {}, seen).now == ()
+    # Still counted: launches that come to this node wait in turn.
+    assert choose(NodeState({}, 5, 5), queue, {}, {}, seen).suitable == 1
+
+
+@given(QUEUES, st.dictionaries(st.sampled_from(["ann", "bob", "eve"]), st.integers(0, 4)))
+def test_users_take_turns(queue: list[Waiting], running: dict[str, int]) -> None:
+    order = in_turn(queue, running)
+    assert sorted(one.preview_id for one in order) == sorted(one.preview_id for one in queue)
+    # Those that have run come first, the oldest first.
+    assert [one.is_launch for one in order] == sorted(one.is_launch for one in order)
+    moved = [one for one in order if not one.is_launch]
+    assert moved == [one for one in queue if not one.is_launch]
+    # If each started as soon as it is its turn, no user would be more than one preview ahead of one who still waits.
+    shares = Counter(running)
+    launches = [one for one in order if one.is_launch]
+    for number, one in enumerate(launches):
+        shares[one.user_id] += 1
+        for other in launches[number + 1 :]:
+            assert shares[one.user_id] <= shares[other.user_id] + 1
+    for one, following in pairwise(launches):
+        if one.user_id == following.user_id:
+            assert queue.index(one) < queue.index(following)
+
+
+def test_constraints_survive_the_database() -> None:
+    for wants in (Wants(), Wants({"region": "north"})):
+        assert Wants.parse(wants.words()) == wants

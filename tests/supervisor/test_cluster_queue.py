@@ -1,0 +1,112 @@
+"""Launches that a full node queues: their place, their end in the queue, and their start with their own options."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import trio
+from sqlalchemy import text
+from supervisor_kit import ANN, BOB, SERVER, Rig, open_rig
+
+from preview.cluster import Place
+from preview.core.lifecycle import State
+from preview.detection import overrides_from_request
+from preview.errors import AlreadyRunning, InvalidRequest, LimitReached, NoActivePreview, StartupTimeout
+from preview.settings import Settings
+from preview.supervisor import LaunchRequest, User
+
+SECRET = "not-for-the-database"
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    with trio.fail_after(90):
+        while not holds():  # noqa: ASYNC110  the service's own time
+            await trio.sleep(0.02)
+
+
+async def rows(rig: Rig, query: str) -> list[tuple[object, ...]]:
+    found = await rig.service.database.read(lambda connection: connection.execute(text(query)).all())
+    return [tuple(row) for row in found]
+
+
+async def test_a_full_node_queues_launches_and_starts_them_as_they_were_asked_for(
+    postgres_database_url: str, make_settings: Callable[..., Settings]
+) -> None:
+    settings = make_settings(
+        database_url=postgres_database_url,
+        cluster=True,
+        cluster_secret="one secret of all nodes of this cluster",
+        node_name="one",
+        node_address="127.0.0.1:7000",
+        node_labels="region=north",
+        # Longer than a busy machine lets a process wait.
+        node_lease_s=60,
+        max_instances_enterprise=3,
+        max_instances_per_user=2,
+        max_previews=1,
+        queue_limit=3,
+        launches_per_minute=5,
+    )
+    async with open_rig(settings) as one:
+        previews = one.service.previews
+        one.source.add("g0")
+        with pytest.raises(InvalidRequest):
+            await previews.launch(LaunchRequest(ANN, "g0", labels={"region": "south"}))
+        first = await one.running(SERVER, "g1")
+        for name, owner in (("g2", ANN), ("g3", ANN), ("g4", BOB), ("g5", BOB)):
+            one.source.add(name, SERVER, owner=owner)
+        overrides = overrides_from_request({"env": {"API_KEY": SECRET}})
+        asked = LaunchRequest(
+            User("ann", "enterprise"), "g2", None, 77.0, overrides=overrides, labels={"region": "north"}
+        )
+        second = await previews.launch(asked)
+        third = await one.launch("g3")
+        fourth = await one.launch("g4", BOB)
+        # Users take turns: bob has none running, and ann has one.
+        assert await previews.place(fourth.record) == Place(1, 3)
+        assert await previews.place(second.record) == Place(2, 3)
+        assert await previews.place(third.record) == Place(3, 3)
+        assert await previews.place(first.record) is None
+        # The queue's limit, the user's limit, and one preview a generation.
+        with pytest.raises(LimitReached) as full:
+            await one.launch("g5", BOB)
+        assert full.value.details["setting"] == "PREVIEW_QUEUE_LIMIT"
+        with pytest.raises(AlreadyRunning):
+            await one.launch("g3")
+        with pytest.raises(StartupTimeout, match="place 3 of 3"):
+            await previews.wait_ready(third.record.id, 0.1)
+        # Out of the queue.
+        ended = await previews.stop("g3")
+        assert (ended.id, ended.state, ended.reason) == (third.record.id, State.STOPPED, "stopped on request")
+        with pytest.raises(NoActivePreview):
+            await previews.stop("g3")
+        await previews.stop("g4")
+        assert await previews.place(second.record) == Place(1, 1)
+        # No secret in clear.
+        stored = await rows(one, "SELECT options, wants FROM owners")
+        assert SECRET not in repr(stored)
+        # Room: it starts with what its launch asked for.
+        await previews.stop("g1")
+        ready = await previews.wait_ready(second.record.id, 90)
+        assert (ready.id, ready.state) == (second.record.id, State.RUNNING)
+        preview = previews.all_active[second.record.id]
+        assert (preview.requested, preview.startup_timeout_s) == (overrides, 77.0)
+        assert (preview.tier.name, preview.labels) == ("enterprise", {"region": "north"})
+        assert one.runtime.specs[-1].environment["API_KEY"] == SECRET
+        assert preview.accept_token(second.token)
+
+        # Another node's lost preview is started with them again.
+        lose = "UPDATE owners SET state = 'queued', fence = fence + 1 WHERE state = 'running'"
+        await one.service.database.write(lambda connection: connection.execute(text(lose)))
+        preview.log.say("a line that is refused")
+        await until(preview.over.is_set)
+        await until(lambda: previews.find(preview.id) not in {None, preview})
+        again = previews.all_active[preview.id]
+        assert (again.requested, again.startup_timeout_s) == (overrides, 77.0)
+        await until(lambda: again.record.state is State.RUNNING)
+        await previews.stop("g2")
+        assert await rows(one, "SELECT count(*) FROM owners WHERE state <> 'over'") == [(0,)]
+        record = await previews.get(third.record.id)
+        assert replace(record, steps=()).last_seq == 0
