@@ -50,7 +50,7 @@ QUEUE_LIMITS = QueueLimits()
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What a node knows of its own state, for its next choice.
+    """The state of a node, for its next choice.
 
     Attributes:
         node: Its room and load.

@@ -22,7 +22,7 @@ _WARMTH, _MEMORY, _PROCESSOR, _SPREAD = 0.55, 0.2, 0.15, 0.1
 
 
 class Warmth(IntEnum):
-    """What a node has of a preview's environment."""
+    """State of a preview's environment on a node."""
 
     NONE = 0
     """Nothing: it builds the environment, or has it only by chance."""

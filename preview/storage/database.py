@@ -66,7 +66,7 @@ def check_tables(connection: Connection) -> None:
 
 
 class Carried(NamedTuple):
-    """What another node of a cluster needs to start a preview again.
+    """Facts that another node of a cluster needs to start a preview again.
 
     Attributes:
         options: The launch's own options, encrypted; None without any.

@@ -27,7 +27,7 @@ _LOOK_S = 0.25
 
 
 class NotHere(Exception):
-    """This node cannot take the launch now. Never leaves the manager."""
+    """A node cannot take the launch now. Never leaves the manager."""
 
 
 OF_THIS_NODE: tuple[type[Exception], ...] = (NotHere, NoPortFree, DiskFull, IsolationBelowMinimum)
