@@ -250,7 +250,7 @@ class PreviewManager(PreviewQueries):
         self._rate.check(user.id)
 
     async def _check_restart(self, user: User) -> None:
-        """As ``_check_launch``; in a cluster, also count it for all nodes."""
+        """Check the limits of a restart; in a cluster, also count it for all nodes."""
         self._check_launch(user)
         if self._context.cluster is not None:
             await self._context.cluster.queue.count_launch(user.id)
