@@ -5,8 +5,9 @@ All methods block: they run in the database's threads, each in a transaction of 
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, text
@@ -61,18 +62,24 @@ class LaunchQueue:
         self._waiting = text(
             f"""
             WITH free AS (
-                SELECT * FROM owners AS o
+                SELECT preview_id, generation_id, user_id, wants, has_run, queued_at FROM owners AS o
                 WHERE state = 'queued' OR (state = 'running' AND {up_since} + :lease < {now} AND NOT EXISTS (
                     SELECT 1 FROM nodes WHERE id = o.node AND until > {now}
                 ))
-            ), ranked AS ({ranked}), head AS (SELECT * FROM ranked ORDER BY {in_turn} LIMIT :most)
+            ), ranked AS ({ranked}), head AS (
+                SELECT * FROM ranked WHERE (wants IS NULL OR CAST(wants AS jsonb) -> 'labels' <@ CAST(:labels AS jsonb))
+                    AND preview_id <> ALL (CAST(:left AS text[]))
+                ORDER BY {in_turn} LIMIT :most
+            )
             SELECT head.*, {now} - head.queued_at AS waited_ms, record.project_id
             FROM head LEFT JOIN preview_instances AS record ON record.id = head.preview_id ORDER BY {in_turn}
             """  # noqa: S608  only this module's texts and a test's clock
         )
         self._place = text(
             f"""
-            WITH free AS (SELECT * FROM owners WHERE state = 'queued' AND has_run = 0), ranked AS ({ranked}),
+            WITH free AS (
+                SELECT preview_id, user_id, has_run, queued_at FROM owners WHERE state = 'queued' AND has_run = 0
+            ), ranked AS ({ranked}),
             placed AS (
                 SELECT preview_id, row_number() OVER (ORDER BY {in_turn}) AS place, count(*) OVER () AS waiting
                 FROM ranked
@@ -99,6 +106,13 @@ class LaunchQueue:
             WHERE state = 'queued' AND (generation_id = :named OR preview_id = :named) RETURNING preview_id
             """  # noqa: S608
         )
+        self._has_late = text(
+            f"""
+            SELECT EXISTS (
+                SELECT 1 FROM owners WHERE state = 'queued' AND has_run = 0 AND queued_at < {now} - :age
+            )
+            """  # noqa: S608
+        )
         self._give_up_late = text(
             f"""
             UPDATE owners SET state = 'over', ended_at = {now} WHERE preview_id IN (
@@ -117,9 +131,18 @@ class LaunchQueue:
         )
         self._notify = text("SELECT pg_notify(:channel, :payload)")
 
-    def waiting(self, connection: Connection, most: int) -> list[Waiting]:
-        """Return the previews that wait for a node, in turn."""
-        values = {"most": most, "lease": self._lease_ms}
+    def waiting(
+        self, connection: Connection, most: int, labels: Mapping[str, str], left: Collection[str] = ()
+    ) -> list[Waiting]:
+        """Return the previews that wait for a node, in turn.
+
+        Args:
+            connection: A connection with an open transaction.
+            most: Maximum number.
+            labels: Those of the node; previews that want others are left out.
+            left: Previews that are left out, too.
+        """
+        values = {"most": most, "lease": self._lease_ms, "labels": json.dumps(dict(labels)), "left": list(left)}
         return [_waiting(row) for row in connection.execute(self._waiting, values)]
 
     def add(self, connection: Connection, member: Membership, claim: Claim, most: int) -> None:
@@ -170,6 +193,10 @@ class LaunchQueue:
             self._tell(connection, f"preview:{found}")
             self._tell(connection, "queue")
         return found
+
+    def has_late(self, connection: Connection, age_ms: int) -> bool:
+        """Return whether a launch has waited longer, whatever it wants."""
+        return bool(connection.execute(self._has_late, {"age": age_ms}).scalar_one())
 
     def give_up_late(self, connection: Connection, age_ms: int) -> Sequence[str]:
         """Take launches out of the queue that have waited longer; return their ids."""

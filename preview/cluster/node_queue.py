@@ -23,7 +23,7 @@ from preview.storage.previews import end_waiting, insert_row
 
 log = structlog.get_logger(__name__)
 
-# Of the queue, a node looks at so many at a time.
+# Of the launches that suit it, a node looks at so many at a time.
 _HEAD = 64
 # A preview that this node could not start is left to others for so long.
 _DECLINED_S = 10.0
@@ -110,11 +110,18 @@ class NodeQueue:
 
         Cancellation: nothing changes.
         """
-        found = await self._database.read(lambda connection: self._queue.waiting(connection, _HEAD))
-        if any(one.is_launch and one.waited_s > self.limits.wait_s for one in found):
+        now = trio.current_time()
+        declined = [preview_id for preview_id, until in self._declined.items() if until > now]
+        late_ms = int(self.limits.wait_s * 1000)
+
+        def look(connection: Connection) -> tuple[list[Waiting], bool]:
+            found = self._queue.waiting(connection, _HEAD, circumstances.node.labels, declined)
+            return found, self._queue.has_late(connection, late_ms)
+
+        open_to_us, has_late = await self._database.read(look)
+        if has_late:
             await self._give_up_late()
         now = trio.current_time()
-        open_to_us = [one for one in found if self._declined.get(one.preview_id, 0.0) <= now]
         self._seen = {one.preview_id: self._seen.get(one.preview_id, now) for one in open_to_us}
         choice = choose(
             circumstances.node,

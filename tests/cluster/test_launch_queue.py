@@ -41,7 +41,9 @@ class Queue:
         self(lambda connection: self.rows.add(connection, member, claim, most))
 
     def order(self) -> list[str]:
-        return [one.preview_id for one in self(lambda connection: self.rows.waiting(connection, 100))]
+        return [
+            one.preview_id for one in self(lambda connection: self.rows.waiting(connection, 100, {"region": "north"}))
+        ]
 
     def place(self, preview_id: str) -> tuple[int, int] | None:
         return self(lambda connection: self.rows.place(connection, preview_id))
@@ -81,7 +83,7 @@ def test_a_node_takes_what_it_chose_with_its_options(queue: Queue) -> None:
     queue.add(one, "a", region="north")
     queue.add(one, "b")
     assert queue.tables.owner_of("a") is None
-    (first, _) = queue(lambda connection: queue.rows.waiting(connection, 10))
+    (first, _) = queue(lambda connection: queue.rows.waiting(connection, 10, {"region": "north"}))
     assert (first.preview_id, first.wants, first.is_launch) == ("a", Wants({"region": "north"}), True)
     (taken,) = queue(lambda connection: queue.tables.owners.take(connection, two, 10, ["b"]))
     assert (taken.preview_id, taken.fence, taken.before, taken.first_seq) == ("b", 1, None, 1)
@@ -121,6 +123,28 @@ def test_launches_that_have_waited_too_long_are_given_up(queue: Queue) -> None:
     assert queue.order() == ["b"]
 
 
+def test_launches_for_other_nodes_hide_none_that_suits_this_one_and_end_too(queue: Queue) -> None:
+    one = queue.tables.join("one")
+    for number in range(3):
+        queue.add(one, f"a{number}", f"user{number}", region="north")
+    queue.tables.wait(1)
+    queue.add(one, "b", "bob")
+    queue.add(one, "c", "eve", region="south")
+
+    def suitable(**labels: str) -> list[str]:
+        return [one.preview_id for one in queue(lambda connection: queue.rows.waiting(connection, 2, labels))]
+
+    assert suitable() == ["b"]
+    assert suitable(region="south", zone="1") == ["b", "c"]
+    assert suitable(region="north") == ["a0", "a1"]
+    left = queue(lambda connection: queue.rows.waiting(connection, 2, {"region": "north"}, ["a0", "a2"]))
+    assert [one.preview_id for one in left] == ["a1", "b"]
+    # All nodes see that some have waited too long, also those that they do not suit.
+    assert not queue(lambda connection: queue.rows.has_late(connection, 1))
+    assert queue(lambda connection: queue.rows.has_late(connection, 0))
+    assert sorted(queue(lambda connection: queue.rows.give_up_late(connection, 0))) == ["a0", "a1", "a2"]
+
+
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_the_order_is_that_of_the_pure_function(queue: Queue, data: st.DataObject) -> None:
@@ -136,7 +160,7 @@ def test_the_order_is_that_of_the_pure_function(queue: Queue, data: st.DataObjec
     for number, user in enumerate(data.draw(st.lists(users, max_size=8))):
         queue.tables.wait(1)
         queue.add(one, f"p{number}", user)
-    found = queue(lambda connection: queue.rows.waiting(connection, 100))
+    found = queue(lambda connection: queue.rows.waiting(connection, 100, {}))
     oldest = sorted(found, key=lambda waiting: (-waiting.waited_s, waiting.preview_id))
     shares = {user: running[moved:].count(user) for user in running}
     assert found == in_turn(oldest, shares)
