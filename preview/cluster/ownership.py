@@ -19,8 +19,8 @@ from preview.cluster.routing import Owner
 from preview.errors import AlreadyRunning, LimitReached, ServiceStopping
 from preview.storage.database import NOTHING_CARRIED, Carried
 
-# Numbers that the next owner of a lost node's preview leaves out if nothing is known of those that were given out: no
-# line was stored, or by an earlier version.
+# Numbers that the next owner of a lost node's preview leaves out at least. Those that were given out in advance follow
+# the rate of the last write, and a quiet preview may have printed many lines at once since then.
 LEFT_OUT = 1000
 UP_SINCE = "(extract(epoch FROM pg_postmaster_start_time()) * 1000)::bigint"
 # An arbitrary constant: the seed of the lock of one user's launches.
@@ -136,8 +136,7 @@ class Owners:
             """
             UPDATE owners SET first_seq = known.next + CASE
                 WHEN NOT :is_lost THEN 0
-                WHEN known.before > known.next THEN known.before - known.next
-                ELSE :left_out END
+                ELSE GREATEST(known.before - known.next, :left_out) END
             FROM (
                 SELECT GREATEST(o.first_seq, 1 + COALESCE(
                     (SELECT MAX(seq) FROM preview_logs WHERE preview_id = :preview), 0

@@ -198,12 +198,19 @@ def test_the_next_owner_uses_no_number_that_may_have_been_given_out(tables: Tabl
     with tables.engine.begin() as connection:
         (again,) = tables.owners.take(connection, one, 1)
         assert (again.before, again.first_seq) == ("two", 5_000 + LEFT_OUT)
+        # Little was given out in advance, and a quiet preview may have printed much at once.
+        tables.owners.hand_out(connection, {"p": 5_000 + LEFT_OUT + 50})
+    tables.wait(LEASE_MS)
+    two = tables.join("two")
+    with tables.engine.begin() as connection:
+        (burst,) = tables.owners.take(connection, two, 1)
+        assert (burst.before, burst.first_seq) == ("one", 5_000 + 2 * LEFT_OUT)
     # A preview that moves has all its lines stored: no number is left out.
     with tables.engine.begin() as connection:
         tables.owners.hand_out(connection, {"p": 9_000})
-        assert tables.owners.give_up(connection, "one", "p", 3)
-        (moved,) = tables.owners.take(connection, one, 1)
-        assert (moved.before, moved.first_seq) == (None, 5_000 + LEFT_OUT)
+        assert tables.owners.give_up(connection, "two", "p", 4)
+        (moved,) = tables.owners.take(connection, two, 1)
+        assert (moved.before, moved.first_seq) == (None, 5_000 + 2 * LEFT_OUT)
 
 
 def test_a_trial_counts_not_and_is_not_taken(tables: Tables) -> None:

@@ -16,7 +16,7 @@ from preview.logs.storage.journal import Journal
 from preview.logs.storage.queue import WriteQueue
 from preview.logs.storage.rows import Rows, delete_up_to, encode_batches, insert_rows
 from preview.settings import LAST_STORE_S, Settings
-from preview.storage.database import Database, Fences
+from preview.storage.database import NO_FENCES, Database, Fences
 
 _log = structlog.get_logger(__name__)
 
@@ -26,6 +26,8 @@ _TRANSACTION_BYTES = 4 * 1024 * 1024
 # Lines of a quiet preview are collected this long for one commit. After a kill -9 in that time they are in the journal.
 # A reader that needs them from the database does not wait this long (``flush``).
 _LINGER_S = 0.1
+# In a cluster so many lines do not wait: half of those whose numbers the next owner of a preview leaves out at least.
+_CLUSTER_LINES = 500
 _RETRY_FIRST_S = 0.1
 _RETRY_MOST_S = 5.0
 # Deadline of the last write, for lines still queued at the service's end; previews have flushed theirs before. A
@@ -99,7 +101,7 @@ class LogWriter:
         self._dropped += dropped
         self.lost_count += dropped
         self._wake.set()
-        if self._queue.waiting_lines >= _TRANSACTION_LINES:
+        if self._queue.waiting_lines >= (_TRANSACTION_LINES if self._database.fences is NO_FENCES else _CLUSTER_LINES):
             self._hurry.set()
 
     def close(self, preview_id: str) -> None:
