@@ -9,7 +9,7 @@ from preview.cluster.nodes import Node, NodeFacts
 from preview.cluster.notices import ANYTHING
 from preview.cluster.opening import node_name, open_cluster
 from preview.cluster.ownership import Claim, Taken
-from preview.cluster.placement import NodeState, Waiting, Wants, Warmth
+from preview.cluster.placement import NodeState, Waiting, Wants, Warmth, with_room
 from preview.cluster.routing import Directory, Owner, Router, Subject
 
 __all__ = [
@@ -37,4 +37,5 @@ __all__ = [
     "free_memory",
     "node_name",
     "open_cluster",
+    "with_room",
 ]

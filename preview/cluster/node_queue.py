@@ -101,6 +101,8 @@ class NodeQueue:
         # Local times: when this node first saw a preview, and until when it leaves one to others.
         self._seen: dict[str, float] = {}
         self._declined: BoundedDict[str, float] = BoundedDict(_MOST_REMEMBERED)
+        # Why it could not start them.
+        self._reasons: BoundedDict[str, str] = BoundedDict(_MOST_REMEMBERED)
 
     async def choose(self, circumstances: Circumstances) -> Choice:
         """Look at the queue and choose what this node takes now. Launches that have waited too long are ended.
@@ -133,8 +135,14 @@ class NodeQueue:
         self.suitable = choice.suitable - len(choice.now)
         return choice
 
-    def decline(self, preview_id: str) -> None:
-        """Leave a preview that could not start here to other nodes for some seconds."""
+    def decline(self, preview_id: str, why: str) -> None:
+        """Leave a preview that could not start here to other nodes for some seconds.
+
+        Args:
+            preview_id: The preview.
+            why: The reason, for the end of a launch that no node can start.
+        """
+        self._reasons[preview_id] = why
         self._declined[preview_id] = trio.current_time() + _DECLINED_S
 
     async def put(self, row: dict[str, Any], claim: Claim) -> None:
@@ -189,7 +197,9 @@ class NodeQueue:
         def change(connection: Connection) -> int:
             late = self._queue.give_up_late(connection, int(self.limits.wait_s * 1000))
             for preview_id in late:
-                end_waiting(connection, preview_id, State.FAILED, reason)
+                declined = self._reasons.get(preview_id)
+                full = reason if declined is None else f"{reason}; it could not start: {declined}"
+                end_waiting(connection, preview_id, State.FAILED, full)
             return len(late)
 
         if count := await self._database.write(change):

@@ -107,6 +107,19 @@ class NodeState:
         return max(0, self.capacity - self.load)
 
 
+def with_room(previews: Iterable[Wants], nodes: Iterable[NodeState]) -> list[bool]:
+    """Return for each preview whether one of the nodes has room for it, besides those before it."""
+    rooms = [(node.labels, node.room) for node in nodes]
+    found = []
+    for wants in previews:
+        at = next((at for at, (labels, room) in enumerate(rooms) if room and wants.suit(labels)), None)
+        found.append(at is not None)
+        if at is not None:
+            labels, room = rooms[at]
+            rooms[at] = labels, room - 1
+    return found
+
+
 def score(node: NodeState, warmth: Warmth, of_user: int) -> float:
     """Return how well a node suits a preview, 0 to 1.
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from preview.cluster import Node, NodeFacts
 from preview.cluster.placement import (
     LEAST_FREE_MEMORY,
     MOST_DELAY_S,
@@ -19,7 +21,11 @@ from preview.cluster.placement import (
     delay_s,
     in_turn,
     score,
+    with_room,
 )
+from preview.errors import DiskFull
+from preview.people_errors import IsolationBelowMinimum
+from preview.supervisor.manager.queued import may_take
 
 LABELS = st.dictionaries(st.sampled_from(["region", "disk"]), st.sampled_from(["north", "south", "fast"]), max_size=2)
 NODES = st.builds(
@@ -116,3 +122,27 @@ def test_users_take_turns(queue: list[Waiting], running: dict[str, int]) -> None
 def test_constraints_survive_the_database() -> None:
     for wants in (Wants(), Wants({"region": "north"})):
         assert Wants.parse(wants.words()) == wants
+
+
+def test_a_drain_moves_only_what_another_node_has_room_for() -> None:
+    north, south = {"region": "north"}, {"region": "south"}
+    nodes = [NodeState(south, 5, 5), NodeState(north, 2, 1), NodeState({}, 9, 0, draining=True)]
+    wanted = [Wants(south), Wants(north), Wants(north), Wants()]
+    assert with_room(wanted, nodes) == [False, True, False, False]
+    assert with_room(wanted, [*nodes, NodeState(south, 3, 1)]) == [True, True, False, True]
+    assert with_room(wanted, []) == [False] * 4
+
+
+def test_a_launch_is_queued_only_if_another_node_may_take_it() -> None:
+    own = NodeFacts("one", "one:7000", isolation="sandbox")
+    facts = replace(own, name="two", labels={"region": "north"})
+    other = Node(facts, 0, is_live=True, draining=False, left_s=1, started_at=0)
+    full, lacking = DiskFull("x"), IsolationBelowMinimum("x")
+    assert may_take(other, own, Wants({"region": "north"}), full)
+    assert not may_take(other, own, Wants({"region": "south"}), full)
+    assert not may_take(replace(other, draining=True), own, Wants(), full)
+    assert not may_take(replace(other, is_live=False), own, Wants(), full)
+    assert not may_take(replace(other, facts=own), own, Wants(), full)
+    # A node of the same level lacks it, too.
+    assert not may_take(other, own, Wants(), lacking)
+    assert may_take(replace(other, facts=replace(facts, isolation="container")), own, Wants(), lacking)

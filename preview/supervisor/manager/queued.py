@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import trio
 
-from preview.cluster import Claim, Cluster, Place, Wants
+from preview.cluster import Claim, Cluster, Node, NodeFacts, Place, Wants
 from preview.core.ids import new_preview_id
 from preview.core.launch_steps import waiting_steps
 from preview.core.lifecycle import State
@@ -32,6 +32,20 @@ class NotHere(Exception):
 
 OF_THIS_NODE: tuple[type[Exception], ...] = (NotHere, NoPortFree, DiskFull, IsolationBelowMinimum)
 """Reasons why this node cannot take a launch, but another one may."""
+
+
+def may_take(node: Node, own: NodeFacts, wants: Wants, why: Exception) -> bool:
+    """Return whether another node may take a launch that this one cannot.
+
+    Args:
+        node: The other node, or this one.
+        own: This node.
+        wants: Constraints of the launch.
+        why: Reason why this node cannot take it.
+    """
+    if not node.is_live or node.draining or node.facts.name == own.name or not wants.suit(node.facts.labels):
+        return False
+    return not isinstance(why, IsolationBelowMinimum) or node.facts.isolation != own.isolation
 
 
 class QueuedLaunches:
@@ -69,8 +83,7 @@ class QueuedLaunches:
         nodes = [one for one in await self._cluster.nodes() if one.is_live]
         if not any(wants.suit(one.facts.labels) for one in nodes):
             raise InvalidRequest("No node of the cluster has these labels; leave them out.", field="labels")
-        others = [one for one in nodes if one.facts.name != self._cluster.name and not one.draining]
-        if isinstance(why, PreviewError) and not others:
+        if isinstance(why, PreviewError) and not any(may_take(one, self._cluster.facts, wants, why) for one in nodes):
             raise why
         record, token = new_record(
             self._context.settings,

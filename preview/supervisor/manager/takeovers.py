@@ -19,9 +19,11 @@ from preview.cluster import (
     NodeState,
     Taken,
     Waiting,
+    Wants,
     Warmth,
     busy,
     free_memory,
+    with_room,
 )
 from preview.core.clock import utc_now
 from preview.core.launch_steps import waiting_steps
@@ -185,9 +187,14 @@ class Takeovers:
         except PreviewError as error:
             log.info("previews not moved", why=error.message)
             return
-        rooms = sum(max(0, one.facts.capacity - one.load) for one in nodes if one.is_live and not one.draining)
+        live = [
+            NodeState(one.facts.labels, one.facts.capacity, one.load, draining=one.draining)
+            for one in nodes
+            if one.is_live
+        ]
         movable = [one for one in self._registry.by_id.values() if one.stored and one.outcome is None]
-        chosen = movable[: min(rooms, _MOST_AT_ONCE)]
+        has_room = with_room((Wants(one.labels) for one in movable), live)
+        chosen = [one for one, fits in zip(movable, has_room, strict=True) if fits][:_MOST_AT_ONCE]
         async with trio.open_nursery() as nursery:
             for preview in chosen:
                 nursery.start_soon(save_before_move, preview, self._context)
@@ -206,9 +213,8 @@ class Takeovers:
         except _OF_THIS_NODE as error:
             # Nothing was written here, so no numbers are left out.
             log.info("preview left to another node", preview_id=taken.preview_id, why=error.message)
-            self._cluster.queue.decline(taken.preview_id)
+            self._cluster.queue.decline(taken.preview_id, error.message)
             await self._cluster.give_up(taken.preview_id, is_stored=True, has_run=taken.has_run)
-            await trio.sleep(self._cluster.lease.lease_s / 4)
         except PreviewError as error:
             log.warning("preview not taken over", preview_id=taken.preview_id, why=error.message)
             await self._conclude(taken, error)
