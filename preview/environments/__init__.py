@@ -3,7 +3,7 @@
 from preview.environments.folders.environment import Environment, EnvironmentRequest, How, Report, SuppliedServer
 from preview.environments.folders.image_source import BuiltBeside, BuiltImage, HealthCheck
 from preview.environments.images import ImageCache, find_images
-from preview.environments.imports.names import OWN_NAMES, distribution_of
+from preview.environments.imports.names import OWN_NAMES, distribution_of, is_known_module
 from preview.environments.node.modules import NO_ENGINE
 from preview.environments.python.choosing import find_newer
 from preview.environments.sandbox.find_jail import find_jail
@@ -33,4 +33,5 @@ __all__ = [
     "find_images",
     "find_jail",
     "find_newer",
+    "is_known_module",
 ]

@@ -339,6 +339,24 @@ def test_extra_requirements_are_added_unless_the_project_names_them(tmp_path: Pa
     assert [item.text for item in made.required.requirements] == ["six==1.16.0", "idna>=3"]
 
 
+def test_an_extra_requirement_is_no_package_that_the_project_has_elsewhere(tmp_path: Path) -> None:
+    text = '[project]\nname = "a"\nversion = "1"\ndependencies = ["six", "mine"]\n[tool.uv.sources]\nmine = '
+    (tmp_path / "pyproject.toml").write_text(f"{text}{{ workspace = true }}\n")
+    made = recipe(EnvironmentRequest(tmp_path, extra=("mine", "idna")), PYTHON)
+    assert names(made.required) == ["six", "idna"]
+    (tmp_path / "pyproject.toml").write_text(f'{text}{{ path = "../mine" }}\n')
+    (tmp_path / "requirements.txt").write_text("six\n")
+    made = recipe(EnvironmentRequest(tmp_path, extra=("mine", "idna")), PYTHON)
+    assert names(made.required) == ["six", "idna"]
+
+
+def test_a_limit_leaves_the_version_that_a_constraint_has_chosen(tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").write_text("six\nidna\n-c limits.txt\n")
+    (tmp_path / "limits.txt").write_text("six==1.16.0\n")
+    made = recipe(EnvironmentRequest(tmp_path, extra=("six<1", "idna<3")), PYTHON)
+    assert [item.text for item in made.required.constraints] == ["six==1.16.0", "idna<3"]
+
+
 def test_the_server_is_the_one_asked_for(tmp_path: Path) -> None:
     (tmp_path / "requirements.txt").write_text("fastapi[standard]\n")
     assert recipe(EnvironmentRequest(tmp_path), PYTHON).server is None

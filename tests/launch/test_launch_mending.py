@@ -23,7 +23,8 @@ def mend_of(
 ) -> Mend | None:
     known = {name: Variable(name, value, origin) for name, (value, origin) in (variables or {}).items()}
     plan = StartPlan("fastapi", toolchain, Server.ASGI, None, variables=known, directory=folder, python_path=(folder,))
-    return find_mend(FailedStart(lines, plan, frozenset({"app", "main"}), ROOT, spare or {}, files))
+    own, withheld = frozenset({"app", "main"}), frozenset({"mine"})
+    return find_mend(FailedStart(lines, plan, own, ROOT, spare or {}, files, withheld))
 
 
 def values(mend: Mend | None) -> dict[str, str]:
@@ -49,6 +50,7 @@ def values(mend: Mend | None) -> dict[str, str]:
         ["KeyError: 'LD_PRELOAD'"],
         ["KeyError: 'PYTHONPATH'"],
         ["KeyError: 'NODE_OPTIONS'"],
+        *([f"KeyError: '{name}'"] for name in ("HTTPS_PROXY", "BASH_ENV", "ENV", "SSL_CERT_FILE", "UV_INDEX", "PIP_X")),
     ],
 )
 def test_lines_ask_for_nothing_that_a_program_may_not_choose(lines: list[str]) -> None:
@@ -56,10 +58,36 @@ def test_lines_ask_for_nothing_that_a_program_may_not_choose(lines: list[str]) -
 
 
 @pytest.mark.parametrize(
-    "name", ["./routes/users", "/etc/passwd", "@/models", "~/lib", "fs", "node:net", "app/models", "..", "a b", "A@1"]
+    "name",
+    [
+        *("./routes/users", "/etc/passwd", "@/models", "~/lib", "fs", "node:net", "app/models", "..", "a b", "A@1"),
+        # Whoever likes may own a package of the first part's name.
+        *("@utils/logger", "@app/services/user", "@core/db", "config/db", "models/user", "dist/main.js", "utils"),
+        # The project has a folder of this name, which its compiler's options may put on the path.
+        "stripe",
+    ],
 )
 def test_paths_and_aliases_of_node_are_no_packages(name: str) -> None:
-    assert mend_of(f"Error: Cannot find module '{name}'", toolchain=Toolchain.NODE) is None
+    files = ["src/lib/stripe/index.ts"]
+    assert mend_of(f"Error: Cannot find module '{name}'", toolchain=Toolchain.NODE, files=files) is None
+
+
+def test_a_package_of_node_is_read_from_the_newest_error_alone() -> None:
+    lines = ("Error: Cannot find module 'lodash'", "TypeError: x is not a function", *("    at f",) * 9)
+    assert mend_of(*lines, toolchain=Toolchain.NODE) is None
+
+
+@pytest.mark.parametrize("module", ["ingestion", "ingestion.parser", "config_", "mine"])
+def test_modules_of_the_project_and_names_that_no_index_may_have_are_no_packages(module: str) -> None:
+    line = f"ModuleNotFoundError: No module named '{module}'"
+    assert mend_of(TRACE, line, files=["backend/src/ingestion/other.py"], folder="backend/src") is None
+
+
+def test_a_well_known_package_is_not_a_module_inside_a_package() -> None:
+    files = ["app/core/__init__.py", "app/core/redis.py"]
+    mend = mend_of(TRACE, "ModuleNotFoundError: No module named 'redis'", files=files)
+    assert mend is not None
+    assert (mend.requirements, mend.python_path) == (("redis",), None)
 
 
 def test_values_that_somebody_has_given_stay() -> None:
@@ -135,7 +163,13 @@ def test_a_field_that_pydantic_refuses_gets_a_value_of_its_form(type_: str, said
     ],
 )
 def test_a_variable_without_a_value_gets_one(lines: list[str], expected: dict[str, str]) -> None:
-    assert values(mend_of(TRACE, *lines)) == expected
+    known = {"ALLOWED_ONES": ("", Origin.MADE_UP)}
+    assert values(mend_of(TRACE, *lines, variables=known)) == expected
+
+
+def test_words_in_capitals_are_no_variables() -> None:
+    lines = [f'  File "{ROOT}/a.py", line 4, in b', '    row = ask("SELECT name FROM shops WHERE id = 1").name']
+    assert mend_of(TRACE, *lines, "AttributeError: 'NoneType' object has no attribute 'name'") is None
 
 
 @pytest.mark.parametrize(
@@ -161,7 +195,7 @@ def test_a_package_that_no_manifest_names_is_installed(line: str, package: str) 
     ("line", "package"),
     [
         ("Error: Cannot find module 'lodash/fp'", "lodash"),
-        ("Error [ERR_MODULE_NOT_FOUND]: Cannot find package '@scope/one' imported from /p/a.js", "@scope/one"),
+        ("Error [ERR_MODULE_NOT_FOUND]: Cannot find package '@nestjs/jwt' imported from /p/a.js", "@nestjs/jwt"),
         ("Error: Please install pg package manually", "pg"),
     ],
 )

@@ -54,6 +54,11 @@ def distribution_of(module: str) -> tuple[str, str]:
     return parts[0], DISTRIBUTIONS.get(parts[0], parts[0].replace("_", "-"))
 
 
+def is_known_module(module: str) -> bool:
+    """Return whether the module's package is in the tables here, and is not guessed from its name."""
+    return module.partition(".")[0] in WELL_KNOWN or distribution_of(module)[0] in DISTRIBUTIONS
+
+
 # As in `google.cloud.storage`: deeper names do not distinguish packages.
 _DEPTH = 3
 

@@ -128,7 +128,10 @@ class _Search:
         for name in itertools.islice(others, _MAX_OTHERS):
             source = posixpath.normpath(posixpath.join(place, name))
             with suppress(EnvironmentFailed):
-                found += read_requirements_file(self.project, source, LineReader(self.project)).requirements
+                other = read_requirements_file(self.project, source, LineReader(self.project))
+                found += other.requirements
+                self.withheld |= {item.name for item in other.unfollowed}
+        self.withheld |= {item.name for item in found if item.location is not None and item.name is not None}
         return [item for item in found if item.location is None]
 
     def _requirements(self, place: str, name: str) -> RequirementSet | None:
@@ -230,6 +233,7 @@ class _Search:
                 continue
             text = line.text.removeprefix("-e ").strip()
             found += reader.read(text, line.origin, self.project / place)
+        self.withheld |= {item.name for item in reader.unfollowed}
         return found
 
     def _own(self, folders: Sequence[Path]) -> list[ProjectRequirement]:

@@ -125,6 +125,7 @@ def make_recipe(
 
 def _with_extra(required: RequirementSet, extra: Sequence[str]) -> RequirementSet:
     added = [parse_requirement(line, f"extra requirement {number}") for number, line in enumerate(extra, start=1)]
+    added = [item for item in added if item.name not in required.withheld]
     new = [item for item in added if item.name is None or required.find(item.name) is None]
     # A limit of a package that the project names: the package stays the project's own.
     limits = [item for item in added if item not in new and item.text != item.name and "<" in item.text]
@@ -137,7 +138,8 @@ def _with_extra(required: RequirementSet, extra: Sequence[str]) -> RequirementSe
 
 def _is_pinned(required: RequirementSet, limit: ProjectRequirement) -> bool:
     chosen = required.find(limit.name or "")
-    return chosen is None or chosen.pinned or chosen.location is not None
+    pinned = any(item.pinned and item.name == limit.name for item in required.constraints)
+    return pinned or chosen is None or chosen.pinned or chosen.location is not None
 
 
 def _with_old_pydantic(required: RequirementSet, names: Collection[tuple[str, str]]) -> RequirementSet:

@@ -80,6 +80,12 @@ class Unfollowed:
     origin: str
     text: str
 
+    @property
+    def name(self) -> str:
+        """Normalised name of the package; if it has none, the last part of its path."""
+        named = self.text.partition("@")[0] if "@" in self.text else self.text.rstrip("/ ").rpartition("/")[2]
+        return canonicalize_name(named.partition("[")[0].strip())
+
 
 @dataclass(frozen=True, slots=True)
 class RequirementSet:

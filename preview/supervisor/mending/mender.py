@@ -63,6 +63,7 @@ class Mender:
             str(preview.directory),
             {canonicalize_name(name): text for name, text in spare.items()},
             files,
+            frozenset() if required is None else required.withheld,
         )
         mend = find_mend(failed, mends.tried)
         if mend is None or preview.outcome is not None:

@@ -50,6 +50,7 @@ class FailedStart:
         root: The project's folder, as the program saw it.
         spare: Requirements that the project names, and that are not installed: name to line.
         files: Paths of the project's modules, relative to it.
+        withheld: Normalised names of packages that are never taken from an index.
     """
 
     lines: Sequence[str]
@@ -58,6 +59,7 @@ class FailedStart:
     root: str
     spare: Mapping[str, str] = field(default_factory=dict)
     files: Sequence[str] = ()
+    withheld: frozenset[str] = frozenset()
 
     def is_free(self, name: str) -> bool:
         """Return True for a variable that nobody has given a value."""

@@ -7,12 +7,14 @@ import sys
 from collections.abc import Iterator
 from typing import Final
 
+from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from preview.detection import Toolchain
-from preview.environments import OWN_NAMES, distribution_of
+from preview.environments import OWN_NAMES, distribution_of, is_known_module
 from preview.environments.node import package_of
 from preview.supervisor.mending.model import FailedStart, Mend, newest_error
+from preview.supervisor.mending.node_packages import SCOPES, WELL_KNOWN_NODE
 
 _PYTHON: Final = re.compile(r"(?:ModuleNotFoundError: |^)No module named '(?P<name>[A-Za-z_][\w.]{0,200})'")
 _NODE: Final = re.compile(r"Cannot find (?:module|package) '(?P<name>[^']{1,214})'")
@@ -36,9 +38,9 @@ _SAID: Final = (
 )  # fmt: skip
 _DIALECTS: Final = {"pg": "pg", "mysql2": "mysql2", "sqlite3": "sqlite3", "tedious": "tedious", "mariadb": "mariadb"}
 _INSTALL_MANUALLY: Final = re.compile(r"Please install (?P<name>\w{2,20}) package manually")
-# Names that the module aliases of bundlers begin with, and packages that a build makes.
-_NO_PACKAGE: Final = re.compile(r"^(?:@/|~|#|\.|/|node:|\.prisma|@prisma/client|file:|https?:|[A-Za-z]:)")
 _NEAR: Final = 12
+# Node prints what it cannot find in the line of the error, or right below it.
+_BELOW: Final = 4
 
 
 def mend_modules(failed: FailedStart) -> Mend | None:
@@ -46,9 +48,19 @@ def mend_modules(failed: FailedStart) -> Mend | None:
     find = _of_node if failed.plan.toolchain is Toolchain.NODE else _of_python
     have = {_name(line) for line in failed.plan.extra_requirements}
     for missing, package in find(failed):
-        if _name(package) not in have:
+        if _name(package) not in have and _name(package) not in failed.withheld and _is_valid(failed, package):
             return Mend(f"{missing} is missing and no manifest names it: installing {package}", requirements=(package,))
     return None
+
+
+def _is_valid(failed: FailedStart, line: str) -> bool:
+    """Return False for a line that no installer takes: a module's name may be none of a package (``config_``)."""
+    if failed.plan.toolchain is Toolchain.NODE:
+        return True
+    try:
+        return Requirement(line.partition(" --")[0]).url is None
+    except InvalidRequirement:
+        return False
 
 
 def _name(line: str) -> str:
@@ -68,21 +80,37 @@ def _of_python(failed: FailedStart) -> Iterator[tuple[str, str]]:
 
 
 def _package_of(failed: FailedStart, module: str) -> Iterator[tuple[str, str]]:
+    """Yield the package of a module that is neither Python's nor the project's.
+
+    Python names a dotted module only if its first part exists. So a package is missing only if several share that part
+    (``google.cloud.storage``), and these are known.
+    """
     top = module.partition(".")[0]
     if top in failed.own or top in OWN_NAMES or top in sys.stdlib_module_names or top.startswith("_"):
         return
     name, package = distribution_of(module)
+    if not is_known_module(name) and ("." in module or top in _parts(failed)):
+        return
     yield f"the module {name}", failed.spare.get(canonicalize_name(package), package)
 
 
+def _parts(failed: FailedStart) -> frozenset[str]:
+    """Return the names of the project's modules and folders at any depth."""
+    return frozenset(part.partition(".")[0] for name in failed.files for part in name.split("/"))
+
+
 def _of_node(failed: FailedStart) -> Iterator[tuple[str, str]]:
-    for line in reversed(failed.lines):
+    """Yield well-known packages alone: any other name may be an alias or a folder of the project's own."""
+    number = newest_error(failed.lines)
+    for line in () if number is None else failed.lines[number : number + _BELOW]:
         if match := _INSTALL_MANUALLY.search(line):
             package = _DIALECTS.get(match["name"])
             if package is not None:
                 yield f"the driver {package}", package
         if match := _NODE.search(line):
-            package = None if _NO_PACKAGE.match(match["name"]) else package_of(match["name"])
-            if package is not None and package.partition("/")[0] not in failed.own:
+            package = package_of(match["name"])
+            head = "" if package is None else package.partition("/")[0]
+            is_known = package in WELL_KNOWN_NODE or head in SCOPES
+            if package is not None and is_known and head not in failed.own | _parts(failed):
                 yield f"the package {package}", package
             return

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from typing import Final
 
 from preview.detection import Toolchain
+from preview.environments import is_known_module
 from preview.supervisor.mending.model import FailedStart, Mend, newest_error
 
 _MISSING: Final = re.compile(r"ModuleNotFoundError: No module named '(?P<name>[A-Za-z_][\w.]{0,200})'")
@@ -21,6 +23,9 @@ def mend_paths(failed: FailedStart) -> Mend | None:
     first = path.partition("/")[0]
     ends = (f"{path}.py", f"{path}/__init__.py") if "/" in path else (f"{path}.py", f"{path}/")
     folders = {"." if found == "" else found for name in failed.files if (found := _before(name, ends)) is not None}
+    if is_known_module(match["name"]):
+        # `app/redis.py` in a package is not what `import redis` means.
+        folders = {one for one in folders if posixpath.normpath(f"{one}/__init__.py") not in failed.files}
     known = {*failed.plan.python_path, failed.plan.directory}
     folder = min(folders - known, key=lambda one: (one != "." and one.count("/") + 1, one), default=None)
     if folder is None:

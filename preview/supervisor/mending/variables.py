@@ -43,7 +43,9 @@ _NO_VALUE: Final = re.compile(
 _FRAME: Final = re.compile(r'^\s{0,8}File "(?P<path>[^"]{1,400})", line \d{1,7}')
 # Programs take these for more than a setting.
 _RESERVED: Final = re.compile(
-    r"^(?:LD_|PYTHON|NODE_|NPM_|GIT_|PATH$|HOME$|TMPDIR$|PORT$|VIRTUAL_ENV$|IFS$|PS\d$)", re.IGNORECASE
+    r"^(?:LD_|PYTHON|NODE_|NPM_|GIT_|PIP_|UV_|PREVIEW_|SSL_CERT_|BASH_|PATH$|HOME$|TMPDIR$|PORT$|VIRTUAL_ENV$|IFS$"
+    r"|PS\d$|ENV$|NO_PROXY$|(?:\w+_)?PROXY$)",
+    re.IGNORECASE,
 )
 _MOST: Final = 40
 
@@ -133,7 +135,8 @@ def _read_in_line(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
     names = dict.fromkeys(match["name"] or match["other"] for match in _READ.finditer(line))
     kind = Kind.INTEGER if re.search(r"\bint\(", line) else Kind.NUMBER if re.search(r"\bfloat\(", line) else Kind.TEXT
     kind = Kind.LIST if "json.loads(" in line else kind
-    for name in names or dict.fromkeys(_CONSTANT.findall(line)):
+    # Most other words in capitals are no variables (`SELECT`).
+    for name in names or [name for name in dict.fromkeys(_CONSTANT.findall(line)) if name in failed.plan.variables]:
         yield name, placeholder_for(name, kind)
 
 
