@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import structlog
 import trio
@@ -24,8 +24,6 @@ from preview.storage.database import NOTHING_CARRIED, Carried, Database
 from preview.storage.previews import end_waiting
 
 log = structlog.get_logger(__name__)
-
-T = TypeVar("T")
 
 # Ended previews whose last lines may still be stored.
 _MOST_ENDED = 10_000
@@ -61,7 +59,12 @@ class Cluster:
     """
 
     def __init__(
-        self, database: Database, facts: NodeFacts, lease_s: float, limits: QueueLimits = QUEUE_LIMITS
+        self,
+        database: Database,
+        facts: NodeFacts,
+        lease_s: float,
+        limits: QueueLimits = QUEUE_LIMITS,
+        shared: Database | None = None,
     ) -> None:
         self.facts, self.lease = facts, Lease(lease_s)
         self.notices = Notices(database.engine)
@@ -80,7 +83,8 @@ class Cluster:
         # Rows of this node at the last renewal that it does not know, with their fences.
         self._unknown: dict[str, int] = {}
         self._launches = LaunchQueue(self._owners, lease_ms)
-        self.queue = NodeQueue(database, self._launches, lambda: self._member, limits)
+        # ``database`` is for the lease and the owners' rows alone: nothing that waits for a lock may hold it up.
+        self.queue = NodeQueue(shared or database, self._launches, lambda: self._member, limits)
         self._ended: BoundedDict[str, int] = BoundedDict(_MOST_ENDED)
         # Released here, and not yet in the database.
         self._releases: dict[str, int] = {}
@@ -117,7 +121,8 @@ class Cluster:
     def claimed(self, preview_id: str) -> None:
         """Note that the transaction of ``claim`` is committed."""
         if self._claims.pop(preview_id, 0) == self._member.epoch and self.lease.holds:
-            self.fences[preview_id] = 1
+            # A later fence stays: the answer was late, and this node has given the preview up and taken it since.
+            self.fences.setdefault(preview_id, 1)
         else:
             # This node has stood still: the next join gives the preview up, or the last one has.
             self.on_lost([preview_id])

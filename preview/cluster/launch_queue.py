@@ -213,7 +213,18 @@ class LaunchQueue:
         Raises:
             TooManyLaunches: The user has launched as often as allowed within the last minute; nothing is counted.
         """
+        self._owners.set_patience(connection)
         connection.execute(self._lock_rate, {"user": user_id, "seed": _RATE_LOCK})
+        recent, now = self.check_launch(connection, user_id, per_minute)
+        kept = ",".join(str(one) for one in [*recent, now])
+        connection.execute(self._keep_times, {"user": user_id, "times": kept})
+
+    def check_launch(self, connection: Connection, user_id: str, per_minute: int) -> tuple[list[int], int]:
+        """Check that the user may launch now; return the times of the last minute's launches, and of now.
+
+        Raises:
+            TooManyLaunches: See ``count_launch``.
+        """
         row = connection.execute(self._times, {"user": user_id}).one()
         times = [int(one) for one in (row.times or "").split(",") if one]
         recent = [one for one in times if one > row.now - _WINDOW_MS]
@@ -224,8 +235,7 @@ class LaunchQueue:
                 limit=per_minute,
                 retry_after_s=wait_s,
             )
-        kept = ",".join(str(one) for one in [*recent, row.now])
-        connection.execute(self._keep_times, {"user": user_id, "times": kept})
+        return recent, row.now
 
     def _tell(self, connection: Connection, payload: str) -> None:
         connection.execute(self._notify, {"channel": CHANNEL, "payload": payload})

@@ -82,7 +82,7 @@ class NodeQueue:
     """The queue as one node sees it.
 
     Args:
-        database: The cluster's database, over connections of its own.
+        database: The service's database, not the lease's connections: a queue that is locked costs no node its lease.
         queue: The rows.
         member: Returns this node's membership.
         limits: Limits of the queue.
@@ -215,4 +215,16 @@ class NodeQueue:
         """
         await self._database.write(
             lambda connection: self._queue.count_launch(connection, user_id, self.limits.per_minute)
+        )
+
+    async def check_launch(self, user_id: str) -> None:
+        """Check that the user may launch now, without counting a launch.
+
+        Raises:
+            TooManyLaunches: See ``count_launch``.
+
+        Cancellation: nothing changes.
+        """
+        await self._database.read(
+            lambda connection: self._queue.check_launch(connection, user_id, self.limits.per_minute)
         )

@@ -55,7 +55,7 @@ async def open_cluster(settings: Settings, database: Database, isolation: str) -
         return
     async with open_database(settings.resolved_database_url, settings.node_lease_s) as own:
         limits = QueueLimits(settings.queue_limit, settings.queue_wait_s, settings.launches_per_minute)
-        cluster = Cluster(own, _facts_of(settings, isolation), settings.node_lease_s, limits)
+        cluster = Cluster(own, _facts_of(settings, isolation), settings.node_lease_s, limits, database)
         await cluster.join()
         database.fences = cluster
         async with trio.open_nursery() as nursery:

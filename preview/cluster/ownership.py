@@ -89,6 +89,9 @@ class Owners:
         lease_ms: Duration of a lease. A transaction that stands still for longer loses its locks.
         now: SQL expression of the time.
         up_since: SQL expression of the server's start. Nodes get a lease's time from then on to renew theirs.
+
+    Attributes:
+        patience_ms: A transaction that locks a user's launches may stand still for so long.
     """
 
     def __init__(self, lease_ms: int, now: str = DATABASE_NOW, up_since: str = UP_SINCE) -> None:
@@ -153,6 +156,7 @@ class Owners:
             ON CONFLICT (preview_id) DO UPDATE SET before_seq = GREATEST(handed_lines.before_seq, excluded.before_seq)
             """
         )
+        self._set_patience = text("SELECT set_config('idle_in_transaction_session_timeout', :patience, true)")
         self._hold = text(
             """
             SELECT o.preview_id, set_config('idle_in_transaction_session_timeout', :patience, true)
@@ -185,7 +189,11 @@ class Owners:
         self._running = text(
             "SELECT preview_id, fence FROM owners WHERE node = :node AND state IN ('running', 'trial')"
         )
-        self._lease_ms = lease_ms
+        self._lease_ms = self.patience_ms = lease_ms
+
+    def set_patience(self, connection: Connection) -> None:
+        """Let this transaction lose its locks if it stands still for a lease. Call before it locks anything."""
+        connection.execute(self._set_patience, {"patience": str(self.patience_ms)})
 
     def claim(self, connection: Connection, member: Membership, claim: Claim, *, is_trial: bool = False) -> None:
         """Make this node the owner of a new preview, with the fence 1.
@@ -221,6 +229,7 @@ class Owners:
         Raises:
             AlreadyRunning, LimitReached: See ``claim``.
         """
+        self.set_patience(connection)
         connection.execute(self._lock_user, {"user": claim.user_id, "seed": _USER_LOCK})
         held = connection.execute(self._of_user, {"user": claim.user_id}).all()
         for one in held:

@@ -28,6 +28,8 @@ class Tables:
         self.engine = engine
         self.nodes = Nodes(LEASE_MS, NOW)
         self.owners = Owners(LEASE_MS, NOW, up_since="0")
+        # The test's process may stand still for longer than a lease.
+        self.owners.patience_ms = 0
 
     def wait(self, ms: int) -> None:
         with self.engine.begin() as connection:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TypeVar
 
 import pytest
@@ -76,6 +77,24 @@ def test_the_queue_has_a_limit_and_counts_for_its_users(queue: Queue) -> None:
     queue.tables.wait(LEASE_MS)
     with pytest.raises(ServiceStopping):
         queue.add(one, "f", "eve")
+
+
+def test_a_transaction_that_stands_still_loses_the_locks_of_the_queue(queue: Queue) -> None:
+    one = queue.tables.join("one")
+    queue.tables.owners.patience_ms = 77_000
+    patience = text("SHOW idle_in_transaction_session_timeout")
+    claim = Claim("a", "g", "ann", 9)
+    for change in (
+        lambda connection: queue.rows.add(connection, one, claim, 9),
+        lambda connection: queue.rows.count_launch(connection, "ann", 9),
+        lambda connection: queue.tables.owners.check_limit(connection, replace(claim, generation_id="g2")),
+    ):
+
+        def run(connection: Connection, change: Callable[[Connection], None] = change) -> str:
+            change(connection)
+            return str(connection.execute(patience).scalar_one())
+
+        assert queue(run) == "77s"
 
 
 def test_a_node_takes_what_it_chose_with_its_options(queue: Queue) -> None:

@@ -53,6 +53,18 @@ async def state(database: Database, preview_id: str) -> tuple[object, ...]:
     return tuple(await database.read(lambda connection: connection.execute(query, {"id": preview_id}).one()))
 
 
+async def test_the_queue_uses_no_connection_of_the_lease(postgres_database_url: str) -> None:
+    async with open_database(postgres_database_url) as own, open_database(postgres_database_url) as shared:
+        one = Cluster(own, NodeFacts("one", "one:7000"), LEASE_S, shared=shared)
+        await one.join()
+        calls: list[str] = []
+        own.answered = lambda kind, _: calls.append(kind)
+        await one.queue.count_launch("ann")
+        assert await one.queue.place("p") is None
+        assert await one.queue.cancel("g") is None
+        assert not calls
+
+
 async def test_a_launch_whose_answer_is_lost_runs_on_another_node(postgres_database_url: str) -> None:
     async with (
         open_node(postgres_database_url, "one") as (one, database),
@@ -187,3 +199,16 @@ async def test_a_preview_that_was_taken_again_during_a_renewal_is_kept(postgres_
         database.write = slow_write  # type: ignore[method-assign]
         await one._renew()
         assert (lost, one.fences) == ([], {"p": 2})
+
+
+async def test_an_answer_to_a_claim_that_comes_after_a_takeover_keeps_the_later_fence(
+    postgres_database_url: str,
+) -> None:
+    async with open_node(postgres_database_url, "one") as (one, database):
+        row: dict[str, Any] = {"id": "p", "generation_id": "g-p", "user_id": "ann"}
+        await database.write(lambda connection: one.claim(connection, row, 9))
+        await one._renew()
+        await one._renew()
+        (taken,) = await one.take(9)
+        one.claimed("p")
+        assert (taken.fence, one.fences) == (2, {"p": 2})

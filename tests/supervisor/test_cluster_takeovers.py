@@ -11,14 +11,15 @@ from typing import Any
 import pytest
 import trio
 from sqlalchemy import text
-from supervisor_kit import SERVER, Rig, open_rig
+from supervisor_kit import ANN, SERVER, Rig, open_rig
 
 from preview.cluster import Taken
 from preview.core.lifecycle import State
-from preview.errors import DiskFull, GenerationNotFound, LaunchFailed
+from preview.errors import AlreadyRunning, DiskFull, GenerationNotFound, LaunchFailed
 from preview.people_errors import IsolationBelowMinimum
 from preview.rollout import FlagName, Rollout
 from preview.settings import Settings
+from preview.supervisor import LaunchRequest
 from preview.supervisor.life.persistence import MOVED
 from preview.supervisor.manager import takeovers as module
 from preview.supervisor.manager.takeovers import Takeovers
@@ -45,7 +46,7 @@ async def open_member(url: str, make_settings: Callable[..., Settings]) -> Async
         yield rig, manager.takeovers
 
 
-async def _nothing(_most: int) -> list[Taken]:
+async def _nothing(*_: object) -> list[Taken]:
     await trio.lowlevel.checkpoint()
     return []
 
@@ -71,8 +72,8 @@ async def adopt(takeovers: Any) -> None:
     cluster, done = takeovers._cluster, trio.Event()
     give_up = cluster.give_up
 
-    async def noted(preview_id: str, *, is_stored: bool) -> None:
-        await give_up(preview_id, is_stored=is_stored)
+    async def noted(preview_id: str, **how: bool) -> None:
+        await give_up(preview_id, **how)
         done.set()
 
     async def run(taken: Taken) -> None:
@@ -223,3 +224,42 @@ async def test_a_drain_without_room_elsewhere_waits(
         assert preview.record.state is State.RUNNING
         assert preview.id not in cluster.moving
         cluster.draining = False
+
+
+async def test_a_launch_during_a_takeover_is_refused_and_the_takeover_goes_on(
+    postgres_database_url: str, make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_member(postgres_database_url, make_settings) as (rig, takeovers), trio.open_nursery() as nursery:
+        preview = await rig.running(SERVER)
+        registry: Any = rig.service.previews._registry
+        member: Any = takeovers
+        refused = trio.Event()
+
+        async def launch() -> None:
+            with pytest.raises(AlreadyRunning) as error:
+                await rig.service.previews.launch(LaunchRequest(ANN, preview.record.generation_id))
+            assert error.value.details["preview_id"] == preview.id
+            refused.set()
+
+        async def latest(_: object) -> None:
+            """A user launches the generation meanwhile: at first it is known to be taken."""
+            await launch()
+            # A launch from before that is only refused by the database.
+            registry.adoptions.end(preview.id)
+            nursery.start_soon(launch)
+            while registry.of(preview.record.generation_id) is None:  # noqa: ASYNC110  another task's own time
+                await trio.sleep(0.01)
+
+        monkeypatch.setattr(member, "_latest_data", latest)
+        await queue(rig, preview.id)
+        (taken,) = await member.take(1)
+        registry.adoptions.begin(preview.id)
+        await member._adopt(taken)
+        await refused.wait()
+        again = rig.service.previews.find(preview.id)
+        assert again is not None
+        await again.settled.wait()
+        assert registry.of(preview.record.generation_id) is again
+        assert again.record.state is State.RUNNING
+        await rig.service.previews.stop(preview.record.generation_id)
+        assert not registry.by_id

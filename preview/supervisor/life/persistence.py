@@ -39,16 +39,24 @@ async def conclude(preview: LivePreview, context: SupervisorContext) -> None:
         # Before the state change: a client that sees the end also sees the final number of lines.
         preview.record = replace(preview.record, last_seq=preview.log.last_seq)
         preview.move(outcome.state, outcome.reason)
+        # A preview that this node has lost may be its own again by now, under a new fence, which is not this one's.
+        is_lost = outcome.reason == LOST_OWNERSHIP
         cause, steps = outcome.cause and outcome.cause.value, preview.record.steps
         preview.log.finish(
             End(preview.id, outcome.state, outcome.reason, exited.code, exited.signal, now_ms(), cause, steps)
         )
-        if context.cluster is not None and preview.id in context.cluster.moving:
+        if is_lost and context.cluster is not None:
+            context.cluster.moving.discard(preview.id)
+            # Its last lines are refused now, and not taken for those of a later owner.
+            with trio.move_on_after(STORE_S):
+                await context.writer.flush(preview.id)
+        elif context.cluster is not None and preview.id in context.cluster.moving:
             await _give_up(preview, context, context.cluster)
-        elif preview.stored and context.owns(preview.id):
-            await store_end(preview, context)
-        if context.cluster is not None:
-            await context.cluster.release(preview.id)
+        elif preview.stored:
+            if context.owns(preview.id):
+                await store_end(preview, context)
+            if context.cluster is not None:
+                await context.cluster.release(preview.id)
     finally:
         preview.accepted.set()
         preview.settled.set()

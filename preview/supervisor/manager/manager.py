@@ -179,18 +179,12 @@ class PreviewManager(PreviewQueries):
         except OF_THIS_NODE as error:
             if self.queued is None:
                 raise
+            self._rate.take(request.user.id)
             return await self.queued.put(request, generation, tier, error)
         await preview.accepted.wait()
         if not preview.stored:
             raise preview.cause
         return Launched(preview.record, token)
-
-    async def _until_ended(self, generation_id: str) -> None:
-        """Wait for a preview that is ending: clients may have its last event while its files still exist."""
-        preview = self.active(generation_id)
-        if preview is not None and preview.outcome is not None:
-            with trio.move_on_after(self._settings.stop_budget_s):
-                await preview.over.wait()
 
     async def _own_generation(self, request: LaunchRequest) -> Generation:
         generation = await self._context.source.get(request.generation_id)
@@ -250,8 +244,10 @@ class PreviewManager(PreviewQueries):
         self._rate.check(user.id)
 
     async def _check_restart(self, user: User) -> None:
-        """Check the limits of a restart; in a cluster, also count it for all nodes."""
+        """Check the limits of a restart and count it; in a cluster, also for all nodes."""
         self._check_launch(user)
+        # First: who restarts too often here costs the database nothing.
+        self._rate.take(user.id)
         if self._context.cluster is not None:
             await self._context.cluster.queue.count_launch(user.id)
 
@@ -319,10 +315,13 @@ class PreviewManager(PreviewQueries):
         settings = await self._context.settings_of(user.id, generation.project_id)
         preview = self.active(generation_id)
         if preview is not None:
-            await self._check_restart(user)
             if preview.address is not None and preview.memory_mb == settings.memory_mb:
-                await self._change(preview, user, preview.changes.put(None, settings=settings))
+                await self._check_restart(user)
+                await self._change(preview, preview.changes.put(None, settings=settings))
                 return Launched(preview.record, preview.further_token())
+            self._check_launch(user)
+            if self._context.cluster is not None:
+                await self._context.cluster.queue.check_launch(user.id)
             await self.stop(generation_id)
         overrides = self._overrides.get((user.id, generation_id))
         return await self.launch(LaunchRequest(user, generation_id, overrides=overrides))
@@ -345,7 +344,7 @@ class PreviewManager(PreviewQueries):
         await preview.settled.wait()
         await self._check_restart(user)
         settings = await self._context.settings_of(user.id, generation.project_id)
-        change = await self._change(preview, user, preview.changes.put(files, settings=settings))
+        change = await self._change(preview, preview.changes.put(files, settings=settings))
         return Reloaded(preview.record, tuple(files.written), tuple(files.removed), change.elapsed_s)
 
     async def replace_data(self, user: User, generation_id: str, data: DataChange) -> float:
@@ -361,10 +360,9 @@ class PreviewManager(PreviewQueries):
         preview = self.require(generation_id)
         await preview.settled.wait()
         await self._check_restart(user)
-        return (await self._change(preview, user, preview.changes.put(None, data))).elapsed_s
+        return (await self._change(preview, preview.changes.put(None, data))).elapsed_s
 
-    async def _change(self, preview: LivePreview, user: User, change: Change) -> Change:
-        self._rate.take(user.id)
+    async def _change(self, preview: LivePreview, change: Change) -> Change:
         preview.touch()
         await change.settled.wait()
         if change.error is not None:

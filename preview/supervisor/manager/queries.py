@@ -54,6 +54,13 @@ class PreviewQueries:
         """Return the live preview with this id, or None."""
         return self._registry.by_id.get(preview_id)
 
+    async def _until_ended(self, generation_id: str) -> None:
+        """Wait for a preview that is ending: clients may have its last event while its files still exist."""
+        preview = self.active(generation_id)
+        if preview is not None and preview.outcome is not None:
+            with trio.move_on_after(self._context.settings.stop_budget_s):
+                await preview.over.wait()
+
     def require(self, generation_id: str) -> LivePreview:
         """Return the generation's live preview.
 

@@ -10,6 +10,7 @@ from types import MappingProxyType
 import trio
 
 from preview.core.bounded_dict import BoundedDict
+from preview.core.lifecycle import State
 from preview.errors import AlreadyRunning, LimitReached, NoActivePreview, PreviewError, TooManyLaunches
 from preview.runtime import ProcessIdentity
 from preview.runtime.process.ending import give_way
@@ -27,6 +28,45 @@ _TIER_SETTINGS: Mapping[str, str] = MappingProxyType(
 _MAX_HELD = 1000
 
 
+class Adoptions:
+    """Previews of the cluster's queue that this node takes: each from before the take until it is live here, or is not.
+
+    Synchronous but for ``wait``.
+    """
+
+    def __init__(self) -> None:
+        self._over: dict[str, trio.Event] = {}
+        self._generations: dict[str, str] = {}
+
+    def __len__(self) -> int:
+        return len(self._over)
+
+    def begin(self, preview_id: str) -> None:
+        """Note that this node takes a preview."""
+        self._over.setdefault(preview_id, trio.Event())
+
+    def name(self, preview_id: str, generation_id: str) -> None:
+        """Note the generation of a preview, once it is known: nothing else may claim it here."""
+        self._generations[generation_id] = preview_id
+
+    def end(self, preview_id: str) -> None:
+        """Note that a preview is live here, or is left to others."""
+        self._generations = {one: held for one, held in self._generations.items() if held != preview_id}
+        if (over := self._over.pop(preview_id, None)) is not None:
+            over.set()
+
+    def of(self, generation_id: str) -> str | None:
+        """Return the preview of a generation that is being adopted, or None."""
+        return self._generations.get(generation_id)
+
+    async def wait(self, preview_id: str | None) -> bool:
+        """Wait for the end of an adoption. Returns False if there is none. Cancellation: it goes on."""
+        over = self._over.get(preview_id or "")
+        if over is not None:
+            await over.wait()
+        return over is not None
+
+
 class PreviewRegistry:
     """The live previews. All methods are synchronous, so that a check and its claim are atomic (guarantee 7).
 
@@ -35,6 +75,9 @@ class PreviewRegistry:
 
     Args:
         max_previews: Maximum number of live previews in the whole service.
+
+    Attributes:
+        adoptions: Previews that this node takes from the queue of a cluster.
     """
 
     def __init__(self, max_previews: int) -> None:
@@ -43,6 +86,7 @@ class PreviewRegistry:
         self._by_id: dict[str, LivePreview] = {}
         # Trial previews by user; no list and no lookup finds them.
         self._trials: dict[str, LivePreview] = {}
+        self.adoptions = Adoptions()
         # Confinements of ended previews, by id; drops the oldest.
         self._held: BoundedDict[str, Confinement] = BoundedDict(_MAX_HELD)
 
@@ -86,12 +130,9 @@ class PreviewRegistry:
         """
         taken = self._active.get(generation_id)
         if taken is not None:
-            raise AlreadyRunning(
-                f"The generation {generation_id!r} already has the preview {taken.id} ({taken.record.state}); "
-                "use it, or stop it first.",
-                preview_id=taken.id,
-                generation_id=generation_id,
-            )
+            raise _already_running(generation_id, taken.id, taken.record.state)
+        if (adopted := self.adoptions.of(generation_id)) is not None:
+            raise _already_running(generation_id, adopted, State.STARTING)
         held = [preview.record for preview in self._active.values() if preview.record.user_id == user.id]
         if len(held) >= tier.max_previews:
             setting = _TIER_SETTINGS.get(tier.name, "PREVIEW_MAX_INSTANCES_PER_USER")
@@ -117,8 +158,11 @@ class PreviewRegistry:
         self._active[preview.record.generation_id] = self._by_id[preview.id] = preview
 
     def remove(self, preview: LivePreview) -> None:
-        """Unregister a preview whose resources are all released."""
-        del self._active[preview.record.generation_id], self._by_id[preview.id]
+        """Unregister a preview whose resources are all released. Entries of another preview stay."""
+        if self._active.get(preview.record.generation_id) is preview:
+            del self._active[preview.record.generation_id]
+        if self._by_id.get(preview.id) is preview:
+            del self._by_id[preview.id]
         if preview.confinement is not None:
             self._held[preview.id] = preview.confinement
 
@@ -150,6 +194,14 @@ class PreviewRegistry:
         """Return a preview's confinement, live or ended; None if unknown."""
         preview = self._by_id.get(preview_id)
         return self._held.get(preview_id) if preview is None else preview.confinement
+
+
+def _already_running(generation_id: str, preview_id: str, state: State) -> AlreadyRunning:
+    return AlreadyRunning(
+        f"The generation {generation_id!r} already has the preview {preview_id} ({state}); use it, or stop it first.",
+        preview_id=preview_id,
+        generation_id=generation_id,
+    )
 
 
 def no_active_preview(generation_id: str) -> NoActivePreview:

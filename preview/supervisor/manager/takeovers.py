@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -136,7 +136,9 @@ class Takeovers:
             circumstances = self._circumstances()
             choice = await self._cluster.queue.choose(circumstances)
             self._tell_without_room(circumstances.node, choice.suitable)
-            taken = await self._cluster.take(_MOST_AT_ONCE, choice.now[:_MOST_AT_ONCE]) if choice.now else []
+            # What this node has lost and still ends would write its last lines as the new owner's.
+            chosen = [one for one in choice.now if one not in self._registry.by_id]
+            taken = await self._take(chosen[:_MOST_AT_ONCE]) if chosen else []
         except PreviewError as error:
             log.info("no previews taken", why=error.message)
             return None
@@ -144,6 +146,18 @@ class Takeovers:
             for one in taken:
                 nursery.start_soon(self._adopt, one)
         return 0.0 if taken else choice.next_s
+
+    async def _take(self, chosen: Sequence[str]) -> list[Taken]:
+        """Take previews; they are adoptions from here on, until ``_adopt`` ends them."""
+        adoptions, taken = self._registry.adoptions, list[Taken]()
+        for preview_id in chosen:
+            adoptions.begin(preview_id)
+        try:
+            taken = await self._cluster.take(len(chosen), chosen)
+        finally:
+            for preview_id in {*chosen} - {one.preview_id for one in taken}:
+                adoptions.end(preview_id)
+        return taken
 
     def _tell_without_room(self, node: NodeState, waiting: int) -> None:
         """Log now and then that previews wait for this node, and why it takes none."""
@@ -222,6 +236,8 @@ class Takeovers:
             # An error that leaves this task would cancel the nursery of all previews.
             log.exception("preview not taken over", preview_id=taken.preview_id)
             await self._conclude(taken, LaunchFailed(f"{LOST}, and its restart has failed"))
+        finally:
+            self._registry.adoptions.end(taken.preview_id)
 
     async def _restart(self, taken: Taken) -> None:
         record = await self._context.store.get(taken.preview_id)
@@ -229,6 +245,7 @@ class Takeovers:
             # It has ended; its node was lost before it noted that.
             await self._cluster.release(taken.preview_id)
             return
+        self._registry.adoptions.name(record.id, record.generation_id)
         if record.state is State.STOPPING:
             raise LaunchFailed(record.reason or "stopped")
         # It may have ended its nodes. Moves raise the fence too, and end nothing.
@@ -254,7 +271,7 @@ class Takeovers:
             first_data = await self._latest_data(record)
         except DataUnavailable as error:
             lost_data = error.message
-        if self._cluster.fences.get(record.id) != taken.fence:
+        if not await self._until_free(record) or self._cluster.fences.get(record.id) != taken.fence:
             return
         if self._draining.is_set():
             raise ServiceStopping("This node shuts down.")
@@ -275,6 +292,21 @@ class Takeovers:
         self._registry.add(preview)
         slot.take(preview)
         log.info("preview taken over", preview_id=record.id, node=self._cluster.name, before=taken.before)
+
+    async def _until_free(self, record: PreviewRecord) -> bool:
+        """Wait for the end of what runs here under this id or for this generation; False if it is this preview itself.
+
+        A preview that was launched while this one was being taken is refused by the database. A claim whose answer came
+        late has its own preview already.
+        """
+        registry = self._registry
+        while (other := registry.by_id.get(record.id) or registry.of(record.generation_id)) is not None:
+            if other.id == record.id:
+                await other.accepted.wait()
+                if other.stored and other.outcome is None:
+                    return False
+            await other.over.wait()
+        return True
 
     async def _latest_data(self, record: PreviewRecord) -> FirstData | None:
         """Return the last data of the preview that was saved."""
