@@ -14,6 +14,7 @@ from sqlalchemy import delete, func, select, update
 
 from preview.core.ids import new_snapshot_id
 from preview.data import DataSnapshot, Part, SnapshotKind, SnapshotStore
+from preview.data.stored import shared as shared_module
 from preview.data.stored.shared import SharedCopies
 from preview.errors import DataUnavailable
 from preview.settings import Settings
@@ -125,6 +126,32 @@ async def test_fetched_ones_go_at_the_next_start_and_after_an_hour(
     assert not folder.exists()
     await first.reconcile(has_generations=False)
     assert await first.verify(old) == first.folder(old)
+
+
+async def test_folders_of_snapshots_that_another_node_has_deleted_go(
+    stores: tuple[SnapshotStore, SnapshotStore], database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = stores
+    gone, other = await keep(first, new()), await keep(first, new(age=1))
+    await second.delete(gone)
+    # Not at once: its row may be on its way, or a restore reads it.
+    assert await first.remove_deleted() == 0
+    assert first.folder(gone).is_dir()
+    monkeypatch.setattr(shared_module, "_KEPT_S", 0)
+    (first.folder(gone).parent / "something else").mkdir()
+    assert await first.remove_deleted() == 1
+    assert not first.folder(gone).exists()
+    assert first.folder(other).is_dir()
+    assert (first.folder(gone).parent / "something else").is_dir()
+    # Another database by mistake: no folder has a row.
+    alien = new()
+    second.folder(alien).mkdir(parents=True)
+    assert await second.remove_deleted() == 0
+    assert second.folder(alien).is_dir()
+    # The last one, on a node that has seen its row.
+    await second.delete(other)
+    assert await first.remove_deleted() == 1
+    assert await second.remove_deleted() == 0
 
 
 async def test_a_node_alone_copies_nothing(make_settings_in: Callable[..., Settings], database: Database) -> None:

@@ -15,12 +15,14 @@ import trio
 from sqlalchemy import Connection, insert, select
 from sqlalchemy.exc import IntegrityError
 
+from preview.core.ids import is_valid_id
 from preview.core.removal import remove_folder
 from preview.data.snapshot import DataSnapshot, Part, measure_parts, open_to_programs
 from preview.data.threads import in_thread
 from preview.errors import DataUnavailable, PreviewError
 from preview.storage import Database
 from preview.storage.people_tables import snapshot_contents
+from preview.storage.tables import data_snapshots
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +46,9 @@ class SharedCopies:
     def __init__(self, database: Database, most_mb: int) -> None:
         self._database = database
         self._most_bytes = most_mb * _MIB
+        # When a folder was first seen without its row, and whether this disk and this database belong together.
+        self._missed: dict[str, float] = {}
+        self._is_ours = False
 
     async def add(self, snapshot: DataSnapshot, folder: Path) -> bool:
         """Copy a stored snapshot whose parts lie in ``folder``; return whether there is a whole copy now.
@@ -110,6 +115,23 @@ class SharedCopies:
         if not await trio.to_thread.run_sync(kept.is_dir):
             raise DataUnavailable(f"The data snapshot cannot be fetched: {failure.strerror or failure}.") from failure
 
+    async def remove_deleted(self, root: Path) -> int:
+        """Remove this node's folders of snapshots that any node has deleted an hour ago; return their number.
+
+        As long as no folder has a row, all stay: the database, or the disk, may be another one by mistake.
+
+        Cancellation: some of them may be left.
+        """
+        there = await trio.to_thread.run_sync(_kept_in, root)
+        known = await self._database.read(lambda connection: set(connection.scalars(select(data_snapshots.c.id))))
+        self._is_ours = self._is_ours or not known.isdisjoint(there)
+        now = trio.current_time()
+        self._missed = {one: self._missed.get(one, now) for one in there - known}
+        gone = [one for one, at in self._missed.items() if self._is_ours and now - at >= _KEPT_S]
+        for one in gone:
+            await trio.to_thread.run_sync(remove_folder, root / one)
+        return len(gone)
+
     async def _fetch_part(self, snapshot_id: str, part: Part, file: Path) -> bool:
         await trio.to_thread.run_sync(file.write_bytes, b"")
         for number, expected in enumerate(_sizes(part.size_bytes)):
@@ -129,6 +151,13 @@ def remove_fetched(root: Path, older_s: float = 0.0) -> None:
         with suppress(FileNotFoundError):
             if (folder / _FETCHED).stat().st_mtime <= before:
                 remove_folder(folder)
+
+
+def _kept_in(root: Path) -> set[str]:
+    """Return the names of the folders of snapshots. Blocks."""
+    if not root.is_dir():
+        return set()
+    return {one.name for one in root.iterdir() if one.name.startswith("snapshot_") and is_valid_id(one.name)}
 
 
 def _sizes(size_bytes: int) -> Iterator[int]:

@@ -348,6 +348,13 @@ class SnapshotStore:
             del self._first[snapshot.generation_id]
         await trio.to_thread.run_sync(remove_folder, self.folder(snapshot), abandon_on_cancel=True)
 
+    async def remove_deleted(self) -> int:
+        """Remove folders here of snapshots that other nodes have deleted; see ``SharedCopies.remove_deleted``.
+
+        Cancellation: some of them may be left.
+        """
+        return 0 if self._shared is None else await self._shared.remove_deleted(self._root)
+
     async def forget(self, generation_id: str) -> None:
         """Delete all snapshots of a generation. Cancellation: some may be left."""
         for snapshot in await self.list_for(generation_id):

@@ -235,10 +235,10 @@ async def clean_once(manager: PreviewManager, context: SupervisorContext) -> Non
         lambda: remove_leftover_folders(context.settings, is_live=manager.is_held),
         lambda: context.store.delete_ended_before(now_ms() - int(context.settings.log_retention_s * 1000)),
         context.environments.evict,
+        *([] if context.snapshots is None else [context.snapshots.remove_deleted]),
     )
-    for name, step in zip(
-        ("rows", "deleted generations' previews", "folders", "ended previews", "environments"), steps, strict=True
-    ):
+    names = ("rows", "deleted generations' previews", "folders", "ended previews", "environments", "deleted snapshots")
+    for name, step in zip(names, steps, strict=False):
         try:
             count = await step()
         except (PreviewError, OSError) as error:
