@@ -16,11 +16,13 @@ class RunNetwork:
         name: Its name on the engine.
         address: The container's own address in it.
         names: Addresses of other containers, by host name.
+        processes: Processes that all of its containers may have together; they have one user.
     """
 
     name: str
     address: str
     names: Mapping[str, str]
+    processes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -243,7 +243,10 @@ def _first_text(file: IO[bytes]) -> str:
         with tarfile.open(fileobj=file, mode="r:") as archive:
             one = archive.next()
             content = None if one is None or not one.isreg() else archive.extractfile(one)
-            return "" if content is None else content.read(_USERS_BYTES).decode("ascii", "replace")
+            if content is None:
+                return ""
+            # Names of other alphabets are no names of users.
+            return content.read(_USERS_BYTES).decode("ascii", "replace").replace("\ufffd", "?")
     except tarfile.TarError:
         return ""
 

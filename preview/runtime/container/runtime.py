@@ -307,8 +307,13 @@ class ContainerRuntime(ColdStarts):
     def _process_limit(self, spec: ProcessSpec) -> int:
         # RLIMIT_NPROC counts by user and user namespace: all containers of one user together.
         others = 0 if self._cage.own_users else tasks_on_machine()
+        is_limited = "processes" in self._parts.habits.limits
+        most = spec.limits.processes
+        if spec.image is not None and spec.image.network is not None:
+            # A reload runs each of them twice for a moment.
+            most = max(most, spec.image.network.processes * (2 if is_limited else 1))
         # Where the engine limits processes, its limit comes first: only that one is counted.
-        return spec.limits.processes + others + (_BEHIND if "processes" in self._parts.habits.limits else 0)
+        return most + others + (_BEHIND if is_limited else 0)
 
 
 def _write(path: Path, text: str) -> None:

@@ -56,11 +56,13 @@ async def open_beside(preview: LivePreview, prepared: PreparedLaunch) -> AsyncIt
         for one, address in zip(image.beside, others, strict=True):
             names |= dict.fromkeys(one.names, address)
         share = replace(prepared, settings=_shared(prepared.settings, (1 - _OWN_SHARE) / len(image.beside)))
+        # Each container has a first process besides its share.
+        whole = prepared.settings.max_processes + 1 + len(image.beside)
         for one, address in zip(image.beside, others, strict=True):
-            nursery.start_soon(_keep_running, preview, share, one, _connected(network.name, address, names))
+            nursery.start_soon(_keep_running, preview, share, one, _connected(network.name, address, names, whole))
         settings = _shared(prepared.settings, _OWN_SHARE)
         try:
-            yield replace(prepared, settings=settings, beside=_connected(network.name, own, names))
+            yield replace(prepared, settings=settings, beside=_connected(network.name, own, names, whole))
         except Exception as error:  # noqa: BLE001  raised below: the nursery would wrap it in a group
             failure = error
         nursery.cancel_scope.cancel()
@@ -68,8 +70,8 @@ async def open_beside(preview: LivePreview, prepared: PreparedLaunch) -> AsyncIt
         raise failure
 
 
-def _connected(network: str, address: str, names: Mapping[str, str]) -> RunNetwork:
-    return RunNetwork(network, address, {name: to for name, to in names.items() if to != address})
+def _connected(network: str, address: str, names: Mapping[str, str], processes: int) -> RunNetwork:
+    return RunNetwork(network, address, {name: to for name, to in names.items() if to != address}, processes)
 
 
 def _shared(settings: Settings, share: float) -> Settings:

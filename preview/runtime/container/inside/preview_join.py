@@ -183,25 +183,49 @@ class Check:
         return None if not self.pid else max(0, int((self.until - time.monotonic()) * 1000) + 1)
 
     def start(self, own: socket.socket, libc: ctypes.CDLL) -> None:
-        """Receive an order, and start its command in place of one that still runs."""
-        _, descriptors, _, _ = socket.recv_fds(own, 16, _MOST_DESCRIPTORS)
-        if len(descriptors) < _LEAST_OF_CHECK:
-            return
-        self.end()
+        """Receive an order, and start its command in place of one that still runs.
+
+        The program may use all memory and processes. Nothing that fails here may end the container.
+        """
+        descriptors: list[int] = []
+        try:
+            _, descriptors, _, _ = socket.recv_fds(own, 16, _MOST_DESCRIPTORS)
+            if len(descriptors) >= _LEAST_OF_CHECK:
+                self.end()
+                self.fork(own, descriptors, libc)
+        except (OSError, MemoryError, ValueError, KeyError, TypeError) as error:
+            self.refuse(descriptors, error)
+        finally:
+            for one in descriptors:
+                if one != self.result:
+                    os.close(one)
+
+    def fork(self, own: socket.socket, descriptors: list[int], libc: ctypes.CDLL) -> None:
+        """Start the command of an order, in a process that never returns from here."""
         order = json.loads(read_all(descriptors[0]))
-        self.until = time.monotonic() + order["within_s"]
-        self.pid, self.result = os.fork(), descriptors[1]
-        if self.pid == 0:
+        until = time.monotonic() + order["within_s"]
+        pid = os.fork()
+        if pid:
+            self.pid, self.result, self.until = pid, descriptors[1], until
+            return
+        try:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            try:
-                own.close()
-                take_over({**order, "folder": None}, descriptors, libc)
-            except BaseException as error:  # noqa: BLE001  whatever it is, it is said, and the process ends
-                say(f"cannot be run: {getattr(error, 'strerror', None) or error}\n")
+            own.close()
+            take_over({**order, "folder": None}, descriptors, libc)
+        except BaseException as error:  # noqa: BLE001  whatever it is, it is said, and the process ends
+            say(f"cannot be run: {getattr(error, 'strerror', None) or error}\n")
+        finally:
             os._exit(_CANNOT_RUN)
-        for one in (descriptors[0], *descriptors[2:]):
-            os.close(one)
+
+    def refuse(self, descriptors: list[int], error: Exception) -> None:
+        """Send the result of a command that cannot be started."""
+        if len(descriptors) < _LEAST_OF_CHECK:
+            return
+        with suppress(OSError, MemoryError):
+            # The pipes are new and empty, so nothing waits.
+            os.write(descriptors[-1], f"cannot be run: {getattr(error, 'strerror', None) or error}\n".encode())
+            os.write(descriptors[1], str(_CANNOT_RUN).encode())
 
     def end_in_time(self) -> None:
         """Kill a check whose time is over."""
