@@ -65,6 +65,9 @@ class ChecksInside(Protocol):
     async def check(self, argv: Sequence[str], directory: str, within_s: float) -> Checked:
         """Run a command with the program's variables, limits and rights; it is killed after ``within_s`` seconds.
 
+        Raises:
+            OSError: This service has no free file descriptor or memory for it.
+
         Cancellation: the command is killed when its time is over.
         """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import errno
 import importlib.util
 import io
@@ -9,8 +10,8 @@ import json
 import os
 import socket
 import tarfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -20,14 +21,17 @@ import pytest
 import trio
 from runtime_kit import open_descriptors
 
+from preview.environments import HealthCheck
 from preview.errors import LaunchFailed
 from preview.runtime.container import Engine, EngineError
-from preview.runtime.container.contents import _first_text, own_users
+from preview.runtime.container.contents import Contents, ImageContents, _first_text, own_users
 from preview.runtime.container.joining import JOIN
 from preview.runtime.container.network import open_private_network, remove_networks
+from preview.runtime.container.process import ContainerProcess, _read_some
 from preview.runtime.container.runtime import ContainerRuntime
 from preview.runtime.kernel.linux import memory_file
-from preview.runtime.run_image import RunImage, RunNetwork
+from preview.runtime.run_image import Checked, RunImage, RunNetwork
+from preview.supervisor.process.health_checks import run_health_checks
 
 
 @contextmanager
@@ -206,6 +210,146 @@ async def test_networks_that_the_engine_does_not_remove_delay_no_other(autojump_
     began = trio.current_time()
     await remove_networks(engine, "d")
     assert trio.current_time() - began <= 31
+
+
+def archive_of(content: bytes) -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        one = tarfile.TarInfo("app/file")
+        one.size = len(content)
+        archive.addfile(one, io.BytesIO(content))
+    return packed.getvalue()
+
+
+class EngineOfImages(Engine):
+    """An engine with images that have a working folder with one file."""
+
+    def __init__(self) -> None:
+        super().__init__(Path("/nowhere"))
+        self.fault: EngineError | None = None
+        self.reads = 0
+
+    @asynccontextmanager
+    async def open_download(self, path: str) -> AsyncIterator[AsyncIterator[bytes]]:
+        if self.fault is not None:
+            raise self.fault
+
+        async def pieces() -> AsyncIterator[bytes]:
+            yield archive_of(b"content")
+
+        self.reads += 1
+        yield pieces()
+
+    async def head(self, path: str) -> Mapping[bytes, bytes] | None:
+        stat = base64.b64encode(json.dumps({"mode": 1 << 31}).encode())
+        return {b"x-docker-container-path-stat": stat}
+
+
+@asynccontextmanager
+async def unused() -> AsyncIterator[str]:
+    yield "c"
+
+
+async def contents_of(contents: ImageContents, number: int = 0) -> Contents:
+    return await contents.of(RunImage(f"image{number}", directory="/app"), 1 << 20, [], unused)
+
+
+async def test_a_refusal_of_the_engine_is_no_fact_of_the_image(tmp_path: Path) -> None:
+    engine = EngineOfImages()
+    contents = ImageContents(engine, tmp_path)
+    engine.fault = EngineError("it is being paused", 500)
+    refused = await contents_of(contents)
+    assert (refused.folder, refused.reason) == ("", "it is being paused")
+    engine.fault = None
+    found = await contents_of(contents)
+    again = await contents_of(contents)
+    assert (found.folder, again.folder, engine.reads) == ("/app", "/app", 2)
+    for one in (found, again):
+        assert one.opened is not None
+        one.opened.close()
+
+
+async def test_a_missing_folder_is_a_fact_of_the_image(tmp_path: Path) -> None:
+    engine = EngineOfImages()
+    contents = ImageContents(engine, tmp_path)
+    engine.fault = EngineError("no such file", 404)
+    assert (await contents_of(contents)).reason == "no such file"
+    engine.fault = None
+    assert (await contents_of(contents)).reason == "no such file"
+
+
+async def test_a_start_has_its_archive_also_after_many_other_images(tmp_path: Path) -> None:
+    contents = ImageContents(EngineOfImages(), tmp_path)
+    first = await contents_of(contents)
+    for number in range(1, 12):
+        other = (await contents_of(contents, number)).opened
+        assert other is not None
+        other.close()
+    assert first.archive is not None
+    assert not first.archive.exists()
+    assert first.opened is not None
+    assert first.opened.read() == archive_of(b"content")
+    first.opened.close()
+    assert len(contents._known) == 8
+
+
+async def test_output_of_a_check_is_read_slowly(autojump_clock: trio.testing.MockClock) -> None:
+    class Endless(trio.abc.ReceiveStream):
+        count = 0
+
+        async def receive_some(self, max_bytes: int | None = None) -> bytes:
+            await trio.lowlevel.checkpoint()
+            self.count += 1
+            return b"y" * (max_bytes or 1)
+
+        async def aclose(self) -> None:
+            pass
+
+    stream, said = Endless(), bytearray()
+    with trio.move_on_after(10):
+        await _read_some(stream, said)
+    assert stream.count < 1100
+    assert len(said) <= 4096
+
+
+async def test_a_check_without_a_free_descriptor_leaves_none_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[tuple[int, int]] = []
+    pipe2 = os.pipe2
+
+    def pipe(flags: int) -> tuple[int, int]:
+        if made:
+            raise OSError(errno.EMFILE, "too many open files")
+        made.append(pipe2(flags))
+        return made[0]
+
+    monkeypatch.setattr(os, "pipe2", pipe)
+    process: Any = object.__new__(ContainerProcess)
+    with pytest.raises(OSError, match="too many"):
+        await process.check(["true"], "/", 1.0)
+    monkeypatch.undo()
+    for one in made[0]:
+        with pytest.raises(OSError, match="Bad file"):
+            os.fstat(one)
+
+
+async def test_health_checks_go_on_when_this_service_had_no_descriptor(autojump_clock: trio.testing.MockClock) -> None:
+    class Process:
+        count = 0
+
+        async def check(self, argv: Sequence[str], directory: str, within_s: float) -> Checked:
+            self.count += 1
+            if self.count == 1:
+                raise OSError(errno.EMFILE, "too many open files")
+            return Checked(1, "sick")
+
+    said: list[str] = []
+    log = SimpleNamespace(say=lambda text, level: said.append(text))
+    preview: Any = SimpleNamespace(id="p", check_fault=None, log=log, set_health=lambda health: True)
+    health = HealthCheck(("false",), interval_s=5.0, timeout_s=1.0, retries=1, start_s=0.0)
+    with trio.move_on_after(7):
+        await run_health_checks(preview, Process(), health, "/")
+    assert len(said) == 1
+    assert "sick" in said[0]
 
 
 def test_a_list_of_users_in_another_alphabet_can_be_written() -> None:

@@ -33,6 +33,7 @@ _MOST_KEPT: Final = 8
 _MOST_FILES: Final = 20_000
 _USERS_BYTES: Final = 256 * 1024
 _FIELDS: Final = 7
+_NOT_FOUND: Final = 404
 # os.FileMode of Go: the bits of a folder and of a link.
 _GO_FOLDER, _GO_LINK = 1 << 31, 1 << 27
 _OF_THE_KERNEL: Final = ("/proc", "/sys", "/dev")
@@ -49,6 +50,8 @@ class Contents:
         size_bytes: Memory that the content takes.
         reason: Why the folder stays read-only, as half a sentence.
         home: Home of the image's user; empty without one.
+        opened: The archive, open to read; the caller closes it.
+        may_change: Whether another attempt may read more: the engine refused, or was slow.
     """
 
     users: str = ""
@@ -57,12 +60,18 @@ class Contents:
     size_bytes: int = 0
     reason: str = ""
     home: str = ""
+    opened: IO[bytes] | None = None
+    may_change: bool = False
 
     @property
     def variables(self) -> Mapping[str, str]:
         """Variables of the program: the home of its user, if that is a place where it may write."""
         is_own = bool(self.folder) and Path(self.home or "/").is_relative_to(self.folder)
         return {"HOME": self.home} if is_own else {}
+
+
+class _Refused(Exception):
+    """The engine has refused or was slow, which is no fact of the image; the message is half a sentence."""
 
 
 class ImageContents:
@@ -86,7 +95,7 @@ class ImageContents:
         shown: Sequence[Path],
         open_container: Callable[[], AbstractAsyncContextManager[str]],
     ) -> Contents:
-        """Return the contents of an image.
+        """Return the contents of an image; the caller closes ``opened``.
 
         Args:
             image: The image.
@@ -106,25 +115,38 @@ class ImageContents:
         try:
             async with lock:
                 found = self._known.pop(key, None)
-                if found is None:
+                if found is None or (found.archive is not None and not found.archive.exists()):
                     async with open_container() as container:
                         found = await self._read(container, image, most_bytes, shown)
                 self._known[key] = found
+                # Now: another image may take its place, and remove the archive.
+                opened = None if found.archive is None else found.archive.open("rb")
         finally:
             if not lock.statistics().tasks_waiting and not lock.locked():
                 self._reading.pop(key, None)
+        if found.may_change:
+            self._forget(key)
         while len(self._known) > _MOST_KEPT:
-            oldest = self._known.pop(next(iter(self._known)))
-            if oldest.archive is not None:
-                # A container that starts has opened it already: eight other images have started since.
-                oldest.archive.unlink(missing_ok=True)
-        return found
+            self._forget(next(iter(self._known)))
+        return replace(found, opened=opened)
+
+    def _forget(self, key: tuple[str, str, int]) -> None:
+        known = self._known.pop(key, None)
+        if known is not None and known.archive is not None:
+            known.archive.unlink(missing_ok=True)
 
     async def _read(self, container: str, image: RunImage, most_bytes: int, shown: Sequence[Path]) -> Contents:
-        users = await self._users(container)
-        reason = await self._fault(container, image.directory, shown)
+        users, may_change = "", False
+        try:
+            users = await self._users(container)
+        except _Refused:
+            may_change = True
+        try:
+            reason = await self._fault(container, image.directory, shown)
+        except _Refused as error:
+            reason, may_change = str(error), True
         if reason:
-            return Contents(users, reason=reason)
+            return Contents(users, reason=reason, may_change=may_change)
         name = hashlib.sha256(f"{image.name} {image.directory} {most_bytes}".encode()).hexdigest()
         path = self._directory / f"{name[:32]}.tar"
         try:
@@ -134,13 +156,15 @@ class ImageContents:
                 reason = await self._copy(container, image.directory, 2 * most_bytes, file)
                 if not reason:
                     size, reason = await trio.to_thread.run_sync(_measure, file, most_bytes)
+        except _Refused as error:
+            reason, may_change = str(error), True
         except BaseException:
             path.unlink(missing_ok=True)
             raise
         if reason:
             path.unlink(missing_ok=True)
-            return Contents(users, reason=reason)
-        return Contents(users, image.directory.rstrip("/"), path, size)
+            return Contents(users, reason=reason, may_change=may_change)
+        return Contents(users, image.directory.rstrip("/"), path, size, may_change=may_change)
 
     async def _users(self, container: str) -> str:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -150,7 +174,11 @@ class ImageContents:
             return await trio.to_thread.run_sync(_first_text, packed)
 
     async def _copy(self, container: str, path: str, most_bytes: int, file: IO[bytes]) -> str:
-        """Write a path of a container as an archive into a file; return why that failed, as half a sentence."""
+        """Write a path of a container as an archive into a file; return what is wrong with it, as half a sentence.
+
+        Raises:
+            _Refused: Another attempt may succeed.
+        """
         size = 0
         try:
             with trio.fail_after(_COPY_S):
@@ -163,14 +191,21 @@ class ImageContents:
         except EngineError as error:
             if error.status is None:
                 raise
+            if error.status != _NOT_FOUND:
+                raise _Refused(str(error)) from error
             return str(error)
         except trio.TooSlowError:
-            return f"it was not read within {_COPY_S:g} s"
+            raise _Refused(f"it was not read within {_COPY_S:g} s") from None
         return ""
 
     async def _mode(self, container: str, path: str) -> int:
         """Return the mode of a path as Go counts it, not following its link; 0 if there is none."""
-        headers = await self._engine.head(_archive(container, path)) or {}
+        try:
+            headers = await self._engine.head(_archive(container, path)) or {}
+        except EngineError as error:
+            if error.status is None:
+                raise
+            raise _Refused(str(error)) from error
         try:
             said = json.loads(base64.b64decode(headers.get(b"x-docker-container-path-stat", b"")))
         except (ValueError, RecursionError):
@@ -197,20 +232,17 @@ class ImageContents:
 
 @contextmanager
 def with_folder(order: Order, number: int, copies: Contents) -> Iterator[Order]:
-    """Yield the order with the working folder's content.
+    """Yield the order with the working folder's content; the archive is closed at the end.
 
     Args:
         order: The order of a container.
         number: Number of the archive's descriptor in the program.
         copies: The content.
-
-    Raises:
-        OSError: The archive cannot be opened.
     """
-    if copies.archive is None:
+    if copies.opened is None:
         yield order
         return
-    with copies.archive.open("rb") as file:
+    with copies.opened as file:
         descriptors = {**order.descriptors, number: file.fileno()}
         yield replace(order, descriptors=descriptors, folder=(number, copies.folder))
 

@@ -293,12 +293,14 @@ class Engine:
             yield pieces
 
     async def head(self, path: str) -> Mapping[bytes, bytes] | None:
-        """Return the headers of an answer; None if the engine refuses. Cancellation: no effect.
+        """Return the headers of an answer; None if the path does not exist. Cancellation: no effect.
 
         Raises:
-            EngineError: No engine answers.
+            EngineError: The engine refuses, or does not answer.
         """
         status, headers, _ = await self._ask("HEAD", f"/v{self._version}{path}", within_s=self._answer_s)
+        if status >= _FIRST_ERROR and status != _NOT_FOUND:
+            raise EngineError(f"the engine answered {status}", status)
         return headers if status < _FIRST_ERROR else None
 
     async def _list(self, path: str) -> object:

@@ -31,6 +31,8 @@ log = structlog.get_logger(__name__)
 _REASON_S = 2.0
 _ANSWER_S = 2.0
 _MOST_SAID, _MOST_LINE = 4096, 300
+# A check may print a page; what prints more is read at 400 KiB/s.
+_QUICKLY_READ_BYTES, _READ_PAUSE_S = 64 * 1024, 0.01
 _NUMBER = re.compile(r"-?[0-9]{1,3}")
 _NECESSARY = frozenset({"memory", "pids"})
 
@@ -109,7 +111,12 @@ class ContainerProcess(ForkedProcess):
     async def check(self, argv: Sequence[str], directory: str, within_s: float) -> Checked:
         """See ``ChecksInside``. Cancellation: the check is killed when its time is over."""
         reading, writing = os.pipe2(os.O_CLOEXEC)
-        result, told = os.pipe2(os.O_CLOEXEC)
+        try:
+            result, told = os.pipe2(os.O_CLOEXEC)
+        except OSError:
+            os.close(reading)
+            os.close(writing)
+            raise
         async with trio.lowlevel.FdStream(reading) as output, trio.lowlevel.FdStream(result) as answer:
             try:
                 order = replace(
@@ -150,11 +157,16 @@ class ContainerProcess(ForkedProcess):
             self._gone = True
 
 
-async def _read_some(stream: trio.lowlevel.FdStream, into: bytearray) -> None:
-    """Read a stream to its end; keep its last bytes."""
+async def _read_some(stream: trio.abc.ReceiveStream, into: bytearray) -> None:
+    """Read a stream to its end, slowly if it has much; keep its last bytes."""
+    count = 0
     while piece := await stream.receive_some(_MOST_SAID):
         into += piece
         del into[:-_MOST_SAID]
+        count += len(piece)
+        if count > _QUICKLY_READ_BYTES:
+            # Whatever it prints, this service has little to do.
+            await trio.sleep(_READ_PAUSE_S)
 
 
 def _last_line(said: bytes) -> str:

@@ -168,7 +168,7 @@ class ContainerRuntime(ColdStarts):
                 if spec.image is not None:
                     known = await trio.to_thread.run_sync(parts.habits.hosts.read_text)
                     _write(door.folder / HOSTS_FILE, hosts_of(known, spec.image))
-                copies = await self._copies(spec, user, door, name)
+                copies = await self._copies(spec, user, door, name, held)
                 description = self._describe(spec, user, door, copies)
                 container = await held.enter_async_context(open_container(parts.engine, name, description))
                 if spec.image is not None:
@@ -205,7 +205,7 @@ class ContainerRuntime(ColdStarts):
         folder = {copies.folder: copies.size_bytes} if copies.folder else {}
         return describe_container(self._habits(spec), spec, user, self._process_limit(spec), door.folder, folder)
 
-    async def _copies(self, spec: ProcessSpec, user: str, door: Door, name: str) -> Contents:
+    async def _copies(self, spec: ProcessSpec, user: str, door: Door, name: str, held: AsyncExitStack) -> Contents:
         """Return what the image's containers get as copies, and write the list of users beside the door.
 
         Raises:
@@ -225,6 +225,8 @@ class ContainerRuntime(ColdStarts):
             return open_container(self._parts.engine, f"{name}-look", bare)
 
         copies = await self._contents.of(spec.image, spec.limits.temp_bytes, targets, open_unused)
+        if copies.opened is not None:
+            held.callback(copies.opened.close)
         if copies.reason and spec.image.directory != "/" and spec.image.tell is not None:
             spec.image.tell(f"the working folder {spec.image.directory[:200]} is read-only: {copies.reason}")
         users, home = own_users(copies.users, spec.image.user, user)

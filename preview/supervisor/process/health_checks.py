@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import structlog
 import trio
 
 from preview.core.lifecycle import Health
@@ -9,6 +10,8 @@ from preview.environments import HealthCheck
 from preview.logs import Level
 from preview.runtime import Checked, ChecksInside
 from preview.supervisor.preview.live_preview import LivePreview
+
+log = structlog.get_logger(__name__)
 
 
 async def run_health_checks(preview: LivePreview, process: ChecksInside, health: HealthCheck, directory: str) -> None:
@@ -25,7 +28,13 @@ async def run_health_checks(preview: LivePreview, process: ChecksInside, health:
     started, failures = trio.current_time(), 0
     try:
         while True:
-            found = await process.check(health.argv, directory, health.timeout_s)
+            try:
+                found = await process.check(health.argv, directory, health.timeout_s)
+            except OSError as error:
+                # The service lacks a resource, which is not the preview's fault.
+                log.warning("health check not run", preview_id=preview.id, error=str(error))
+                await trio.sleep(health.interval_s)
+                continue
             if found.code == 0:
                 failures = 0
                 _note(preview, None)
