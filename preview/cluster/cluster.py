@@ -69,8 +69,7 @@ class Cluster:
         self.facts, self.lease = facts, Lease(lease_s)
         self.notices = Notices(database.engine)
         self.fences: dict[str, int] = {}
-        self.draining = False
-        self.moving: set[str] = set()
+        self.draining, self.moving = False, set[str]()
         self.load: Callable[[], int] = lambda: len(self.fences)
         self.on_lost: Callable[[Collection[str]], None] = lambda _ids: None
         self.end_all: Callable[[], Any] = trio.lowlevel.checkpoint
@@ -324,8 +323,8 @@ class Cluster:
             await trio.sleep(max(self.lease.renewal_in_s, 0.02))
             try:
                 await self._renew()
-            except PreviewError as error:
-                log.warning("cluster lease not renewed", node=self.name, reason=error.message)
+            except Exception as error:
+                log.warning("cluster lease not renewed", node=self.name, reason=str(error), exc_info=_unexpected(error))
             else:
                 await self._release_all()
 
@@ -377,8 +376,8 @@ class Cluster:
             try:
                 if await self._try_join(self._member):
                     return
-            except PreviewError as error:
-                log.warning("cluster not joined", node=self.name, reason=error.message)
+            except Exception as error:
+                log.warning("cluster not joined", node=self.name, reason=str(error), exc_info=_unexpected(error))
             await trio.sleep(self.lease.lease_s / 4)
 
     async def _run_forgetting(self) -> None:
@@ -386,13 +385,16 @@ class Cluster:
             await trio.sleep(_FORGET_EACH_S)
             try:
                 await self._database.write(self._forget)
-            except PreviewError as error:
-                log.info("ended previews not forgotten", reason=error.message)
+            except Exception as error:
+                log.info("ended previews not forgotten", reason=str(error), exc_info=_unexpected(error))
 
     def _forget(self, connection: Connection) -> None:
         self._owners.forget(connection, _KEPT_MS)
-        forgotten = self._nodes.forget_lost(connection, _LOST_KEPT_MS)
-        if forgotten.nodes:
+        if (forgotten := self._nodes.forget_lost(connection, _LOST_KEPT_MS)).nodes:
             log.info("lost nodes forgotten", nodes=forgotten.nodes)
         for preview_id in forgotten.trials:
             end_waiting(connection, preview_id, State.FAILED, "failed: its node is lost")
+
+
+def _unexpected(error: Exception) -> bool:
+    return not isinstance(error, PreviewError)

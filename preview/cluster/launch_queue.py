@@ -100,10 +100,25 @@ class LaunchQueue:
             ON CONFLICT DO NOTHING RETURNING preview_id
             """  # noqa: S608
         )
+        is_lost = f"""(state = 'running' AND {up_since} + :lease < {now} AND NOT EXISTS (
+            SELECT 1 FROM nodes WHERE id = o.node AND until > {now}
+        ))"""  # noqa: S608
+        # A lost node that comes back owns nothing of it: the fence is a later one.
+        out = f"state = 'over', ended_at = {now}, fence = fence + CASE WHEN state = 'running' THEN 1 ELSE 0 END"
         self._cancel = text(
             f"""
-            UPDATE owners SET state = 'over', ended_at = {now}
-            WHERE state = 'queued' AND (generation_id = :named OR preview_id = :named) RETURNING preview_id
+            UPDATE owners AS o SET {out}
+            WHERE (generation_id = :named OR preview_id = :named) AND (state = 'queued' OR {is_lost})
+            RETURNING preview_id
+            """  # noqa: S608
+        )
+        self._end_expired = text(
+            f"""
+            UPDATE owners AS o SET {out} WHERE preview_id IN (
+                SELECT one.preview_id FROM owners AS one JOIN preview_instances AS record ON record.id = one.preview_id
+                WHERE one.state IN ('queued', 'running') AND one.has_run > 0 AND record.expires_at < {now}
+                LIMIT 100 FOR UPDATE OF one SKIP LOCKED
+            ) AND (state = 'queued' OR {is_lost}) RETURNING preview_id
             """  # noqa: S608
         )
         self._has_late = text(
@@ -187,8 +202,13 @@ class LaunchQueue:
         return None if row is None else Place(row.place, row.waiting)
 
     def cancel(self, connection: Connection, named: str) -> str | None:
-        """Take a preview out of the queue, named by its id or its generation's. Returns its id; None if none waits."""
-        found: str | None = connection.execute(self._cancel, {"named": named}).scalar()
+        """Take a preview out of the queue, also a lost node's. Returns its id; None if none waits.
+
+        Args:
+            connection: A connection with an open transaction.
+            named: Id of the preview, or of its generation.
+        """
+        found: str | None = connection.execute(self._cancel, {"named": named, "lease": self._lease_ms}).scalar()
         if found is not None:
             self._tell(connection, f"preview:{found}")
             self._tell(connection, "queue")
@@ -197,6 +217,13 @@ class LaunchQueue:
     def has_late(self, connection: Connection, age_ms: int) -> bool:
         """Return whether a launch has waited longer, whatever it wants."""
         return bool(connection.execute(self._has_late, {"age": age_ms}).scalar_one())
+
+    def end_expired(self, connection: Connection) -> Sequence[str]:
+        """Take previews out of the queue whose time has passed after the loss of their node; return their ids."""
+        found = list(connection.execute(self._end_expired, {"lease": self._lease_ms}).scalars())
+        for preview_id in found:
+            self._tell(connection, f"preview:{preview_id}")
+        return found
 
     def give_up_late(self, connection: Connection, age_ms: int) -> Sequence[str]:
         """Take launches out of the queue that have waited longer; return their ids."""

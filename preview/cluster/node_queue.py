@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ _HEAD = 64
 # A preview that this node could not start is left to others for so long.
 _DECLINED_S = 10.0
 _MOST_REMEMBERED = 10_000
+_EXPIRE_EACH_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,8 @@ class NodeQueue:
         self._database, self._queue, self._member = database, queue, member
         # Local times: when this node first saw a preview, and until when it leaves one to others.
         self._seen: dict[str, float] = {}
+        # Local time of the next look for expired previews.
+        self._expires_at = -math.inf
         self._declined: BoundedDict[str, float] = BoundedDict(_MOST_REMEMBERED)
         # Why it could not start them.
         self._reasons: BoundedDict[str, str] = BoundedDict(_MOST_REMEMBERED)
@@ -189,6 +193,24 @@ class NodeQueue:
             return found
 
         return await self._database.write(change)
+
+    async def end_expired(self) -> None:
+        """End previews whose time has passed while they waited for a node; often called, seldom done.
+
+        Raises:
+            DatabaseUnavailable: Some are ended.
+
+        Cancellation: some are ended.
+        """
+        if trio.current_time() < self._expires_at:
+            return
+        self._expires_at = trio.current_time() + _EXPIRE_EACH_S
+
+        def change(connection: Connection) -> None:
+            for preview_id in self._queue.end_expired(connection):
+                end_waiting(connection, preview_id, State.STOPPED, STOP_REASONS[StopCause.EXPIRED])
+
+        await self._database.write(change)
 
     async def _give_up_late(self) -> None:
         """End launches that have waited too long. Cancellation: some are ended."""

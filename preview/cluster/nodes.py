@@ -15,6 +15,8 @@ from sqlalchemy import Connection, Row, text
 # Milliseconds since the epoch, when the statement runs and not when its transaction began.
 DATABASE_NOW = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 
+_MACHINE = frozenset({"system", "processors", "isolation"})
+
 CHANNEL = "preview_cluster"
 """Channel of NOTIFY. Notices only wake: a node that misses one finds the change with its next poll."""
 
@@ -217,5 +219,7 @@ class Nodes:
 
 def _node(row: Row[Any]) -> Node:
     words = json.loads(row.labels)
-    facts = NodeFacts(row.id, row.address, row.version, row.capacity, words["labels"], **words["machine"])
+    # A node of a newer version may say more.
+    machine = {name: value for name, value in words["machine"].items() if name in _MACHINE}
+    facts = NodeFacts(row.id, row.address, row.version, row.capacity, words["labels"], **machine)
     return Node(facts, row.load, row.left_ms > 0, bool(row.draining), row.left_ms / 1000, row.started_at)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 import pytest
@@ -236,3 +237,18 @@ def test_nodes_that_do_not_come_back_are_forgotten_after_a_day(queue: Queue) -> 
     assert queue(forget) == (["owning"], [])
     with tables.engine.begin() as connection:
         assert connection.execute(text("SELECT state FROM owners WHERE preview_id = 't'")).scalar() == "over"
+
+
+def test_a_lost_preview_is_taken_out_of_the_queue_and_its_node_owns_it_no_more(queue: Queue) -> None:
+    tables = queue.tables
+    one = tables.join("one")
+    tables.claim(one, "a", "g-a")
+    cancel = partial(queue.rows.cancel, named="g-a")
+    assert queue(cancel) is None
+    tables.wait(LEASE_MS + 1)
+    assert queue(cancel) == "a"
+    assert queue(cancel) is None
+    # Its node comes back late.
+    assert tables.renew(one) is False
+    assert not tables.holds("one", a=1)
+    tables.claim(one, "b", "g-a")

@@ -261,5 +261,22 @@ async def test_a_launch_during_a_takeover_is_refused_and_the_takeover_goes_on(
         await again.settled.wait()
         assert registry.of(preview.record.generation_id) is again
         assert again.record.state is State.RUNNING
-        await rig.service.previews.stop(preview.record.generation_id)
+        # A stop waits for a takeover.
+        monkeypatch.undo()
+        await queue(rig, preview.id)
+        (taken,) = await member.take(1)
+        registry.adoptions.begin(preview.id)
+        nursery.start_soon(member._adopt, taken)
+        assert (await rig.service.previews.stop(preview.record.generation_id)).id == preview.id
         assert not registry.by_id
+        # One whose time has passed while it waited is not started.
+        late = await rig.running(SERVER)
+        await queue(rig, late.id)
+        past = text("UPDATE preview_instances SET expires_at = 1 WHERE id = :id")
+        await rig.service.database.write(lambda connection: connection.execute(past, {"id": late.id}))
+        cluster: Any = rig.service.cluster
+        cluster.queue._expires_at = 0.0
+        await cluster.queue.end_expired()
+        ended = await rig.service.previews.get(late.id)
+        assert (ended.state, ended.reason) == (State.STOPPED, "stopped: time limit reached")
+        assert (await owner(rig, late.id))[0] == "over"

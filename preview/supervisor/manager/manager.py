@@ -118,13 +118,13 @@ class PreviewManager(PreviewQueries):
         """
         self._has_disowned = True
         self._overrides.pop((user_id, generation_id), None)
+        await self._cancel(generation_id)
         if (preview := self.active(generation_id)) is not None:
             # Launched while the generation was being deleted: no user can reach this preview to stop it.
             preview.request_stop(StopCause.USER)
             await preview.over.wait()
             await self._context.store.disown(generation_id, user_id)
             self._has_disowned = True
-        await self._cancel(generation_id)
         if self._context.snapshots is not None:
             await self._context.snapshots.forget(generation_id)
         for record in list(self._context.pending.values()):

@@ -7,18 +7,33 @@ from dataclasses import replace
 import structlog
 import trio
 
+from preview.cluster import Cluster
 from preview.core.clock import utc_now
 from preview.core.ids import new_snapshot_id
 from preview.core.lifecycle import State
 from preview.data import DataSnapshot, PreviewData, SnapshotKind
-from preview.errors import PreviewError
+from preview.errors import LaunchFailed, PreviewError
 from preview.logs import Level
 from preview.supervisor.launch.start_queue import SupervisorContext
+from preview.supervisor.life.persistence import MOVED
 from preview.supervisor.preview.live_preview import LivePreview
 
 log = structlog.get_logger(__name__)
 
 _SAVE_S = 60.0
+
+
+async def move(preview: LivePreview, context: SupervisorContext, cluster: Cluster) -> None:
+    """End a preview here so that another node restarts it: with its data, right after that is saved.
+
+    Cancellation: it may have been saved, or be ending.
+    """
+    await save_before_move(preview, context)
+    # A user may have stopped it meanwhile, or it has ended.
+    if preview.outcome is None:
+        cluster.moving.add(preview.id)
+        preview.fail(LaunchFailed(MOVED))
+        await preview.over.wait()
 
 
 async def save_before_move(preview: LivePreview, context: SupervisorContext) -> None:
@@ -50,6 +65,7 @@ async def save_before_move(preview: LivePreview, context: SupervisorContext) -> 
         with trio.fail_after(_SAVE_S):
             async with preview.data_turn:
                 await preview.inside.do(save)
-    except (PreviewError, OSError, trio.TooSlowError) as error:
+    except Exception as error:
+        is_known = isinstance(error, PreviewError | OSError | trio.TooSlowError)
         preview.log.say(f"data: not saved before the move ({error})", Level.WARNING)
-        log.warning("data not saved before a move", preview_id=preview.id, why=str(error))
+        log.warning("data not saved before a move", preview_id=preview.id, why=str(error), exc_info=not is_known)

@@ -105,9 +105,14 @@ class QueuedLaunches:
     async def cancel(self, generation_id: str) -> PreviewRecord | None:
         """Take the generation's preview out of the queue; return its final record, or None if it does not wait.
 
+        While this node takes it, this waits until it is live here, or waits again.
+
         Cancellation: it is out, or nothing changes.
         """
-        preview_id = await self._cluster.queue.cancel(generation_id)
+        adoptions = self._registry.adoptions
+        while (preview_id := await self._cluster.queue.cancel(generation_id)) is None:
+            if not adoptions or not await adoptions.wait(await self._cluster.preview_of(generation_id)):
+                break
         return None if preview_id is None else await self._context.store.get(preview_id)
 
     async def place(self, record: PreviewRecord) -> Place | None:

@@ -27,7 +27,7 @@ from preview.cluster import (
 )
 from preview.core.clock import utc_now
 from preview.core.launch_steps import waiting_steps
-from preview.core.lifecycle import Health, State
+from preview.core.lifecycle import STOP_REASONS, Health, State, StopCause
 from preview.errors import (
     DatabaseUnavailable,
     DataUnavailable,
@@ -48,11 +48,11 @@ from preview.storage.tables import PreviewRecord
 from preview.supervisor.launch.launch_options import open_options
 from preview.supervisor.launch.start_queue import SupervisorContext
 from preview.supervisor.launch.warming import Whose
-from preview.supervisor.life.persistence import LOST_OWNERSHIP, MOVED
+from preview.supervisor.life.persistence import LOST_OWNERSHIP
 from preview.supervisor.life.preview_slot import PreviewSlot
 from preview.supervisor.limits.disk import check_free_disk
 from preview.supervisor.manager.arms import LaunchArm, choose_arm, make_preview
-from preview.supervisor.manager.moves import save_before_move
+from preview.supervisor.manager.moves import move
 from preview.supervisor.manager.registry import PreviewRegistry
 from preview.supervisor.manager.spare_slots import SpareSlots
 from preview.supervisor.preview.control import FirstData
@@ -133,6 +133,7 @@ class Takeovers:
     async def _take_some(self) -> float | None:
         """Take what suits this node; return the seconds until the next look, None for the ordinary pause."""
         try:
+            await self._cluster.queue.end_expired()
             circumstances = self._circumstances()
             choice = await self._cluster.queue.choose(circumstances)
             self._tell_without_room(circumstances.node, choice.suitable)
@@ -141,6 +142,9 @@ class Takeovers:
             taken = await self._take(chosen[:_MOST_AT_ONCE]) if chosen else []
         except PreviewError as error:
             log.info("no previews taken", why=error.message)
+            return None
+        except Exception:
+            log.exception("no previews taken")
             return None
         async with trio.open_nursery() as nursery:
             for one in taken:
@@ -201,6 +205,9 @@ class Takeovers:
         except PreviewError as error:
             log.info("previews not moved", why=error.message)
             return
+        except Exception:
+            log.exception("previews not moved")
+            return
         live = [
             NodeState(one.facts.labels, one.facts.capacity, one.load, draining=one.draining)
             for one in nodes
@@ -211,12 +218,7 @@ class Takeovers:
         chosen = [one for one, fits in zip(movable, has_room, strict=True) if fits][:_MOST_AT_ONCE]
         async with trio.open_nursery() as nursery:
             for preview in chosen:
-                nursery.start_soon(save_before_move, preview, self._context)
-        for preview in chosen:
-            self._cluster.moving.add(preview.id)
-            preview.fail(LaunchFailed(MOVED))
-        for preview in chosen:
-            await preview.over.wait()
+                nursery.start_soon(move, preview, self._context, self._cluster)
         if chosen:
             self._wake.set()
 
@@ -246,6 +248,9 @@ class Takeovers:
             await self._cluster.release(taken.preview_id)
             return
         self._registry.adoptions.name(record.id, record.generation_id)
+        if taken.has_run and record.expires_at <= utc_now():
+            await self._conclude(taken, LaunchFailed(STOP_REASONS[StopCause.EXPIRED]), State.STOPPED)
+            return
         if record.state is State.STOPPING:
             raise LaunchFailed(record.reason or "stopped")
         # It may have ended its nodes. Moves raise the fence too, and end nothing.
@@ -356,19 +361,20 @@ class Takeovers:
             f"before {taken.first_seq} that are missing belong to the lost node"
         )
 
-    async def _conclude(self, taken: Taken, error: PreviewError) -> None:
+    async def _conclude(self, taken: Taken, error: PreviewError, state: State = State.FAILED) -> None:
         """Store the end of a preview that is not restarted."""
         try:
             record = await self._context.store.get(taken.preview_id)
             if record is not None and record.is_active:
-                state = State.STOPPED if record.state is State.STOPPING else State.FAILED
-                reason = record.reason if state is State.STOPPED else error.message
+                is_stopping = record.state is State.STOPPING
+                state, reason = (State.STOPPED, record.reason) if is_stopping else (state, error.message)
                 last_seq = taken.first_seq - 1
                 ended = replace(record, state=state, reason=reason, stopped_at=utc_now(), last_seq=last_seq)
                 await self._context.store.update(ended)
             await self._cluster.release(taken.preview_id)
-        except PreviewError as failure:
-            log.warning("end not stored yet", preview_id=taken.preview_id, error=failure.message)
+        except Exception as failure:
+            is_known = isinstance(failure, PreviewError)
+            log.warning("end not stored yet", preview_id=taken.preview_id, error=str(failure), exc_info=not is_known)
             # Whichever node takes it next tries again.
             await self._cluster.give_up(taken.preview_id, is_stored=True)
 
