@@ -220,14 +220,22 @@ def _flask_app(plan: StartPlan, command: Sequence[str]) -> dict[str, Variable]:
 def _path(plan: StartPlan, given: Overrides) -> tuple[str, ...]:
     own = [posixpath.normpath(plan.target.app_dir)] if plan.target is not None else []
     path = given.python_path if given.python_path is not None else plan.python_path
-    return tuple(dict.fromkeys((*own, *([given.directory] if given.directory else []), *path)))
+    return tuple(dict.fromkeys((*own, *([given.directory] if given.directory else []), *path, *given.added_path)))
 
 
 def _variables(plan: StartPlan, given: Overrides) -> dict[str, Variable]:
     """Apply the given values, ignoring case, because pydantic's settings ignore case."""
-    upper = {name.upper() for name in given.variables}
+    known = {name.upper(): value for name, value in plan.variables.items()}
+    counted = {name: value for name, value in given.variables.items() if _counts(value, known.get(name.upper()))}
+    upper = {name.upper() for name in counted}
     kept = {name: value for name, value in plan.variables.items() if name.upper() not in upper}
-    return kept | dict(given.variables)
+    return kept | counted
+
+
+def _counts(given: Variable, before: Variable | None) -> bool:
+    """Return False for a value that a failed attempt made up, if the project has another value by now."""
+    is_open = before is None or before.origin is Origin.MADE_UP
+    return given.origin is not Origin.MADE_UP or is_open or (before is not None and before.value == given.instead_of)
 
 
 def _told(given: Overrides) -> Iterable[str]:

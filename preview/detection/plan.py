@@ -70,6 +70,7 @@ class Variable:
         origin: The source of the value.
         where: ``app/config.py:12``, or the example file; for the log.
         secret: The name looks like a secret, so the value is never shown.
+        instead_of: Value that a failed attempt had; see ``Overrides``.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Variable:
     origin: Origin
     where: str = ""
     secret: bool = False
+    instead_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

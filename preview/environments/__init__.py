@@ -6,6 +6,7 @@ from preview.environments.images import ImageCache, find_images
 from preview.environments.imports.names import OWN_NAMES, distribution_of, is_known_module
 from preview.environments.node.modules import NO_ENGINE
 from preview.environments.python.choosing import find_newer
+from preview.environments.requirements.requirements import RequirementSet
 from preview.environments.sandbox.find_jail import find_jail
 from preview.environments.sandbox.jail import Jail
 from preview.environments.store.cache import EnvironmentCache
@@ -26,6 +27,7 @@ __all__ = [
     "ImageSource",
     "Jail",
     "Report",
+    "RequirementSet",
     "Shelf",
     "StoredEnvironment",
     "SuppliedServer",

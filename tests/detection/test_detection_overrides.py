@@ -8,7 +8,16 @@ from time import process_time
 import pytest
 from detection_kit import FASTAPI, FLASK, plan_of, write
 
-from preview.detection import Origin, Overrides, Server, detect, merge, overrides_from_request, read_preview_file
+from preview.detection import (
+    Origin,
+    Overrides,
+    Server,
+    Variable,
+    detect,
+    merge,
+    overrides_from_request,
+    read_preview_file,
+)
 from preview.detection.plain import LISTED
 from preview.endpoints import NODE_NAMES
 from preview.errors import InvalidGeneration, InvalidRequest
@@ -232,3 +241,20 @@ def test_tracing_is_off_unless_it_is_asked_for_and_opentelemetry_is_found_in_a_m
     write(tmp_path, {"requirements.txt": "fastapi\n", "preview.toml": "[start]\ntrace = true\n"})
     assert (detect(tmp_path).trace, detect(tmp_path).exports_spans) == (True, False)
     assert not detect(tmp_path, off).trace
+
+
+def test_a_value_that_an_attempt_made_up_gives_way_to_one_that_comes_later(tmp_path: Path) -> None:
+    made = Variable("SHOP_KEY", "made", Origin.MADE_UP, instead_of="old")
+    mended = Overrides(variables={"SHOP_KEY": made}, added_path=("lib",))
+    main = FASTAPI + "\nimport os\nKEY = os.environ['SHOP_KEY']\n"
+    write(tmp_path, {"main.py": main, "requirements.txt": "fastapi\n"})
+    plan = detect(tmp_path, mended)
+    assert (plan.variables["SHOP_KEY"].value, plan.python_path[-1]) == ("made", "lib")
+    write(tmp_path, {".env": "SHOP_KEY=old\n"})
+    assert detect(tmp_path, mended).variables["SHOP_KEY"].value == "made"
+    write(tmp_path, {".env": "SHOP_KEY=new\n"})
+    assert detect(tmp_path, mended).variables["SHOP_KEY"].value == "new"
+    write(tmp_path, {"preview.toml": "[start]\npython_path = ['src']\n[env]\nshop_key = 'old'\n"})
+    plan = detect(tmp_path, mended)
+    assert {name.upper(): one.value for name, one in plan.variables.items()}["SHOP_KEY"] == "old"
+    assert plan.python_path[-2:] == ("src", "lib")

@@ -15,7 +15,9 @@ from jail_kit import make_jail
 
 from preview.environments import EnvironmentCache, EnvironmentRequest
 from preview.environments.folders.layout import Layout, measure_and_protect
+from preview.environments.folders.locks import FileLock, lock
 from preview.environments.folders.reading import Opener
+from preview.environments.store.held import HeldEnvironments
 from preview.runtime import child_subreaper
 from preview.settings import Settings
 
@@ -173,3 +175,25 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
     (directory / "link").symlink_to(secret)
     measure_and_protect(directory, {})
     assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+
+
+async def test_a_lock_is_released_if_the_cancellation_comes_after_the_result(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environments = HeldEnvironments(layout, lambda _: True, trio.CapacityLimiter(1), timeout_s=LIMIT_S)
+    layout.root.mkdir(parents=True)
+    taken = await lock(layout.lock("key"), exclusive=False)
+
+    async def find(_key: str, _build: object) -> tuple[FileLock, str]:
+        await trio.lowlevel.checkpoint()
+        scope.cancel()
+        return taken, "cached"
+
+    async def build() -> None: ...
+
+    monkeypatch.setattr(environments, "_find_or_build", find)
+    with trio.CancelScope() as scope:
+        async with environments.hold("key", build, Said()):
+            await trio.sleep_forever()
+    with trio.fail_after(LIMIT_S):
+        (await lock(layout.lock("key"), exclusive=True)).release()

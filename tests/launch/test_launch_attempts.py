@@ -44,6 +44,7 @@ async def test_a_start_is_made_again_with_what_its_last_lines_say_is_missing(rig
     await rig.service.previews.stop("g1")
     again = await launch(rig, SERVER)
     assert not [line for line in story(again) if line.endswith("starting again")]
+    assert [line for line in story(again) if line.startswith("kept from the last launch: the variable STRIPE_KEY")]
 
 
 async def test_a_start_that_asks_for_more_and_more_fails_in_the_end(rig: Rig) -> None:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from preview.detection import Origin, Server, StartPlan, Toolchain, Variable
+from preview.detection import Origin, Overrides, Server, StartPlan, Toolchain, Variable, merge
 from preview.supervisor.mending import FailedStart, Mend, find_mend, with_folders
+from preview.supervisor.preview.mends import Mends
 
 ROOT = "/data/previews/p/project"
 TRACE = "Traceback (most recent call last):"
@@ -251,3 +252,22 @@ def test_the_folder_of_a_module_is_added_to_the_import_path(
 ) -> None:
     mend = mend_of(TRACE, f"ModuleNotFoundError: No module named '{module}'", files=files, folder="backend")
     assert (None if mend is None else mend.python_path) == path
+
+
+def test_a_limit_for_a_package_with_one_version_is_no_mend() -> None:
+    plan = StartPlan("flask", Toolchain.PYTHON, Server.WSGI, None)
+    lines = [TRACE, "AttributeError: 'Flask' object has no attribute 'before_first_request'"]
+    assert find_mend(FailedStart(lines, plan, frozenset(), ROOT, named={"flask": True})) is None
+    assert find_mend(FailedStart(lines, plan, frozenset(), ROOT, named={"flask": False})) is not None
+
+
+def test_the_newest_mend_is_taken_back_if_it_adds_packages() -> None:
+    mends = Mends()
+    first = Overrides(variables={"A": Variable("A", "x", Origin.MADE_UP)})
+    mends.add(1, first, ("logs",), "first")
+    assert not mends.take_back()
+    mends.add(2, merge(first, Overrides(extra_requirements=("nowhere",))), (), "second")
+    assert mends.take_back()
+    assert (mends.overrides, mends.folders, mends.said) == (first, ("logs",), ("first",))
+    assert mends.tried == {1, 2}
+    assert not mends.take_back()

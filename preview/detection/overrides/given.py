@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Literal
 
 from preview.core.isolation import Network
-from preview.detection.plan import Server, Step, Variable
+from preview.detection.plan import Origin, Server, Step, Variable
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,10 @@ class Overrides:
         python_path: Folders for ``PYTHONPATH``, relative to the project.
         steps: Commands that run before the application, in place of the detected ones.
         skip_steps: Names of steps to skip; True skips all.
-        variables: Environment variables by name; each has the file or the request as its origin.
+        variables: Environment variables by name; each has the file or the request as its origin. One that is made up
+            comes from a failed attempt, and counts only in place of no value or of the one that the attempt had.
         extra_requirements: Requirements that no manifest declares, as lines for the installer.
+        added_path: Folders for the end of ``PYTHONPATH``, whatever else decides it.
     """
 
     framework: str | None = None
@@ -51,6 +53,7 @@ class Overrides:
     skip_steps: tuple[str, ...] | bool | None = None
     variables: Mapping[str, Variable] = field(default_factory=dict)
     extra_requirements: tuple[str, ...] = ()
+    added_path: tuple[str, ...] = ()
 
     @property
     def is_empty(self) -> bool:
@@ -58,9 +61,12 @@ class Overrides:
         return self == Overrides()
 
 
+_MERGED = frozenset({"variables", "extra_requirements", "added_path"})
+
+
 def merge(lower: Overrides, upper: Overrides) -> Overrides:
     """Combine both: values of ``upper`` take precedence; variables and requirements are merged."""
-    names = [item.name for item in fields(Overrides) if item.name not in {"variables", "extra_requirements"}]
+    names = [item.name for item in fields(Overrides) if item.name not in _MERGED]
     chosen = {
         name: getattr(upper, name) if getattr(upper, name) is not None else getattr(lower, name) for name in names
     }
@@ -71,6 +77,14 @@ def merge(lower: Overrides, upper: Overrides) -> Overrides:
         chosen["app"] = None
     return Overrides(
         **chosen,
-        variables={**lower.variables, **upper.variables},
+        variables=_merged(lower.variables, upper.variables),
         extra_requirements=tuple(dict.fromkeys((*lower.extra_requirements, *upper.extra_requirements))),
+        added_path=tuple(dict.fromkeys((*lower.added_path, *upper.added_path))),
     )
+
+
+def _merged(lower: Mapping[str, Variable], upper: Mapping[str, Variable]) -> dict[str, Variable]:
+    """Merge variables. What is made up never replaces what somebody has given, in any spelling of the name."""
+    given = {name.upper() for name, one in lower.items() if one.origin is not Origin.MADE_UP}
+    counted = {n: one for n, one in upper.items() if one.origin is not Origin.MADE_UP or n.upper() not in given}
+    return {**lower, **counted}

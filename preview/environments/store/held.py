@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 
 import structlog
 import trio
@@ -109,14 +108,26 @@ class HeldEnvironments:
 
     async def _prepare(self, key: str, build: Callable[[], Awaitable[None]]) -> tuple[FileLock, How]:
         limit = TimeLimit(self._timeout_s)
+        held: list[FileLock] = []
+
+        async def find() -> tuple[FileLock, How]:
+            made = await self._find_or_build(key, build)
+            held.append(made[0])
+            return made
+
         try:
-            found = await limit.run(partial(self._find_or_build, key, build))
+            found = await limit.run(find)
         except OSError as error:
             raise EnvironmentFailed(
                 f"The environment cache cannot be used: {error.strerror or error} ({error.filename}); "
                 "look at PREVIEW_CACHE_DIR",
                 reason="disk",
             ) from error
+        except BaseException:
+            # A cancellation may come after the result, while the task of the limit ends.
+            for one in held:
+                one.release()
+            raise
         if found is not None:
             return found
         raise EnvironmentFailed(

@@ -11,9 +11,11 @@ import structlog
 import trio
 
 from preview.core.bounded_dict import BoundedDict
+from preview.detection import Overrides
 from preview.environments import Environment
 from preview.runtime import ProcessSpec
 from preview.settings import Settings
+from preview.storage import PreviewRecord
 from preview.supervisor.launch.project_analysis import ProjectAnalysis
 from preview.supervisor.launch.warming import Whose, template_spec, warm_start
 from preview.supervisor.launch.workspace import Workspace, workspace_root
@@ -60,8 +62,8 @@ class StartHistory:
         self._known: BoundedDict[tuple[str, ...], StartRecord] = BoundedDict(_MOST_KNOWN)
         self._of_projects: BoundedDict[tuple[str, ...], StartRecord] = BoundedDict(_MOST_KNOWN)
         self._of_users: BoundedDict[tuple[str, ...], StartRecord] = BoundedDict(_MOST_KNOWN)
-        # What attempts of a generation's launch have added: its next launch begins with it.
-        self._mends: BoundedDict[tuple[str, str], Mends] = BoundedDict(_MOST_KNOWN)
+        # What attempts of a launch have added: the next launch of the same files begins with it.
+        self._mends: BoundedDict[tuple[str, str, int | None], Mends] = BoundedDict(_MOST_KNOWN)
         self._last: StartRecord | None = None
         self._noted = trio.Event()
 
@@ -72,14 +74,14 @@ class StartHistory:
         self._of_users[start.user_id,] = start
         self.expect(start)
 
-    def note_mends(self, user_id: str, generation_id: str, mends: Mends) -> None:
-        """Record what a launch of the generation has added before it answered."""
-        self._mends[user_id, generation_id] = replace(mends, offer=None)
+    def note_mends(self, record: PreviewRecord, mends: Mends) -> None:
+        """Record what a launch has added, now that it runs."""
+        self._mends[record.user_id, record.generation_id, record.revision] = replace(mends, offer=None)
 
-    def mends_of(self, user_id: str, generation_id: str) -> Mends:
-        """Return what the last launch of the generation has added; nothing, if that is not known."""
-        known = self._mends.get((user_id, generation_id))
-        return Mends() if known is None else replace(known, tried=frozenset())
+    def mends_of(self, record: PreviewRecord) -> Mends:
+        """Return what the last launch of the same files has added; nothing, if that is not known."""
+        known = self._mends.get((record.user_id, record.generation_id, record.revision))
+        return Mends() if known is None else replace(known, tried=frozenset(), before=(Overrides(), (), ()))
 
     def find(self, generation_id: str, whose: Whose) -> StartRecord | None:
         """Return the likely start of the generation, from this user's history; None if nothing is known.

@@ -90,7 +90,7 @@ async def open_workspace(settings: Settings, preview_id: str) -> AsyncIterator[W
 async def put_aside(workspace: Workspace) -> None:
     """Replace the folders by empty ones, while no process uses them.
 
-    The old folders are only renamed, and removed at the end. To remove thousands of files and create as many again
+    The old folders are only renamed; see ``remove_aside``. To remove thousands of files and create as many again
     takes ext4 seconds, because it does not reuse an inode that was freed a moment ago.
 
     Raises:
@@ -104,6 +104,12 @@ async def put_aside(workspace: Workspace) -> None:
         folder.rename(folder.with_name(f"{folder.name}-{number}"))
     await remove_tree(workspace.database)
     _make(workspace)
+
+
+async def remove_aside(workspace: Workspace) -> None:
+    """Remove the folders that were put aside. Cancellation: ``open_workspace`` removes the others."""
+    names = (workspace.project.name, workspace.temp.name)
+    await remove_tree(*(folder for name in names for folder in workspace.root.glob(f"{name}-[0-9]*")))
 
 
 def _make(workspace: Workspace) -> None:

@@ -6,7 +6,7 @@ cancels its scope. An error during the launch is raised. ``conclude`` handles bo
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -20,7 +20,8 @@ from preview.core.launch_steps import ENVIRONMENT, FILES, PROCESS
 from preview.core.lifecycle import State
 from preview.detection import Server, StartPlan
 from preview.environments import Environment
-from preview.errors import LaunchFailed, PreviewError
+from preview.errors import EnvironmentFailed, LaunchFailed, PreviewError
+from preview.logs import Level
 from preview.storage import Carried
 from preview.supervisor.diagnosis.diagnose_network import tell_other_port
 from preview.supervisor.diagnosis.needs import watch_needs
@@ -34,7 +35,7 @@ from preview.supervisor.launch.saving import FLUSH_S, STORE_S, save, save_stoppi
 from preview.supervisor.launch.start_history import StartRecord
 from preview.supervisor.launch.start_queue import FAREWELL_S, StartSlot, SupervisorContext
 from preview.supervisor.launch.steps import run_first_steps
-from preview.supervisor.launch.workspace import Workspace, open_workspace, put_aside
+from preview.supervisor.launch.workspace import Workspace, open_workspace, put_aside, remove_aside
 from preview.supervisor.life.persistence import conclude
 from preview.supervisor.life.prestart import FirstStart, NullPrestart, open_prestart
 from preview.supervisor.life.preview_slot import PreviewSlot, open_preview, warm_migration_lock
@@ -53,6 +54,8 @@ log = structlog.get_logger(__name__)
 
 # Lines of a failed step that are read for a mend.
 _LAST_LINES = 200
+# Seconds from the launch after which no attempt begins.
+_ATTEMPTS_S = 600.0
 
 
 async def run_preview(slot: PreviewSlot, context: SupervisorContext) -> None:
@@ -102,7 +105,8 @@ async def _launch(preview: LivePreview, context: SupervisorContext, workspace: W
     launched_at = trio.current_time()
     warm_migration_lock(context)
     preview.directory = workspace.project
-    preview.mends = context.history.mends_of(preview.record.user_id, preview.record.generation_id)
+    preview.mends = context.history.mends_of(preview.record)
+    preview.mends.until = launched_at + _ATTEMPTS_S
     try:
         async with (
             context.backing.open_servers(preview.id, preview.record.port or 0) as preview.servers,
@@ -111,8 +115,10 @@ async def _launch(preview: LivePreview, context: SupervisorContext, workspace: W
             await write_files(preview, context, workspace)
             analysis = await prestart.decide()
             await _store_row(preview, context, workspace, analysis.plan, launched_at)
+            if preview.mends.said:
+                preview.log.say(f"kept from the last launch: {'; '.join(preview.mends.said)}")
             start: NullPrestart = prestart
-            while await _attempt(preview, context, workspace, start, analysis):
+            while await _attempt_or_take_back(preview, context, workspace, start, analysis):
                 start = NullPrestart(preview, context, workspace)
                 analysis = await _decide_again(preview, context, workspace, start, analysis)
     finally:
@@ -120,6 +126,31 @@ async def _launch(preview: LivePreview, context: SupervisorContext, workspace: W
             for say_farewell in context.farewells:
                 await say_farewell(preview)
         preview.directory = None
+
+
+async def _attempt_or_take_back(
+    preview: LivePreview,
+    context: SupervisorContext,
+    workspace: Workspace,
+    start: NullPrestart,
+    analysis: ProjectAnalysis,
+) -> bool:
+    """Run one attempt. If packages of the newest mend cannot be installed, take it back; another attempt follows.
+
+    So the failure that is reported is the program's own, and not one of a mend.
+
+    Raises:
+        PreviewError: The preview cannot start.
+
+    Cancellation: the processes are gone.
+    """
+    try:
+        return await _attempt(preview, context, workspace, start, analysis)
+    except EnvironmentFailed as error:
+        if not preview.mends.take_back():
+            raise
+        preview.log.say(f"{error.message}; starting again without what was added", Level.WARNING)
+        return True
 
 
 async def _attempt(
@@ -146,7 +177,7 @@ async def _attempt(
                 start.adopt_or_discard(analysis, environment) as first,
             ):
                 has_data = await load_first_data(preview, context, first.prepared)
-                preview.mends.offer = None if has_data else mender.offer
+                preview.mends.offer = mender.offer
                 failed: LaunchFailed | None = None
                 try:
                     await run_first_steps(preview, first.prepared, has_data=has_data)
@@ -154,11 +185,16 @@ async def _attempt(
                     failed = error
                 if failed is None:
                     await _serve(preview, context, first)
-                elif has_data or not await mender.offer(preview.output_since(since_seq, _LAST_LINES)):
+                elif not await _offer_step(mender, failed, preview.output_since(since_seq, _LAST_LINES)):
                     raise failed
         finally:
             preview.mends.offer = None
     return mender.found is not None and preview.outcome is None
+
+
+async def _offer_step(mender: Mender, failed: LaunchFailed, lines: Sequence[str]) -> bool:
+    """Offer a step that has failed by itself: one that met a limit tells nothing. Cancellation: nothing changes."""
+    return "exit_code" in failed.details and await mender.offer(lines)
 
 
 async def _decide_again(
@@ -172,13 +208,17 @@ async def _decide_again(
 
     Cancellation: some of the files may exist.
     """
+    preview.exit = None
+    preview.record = replace(preview.record, pid=None, pid_start_ticks=None, boot_id=None)
+    preview.progress.again()
     for server in preview.servers.all():
         await server.reset()
     await put_aside(workspace)
     await write_files(preview, context, workspace)
     analysis = await start.decide()
     tell_plan(preview, analysis.plan, before.plan)
-    context.history.note_mends(preview.record.user_id, preview.record.generation_id, preview.mends)
+    # Only now: see ``put_aside``. No process runs yet, so the limit of the disk holds.
+    await remove_aside(workspace)
     return analysis
 
 
@@ -261,7 +301,7 @@ async def _supervise(
     preview.progress.finish(PROCESS, f"port {preview.record.port}", reused=first.started is not None)
     try:
         async with trio.open_nursery() as watchers:
-            watchers.start_soon(_release_slot, first.slot, preview)
+            watchers.start_soon(_release_slot, first.slot, preview, context)
             watchers.start_soon(watch_deadlines, preview)
             watchers.start_soon(watch_disk, preview, processes.members, prepared.disk)
             watchers.start_soon(watch_databases, preview, context.settings)
@@ -284,10 +324,12 @@ async def _supervise(
             servings.start_soon(save_stopping, preview, context)
 
 
-async def _release_slot(slot: StartSlot, preview: LivePreview) -> None:
-    """Release the start slot once the preview is up. Cancellation: the slot's opener releases it."""
+async def _release_slot(slot: StartSlot, preview: LivePreview, context: SupervisorContext) -> None:
+    """Release the start slot and keep the mends once the preview is up. Cancellation: the slot's opener releases it."""
     await preview.settled.wait()
     slot.release()
+    if preview.record.state is State.RUNNING:
+        context.history.note_mends(preview.record, preview.mends)
 
 
 def _fail(slot: PreviewSlot, error: PreviewError | OSError) -> None:

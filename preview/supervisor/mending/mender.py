@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +13,7 @@ from packaging.utils import canonicalize_name
 
 from preview.core.descriptors import walk
 from preview.detection import Overrides, Toolchain, merge
+from preview.environments import RequirementSet
 from preview.logs import Level
 from preview.supervisor.launch.project_analysis import ProjectAnalysis
 from preview.supervisor.mending.find import find_mend
@@ -20,6 +22,7 @@ from preview.supervisor.preview.live_preview import LivePreview
 
 _MOST: Final = 5
 _MOST_FILES: Final = 5_000
+_MOST_ENTRIES: Final = 50_000
 _SKIPPED: Final = frozenset({"node_modules", "venv", "env", "site-packages", "__pycache__"})
 _ENDS: Final = (".py", ".js", ".ts", ".mjs", ".cjs", ".mts", ".cts", ".jsx", ".tsx")
 
@@ -50,40 +53,54 @@ class Mender:
         preview, mends = self._preview, self._preview.mends
         if preview.outcome is not None or preview.directory is None or len(mends.tried) >= _MOST:
             return False
+        if trio.current_time() >= min(mends.until, preview.deadlines.expires_at):
+            return False
         if self._analysis.plan.toolchain is Toolchain.IMAGE:
             return False
-        files = await trio.to_thread.run_sync(_modules, str(preview.directory), abandon_on_cancel=True)
-        own = frozenset(name.partition("/")[0].partition(".")[0] for name in files)
-        required = self._analysis.asked.required if self._analysis.asked is not None else None
-        spare = {} if required is None else {one.name: one.text for one in required.spare if one.name}
-        failed = FailedStart(
-            shortened(lines),
-            self._analysis.plan,
-            self._analysis.own | own,
-            str(preview.directory),
-            {canonicalize_name(name): text for name, text in spare.items()},
-            files,
-            frozenset() if required is None else required.withheld,
-        )
-        mend = find_mend(failed, mends.tried)
+        find = partial(self._find, str(preview.directory), shortened(lines), mends.tried)
+        mend = await trio.to_thread.run_sync(find, abandon_on_cancel=True)
         if mend is None or preview.outcome is not None:
             return False
         self.found = mend
         preview.log.say(f"{mend.why}; starting again", Level.WARNING)
-        added = Overrides(variables=mend.variables, extra_requirements=mend.requirements, python_path=mend.python_path)
-        mends.add(mend.changes, merge(mends.overrides, added), mend.folders)
+        path = tuple(one for one in mend.python_path or () if one not in self._analysis.plan.python_path)
+        added = Overrides(variables=mend.variables, extra_requirements=mend.requirements, added_path=path)
+        mends.add(mend.changes, merge(mends.overrides, added), mend.folders, mend.why)
         self._scope.cancel()
         return True
+
+    def _find(self, project: str, lines: Sequence[str], tried: frozenset[object]) -> Mend | None:
+        """Return a mend; None if there is none, or the project's folders cannot be read. For a thread."""
+        try:
+            files = _modules(project)
+        except OSError:
+            return None
+        own = frozenset(name.partition("/")[0].partition(".")[0] for name in files)
+        asked = self._analysis.asked
+        required = RequirementSet() if asked is None else asked.required
+        failed = FailedStart(
+            lines,
+            self._analysis.plan,
+            self._analysis.own | own,
+            project,
+            {canonicalize_name(one.name): one.text for one in required.spare if one.name},
+            files,
+            required.withheld,
+            {one.name: one.pinned for one in (*required.requirements, *required.constraints) if one.name},
+        )
+        return find_mend(failed, tried)
 
 
 def _modules(project: str) -> list[str]:
     """Return the paths of the project's modules, those of upper folders first; links are not followed."""
     found: list[str] = []
+    seen = 0
     for folder, names, files in walk(Path(project)):
         names[:] = sorted(name for name in names if name not in _SKIPPED and not name.startswith("."))
         inner = os.path.relpath(folder, project)
         prefix = "" if inner == "." else f"{inner}/"
         found += [f"{prefix}{name}" for name in sorted(files) if name.endswith(_ENDS)]
-        if len(found) >= _MOST_FILES:
+        seen += len(names) + len(files)
+        if len(found) >= _MOST_FILES or seen >= _MOST_ENTRIES:
             break
     return sorted(found[:_MOST_FILES], key=lambda name: name.count("/"))

@@ -51,6 +51,7 @@ class FailedStart:
         spare: Requirements that the project names, and that are not installed: name to line.
         files: Paths of the project's modules, relative to it.
         withheld: Normalised names of packages that are never taken from an index.
+        named: Normalised names of packages that manifests and constraints name, and whether each has one version.
     """
 
     lines: Sequence[str]
@@ -60,6 +61,7 @@ class FailedStart:
     spare: Mapping[str, str] = field(default_factory=dict)
     files: Sequence[str] = ()
     withheld: frozenset[str] = frozenset()
+    named: Mapping[str, bool] = field(default_factory=dict)
 
     def is_free(self, name: str) -> bool:
         """Return True for a variable that nobody has given a value."""

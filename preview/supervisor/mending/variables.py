@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 from preview.detection import Kind, Variable, placeholder_for
@@ -54,7 +55,12 @@ def mend_variables(failed: FailedStart) -> Mend | None:
     """Return placeholders for the variables that the last lines name; None if they name none."""
     ways = (dict(find(failed)) for find in (_of_pydantic, _unparsed, _missing, _read_in_line))
     found: dict[str, Variable] = next(filter(None, ways), {})
-    changed = {name: one for name, one in found.items() if _may_set(failed, name, one)}
+    before = failed.plan.variables
+    changed = {
+        name: replace(one, instead_of=before[name].value if name in before else None)
+        for name, one in found.items()
+        if _may_set(failed, name, one)
+    }
     if not changed:
         return None
     names = list(changed)[:_MOST]

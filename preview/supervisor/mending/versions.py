@@ -127,6 +127,6 @@ def mend_versions(failed: FailedStart) -> Mend | None:
         hint = _ONLY_IF.get(name)
         if hint is not None and not any(hint in one for one in failed.lines[max(0, number - _BEFORE) : number]):
             continue
-        if any(pattern.search(one) for one in said):
+        if not failed.named.get(name, False) and any(pattern.search(one) for one in said):
             return Mend(f"{name} is newer than the project: limiting it to {line}", requirements=(line,))
     return None

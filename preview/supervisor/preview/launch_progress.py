@@ -71,6 +71,11 @@ class LaunchProgress:
             self._end(name, StepState.STOPPED, None)
         self._started.pop(name, None)
 
+    def again(self) -> None:
+        """Mark all steps after the first as waiting: the launch makes another attempt."""
+        self._started.clear()
+        self._set((self._steps[0], *(LaunchStep(one.name) for one in self._steps[1:])))
+
     def end(self, state: StepState, detail: str) -> None:
         """End all steps with the preview. The state change publishes them, not this method."""
         self._steps = end_steps(self._steps, state, now_ms(), shortened(detail, _MAX_DETAIL_CHARACTERS))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from math import inf
 
 from preview.detection import Overrides, merge
 
@@ -18,6 +19,9 @@ class Mends:
         overrides: Variables and requirements that they add. What somebody has given takes precedence.
         folders: Folders that they make, relative to the project.
         tried: What each of them has changed.
+        said: One sentence for each of them.
+        before: Overrides, folders and sentences without the newest one; None if it cannot be taken back.
+        until: Time of trio's clock after which no attempt follows.
         offer: Offers the last lines of a program that ended before it answered, and returns whether another attempt
             follows; None if none may follow.
     """
@@ -26,12 +30,25 @@ class Mends:
     folders: tuple[str, ...] = ()
     tried: frozenset[object] = frozenset()
     offer: Offer | None = None
+    said: tuple[str, ...] = ()
+    before: tuple[Overrides, tuple[str, ...], tuple[str, ...]] | None = None
+    until: float = inf
 
-    def add(self, changes: object, overrides: Overrides, folders: tuple[str, ...]) -> None:
-        """Add one mend: all overrides with it, and its folders."""
+    def add(self, changes: object, overrides: Overrides, folders: tuple[str, ...], why: str) -> None:
+        """Add one mend: all overrides with it, its folders, and its sentence."""
         self.tried |= {changes}
+        self.before = self.overrides, self.folders, self.said
+        self.said = (*self.said, why)
         self.overrides = overrides
         self.folders = tuple(dict.fromkeys((*self.folders, *folders)))
+
+    def take_back(self) -> bool:
+        """Take the newest mend back if it adds packages, which cannot be installed. Return whether it is taken back."""
+        if self.before is None or self.before[0].extra_requirements == self.overrides.extra_requirements:
+            return False
+        self.overrides, self.folders, self.said = self.before
+        self.before = None
+        return True
 
     def under(self, given: Overrides | None) -> Overrides | None:
         """Return what was given, completed by the mends; None without either."""
