@@ -362,9 +362,10 @@ class Cluster:
 
         def change(connection: Connection) -> None:
             for one, fence in rows.items():
-                # What never ran here has no lines that are not stored.
-                is_stored = one not in self._ended
-                if not self._owners.give_up(connection, self.name, one, fence, is_stored=is_stored):
+                # What never ran here has no lines that are not stored; without an earlier node it never ran.
+                ran = one in self._ended
+                known = {"is_stored": not ran, "has_run": ran or fence > 1}
+                if not self._owners.give_up(connection, self.name, one, fence, **known):
                     # A trial, which no other node takes.
                     self._owners.release(connection, self.name, one, fence)
 
@@ -390,6 +391,7 @@ class Cluster:
 
     def _forget(self, connection: Connection) -> None:
         self._owners.forget(connection, _KEPT_MS)
+        self._launches.forget_times(connection)
         if (forgotten := self._nodes.forget_lost(connection, _LOST_KEPT_MS)).nodes:
             log.info("lost nodes forgotten", nodes=forgotten.nodes)
         for preview_id in forgotten.trials:

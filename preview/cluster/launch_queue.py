@@ -144,6 +144,10 @@ class LaunchQueue:
             ON CONFLICT (user_id) DO UPDATE SET times = excluded.times
             """
         )
+        # The last time is the newest one.
+        self._forget_times = text(
+            f"DELETE FROM launch_times WHERE CAST(regexp_replace(times, '^.*,', '') AS bigint) <= {now} - :window"  # noqa: S608
+        )
         self._notify = text("SELECT pg_notify(:channel, :payload)")
 
     def waiting(
@@ -263,6 +267,10 @@ class LaunchQueue:
                 retry_after_s=wait_s,
             )
         return recent, row.now
+
+    def forget_times(self, connection: Connection) -> int:
+        """Delete the rows of users without a launch in the last minute; return their number."""
+        return connection.execute(self._forget_times, {"window": _WINDOW_MS}).rowcount
 
     def _tell(self, connection: Connection, payload: str) -> None:
         connection.execute(self._notify, {"channel": CHANNEL, "payload": payload})

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, Select, bindparam, delete, exists, func,
 
 from preview.core.clock import from_ms, to_ms, utc_now
 from preview.core.ids import is_valid_id
-from preview.core.launch_steps import load_steps, store_steps
+from preview.core.launch_steps import StepState, end_steps, load_steps, store_steps
 from preview.core.lifecycle import ACTIVE, Health, State, reloads_of
 from preview.errors import PreviewNotFound
 from preview.storage.database import NOTHING_CARRIED, Carried, Database
@@ -283,7 +283,10 @@ def insert_row(row: dict[str, Any], connection: Connection) -> None:
 def end_waiting(connection: Connection, preview_id: str, state: State, reason: str) -> None:
     """Store the end of a preview that no node runs. The caller has locked its owner's row."""
     last_seq = select(func.coalesce(func.max(_LOGS.seq), 0)).where(_LOGS.preview_id == preview_id).scalar_subquery()
+    how = StepState.STOPPED if state is State.STOPPED else StepState.FAILED
+    stored = connection.scalar(select(_C.launch_steps).where(_C.id == preview_id))
     ended = {
+        "launch_steps": store_steps(end_steps(load_steps(stored), how, None, reason)),
         "status": state.value,
         "health_status": Health.UNKNOWN.value,
         "error_message": reason,

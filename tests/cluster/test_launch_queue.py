@@ -214,6 +214,11 @@ def test_launches_a_minute_are_counted_for_all_nodes_exactly(queue: Queue) -> No
     assert late.value.details["retry_after_s"] == 1
     queue.tables.wait(1)
     queue.count("ann", 1)
+    queue.count("ann", 2)
+    # Bob's row has no use any more.
+    assert queue(queue.rows.forget_times) == 1
+    with pytest.raises(TooManyLaunches):
+        queue.count("ann", 2)
 
 
 def test_nodes_that_do_not_come_back_are_forgotten_after_a_day(queue: Queue) -> None:

@@ -82,6 +82,8 @@ async def test_a_launch_whose_answer_is_lost_runs_on_another_node(postgres_datab
         (taken,) = await two.take(9)
         # Nothing was written here, so no numbers are left out.
         assert (taken.preview_id, taken.fence, taken.before, taken.first_seq) == ("p", 2, None, 1)
+        # It is a launch still: its times begin when it starts.
+        assert not taken.has_run
         await one._renew()
         await one._renew()
         assert await state(database, "p") == ("running", "two", 2)

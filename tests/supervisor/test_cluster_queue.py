@@ -11,6 +11,7 @@ from sqlalchemy import text
 from supervisor_kit import ANN, BOB, SERVER, Rig, open_rig
 
 from preview.cluster import Place
+from preview.core.launch_steps import StepState
 from preview.core.lifecycle import State
 from preview.detection import overrides_from_request
 from preview.errors import AlreadyRunning, InvalidRequest, LimitReached, NoActivePreview, StartupTimeout
@@ -80,6 +81,7 @@ async def test_a_full_node_queues_launches_and_starts_them_as_they_were_asked_fo
         # Out of the queue.
         ended = await previews.stop("g3")
         assert (ended.id, ended.state, ended.reason) == (third.record.id, State.STOPPED, "stopped on request")
+        assert not [step for step in ended.steps if step.state is StepState.RUNNING]
         with pytest.raises(NoActivePreview):
             await previews.stop("g3")
         await previews.stop("g4")

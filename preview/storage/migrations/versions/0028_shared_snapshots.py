@@ -33,5 +33,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop the table; snapshots are on the nodes that have taken them."""
+    """Drop the table; snapshots are on the nodes that have taken them. Earlier code does not know those of moves."""
+    op.execute("DELETE FROM data_snapshots WHERE kind = 'before_move'")
     op.drop_table("snapshot_contents")
