@@ -25,10 +25,8 @@ from preview.storage.previews import end_waiting
 
 log = structlog.get_logger(__name__)
 
-# Ended previews whose last lines may still be stored.
-_MOST_ENDED = 10_000
-# Rows of ended previews are kept this long for them.
-_KEPT_MS = 3_600_000
+# Ended previews whose last lines may still be stored, and how long their rows are kept for them.
+_MOST_ENDED, _KEPT_MS = 10_000, 3_600_000
 # A node that has not come back for a day does not: another machine has its place.
 _LOST_KEPT_MS = 24 * 3_600_000
 _FORGET_EACH_S = 600.0
@@ -363,9 +361,8 @@ class Cluster:
         def change(connection: Connection) -> None:
             for one, fence in rows.items():
                 # What never ran here has no lines that are not stored; without an earlier node it never ran.
-                ran = one in self._ended
-                known = {"is_stored": not ran, "has_run": ran or fence > 1}
-                if not self._owners.give_up(connection, self.name, one, fence, **known):
+                ran, own = one in self._ended, self.name
+                if not self._owners.give_up(connection, own, one, fence, is_stored=not ran, has_run=ran or fence > 1):
                     # A trial, which no other node takes.
                     self._owners.release(connection, self.name, one, fence)
 
