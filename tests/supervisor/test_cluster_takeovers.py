@@ -250,19 +250,21 @@ async def test_a_launch_during_a_takeover_is_refused_and_the_takeover_goes_on(
             while registry.of(preview.record.generation_id) is None:  # noqa: ASYNC110  another task's own time
                 await trio.sleep(0.01)
 
-        monkeypatch.setattr(member, "_latest_data", latest)
+        # This node takes launches, whatever else waits.
+        monkeypatch.setattr(rig.service.previews.queued, "check_here", lambda _: None)
         await queue(rig, preview.id)
         (taken,) = await member.take(1)
         registry.adoptions.begin(preview.id)
-        await member._adopt(taken)
-        await refused.wait()
+        with monkeypatch.context() as patched, trio.fail_after(90):
+            patched.setattr(member, "_latest_data", latest)
+            await member._adopt(taken)
+            await refused.wait()
         again = rig.service.previews.find(preview.id)
         assert again is not None
         await again.settled.wait()
         assert registry.of(preview.record.generation_id) is again
         assert again.record.state is State.RUNNING
         # A stop waits for a takeover.
-        monkeypatch.undo()
         await queue(rig, preview.id)
         (taken,) = await member.take(1)
         registry.adoptions.begin(preview.id)
