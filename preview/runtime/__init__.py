@@ -6,6 +6,7 @@ from preview.runtime.inbound import close_inbound, seal
 from preview.runtime.interface import (
     CONTROL_PLACEHOLDER,
     FD_PLACEHOLDER,
+    LOG_PLACEHOLDER,
     Excess,
     Exit,
     Held,
@@ -38,6 +39,7 @@ from preview.runtime.sandbox.view import interpreter_paths
 __all__ = [
     "CONTROL_PLACEHOLDER",
     "FD_PLACEHOLDER",
+    "LOG_PLACEHOLDER",
     "Checked",
     "ChecksInside",
     "ColdStarts",

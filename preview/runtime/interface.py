@@ -24,6 +24,8 @@ Held = Literal["memory", "cpu", "processes"]
 FD_PLACEHOLDER = "@LISTENER_FD@"
 # The same for the control channel's descriptor number.
 CONTROL_PLACEHOLDER = "@CONTROL_FD@"
+LOG_PLACEHOLDER = "@LOG_PIPE@"
+"""Stands for ``DEVICE:INODE`` of the pipe of the output, by which programs know what goes to the log."""
 
 # Serves one connection from inside a preview; the caller closes it.
 Serve = Callable[[trio.SocketStream], Awaitable[None]]

@@ -30,7 +30,15 @@ from preview.runtime.interface import Held, Limits, ProcessSpec, Runtime
 from preview.runtime.process.adopted import Adopted
 from preview.runtime.process.ending import described_limits, enter, held_by, open_group
 from preview.runtime.process.process import TreeProcess, open_tree
-from preview.runtime.process.spawning import inherited, limit_prefix, number_in, spawn, tasks_on_machine, tool
+from preview.runtime.process.spawning import (
+    inherited,
+    limit_prefix,
+    number_in,
+    output_pipe,
+    spawn,
+    tasks_on_machine,
+    tool,
+)
 from preview.runtime.sandbox import (
     Refusal,
     SandboxRuntime,
@@ -60,11 +68,11 @@ def _prefix(limits: Limits) -> list[str]:
 
 
 def _spawn(spec: ProcessSpec, group: Cgroup | None, adopted: Adopted) -> TreeProcess:
-    with inherited(spec.listener) as fd, inherited(spec.control) as control:
-        argv, environment = number_in(spec, fd, control)
+    with inherited(spec.listener) as fd, inherited(spec.control) as control, output_pipe() as pipe:
+        argv, environment = number_in(spec, fd, control, pipe[1])
         descriptors = [one for one in (fd, control) if one is not None]
         popen, output = spawn(
-            spec, [*enter(group), *_prefix(spec.limits), *argv], environment, spec.directory, descriptors
+            spec, [*enter(group), *_prefix(spec.limits), *argv], environment, spec.directory, descriptors, pipe
         )
     return TreeProcess(popen, output, spec, group, adopted=adopted)
 

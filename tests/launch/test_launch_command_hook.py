@@ -14,6 +14,7 @@ import pytest
 
 from preview.runtime.launchers import COMMAND_HOOK
 
+E = "\x1b]7473;;2\x1b\\"
 SERVE = """
 import os, threading, urllib.request
 from wsgiref.simple_server import make_server
@@ -38,22 +39,52 @@ def channel(*orders: bytes) -> Iterator[tuple[socket.socket, socket.socket]]:
         yield ours, theirs
 
 
-def run(folder: Path, program: str, theirs: socket.socket | None = None, path: str = "") -> str:
-    """Run a program with the hook; return what it has printed."""
+def run(folder: Path, program: str, theirs: socket.socket | None = None, path: str = "", log: str | None = None) -> str:
+    """Run a program with the hook; return what it has printed. ``log``: what it is told of its pipe; None for that."""
     number = -1 if theirs is None else theirs.fileno()
     inode = 0 if theirs is None else os.fstat(number).st_ino
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=folder,
-        env={"PYTHONPATH": f"{COMMAND_HOOK}{path}", "PREVIEW_CONTROL": f"{number}:{inode}"},
-        pass_fds=[] if theirs is None else [number],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    return done.stdout
+    reading, writing = os.pipe()
+    with os.fdopen(reading, encoding="utf-8") as read:
+        pipe = os.fstat(writing)
+        variables = {
+            "PYTHONPATH": f"{COMMAND_HOOK}{path}",
+            "PREVIEW_CONTROL": f"{number}:{inode}",
+            "PREVIEW_STDERR": f"{pipe.st_dev}:{pipe.st_ino}" if log is None else log,
+        }
+        done = subprocess.Popen(
+            [sys.executable, "-c", program],
+            cwd=folder,
+            env=variables,
+            pass_fds=[] if theirs is None else [number],
+            stdout=writing,
+            stderr=writing,
+        )
+        os.close(writing)
+        said = read.read()
+    done.wait(timeout=60)
+    return said
+
+
+def test_only_what_goes_to_the_log_is_marked(tmp_path: Path) -> None:
+    program = """
+import contextlib, io, logging, os, subprocess, sys
+say = [sys.executable, "-c", "import sys; print('said', file=sys.stderr)"]
+shown = subprocess.run(say, stderr=subprocess.PIPE, close_fds=False).stderr
+with open("file", "wb") as file: subprocess.run(say, stderr=file, close_fds=False)
+with contextlib.redirect_stderr(io.StringIO()) as held:
+    import wsgiref.simple_server
+    sys.stderr.write("held\\n")
+subprocess.run(say, close_fds=False)
+print(shown, open("file", "rb").read(), repr(held.getvalue()), flush=True)
+sys.stderr = open("file", "w")
+import http.server
+sys.stderr.write("mine\\n"); sys.stderr.close()
+print(open("file").read(), end="")
+"""
+    with channel() as (_, theirs):
+        assert run(tmp_path, program, theirs) == E + "said\nb'said\\n' b'said\\n' 'held\\n'\nmine\n"
+        assert run(tmp_path, "import sys; sys.stderr.write('said\\n')", theirs, log="1:1") == "said\n"
+        assert run(tmp_path, "import sys; sys.stderr.write('said\\n')", theirs, log="") == "said\n"
 
 
 def read_all(ours: socket.socket, theirs: socket.socket) -> bytes:

@@ -204,6 +204,7 @@ def test_rows_become_batches_that_end_where_numbers_are_missing() -> None:
 def test_marks_are_levels_and_sources() -> None:
     for mark, (level, _) in enumerate(MARKS):
         assert mark_of(level.value, STORED_SOURCES[mark // 4]) == mark
+        assert MARKS[mark_of(level.value, "later.version")] == (level, Source.PREVIEW)
     assert MARKS[system_mark(Level.ERROR, ready=False)] == (Level.ERROR, Source.SYSTEM_STARTUP)
     assert MARKS[system_mark(Level.INFO, ready=True)] == (Level.INFO, Source.SYSTEM)
     recognised = bytes(range(8)).translate(STARTUP_PHASE)

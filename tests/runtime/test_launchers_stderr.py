@@ -34,14 +34,28 @@ PRINTED = (
 @pytest.mark.skipif(shutil.which("node") is None, reason="no Node on this machine")
 def test_each_line_of_standard_error_has_its_mark_in_its_place(tmp_path: Path) -> None:
     (tmp_path / "program.cjs").write_text(PROGRAM)
-    variables = {"PREVIEW_LISTENER": "99:1", "NODE_OPTIONS": f"--require {LISTEN_HOOK}"}
-    done = subprocess.run(
-        ["node", "program.cjs"],
-        cwd=tmp_path,
-        env={**os.environ, **variables},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=True,
-        timeout=120,
-    )
-    assert done.stdout.decode() == PRINTED
+    assert run(["node", "program.cjs"], tmp_path) == PRINTED
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="no Node on this machine")
+def test_what_does_not_go_to_the_log_has_no_mark(tmp_path: Path) -> None:
+    (tmp_path / "say.cjs").write_text("console.error('said')")
+    command = "V=$(node say.cjs 2>&1); node say.cjs 2> file; node say.cjs; echo $V; cat file"
+    assert run(["sh", "-c", command], tmp_path) == f"{E}said\nsaid\nsaid\n"
+
+
+def run(command: list[str], folder: Path) -> str:
+    """Return what it prints, with the pipe as the log."""
+    reading, writing = os.pipe()
+    with os.fdopen(reading, encoding="utf-8", newline="") as read:
+        log = os.fstat(writing)
+        variables = {
+            "PREVIEW_LISTENER": "99:1",
+            "PREVIEW_STDERR": f"{log.st_dev}:{log.st_ino}",
+            "NODE_OPTIONS": f"--require {LISTEN_HOOK}",
+        }
+        done = subprocess.Popen(command, cwd=folder, env={**os.environ, **variables}, stdout=writing, stderr=writing)
+        os.close(writing)
+        said = read.read()
+    assert done.wait(timeout=120) == 0
+    return said

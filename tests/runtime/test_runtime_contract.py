@@ -32,7 +32,7 @@ from runtime_kit import (
 )
 
 from preview.errors import LaunchFailed
-from preview.runtime import FD_PLACEHOLDER, Exit, ProcessSpec, RunningProcess, Runtime
+from preview.runtime import FD_PLACEHOLDER, LOG_PLACEHOLDER, Exit, ProcessSpec, RunningProcess, Runtime
 from preview.runtime.kernel import proctree
 
 pytestmark = pytest.mark.usefixtures("nothing_left_of_it")
@@ -252,6 +252,14 @@ async def test_the_sockets_number_stands_in_arguments_and_variables(
         number, variable, inode = (await read_all(process)).split()
     assert variable == f"{number}:x"
     assert int(inode) == os.fstat(inherited.fileno()).st_ino
+
+
+async def test_the_pipe_of_the_log_stands_in_variables(runtime: Runtime, tmp_path: Path) -> None:
+    show = "import os; print(os.environ['LOG'], *(f'{one.st_dev}:{one.st_ino}' for one in map(os.fstat, (1, 2))))"
+    variables = {"LOG": LOG_PLACEHOLDER}
+    spec = ProcessSpec("preview_test", [*PYTHON, show], tmp_path, variables, None, LIMITS, readable=INTERPRETER)
+    async with runtime.open_process(spec) as process:
+        assert len(set((await read_all(process)).split())) == 1
 
 
 async def test_it_serves_on_the_inherited_socket(start: Start, listener: socket.socket) -> None:

@@ -117,3 +117,19 @@ def test_back_again_the_later_project_of_an_id_gets_another(before: str) -> None
     migrate.upgrade(before, "0005")
     with connected(before) as connection:
         assert rows(connection, GENERATIONS) == [*KEPT, ("g4", "ben", renamed)]
+
+
+def test_earlier_versions_read_lines_of_standard_error(empty_database_url: str) -> None:
+    migrate.upgrade(empty_database_url)
+    with connected(empty_database_url) as connection:
+        fill(connection)
+        for seq, source in enumerate(("child.preview", "stderr.request", "system.preview", "stderr.preview"), 1):
+            insert(
+                connection, "preview_logs", preview_id="preview_of_g1", seq=seq, timestamp=1, level=20, source=source,
+                message="stderr.", request_id=None,
+            )  # fmt: skip
+    migrate.downgrade(empty_database_url, "0030")
+    with connected(empty_database_url) as connection:
+        assert rows(connection, "SELECT source, message FROM preview_logs ORDER BY seq") == [
+            (source, "stderr.") for source in ("child.preview", "child.request", "system.preview", "child.preview")
+        ]

@@ -234,10 +234,13 @@ _BY_VALUES = {(level.value, STORED_SOURCES[mark // 4]): mark for mark, (level, _
 def mark_of(level: int, source: str) -> int:
     """Return the mark of a stored row, from the values of its ``Level`` and its source in ``STORED_SOURCES``.
 
+    A source that only a later version knows counts as ``Source.PREVIEW``.
+
     Raises:
-        KeyError: There is no such level or source.
+        KeyError: There is no such level.
     """
-    return _BY_VALUES[level, source]
+    found = _BY_VALUES.get((level, source))
+    return _BY_VALUES[level, Source.PREVIEW.value] if found is None else found
 
 
 def reported_mark(level: Level) -> int:

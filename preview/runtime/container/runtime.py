@@ -294,7 +294,7 @@ class ContainerRuntime(ColdStarts):
             carried=carried,
             python=interpreter.command,
         )
-        argv, environment = number_in(spec, listener, None if spec.control is None else _CONTROL)
+        argv, environment = number_in(spec, listener, None if spec.control is None else _CONTROL, output)
         elsewhere = {folder: path for path, folder in spec.shown_at.items()}
         return Order(
             argv=[*(interpreter.root + one if one == str(BRIDGE) else one for one in bridge), *argv],

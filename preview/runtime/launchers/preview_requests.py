@@ -103,11 +103,24 @@ class _Output:
 _output = _Output()
 
 
-def mark_output() -> None:
-    """Make standard output and error mark their lines. A second call changes nothing."""
+def mark_output(log: str | None = None) -> None:
+    """Make standard output and error mark their lines. A second call changes nothing.
+
+    Args:
+        log: ``DEVICE:INODE`` of the log's pipe. A stream that is anything else stays as it is: a file, or what another
+            program reads. None if both are the log.
+    """
     for stream, part in ((sys.stdout, ""), (sys.stderr, _TO_STDERR)):
-        if stream is not None and not hasattr(stream, _OWN):
+        if stream is not None and not hasattr(stream, _OWN) and (log is None or _leads_to(stream, log)):
             _let_mark(stream, part)
+
+
+def _leads_to(stream: Any, log: str) -> bool:
+    try:
+        found = os.fstat(stream.fileno())
+    except Exception:  # noqa: BLE001  whatever the program has put there
+        return False
+    return f"{found.st_dev}:{found.st_ino}" == log
 
 
 def _let_mark(stream: Any, part: str) -> None:

@@ -11,15 +11,13 @@ const { isMainThread } = require('worker_threads');
 const MARK = '\x1b]7473;;2\x1b\\';
 // Starts of lines within a text; each state of a progress bar is a line, too.
 const LINE_START = /(?<=\n)(?=[^])|(?<=\r)(?=[^\r\n])/g;
-// `DEVICE:INODE` of the log. A program may read what another one writes to standard error, and needs it as it is.
-const VARIABLE = 'PREVIEW_STDERR';
+// `DEVICE:INODE` of the log, from the service. A file, and a program that reads standard error, get it as it is.
+const LOG = process.env.PREVIEW_STDERR;
 
 function isLog() {
   try {
     const { dev, ino } = fs.fstatSync(2);
-    const own = `${dev}:${ino}`;
-    if (!process.env[VARIABLE]) process.env[VARIABLE] = own;
-    return process.env[VARIABLE] === own;
+    return `${dev}:${ino}` === LOG;
   } catch {
     return false;
   }

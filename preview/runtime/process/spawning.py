@@ -15,7 +15,7 @@ from pathlib import Path
 import trio
 
 from preview.errors import LaunchFailed
-from preview.runtime.interface import CONTROL_PLACEHOLDER, FD_PLACEHOLDER, Limits, ProcessSpec
+from preview.runtime.interface import CONTROL_PLACEHOLDER, FD_PLACEHOLDER, LOG_PLACEHOLDER, Limits, ProcessSpec
 from preview.runtime.kernel import proctree
 
 # See ``inherited``; far below any limit of open files.
@@ -93,33 +93,73 @@ def inherited(given: socket.socket | None) -> Iterator[int | None]:
         os.close(copy)
 
 
-def number_in(spec: ProcessSpec, fd: int | None, control: int | None = None) -> tuple[list[str], dict[str, str]]:
-    """Return the specification's arguments and variables, with the sockets' descriptor numbers filled in."""
+@contextmanager
+def output_pipe() -> Iterator[tuple[int, int]]:
+    """Yield both ends of the pipe for a process's output; after an error none is open, else the first one.
+
+    Raises:
+        LaunchFailed: No file descriptor is free.
+    """
+    try:
+        read_end, write_end = os.pipe2(os.O_CLOEXEC)
+    except OSError as error:
+        raise LaunchFailed(f"The process could not be started: {error.strerror}.", errno=error.errno) from error
+    try:
+        yield read_end, write_end
+    except BaseException:
+        os.close(read_end)
+        raise
+    finally:
+        os.close(write_end)
+
+
+def number_in(spec: ProcessSpec, fd: int | None, control: int | None, output: int) -> tuple[list[str], dict[str, str]]:
+    """Return the specification's arguments and variables, with what stands for the placeholders.
+
+    Args:
+        spec: The process.
+        fd: Number of the listening socket's descriptor.
+        control: That of the control channel.
+        output: Pipe of the output, with the number that it has here.
+    """
+    pipe = os.fstat(output)
+    log = f"{pipe.st_dev}:{pipe.st_ino}"
 
     def filled(text: str) -> str:
+        text = text.replace(LOG_PLACEHOLDER, log)
         return text.replace(FD_PLACEHOLDER, str(fd)).replace(CONTROL_PLACEHOLDER, str(control))
 
     return [filled(part) for part in spec.argv], {name: filled(value) for name, value in spec.environment.items()}
 
 
 def spawn(
-    spec: ProcessSpec, argv: Sequence[str], environment: Mapping[str, str], directory: Path, descriptors: Sequence[int]
+    spec: ProcessSpec,
+    argv: Sequence[str],
+    environment: Mapping[str, str],
+    directory: Path,
+    descriptors: Sequence[int],
+    pipe: tuple[int, int],
 ) -> tuple[subprocess.Popen[bytes], trio.lowlevel.FdStream]:
     """Fork and execute a process in a new session, with the preview's marker; takes a few milliseconds.
 
     Call it from trio's thread: the kernel sends a parent-death signal when the *thread* that forked ends, and trio's
     thread lives as long as the service.
 
+    Args:
+        spec: The process.
+        argv: Program and arguments.
+        environment: Variables.
+        directory: Working folder.
+        descriptors: Descriptors that it inherits.
+        pipe: From ``output_pipe``.
+
     Returns:
         The process, and the combined output of its tree.
 
     Raises:
-        LaunchFailed: The process could not be started; nothing is left.
+        LaunchFailed: The process could not be started.
     """
-    try:
-        read_end, write_end = os.pipe2(os.O_CLOEXEC)
-    except OSError as error:
-        raise LaunchFailed(f"The process could not be started: {error.strerror}.", errno=error.errno) from error
+    read_end, write_end = pipe
     try:
         popen = subprocess.Popen(
             argv,
@@ -132,13 +172,7 @@ def spawn(
             pass_fds=descriptors,
         )
     except OSError as error:
-        os.close(read_end)
         raise LaunchFailed(
             f"The process could not be started: {error.strerror or error}.", errno=error.errno
         ) from error
-    except BaseException:
-        os.close(read_end)
-        raise
-    finally:
-        os.close(write_end)
     return popen, trio.lowlevel.FdStream(read_end)

@@ -23,7 +23,7 @@ from preview.runtime.kernel.linux import kernel_version
 from preview.runtime.kernel.proctree import MARKER
 from preview.runtime.process.ending import described_limits, enter, held_by, open_group
 from preview.runtime.process.process import open_tree
-from preview.runtime.process.spawning import inherited, limit_prefix, number_in, spawn, tasks_on_machine
+from preview.runtime.process.spawning import inherited, limit_prefix, number_in, output_pipe, spawn, tasks_on_machine
 from preview.runtime.sandbox.command import Sandbox, sandbox_command
 from preview.runtime.sandbox.filter import compile_filter
 from preview.runtime.sandbox.inner_listener import InnerListener, is_harmless, open_inner_listener
@@ -252,7 +252,12 @@ class SandboxRuntime(ColdStarts):
         serving: socket.socket | None,
         handed_out: socket.socket | None,
     ) -> SandboxedProcess:
-        with inherited(serving) as fd, inherited(handed_out) as way_out, inherited(spec.control) as control:
+        with (
+            inherited(serving) as fd,
+            inherited(handed_out) as way_out,
+            inherited(spec.control) as control,
+            output_pipe() as pipe,
+        ):
             bridge = bridge_prefix(spec, listener=fd, way_out=way_out, carried=_is_local(serving))
             readable = (*spec.readable, *(bridge_needs() if bridge else ()))
             elsewhere = {folder: path for path, folder in spec.shown_at.items()}
@@ -260,7 +265,7 @@ class SandboxRuntime(ColdStarts):
             limit = spec.limits.temp_bytes
             view = View(readable, writable, self._etc, spec.network, limit, shown_at=spec.shown_at)
             directory = elsewhere.get(spec.directory, spec.directory)
-            argv, environment = number_in(spec, fd, control)
+            argv, environment = number_in(spec, fd, control, pipe[1])
             variables = {**environment, MARKER: spec.instance}
             # Root may write to files in /proc that change the machine, without any capability.
             writes_proc = not self._is_root
@@ -269,7 +274,7 @@ class SandboxRuntime(ColdStarts):
             try:
                 with sandbox_command(sandbox, program) as (command, descriptors):
                     passed = [one for one in (*descriptors, fd, way_out, control) if one is not None]
-                    popen, output = spawn(spec, [*enter(group), *command], _OUTSIDE, Path("/"), passed)
+                    popen, output = spawn(spec, [*enter(group), *command], _OUTSIDE, Path("/"), passed, pipe)
             except OSError as error:
                 why = error.strerror or os.strerror(error.errno or 0)
                 raise LaunchFailed(f"The process could not be started: {why}.", errno=error.errno) from error

@@ -14,7 +14,7 @@ from preview.detection import MAIN_PROGRAM, Server, StartPlan, Toolchain
 from preview.endpoints import AppTarget
 from preview.environments import BuiltImage, Environment
 from preview.errors import InvalidGeneration, LaunchFailed
-from preview.runtime import CONTROL_PLACEHOLDER, FD_PLACEHOLDER
+from preview.runtime import CONTROL_PLACEHOLDER, FD_PLACEHOLDER, LOG_PLACEHOLDER
 from preview.runtime.launchers import (
     COMMAND_HOOK,
     LISTEN_HOOK,
@@ -99,6 +99,9 @@ def server_argv(plan: StartPlan, environment: Environment, project: Path, *, por
 TRACE_VARIABLE = "PREVIEW_TRACE"
 """Tells the launchers and the hooks to report spans."""
 
+LOG_VARIABLE = "PREVIEW_STDERR"
+"""Tells the hooks which pipe is the log, so that no mark gets into a file or into what another program reads."""
+
 
 def server_variables(
     plan: StartPlan,
@@ -124,7 +127,12 @@ def server_variables(
         if plan.server is not Server.COMMAND:
             return variables
         folders = [str(COMMAND_HOOK), variables.get("PYTHONPATH", "")]
-        return {**variables, "PYTHONPATH": ":".join(filter(None, folders)), "PREVIEW_CONTROL": channel}
+        return {
+            **variables,
+            "PYTHONPATH": ":".join(filter(None, folders)),
+            "PREVIEW_CONTROL": channel,
+            LOG_VARIABLE: LOG_PLACEHOLDER,
+        }
     if plan.server not in (Server.NODE, Server.COMMAND) or plan.toolchain is Toolchain.IMAGE:
         return variables
     given = variables.get("NODE_OPTIONS", "")
@@ -135,6 +143,7 @@ def server_variables(
         "NODE_OPTIONS": options,
         "PREVIEW_LISTENER": f"{FD_PLACEHOLDER}:{os.fstat(listener.fileno()).st_ino}",
         "PREVIEW_CONTROL": channel,
+        LOG_VARIABLE: LOG_PLACEHOLDER,
     }
 
 

@@ -20,6 +20,8 @@ from preview_channel import SharedChannel, open_channel  # type: ignore[import-n
 _HERE = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120  loads no further module
 _LAUNCHERS = os.path.dirname(_HERE)  # noqa: PTH120  as above
 _OWN = "preview_reported"
+# ``DEVICE:INODE`` of the log.
+_LOG = "PREVIEW_STDERR"
 # By module: class, the method that gets the application, the attribute that keeps it, and its interface.
 _SERVERS: dict[str, tuple[tuple[str, str, str, str], ...]] = {
     "cheroot.wsgi": (("Server", "__init__", "wsgi_app", "wsgi"),),
@@ -49,7 +51,7 @@ def watch_servers() -> None:
     channel = open_channel(requests.Reports)
     if channel is None:
         return
-    requests.mark_output()
+    requests.mark_output(os.environ.get(_LOG, ""))
     if os.environ.get("PREVIEW_TRACE") == "1":
         with suppress(Exception):
             tracing = os.path.join(_LAUNCHERS, "tracing")  # noqa: PTH118  loads no further module
@@ -90,7 +92,7 @@ class _Hook:
             return
         requests = _load("preview_requests")
         # The program may have replaced a stream.
-        requests.mark_output()
+        requests.mark_output(os.environ.get(_LOG, ""))
         if name in _FRAMEWORKS:
             _load("preview_frameworks", _HERE).WATCHED[name](module, requests, self._channel)
         for class_name, method, attribute, interface in _SERVERS.get(name, ()):
