@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -31,6 +32,12 @@ def test_without_colour_a_line_is_time_level_mark_and_text() -> None:
     assert printer.text(line("hello")) == "12:20:05.123 INFO    | hello"
     assert printer.text(line("\x1b[31mred\x1b[0m", "WARNING")) == "12:20:05.123 WARNING | red"
     assert printer.text(line("ready", system=True)) == "12:20:05.123 INFO    * ready"
+
+
+def test_a_terminal_without_colour_tells_standard_error_apart() -> None:
+    error = replace(line("hello"), is_stderr=True)
+    assert LinePrinter(False, lambda: 80).text(error) == "12:20:05.123 INFO    ! hello"
+    assert LinePrinter(False).text(error) == "12:20:05.123 INFO    | hello"
 
 
 def test_in_colour_the_level_colours_mark_and_text() -> None:

@@ -125,8 +125,8 @@ async def files_hold_every_line(world: World, generation: str, lines: list[dict[
 async def csv_holds_no_formula(world: World, generation: str) -> None:
     answer = await look(world, generation, "?format=csv&q=calc")
     rows = list(csv.reader(StringIO(answer.text, newline="")))
-    assert rows[0] == ["seq", "timestamp", "level", "source", "stream", "request_id", "message"]
-    assert rows[1][6] == "'=cmd|' /C calc'!A0"
+    assert rows[0] == ["seq", "timestamp", "level", "source", "request_id", "message", "stream"]
+    assert rows[1][5] == "'=cmd|' /C calc'!A0"
     # The reason of its end quotes that line.
     assert [row[3] for row in rows[1:]] == ["subprocess", "system"]
 
@@ -135,7 +135,7 @@ def test_a_request_id_in_a_csv_file_holds_no_formula_either() -> None:
     line = LogLine(7, 0, Level.INFO, Source.PREVIEW, "-1", "+1")
     written = EXPORTS[ExportKind.CSV].write([line], ExportStyle(Contract.V1, colours=False)).decode()
     [cells] = csv.reader(StringIO(written, newline=""))
-    assert cells == ["7", "1970-01-01T00:00:00.000Z", "INFO", "subprocess", "", "'+1", "'-1"]
+    assert cells == ["7", "1970-01-01T00:00:00.000Z", "INFO", "subprocess", "'+1", "'-1", ""]
 
 
 async def the_form_is_negotiated(world: World, generation: str) -> None:

@@ -18,6 +18,7 @@ from preview.http.contracts import ANSWERS
 from preview.logs import Batch, Contract, Level, LineFilter, LogLine, LogSlice, encode_found
 from preview.logs.filter import parse_filter
 from preview.logs.ingest.framing import LineFramer
+from preview.logs.ingest.masking import SecretMask
 from preview.logs.model.encoding import Encoding, Format
 from preview.logs.model.events import STDERR, STORED_SOURCES, Source, take_marks
 from preview.logs.shipping.targets import json_lines, syslog_lines
@@ -100,6 +101,32 @@ def test_a_mark_at_a_line_s_limit_marks_that_line_at_most(cut: int) -> None:
     assert found[-1] == ("plain", None, False)
     assert not re.search("[\x00-\x1f]", "".join(line for line, *_ in found))
     assert not found[0][2]
+
+
+@pytest.mark.parametrize("cut", range(1, len(R1E) + 1))
+def test_an_early_read_cuts_no_mark(cut: int) -> None:
+    framer = LineFramer(4096, marks=True)
+    lines = framer.feed(R1E + b"first\n" + R1E[:cut])
+    assert not framer.flush(final=False)
+    lines += framer.feed(R1E[cut:] + b"a")
+    lines += framer.flush(final=False)
+    lines += framer.feed(E[:cut])
+    lines += framer.flush(final=False)
+    lines += framer.feed(E[cut:] + b"\n")
+    assert take_marks(lines) == ({0: "r1", 1: "r1"}, [0, 1])
+    assert lines == ["first", "a"]
+
+
+def test_a_secret_in_two_parts_is_masked() -> None:
+    mask = SecretMask()
+    mask.add(["top-secret-word"])
+    data = E + b"it is top-sec" + E + b"ret-word" + E + b"\n" + E + b"next\n"
+    for cut in range(data.index(b"-sec"), data.index(b"next")):
+        framer = LineFramer(4096, marks=True, mask=mask)
+        lines = framer.feed(data[:cut]) + framer.flush(final=False) + framer.feed(data[cut:])
+        take_marks(lines)
+        assert "sec" not in "".join(lines)
+        assert lines[-1] == "next"
 
 
 def test_a_mark_stands_for_all_parts_of_a_line_and_all_states_of_a_progress_bar() -> None:

@@ -19,14 +19,15 @@ console.log(JSON.stringify(node('console.error("read")')));
 process.stderr.write('a'); process.stderr.write('b\n\nc\n');
 console.error('é'); console.log('out'); console.warn('%s', 'w');
 process.stderr.write('\r1'); process.stderr.write('\r2\n');
-process.stderr.write(Buffer.from('é\nx\n')); process.stderr.write('');
+process.stderr.write(Buffer.from('é\nx\n'));
+process.stderr.write(Buffer.from([0xc3])); process.stderr.write(Buffer.from([0xa9, 10])); process.stderr.write('');
 node('console.error("inherited")', 'inherit');
 process.stderr.write('end\n', () => console.log('called'));
 try { process.stderr.write({}); } catch (error) { console.log(error.code); }
 require('fs').writeSync(2, 'raw\n');
 """
 PRINTED = (
-    f'"read\\n"\n{E}ab\n{E}\n{E}c\n{E}é\nout\n{E}w\n{E}\r{E}1\r{E}2\n{E}é\n{E}x\n{E}inherited\n{E}end\n'
+    f'"read\\n"\n{E}a{E}b\n{E}\n{E}c\n{E}é\nout\n{E}w\n{E}\r{E}1{E}\r{E}2\n{E}é\n{E}x\n{E}é\n{E}inherited\n{E}end\n'
     "ERR_INVALID_ARG_TYPE\nraw\ncalled\n"
 )
 

@@ -61,8 +61,8 @@ def detect_command(
 ) -> None:
     """Show how a folder's backend would be started, and why.
 
-    Nothing is run. To correct a decision, set it in a preview.toml in the folder. Read are Python and Node projects,
-    else compose files, Dockerfiles and devcontainer.json.
+    Nothing is run. To correct a decision, set it in a preview.toml in the folder. It reads Python and Node projects.
+    Without one, it reads a compose file, Dockerfile or devcontainer.json.
 
     Example: preview detect examples/bookshop
     """

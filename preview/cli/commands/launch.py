@@ -70,14 +70,11 @@ def launch(
         body["labels"] = dict(_label(one) for one in label)
     with open_api(url, ca) as api, progress("launching…"):
         instance = start_preview(api, generation, "launch", wait_s=wait, timeout_s=_SLACK_S + (wait or 0), body=body)
-        waits = "" if instance["base_url"] is not None else _place(api, generation)
+        said = "" if as_json else said_of(api, generation, instance)
     if as_json:
         print_json(instance)
         return
-    if instance["base_url"] is None:
-        show(f"{instance['id']} {instance['status']}, {waits}")
-    else:
-        show(f"{instance['id']} {instance['status']} at {instance['base_url']}")
+    show(said)
     if instance["status"] == "starting":
         say(f"watch it: preview logs {generation} -f")
 
@@ -93,6 +90,14 @@ def _place(api: Api, generation_id: str) -> str:
     """Return where a launch of a cluster waits, in a few words."""
     queue = api.call("GET", generation_path(generation_id, "/preview/status")).json().get("queue")
     return "a node has it now" if queue is None else f"waits for a node: place {queue['place']} of {queue['waiting']}"
+
+
+def said_of(api: Api, generation_id: str, instance: Mapping[str, Any]) -> str:
+    """Return an instance's id, state and address; in a cluster's queue, its place."""
+    started = f"{instance['id']} {instance['status']}"
+    if instance["base_url"] is None:
+        return f"{started}, {_place(api, generation_id)}"
+    return f"{started} at {instance['base_url']}"
 
 
 def start_preview(

@@ -54,7 +54,7 @@ def logs(
     ] = None,
     stream: Annotated[
         Literal["stdout", "stderr"] | None,
-        typer.Option("--stream", metavar="STREAM", help="Only lines printed to this one: stdout or stderr."),
+        typer.Option("--stream", metavar="STREAM", help="Only lines known to be of stderr, or all others (stdout)."),
     ] = None,
     launch: Annotated[
         str | None,

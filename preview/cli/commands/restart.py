@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from preview.cli.client import open_api
-from preview.cli.commands.launch import start_preview
+from preview.cli.commands.launch import said_of, start_preview
 from preview.cli.options import CaOption, GenerationArgument, JsonOption, UrlOption
 from preview.cli.terminal import print_json, progress, show
 
@@ -42,7 +42,8 @@ def restart(
     """
     with open_api(url, ca) as api, progress("restarting…"):
         instance = start_preview(api, generation, "restart", wait_s=wait, timeout_s=_TIMEOUT_S)
+        said = "" if as_json else said_of(api, generation, instance)
     if as_json:
         print_json(instance)
     else:
-        show(f"{instance['id']} {instance['status']} at {instance['base_url']}")
+        show(said)

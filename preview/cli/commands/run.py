@@ -81,8 +81,8 @@ def run(
 
     Needs no running service. Ctrl-C tears everything down; the exit code is 1 if the preview failed.
 
-    A project that nothing else starts is built by its compose file, Dockerfile or devcontainer.json, with Docker
-    (PREVIEW_CONTAINER_ENGINE).
+    A project that is neither Python nor Node is built with Docker from its compose file, Dockerfile or
+    devcontainer.json (see PREVIEW_CONTAINER_ENGINE).
 
     Example: preview run examples/bookshop --watch
 

@@ -90,7 +90,7 @@ class LinePrinter:
         message = line.message if self.colour else strip_colours(line.message)
         message = visible(message, colours=self.colour).replace("\n", " ")
         if not self.colour:
-            mark = "*" if line.system else "|"
+            mark = "*" if line.system else "!" if line.is_stderr and self.columns is not None else "|"
             return self._rows(f"{clock} {line.level:<7} {mark} ", f"{'':<20} {mark} ", f"{mark} ", message)
         if line.system:
             style = _TEXTS.get(line.level, _SYSTEM)

@@ -30,7 +30,7 @@ from preview.logs import (
 )
 
 _PAGE_LINES = 1000
-_COLUMNS = ("seq", "timestamp", "level", "source", "stream", "request_id", "message")
+_COLUMNS = ("seq", "timestamp", "level", "source", "request_id", "message", "stream")
 # OWASP, "CSV Injection": a cell with one of these first characters, also in full width, is a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
@@ -99,7 +99,7 @@ def _as_csv(items: Iterable[LogLine | Gap], style: ExportStyle) -> bytes:
     rows = csv.writer(made, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
     for one in items:
         if isinstance(one, Gap):
-            rows.writerow((one.first_seq, "", "", "gap", "", "", _gone(one)))
+            rows.writerow((one.first_seq, "", "", "gap", "", _gone(one), ""))
             continue
         level, source = one.level.word(style.contract), one.source.word(style.contract)
         rows.writerow(
@@ -108,9 +108,9 @@ def _as_csv(items: Iterable[LogLine | Gap], style: ExportStyle) -> bytes:
                 rfc3339_ms(one.timestamp_ms),
                 level,
                 source,
-                "stderr" if one.is_stderr else "",
                 _safe(one.request_id or ""),
                 _safe(_message(one, style)),
+                "stderr" if one.is_stderr else "",
             )
         )
     return made.getvalue().encode()

@@ -105,7 +105,8 @@ def _stream(token: Token, _: int | None) -> Parsed:
     words = _one_of(token, STREAMS, "a stream")
     printed = (mark for mark, (_, source) in enumerate(MARKS) if source in OF_PROGRAMS)
     marks = bytes(mark for mark in printed if STREAMS[mark >= STDERR] in words)
-    return Parsed("stream", MarkCondition(marks), f"lines that the program printed to {_either(words)}")
+    said = "lines known to be of standard error" if words == {STREAMS[1]} else "lines not known to be of standard error"
+    return Parsed("stream", MarkCondition(marks), "all lines of programs" if len(words) > 1 else said)
 
 
 def _either(words: frozenset[str]) -> str:

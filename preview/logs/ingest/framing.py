@@ -6,12 +6,21 @@ only ``\n`` makes an empty line.
 
 from __future__ import annotations
 
+import re
+
 from preview.logs.ingest.masking import SecretMask
-from preview.logs.model.events import MARK_BYTES, mark_of_line, marked
+from preview.logs.model.events import MARK_BYTES, REQUEST_MARK, mark_of_line, marked
 from preview.logs.model.frames import to_text
 
 CONTINUES = " …[continues]"
 """Suffix of each part of an overlong line except the last part."""
+
+
+# A mark within a line: programs write a line in parts, each with its mark.
+_INNER_MARK = re.compile(rb"(?<=[^\r\n])" + REQUEST_MARK.encode())
+# A mark at the end, or what may become one.
+_LAST_MARK = re.compile(rb"\x1b(?:\](?:7(?:4(?:7(?:3(?:;[^\x00-\x20\x7f-\xff]{0,66}(?:\x1b\\?)?)?)?)?)?)?)?\Z")
+_LONGEST_MARK = 80
 
 
 class LineFramer:
@@ -54,10 +63,13 @@ class LineFramer:
         end = max(chunk.rfind(b"\n"), chunk.rfind(b"\r")) + 1
         if not end:
             self._pending += chunk
+            if self._mask.is_active and MARK_BYTES in self._pending:
+                self._pending = bytearray(_INNER_MARK.sub(b"", self._pending))
             return self._take_overlong()
         head = bytes(self._pending) + chunk[:end]
         if self._mask.is_active:
-            head = self._mask.masked(head)
+            # A secret may come in two parts.
+            head = self._mask.masked(_INNER_MARK.sub(b"", head) if MARK_BYTES in head else head)
         self._pending = bytearray(chunk[end:])
         lines = self._split_carefully(head) if b"\r" in head or not self._fits(head) else self._split(head)
         return lines + self._take_overlong() if len(self._pending) > self._max else lines
@@ -66,13 +78,16 @@ class LineFramer:
         """Return the unfinished line, if any.
 
         Args:
-            final: True if no chunk follows. Otherwise an incomplete character, or a possible beginning of a secret,
-                stays in the buffer for the next chunk.
+            final: True if no chunk follows. Otherwise a mark without a text, an incomplete character, or a possible
+                beginning of a secret or mark, stays in the buffer for the next chunk.
         """
         pending, mask = self._pending, self._mask
+        last = b"" if final or not self._marks else _last_mark(pending)
+        pending = pending[: len(pending) - len(last)]
         if mask.is_active:
             pending = bytearray(mask.masked(pending, None if final else len(pending) - mask.beginning(pending)))
-        keep = 0 if final else max(_unfinished_character(pending), mask.beginning(pending))
+        keep = 0 if final else max(_unfinished_character(pending), mask.beginning(pending)) + len(last)
+        pending += last
         data = pending[: len(pending) - keep]
         self._pending = pending[len(data) :]
         self._kept = keep
@@ -97,10 +112,11 @@ class LineFramer:
         lines = self._text(head).split("\n")
         lines.pop()
         if self._begun:
-            if lines[0]:
-                lines[0] = marked(lines[0], self._mark)
-            else:
+            # A mark alone ends the line, as it does without one.
+            if lines[0] == mark_of_line(lines[0]):
                 del lines[0]
+            else:
+                lines[0] = marked(lines[0], self._mark)
         elif self._mark:
             lines[0] = marked(lines[0], self._mark)
         self._begun = False
@@ -126,7 +142,7 @@ class LineFramer:
                 rest = self._parts(segment, lines)
                 line = self._part(segment[rest:])
                 # A progress bar's first state may begin with its return: the mark before it is no line.
-                if number < len(segments) and segment == self._mark.encode():
+                if (number < len(segments) or self._begun) and line and line == mark_of_line(line):
                     continue
                 self._begun = True
                 lines.append(line)
@@ -175,6 +191,12 @@ def _character_border(data: bytes | bytearray, position: int) -> int:
         if data[position - back] & 0xC0 != 0x80:
             return position - back
     return position
+
+
+def _last_mark(data: bytearray) -> bytes:
+    """Return the mark at the end, whole or not; empty without one."""
+    found = _LAST_MARK.search(bytes(data[-_LONGEST_MARK:]))
+    return found.group() if found else b""
 
 
 def _unfinished_character(data: bytes | bytearray) -> int:

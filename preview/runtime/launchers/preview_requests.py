@@ -70,14 +70,12 @@ class Request:
             mark = mark_of(self._name, stream)
             # No mark after the last line end, because the next line may belong to another request.
             write(mark + text[: end - 1].replace("\n", "\n" + mark) + text[end - 1])
-            _output.is_at_start = text[end - 1] == "\n"
 
     def release(self, write: Any, stream: str) -> None:
         """Write the kept incomplete line."""
         text = self._held.pop((write, stream), "")
         if text:
             write(mark_of(self._name, stream) + text)
-            _output.is_at_start = False
 
     def close(self) -> None:
         """End the request and write incomplete lines. Tasks that it started may still print with its mark."""
@@ -88,19 +86,6 @@ class Request:
 
 # Tasks and threads that handle a part of the request run in a copy of the context.
 _request: ContextVar[Request | None] = ContextVar("preview_request", default=None)
-
-
-class _Output:
-    """The pipe of standard output and error.
-
-    Attributes:
-        is_at_start: The next character starts a line.
-    """
-
-    is_at_start = True
-
-
-_output = _Output()
 
 
 def mark_output(log: str | None = None) -> None:
@@ -135,7 +120,6 @@ def _let_mark(stream: Any, part: str) -> None:
             request.write(write, text, part)
         else:
             write(_marked(text) if part else text)
-            _output.is_at_start = text[-1] == "\n"
         return len(text)
 
     def flushing() -> None:
@@ -153,12 +137,15 @@ def _let_mark(stream: Any, part: str) -> None:
 
 
 def _marked(text: str) -> str:
-    """Return what to write to standard error outside of a request, whose incomplete lines are not kept."""
+    """Return what to write to standard error outside of a request, whose incomplete lines are not kept.
+
+    Each part of a line has a mark, as another program may have ended the line. The service counts only the first one.
+    """
     if "\r" in text:
         text = _LINE_START.sub(lambda _: _ERROR_MARK, text)
     elif "\n" in text[:-1]:
         text = text[:-1].replace("\n", "\n" + _ERROR_MARK) + text[-1]
-    return _ERROR_MARK + text if _output.is_at_start else text
+    return _ERROR_MARK + text
 
 
 class Reports:

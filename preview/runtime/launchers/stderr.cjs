@@ -23,25 +23,22 @@ function isLog() {
   }
 }
 
-function openMarker() {
-  let isAtStart = true;
-  return function marked(text) {
-    const found = (isAtStart ? MARK : '') + text.replace(LINE_START, MARK);
-    isAtStart = text.endsWith('\n');
-    return found;
-  };
+/** Each part of a line has a mark, as another program may have ended the line. The service counts only the first. */
+function marked(text) {
+  return MARK + text.replace(LINE_START, MARK);
 }
 
 /** Wrap `write`. Bytes are read as Latin-1 and written back as they were: a line end is one byte in UTF-8. */
 function wrap(stream) {
   const { write } = stream;
-  const marked = openMarker();
   stream.write = function writeMarked(chunk, ...more) {
     if (typeof chunk === 'string' && chunk !== '' && (typeof more[0] !== 'string' || /^utf-?8$/i.test(more[0]))) {
       return write.call(this, marked(chunk), ...more);
     }
     if (chunk instanceof Uint8Array && chunk.length > 0) {
       const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+      // No mark within a character.
+      if ((bytes[0] & 0xc0) === 0x80) return write.call(this, chunk, ...more);
       return write.call(this, Buffer.from(marked(bytes.toString('latin1')), 'latin1'), ...more);
     }
     return write.call(this, chunk, ...more);

@@ -26,6 +26,9 @@ interface FileViewProps {
   onDelete: () => void;
 }
 
+/** For so long, what became of a change stands where the keys are. */
+const SAID_MS = 6000;
+
 /** One file: its text to be changed, and what became of the last change. */
 export function FileView(props: FileViewProps): ReactNode {
   const t = useTranslate();
@@ -54,6 +57,11 @@ export function FileView(props: FileViewProps): ReactNode {
     },
     [action, desk, path, t],
   );
+  useEffect(() => {
+    if (outcome?.tone !== "info") return;
+    const timer = setTimeout(() => setOutcome(null), SAID_MS);
+    return () => clearTimeout(timer);
+  }, [outcome]);
   useEffect(() => {
     const onKeyDown = (event: KeyboardEvent): void => {
       if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "s" && !event.defaultPrevented) {

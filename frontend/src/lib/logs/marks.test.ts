@@ -1,10 +1,10 @@
 import { expect, test } from "vitest";
 
 import { line } from "../testing";
-import { choiceOf } from "./exportQuery";
+import { choiceOf, queryOf } from "./exportQuery";
 import { isAbout, linesAbout, overMark, type RequestMark } from "./marks";
 import { LogStore } from "./store";
-import { EVERYTHING, LogView } from "./view";
+import { EVERYTHING, type LogFilter, LogView } from "./view";
 
 const running: RequestMark = { id: 1, label: "GET /a", fromSeq: 2, toSeq: null, requestId: null, isExact: false };
 
@@ -55,4 +55,11 @@ test("a filter is said in the service's words where they have it", () => {
   expect(choiceOf({ ...EVERYTHING, levels: ["INFO", "ERROR"] })).toBeNull();
   expect(choiceOf({ ...EVERYTHING, levels: [] })).toBeNull();
   expect(choiceOf({ ...EVERYTHING, sources: [] })).toBeNull();
+});
+
+test("a download has the lines that the filter shows", () => {
+  const filter = { ...EVERYTHING, levels: ["ERROR"], onlyStderr: true } satisfies LogFilter;
+  expect(queryOf(filter, "")).toEqual({ level: "ERROR", filter: "stream:stderr" });
+  expect(queryOf(filter, "a OR b")).toEqual({ level: "ERROR", filter: "(a OR b) stream:stderr" });
+  expect(queryOf(EVERYTHING, "a OR b")).toEqual({ filter: "a OR b" });
 });

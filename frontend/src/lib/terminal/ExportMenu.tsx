@@ -51,6 +51,6 @@ export function ExportMenu(props: ExportMenuProps): ReactNode {
 
 function hintOf(t: Translate, filter: LogFilter, hasTerms: boolean): string {
   if (isUnfiltered(filter) && !hasTerms) return t("All stored lines");
-  if (choiceOf(filter) === null) return t("All stored lines: a downloaded file can only be filtered by level");
+  if (choiceOf(filter) === null) return t("All stored lines: this choice of levels cannot be downloaded");
   return t("Lines that match the filter");
 }

@@ -33,7 +33,7 @@ export const TERMINAL_TEXTS = {
   from: "From",
   program: "Program",
   service: "Service",
-  only: "Only",
+  only: "Stream",
   stderr: "Standard error",
   showAll: "Show all",
   timestamps: "Timestamps",

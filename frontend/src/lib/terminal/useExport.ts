@@ -4,7 +4,7 @@ import type { PreviewClient } from "../api/client";
 import { asProblem } from "../api/problem";
 import type { ExportFormat } from "../api/types";
 import { usePreviewClient } from "../context";
-import { choiceOf, FILES } from "../logs/exportQuery";
+import { FILES, queryOf } from "../logs/exportQuery";
 import type { LogSession } from "../logs/session";
 import type { LogFilter } from "../logs/view";
 import { saveFile } from "../ui/controls";
@@ -38,7 +38,7 @@ export function useExport(session: LogSession, given?: PreviewClient): Export {
       const save = async (): Promise<void> => {
         const response = await client.exportLog(
           generationId,
-          { ...choiceOf(filter), ...(terms && { filter: terms }), format, previewId: snapshot.previewId },
+          { ...queryOf(filter, terms), format, previewId: snapshot.previewId },
           mine.signal,
         );
         // The browser gathers it, on disk where it is long; the page does not read it.

@@ -86,6 +86,8 @@ def inherit(
             (``load_dotenv``, Django's time zone).
     """
     numbers = _settle_descriptors(order["descriptors"], output, inherited)
+    pipe = os.fstat(1)
+    numbers["@LOG_PIPE@"] = f"{pipe.st_dev}:{pipe.st_ino}"
     variables = {name: _filled(value, numbers) for name, value in order["environment"].items()}
     if before is None:
         _set_environment(variables)
