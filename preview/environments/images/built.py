@@ -62,7 +62,9 @@ def read_built(described: Mapping[str, object]) -> BuiltImage:
         command=tuple(_texts(config.get("Cmd"))),
         variables=variables,
         directory=str(config.get("WorkingDir") or "/"),
-        port=int(port) if port.isascii() and port.isdecimal() and 0 < int(port[:6]) < 65536 else _first_port(ports),
+        port=int(port)
+        if port.isascii() and port.isdecimal() and len(port) <= 5 and 0 < int(port) < 65536
+        else _first_port(ports),
         volumes=tuple(_keys(config.get("Volumes"))),
         user=str(config.get("User") or "")[:_MOST_USER],
         health=_health(config.get("Healthcheck"), _texts(config.get("Shell"))),

@@ -29,11 +29,21 @@ def unpack(descriptor: int, folder: str) -> None:
                 os.symlink(one.linkname, path)  # noqa: PTH211
             elif one.islnk():
                 target = [part for part in one.linkname.split("/") if part not in ("", ".", "..")][1:]
-                os.link(os.path.join(folder, *target), path)  # noqa: PTH118
+                link(os.path.join(folder, *target), path)  # noqa: PTH118
             elif one.isreg():
                 copy(archive, one, path)
     for path, one in reversed(folders):
         finish(path, one, _OWNER_FOLDER)
+
+
+def link(target: str, path: str) -> None:
+    """Make a second name of a file; a copy, if the two lie on different file systems, such as a volume."""
+    try:
+        os.link(target, path)
+    except OSError:
+        with suppress(OSError), open(target, "rb") as source, open(path, "wb") as file:  # noqa: PTH123
+            while piece := source.read(1 << 20):
+                file.write(piece)
 
 
 def copy(archive: tarfile.TarFile, one: tarfile.TarInfo, path: str) -> None:
