@@ -82,7 +82,7 @@ sys.stderr.write("mine\\n"); sys.stderr.close()
 print(open("file").read(), end="")
 """
     with channel() as (_, theirs):
-        assert run(tmp_path, program, theirs) == E + "said\nb'said\\n' b'said\\n' 'held\\n'\nmine\n"
+        assert run(tmp_path, program, theirs) == f"{E}said{E}\nb'said\\n' b'said\\n' 'held\\n'\nmine\n"
         assert run(tmp_path, "import sys; sys.stderr.write('said\\n')", theirs, log="1:1") == "said\n"
         assert run(tmp_path, "import sys; sys.stderr.write('said\\n')", theirs, log="") == "said\n"
 
