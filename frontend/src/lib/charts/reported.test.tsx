@@ -43,7 +43,7 @@ test("a program's metrics are a table of texts, with what was dropped", async ()
   const rows = within(table).getAllByRole("row", { hidden: true }).slice(1);
   expect(rows.map((row) => [...row.children].map((cell) => cell.textContent))).toEqual([
     ["queue <b>", "3", "1"],
-    ["took {route=/\\u202e}", "4 values, mean 2.5, most 7", "1"],
+    ["took {route=/\\u202e}", "4 values, mean 2.5, maximum 7", "1"],
   ]);
   screen.getByText("1,200 values were dropped: too many, too fast, or not numbers.");
   expect(asked).toEqual(["/api/v1/generations/g1/preview/metrics/reported?preview_id=preview_1"]);
