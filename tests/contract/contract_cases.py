@@ -184,9 +184,9 @@ class Sender:
         answer = case.call(headers=headers, **keywords)
         left_out: list[CheckFunction] = [not_a_server_error]  # ours knows the exceptions that the contract makes
         # A version of files that is not the current one (412) is a rule beyond the schema, too.
-        if case.operation.label.endswith(_RULES_BEYOND) or answer.status_code in {412, 431}:
+        if case.operation.label.endswith(_RULES_BEYOND) or answer.status_code in {412, 413, 431}:
             left_out += [positive_data_acceptance]
-        if answer.status_code == 431:  # refused by its head alone, whatever its body
+        if answer.status_code in {413, 431}:  # refused by the size of its body or head, whatever is in it
             left_out += [negative_data_rejection]
         case.validate_response(
             answer,
