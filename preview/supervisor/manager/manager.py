@@ -314,7 +314,9 @@ class PreviewManager(PreviewQueries):
         generation = await self._own_generation(LaunchRequest(user, generation_id))
         settings = await self._context.settings_of(user.id, generation.project_id)
         preview = self.active(generation_id)
+        request = LaunchRequest(user, generation_id, overrides=self._overrides.get((user.id, generation_id)))
         if preview is not None:
+            request = replace(request, overrides=preview.requested, labels=preview.labels)
             if preview.address is not None and preview.memory_mb == settings.memory_mb:
                 await self._check_restart(user)
                 await self._change(preview, preview.changes.put(None, settings=settings))
@@ -323,8 +325,7 @@ class PreviewManager(PreviewQueries):
             if self._context.cluster is not None:
                 await self._context.cluster.queue.check_launch(user.id)
             await self.stop(generation_id)
-        overrides = self._overrides.get((user.id, generation_id))
-        return await self.launch(LaunchRequest(user, generation_id, overrides=overrides))
+        return await self.launch(request)
 
     async def reload(self, user: User, generation_id: str, files: FilesChange) -> Reloaded:
         """Change files in the generation's running preview and restart it in place. Returns when the new code serves.
