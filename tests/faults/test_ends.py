@@ -10,15 +10,21 @@ import trio
 from end_readers import KINDS
 from end_soak import ENDS, draw, open_soak
 
-# Each end with each program; twice on the direct path, where it is by chance which reader a mistake hits.
-_DIRECT, _ORDINARY = 20, 10
+# Each end with each program; in a long run four times on the direct path, where it is by chance which reader a
+# mistake hits.
+_ONCE, _OFTEN = 10, 40
 _READERS = 12
 _SEED = 4
 _LIMIT_S = 150
 
 
 @pytest.mark.parametrize(
-    ("secured", "previews", "port_min"), [(False, _DIRECT, 43000), (True, _ORDINARY, 43100)], ids=["plaintext", "TLS"]
+    ("secured", "previews", "port_min"),
+    [
+        pytest.param(False, _ONCE, 43000, id="plaintext"),
+        pytest.param(True, _ONCE, 43100, id="TLS"),
+        pytest.param(False, _OFTEN, 43000, id="plaintext-often", marks=pytest.mark.long),
+    ],
 )
 async def test_each_reader_has_every_line_and_one_end_however_its_preview_ends(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, secured: bool, previews: int, port_min: int

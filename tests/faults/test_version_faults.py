@@ -6,6 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import pytest
 import trio
 from fault_client import Unanswered
 from fault_service import Gone
@@ -18,11 +19,14 @@ def project(round_: int) -> dict[str, str]:
     return {f"folder/file{number}.py": f"round = {round_}\nnumber = {number}\n" for number in range(FILES)}
 
 
-async def test_a_service_killed_in_a_push_has_the_whole_version_or_none(tmp_path: Path, cache: Path) -> None:
+@pytest.mark.parametrize("delays_s", [(0.01, 0.06), pytest.param((0.0, 0.03, 0.12), marks=pytest.mark.long)])
+async def test_a_service_killed_in_a_push_has_the_whole_version_or_none(
+    tmp_path: Path, cache: Path, delays_s: tuple[float, ...]
+) -> None:
     async with open_world(tmp_path, cache) as world:
         generation = await world.keep(project(0))
         newest = 1
-        for round_, delay_s in enumerate((0.0, 0.01, 0.03, 0.06, 0.12), start=1):
+        for round_, delay_s in enumerate(delays_s, start=1):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(push, world, generation, round_)
                 await trio.sleep(delay_s)
