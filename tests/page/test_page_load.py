@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 import httpx2
@@ -64,7 +65,7 @@ def test_200000_lines_come_and_are_searched_scrolled_and_filtered_without_lag(
             page.keyboard.press("Home")
             seen.wait_for_line("files ready")
             page.keyboard.press("End")
-            seen.wait_for_line(f"burst {LINES - 1}")
+            seen.wait_for_line(f"burst {LINES - 1}", timeout_ms=PATIENCE_MS)
         with responsive(seen, "filtering"):
             page.get_by_role("button", name="Filter by level and source").click()
             page.get_by_role("button", name="Program", exact=True).click()
@@ -116,8 +117,12 @@ def test_a_late_watcher_gets_the_newest_lines_the_launch_s_steps_and_the_rest_wh
     stop(running, "late-user")
 
 
-def test_a_page_that_does_not_answer_is_noticed(running: Running, browser: Browser) -> None:
+def test_a_page_that_does_not_answer_is_noticed(
+    running: Running, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What the test above would say."""
+    # As if nothing ran beside it: what a busy machine is allowed could be more than the three seconds.
+    monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0))
     with visit(browser) as seen:
         seen.page.goto(running.url)
         watch_tasks(seen)

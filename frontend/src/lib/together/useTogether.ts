@@ -29,7 +29,9 @@ export function useTogether(generationId: string, options: Options = {}): Togeth
     () => store?.snapshot ?? NOTHING,
     () => NOTHING,
   );
-  return { ...snapshot, store };
+  // The log may report the end first, and then the stream of viewers is closed before it has.
+  const isOver = instance?.status === "stopped" || instance?.status === "failed";
+  return { ...snapshot, ended: snapshot.ended ?? (isOver ? "end" : null), store };
 }
 
 /** Others who look at a line, request or failure, by its number or id; and the number of comments there. */
