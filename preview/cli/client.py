@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 from httpx2 import ServerSentEvent
 
 from preview.auth import issue_token, load_or_create_secret
-from preview.cli.data_folder import read_note
+from preview.cli.data_folder import ServiceNote, read_note, read_run_notes
 from preview.cli.exits import ApiRefused, CommandFailed, NoService, UsageMistake
 from preview.cli.filter_mark import filter_in, mark_of
 from preview.client.blocking import Client
@@ -25,6 +25,15 @@ from preview.settings import Settings, load_settings
 
 # The user at this machine, who can read the data folder's secret.
 LOCAL_USER = "local"
+# What each ``preview run`` has, whatever the operator's settings say: a database, a secret and one user of its own.
+RUN_SETTINGS: Mapping[str, object] = {
+    "database_url": None,
+    "cluster": False,
+    "jwt_secret": None,
+    "jwt_algorithm": "HS256",
+    "jwt_issuer": None,
+    "public_url": None,
+}
 # Enough for one command. ``logs -f`` gets a new token when a stream reports ``expired``.
 _LOCAL_TOKEN_TTL_S = 600
 # Most bytes of a response: `preview pull` takes a generation as one archive, and operators may raise its limit.
@@ -48,24 +57,45 @@ class Target:
 def find_target(url: str | None) -> Target:
     """Return the service of ``--url`` or ``PREVIEW_URL`` (with ``PREVIEW_TOKEN``), else the one on this data folder.
 
+    Without a service, the only ``preview run`` on this data folder is returned.
+
     Raises:
-        NoService: No service is named, and none runs here.
+        NoService: No service is named, and none runs here, or several ``preview run``.
         CommandFailed: The address is invalid, or there is no token for the service.
     """
     settings = load_settings()
+    here = _services_here(settings)
     named = url or os.environ.get("PREVIEW_URL")
-    note = read_note(settings.data_dir)
+    address = (_only(here, settings) if named is None else named).rstrip("/")
+    if not address.startswith(("http://", "https://")):
+        raise CommandFailed(f"{quoted(address)} is not a service address; write http://HOST:PORT.")
+    own = next((one for one, note in here if note.url == address), None)
     token = os.environ.get("PREVIEW_TOKEN")
-    if named is None and note is None:
+    if not token and own is None:
+        raise CommandFailed(f"{address} needs a token; set PREVIEW_TOKEN to one created there with `preview token`.")
+    return Target(address, token or _own_token(own or settings), own or settings)
+
+
+def _services_here(settings: Settings) -> list[tuple[Settings, ServiceNote]]:
+    """Return the service on the data folder, then each ``preview run`` there, with the settings that it has."""
+    own = read_note(settings.data_dir)
+    runs = [
+        (settings.model_copy(update={**RUN_SETTINGS, "data_dir": slot}), note)
+        for slot, note in read_run_notes(settings.data_dir)
+    ]
+    return ([] if own is None else [(settings, own)]) + runs
+
+
+def _only(here: Sequence[tuple[Settings, ServiceNote]], settings: Settings) -> str:
+    """Return the address that is meant if none is named."""
+    if not here:
         raise NoService(
             f"No service is running on {settings.data_dir}; start one with `preview serve`, or name one with --url."
         )
-    address = (named or (note.url if note else "")).rstrip("/")
-    if not address.startswith(("http://", "https://")):
-        raise CommandFailed(f"{quoted(address)} is not a service address; write http://HOST:PORT.")
-    if not token and (note is None or address != note.url):
-        raise CommandFailed(f"{address} needs a token; set PREVIEW_TOKEN to one created there with `preview token`.")
-    return Target(address, token or _own_token(settings), settings)
+    if here[0][0] is not settings and len(here) > 1:
+        urls = ", ".join(note.url for _run, note in here)
+        raise NoService(f"Several `preview run` are running here; name one with --url: {urls}.")
+    return here[0][1].url
 
 
 def _own_token(settings: Settings) -> str:

@@ -16,6 +16,8 @@ from preview.core.key_file import make_private_folder
 from preview.core.portable import lock_file
 from preview.errors import ConfigurationError
 
+# Below the data folder: the slots of ``preview run``.
+RUNS = "run"
 _LOCK = "service.lock"
 _NOTE = "service.json"
 # More runs than anyone starts by hand; with this many slots in use, the search ends with an error.
@@ -128,6 +130,16 @@ def read_note(data_dir: Path) -> ServiceNote | None:
     except (OSError, ValueError, TypeError):
         return None
     return note if note.is_alive else None
+
+
+def read_run_notes(data_dir: Path) -> Iterator[tuple[Path, ServiceNote]]:
+    """Yield the slot and the note of each ``preview run`` on this data folder that serves now."""
+    for number in range(_MAX_SLOTS):
+        slot = data_dir / RUNS / str(number)
+        if not slot.is_dir():
+            return
+        if (note := read_note(slot)) is not None:
+            yield slot, note
 
 
 def write_private(path: Path, text: str) -> None:

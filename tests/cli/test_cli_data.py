@@ -117,7 +117,7 @@ def test_data_is_saved_compared_and_brought_back(generation: str, capsys: pytest
     assert titles(capsys, generation) == ["Emma", "Persuasion"]
     out, _ = call(capsys, "snapshot", "ls", generation)
     assert "one book" in out
-    assert "before the restore of one book" in out
+    assert "before the restore of “one book”" in out
     out, err = call(capsys, "fork", generation, "--snapshot", kept)
     assert f"preview launch {out.strip()}" in err
     call(capsys, "snapshot", "rm", generation, kept, "--yes")

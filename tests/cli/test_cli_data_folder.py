@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from preview.cli.client import find_target
 from preview.cli.data_folder import (
     DataFolderInUse,
     ServiceNote,
@@ -19,6 +20,7 @@ from preview.cli.data_folder import (
     publish_note,
     read_note,
 )
+from preview.cli.exits import CommandFailed, NoService
 from preview.errors import ConfigurationError
 
 
@@ -96,3 +98,40 @@ def test_a_slot_is_free_again_after_a_failure_inside(tmp_path: Path) -> None:
         raise RuntimeError("inside")
     with hold_first_free_slot(tmp_path) as slot:
         assert slot.name == "0"
+
+
+def test_commands_find_the_only_run_and_a_service_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREVIEW_DATA_DIR", str(tmp_path))
+    monkeypatch.delenv("PREVIEW_URL", raising=False)
+    monkeypatch.delenv("PREVIEW_TOKEN", raising=False)
+    first, second, service = (ServiceNote.of_this_process(f"http://127.0.0.1:{port}") for port in (1, 2, 3))
+    slots = [tmp_path / "run" / name for name in ("0", "1", "2")]
+    for slot in slots:
+        slot.mkdir(parents=True)
+    with pytest.raises(NoService, match="No service is running"):
+        find_target(None)
+    # The first slot is that of a run that has ended.
+    with publish_note(slots[1], first):
+        found = find_target(None)
+        assert (found.url, found.settings.data_dir) == (first.url, slots[1])
+        with publish_note(slots[2], second):
+            with pytest.raises(NoService, match=f"name one with --url: {first.url}, {second.url}"):
+                find_target(None)
+            assert find_target(second.url).settings.data_dir == slots[2]
+            with publish_note(tmp_path, service):
+                found = find_target(None)
+                assert (found.url, found.settings.data_dir) == (service.url, tmp_path)
+        with pytest.raises(CommandFailed, match="needs a token"):
+            find_target(second.url)
+
+
+def test_a_runs_token_is_signed_with_its_own_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREVIEW_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("PREVIEW_JWT_SECRET", "the operator's secret, which a run does not have")
+    monkeypatch.delenv("PREVIEW_TOKEN", raising=False)
+    slot = tmp_path / "run" / "0"
+    slot.mkdir(parents=True)
+    with publish_note(slot, ServiceNote.of_this_process("http://127.0.0.1:1")):
+        find_target("http://127.0.0.1:1")
+    assert (slot / "secret").exists()
+    assert not (tmp_path / "secret").exists()

@@ -76,13 +76,19 @@ def still_there(processes: list[psutil.Process]) -> list[psutil.Process]:
     return [one for one in processes if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
 
 
-def test_it_tells_the_launch_the_addresses_the_output_and_the_end(project: Path) -> None:
+def test_it_tells_the_launch_the_addresses_the_output_and_the_end(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with running(str(project)) as process:
         lines = until(process, "Ctrl-C")
         example = next(line for line in lines if "  Try" in line).split("curl ")[1]
         assert example.endswith("/books")
         urlopen(f"{example}?q=tea", timeout=60).close()
         until(process, "asked for tea")
+        # The other commands find it.
+        assert run(["services", "shop"]) == ExitCode.OK
+        assert run(["fork", "shop"]) == ExitCode.CONFLICT
+        assert "cannot be forked here; with `preview serve`" in capsys.readouterr().err
         process.send_signal(signal.SIGINT)
         out, error = process.communicate(timeout=60)
     assert process.returncode == 0

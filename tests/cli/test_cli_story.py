@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -55,6 +56,14 @@ def test_the_addresses_stand_in_a_block_of_their_own(colour: bool) -> None:
     assert text.endswith("\n\n")
     assert all(one in text for one in (ADDRESSES.page, ADDRESSES.preview, ADDRESSES.example, "Ctrl-C"))
     assert ("\x1b[" in text) is colour
+
+
+def test_a_project_with_a_database_has_a_line_for_its_data() -> None:
+    story, stream = text_story()
+    story.ready(replace(ADDRESSES, data="preview data shop"))
+    assert "  Data     preview data shop  (in another terminal)\n" in stream.getvalue()
+    story.ready(ADDRESSES)
+    assert stream.getvalue().count("  Data ") == 1
 
 
 GONE = "1 process, port 3001 and 1 folder freed\n"

@@ -121,7 +121,7 @@ class MadeUpData:
     )  # fmt: skip
     snapshots: list[dict[str, Any]] = field(
         default_factory=lambda: [
-            snapshot(9, "before the restore of nightly", "before_restore"),
+            snapshot(9, "before the restore of “nightly”", "before_restore"),
             snapshot(4, "before the change"),
             snapshot(2, ""),
         ]
@@ -190,7 +190,9 @@ class MadeUpData:
             return 200, None
         if call.endswith("/restore"):
             name = next(one["name"] for one in self.snapshots if one["id"] in call)
-            self.snapshots.insert(0, snapshot(number, f"before the restore of {name}", "before_restore"))
+            self.snapshots.insert(
+                0, snapshot(number, f"before the restore of “{name}”" if name else "before a restore", "before_restore")
+            )
             return 200, {"before": self.snapshots[0], "elapsed_ms": 314}
         if call == "POST /preview/data/reset":
             self.snapshots.insert(0, snapshot(number, "before the reset", "before_reset"))

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from preview.cli.client import generation_path, open_api
-from preview.cli.data_folder import hold_first_free_slot
+from preview.cli.data_folder import RUNS, hold_first_free_slot
 from preview.cli.exits import ExitCode
 from preview.cli.options import CaOption, JsonOption, UrlOption, existing_folder, warn_of_skipped
 from preview.cli.terminal import listing, print_json, progress, say, table_console
@@ -77,7 +77,7 @@ def _asked(folder: Path, static: Extraction) -> Extraction:
     configure_logging("ERROR", "console")
     file = find_env_file_beside(folder)
     warn_of_skipped(file)
-    with hold_first_free_slot(operators_data_folder(file) / "run") as slot, progress("starting the application…"):
+    with hold_first_free_slot(operators_data_folder(file) / RUNS) as slot, progress("starting the application…"):
         settings = own_settings(slot, {}, file, is_watched=False)
         found = run_async(partial(ask_application, settings, folder))
     if found is None:

@@ -13,7 +13,7 @@ import typer
 
 from preview.cli.commands.understand.results import JunitOption
 from preview.cli.commands.understand.run_check import CheckOptions, check_project
-from preview.cli.data_folder import hold_first_free_slot
+from preview.cli.data_folder import RUNS, hold_first_free_slot
 from preview.cli.exits import CommandFailed, UsageMistake
 from preview.cli.local.hosting import configure_logging
 from preview.cli.local.own_settings import operators_data_folder, own_settings
@@ -102,7 +102,7 @@ def run(
     configure_logging("ERROR", "console")
     file = find_env_file_beside(folder)
     warn_of_skipped(file)
-    with hold_first_free_slot(operators_data_folder(file) / "run") as slot:
+    with hold_first_free_slot(operators_data_folder(file) / RUNS) as slot:
         settings = own_settings(slot, held, file, is_watched=watch)
         if not no_scope and settings.isolation is not Isolation.PLAIN:
             enter_scope()

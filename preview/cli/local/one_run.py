@@ -145,6 +145,7 @@ class Run:
             browser=self._host.open_link(active.record),
             preview=base_url,
             example=f"curl {shlex.quote(base_url + path)}",
+            data=f"preview data {shlex.quote(self.generation_id)}" if active.needed_servers else "",
         )
         await self._in_thread(partial(self._story.ready, addresses))
 

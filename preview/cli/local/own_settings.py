@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from preview.cli.client import RUN_SETTINGS
 from preview.cli.exits import CommandFailed
 from preview.core.env_file import EnvFile
 from preview.core.isolation import Isolation
@@ -49,11 +50,5 @@ def own_settings(slot: Path, held: Mapping[str, object], file: EnvFile | None, *
     return load_settings(
         file,
         data_dir=slot,
-        database_url=None,
-        cluster=False,
-        jwt_secret=None,
-        jwt_algorithm="HS256",
-        jwt_issuer=None,
-        public_url=None,
-        **(own | dict(held)),
+        **(dict(RUN_SETTINGS) | own | dict(held)),
     )

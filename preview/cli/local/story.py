@@ -27,12 +27,14 @@ class Addresses:
         browser: The preview for a browser, on a separate host, as a one-time link.
         preview: The preview itself.
         example: A command line that calls the preview.
+        data: A command line that shows the data in its database servers; empty if it has none.
     """
 
     page: str
     browser: str
     preview: str
     example: str
+    data: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,7 @@ class TextStory:
             ("Browser", addresses.browser, "one-time link"),
             ("Preview", addresses.preview, ""),
             ("Try", addresses.example, ""),
+            *([("Data", addresses.data, "in another terminal")] if addresses.data else []),
             ("Stop", "Ctrl-C", ""),
         )
         self._write(["", *(self._row(*row) for row in rows), ""])
@@ -182,7 +185,7 @@ class JsonStory:
     def ready(self, addresses: Addresses) -> None:
         """Write ``ready``."""
         links = {"page": addresses.page, "browser": addresses.browser, "base_url": addresses.preview}
-        self._write([{"event": "ready", **links, "example": addresses.example}])
+        self._write([{"event": "ready", **links, "example": addresses.example, "data": addresses.data or None}])
 
     def reloaded(self, reload: Reload) -> None:
         """Write ``reload``."""

@@ -203,7 +203,10 @@ def _data() -> dict[str, Operation]:
         ),
         "snapshots.diff": Operation(Reply("What differs.", data.ComparisonShape), (*gone, errors.SnapshotNotFound)),
         "snapshots.fork": Operation(
-            forked, (*_UPLOAD, *kept, errors.SnapshotNotFound), 201, body=bodies.ForkBody, is_missing=True
+            forked,
+            (*_UPLOAD, *kept, errors.SnapshotNotFound, errors.GenerationReadOnly),
+            201,
+            body=bodies.ForkBody,
         ),
     }
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import trio
 from quart import Blueprint, Response, request
-from werkzeug.exceptions import NotFound
 
+from preview.errors import GenerationReadOnly
 from preview.generations import Generation, VersionNote
 from preview.http.backend import Backend, BackendRoutes, Running
 from preview.http.contracts.data import (
@@ -145,7 +145,10 @@ async def _fork(backend: Backend, generation: Generation, name: str, snapshot_id
     """Return the new generation. Cancellation: it may exist without the data."""
     library = backend.service.library
     if library is None:
-        raise NotFound  # a host that stores its generations has its own way to make them
+        raise GenerationReadOnly(
+            "This generation's files are not kept by this service, so it cannot be forked here; with `preview serve`, "
+            "`preview push` makes one that can."
+        )
     paths = [path for path, _ in await library.file_list(generation.id)]
     files = await library.read_files(generation.id, paths)
     made = await library.create(

@@ -178,7 +178,8 @@ class DataManager:
         """
         snapshot = await self._store.get(generation.id, generation.user_id, snapshot_id)
         folder = await self._store.verify(snapshot)
-        name = "before an undo" if snapshot.kind in AUTOMATIC else f"before the restore of {snapshot.name}"
+        named = f"before the restore of “{snapshot.name}”" if snapshot.name else "before a restore"
+        name = "before an undo" if snapshot.kind in AUTOMATIC else named
         return await self._replace(
             user,
             generation,

@@ -12,7 +12,7 @@ from preview.cli.client import Api, generation_path, open_api
 from preview.cli.commands.understand.junit import Case, junit_report
 from preview.cli.commands.understand.results import TIMEOUT_S, JunitOption, print_verdicts, write_report
 from preview.cli.commands.understand.summary import append_summary, markdown_summary
-from preview.cli.data_folder import hold_first_free_slot
+from preview.cli.data_folder import RUNS, hold_first_free_slot
 from preview.cli.exits import CommandFailed, ExitCode, UsageMistake
 from preview.cli.options import CaOption, JsonOption, UrlOption, existing_folder, warn_of_skipped
 from preview.cli.terminal import print_json, progress, say, show
@@ -96,7 +96,7 @@ def _check_folder(folder: Path) -> dict[str, Any]:
     configure_logging("ERROR", "console")
     file = find_env_file_beside(folder)
     warn_of_skipped(file)
-    with hold_first_free_slot(operators_data_folder(file) / "run") as slot, progress("starting the application…"):
+    with hold_first_free_slot(operators_data_folder(file) / RUNS) as slot, progress("starting the application…"):
         settings = own_settings(slot, {}, file, is_watched=False)
         result = run_async(partial(run_folder_checks, settings, folder, FolderTask(content)))
     if result is None or result.checks is None:
