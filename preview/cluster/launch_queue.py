@@ -180,7 +180,7 @@ class LaunchQueue:
         """
         self._owners.check_limit(connection, claim)
         connection.execute(self._lock, {"seed": _QUEUE_LOCK})
-        if connection.execute(self._count).scalar_one() >= most:
+        if self.length(connection) >= most:
             raise LimitReached(
                 f"No node can take this launch now, and {most} launches wait already, the maximum "
                 "(PREVIEW_QUEUE_LIMIT); try again when some have started.",
@@ -204,6 +204,10 @@ class LaunchQueue:
         """Return the place of a launch; None if it does not wait."""
         row = connection.execute(self._place, {"preview": preview_id}).first()
         return None if row is None else Place(row.place, row.waiting)
+
+    def length(self, connection: Connection) -> int:
+        """Return the number of launches that wait."""
+        return int(connection.execute(self._count).scalar_one())
 
     def cancel(self, connection: Connection, named: str) -> str | None:
         """Take a preview out of the queue, also a lost node's. Returns its id; None if none waits.

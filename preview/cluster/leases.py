@@ -25,11 +25,15 @@ class Lease:
     Args:
         lease_s: Duration of the lease in seconds.
         clock: The local clock.
+
+    Attributes:
+        losses: Leases that were over before the next one began.
     """
 
     def __init__(self, lease_s: float, clock: Callable[[], float] = boot_clock) -> None:
         self.lease_s = lease_s
         self.clock = clock
+        self.losses = 0
         self._deadline = float("-inf")
         self._asked_at = float("-inf")
 
@@ -50,6 +54,7 @@ class Lease:
 
     def begin(self, asked_at: float) -> None:
         """Begin a new lease, which was asked for at this local time."""
+        self.losses += not self.holds and self._asked_at > float("-inf")
         self._asked_at, self._deadline = asked_at, asked_at + ENDS_AFTER * self.lease_s
 
     def renewed(self, asked_at: float) -> bool:

@@ -175,6 +175,10 @@ class NodeQueue:
         """Return the place of a launch; None if it does not wait. Cancellation: nothing changes."""
         return await self._database.read(lambda connection: self._queue.place(connection, preview_id))
 
+    async def length(self) -> int:
+        """Return the number of launches that wait. Cancellation: nothing changes."""
+        return await self._database.read(self._queue.length)
+
     async def cancel(self, named: str) -> str | None:
         """Take a preview out of the queue and store its end.
 

@@ -286,7 +286,7 @@ class PreviewApp(QuartTrio):
             nursery.start_soon(made.prober.clean)
             nursery.start_soon(made.agents.run)
             nursery.start_soon(run_purge, made)
-            nursery.start_soon(made.metrics.lag.run)
+            nursery.start_soon(made.metrics.run)
             if service.settings.e2b:
                 self._e2b.boxes = Boxes(service, nursery)
                 await self._e2b.boxes.remove_leftovers()

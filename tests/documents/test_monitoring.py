@@ -34,7 +34,7 @@ def test_each_metric_of_the_rules_and_the_dashboard_exists() -> None:
 
 
 def test_each_label_that_they_group_by_exists() -> None:
-    labels = {word for _, _, text in _TABLE for word in re.findall(r"`(\w+)`", text)} | {"instance", "le"}
+    labels = {word for _, _, text in _TABLE for word in re.findall(r"`(\w+)`", text)} | {"instance", "job", "le"}
     grouped = {
         word.strip() for one in expressions() for part in re.findall(r"by \(([^)]*)\)", one) for word in part.split(",")
     }

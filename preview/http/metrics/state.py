@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 from preview.auth import Audit
 from preview.core.lifecycle import State
 from preview.environments import How
+from preview.http.metrics.cluster import ClusterState
 from preview.http.metrics.families import add_histogram, counter, gauge
 from preview.http.metrics.histogram import FAST_S, Histogram
 from preview.http.metrics.metrics import Metrics
@@ -170,4 +171,5 @@ class Streams(Collector):
 def make_metrics(service: Service, trail: Audit, *others: Collector) -> Metrics:
     """Return the metrics of an app."""
     slow = SlowOperations()
-    return Metrics(*others, ServiceState(service, slow), AuditState(trail), slow=slow)
+    cluster = ClusterState(service.cluster)
+    return Metrics(*others, ServiceState(service, slow), AuditState(trail), cluster, slow=slow, runs=(cluster.run,))
