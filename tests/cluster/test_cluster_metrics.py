@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import cast
 
@@ -56,7 +57,7 @@ def test_a_lease_that_was_over_before_the_next_one_counts_as_lost() -> None:
 
 
 async def test_a_scrape_shows_the_last_look_also_while_the_database_is_away(autojump_clock: MockClock) -> None:
-    looks = iter([NODES, DatabaseUnavailable("away"), []])
+    looks: Iterator[list[Node] | Exception] = iter([NODES, DatabaseUnavailable("away"), []])
 
     async def nodes() -> list[Node]:
         found = next(looks)
