@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
 from typing import Any, cast
 
@@ -135,8 +136,8 @@ _OWNER = "preview.audit_owner"
 _PATIENCE_S = 2.0
 _REFUSED, _FAILED = 400, 500
 
-FindPreview = Callable[[Mapping[str, Any]], str]
-"""Returns the id of the live preview that a route's arguments are about; empty if there is none."""
+FindPreview = Callable[[Mapping[str, Any], str], str]
+"""Returns the id of the live preview that a route's arguments are about; empty if there is none of this owner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +166,7 @@ def remember_caller(audit_log: Audit, asked: Request | Websocket, identity: Iden
         action,
         identity.user.id,
         subject=next((str(given[name]) for name in _SUBJECTS if name in given), ""),
-        preview_id=find(given) if guest is None else guest.preview_id,
+        preview_id=find(given, identity.user.id) if guest is None else guest.preview_id,
         detail=f"{scope.get('method', 'GET')} {asked.path}",
         via=way_of(scope, identity),
         address=address_of(scope),
@@ -218,7 +219,7 @@ async def audit(audit_log: Audit, request: Request, response: Response | None, f
     earlier = scope.pop(_ENTRY, None)
     if not isinstance(earlier, _Request):
         return
-    entry = _finished(earlier.entry, scope, response, find(request.view_args or {}))
+    entry = _finished(earlier.entry, scope, response, partial(find, request.view_args or {}))
     if not earlier.is_change:
         if request.endpoint in READ and entry.outcome == "ok":
             audit_log.note_soon(entry)
@@ -232,7 +233,9 @@ async def audit(audit_log: Audit, request: Request, response: Response | None, f
         log.warning("audit entry waits", action=entry.action, user_id=entry.user_id, reason="the database is slow")
 
 
-def _finished(entry: AuditEntry, scope: Mapping[str, Any], response: Response | None, preview_id: str) -> AuditEntry:
+def _finished(
+    entry: AuditEntry, scope: Mapping[str, Any], response: Response | None, find: Callable[[str], str]
+) -> AuditEntry:
     outcome, detail = "unknown", entry.detail
     if response is not None:
         status = response.status_code
@@ -243,6 +246,5 @@ def _finished(entry: AuditEntry, scope: Mapping[str, Any], response: Response | 
     if outcome == "ok" and (more := scope.get(_DETAIL)):
         detail += f": {more}"
     made = AuditEntry.new(entry.user_id, entry.action, scope.get(_OWNER, entry.owner_id), detail=detail)
-    return replace(
-        entry, owner_id=made.owner_id, detail=made.detail, outcome=outcome, preview_id=entry.preview_id or preview_id
-    )
+    preview_id = entry.preview_id or find(made.owner_id)
+    return replace(entry, owner_id=made.owner_id, detail=made.detail, outcome=outcome, preview_id=preview_id)

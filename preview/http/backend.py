@@ -93,12 +93,12 @@ class Backend:
         """The preview manager."""
         return self.service.previews
 
-    def live_preview_id(self, arguments: Mapping[str, Any]) -> str:
-        """Return the id of the live preview that a route's arguments name; empty if there is none."""
+    def live_preview_id(self, arguments: Mapping[str, Any], owner_id: str) -> str:
+        """Return the id of the live preview that a route's arguments name; empty if there is none of this owner."""
         if "preview_id" in arguments:
             return str(arguments["preview_id"])
         live = self.previews.active(str(arguments.get("generation_id", "")))
-        return "" if live is None else live.id
+        return "" if live is None or live.record.user_id != owner_id else live.id
 
     def new_session(self, user: User, ttl_s: float = SESSION_S) -> str | None:
         """Return a session token for a browser, or None if this service signs none."""

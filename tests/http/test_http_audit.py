@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 from unittest.mock import AsyncMock, Mock
+from urllib.parse import urlsplit
 
 import pytest
 import trio
@@ -200,3 +201,85 @@ async def test_a_client_that_leaves_before_the_response_is_in_the_audit(tmp_path
             while (newest := (await entries(world))[0])["action"] != "launched":
                 await trio.lowlevel.checkpoint()
         assert newest["detail"].endswith("(the client left before the response)")
+
+
+# A program with data, and without a package.
+_SHOP = {
+    "preview.toml": '[start]\nframework = "flask"\nserver = "wsgi"\napp = "main:app"\n',
+    "main.py": """
+import sqlite3
+with sqlite3.connect("shop.db") as db:
+    db.execute("create table if not exists books (title text)")
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"ok"]
+""",
+}
+
+
+async def test_each_kind_of_action_has_who_what_where_by_which_token_or_share_and_its_outcome(tmp_path: Path) -> None:
+    async with open_world(tmp_path, operators="root") as world:
+        generation = await world.keep(_SHOP)
+        base = f"/api/v1/generations/{generation}"
+        launched = await world.launch(generation)
+        token = (await world.ask("POST", "/api/v1/tokens", {"name": "ci"})).json()
+
+        async def ask(method: str, path: str, body: Any = None) -> Any:
+            answer = await world.ask(method, path, body)
+            assert answer.status_code < 300, (path, answer.text)
+            return answer.json() if answer.content else None
+
+        await ask("POST", f"{base}/preview/open", {})
+        shared = await ask("POST", f"{base}/preview/share", {"role": "open"})
+        place = urlsplit(shared["url"])
+        opened = await world.client.get(
+            f"{place.path}?{place.query}", headers={"Host": place.netloc}, follow_redirects=False
+        )
+        assert opened.status_code == 303
+        world.client.cookies.clear()
+        guest = await new_guest(world, generation, "use", "Gus")
+        assert (await guest.ask("GET", f"{base}/preview/logs")).status_code == 200
+        comment = {"target": {"kind": "line", "id": "1"}, "text": "why?"}
+        made = await guest.ask("POST", f"{base}/preview/comments", comment)
+        assert made.status_code == 201, made.text
+        await ask("PUT", "/api/v1/projects/proj_1/secrets/API_KEY", {"value": "s3cr3t-value"})
+        await ask("PATCH", "/api/v1/projects/proj_1/environment", {"set": {"LEVEL": "debug"}})
+        (database,) = (await ask("GET", f"{base}/preview/data"))["databases"]
+        await ask("POST", f"{base}/preview/data/query", {"database": database["id"], "sql": "select 1"})
+        assert (await world.ask("POST", f"{base}/preview/launch", {}, user="bob")).status_code == 403
+        bearer = {"Authorization": f"Bearer {token['token']}"}
+        assert (await world.client.delete(f"{base}/preview", headers=bearer)).status_code == 204
+
+        assert (await world.ask("GET", "/api/v1/operator/audit/verify", user="root")).json()["is_whole"]
+        rows = (await world.ask("GET", "/api/v1/operator/audit?limit=200", user="root")).json()["items"]
+        preview = launched["id"]
+        wanted = {
+            ("ann", "launched", "bearer", preview, "ok"),
+            # Who is refused learns nothing of another's preview.
+            ("bob", "launched", "bearer", "", "refused"),
+            ("ann", "open link created", "bearer", preview, "ok"),
+            ("ann", "shared", "bearer", preview, "ok"),
+            ("visitor", "opened", f"share {shared['id']}", preview, "ok"),
+            ("guest Gus", "guest joined", "share", preview, "ok"),
+            ("guest Gus", "log read", "share", preview, "ok"),
+            ("guest Gus", "commented", "share", preview, "ok"),
+            ("ann", "secret set", "bearer", "", "ok"),
+            ("ann", "settings changed", "bearer", "", "ok"),
+            ("ann", "data read", "bearer", preview, "ok"),
+            ("ann", "data queried", "bearer", preview, "ok"),
+            ("ann", "token created", "bearer", "", "ok"),
+            ("ann", "stopped", f"token {token['id']}", preview, "ok"),
+        }
+        found = {
+            (
+                one["user_id"],
+                one["action"],
+                one["via"].split()[0] if one["user_id"] == "guest Gus" else one["via"],
+                one["preview_id"] or "",
+                one["outcome"],
+            )
+            for one in rows
+        }
+        assert wanted <= found, (wanted - found, found - wanted)
+        assert {one["address"] for one in rows} == {"127.0.0.1"}
+        assert all(one["at"] and len(one["hash"]) == 64 for one in rows)

@@ -44,7 +44,20 @@ def send(signal, body):
     asked = urllib.request.Request(os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] + "/v1/" + signal, body,
                                    {"Content-Type": "application/json"})
     return urllib.request.urlopen(asked, timeout=20).status
+early = {"name": "imported", "gauge": {"dataPoints": [{"asInt": "1"}]}}
+send("metrics", json.dumps({"resourceMetrics": [{"scopeMetrics": [{"metrics": [early]}]}]}).encode())
 """
+EXPORTING = (
+    {"requirements.txt": "fastapi\n", "main.py": OTLP},
+    StartPlan(
+        "fastapi",
+        Toolchain.PYTHON,
+        Server.ASGI,
+        target("main", "app", framework="fastapi"),
+        trace=True,
+        exports_spans=True,
+    ),
+)
 
 
 @pytest.fixture
@@ -95,11 +108,10 @@ async def test_a_query_per_row_is_seen_and_is_a_hint(rig: Rig, kind: str) -> Non
 
 
 async def test_a_project_with_opentelemetry_sends_its_signals_out_of_the_sandbox(rig: Rig) -> None:
-    files = {"requirements.txt": "fastapi\n", "main.py": OTLP}
-    app = target("main", "app", framework="fastapi")
-    plan = StartPlan("fastapi", Toolchain.PYTHON, Server.ASGI, app, trace=True, exports_spans=True)
-    preview = await rig.start(files, plan)
+    preview = await rig.start(*EXPORTING)
     assert preview.record.state is State.RUNNING, story(preview)
+    # The receiver listens before the program's first statement.
+    assert [one.name for one in preview.traces.metrics.all()] == ["imported"]
     assert await get(preview, "/export", traceparent=PARENT, x_request_id="r1") == 200
     trace = await trace_of(preview, "r1")
     while not any(span.source == "otlp" for span in trace.spans):  # noqa: ASYNC110  it has no event
@@ -110,7 +122,7 @@ async def test_a_project_with_opentelemetry_sends_its_signals_out_of_the_sandbox
     assert await get(preview, "/tell", traceparent=PARENT) == 200
     (line,) = [one for one in preview.log.last_lines(50) if one.message == "mail lost"]
     assert (line.source, line.level, line.request_id) == (Source.REPORTED, Level.ERROR, "r1")
-    assert [(one.name, one.value) for one in preview.traces.metrics.all()] == [("queue", 3)]
+    assert [(one.name, one.value) for one in preview.traces.metrics.all()] == [("imported", 1), ("queue", 3)]
 
 
 async def test_without_the_setting_nothing_is_reported(rig: Rig) -> None:
@@ -135,3 +147,6 @@ async def test_forks_of_templates_and_the_process_after_a_restart_are_traced_too
                 assert [hint.count for hint in trace.hints] == [BOOKS]
                 await rig.service.previews.stop("g1")
                 await preview.over.wait()
+            preview = await rig.start(*EXPORTING)
+            assert preview.record.state is State.RUNNING, story(preview)
+            assert [one.name for one in preview.traces.metrics.all()] == ["imported"]

@@ -6324,7 +6324,7 @@ export interface components {
             removed: number;
             /**
              * Tracing
-             * @description Spans are recorded now: the launch has `trace` in its start options.
+             * @description The launch records spans: it has `trace` in its start options.
              */
             tracing: boolean;
         };

@@ -24,7 +24,7 @@ from preview.runtime.launchers import (
     SERVE_DJANGO,
     SERVE_WSGI,
 )
-from preview.supervisor.launch.variables import SYSTEM_PATH
+from preview.supervisor.launch.variables import SYSTEM_PATH, made_up_telemetry
 from preview.tracing.otlp import OTLP_PORT
 
 # ``$PORT``, ``${PORT}``, ``${PORT:-8000}`` like in a shell, and the plan's ``{port}``.
@@ -33,6 +33,7 @@ _PORT = re.compile(r"\$PORT\b|\$\{PORT(?::?-[^}]{0,20})?\}|\{port\}")
 
 # A project with one of these sends its spans elsewhere, or none.
 _ENDPOINTS = frozenset({"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_SDK_DISABLED"})
+_SIGNALS = ("traces", "metrics", "logs")
 
 
 def listens_itself(plan: StartPlan) -> bool:
@@ -122,7 +123,7 @@ def server_variables(
     """
     channel = f"{CONTROL_PLACEHOLDER}:{os.fstat(control.fileno()).st_ino}"
     if plan.trace:
-        variables = {**_otlp_variables(variables, exports=exports), TRACE_VARIABLE: "1"}
+        variables = {**(_otlp_variables(plan, variables) if exports else variables), TRACE_VARIABLE: "1"}
     if plan.toolchain is Toolchain.PYTHON:
         if plan.server is not Server.COMMAND:
             return variables
@@ -147,17 +148,24 @@ def server_variables(
     }
 
 
-def _otlp_variables(variables: Mapping[str, str], *, exports: bool) -> Mapping[str, str]:
+def _otlp_variables(plan: StartPlan, variables: Mapping[str, str]) -> Mapping[str, str]:
     """Return the variables with those that lead OpenTelemetry to the service, unless the project has them."""
-    if not exports or not _ENDPOINTS.isdisjoint(variables):
+    made_up = made_up_telemetry(plan)
+    own = {name: value for name, value in variables.items() if name not in made_up}
+    if not _ENDPOINTS.isdisjoint(own):
         return variables
+    endpoint = f"http://127.0.0.1:{OTLP_PORT}"
+    # A program that reads the address of one signal gets it; else the first variable is enough.
+    signals = {f"OTEL_EXPORTER_OTLP_{one.upper()}_ENDPOINT": f"{endpoint}/v1/{one}" for one in _SIGNALS}
     return {
-        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{OTLP_PORT}",
+        **variables,
+        **{name: value for name, value in signals.items() if name in made_up},
+        "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
         "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
         "OTEL_SERVICE_NAME": "preview",
         "OTEL_BSP_SCHEDULE_DELAY": "500",
         "OTEL_METRIC_EXPORT_INTERVAL": "10000",
-        **variables,
+        **own,
     }
 
 

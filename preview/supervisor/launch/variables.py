@@ -167,7 +167,9 @@ def _python_path(plan: StartPlan, project: Path) -> Mapping[str, str]:
 
 def tell_variables(plan: StartPlan) -> list[str]:
     """Return log lines about variables with placeholder values and how to set them, without any secret."""
-    made_up = [_shown(one) for one in plan.variables.values() if one.origin is Origin.MADE_UP]
+    telemetry = made_up_telemetry(plan) if plan.exports_spans else frozenset()
+    variables = [one for one in plan.variables.values() if one.name not in telemetry]
+    made_up = [_shown(one) for one in variables if one.origin is Origin.MADE_UP]
     lines = []
     if made_up:
         lines.append(
@@ -175,6 +177,13 @@ def tell_variables(plan: StartPlan) -> list[str]:
             "set them in the project's settings, under [env] in preview.toml or in the launch request"
         )
     return lines
+
+
+def made_up_telemetry(plan: StartPlan) -> frozenset[str]:
+    """Return the variables of OpenTelemetry that nobody has set: the service's own values replace placeholders."""
+    return frozenset(
+        name for name, one in plan.variables.items() if one.origin is Origin.MADE_UP and name.startswith("OTEL_")
+    )
 
 
 def placeholders_of(plan: StartPlan) -> Mapping[str, str]:

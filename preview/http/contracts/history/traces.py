@@ -146,7 +146,7 @@ class TraceList(Answer):
     items: list[TraceItem]
     next: int | None = Field(description="Continue with `before` this number; null at the end.")
     preview_id: str
-    tracing: bool = Field(description="Spans are recorded now: the launch has `trace` in its start options.")
+    tracing: bool = Field(description="The launch records spans: it has `trace` in its start options.")
     dropped: int = Field(description="Spans that were lost: too many came at once.")
     removed: int = Field(description="Spans of older traces that were removed because of the limits.")
 
