@@ -22,6 +22,8 @@ export default defineConfig({
   },
   server: { proxy: { "/api": service, "/login": service } },
   test: {
+    // A busy machine.
+    testTimeout: 60_000,
     environment: "happy-dom",
     include: ["src/**/*.test.{ts,tsx}", "tests/**/*.test.{ts,tsx}"],
     restoreMocks: true,

@@ -3,13 +3,37 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
-from page_kit import FILES, Running, visit
+import psutil
+from page_kit import FILES, PATIENCE_MS, Running, visit, wait_until
 from playwright.sync_api import Browser, Page, expect
 from test_page_quality import serious
 
 # Somebody who is removed sees so within this time.
 AT_ONCE_MS = 1_000
+
+
+def _templates(running: Running) -> list[dict[str, Any]]:
+    with running.api("local") as api:
+        items: list[dict[str, Any]] = api.get("/api/v1/operator/templates").json()["items"]
+        return items
+
+
+def _template_processes(running: Running) -> set[int]:
+    """The service's templates, each by the first process of its sandbox."""
+    return {
+        one.pid
+        for one in psutil.Process(running.process.pid).children()
+        if any("preview_template.py" in part for part in _command(one))
+    }
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
 
 
 def new_link(page: Page, role: str) -> str:
@@ -172,3 +196,44 @@ def test_an_operator_rolls_a_flag_out_and_stops_launches(running: Running, brows
             for name in ("tracing", "launches"):
                 api.delete(f"/api/v1/operator/flags/{name}").raise_for_status()
         assert seen.violations == []
+
+
+def test_an_operator_drops_and_rebuilds_a_template(running: Running, browser: Browser) -> None:
+    with visit(browser, width=390) as seen, running.api("template-user") as api:
+        page = seen.page
+        made = api.post("/api/v1/generations", json={"name": "shop", "files": FILES}).json()
+        launch = f"/api/v1/generations/{made['id']}/preview/launch"
+        api.post(launch, json={}, headers={"Prefer": "wait=80"}).raise_for_status()
+        # By an operator, as the page lists it; its first template is ready soon after the first launch.
+        wait_until(lambda: any(one["is_ready"] for one in _templates(running)), PATIENCE_MS / 1000)
+        key = next(one["key"] for one in _templates(running) if one["is_ready"])
+        seen.sign_in(running, "local")
+        page.get_by_role("button", name="Account of").click()
+        dialog = page.get_by_role("dialog", name="Account")
+        dialog.get_by_role("tab", name="Operator").click()
+        row = dialog.get_by_role("region", name=re.compile("^Templates: ")).get_by_role("row").filter(has_text=key)
+        expect(row.get_by_role("cell").get_by_text("ready", exact=True)).to_be_visible()
+        before = _template_processes(running)
+        assert before
+
+        def confirm(action: str) -> None:
+            dialog.get_by_role("button", name=f"{action} the template of {key}").click()
+            question = page.get_by_role("alertdialog", name=f"{action} this template?")
+            assert serious(seen) == []
+            question.get_by_role("button", name=action, exact=True).click()
+
+        confirm("Drop")
+        expect(row).to_contain_text("an operator dropped its template")
+        expect(dialog.get_by_role("button", name=f"Drop the template of {key}")).to_have_count(0)
+        confirm("Rebuild")
+        wait_until(lambda: any(one["key"] == key and one["is_ready"] for one in _templates(running)), 90)
+        assert _template_processes(running) - before
+        dialog.get_by_role("button", name="Refresh").first.click()
+        expect(row.get_by_role("cell").get_by_text("ready", exact=True)).to_be_visible()
+        assert serious(seen) == []
+        assert dialog.evaluate("it => it.scrollWidth <= it.clientWidth")
+        assert seen.violations == []
+        # The preview that was forked from it, or started beside it, goes on; the dropped template ends with it.
+        assert len(api.get("/api/v1/previews?status=running").json()["previews"]) == 1
+        running.end_previews("template-user")
+        wait_until(lambda: not before & _template_processes(running), PATIENCE_MS / 1000)

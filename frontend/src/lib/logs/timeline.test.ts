@@ -81,8 +81,8 @@ describe("a view of matches", () => {
   test("looks through all lines that a page keeps in less than a noticeable moment", () => {
     const store = new LogStore();
     store.append(Array.from({ length: 200_000 }, (_, at) => line(at + 1, `request ${at} took ${at % 97} ms`)));
-    const started = performance.now();
+    const started = process.cpuUsage();
     expect(new LogView(store, EVERYTHING, { pattern: /took 13 ms/g, lines: 5 }).lines).toBeGreaterThan(2_000);
-    expect(performance.now() - started).toBeLessThan(1_500);
+    expect(process.cpuUsage(started).user).toBeLessThan(1_500_000);
   });
 });

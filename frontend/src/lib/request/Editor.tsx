@@ -1,4 +1,4 @@
-import { type CSSProperties, type ReactNode, type SubmitEvent, useEffect, useRef } from "react";
+import { type CSSProperties, type ReactNode, type RefObject, type SubmitEvent, useEffect, useId, useRef } from "react";
 
 import { useTranslate } from "../texts/translate";
 import { Button, classes, CopyButton, IconButton } from "../ui/controls";
@@ -34,6 +34,8 @@ interface EditorProps {
   baseUrl: string | null;
   /** Whether there is a response, whole or on its way; not an error's sentence. */
   hasResponse: boolean;
+  /** Whether the draft is an endpoint that was picked just now; true once for each. */
+  takePicked?: () => boolean;
   /** Requests to fill in again. */
   earlier?: ReactNode;
   /** What came of it, below. */
@@ -50,12 +52,17 @@ export function Editor(props: EditorProps): ReactNode {
   const [percent, setPercent] = usePartSplit();
   // Beside a short sentence, the form keeps its size.
   const isSplit = props.hasResponse && percent !== null;
+  const form = useRef<HTMLFormElement>(null);
+  useFocusOfPicked(form, draft, props.takePicked);
   const submit = (event: SubmitEvent): void => {
     event.preventDefault();
-    if (!isSending && wrong === null && unavailable === null) props.onSend();
+    if (isSending || unavailable !== null) return;
+    if (wrong === null) props.onSend();
+    else if (draft.pathFields.some((one) => !one.value)) emptyField(form.current)?.focus();
+    else form.current?.querySelector<HTMLElement>("[data-path]")?.focus();
   };
   return (
-    <form className={editorStyles.request} onSubmit={submit} aria-label={t("Request")}>
+    <form ref={form} className={editorStyles.request} onSubmit={submit} aria-label={t("Request")}>
       <div className={editorStyles.sendLine}>
         <select
           className={classes(controls.field, editorStyles.methodField)}
@@ -71,6 +78,8 @@ export function Editor(props: EditorProps): ReactNode {
         <input
           className={classes(controls.field, editorStyles.mono, editorStyles.grow)}
           aria-label={t("Path")}
+          aria-invalid={!draft.path.startsWith("/")}
+          data-path
           value={draft.path}
           spellCheck={false}
           onChange={(event) => {
@@ -84,7 +93,7 @@ export function Editor(props: EditorProps): ReactNode {
             {t("Stop")}
           </Button>
         ) : (
-          <Button key="send" kind="primary" icon="send" type="submit" disabled={wrong !== null || unavailable !== null}>
+          <Button key="send" kind="primary" icon="send" type="submit" disabled={unavailable !== null}>
             {t("Send")}
           </Button>
         )}
@@ -97,7 +106,11 @@ export function Editor(props: EditorProps): ReactNode {
         >
           <div className={editorStyles.editor}>
             <Source draft={draft} onOpenFile={props.onOpenFile} />
-            {(unavailable ?? wrong) !== null && <p className={styles.hint}>{unavailable ?? wrong}</p>}
+            {(unavailable ?? wrong) !== null && (
+              <p className={styles.hint} role="status">
+                {unavailable ?? wrong}
+              </p>
+            )}
             {wrong === null && warning(t, draft) !== null && (
               <p className={styles.hint} role="status">
                 {warning(t, draft)}
@@ -150,6 +163,26 @@ export function Editor(props: EditorProps): ReactNode {
   );
 }
 
+/** The first field that must have a value and has none. */
+function emptyField(form: HTMLElement | null): HTMLElement | undefined {
+  const required = form?.querySelectorAll<HTMLInputElement | HTMLSelectElement>("[aria-required=true]") ?? [];
+  return [...required].find((one) => one.value === "");
+}
+
+/** A picked endpoint has the focus where the person goes on: in its first empty required field, or at Send. */
+function useFocusOfPicked(
+  form: RefObject<HTMLFormElement | null>,
+  draft: Draft,
+  takePicked: (() => boolean) | undefined,
+): void {
+  useEffect(() => {
+    if (!takePicked?.()) return;
+    (emptyField(form.current) ?? form.current?.querySelector<HTMLElement>("[type=submit]"))?.focus({
+      preventScroll: true,
+    });
+  }, [form, draft, takePicked]);
+}
+
 interface FieldsProps {
   title: string;
   fields: readonly Field[];
@@ -161,6 +194,7 @@ function Fields({ title, fields, isFixed, onFields }: FieldsProps): ReactNode {
   const t = useTranslate();
   const added = useRef<HTMLInputElement>(null);
   const isAdding = useRef(false);
+  const id = useId();
   useEffect(() => {
     // The next typing is meant for the new row.
     if (isAdding.current) added.current?.focus();
@@ -200,7 +234,13 @@ function Fields({ title, fields, isFixed, onFields }: FieldsProps): ReactNode {
               {field.required && <b className={editorStyles.required}> *</b>}
             </span>
           )}
-          <Value title={title} field={field} at={at} onValue={(value) => change(at, { value })} />
+          <Value
+            title={title}
+            field={field}
+            at={at}
+            problemId={`${id}-${at}`}
+            onValue={(value) => change(at, { value })}
+          />
           {field.type === null && (
             <IconButton
               icon="close"
@@ -208,7 +248,11 @@ function Fields({ title, fields, isFixed, onFields }: FieldsProps): ReactNode {
               onClick={() => onFields(fields.filter((_, index) => index !== at))}
             />
           )}
-          {fieldProblem(t, field) !== null && <p className={editorStyles.fieldProblem}>{fieldProblem(t, field)}</p>}
+          {fieldProblem(t, field) !== null && (
+            <p id={`${id}-${at}`} className={editorStyles.fieldProblem}>
+              {fieldProblem(t, field)}
+            </p>
+          )}
         </div>
       ))}
     </fieldset>
@@ -219,11 +263,13 @@ interface ValueProps {
   title: string;
   field: Field;
   at: number;
+  /** Of the sentence that says what is wrong with it. */
+  problemId: string;
   onValue: (value: string) => void;
 }
 
 /** A choice where the endpoint names its values, else a text. */
-function Value({ title, field, at, onValue }: ValueProps): ReactNode {
+function Value({ title, field, at, problemId, onValue }: ValueProps): ReactNode {
   const t = useTranslate();
   const label = field.type === null ? t("{title}: value {at}", { title, at: at + 1 }) : `${title}: ${field.name}`;
   const common = {
@@ -231,6 +277,7 @@ function Value({ title, field, at, onValue }: ValueProps): ReactNode {
     "aria-label": label,
     "aria-required": field.required,
     "aria-invalid": fieldProblem(t, field) !== null,
+    "aria-describedby": fieldProblem(t, field) === null ? undefined : problemId,
     value: field.value,
   };
   if (field.choices?.length)

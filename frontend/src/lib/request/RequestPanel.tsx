@@ -253,6 +253,7 @@ function RequestView(props: RequestViewProps): ReactNode {
           onDraft={desk.begin}
         />
       }
+      takePicked={desk.takePicked}
       hasResponse={shown !== null && (shown.isOn || shown.answer !== null)}
     >
       {shown && (

@@ -60,6 +60,7 @@ export class RequestDesk {
   #running: AbortController | undefined;
   /** The draft that was made from an endpoint, as long as the person has not changed it. */
   #picked: Draft | undefined;
+  #isPicked = false;
   #snapshot: DeskSnapshot;
 
   constructor(client: PreviewClient, generationId: string) {
@@ -92,7 +93,15 @@ export class RequestDesk {
   readonly pick = (endpoint: Endpoint): void => {
     const draft = withSecrets(draftOf(endpoint), this.#snapshot.draft.secrets);
     this.#picked = draft;
+    this.#isPicked = true;
     this.begin(draft);
+  };
+
+  /** Return whether an endpoint was picked since the last call. */
+  readonly takePicked = (): boolean => {
+    const isPicked = this.#isPicked;
+    this.#isPicked = false;
+    return isPicked;
   };
 
   /** Send this token with the requests from now on, until the page is closed. */

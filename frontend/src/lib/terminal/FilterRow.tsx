@@ -23,6 +23,7 @@ export function FilterRow({
   onFilter: (filter: LogFilter) => void;
 }): ReactNode {
   const texts = useTexts();
+  const t = useTranslate();
   const levelWords: Record<Level, string> = {
     DEBUG: texts.debug,
     INFO: texts.info,
@@ -52,6 +53,9 @@ export function FilterRow({
         legend={texts.only}
         all={STREAMS}
         words={{ stderr: texts.stderr }}
+        notes={{
+          stderr: t("Only lines known to be of standard error; Node's own text of a crash is not among them."),
+        }}
         counts={counts.streams}
         chosen={filter.onlyStderr ? STREAMS : []}
         onChoose={(streams) => onFilter({ ...filter, onlyStderr: streams.length > 0 })}
@@ -69,13 +73,17 @@ interface ChipsProps<T extends string> {
   legend: string;
   all: readonly T[];
   words: Record<T, string>;
+  /** More about one, in its title. */
+  notes?: Readonly<Record<T, string>>;
   counts: Readonly<Record<T, number>>;
   chosen: readonly T[];
   onChoose: (chosen: T[]) => void;
 }
 
-function Chips<T extends string>({ legend, all, words, counts, chosen, onChoose }: ChipsProps<T>): ReactNode {
+function Chips<T extends string>({ legend, all, words, notes, counts, chosen, onChoose }: ChipsProps<T>): ReactNode {
   const t = useTranslate();
+  const loaded = (one: T): string =>
+    t("{counts} of the loaded lines", { counts: count(t, counts[one], "{count} line", "{count} lines") });
   return (
     <fieldset className={styles.chips}>
       <legend>{legend}</legend>
@@ -88,7 +96,7 @@ function Chips<T extends string>({ legend, all, words, counts, chosen, onChoose 
           data-count={counts[one].toLocaleString("en")}
           aria-pressed={chosen.includes(one)}
           aria-label={words[one]}
-          title={t("{counts} of the loaded lines", { counts: count(t, counts[one], "{count} line", "{count} lines") })}
+          title={notes ? `${loaded(one)}. ${notes[one]}` : loaded(one)}
           onClick={() => onChoose(toggled(chosen, one))}
         >
           {words[one]}

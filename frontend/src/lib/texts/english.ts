@@ -446,6 +446,7 @@ export const ENGLISH = [
   "On: turn it off",
   "On: turn it off and restart",
   "One statement, read-only",
+  "Only lines known to be of standard error; Node's own text of a crash is not among them.",
   "Only matches",
   "Only the metadata of this request was recorded. Switch recording to “everything” to keep headers and bodies.",
   "Only the newest lines were searched.",
