@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import typer
-from typer.core import TyperCommand, TyperGroup, TyperOption
+from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 # Seconds that a completion may wait for the service; a person waits for the Tab key.
 _COMPLETION_S = 2.0
@@ -16,7 +18,10 @@ HELP_NAMES = ["-h", "--help"]
 
 
 def polish(command: _Command) -> _Command:
-    """Return the command with help whose paragraphs wrap, and flags without a type; also a group's commands."""
+    """Return the command with help whose paragraphs wrap, flags without a type, and arguments without braces.
+
+    Also a group's commands.
+    """
     if isinstance(command, TyperCommand | TyperGroup):
         command.help = _paragraphs(command.help)
         help_option = command.get_help_option(typer.Context(command, help_option_names=HELP_NAMES))
@@ -24,10 +29,18 @@ def polish(command: _Command) -> _Command:
             if isinstance(parameter, TyperOption) and parameter.is_flag:
                 # Typer shows flags as ``<bool>``, as if they took a value.
                 parameter.metavar = ""
+            elif isinstance(parameter, TyperArgument):
+                parameter.get_usage_pieces = _usage_pieces(parameter)  # type: ignore[method-assign]  # no other hook
     if isinstance(command, TyperGroup):
         for one in command.commands.values():
             polish(one)
     return command
+
+
+def _usage_pieces(argument: TyperArgument) -> Callable[[Any], list[str]]:
+    """Return a function that names the argument as all manuals do: Typer writes ``{GEN}`` for one that is required."""
+    pieces = argument.get_usage_pieces
+    return lambda context: [re.sub(r"^\{(.+)\}", r"\1", one) for one in pieces(context)]
 
 
 def _paragraphs(text: str | None) -> str | None:

@@ -81,6 +81,7 @@ def test_every_command_s_help_has_an_example_and_no_flag_takes_a_value(
     shown = capsys.readouterr().out
     assert f"Example: preview {words[0]}" in shown
     assert "<bool>" not in shown
+    assert "{" not in next(row for row in shown.splitlines() if "Usage:" in row)
 
 
 @pytest.mark.parametrize(
