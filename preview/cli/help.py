@@ -30,7 +30,7 @@ def polish(command: _Command) -> _Command:
                 # Typer shows flags as ``<bool>``, as if they took a value.
                 parameter.metavar = ""
             elif isinstance(parameter, TyperArgument):
-                parameter.get_usage_pieces = _usage_pieces(parameter)  # type: ignore[method-assign]  # no other hook
+                parameter.get_usage_pieces = _usage_pieces(parameter)  # type: ignore[method-assign, assignment]  # no hook
     if isinstance(command, TyperGroup):
         for one in command.commands.values():
             polish(one)
