@@ -27,6 +27,13 @@ class Health(StrEnum):
     UNHEALTHY = "unhealthy"
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class CheckFault:
+    """Why a health check of an image failed. Each process's fault is another one, even with the same reason."""
+
+    reason: str
+
+
 class StopCause(StrEnum):
     """Reason to stop a preview."""
 

@@ -142,6 +142,7 @@ class PreviewLog:
         published: Callable[[range], None] | None = None,
         *,
         name: str = "",
+        bytes_per_s: int | None = None,
     ) -> None:
         """Publish a process's output until the stream ends, including an unfinished last line.
 
@@ -151,6 +152,7 @@ class PreviewLog:
                 blocks on its full pipe.
             published: Called with the numbers of the published lines.
             name: Name of the service that prints, before each line; empty for the preview's own program.
+            bytes_per_s: The output rate; None for that of the settings.
 
         Cancellation: everything read so far is published, including an unfinished line.
         """
@@ -165,7 +167,7 @@ class PreviewLog:
             if published is not None and self.last_seq >= first:
                 published(range(first, self.last_seq + 1))
 
-        self._paces[stream] = pace = OutputRateLimiter(self._settings.output_bytes_per_s, held)
+        self._paces[stream] = pace = OutputRateLimiter(bytes_per_s or self._settings.output_bytes_per_s, held)
         gather = CoalescingDelay()
         self._gathers.add(gather)
         try:

@@ -307,3 +307,43 @@ def test_a_worker_s_answer_with_services_that_no_file_gives_is_refused(tmp_path:
     forged = replace(plan, image=replace(plan.image, beside=(good,) * 5))
     with pytest.raises(checks.Forged):
         checks.check_analysis(Analysis(forged, frozenset(), ()), tmp_path)
+
+
+def test_files_that_the_project_names_are_merged_in_place_of_an_override_file(tmp_path: Path) -> None:
+    one = "services: {{api: {{build: ., command: {word}, environment: {{FROM: {word}}}}}}}\n"
+    names = ("compose.yaml", "compose.override.yaml", "base.yml", "deploy/more.yml")
+    files = {name: one.format(word=name) for name in names}
+    files |= {"Dockerfile": "FROM x\n", "go.mod": "module x\n"}
+
+    def start(folder: str, given: str) -> StartPlan:
+        return detect(_write(tmp_path / folder, {**files, ".env": given}))
+
+    for folder, given, wanted in (
+        ("a", "", "compose.override.yaml"),
+        ("b", "COMPOSE_FILE=compose.yaml\n", "compose.yaml"),
+        ("c", "COMPOSE_FILE=./base.yml:deploy/more.yml\n", "deploy/more.yml"),
+        ("d", "COMPOSE_FILE='base.yml;compose.yaml'\nCOMPOSE_PATH_SEPARATOR=;\n", "compose.yaml"),
+    ):
+        plan = start(folder, given)
+        assert plan.image is not None
+        assert plan.image.command == (wanted,), folder
+        assert plan.image.context == ".", folder
+    del files["Dockerfile"]
+    for given in ("COMPOSE_FILE=../a/compose.yaml\n", "COMPOSE_FILE=compose.yaml:/etc/passwd\n", "COMPOSE_FILE=none\n"):
+        with pytest.raises(InvalidGeneration, match=r"no such file in|no file of the project"):
+            start("e", given)
+
+
+def test_a_file_that_grows_without_bound_is_one_sentence(tmp_path: Path) -> None:
+    # Each level repeats the one before it, in what is merged with itself.
+    levels = "".join(f"x{at}: &x{at} {{a: *x{at - 1}, b: *x{at - 1}}}\n" for at in range(1, 19))
+    services = "base: {build: ., deploy: *x18}, api: {build: ., extends: base, deploy: *x18}"
+    wide = f"x0: &x0 {{c: d}}\n{levels}services: {{{services}}}\n"
+    many = "services:\n" + "".join(
+        f"  s{at}: {{build: ., extends: {{file: other.yaml, service: b}}}}\n" for at in range(1000)
+    )
+    other = "services: {b: {image: x}}\n" + "# padding\n" * 10_000
+    files = {"Dockerfile": "FROM x\n", "go.mod": "module x\n", "other.yaml": other}
+    with pytest.raises(InvalidGeneration, match="it merges too much"):
+        detect(_write(tmp_path / "wide", {**files, "compose.yaml": wide}), Overrides(dockerfile="compose.yaml"))
+    assert detect(_write(tmp_path / "many", {**files, "compose.yaml": many})).dockerfile == "compose.yaml"

@@ -34,3 +34,16 @@ def test_a_known_framework_goes_on_as_before_unless_asked_otherwise(tmp_path: Pa
 def test_a_missing_dockerfile_is_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidGeneration, match="there is no file docker/Dockerfile"):
         detect(tmp_path, Overrides(dockerfile="docker/Dockerfile"))
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("HEALTHCHECK --interval=1s \\\n  # a comment\n  CMD curl \\\n  http://localhost/up\n", "/up"),
+        ("HEALTHCHECK CMD /check\nCMD echo http://localhost:80/elsewhere\n", None),
+        ("HEALTHCHECK CMD curl http://localhost/old\nHEALTHCHECK NONE\n# see http://localhost/old\n", None),
+    ],
+)
+def test_the_health_path_is_that_of_the_last_instruction_alone(tmp_path: Path, text: str, path: str | None) -> None:
+    (tmp_path / "Dockerfile").write_text(f"FROM golang\n{text}")
+    assert detect(tmp_path, Overrides(dockerfile="Dockerfile")).health_path == path

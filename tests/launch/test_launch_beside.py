@@ -22,13 +22,13 @@ services:
   api:
     build: .
     command: ["80"]
-    environment: {{OTHER: helper, LOOKS: "yes"}}
+    environment: {{OTHER: helper, OWN: api, LOOKS: "yes"}}
     ports: ["80"]
     depends_on: [helper]
   helper:
     build: {{context: ., args: {{WORD: helped}}}}
     command: ["80"]
-    environment: {{OTHER: api}}
+    environment: {{OTHER: api, OWN: helper}}
   finished: {{image: "{BASE}", entrypoint: [/bin/sh, -c, "echo done here"]}}
   missing: {{image: "missing/image:1"}}
 """
@@ -51,6 +51,8 @@ for my $to ("$gate:7777", "127.0.0.11:53", "198.18.0.1:7777", "172.17.0.1:7777",
     my $got = IO::Socket::INET->new(PeerAddr => $to, Timeout => 1);
     print "reached $to\n" if $got && syswrite($got, "x\r\n\r\n") && sysread($got, my $said, 100);
 }
+my $own = gethostbyname($ENV{OWN});
+print "knows itself\n" if $own && grep { /^\Q@{[inet_ntoa($own)]}\E\s/ } do { open(my $in, "<", "/etc/hosts"); <$in> };
 if ($ENV{LOOKS}) {
     my $other;
     for (1 .. 200) { last if $other = IO::Socket::INET->new("$ENV{OTHER}:80"); select undef, undef, undef, 0.1 }
@@ -83,6 +85,9 @@ async def test_services_run_beside_in_a_network_that_leads_nowhere_and_go_with_t
             answer = (await ask(preview)).text
             await says(preview, "the other says helped")
             await says(preview, "finished: ended with exit code 0")
+            # Each measurement is of the previewed service with those beside it.
+            while preview.usage is None or preview.usage.processes < 4:  # noqa: ASYNC110  it has no event
+                await trio.sleep(0.05)
             lines = story(preview)
             listed = await client.labelled(f"preview.id={preview.id}")
             described = [await client.describe(one) for one in listed]
@@ -99,6 +104,7 @@ async def test_services_run_beside_in_a_network_that_leads_nowhere_and_go_with_t
     assert any(line.startswith("helper | up at 80 as ") for line in lines), lines
     assert any("not started: missing; " in line for line in lines), lines
     for who in ("", "helper | "):
+        assert f"{who}knows itself" in lines, lines
         routes = [line.split(": ")[1].split() for line in lines if line.startswith(f"{who}/proc/net/route: ")]
         assert {one[0] for one in routes[1:]} == {"eth0"}, routes
         v6 = [line for line in lines if line.startswith(f"{who}/proc/net/if_inet6: ")]

@@ -21,6 +21,7 @@ import pytest
 import trio
 from runtime_kit import open_descriptors
 
+from preview.core.lifecycle import CheckFault
 from preview.environments import HealthCheck
 from preview.errors import LaunchFailed
 from preview.runtime.container import Engine, EngineError
@@ -332,7 +333,9 @@ async def test_a_check_without_a_free_descriptor_leaves_none_open(monkeypatch: p
             os.fstat(one)
 
 
-async def test_health_checks_go_on_when_this_service_had_no_descriptor(autojump_clock: trio.testing.MockClock) -> None:
+async def test_health_checks_go_on_without_a_descriptor_and_end_with_their_own_fault(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
     class Process:
         count = 0
 
@@ -342,14 +345,17 @@ async def test_health_checks_go_on_when_this_service_had_no_descriptor(autojump_
                 raise OSError(errno.EMFILE, "too many open files")
             return Checked(1, "sick")
 
-    said: list[str] = []
-    log = SimpleNamespace(say=lambda text, level: said.append(text))
-    preview: Any = SimpleNamespace(id="p", check_fault=None, log=log, set_health=lambda health: True)
+    preview: Any = SimpleNamespace(id="p", check_fault=None)
     health = HealthCheck(("false",), interval_s=5.0, timeout_s=1.0, retries=1, start_s=0.0)
     with trio.move_on_after(7):
-        await run_health_checks(preview, Process(), health, "/")
-    assert len(said) == 1
-    assert "sick" in said[0]
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(run_health_checks, preview, Process(), health, "/")
+            await trio.sleep(6)
+            assert "sick" in preview.check_fault.reason
+            # The fault of the process that takes over stays when this one ends.
+            preview.check_fault = other = CheckFault(preview.check_fault.reason)
+            nursery.cancel_scope.cancel()
+    assert preview.check_fault is other
 
 
 def test_a_list_of_users_in_another_alphabet_can_be_written() -> None:

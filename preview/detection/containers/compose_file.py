@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -71,22 +71,34 @@ class Compose:
 
 
 def find_compose(sources: Sources) -> str | None:
-    """Return the compose file in the project's root; None if there is none."""
-    return next((name for name in NAMES if sources.has_file(name)), None)
+    """Return the compose file that ``.env`` names, else the one in the project's root; None if there is none."""
+    named = _named(dict(_variables(sources, ".env")))
+    return named[0] if named else next((name for name in NAMES if sources.has_file(name)), None)
+
+
+def _named(values: Mapping[str, str]) -> list[str]:
+    """Return the files that ``COMPOSE_FILE`` names, in their plain form if they lie in the project."""
+    listed = values.get("COMPOSE_FILE", "").split(values.get("COMPOSE_PATH_SEPARATOR") or ":")
+    return [_inside(one) or one for one in listed if one]
 
 
 def read_compose(sources: Sources, file: str, wanted: str = "") -> Compose:
     """Return the services of a compose file that start, in its order.
 
+    Files that ``COMPOSE_FILE`` of ``.env`` names after this one are merged into it, in place of an override file.
     Those with a profile start if ``COMPOSE_PROFILES`` of ``.env`` names it, or if the service is ``wanted``.
 
     Raises:
         UnreadableYaml: It is no compose file.
     """
     folder = posixpath.dirname(file)
-    values = dict(_variables(sources, posixpath.join(folder, ".env")))
+    values, outer = (dict(_variables(sources, posixpath.join(one, ".env"))) for one in (folder, ""))
+    named: Sequence[str] | None = _named(outer) or None
+    if named is not None:
+        values = {**outer, **values} if named[0] == file else values
+        named = named[1:] if named[0] == file else ()
     reader = _Reader(sources, values)
-    services = read_services(sources, file, reader.text, _inside)
+    services = read_services(sources, file, reader.text, _inside, named)
     chosen = set(values.get("COMPOSE_PROFILES", "").replace(" ", "").split(","))
     listed = {
         name: one

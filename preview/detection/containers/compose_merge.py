@@ -6,7 +6,7 @@ Source: compose-spec.io, chapters "Include", "Merge" and "Extends".
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -16,6 +16,9 @@ from preview.sources.yaml_values import UnreadableYaml, YamlValue, read_yaml
 _MOST_FILES: Final = 10
 _MOST_DEPTH: Final = 5
 _MOST_ENTRIES: Final = 300
+_MOST_SERVICES: Final = 50
+_MOST_MERGED: Final = 50_000
+_MOST_NESTED: Final = 20
 _OVERRIDES: Final = (
     "compose.override.yaml",
     "compose.override.yml",
@@ -39,13 +42,19 @@ class _Reader:
         sources: The project's files.
         text: Fills references in.
         inside: Returns a path in its plain form; None if it leads out of the project.
+        named: Files that the project names beside the first one, in place of overrides; None if it names none.
         files: Files that were read.
+        contents: Contents of files, by path.
+        budget: How many values may still be merged.
     """
 
     sources: Sources
     text: Callable[[YamlValue], str]
     inside: Callable[[str], str | None]
+    named: Sequence[str] | None = None
     files: list[str] = field(default_factory=list)
+    contents: dict[str, Table] = field(default_factory=dict)
+    budget: list[int] = field(default_factory=lambda: [_MOST_MERGED])
 
     def services(self, file: str, depth: int = 0) -> dict[str, Table]:
         """Return the services of a file, with those of the files that it includes, and its overrides."""
@@ -59,7 +68,7 @@ class _Reader:
         own = content.get("services")
         if not isinstance(own, dict) and not found:
             raise UnreadableYaml("it has no services")
-        for name, one in (own if isinstance(own, dict) else {}).items():
+        for name, one in list((own if isinstance(own, dict) else {}).items())[:_MOST_SERVICES]:
             if name in found:
                 raise UnreadableYaml(f"its service {name[:60]} is in an included file too")
             found[name] = self._extended(_as_table(one), file, depth)
@@ -67,12 +76,17 @@ class _Reader:
             for path in self._overrides(folder, file):
                 self.files.append(path)
                 changes = self._content(path).get("services")
-                for name, one in (changes if isinstance(changes, dict) else {}).items():
-                    found[name] = merged(found.get(name, {}), self._extended(_as_table(one), path, depth))
+                for name, one in list((changes if isinstance(changes, dict) else {}).items())[:_MOST_SERVICES]:
+                    own_changes = self._extended(_as_table(one), path, depth)
+                    found[name] = merged(found.get(name, {}), own_changes, self.budget)
         return found
 
     def _content(self, file: str) -> Table:
-        return _as_table(read_yaml(self.sources.text(file)))
+        if file not in self.contents:
+            if len(self.contents) >= 2 * _MOST_FILES:
+                raise UnreadableYaml(f"it reads more than {2 * _MOST_FILES} files")
+            self.contents[file] = _as_table(read_yaml(self.sources.text(file)))
+        return self.contents[file]
 
     def _included(self, content: Table, folder: str) -> Iterator[str]:
         listed = content.get("include")
@@ -82,6 +96,9 @@ class _Reader:
                 yield self._file(path, folder, "includes")
 
     def _overrides(self, folder: str, file: str) -> Iterator[str]:
+        if self.named is not None and file == self.files[0]:
+            yield from (self._file(path, "", "is read with") for path in self.named[:_MOST_FILES])
+            return
         paths = [posixpath.join(folder, name) for name in _OVERRIDES]
         yield from [path for path in paths if path != file and self.sources.has_file(path)][:1]
 
@@ -94,7 +111,8 @@ class _Reader:
 
     def _extended(self, one: Table, file: str, depth: int) -> Table:
         """Return a service with what it extends, its paths relative to the project."""
-        folder, own = posixpath.dirname(file), dict(one)
+        # Paths in files that are named beside the first one are relative to its folder.
+        folder, own = posixpath.dirname(self.files[0] if file in (self.named or ()) else file), dict(one)
         base = own.pop("extends", None)
         own = _placed(own, folder)
         if base is None:
@@ -111,11 +129,15 @@ class _Reader:
         inherited = self._extended(found, other, depth + 1)
         for key in _OF_A_BASE_ALONE:
             inherited.pop(key, None)
-        return merged(inherited, own)
+        return merged(inherited, own, self.budget)
 
 
 def read_services(
-    sources: Sources, file: str, text: Callable[[YamlValue], str], inside: Callable[[str], str | None]
+    sources: Sources,
+    file: str,
+    text: Callable[[YamlValue], str],
+    inside: Callable[[str], str | None],
+    named: Sequence[str] | None = None,
 ) -> dict[str, Table]:
     """Return all services of a compose file; paths in them are relative to the project.
 
@@ -124,15 +146,27 @@ def read_services(
         file: The compose file.
         text: Fills references to variables in.
         inside: Returns a path in its plain form; None if it leads out of the project.
+        named: Files whose values are merged into it; None: the first override file, if there is one.
 
     Raises:
         UnreadableYaml: It, or a file that it names, cannot be read.
     """
-    return _Reader(sources, text, inside).services(file)
+    if not sources.has_file(file):
+        raise UnreadableYaml("there is no such file in the project")
+    return _Reader(sources, text, inside, named).services(file)
 
 
-def merged(base: Table, changes: Table) -> Table:
-    """Return a table with the values of another one: tables merge, lists join, and other values replace."""
+def merged(base: Table, changes: Table, budget: list[int], depth: int = 0) -> Table:
+    """Return a table with the values of another one: tables merge, lists join, and other values replace.
+
+    Aliases may repeat a table within itself many times over, so ``budget`` bounds the number of values.
+
+    Raises:
+        UnreadableYaml: The budget is used up, or tables lie too deep in one another.
+    """
+    budget[0] -= 1 + len(base) + len(changes)
+    if budget[0] < 0 or depth > _MOST_NESTED:
+        raise UnreadableYaml("it merges too much")
     found = dict(base)
     for key, value in changes.items():
         before = found.get(key)
@@ -143,9 +177,9 @@ def merged(base: Table, changes: Table) -> Table:
         elif key == "depends_on":
             found[key] = {**_keyed(before), **_keyed(value)}
         elif isinstance(before, dict) and isinstance(value, dict):
-            found[key] = merged(before, value)
+            found[key] = merged(before, value, budget, depth + 1)
         elif key == "build" and isinstance(value, dict):
-            found[key] = merged({"context": before}, value)
+            found[key] = merged({"context": before}, value, budget, depth + 1)
         elif isinstance(before, list) or isinstance(value, list):
             found[key] = [*_listed(before), *_listed(value)][:_MOST_ENTRIES]
         else:

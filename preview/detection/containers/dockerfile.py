@@ -11,6 +11,8 @@ from preview.sources import Sources
 from preview.sources.image_source import ImageSource, health_path_in
 
 _NAMES: Final = ("Dockerfile", "Containerfile")
+_HEALTHCHECK: Final = re.compile(r"^[ \t]*HEALTHCHECK[ \t]", re.MULTILINE | re.IGNORECASE)
+_MOST_INSTRUCTION: Final = 4000
 
 
 def find_dockerfile(sources: Sources) -> str | None:
@@ -63,5 +65,17 @@ def image_plan(sources: Sources, source: ImageSource, said: str) -> StartPlan:
 
 def _health_path(text: str) -> str | None:
     """Return the path that the last ``HEALTHCHECK`` asks; None if it asks no address."""
-    checks = re.split(r"^[ \t]*HEALTHCHECK[ \t]", text, flags=re.MULTILINE | re.IGNORECASE)[1:]
-    return health_path_in(checks[-1]) if checks else None
+    starts = list(_HEALTHCHECK.finditer(text))
+    return health_path_in(_instruction(text[starts[-1].end() :])) if starts else None
+
+
+def _instruction(text: str) -> str:
+    """Return an instruction up to its end: a line goes on after a backslash, and comments between do not count."""
+    found: list[str] = []
+    for line in text[:_MOST_INSTRUCTION].split("\n"):
+        if found and line.lstrip().startswith("#"):
+            continue
+        found.append(line)
+        if not line.rstrip().endswith("\\"):
+            break
+    return "\n".join(found)

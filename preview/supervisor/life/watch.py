@@ -118,7 +118,7 @@ async def _probe(preview: LivePreview, context: SupervisorContext) -> None:
             why = f"GET {preview.record.health_path} -> {status}"
             health = Health.HEALTHY if preview.any_answer or status < 500 else Health.UNHEALTHY
     if health is Health.HEALTHY and preview.check_fault is not None:
-        health, why = Health.UNHEALTHY, preview.check_fault
+        health, why = Health.UNHEALTHY, preview.check_fault.reason
     if preview.set_health(health):
         preview.log.say(f"{health}: {why}", Level.INFO if health is Health.HEALTHY else Level.WARNING)
         await save(preview, context)

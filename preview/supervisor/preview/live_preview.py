@@ -19,7 +19,7 @@ from preview.core.clock import now_ms, utc_now
 from preview.core.ids import new_token
 from preview.core.isolation import Network
 from preview.core.launch_steps import FILES, LaunchStep, StepState
-from preview.core.lifecycle import STOP_REASONS, Health, State, StopCause, advance
+from preview.core.lifecycle import STOP_REASONS, CheckFault, Health, State, StopCause, advance
 from preview.detection import Overrides, StartPlan, merge
 from preview.errors import InvalidRequest, LaunchFailed, PreviewError
 from preview.launch_settings import NO_SETTINGS, ResolvedSettings
@@ -150,7 +150,7 @@ class LivePreview:
         self._receiver = OtlpReceiver(self.traces, log)
         self.needed_servers: Sequence[PreviewServer] = ()
         self.any_answer = True
-        self.check_fault: str | None = None
+        self.check_fault: CheckFault | None = None
         self.changes = Changes()
         self.inside = Inside()
         self.data_turn = trio.Lock()

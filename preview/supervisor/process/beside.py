@@ -1,14 +1,14 @@
 """Services of a compose file beside the previewed one: containers in a private network, which end with its process.
 
 The limits of a preview hold for all of its containers together. The previewed service has half of memory, processor
-time and processes, and the others share the other half.
+time, processes and output, and the others share the other half.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import replace
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -18,23 +18,54 @@ from preview.core.isolation import Network
 from preview.environments import BuiltBeside
 from preview.errors import LaunchFailed
 from preview.logs import Level
-from preview.runtime import ConnectsContainers, Exit, ProcessSpec, RunNetwork
+from preview.runtime import ConnectsContainers, Exit, ProcessSpec, RunNetwork, RunningProcess, Usage
 from preview.settings import Settings
 from preview.supervisor.launch.steps import PreparedLaunch, run_image
 from preview.supervisor.launch.variables import PATH_IN_IMAGES
 from preview.supervisor.limits.limits import tell_output, watch_usage
 from preview.supervisor.preview.live_preview import LivePreview
 
-_OWN_SHARE = 0.5
+OWN_SHARE = 0.5
 _FIRST_PAUSE_S, _MOST_PAUSE_S = 1.0, 60.0
 # A service that ends so often, each time within this time, is given up until the next launch or reload.
 _SHORT_S, _MOST_SHORT = 30.0, 5
 _GRACE_S, _STOP_S, _DRAIN_S = 1.0, 5.0, 0.5
+# The previewed service starts once the others have, or after this time.
+_FIRST_START_S = 10.0
+# A container needs so much at least. Shares are never below it, so that all together keep to the preview's limits.
+_LEAST_MEMORY_MB, _LEAST_PROCESSES = 16, 8
+
+
+@dataclass(eq=False, slots=True)
+class RunningBeside:
+    """A service beside: its process while it runs, and its last measured usage.
+
+    Attributes:
+        tried: Set once it has been started, or could not be, for the first time.
+    """
+
+    process: RunningProcess | None = None
+    usage: Usage | None = None
+    tried: trio.Event = field(default_factory=trio.Event)
+
+
+def fitting(settings: Settings, count: int) -> int:
+    """Return how many services beside fit into a preview's limits, at most ``count``."""
+    others = 1 - OWN_SHARE
+    memory = int(settings.memory_limit_mb * others) // _LEAST_MEMORY_MB
+    return min(count, memory, int(settings.max_processes * others) // _LEAST_PROCESSES)
 
 
 @asynccontextmanager
-async def open_beside(preview: LivePreview, prepared: PreparedLaunch) -> AsyncIterator[PreparedLaunch]:
+async def open_beside(
+    preview: LivePreview, prepared: PreparedLaunch, running: list[RunningBeside]
+) -> AsyncIterator[PreparedLaunch]:
     """Run the services beside the previewed one, and yield the launch with its share and its network.
+
+    Args:
+        preview: The preview; the caller holds its ``start_turn``.
+        prepared: The launch.
+        running: Gets the services.
 
     Raises:
         LaunchFailed: There is no private network.
@@ -49,18 +80,31 @@ async def open_beside(preview: LivePreview, prepared: PreparedLaunch) -> AsyncIt
         preview.log.say("services beside the previewed one are not started: no network connects them", Level.WARNING)
         yield prepared
         return
+    count = fitting(prepared.settings, len(image.beside))
+    chosen, left = image.beside[:count], image.beside[count:]
+    if left:
+        names_left = ", ".join(one.name for one in left)
+        preview.log.say(f"not started: {names_left}; the preview's memory or processes are too few", Level.WARNING)
+    if not chosen:
+        yield prepared
+        return
     failure: Exception | None = None
     async with runtime.open_private_network(preview.id) as network, trio.open_nursery() as nursery:
-        own, *others = network.addresses[: 1 + len(image.beside)]
+        own, *others = network.addresses[: 1 + len(chosen)]
         names = dict.fromkeys(image.names, own)
-        for one, address in zip(image.beside, others, strict=True):
+        for one, address in zip(chosen, others, strict=True):
             names |= dict.fromkeys(one.names, address)
-        share = replace(prepared, settings=_shared(prepared.settings, (1 - _OWN_SHARE) / len(image.beside)))
+        share = replace(prepared, settings=shared(prepared.settings, (1 - OWN_SHARE) / len(chosen)))
         # Each container has a first process besides its share.
-        whole = prepared.settings.max_processes + 1 + len(image.beside)
-        for one, address in zip(image.beside, others, strict=True):
-            nursery.start_soon(_keep_running, preview, share, one, _connected(network.name, address, names, whole))
-        settings = _shared(prepared.settings, _OWN_SHARE)
+        whole = prepared.settings.max_processes + 1 + len(chosen)
+        for one, address in zip(chosen, others, strict=True):
+            running.append(state := RunningBeside())
+            connected = _connected(network.name, address, names, whole)
+            nursery.start_soon(_keep_running, preview, share, one, connected, state)
+        with trio.move_on_after(_FIRST_START_S):
+            for state in running:
+                await state.tried.wait()
+        settings = shared(prepared.settings, OWN_SHARE)
         try:
             yield replace(prepared, settings=settings, beside=_connected(network.name, own, names, whole))
         except Exception as error:  # noqa: BLE001  raised below: the nursery would wrap it in a group
@@ -71,27 +115,30 @@ async def open_beside(preview: LivePreview, prepared: PreparedLaunch) -> AsyncIt
 
 
 def _connected(network: str, address: str, names: Mapping[str, str], processes: int) -> RunNetwork:
-    return RunNetwork(network, address, {name: to for name, to in names.items() if to != address}, processes)
+    return RunNetwork(network, address, names, processes)
 
 
-def _shared(settings: Settings, share: float) -> Settings:
+def shared(settings: Settings, share: float) -> Settings:
     """Return the settings with a share of the preview's limits."""
     return settings.model_copy(
         update={
-            "memory_limit_mb": max(16, int(settings.memory_limit_mb * share)),
+            "memory_limit_mb": int(settings.memory_limit_mb * share),
             "cpu_limit": settings.cpu_limit * share,
-            "max_processes": max(8, int(settings.max_processes * share)),
+            "max_processes": int(settings.max_processes * share),
+            "output_bytes_per_s": max(1, int(settings.output_bytes_per_s * share)),
         }
     )
 
 
-async def _keep_running(preview: LivePreview, prepared: PreparedLaunch, one: BuiltBeside, network: RunNetwork) -> None:
+async def _keep_running(
+    preview: LivePreview, prepared: PreparedLaunch, one: BuiltBeside, network: RunNetwork, state: RunningBeside
+) -> None:
     """Run a service, and start it again when it fails. Returns when it ends well, or fails again and again."""
     pause_s, short = _FIRST_PAUSE_S, 0
     while True:
         started = trio.current_time()
         try:
-            ended = await _run(preview, prepared, one, network)
+            ended = await _run(preview, prepared, one, network, state)
             why = f"ended with {ended}"
             if ended == Exit(code=0):
                 preview.log.say(f"{one.name}: {why}")
@@ -100,6 +147,9 @@ async def _keep_running(preview: LivePreview, prepared: PreparedLaunch, one: Bui
             why = f"not started: {error.message}"
         except OSError as error:
             why = f"not started: {error.strerror or error}"
+        finally:
+            state.process = state.usage = None
+            state.tried.set()
         if trio.current_time() - started >= _SHORT_S:
             pause_s, short = _FIRST_PAUSE_S, 0
         short += 1
@@ -111,9 +161,16 @@ async def _keep_running(preview: LivePreview, prepared: PreparedLaunch, one: Bui
         pause_s = min(2 * pause_s, _MOST_PAUSE_S)
 
 
-async def _run(preview: LivePreview, prepared: PreparedLaunch, one: BuiltBeside, network: RunNetwork) -> Exit:
+async def _run(
+    preview: LivePreview, prepared: PreparedLaunch, one: BuiltBeside, network: RunNetwork, state: RunningBeside
+) -> Exit:
     spec = _spec(preview, prepared, one, network)
-    async with prepared.runtime.open_process(spec) as process:
+    # The previewed service's start has the turn, in which each starts for the first time.
+    turn = preview.start_turn if state.tried.is_set() else nullcontext()
+    async with AsyncExitStack() as stack:
+        async with turn:
+            state.process = process = await stack.enter_async_context(prepared.runtime.open_process(spec))
+        state.tried.set()
         preview.log.say(f"{one.name}: process {process.identity.pid} started beside ({' '.join(spec.argv)[:120]})")
         over: list[str] = []
         drained = trio.Event()
@@ -126,11 +183,16 @@ async def _run(preview: LivePreview, prepared: PreparedLaunch, one: BuiltBeside,
 
                 async def read() -> None:
                     held = partial(tell_output, preview, prepared.settings)
-                    await preview.log.read_output(process.output, held, name=one.name)
+                    rate = prepared.settings.output_bytes_per_s
+                    await preview.log.read_output(process.output, held, name=one.name, bytes_per_s=rate)
                     drained.set()
 
+                def note(usage: Usage) -> None:
+                    # The preview's usage is set with that of the previewed service.
+                    state.usage = usage
+
                 nursery.start_soon(read)
-                nursery.start_soon(partial(watch_usage, preview, process, prepared.settings, end=end))
+                nursery.start_soon(partial(watch_usage, preview, process, prepared.settings, note=note, end=end))
                 ended = await process.wait()
                 await preview.log.read_rest(process.output, drained, _DRAIN_S)
                 nursery.cancel_scope.cancel()

@@ -5,9 +5,8 @@ from __future__ import annotations
 import structlog
 import trio
 
-from preview.core.lifecycle import Health
+from preview.core.lifecycle import CheckFault
 from preview.environments import HealthCheck
-from preview.logs import Level
 from preview.runtime import Checked, ChecksInside
 from preview.supervisor.preview.live_preview import LivePreview
 
@@ -17,6 +16,8 @@ log = structlog.get_logger(__name__)
 async def run_health_checks(preview: LivePreview, process: ChecksInside, health: HealthCheck, directory: str) -> None:
     """Run the check again and again, and note failures. Runs until cancelled.
 
+    The next probe of the preview's address takes them into account, logs them and stores them.
+
     Args:
         preview: The preview; its process serves.
         process: The process.
@@ -25,7 +26,7 @@ async def run_health_checks(preview: LivePreview, process: ChecksInside, health:
 
     Cancellation: a running check is killed when its time is over, or with the process.
     """
-    started, failures = trio.current_time(), 0
+    started, failures, fault = trio.current_time(), 0, None
     try:
         while True:
             try:
@@ -37,21 +38,21 @@ async def run_health_checks(preview: LivePreview, process: ChecksInside, health:
                 continue
             if found.code == 0:
                 failures = 0
-                _note(preview, None)
+                _clear(preview, fault)
+                fault = None
             elif trio.current_time() - started >= health.start_s:
                 failures += 1
                 if failures >= health.retries:
-                    _note(preview, _reason(found, health))
+                    preview.check_fault = fault = CheckFault(_reason(found, health))
             await trio.sleep(health.interval_s)
     finally:
+        _clear(preview, fault)
+
+
+def _clear(preview: LivePreview, fault: CheckFault | None) -> None:
+    """Forget a fault; one that another process of the preview has noted meanwhile stays."""
+    if fault is not None and preview.check_fault is fault:
         preview.check_fault = None
-
-
-def _note(preview: LivePreview, fault: str | None) -> None:
-    """Note the result. The next probe of the preview's address takes it into account, too."""
-    preview.check_fault = fault
-    if fault is not None and preview.set_health(Health.UNHEALTHY):
-        preview.log.say(f"{Health.UNHEALTHY}: {fault}", Level.WARNING)
 
 
 def _reason(found: Checked, health: HealthCheck) -> str:

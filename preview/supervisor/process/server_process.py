@@ -27,7 +27,7 @@ from preview.supervisor.launch.steps import PreparedLaunch
 from preview.supervisor.limits.limits import tell_output, watch_usage
 from preview.supervisor.preview.control import Control, open_control
 from preview.supervisor.preview.live_preview import LivePreview
-from preview.supervisor.process.beside import open_beside
+from preview.supervisor.process.beside import RunningBeside, open_beside
 from preview.supervisor.process.health_checks import run_health_checks
 from preview.supervisor.process.snapshots import KeptSnapshot, using
 from preview.supervisor.process.workers import MOST_WORKERS, Worker, run_worker
@@ -71,6 +71,7 @@ class ServerProcess:
         usage: Last measured resource usage.
         taken: Set when the process has become the preview's current one.
         workers: Background workers that run beside it.
+        beside: Services of its compose file that run beside it.
         lines: Sequence numbers of its last lines.
     """
 
@@ -89,16 +90,19 @@ class ServerProcess:
     usage: Usage | None = None
     taken: trio.Event = field(default_factory=trio.Event)
     workers: list[Worker] = field(default_factory=list)
+    beside: list[RunningBeside] = field(default_factory=list)
     lines: deque[range] = field(default_factory=lambda: deque(maxlen=_LAST_LINES))
 
     @property
     def usages(self) -> list[Usage]:
-        """Last measured usages, with those of its workers."""
-        return [one for one in (self.usage, *(worker.usage for worker in self.workers)) if one is not None]
+        """Last measured usages, with those of its workers and the services beside."""
+        others: list[Worker | RunningBeside] = [*self.workers, *self.beside]
+        return [one for one in (self.usage, *(other.usage for other in others)) if one is not None]
 
     def members(self) -> list[int]:
-        """Return the pids of all its processes, with those of its workers."""
-        running = [self.process, *(one.process for one in self.workers if one.process is not None)]
+        """Return the pids of all its processes, with those of its workers and the services beside."""
+        others: list[Worker | RunningBeside] = [*self.workers, *self.beside]
+        running = [self.process, *(one.process for one in others if one.process is not None)]
         return [pid for process in running for pid in process.members()]
 
     @property
@@ -166,7 +170,8 @@ async def run_server_process(
     try:
         channel = open_control() if started is None else started.channel()
         with channel as control, using(kept) as snapshot, trio.CancelScope() as scope:
-            async with open_beside(preview, prepared) as whole:
+            beside: list[RunningBeside] = []
+            async with open_beside(preview, prepared, beside) as whole:
                 spec = serving_spec(preview, whole, control) if started is None else started.spec
                 async with (snapshot or whole.runtime).open_process(spec) as process:
                     control.has_started()
@@ -174,7 +179,8 @@ async def run_server_process(
                     preview.traces.turn(on=prepared.plan.trace)
                     if prepared.plan.trace:
                         control.trace_to(preview.traces)
-                    serving = ServerProcess(prepared, spec, process, control, scope, whole.settings, over=over)
+                    settings = whole.settings
+                    serving = ServerProcess(prepared, spec, process, control, scope, settings, over=over, beside=beside)
                     preview.log.say(f"process {process.identity.pid} started, port {preview.record.port}")
                     await _attend(preview, serving, keeper, task_status)
     finally:
@@ -241,7 +247,8 @@ async def _attend(
     async def read() -> None:
         with reading:
             held = partial(tell_output, preview, settings)
-            await preview.log.read_output(process.output, held, serving.lines.append)
+            rate = settings.output_bytes_per_s
+            await preview.log.read_output(process.output, held, serving.lines.append, bytes_per_s=rate)
         drained.set()
 
     async def watch_exit() -> None:

@@ -6,8 +6,12 @@ cd "$(dirname "$0")"
 [ "$(id -u)" = 0 ] || { echo "run this as root" >&2; exit 1; }
 
 if command -v apt-get >/dev/null; then
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-        python3-venv bubblewrap libseccomp2 util-linux{{ " postgresql" if database == "postgresql" }}{{ " " + tls if tls != "none" }} >/dev/null
+    install_packages() {
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+            python3-venv bubblewrap libseccomp2 util-linux{{ " postgresql" if database == "postgresql" }}{{ " " + tls if tls != "none" }} >/dev/null
+    }
+    # The list of packages may be old, or missing.
+    install_packages || { apt-get update -qq && install_packages; }
 fi
 if [ ! -x /opt/preview/bin/preview ] || [ $# -gt 0 ]; then
     [ $# -gt 0 ] || { echo "name the package: sudo sh install.sh WHEEL-OR-CHECKOUT" >&2; exit 1; }
