@@ -85,9 +85,6 @@ async def test_services_run_beside_in_a_network_that_leads_nowhere_and_go_with_t
             answer = (await ask(preview)).text
             await says(preview, "the other says helped")
             await says(preview, "finished: ended with exit code 0")
-            # Each measurement is of the previewed service with those beside it.
-            while preview.usage is None or preview.usage.processes < 4:  # noqa: ASYNC110  it has no event
-                await trio.sleep(0.05)
             lines = story(preview)
             listed = await client.labelled(f"preview.id={preview.id}")
             described = [await client.describe(one) for one in listed]

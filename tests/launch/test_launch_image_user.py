@@ -135,7 +135,7 @@ async def test_a_health_check_is_bounded_and_its_status_is_the_health(image_rig:
     while preview.check_fault is None or "ended with 3: sick here" not in preview.check_fault.reason:  # noqa: ASYNC110
         await trio.sleep(0.05)
     assert [line for line in story(preview) if line.startswith("unhealthy: the image's health check ")]
-    query = text("SELECT health FROM previews WHERE id = :id")
+    query = text("SELECT health_status FROM preview_instances WHERE id = :id")
     while (  # noqa: ASYNC110  the table has no event
         await image_rig.service.database.read(lambda one: one.execute(query, {"id": preview.id}).scalar())
     ) != "unhealthy":
