@@ -1,4 +1,4 @@
-"""The units of `preview deploy init`, booted in an empty Debian that the three commands of docs/install.md set up.
+"""From an empty Debian to a preview in a browser, by the three commands of docs/install.md; and the units, booted.
 
 A Debian with a systemd of its own boots, and downloads packages:
 `uv run pytest -m long -n 0 -s tests/installed/test_server_installed.py`.
@@ -6,17 +6,25 @@ A Debian with a systemd of its own boots, and downloads packages:
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
+import re
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
+from browser import BROWSER_FLAGS, find_chromium
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from machine_kit import Machine, open_machine
-from parts_kit import checkout, parts_folder
+from parts_kit import ROOT, checkout, parts_folder
+from playwright.sync_api import Page, sync_playwright
 
 pytestmark = pytest.mark.long
 
@@ -33,6 +41,29 @@ COMMANDS = (
     ),
     "sh /etc/preview/deploy/install.sh",
 )
+_AUTHORITY = "/var/lib/caddy/.local/share/caddy/pki/authorities/local"
+_MOST_S = 600.0
+_PATIENCE_MS = 200_000
+# Asks without a pause until the file is there; prints how often, and what failed.
+_CLIENT = """
+import http.client, json, pathlib
+asked, failed = 0, []
+while not pathlib.Path("/run/asked-enough").exists():
+    try:
+        connection = http.client.HTTPConnection("127.0.0.1", 8000, timeout=60)
+        connection.request("GET", "/healthz")
+        answer = connection.getresponse()
+        answer.read()
+        if answer.status != 200:
+            failed.append(str(answer.status))
+        connection.close()
+    except (OSError, http.client.HTTPException) as error:
+        failed.append(repr(error))
+    asked += 1
+print(json.dumps([asked, failed[:10]]))
+"""
+
+
 _READY = "python3 -c \"import urllib.request as u; u.urlopen('http://127.0.0.1:8000/readyz', timeout=90)\""
 
 
@@ -81,6 +112,75 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         print(machine.do("journalctl --unit preview --output cat --no-pager | tail -n 5"))
 
 
+def test_three_commands_bring_a_preview_to_a_browser_over_tls(server: Server, tmp_path: Path) -> None:
+    program = find_chromium()
+    if program is None:
+        pytest.skip("no Chromium")
+    begun = time.monotonic()
+    inside = tmp_path / "chromium"
+    inside.write_text(f'#!/bin/sh\nexec {" ".join(server.machine.network)} {program} "$@"\n')
+    inside.chmod(0o755)
+    rules = "--host-resolver-rules=MAP *.example.com 127.0.0.1, MAP * ~NOTFOUND"
+    flags = [*BROWSER_FLAGS, rules, f"--ignore-certificate-errors-spki-list={_pin(server)}"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(inside), args=flags)
+        page = browser.new_page()
+        page.set_default_timeout(_PATIENCE_MS)
+        page.goto("https://preview.example.com/")
+        _sign_in_and_launch(page, server.token)
+        with page.context.expect_page() as opened:
+            page.get_by_role("button", name="Open", exact=True).click()
+        opened.value.get_by_text("Hello, world!").wait_for()
+        assert re.fullmatch(r"https://[^/]+\.previews\.example\.com/", opened.value.url), opened.value.url
+        server.times.append(("Chromium: sign in, upload, launch, open", time.monotonic() - begun))
+        opened.value.screenshot(path=tmp_path / "preview.png")
+        page.get_by_role("button", name="Stop", exact=True).click()
+        page.get_by_label("Preview", exact=True).get_by_text("Stopped", exact=True).wait_for()
+        browser.close()
+    in_all_s = sum(taken_s for _, taken_s in server.times)
+    for what, taken_s in (*server.times, ("in all", in_all_s)):
+        print(f"{taken_s:7.1f} s  {what}")
+    assert in_all_s <= _MOST_S, server.times
+
+
+def _sign_in_and_launch(page: Page, token: str) -> None:
+    page.get_by_label("Paste a token").fill(token)
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name="Sign out").wait_for()
+    page.get_by_label("A folder").first.set_input_files(ROOT / "examples" / "hello")
+    page.get_by_role("heading", name="hello", exact=True, level=2).wait_for()
+    page.get_by_role("button", name=re.compile("^Launch")).click()
+    page.get_by_label("Preview", exact=True).get_by_text("Running", exact=True).wait_for()
+
+
+def _pin(server: Server) -> str:
+    """The key of Caddy's own authority: the browser believes what it has signed, and nothing else."""
+    said = server.machine.do(f"until cat {_AUTHORITY}/intermediate.crt; do sleep 1; done")
+    root = x509.load_pem_x509_certificate(said.encode())
+    key = root.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return base64.b64encode(hashlib.sha256(key).digest()).decode()
+
+
+def test_the_unit_has_its_protections_and_delegated_control_groups(server: Server) -> None:
+    machine = server.machine
+    for unit in ("preview.socket", "preview.service", "preview-backup.timer", "caddy.service"):
+        assert machine.do(f"systemctl is-active {unit}") == "active"
+    pid = server.shown("MainPID")
+    status = dict(line.split(":", 1) for line in machine.do(f"cat /proc/{pid}/status").splitlines())
+    assert status["NoNewPrivs"].strip() == "1"
+    assert {status[name].strip() for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {"0" * 16}
+    assert status["Uid"].split()[0] != "0"
+    # As the unit sees the machine: the system cannot be written, homes are not there.
+    inside = f"nsenter --mount --target {pid} setpriv --reuid preview --regid preview --clear-groups sh -c"
+    refused = machine.do(f"{inside} 'touch /usr/x /etc/x 2>&1; ls /home /root 2>&1; ls /dev; touch /tmp/seen; true'")
+    assert refused.count("Read-only file system") == 2
+    assert "vda" not in refused
+    assert machine.run("ls /tmp/seen").returncode != 0
+    assert machine.do(f"stat --format %U {server.group()}") == "preview"
+    # Without a sandbox or these groups, the service would not have started.
+    assert machine.do("grep PREVIEW_ISOLATION /etc/preview/preview.env") == "PREVIEW_ISOLATION=require"
+
+
 def _launched(server: Server) -> dict[str, Any]:
     made = json.loads(server.preview("push ./preview/examples/hello --json"))
     server.launch(str(made["id"]))
@@ -97,6 +197,25 @@ def test_a_preview_has_its_own_group_with_limits(server: Server) -> None:
     server.preview(f"sync {generation} ./preview/examples/hello --yes")
     assert "Goodbye, world!" in server.preview(f"request {generation} GET /")
     server.machine.do("sed -i s/Goodbye/Hello/ preview/examples/hello/main.py")
+    server.preview(f"stop {generation}")
+
+
+def test_a_restart_refuses_no_client(server: Server) -> None:
+    machine = server.machine
+    generation = _launched(server)["id"]
+    before = server.shown("MainPID")
+    machine.do("cat >client.py && rm -f /run/asked-enough", _CLIENT.encode())
+    machine.do("systemd-run --quiet --unit client --collect -p StandardOutput=file:/root/asked python3 /root/client.py")
+    for _ in range(3):
+        machine.do("systemctl restart preview.service")
+        machine.do(_READY)
+    machine.do("touch /run/asked-enough; while systemctl is-active --quiet client; do sleep 0.1; done")
+    asked, failed = json.loads(machine.do("cat /root/asked"))
+    assert failed == [], failed
+    assert asked > 10
+    assert server.shown("MainPID") != before
+    # What was uploaded is there.
+    server.launch(generation)
     server.preview(f"stop {generation}")
 
 
