@@ -29,7 +29,7 @@ class Health(StrEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CheckFault:
-    """Why a health check of an image failed. Each process's fault is another one, even with the same reason."""
+    """A failed health check of an image. Each process's fault is another one, even with the same reason."""
 
     reason: str
 
