@@ -15,12 +15,12 @@ from preview.cluster.leases import Lease
 from preview.cluster.node_queue import QUEUE_LIMITS, NodeQueue, QueueLimits
 from preview.cluster.nodes import Membership, Node, NodeFacts, Nodes
 from preview.cluster.notices import Notices
-from preview.cluster.ownership import Claim, Owners, Taken
+from preview.cluster.ownership import FREE_NUMBERS, Claim, Owners, Taken
 from preview.cluster.routing import Owner
 from preview.core.bounded_dict import BoundedDict
 from preview.core.lifecycle import State
 from preview.errors import ConfigurationError, PreviewError
-from preview.storage.database import NOTHING_CARRIED, Carried, Database
+from preview.storage.database import NOTHING_CARRIED, Carried, Database, HandedEnd
 from preview.storage.previews import end_waiting
 
 log = structlog.get_logger(__name__)
@@ -30,10 +30,10 @@ _MOST_ENDED, _KEPT_MS = 10_000, 3_600_000
 # A node that has not come back for a day does not: another machine has its place.
 _LOST_KEPT_MS = 24 * 3_600_000
 _FORGET_EACH_S = 600.0
-# Transactions of the log writer in one second. Without a database a node publishes lines until its lease is over. So
-# numbers are given out in advance: those of two leases at the rate of the last transaction, and some more.
+# Transactions of the log writer in one second. Without a database, a node publishes lines as long as it has numbers for
+# them: of two leases, at the rate of the last transaction. A loss leaves a gap of so many numbers at most.
 _WRITES_PER_S = 10
-_LEAST_AHEAD = 20
+_MOST_AHEAD = 100_000
 # A process that was killed has left a lease of this name; wait this many leases for its end.
 _PATIENCE = 3
 
@@ -83,8 +83,7 @@ class Cluster:
         # ``database`` is for the lease and the owners' rows alone: nothing that waits for a lock may hold it up.
         self.queue = NodeQueue(shared or database, self._launches, lambda: self._member, limits)
         self._ended: BoundedDict[str, int] = BoundedDict(_MOST_ENDED)
-        # Released here, and not yet in the database.
-        self._releases: dict[str, int] = {}
+        self._releases: dict[str, int] = {}  # released here, and not yet in the database
         self._token = trio.lowlevel.current_trio_token()
 
     @property
@@ -124,12 +123,13 @@ class Cluster:
             # This node has stood still: the next join gives the preview up, or the last one has.
             self.on_lost([preview_id])
 
-    def handed(self, connection: Connection, lines: Mapping[str, tuple[int, int]]) -> None:
-        """Note which numbers lines have; see ``Fences``. Blocks."""
-        writes = int(2 * self.lease.lease_s * _WRITES_PER_S)
-        ahead = {one: newest + 1 + _LEAST_AHEAD + writes * count for one, (newest, count) in lines.items()}
-        if ahead:
-            self._owners.hand_out(connection, ahead)
+    def ahead(self, lines: int) -> int:
+        """Return how many numbers to hand out in advance; see ``Fences``."""
+        return max(FREE_NUMBERS, min(_MOST_AHEAD, int(2 * self.lease.lease_s * _WRITES_PER_S) * lines))
+
+    def hand_out(self, connection: Connection, ends: Mapping[str, HandedEnd]) -> None:
+        """Hand out numbers of lines; see ``Fences``. Blocks."""
+        self._owners.hand_out(connection, ends)
 
     def _fence(self, preview_id: str) -> int | None:
         fence = self.fences.get(preview_id)
@@ -194,12 +194,13 @@ class Cluster:
         for preview_id in releases:
             self._releases.pop(preview_id, None)
 
-    async def give_up(self, preview_id: str, *, is_stored: bool, has_run: bool = True) -> None:
+    async def give_up(self, preview_id: str, *, is_stored: bool, next_seq: int = 1, has_run: bool = True) -> None:
         """Queue a preview for another node, once it has ended here.
 
         Args:
             preview_id: The preview.
             is_stored: Whether all its lines are stored.
+            next_seq: The first number that it has not used here.
             has_run: False for a launch that no node could start yet.
 
         Cancellation: it is queued, or goes to another node when this one leaves.
@@ -211,7 +212,7 @@ class Cluster:
         self._ended[preview_id] = fence
         give_up = partial(
             self._owners.give_up, node=self.name, preview_id=preview_id, fence=fence, is_stored=is_stored,
-            has_run=has_run,
+            next_seq=next_seq, has_run=has_run,
         )  # fmt: skip
         try:
             await self._database.write(give_up)

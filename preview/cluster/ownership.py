@@ -17,11 +17,10 @@ from preview.cluster.nodes import CHANNEL, DATABASE_NOW, Membership
 from preview.cluster.placement import Wants
 from preview.cluster.routing import Owner
 from preview.errors import AlreadyRunning, LimitReached, ServiceStopping
-from preview.storage.database import NOTHING_CARRIED, Carried
+from preview.storage.database import NOTHING_CARRIED, Carried, HandedEnd
 
-# Numbers that the next owner of a lost node's preview leaves out at least. Those that were given out in advance follow
-# the rate of the last write, and a quiet preview may have printed many lines at once since then.
-LEFT_OUT = 1000
+# An owner may use so many numbers without a transaction. The next one leaves them out after a loss.
+FREE_NUMBERS = 1000
 UP_SINCE = "(extract(epoch FROM pg_postmaster_start_time()) * 1000)::bigint"
 # An arbitrary constant: the seed of the lock of one user's launches.
 _USER_LOCK = 0x70726576
@@ -134,16 +133,18 @@ class Owners:
             """  # noqa: S608
         )
         # A statement of its own: its snapshot has all lines that the former owner has stored before it lost the row.
-        # Numbers that it may have given out for others are left out, so that no number stands for two lines.
+        # Numbers that it could use for others are left out, so that no number stands for two lines.
         self._begin = text(
             """
             UPDATE owners SET first_seq = known.next + CASE
                 WHEN NOT :is_lost THEN 0
-                ELSE GREATEST(known.before - known.next, :left_out) END
+                ELSE GREATEST(known.before - known.next, 0) END
             FROM (
                 SELECT GREATEST(o.first_seq, 1 + COALESCE(
                     (SELECT MAX(seq) FROM preview_logs WHERE preview_id = :preview), 0
-                )) AS next, COALESCE((SELECT before_seq FROM handed_lines WHERE preview_id = :preview), 0) AS before
+                )) AS next, GREATEST(o.first_seq + :free, COALESCE(
+                    (SELECT before_seq FROM handed_lines WHERE preview_id = :preview), 0
+                )) AS before
                 FROM owners AS o WHERE o.preview_id = :preview
             ) AS known
             WHERE owners.preview_id = :preview AND owners.fence = :fence RETURNING owners.first_seq
@@ -156,6 +157,15 @@ class Owners:
             ON CONFLICT (preview_id) DO UPDATE SET before_seq = GREATEST(handed_lines.before_seq, excluded.before_seq)
             """
         )
+        self._lower = text(
+            """
+            UPDATE handed_lines SET before_seq = ours.seq
+            FROM unnest(CAST(:previews AS text[]), CAST(:before AS bigint[]), CAST(:instead_of AS bigint[]))
+                AS ours (id, seq, instead_of)
+            WHERE preview_id = ours.id AND before_seq = ours.instead_of
+            """
+        )
+        self._take_back = text("DELETE FROM handed_lines WHERE preview_id = :preview")
         self._set_patience = text("SELECT set_config('idle_in_transaction_session_timeout', :patience, true)")
         self._hold = text(
             """
@@ -174,7 +184,7 @@ class Owners:
         self._give_up = text(
             """
             UPDATE owners SET state = 'queued', node = CASE WHEN :is_stored THEN NULL ELSE node END,
-                has_run = CASE WHEN :has_run THEN has_run ELSE 0 END
+                has_run = CASE WHEN :has_run THEN has_run ELSE 0 END, first_seq = GREATEST(first_seq, :next_seq)
             WHERE preview_id = :preview AND fence = :fence AND node = :node AND state = 'running'
             """
         )
@@ -264,7 +274,7 @@ class Owners:
         taken = []
         for row in connection.execute(self._take, values).all():
             is_lost = row.node_before is not None
-            numbered = {"preview": row.preview_id, "fence": row.fence, "is_lost": is_lost, "left_out": LEFT_OUT}
+            numbered = {"preview": row.preview_id, "fence": row.fence, "is_lost": is_lost, "free": FREE_NUMBERS}
             first_seq = connection.execute(self._begin, numbered).scalar_one()
             wants = Wants.parse(row.wants)
             taken.append(
@@ -283,9 +293,16 @@ class Owners:
         }
         return frozenset(row.preview_id for row in connection.execute(self._hold, values))
 
-    def hand_out(self, connection: Connection, before: Mapping[str, int]) -> None:
-        """Store by preview the number before which its node may give out all numbers. Only after ``hold``."""
-        connection.execute(self._hand_out, {"previews": list(before), "before": list(before.values())})
+    def hand_out(self, connection: Connection, ends: Mapping[str, HandedEnd]) -> None:
+        """Store by preview the end of the numbers that its node may use. Only after ``hold``."""
+        raised = {one: end.before for one, end in ends.items() if end.instead_of is None}
+        lowered = {one: end for one, end in ends.items() if end.instead_of is not None}
+        if raised:
+            connection.execute(self._hand_out, {"previews": list(raised), "before": list(raised.values())})
+        if lowered:
+            before, instead_of = zip(*lowered.values(), strict=True)
+            values = {"previews": list(lowered), "before": list(before), "instead_of": list(instead_of)}
+            connection.execute(self._lower, values)
 
     def release(self, connection: Connection, node: str, preview_id: str, fence: int) -> bool:
         """End the ownership of a preview that has ended. Returns False if it was another node's already."""
@@ -302,6 +319,7 @@ class Owners:
         fence: int,
         *,
         is_stored: bool = True,
+        next_seq: int = 1,
         has_run: bool = True,
     ) -> bool:
         """Queue a preview for another node, once its processes have ended here.
@@ -312,12 +330,15 @@ class Owners:
             preview_id: The preview.
             fence: Its fence.
             is_stored: Whether all its lines are stored: the next owner leaves out no numbers then.
+            next_seq: The first number that it has not used.
             has_run: False for a launch that no node could start yet.
 
         Returns: False if it was another node's already.
         """
         values = {"preview": preview_id, "fence": fence, "node": node, "is_stored": is_stored, "has_run": has_run}
-        given = connection.execute(self._give_up, values).rowcount > 0
+        given = connection.execute(self._give_up, {**values, "next_seq": next_seq}).rowcount > 0
+        if given and is_stored:
+            connection.execute(self._take_back, {"preview": preview_id})
         self._tell(connection, "queue")
         return given
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 import trio
 
@@ -27,6 +29,7 @@ from preview.logs.model.events import (
     to_stderr,
 )
 from preview.logs.model.frames import to_text
+from preview.logs.model.numbers import Numbers
 from preview.logs.model.reported import MOST_REPORTED_BYTES, ReportedLine, plausible_ms
 from preview.logs.storage.store import LogStore
 from preview.logs.storage.writer import LogWriter
@@ -34,15 +37,27 @@ from preview.settings import Settings
 
 # Turns of the event loop: the pause ends or the pipe is found readable, the pipe is read, the lines are published.
 _READ_TURNS = 3
+# Reported lines that wait for numbers while the database does not respond; readers of output stop then.
+_MOST_WAITING_LINES = 50_000
 # Reads of a full pipe: each is a tenth of a second's output at most, 64 KiB with the default rate.
 _MOST_READS = 8
+
+
+class _Unnumbered(NamedTuple):
+    """Lines that wait for numbers; see ``preview.logs.model.numbers``."""
+
+    lines: list[str]
+    stamps: list[int]
+    marks: bytes
+    requests: Requests | None
+    published: Callable[[range], None] | None
 
 
 class PreviewLog:
     """Log of one preview. Owned by the preview's supervisor, which calls ``finish`` at the end in any case.
 
-    Numbers are dense from 1; only ``_publish`` assigns them. No method waits for a subscriber, and only ``settle``
-    waits for the database.
+    Numbers are dense from 1; only ``_publish`` and ``_go_on`` assign them. No method waits for a subscriber, and only
+    ``settle`` and ``published`` wait for the database. In a cluster, lines may wait for their numbers.
 
     Args:
         preview_id: The preview; its row exists already.
@@ -65,6 +80,10 @@ class PreviewLog:
         self._mask = SecretMask(queries=settings.log_mask_secrets)
         self._writer = writer
         self.last_seq = 0
+        self._unnumbered: deque[_Unnumbered] = deque()
+        self._numbered = trio.lowlevel.ParkingLot()
+        self._numbers = Numbers(self._newest, self._go_on)
+        writer.open(preview_id, self._numbers)
         self._ready = False
         # By stream being read: one, or two while a process takes over from another.
         self._paces: dict[trio.abc.ReceiveStream, OutputRateLimiter] = {}
@@ -81,6 +100,11 @@ class PreviewLog:
     def lost_lines(self) -> int:
         """Number of lines that could not be stored so far."""
         return self._writer.lost_lines(self.preview_id)
+
+    def begin(self, first_seq: int) -> None:
+        """Begin at this number: earlier lines are those of another node. Call before the first line."""
+        self.last_seq = first_seq - 1
+        self._numbers.begin(first_seq, self._writer.free_numbers)
 
     def last_lines(self, n: int, level: Level | None = None) -> list[LogLine]:
         """Return the last ``n`` lines in memory, oldest first; with ``level``, only lines at least that severe."""
@@ -114,6 +138,9 @@ class PreviewLog:
 
         Texts are masked and sanitised like output, and cut. Each line keeps its own time if that is plausible.
         """
+        if self._newest() - self.last_seq + len(lines) > _MOST_WAITING_LINES:
+            self._writer.lose(self.preview_id, len(lines))
+            return
         now = now_ms()
         # In the order of time, as the database stores a batch.
         timed = sorted((plausible_ms(line.time_ms, now), at) for at, line in enumerate(lines))
@@ -154,24 +181,23 @@ class PreviewLog:
             name: Name of the service that prints, before each line; empty for the preview's own program.
             bytes_per_s: The output rate; None for that of the settings.
 
-        Cancellation: everything read so far is published, including an unfinished line.
+        Cancellation: everything read so far is published, including an unfinished line; in a cluster, as soon as there
+        are numbers for it.
         """
         # One per stream: the meaning of a line depends on the lines before it.
         recogniser = Recogniser()
         framer = LineFramer(self._settings.max_line_bytes, marks=True, mask=self._mask)
 
         def publish(lines: list[str]) -> None:
-            first = self.last_seq + 1
             requests, errors = take_marks(lines) if framer.has_marks else (None, ())
-            self._publish_output(lines, recogniser, requests, errors, name)
-            if published is not None and self.last_seq >= first:
-                published(range(first, self.last_seq + 1))
+            self._publish_output(lines, recogniser, requests, errors, name, published)
 
         self._paces[stream] = pace = OutputRateLimiter(bytes_per_s or self._settings.output_bytes_per_s, held)
         gather = CoalescingDelay()
         self._gathers.add(gather)
         try:
-            await read_lines(stream, framer, publish, pace, gather)
+            await read_lines(stream, framer, publish, pace, gather, self.published)
+            await self.published()
         finally:
             del self._paces[stream]
             self._gathers.discard(gather)
@@ -240,6 +266,11 @@ class PreviewLog:
         """Finish the log: subscribers get ``end`` as their last event. Only the first call counts."""
         if self.end is None:
             self.end = end
+            if self._unnumbered:
+                self._writer.lose(self.preview_id, sum(len(one.lines) for one in self._unnumbered))
+                self._unnumbered.clear()
+            self._numbered.unpark_all()
+            self._writer.shut(self.preview_id, self._numbers)
             self.broadcast.send(end)
             self._writer.close(self.preview_id)
 
@@ -274,6 +305,14 @@ class PreviewLog:
         """
         await self._writer.flush(self.preview_id, up_to=seq)
 
+    async def published(self) -> None:
+        """Wait until no line waits for a number. Without such lines it returns at once, without a checkpoint.
+
+        Cancellation: nothing changes.
+        """
+        while self._unnumbered:
+            await self._numbered.park()
+
     def _publish_output(
         self,
         lines: list[str],
@@ -281,22 +320,54 @@ class PreviewLog:
         requests: Requests | None = None,
         errors: Sequence[int] = (),
         name: str = "",
+        published: Callable[[range], None] | None = None,
     ) -> None:
         marks = recogniser.marks(lines)
         if name:
             lines = [f"{name} | {line}" for line in lines]
         if not self._ready:
             marks = marks.translate(STARTUP_PHASE)
-        self._publish(lines, to_stderr(marks, errors) if errors else marks, requests)
+        self._publish(lines, to_stderr(marks, errors) if errors else marks, requests, published=published)
 
     def _publish(
-        self, lines: list[str], marks: bytes, requests: Requests | None = None, times: Sequence[int] | None = None
+        self,
+        lines: list[str],
+        marks: bytes,
+        requests: Requests | None = None,
+        times: list[int] | None = None,
+        published: Callable[[range], None] | None = None,
     ) -> None:
         if not lines or self.end is not None:
             return
-        stamps = [now_ms()] * len(lines) if times is None else times
-        batch = Batch(self.preview_id, self.last_seq + 1, stamps, marks, lines, requests)
+        new = _Unnumbered(lines, [now_ms()] * len(lines) if times is None else times, marks, requests, published)
+        if not self._unnumbered and self.last_seq + len(lines) < self._numbers.before:
+            self._number(new)
+        else:
+            self._unnumbered.append(new)
+        if self.last_seq >= self._numbers.low or self._unnumbered:
+            self._writer.ask(self.preview_id)
+
+    def _number(self, new: _Unnumbered) -> None:
+        batch = Batch(self.preview_id, self.last_seq + 1, new.stamps, new.marks, new.lines, new.requests)
         self.last_seq = batch.last_seq
         self.backlog.append(batch)
         self._writer.offer(batch)
         self.broadcast.send(batch)
+        if new.published is not None:
+            new.published(range(batch.first_seq, batch.last_seq + 1))
+
+    def _newest(self) -> int:
+        """Return the newest number, as if no line waited for one."""
+        return self.last_seq + sum(len(one.lines) for one in self._unnumbered)
+
+    def _go_on(self) -> None:
+        """Publish lines that have waited for numbers."""
+        while self._unnumbered and self._newest_of_next() < self._numbers.before:
+            self._number(self._unnumbered.popleft())
+        if self._unnumbered:
+            self._writer.ask(self.preview_id)
+        else:
+            self._numbered.unpark_all()
+
+    def _newest_of_next(self) -> int:
+        return self.last_seq + len(self._unnumbered[0].lines)

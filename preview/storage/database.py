@@ -80,6 +80,18 @@ class Carried(NamedTuple):
 NOTHING_CARRIED = Carried()
 
 
+class HandedEnd(NamedTuple):
+    """The end of the numbers that a service may give the lines of a preview.
+
+    Attributes:
+        before: The first number that it may not use.
+        instead_of: Stores the end only in place of this greater one; None leaves any greater one as it is.
+    """
+
+    before: int
+    instead_of: int | None
+
+
 class Fences(Protocol):
     """Decides in each transaction which previews this service may still write; see ``preview.cluster``.
 
@@ -112,12 +124,20 @@ class Fences(Protocol):
         """Note that the transaction of ``claim`` is committed."""
         ...
 
-    def handed(self, connection: Connection, lines: Mapping[str, tuple[int, int]]) -> None:
-        """Note which numbers lines have, so that the next owner uses none of them again. Blocks.
+    def ahead(self, lines: int) -> int:
+        """Return how many numbers of a log to hand out in advance; 0 if no other node can go on with it.
+
+        Args:
+            lines: Lines of the preview in a transaction. 0: how many numbers an owner has without a transaction.
+        """
+        ...
+
+    def hand_out(self, connection: Connection, ends: Mapping[str, HandedEnd]) -> None:
+        """Hand out numbers of lines, so that the next owner uses none of them again. Blocks.
 
         Args:
             connection: A connection with an open transaction, in which ``refused`` was called.
-            lines: By preview, the number of its newest line, stored or not, and the lines that are stored now.
+            ends: By preview, the end of the numbers that this service may use.
         """
         ...
 
@@ -132,7 +152,10 @@ class _NoFences:
     def claimed(self, _preview_id: str) -> None:
         return
 
-    def handed(self, _connection: Connection, _lines: Mapping[str, tuple[int, int]]) -> None:
+    def ahead(self, _lines: int) -> int:
+        return 0
+
+    def hand_out(self, _connection: Connection, _ends: Mapping[str, HandedEnd]) -> None:
         return
 
 

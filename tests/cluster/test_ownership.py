@@ -10,9 +10,10 @@ from ownership_kit import LEASE_MS, Tables, open_tables
 from sqlalchemy import Connection, text
 
 from preview.cluster.nodes import Membership, NodeFacts, Nodes
-from preview.cluster.ownership import LEFT_OUT, Claim, Owners
+from preview.cluster.ownership import FREE_NUMBERS, Claim, Owners
 from preview.cluster.routing import Owner
 from preview.errors import AlreadyRunning, LimitReached, ServiceStopping
+from preview.storage.database import HandedEnd
 from preview.storage.engine import make_engine
 
 
@@ -171,12 +172,12 @@ def test_the_next_owner_writes_after_all_lines_of_the_lost_one(tables: Tables) -
     with tables.engine.begin() as connection:
         (lost,) = tables.owners.take(connection, two, 1)
         # Nothing is known of those that were shown and not stored.
-        assert (lost.before, lost.first_seq) == ("one", 8 + LEFT_OUT)
+        assert (lost.before, lost.first_seq) == ("one", 1 + FREE_NUMBERS)
     # A preview that its node gave up has all its lines stored.
     with tables.engine.begin() as connection:
         assert tables.owners.give_up(connection, "two", "p", 2)
         (moved,) = tables.owners.take(connection, two, 1)
-        assert (moved.before, moved.first_seq) == (None, 8 + LEFT_OUT)
+        assert (moved.before, moved.first_seq) == (None, 1 + FREE_NUMBERS)
 
 
 def test_the_next_owner_uses_no_number_that_may_have_been_given_out(tables: Tables) -> None:
@@ -184,9 +185,10 @@ def test_the_next_owner_uses_no_number_that_may_have_been_given_out(tables: Tabl
     tables.claim(one, "p")
     with tables.engine.begin() as connection:
         _store_lines(connection, "p", 7)
-        tables.owners.hand_out(connection, {"p": 5_000})
-        # An earlier transaction that commits later takes nothing back.
-        tables.owners.hand_out(connection, {"p": 30})
+        tables.owners.hand_out(connection, {"p": HandedEnd(5_000, None)})
+        # Earlier transactions that commit later take nothing back.
+        tables.owners.hand_out(connection, {"p": HandedEnd(1_030, None)})
+        tables.owners.hand_out(connection, {"p": HandedEnd(1_031, 4_000)})
     tables.wait(LEASE_MS)
     tables.renew(two)
     with tables.engine.begin() as connection:
@@ -197,20 +199,27 @@ def test_the_next_owner_uses_no_number_that_may_have_been_given_out(tables: Tabl
     one = tables.join("one")
     with tables.engine.begin() as connection:
         (again,) = tables.owners.take(connection, one, 1)
-        assert (again.before, again.first_seq) == ("two", 5_000 + LEFT_OUT)
-        # Little was given out in advance, and a quiet preview may have printed much at once.
-        tables.owners.hand_out(connection, {"p": 5_000 + LEFT_OUT + 50})
+        assert (again.before, again.first_seq) == ("two", 5_000 + FREE_NUMBERS)
+        # Many were handed out for a burst, and taken back.
+        tables.owners.hand_out(connection, {"p": HandedEnd(50_000, None)})
+        tables.owners.hand_out(connection, {"p": HandedEnd(5_000 + FREE_NUMBERS + 50, 50_000)})
     tables.wait(LEASE_MS)
     two = tables.join("two")
     with tables.engine.begin() as connection:
         (burst,) = tables.owners.take(connection, two, 1)
-        assert (burst.before, burst.first_seq) == ("one", 5_000 + 2 * LEFT_OUT)
-    # A preview that moves has all its lines stored: no number is left out.
+        assert (burst.before, burst.first_seq) == ("one", 5_000 + 2 * FREE_NUMBERS)
+    # A preview that moves has all its lines stored or counted as lost: no number is left out, and none used again.
     with tables.engine.begin() as connection:
-        tables.owners.hand_out(connection, {"p": 9_000})
-        assert tables.owners.give_up(connection, "two", "p", 4)
+        tables.owners.hand_out(connection, {"p": HandedEnd(9_000, None)})
+        assert tables.owners.give_up(connection, "two", "p", 4, next_seq=7_500)
         (moved,) = tables.owners.take(connection, two, 1)
-        assert (moved.before, moved.first_seq) == (None, 5_000 + 2 * LEFT_OUT)
+        assert (moved.before, moved.first_seq) == (None, 7_500)
+    # Nor does a loss leave out what was handed out before the move.
+    tables.wait(LEASE_MS)
+    one = tables.join("one")
+    with tables.engine.begin() as connection:
+        (last,) = tables.owners.take(connection, one, 1)
+        assert (last.before, last.first_seq) == ("two", 7_500 + FREE_NUMBERS)
 
 
 def test_a_trial_counts_not_and_is_not_taken(tables: Tables) -> None:

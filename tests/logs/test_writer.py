@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import sqlite3
-from copy import copy
 
 import pytest
 import trio
@@ -14,7 +13,6 @@ from preview.logs.storage import rows as rows_module
 from preview.logs.storage import writer as writer_module
 from preview.logs.storage.queue import WriteQueue
 from preview.logs.storage.rows import Rows, encode_batches, insert_rows
-from preview.storage.database import NO_FENCES
 
 A = "preview_a"
 
@@ -66,17 +64,6 @@ async def test_lines_without_a_flush_are_written_soon(room: Room) -> None:
         while room.writer.queued_bytes:  # noqa: ASYNC110  only a flush is told when a write ends, and it hurries it
             await trio.sleep(0.01)
     assert await seqs(room) == [1]
-
-
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # it is the writer's own
-async def test_in_a_cluster_many_lines_are_written_at_once(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer_module, "_LINGER_S", 3600)
-    room.database.fences = copy(NO_FENCES)
-    room.writer.offer(batch(1, 500))
-    with trio.fail_after(60):
-        while room.writer.queued_bytes:  # noqa: ASYNC110  as above
-            await trio.sleep(0.01)
-    assert len(await seqs(room)) == 500
 
 
 async def test_previews_take_turns_and_each_keeps_its_order(room: Room) -> None:

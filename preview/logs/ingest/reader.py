@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import trio
 
@@ -120,6 +120,7 @@ async def read_lines(
     publish: Callable[[list[str]], None],
     pace: OutputRateLimiter | None = None,
     gather: CoalescingDelay | None = None,
+    published: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
     """Pass the lines of ``stream`` to ``publish`` until the stream ends or breaks; at most those of one read at a time.
 
@@ -131,6 +132,7 @@ async def read_lines(
         publish: Must not raise.
         pace: Limits the rate; None means no limit.
         gather: Its pauses can be ended by the caller; None creates one.
+        published: Called after the lines of a read; nothing more is read before it returns.
 
     Cancellation: everything read is published, including an unfinished line.
     """
@@ -162,6 +164,8 @@ async def read_lines(
                 gather.is_publishing = bool(lines)
                 if lines:
                     await trio.lowlevel.checkpoint()
+            if published is not None:
+                await published()
             pause_s, gather_s = 0.0 if pace is None else pace.take(len(chunk)), gather.after(len(chunk))
             if pace is not None and pause_s > gather_s:
                 await pace.wait(pause_s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from functools import partial
 
 import structlog
@@ -11,12 +12,14 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from preview.errors import DatabaseUnavailable
 from preview.logs.model.batch import Batch
+from preview.logs.model.numbers import Numbers
 from preview.logs.shipping.shipper import Shipper
+from preview.logs.storage.handing import HandedNumbers
 from preview.logs.storage.journal import Journal
 from preview.logs.storage.queue import WriteQueue
 from preview.logs.storage.rows import Rows, delete_up_to, encode_batches, insert_rows
 from preview.settings import LAST_STORE_S, Settings
-from preview.storage.database import NO_FENCES, Database, Fences
+from preview.storage.database import Database, Fences, HandedEnd
 
 _log = structlog.get_logger(__name__)
 
@@ -26,8 +29,6 @@ _TRANSACTION_BYTES = 4 * 1024 * 1024
 # Lines of a quiet preview are collected this long for one commit. After a kill -9 in that time they are in the journal.
 # A reader that needs them from the database does not wait this long (``flush``).
 _LINGER_S = 0.1
-# In a cluster so many lines do not wait: half of those whose numbers the next owner of a preview leaves out at least.
-_CLUSTER_LINES = 500
 _RETRY_FIRST_S = 0.1
 _RETRY_MOST_S = 5.0
 # Deadline of the last write, for lines still queued at the service's end; previews have flushed theirs before. A
@@ -70,6 +71,7 @@ class LogWriter:
         self.shipper: Shipper | None = None
         # By preview with too many stored lines: delete its lines up to this number with the next transaction.
         self._trims: dict[str, int] = {}
+        self._numbers = HandedNumbers()
 
     @property
     def queued_bytes(self) -> int:
@@ -86,6 +88,30 @@ class LogWriter:
         queue = self._queue.find(preview_id)
         return queue.lost_lines if queue else 0
 
+    def open(self, preview_id: str, numbers: Numbers) -> None:
+        """Hand numbers out for a new log; ``shut`` ends that."""
+        numbers.begin(1, self.free_numbers)
+        self._numbers.open(preview_id, numbers)
+
+    def shut(self, preview_id: str, numbers: Numbers) -> None:
+        """Hand out no more numbers for this log, which has ended."""
+        self._numbers.close(preview_id, numbers)
+
+    @property
+    def free_numbers(self) -> int:
+        """How many numbers an owner may use without a transaction; 0 means all, outside a cluster."""
+        return self._database.fences.ahead(0)
+
+    def ask(self, preview_id: str) -> None:
+        """Hand out numbers soon: the log has used half of its own."""
+        self._numbers.asking.add(preview_id)
+        self._wake.set()
+        self._hurry.set()
+
+    def lose(self, preview_id: str, lines: int) -> None:
+        """Count lines that were not even offered."""
+        self._lose(preview_id, lines)
+
     def offer(self, batch: Batch) -> None:
         """Queue the batch; never waits. When the queue is full, the preview with the most queued bytes loses lines."""
         bare = batch.bare()
@@ -101,7 +127,7 @@ class LogWriter:
         self._dropped += dropped
         self.lost_count += dropped
         self._wake.set()
-        if self._queue.waiting_lines >= (_TRANSACTION_LINES if self._database.fences is NO_FENCES else _CLUSTER_LINES):
+        if self._queue.waiting_lines >= _TRANSACTION_LINES:
             self._hurry.set()
 
     def close(self, preview_id: str) -> None:
@@ -131,11 +157,13 @@ class LogWriter:
 
     async def _run(self) -> None:
         while True:
-            await self._wake.wait()
+            with trio.move_on_after(self._numbers.next_s()):
+                await self._wake.wait()
+            self._numbers.take_back()
             with trio.move_on_after(_LINGER_S):
                 await self._hurry.wait()
             self._wake, self._hurry = trio.Event(), trio.Event()
-            while self._take():
+            while self._take() or self._numbers.asking:
                 await self._write(self._taken)
                 self._settle()
             if self._dropped:
@@ -162,19 +190,26 @@ class LogWriter:
             await self._commit(batches)
         except SQLAlchemyError:
             # The database refuses some preview's lines (its row was deleted): write each preview's lines separately.
-            for preview_id in dict.fromkeys(batch.preview_id for batch in batches):
+            for preview_id in dict.fromkeys([*(batch.preview_id for batch in batches), *self._numbers.asking]):
                 own = [batch for batch in batches if batch.preview_id == preview_id]
                 try:
-                    await self._commit(own)
+                    await self._commit(own, {preview_id})
                 except SQLAlchemyError as error:
+                    self._numbers.asking.discard(preview_id)
                     self._give_up(preview_id, own, error)
 
-    async def _commit(self, batches: list[Batch]) -> None:
+    async def _commit(self, batches: list[Batch], chosen: Collection[str] | None = None) -> None:
         runs = await encode_batches(batches)
         trims = dict(self._trims)
         fences = self._database.fences
-        handed = self._handed(batches)
-        refused = await self._database.write(partial(_store, runs=runs, trims=trims, handed=handed, fences=fences))
+        handing = self._numbers.plan(batches, fences.ahead, chosen)
+        store = partial(_store, runs=runs, trims=trims, ends=handing.ends, fences=fences)
+        try:
+            refused = await self._database.write(store)
+        except BaseException:
+            self._numbers.undone(handing)
+            raise
+        self._numbers.done(handing, refused, self.free_numbers)
         for preview_id, seq in trims.items():
             if self._trims.get(preview_id) == seq:
                 del self._trims[preview_id]
@@ -187,15 +222,6 @@ class LogWriter:
             cut = queue.count_stored(batch.last_seq, batch.size_bytes) if queue else 0
             if cut:
                 self._trims[batch.preview_id] = cut
-
-    def _handed(self, batches: list[Batch]) -> dict[str, tuple[int, int]]:
-        """Return by preview the number of its newest line, and the lines of these batches."""
-        found: dict[str, tuple[int, int]] = {}
-        for batch in batches:
-            queue = self._queue.find(batch.preview_id)
-            newest = batch.last_seq if queue is None else max(batch.last_seq, queue.offered_seq)
-            found[batch.preview_id] = newest, found.get(batch.preview_id, (0, 0))[1] + len(batch)
-        return found
 
     def _give_up(self, preview_id: str, batches: list[Batch], error: SQLAlchemyError) -> None:
         lines = sum(map(len, batches))
@@ -265,14 +291,14 @@ def _store(
     *,
     runs: list[Rows],
     trims: dict[str, int],
-    handed: dict[str, tuple[int, int]],
+    ends: Mapping[str, HandedEnd],
     fences: Fences,
 ) -> frozenset[str]:
     """Store lines and delete the oldest ones; return the previews that another node has, whose lines are refused."""
-    refused = fences.refused(connection, {*trims, *(run.preview_id for run in runs)})
+    refused = fences.refused(connection, {*trims, *ends, *(run.preview_id for run in runs)})
     for preview_id, seq in trims.items():
         if preview_id not in refused:
             delete_up_to(connection, preview_id, seq)
     insert_rows(connection, [run for run in runs if run.preview_id not in refused])
-    fences.handed(connection, {one: lines for one, lines in handed.items() if one not in refused})
+    fences.hand_out(connection, {one: end for one, end in ends.items() if one not in refused})
     return refused

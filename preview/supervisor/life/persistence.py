@@ -11,7 +11,7 @@ from preview.core.clock import now_ms
 from preview.core.lifecycle import State, StopCause
 from preview.logs import End, Level
 from preview.runtime import Exit
-from preview.supervisor.launch.saving import STORE_S, store_end
+from preview.supervisor.launch.saving import FLUSH_S, STORE_S, store_end
 from preview.supervisor.launch.start_queue import SupervisorContext
 from preview.supervisor.preview.live_preview import LivePreview, Outcome
 
@@ -36,6 +36,9 @@ async def conclude(preview: LivePreview, context: SupervisorContext) -> None:
             goes_on = outcome.reason in {LOST_OWNERSHIP, MOVED}
             level = Level.ERROR if outcome.state is State.FAILED and not goes_on else Level.INFO
             preview.log.say(_last_words(preview, outcome), level)
+            if outcome.reason != LOST_OWNERSHIP:
+                with trio.move_on_after(FLUSH_S):
+                    await preview.log.published()
         # Before the state change: a client that sees the end also sees the final number of lines.
         preview.record = replace(preview.record, last_seq=preview.log.last_seq)
         preview.move(outcome.state, outcome.reason)
@@ -68,7 +71,8 @@ async def _give_up(preview: LivePreview, context: SupervisorContext, cluster: Cl
     """Store the last lines, and leave the preview to another node. Cancellation: as ``Cluster.give_up``."""
     with trio.move_on_after(STORE_S) as scope:
         await context.writer.flush(preview.id)
-    await cluster.give_up(preview.id, is_stored=not scope.cancelled_caught)
+    is_stored, next_seq = not scope.cancelled_caught, preview.log.last_seq + 1
+    await cluster.give_up(preview.id, is_stored=is_stored, next_seq=next_seq)
 
 
 def _interrupted(preview: LivePreview) -> Outcome:

@@ -290,7 +290,7 @@ class Takeovers:
         preview.stored = True
         preview.traffic.last_number = number
         preview.deadlines.expires_at = trio.current_time() + max(1.0, (record.expires_at - utc_now()).total_seconds())
-        preview.log.last_seq = taken.first_seq - 1
+        preview.log.begin(taken.first_seq)
         preview.log.say(self._sentence(taken), Level.WARNING if taken.has_run else Level.INFO)
         if lost_data:
             preview.log.say(f"data: not brought back. {lost_data}", Level.WARNING)
