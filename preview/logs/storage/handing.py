@@ -18,7 +18,7 @@ _KEPT_S = 10.0
 
 
 class Handing(NamedTuple):
-    """What one transaction hands out.
+    """Numbers that one transaction hands out.
 
     Attributes:
         asked: The previews that had asked.

@@ -99,7 +99,7 @@ class LogWriter:
 
     @property
     def free_numbers(self) -> int:
-        """How many numbers an owner may use without a transaction; 0 means all, outside a cluster."""
+        """Number of numbers that an owner may use without a transaction; 0 means all, outside a cluster."""
         return self._database.fences.ahead(0)
 
     def ask(self, preview_id: str) -> None:
