@@ -108,7 +108,7 @@ class LaunchQueue:
         self._cancel = text(
             f"""
             UPDATE owners AS o SET {out}
-            WHERE (generation_id = :named OR preview_id = :named) AND (state = 'queued' OR {is_lost})
+            WHERE generation_id = :generation AND (state = 'queued' OR {is_lost})
             RETURNING preview_id
             """  # noqa: S608
         )
@@ -209,14 +209,10 @@ class LaunchQueue:
         """Return the number of launches that wait."""
         return int(connection.execute(self._count).scalar_one())
 
-    def cancel(self, connection: Connection, named: str) -> str | None:
-        """Take a preview out of the queue, also a lost node's. Returns its id; None if none waits.
-
-        Args:
-            connection: A connection with an open transaction.
-            named: Id of the preview, or of its generation.
-        """
-        found: str | None = connection.execute(self._cancel, {"named": named, "lease": self._lease_ms}).scalar()
+    def cancel(self, connection: Connection, generation_id: str) -> str | None:
+        """Take the generation's preview out of the queue, also a lost node's. Returns its id; None if none waits."""
+        values = {"generation": generation_id, "lease": self._lease_ms}
+        found: str | None = connection.execute(self._cancel, values).scalar()
         if found is not None:
             self._tell(connection, f"preview:{found}")
             self._tell(connection, "queue")

@@ -179,19 +179,14 @@ class NodeQueue:
         """Return the number of launches that wait. Cancellation: nothing changes."""
         return await self._database.read(self._queue.length)
 
-    async def cancel(self, named: str) -> str | None:
-        """Take a preview out of the queue and store its end.
-
-        Args:
-            named: Id of the preview, or of its generation.
-
-        Returns: Its id; None if none waits.
+    async def cancel(self, generation_id: str) -> str | None:
+        """Take the generation's preview out of the queue and store its end. Returns its id; None if none waits.
 
         Cancellation: it is out with its end stored, or nothing changes.
         """
 
         def change(connection: Connection) -> str | None:
-            found = self._queue.cancel(connection, named)
+            found = self._queue.cancel(connection, generation_id)
             if found is not None:
                 end_waiting(connection, found, State.STOPPED, STOP_REASONS[StopCause.USER])
             return found

@@ -293,7 +293,7 @@ class PreviewApp(QuartTrio):
             observing = service.previews.observing
             try:
                 with (
-                    open_routing(service.cluster, self.settings, self.access_gate, lambda: made.previews) as router,
+                    open_routing(service.cluster, self.settings, self.access_gate, lambda: made) as router,
                     observing(made.checks.watch),
                     observing(made.metrics.launches.observe),
                     exporting(service, made.metrics, made.people.audit, nursery),

@@ -130,7 +130,14 @@ def test_a_cancelled_launch_is_taken_by_nobody(queue: Queue) -> None:
     assert queue.place("b") == (1, 1)
     assert queue.tables.take(one) == {"b": 1}
     # A running one is not cancelled.
-    assert queue(lambda connection: queue.rows.cancel(connection, "b")) is None
+    assert queue(lambda connection: queue.rows.cancel(connection, "g-b")) is None
+
+
+def test_a_generation_named_like_a_preview_cancels_only_its_own(queue: Queue) -> None:
+    queue.add(queue.tables.join("one"), "a")
+    # Hosts choose the ids of their generations: bob's may be ann's preview's.
+    assert queue(lambda connection: queue.rows.cancel(connection, "a")) is None
+    assert queue.place("a") == (1, 1)
 
 
 def test_launches_that_have_waited_too_long_are_given_up(queue: Queue) -> None:
@@ -248,7 +255,7 @@ def test_a_lost_preview_is_taken_out_of_the_queue_and_its_node_owns_it_no_more(q
     tables = queue.tables
     one = tables.join("one")
     tables.claim(one, "a", "g-a")
-    cancel = partial(queue.rows.cancel, named="g-a")
+    cancel = partial(queue.rows.cancel, generation_id="g-a")
     assert queue(cancel) is None
     tables.wait(LEASE_MS + 1)
     assert queue(cancel) == "a"

@@ -61,7 +61,7 @@ def joining(name: str, directory: Directory, address: str, secret: str = SECRET)
 
     def prepare(app: PreviewApp) -> None:
         router = Router(name, directory)
-        app.router = ClusterRouter(router, NodeKey(secret), app.access_gate, lambda: app.backend.previews, address)
+        app.router = ClusterRouter(router, NodeKey(secret), app.access_gate, lambda: app.backend, address)
 
     return prepare
 

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 import trio
-from nodes_kit import SECRET, free_address, open_two
+from nodes_kit import SECRET, Two, free_address, open_two
 
 from preview.cluster.credentials import ANSWER_BYTES, HELLO_BYTES, PROOF_BYTES, NodeKey
 from preview.cluster.links import NodeLink
+from preview.cluster.routing import Owner
 from preview.http import internal
 from preview.http.internal import InternalListener, bind_internal
 
@@ -177,7 +178,9 @@ async def _lies(scope: object, receive: object, send: object) -> None:
     await send({"type": "http.response.body", "body": b"mine", "more_body": False})
 
 
-async def test_what_nodes_say_to_each_other_no_client_and_no_program_can_say(tmp_path: Path) -> None:
+async def test_what_nodes_say_to_each_other_no_client_and_no_program_can_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with open_two(tmp_path, body_timeout_s=0.5) as two:
         forged = ("preview-node: https 9.9.9.9 10.0.0.1", "X-Forwarded-For: 8.8.8.8", "X-Forwarded-Proto: https")
         for answer in (
@@ -203,7 +206,44 @@ async def test_what_nodes_say_to_each_other_no_client_and_no_program_can_say(tmp
         # Content that ends early is nobody's whole request.
         short = await two.ask("POST /", two.authorization, "Content-Length: 9", body=b"abc")
         assert short.status == 400
-    async with open_two(tmp_path / "liar", _lies) as two:
+    async with open_two(tmp_path / "liar", _lies, max_streams_per_user=1) as two:
         answer = await two.ask("GET /", two.authorization)
         assert (answer.status, answer.body) == (421, b"mine")
         assert "preview-not-owner" not in answer.headers
+        await _only_its_user_waits_for_a_queued_log(two, monkeypatch)
+
+
+async def _only_its_user_waits_for_a_queued_log(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here, for it shares a pair of services: each pair takes seconds to start."""
+    monkeypatch.setattr("preview.http.browser.node_router._QUEUED_S", 3600)
+    body = json.dumps({"files": {"main.py": "x = 1"}, "project_id": "p"}).encode()
+    made = await two.other.ask(
+        "POST /api/v1/generations HTTP/1.1", two.authorization, "Content-Type: application/json",
+        f"Content-Length: {len(body)}", body=body,
+    )  # fmt: skip
+    assert made.status == 201, made
+    generation = json.loads(made.body)["id"]
+    # It waits in the queue: no node has it.
+    two.directory.previews[generation] = two.owner.preview.id
+    two.directory.owners.clear()
+    line = f"GET /api/v1/generations/{generation}/preview/logs/stream"
+    bob = f"Authorization: {two.owner.bearer('bob')['Authorization']}"
+    for fields, status in (((), 401), (("Authorization: Bearer x",), 401), ((bob,), 403)):
+        assert (await two.ask(line, *fields, host="localhost")).status == status
+    answers = []
+
+    async def wait() -> None:
+        answers.append(await two.ask(line, two.authorization, host="localhost"))
+
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(wait)
+            await two.directory.is_asked(4)
+            # The one that waits is the user's only stream.
+            refused = await two.ask(line, two.authorization, host="localhost")
+            assert refused.status in {404, 429, 503}
+            assert answers == []
+            two.directory.owners[two.owner.preview.id] = Owner("b", ":".join(map(str, two.internal)), 1)
+    # The other node has no such generation: it has answered.
+    assert answers[0].status == 404
+    assert generation in answers[0].text

@@ -76,6 +76,10 @@ async def test_a_full_node_queues_launches_and_starts_them_as_they_were_asked_fo
         assert full.value.details["setting"] == "PREVIEW_QUEUE_LIMIT"
         with pytest.raises(AlreadyRunning):
             await one.launch("g3")
+        with pytest.raises(AlreadyRunning) as here:
+            await one.launch("g1")
+        assert here.value.details["preview_id"] == first.record.id
+        assert "another node" not in here.value.message
         with pytest.raises(StartupTimeout, match="place 3 of 3"):
             await previews.wait_ready(third.record.id, 0.1)
         # Out of the queue.

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 
 import trio
 
 from preview.cluster import ANYTHING, Cluster, NodeKey, NodeLink, Owner, Router, Subject
 from preview.core.ids import is_valid_id
-from preview.errors import DatabaseUnavailable, NoActivePreview, PreviewUnavailable
+from preview.errors import (
+    DatabaseUnavailable,
+    Forbidden,
+    NoActivePreview,
+    PreviewError,
+    PreviewUnavailable,
+    TooManyStreams,
+)
+from preview.http.backend import Backend
 from preview.http.browser.access_gate import PreviewAccessGate
 from preview.proxy.admission import Admitted, OwnAnswer, RequestHead
 from preview.proxy.passing_on import MISDIRECTED, NOT_OWNER_FIELD, is_log_stream
 from preview.runtime import InnerAddress
 from preview.settings import Settings
-from preview.supervisor import PreviewManager
 
 # Routes of a generation, and of a preview by its id. All of them go to the owner, whether they need the process or not:
 # so the owner alone decides about launches, edits and stops of a generation.
@@ -31,7 +38,7 @@ _NOT_OWNER = OwnAnswer(MISDIRECTED, [(NOT_OWNER_FIELD, b"1"), (b"retry-after", b
 
 @contextmanager
 def open_routing(
-    cluster: Cluster | None, settings: Settings, gate: PreviewAccessGate, previews: Callable[[], PreviewManager]
+    cluster: Cluster | None, settings: Settings, gate: PreviewAccessGate, backend: Callable[[], Backend]
 ) -> Iterator[ClusterRouter | None]:
     """Provide the router of a node, which notices of the database keep current; None outside a cluster.
 
@@ -39,14 +46,14 @@ def open_routing(
         cluster: The cluster of this node.
         settings: The node's address, and the cluster's secret.
         gate: See ``ClusterRouter``.
-        previews: See ``ClusterRouter``.
+        backend: See ``ClusterRouter``.
     """
     if cluster is None or settings.cluster_secret is None or settings.node_address is None:
         yield None
         return
     router, key = Router(cluster.name, cluster), NodeKey(settings.cluster_secret.get_secret_value())
     with cluster.notices.subscribed(partial(_notice, router)):
-        yield ClusterRouter(router, key, gate, previews, settings.node_address)
+        yield ClusterRouter(router, key, gate, backend, settings.node_address)
 
 
 def _notice(router: Router, payload: str) -> None:
@@ -64,7 +71,7 @@ class ClusterRouter:
         router: Finds owners.
         key: Proves this node to others.
         gate: Knows the addresses of previews, and writes errors. It drops the cached owner of a request that failed.
-        previews: Returns the live previews of this node.
+        backend: Returns this node's backend; raises ``ServiceStopping`` if the service is not running.
         address: ``HOST:PORT`` of this node's internal listener.
     """
 
@@ -73,7 +80,7 @@ class ClusterRouter:
         router: Router,
         key: NodeKey,
         gate: PreviewAccessGate,
-        previews: Callable[[], PreviewManager],
+        backend: Callable[[], Backend],
         address: str,
     ) -> None:
         self.router = router
@@ -81,7 +88,7 @@ class ClusterRouter:
         self.address = address
         self._gate = gate
         gate.router = self
-        self._previews = previews
+        self._backend = backend
         # Log streams of queued previews.
         self._waiting = 0
         # An address is one object, so equal connections are shared.
@@ -102,7 +109,7 @@ class ClusterRouter:
                 self._gate.check_host_of(head)
             owner = await self.router.find(subject)
             if owner is None and is_log_stream(head.target) and not head.is_from_node:
-                owner = await self._owner_of_queued(subject)
+                owner = await self._owner_of_queued(head, subject)
             if owner is None:
                 return None
             if head.is_from_node:
@@ -111,22 +118,31 @@ class ClusterRouter:
         except Exception as error:  # noqa: BLE001  unexpected errors are logged, and shown by an id only
             return self._gate.refuse(head, error)
 
-    async def _owner_of_queued(self, subject: Subject) -> Owner | None:
+    async def _owner_of_queued(self, head: RequestHead, subject: Subject) -> Owner | None:
         """Wait until a node has taken the queued preview; None if this one did, or after some seconds.
+
+        Only the generation's user waits, and each wait counts as one of the user's streams. Others get None, and their
+        answer from this node.
 
         Cancellation: no state changes.
         """
-        if self._waiting >= _MOST_WAITING:
+        if self._waiting >= _MOST_WAITING or not self.router.is_queued(subject):
+            return None
+        try:
+            slot = await _stream_slot(self._backend(), head, subject.id)
+        except PreviewError:
             return None
         self._waiting += 1
         try:
-            with trio.move_on_after(_QUEUED_S):
+            with slot, trio.move_on_after(_QUEUED_S):
                 while self.router.is_queued(subject):
                     await trio.sleep(_LOOK_S)
                     if self._is_here(subject):
                         break
                     if (owner := await self.router.find(subject)) is not None:
                         return owner
+        except TooManyStreams:
+            return None
         finally:
             self._waiting -= 1
         return None
@@ -163,7 +179,7 @@ class ClusterRouter:
         return Subject(named, found[1] == b"generations") if is_valid_id(named) else None
 
     def _is_here(self, subject: Subject) -> bool:
-        previews = self._previews()
+        previews = self._backend().previews
         live = previews.active(subject.id) if subject.is_generation else previews.find(subject.id)
         return live is not None
 
@@ -196,3 +212,26 @@ class ClusterRouter:
         made = InnerAddress(host, int(port), NodeLink(owner.node, (host, int(port)), self.key))
         self._addresses[owner.node] = (owner, made)
         return made
+
+
+async def _stream_slot(backend: Backend, head: RequestHead, generation_id: str) -> AbstractContextManager[None]:
+    """Return one of the caller's log streams, which counts while it is entered.
+
+    Raises:
+        PreviewError: The caller proves to be nobody, or not the generation's user.
+
+    Cancellation: no state changes.
+    """
+    scope = {
+        "type": "http",
+        "method": head.method,
+        "scheme": head.scheme,
+        "path": "/",
+        "query_string": b"",
+        "headers": list(head.fields),
+        "client": None if head.client is None else (head.client, 0),
+    }
+    identity = await backend.authenticate(scope)
+    if identity is None or (await backend.service.generations.get(generation_id)).user_id != identity.user.id:
+        raise Forbidden("Only the user of a generation waits for its log.")
+    return backend.slots.hold(identity.key)

@@ -78,6 +78,8 @@ _STREAM: ErrorKinds = (
     errors.PreviewNotFound,
     errors.TooManyStreams,
 )
+# In a cluster, the log of a preview that waits for a node is not open yet.
+_LIVE_STREAM: ErrorKinds = (*_STREAM, errors.PreviewUnavailable)
 
 
 _PREFER = {"Prefer": "`wait=SECONDS`: respond when the preview is healthy (RFC 7240)."}
@@ -137,7 +139,7 @@ def _in_both(contract: Contract) -> dict[str, Operation]:
         ),
         f"{name}_logs.stream": Operation(
             events,
-            _STREAM,
+            _LIVE_STREAM,
             others={204: Reply("The preview has ended, and the client already has every line.", kind=None)},
             query=bodies.StreamQuery,
             headers={
@@ -147,7 +149,7 @@ def _in_both(contract: Contract) -> dict[str, Operation]:
         ),
         f"{name}_log_sockets.socket": Operation(
             Reply("A WebSocket; its messages are in docs/api.md.", kind=None),
-            (*_STREAM, errors.UpgradeRequired),
+            (*_LIVE_STREAM, errors.UpgradeRequired),
             101,
             query=bodies.StreamQuery,
         ),

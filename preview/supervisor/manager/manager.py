@@ -204,6 +204,7 @@ class PreviewManager(PreviewQueries):
         if self._draining.is_set():
             raise ServiceStopping("The service is shutting down and launches nothing more; try again in a moment.")
         arm = choose_arm(self._context, Subject(request.user.id, tier.name, generation.project_id))
+        self._registry.check_not_live(generation.id)
         if self.queued is not None:
             self.queued.check_here(Wants(request.labels))
         self._registry.check_free(request.user, generation.id, tier)

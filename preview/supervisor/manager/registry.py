@@ -120,6 +120,18 @@ class PreviewRegistry:
             raise no_active_preview(generation_id)
         return preview
 
+    def check_not_live(self, generation_id: str) -> None:
+        """Check that the generation has no preview here.
+
+        Raises:
+            AlreadyRunning: It has one; ``details`` has its id.
+        """
+        taken = self._active.get(generation_id)
+        if taken is not None:
+            raise _already_running(generation_id, taken.id, taken.record.state)
+        if (adopted := self.adoptions.of(generation_id)) is not None:
+            raise _already_running(generation_id, adopted, State.STARTING)
+
     def check_free(self, user: User, generation_id: str, tier: Tier) -> None:
         """Check that this user may launch this generation now.
 
@@ -128,11 +140,7 @@ class PreviewRegistry:
             LimitReached: The limit of the user's tier or of the service; ``details`` lists previews that could be
                 stopped.
         """
-        taken = self._active.get(generation_id)
-        if taken is not None:
-            raise _already_running(generation_id, taken.id, taken.record.state)
-        if (adopted := self.adoptions.of(generation_id)) is not None:
-            raise _already_running(generation_id, adopted, State.STARTING)
+        self.check_not_live(generation_id)
         held = [preview.record for preview in self._active.values() if preview.record.user_id == user.id]
         if len(held) >= tier.max_previews:
             setting = _TIER_SETTINGS.get(tier.name, "PREVIEW_MAX_INSTANCES_PER_USER")

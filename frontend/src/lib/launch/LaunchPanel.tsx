@@ -92,13 +92,15 @@ function WholeLaunchPanel(props: LaunchPanelProps): ReactNode {
   const isOn = state === "starting" || state === "running" || state === "stopping";
   const isLost = preview.isLost && isOn;
   const held = isOn && !isLost && preview.status ? heldIn(t, preview.status) : null;
+  // A launch that waits for a node of a cluster: none of its steps has started, and it has no stream.
+  const queue = isOn && !isLost && !isNewer ? (preview.status?.queue ?? null) : null;
   const checks = isOn && !isLost ? (preview.status?.checks ?? "") : "";
   const broken = checks.includes("broke") ? checks : null;
   // From the click on, until it is known what came of it.
   const now = isLost || busy === null || busy === "extending" ? state : busy;
   const known = STATES[now];
   const shown = {
-    word: isLost ? texts.unknown : known ? texts[known.text] : now,
+    word: isLost ? texts.unknown : queue ? texts.queued : known ? texts[known.text] : now,
     tone: isLost || !known ? ("idle" as const) : known.tone,
   };
   useTold(preview.isLoaded && !isLost ? (now === "launching" ? "starting" : now) : null, props.onState);
@@ -121,6 +123,14 @@ function WholeLaunchPanel(props: LaunchPanelProps): ReactNode {
           <Dot tone={shown.tone} />
           {shown.word}
         </span>
+        {queue && (
+          <span
+            className={styles.held}
+            title={t("No node of the cluster has room now; the launch starts in its turn.")}
+          >
+            {t("Place {place} of {waiting}", { place: String(queue.place), waiting: String(queue.waiting) })}
+          </span>
+        )}
         {held && (
           <span className={styles.held} data-reached={held.isReached} title={held.details}>
             {held.short}
@@ -155,7 +165,11 @@ function WholeLaunchPanel(props: LaunchPanelProps): ReactNode {
         <Steps
           // A launch that was refused has none of the steps of the one before, nor has one that was only just asked for.
           steps={(preview.problem || busy === "launching") && !isOn ? launchSteps(undefined) : steps}
-          phase={preview.problem && !isOn ? "ahead" : (PHASES[now === "launching" ? "starting" : state] ?? "ahead")}
+          phase={
+            queue || (preview.problem && !isOn)
+              ? "ahead"
+              : (PHASES[now === "launching" ? "starting" : state] ?? "ahead")
+          }
           isOver={state === "running" || state === "stopping"}
         />
       </div>

@@ -5,6 +5,7 @@ import { type Texts, useTranslate, type Untranslated } from "../texts/translate"
 /** Short names of fixed texts of the launch panel, with these texts. What the service and the preview say stays as it is. */
 export const LAUNCH_TEXTS = {
   starting: "Starting",
+  queued: "Queued",
   running: "Running",
   restarting: "Restarting",
   stopping: "Stopping",
