@@ -19,7 +19,7 @@ from preview.cluster.ownership import FREE_NUMBERS, Claim, Owners, Taken
 from preview.cluster.routing import Owner
 from preview.core.bounded_dict import BoundedDict
 from preview.core.lifecycle import State
-from preview.errors import ConfigurationError, PreviewError
+from preview.errors import ConfigurationError, DatabaseUnavailable, PreviewError
 from preview.storage.database import NOTHING_CARRIED, Carried, Database, HandedEnd
 from preview.storage.previews import end_waiting
 
@@ -137,8 +137,7 @@ class Cluster:
 
     def _lose(self, preview_ids: Collection[str]) -> None:
         """Forget previews of other nodes, and end them here."""
-        lost = [one for one in preview_ids if self.fences.pop(one, None) is not None]
-        if lost:
+        if lost := [one for one in preview_ids if self.fences.pop(one, None) is not None]:
             log.warning("preview ownership lost", node=self.name, previews=len(lost), preview_id=lost[0])
             self.on_lost(lost)
 
@@ -171,15 +170,13 @@ class Cluster:
 
         Cancellation: the next renewal releases it.
         """
-        fence = self.fences.pop(preview_id, None)
-        if fence is None:
+        if (fence := self.fences.pop(preview_id, None)) is None:
             return
         self._ended[preview_id] = self._releases[preview_id] = fence
         await self._release_all()
 
     async def _release_all(self) -> None:
-        releases = dict(self._releases)
-        if not releases:
+        if not (releases := dict(self._releases)):
             return
 
         def change(connection: Connection) -> None:
@@ -206,8 +203,7 @@ class Cluster:
         Cancellation: it is queued, or goes to another node when this one leaves.
         """
         self.moving.discard(preview_id)
-        fence = self.fences.pop(preview_id, None)
-        if fence is None:
+        if (fence := self.fences.pop(preview_id, None)) is None:
             return
         self._ended[preview_id] = fence
         give_up = partial(
@@ -258,16 +254,21 @@ class Cluster:
     # The lease
 
     async def join(self) -> None:
-        """Join the cluster; wait for the end of an earlier process's lease.
+        """Join the cluster; wait for the end of an earlier process's lease, and for a slow database.
 
         Raises:
             ConfigurationError: Another live node has this name.
+            DatabaseUnavailable: The database has not responded.
 
         Cancellation: the node has joined or not; its lease ends by itself.
         """
-        for _ in range(_PATIENCE * 10):
-            if await self._try_join(None):
-                return
+        for left in reversed(range(_PATIENCE * 10)):
+            try:
+                if await self._try_join(None):
+                    return
+            except DatabaseUnavailable:
+                if not left:
+                    raise
             await trio.sleep(self.lease.lease_s / 10)
         raise ConfigurationError(
             f"Another node of the cluster is named {self.name!r}; give each node a name of its own (PREVIEW_NODE_NAME)."
@@ -355,8 +356,7 @@ class Cluster:
             self._unknown,
             {one: fence for one, fence in running.items() if one not in self.fences and one not in self._releases},
         )
-        rows = {one: fence for one, fence in self._unknown.items() if before.get(one) == fence}
-        if not rows:
+        if not (rows := {one: fence for one, fence in self._unknown.items() if before.get(one) == fence}):
             return
 
         def change(connection: Connection) -> None:

@@ -51,6 +51,8 @@ class Taken:
         has_run: False for a launch from the queue, which no node has started yet.
         options: The launch's own options, encrypted; None without any.
         wants: Its constraints on the node.
+        losses: How often a node was lost that had it.
+        snapshot_id: The last snapshot of its data; None without any.
     """
 
     preview_id: str
@@ -60,6 +62,8 @@ class Taken:
     has_run: bool = True
     options: str | None = None
     wants: Wants = field(default_factory=Wants)
+    losses: int = 0
+    snapshot_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +121,8 @@ class Owners:
         # the next call.
         self._take = text(
             f"""
-            UPDATE owners SET node = :node, fence = owners.fence + 1, state = 'running', has_run = 1
+            UPDATE owners SET node = :node, fence = owners.fence + 1, state = 'running', has_run = 1,
+                losses = owners.losses + CASE WHEN before.node IS NULL THEN 0 ELSE 1 END
             FROM (
                 SELECT preview_id, node, has_run FROM owners AS o
                 WHERE (state = 'queued' OR (state = 'running' AND {up_since} + :lease < {now} AND NOT EXISTS (
@@ -129,7 +134,7 @@ class Owners:
                 SELECT 1 FROM nodes WHERE id = :node AND draining <> 0
             )
             RETURNING owners.preview_id, owners.fence, owners.options, owners.wants, before.has_run,
-                before.node AS node_before
+                before.node AS node_before, owners.losses, owners.snapshot_id
             """  # noqa: S608
         )
         # A statement of its own: its snapshot has all lines that the former owner has stored before it lost the row.
@@ -276,10 +281,8 @@ class Owners:
             is_lost = row.node_before is not None
             numbered = {"preview": row.preview_id, "fence": row.fence, "is_lost": is_lost, "free": FREE_NUMBERS}
             first_seq = connection.execute(self._begin, numbered).scalar_one()
-            wants = Wants.parse(row.wants)
-            taken.append(
-                Taken(row.preview_id, row.fence, row.node_before, first_seq, bool(row.has_run), row.options, wants)
-            )
+            whose = (row.preview_id, row.fence, row.node_before, first_seq, bool(row.has_run), row.options)
+            taken.append(Taken(*whose, Wants.parse(row.wants), row.losses, row.snapshot_id))
             self._tell(connection, f"preview:{row.preview_id}")
         return taken
 

@@ -191,6 +191,10 @@ owners = Table(
     Column("wants", Text),
     # 0: a launch in the queue that no node has started yet.
     Column("has_run", SmallInteger, nullable=False, server_default=text("1")),
+    # How often a node was lost that had it.
+    Column("losses", BigInteger, nullable=False, server_default=text("0")),
+    # The last snapshot of its own data; the next owner begins with it.
+    Column("snapshot_id", String(64)),
 )
 _LIVE = text("state IN ('queued', 'running')")
 Index("uq_owners_generation_id", owners.c.generation_id, unique=True, sqlite_where=_LIVE, postgresql_where=_LIVE)

@@ -119,6 +119,24 @@ class RefusingDatabase(LossyDatabase):
         return await super().write(change, size_bytes=size_bytes)
 
 
+async def test_a_node_joins_once_its_database_responds(postgres_database_url: str) -> None:
+    async with open_database(postgres_database_url) as opened:
+        database = RefusingDatabase(opened.engine)
+        one = Cluster(database, NodeFacts("one", "one:7000"), 0.5)
+        database.refuses = True
+        try_join = one._try_join
+
+        async def second(before: Any) -> bool:
+            try:
+                return await try_join(before)
+            finally:
+                database.refuses = False
+
+        one._try_join = second  # type: ignore[method-assign]
+        await one.join()
+        assert one._member.epoch == 1
+
+
 async def test_a_preview_that_was_not_given_up_in_an_outage_is_given_up_later(postgres_database_url: str) -> None:
     async with open_database(postgres_database_url) as opened:
         database = RefusingDatabase(opened.engine)

@@ -250,3 +250,22 @@ def _store_lines(connection: Connection, preview_id: str, count: int) -> None:
         connection.execute(
             text("INSERT INTO preview_logs VALUES (:id, :seq, 1, 20, 'stdout', 'x')"), {"id": preview_id, "seq": seq}
         )
+
+
+def test_only_losses_count_as_losses(tables: Tables) -> None:
+    one, two = tables.join("one"), tables.join("two")
+    tables.claim(one, "p")
+    fence = 1
+    # Moves, and nodes that decline.
+    for member in (two, one, two):
+        with tables.engine.begin() as connection:
+            owner = "one" if member is two else "two"
+            assert tables.owners.give_up(connection, owner, "p", fence)
+            (taken,) = tables.owners.take(connection, member, 1)
+        fence = taken.fence
+        assert (taken.before, taken.losses) == (None, 0)
+    tables.wait(LEASE_MS)
+    one = tables.join("one")
+    with tables.engine.begin() as connection:
+        (lost,) = tables.owners.take(connection, one, 1)
+    assert (lost.before, lost.losses) == ("two", 1)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import trio
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, insert, select, update
 
 from preview.core.ids import new_snapshot_id
 from preview.data import DataSnapshot, Part, SnapshotKind, SnapshotStore
@@ -19,7 +18,7 @@ from preview.data.stored.shared import SharedCopies
 from preview.errors import DataUnavailable
 from preview.settings import Settings
 from preview.storage import Database
-from preview.storage.people_tables import snapshot_contents
+from preview.storage.people_tables import owners, snapshot_contents
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 # Two chunks, and a part of a third.
@@ -172,15 +171,20 @@ async def test_a_forks_first_data_is_known_on_all_nodes(stores: tuple[SnapshotSt
     assert second.first_data("g1") is None
 
 
-async def test_the_latest_is_one_of_this_preview(stores: tuple[SnapshotStore, SnapshotStore]) -> None:
+async def test_the_owners_row_names_the_last_one_whatever_the_clocks_say(
+    stores: tuple[SnapshotStore, SnapshotStore], database: Database
+) -> None:
     first, second = stores
-    earlier = await keep(first, new(age=100))
-    assert await second.latest("g1", "ann", BEGAN) is None
-    by_hand = await keep(first, new(age=20))
-    await keep(first, new(SnapshotKind.BEFORE_RESET, age=10))
-    since = BEGAN - timedelta(seconds=50)
-    assert await second.latest("g1", "ann", since) == by_hand
-    moved = await keep(first, replace(new(SnapshotKind.BEFORE_MOVE), created_at=BEGAN))
-    assert await second.latest("g1", "ann", since) == moved
-    assert await second.latest("g1", "bob", since) is None
-    assert earlier.created_at < since
+    row = {
+        "preview_id": "p", "generation_id": "g1", "user_id": "ann", "state": "running", "node": "one", "fence": 1,
+        "first_seq": 1, "queued_at": 0,
+    }  # fmt: skip
+    await database.write(lambda connection: connection.execute(insert(owners).values(row)))
+    named = select(owners.c.snapshot_id)
+    await keep(first, new(SnapshotKind.FORK))
+    assert await database.read(lambda connection: connection.scalar(named)) is None
+    for store, kind, age in ((first, SnapshotKind.MANUAL, 0), (second, SnapshotKind.BEFORE_MOVE, 3600)):
+        kept = await keep(store, new(kind, age=age))
+        assert await database.read(lambda connection: connection.scalar(named)) == kept.id
+    await keep(first, new(SnapshotKind.BEFORE_RESTORE, age=-5))
+    assert await database.read(lambda connection: connection.scalar(named)) == kept.id

@@ -172,7 +172,7 @@ async def test_a_preview_that_ends_its_nodes_gets_no_more_but_an_old_one_does(
     async with open_member(postgres_database_url, make_settings) as (rig, takeovers):
         preview = await rig.running(SERVER)
         database = rig.service.database
-        lost = text("UPDATE owners SET node = 'gone', fence = 6 WHERE preview_id = :id")
+        lost = text("UPDATE owners SET node = 'gone', losses = 5 WHERE preview_id = :id")
         old = text("UPDATE preview_instances SET created_at = created_at - 1000 * 3600 WHERE id = :id")
         await queue(rig, preview.id)
         await database.write(lambda connection: connection.execute(lost, {"id": preview.id}))
@@ -190,7 +190,7 @@ async def test_a_preview_that_ends_its_nodes_gets_no_more_but_an_old_one_does(
         ended = await rig.service.previews.get(preview.id)
         assert (ended.state, ended.reason) == (
             State.FAILED,
-            "node lost: this preview has changed its node 6 times already",
+            "node lost: this preview has lost its node 6 times already",
         )
 
 
@@ -241,7 +241,7 @@ async def test_a_launch_during_a_takeover_is_refused_and_the_takeover_goes_on(
             assert error.value.details["preview_id"] == preview.id
             refused.set()
 
-        async def latest(_: object) -> None:
+        async def latest(*_: object) -> None:
             """A user launches the generation meanwhile: at first it is known to be taken."""
             await launch()
             # A launch from before that is only refused by the database.

@@ -34,11 +34,14 @@ from preview.data.threads import in_thread
 from preview.errors import DataUnavailable, SnapshotLimitReached, SnapshotNotFound
 from preview.settings import Settings
 from preview.storage import Database
+from preview.storage.people_tables import owners
 from preview.storage.tables import data_snapshots, generations
 
 log = structlog.get_logger(__name__)
 
-_S = data_snapshots.c
+_S, _O = data_snapshots.c, owners.c
+# Data of a running preview; in a cluster its next node begins with the last of these.
+_OWN = frozenset({SnapshotKind.MANUAL, SnapshotKind.BEFORE_MOVE})
 _MIB = 1024 * 1024
 _REMOVE_S = 5.0
 # Snapshots that were taken before a change are the way back from it; the last few of a generation are kept.
@@ -248,21 +251,6 @@ class SnapshotStore:
         else:
             self._first[generation_id] = found
 
-    async def latest(self, generation_id: str, user_id: str, since: datetime) -> DataSnapshot | None:
-        """Return the last snapshot of a running preview's own data, by its user or before a move; None if none.
-
-        Args:
-            generation_id: The preview's generation.
-            user_id: The user.
-            since: Earlier ones are of an earlier preview.
-
-        Cancellation: nothing changes.
-        """
-        for one in await self.list_for(generation_id, user_id):
-            if one.kind in {SnapshotKind.MANUAL, SnapshotKind.BEFORE_MOVE} and one.created_at >= since:
-                return one
-        return None
-
     # Removal, which can be undone
 
     async def remove(self, snapshot: DataSnapshot) -> None:
@@ -385,6 +373,10 @@ class SnapshotStore:
         """Insert the row, if the user's limits allow it: others may have been stored since ``check``."""
         self._check_limits(snapshot, connection)
         insert_row(snapshot, connection)
+        if self._shared is not None and snapshot.kind in _OWN:
+            # No clock of a node: the last transaction counts.
+            its = _O.generation_id == snapshot.generation_id, _O.user_id == snapshot.user_id, _O.state == "running"
+            connection.execute(update(owners).where(*its).values(snapshot_id=snapshot.id))
 
     def _check_limits(self, snapshot: DataSnapshot, connection: Connection) -> None:
         count, size = usage(snapshot.user_id, connection)

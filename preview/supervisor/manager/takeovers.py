@@ -37,6 +37,7 @@ from preview.errors import (
     NoPortFree,
     PreviewError,
     ServiceStopping,
+    SnapshotNotFound,
 )
 from preview.generations import Generation
 from preview.logs import Level, LogStore
@@ -253,10 +254,10 @@ class Takeovers:
             return
         if record.state is State.STOPPING:
             raise LaunchFailed(record.reason or "stopped")
-        # It may have ended its nodes. Moves raise the fence too, and end nothing.
+        # It may have ended its nodes.
         age_s = max(0.0, (utc_now() - record.created_at).total_seconds())
-        if taken.before is not None and taken.fence > self._context.settings.node_changes + age_s / _CHANGE_EACH_S:
-            raise LaunchFailed(f"{LOST}: this preview has changed its node {taken.fence - 1} times already")
+        if taken.before is not None and taken.losses >= self._context.settings.node_changes + age_s / _CHANGE_EACH_S:
+            raise LaunchFailed(f"{LOST}: this preview has lost its node {taken.losses} times already")
         generation = await self._context.source.get(record.generation_id)
         if generation.user_id != record.user_id:
             raise GenerationNotFound("The generation belongs to another user now.")
@@ -273,7 +274,7 @@ class Takeovers:
         launch_settings = await context.settings_of(user.id, generation.project_id)
         number, lost_data, first_data = await self._last_request(record.id), "", None
         try:
-            first_data = await self._latest_data(record)
+            first_data = await self._latest_data(record, taken)
         except DataUnavailable as error:
             lost_data = error.message
         if not await self._until_free(record) or self._cluster.fences.get(record.id) != taken.fence:
@@ -313,12 +314,15 @@ class Takeovers:
             await other.over.wait()
         return True
 
-    async def _latest_data(self, record: PreviewRecord) -> FirstData | None:
-        """Return the last data of the preview that was saved."""
+    async def _latest_data(self, record: PreviewRecord, taken: Taken) -> FirstData | None:
+        """Return the last data of the preview that was saved; its owner's row names it."""
         store = self._context.snapshots
-        latest = None if store is None else await store.latest(record.generation_id, record.user_id, record.created_at)
-        if store is None or latest is None:
+        if store is None or taken.snapshot_id is None:
             return None
+        try:
+            latest = await store.get(record.generation_id, record.user_id, taken.snapshot_id)
+        except SnapshotNotFound:
+            raise DataUnavailable(f"The snapshot {taken.snapshot_id} was deleted.") from None
         return FirstData(await store.verify(latest), latest.parts, f"the snapshot {latest.id}")
 
     def _fresh(self, record: PreviewRecord, tier: Tier) -> PreviewRecord:
