@@ -65,7 +65,7 @@ import time
 from django.db import connection
 from django.http import JsonResponse
 from django.urls import path
-SECRET_KEY, DEBUG, ROOT_URLCONF, ALLOWED_HOSTS = "x" * 50, False, "project", []
+SECRET_KEY, DEBUG, ROOT_URLCONF, ALLOWED_HOSTS = "x" * 50, True, "project", []
 DATABASES = {{"default": {{"ENGINE": "django.db.backends.sqlite3", "NAME": "books.sqlite3"}}}}
 def ask(sql, *values):
     with connection.cursor() as cursor:

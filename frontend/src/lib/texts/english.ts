@@ -865,7 +865,6 @@ export const ENGLISH = [
   "as detected",
   "at the end",
   "bad gateway",
-  "before the application",
   "binary, base64",
   "broke",
   "browser",

@@ -7,6 +7,7 @@ import { Button, Notice } from "../ui/controls";
 import { count, milliseconds } from "../ui/format";
 import panel from "../ui/panel.module.css";
 import { visible } from "../ui/visible";
+import { spansOf, type Span } from "../traffic/words";
 import { fold, isFolded, rowsOf, type SpanRow } from "./rows";
 import styles from "./traces.module.css";
 
@@ -25,6 +26,7 @@ export function Waterfall({ trace, timing }: { trace: Trace; timing: RecordTimin
   const [isWhole, setWhole] = useState(false);
   const before = timing.connected_ms ?? timing.queued_ms ?? 0;
   const total = Math.max(timing.ended_ms, before + trace.duration_ms, 0.001);
+  const phases = spansOf(t, timing).filter((one) => one.to > one.from);
   const all = rowsOf(trace.spans);
   const rows = isWhole ? all : fold(all).slice(0, MOST_ROWS);
   const left = all.length - rows.reduce((sum, row) => sum + (isFolded(row) ? 0 : 1), 0);
@@ -47,7 +49,7 @@ export function Waterfall({ trace, timing }: { trace: Trace; timing: RecordTimin
         </div>
       ))}
       <ul className={styles.rows}>
-        {before > 0 && <Bar name={t("before the application")} kind="service" from={0} took={before} total={total} />}
+        <Phases phases={phases.filter((one) => one.to <= before)} total={total} />
         {rows.map((row, at) =>
           isFolded(row) ? (
             <li key={`folded ${at}`} className={styles.folded} style={indent(row.depth)}>
@@ -57,6 +59,7 @@ export function Waterfall({ trace, timing }: { trace: Trace; timing: RecordTimin
             <Row key={at} row={row} before={before} total={total} isMarked={marked.has(row.span.span_id)} />
           ),
         )}
+        <Phases phases={phases.filter((one) => one.to > before)} total={total} />
       </ul>
       {left > 0 && (
         <div className={panel.pad}>
@@ -74,6 +77,13 @@ export function Waterfall({ trace, timing }: { trace: Trace; timing: RecordTimin
       )}
     </section>
   );
+}
+
+/** What the service has measured itself: before the application, and from its first byte on. */
+function Phases({ phases, total }: { phases: readonly Span[]; total: number }): ReactNode {
+  return phases.map(({ name, word, from, to }) => (
+    <Bar key={name} name={word} kind="service" from={from} took={to - from} total={total} />
+  ));
 }
 
 interface RowProps {

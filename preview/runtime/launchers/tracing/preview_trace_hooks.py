@@ -14,7 +14,7 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from preview_trace import current  # type: ignore[import-not-found]
+from preview_trace import current, quiet  # type: ignore[import-not-found]
 from preview_trace_calls import CALLS  # type: ignore[import-not-found]
 from preview_trace_work import OWN, Measured, is_idle, sql_work, statement_of, wrap  # type: ignore[import-not-found]
 
@@ -114,6 +114,21 @@ def _django(module: Any) -> None:
     if database is not None:
         for connection in database.connections.all(initialized_only=True):
             add(connection)
+
+
+def _django_sqlite(module: Any) -> None:
+    """Leave out what Django executes after each statement for its own list of them, if DEBUG is on."""
+    original = module.DatabaseOperations.last_executed_query
+
+    @functools.wraps(original)
+    def call(*given: Any, **named: Any) -> Any:
+        token = quiet.set(True)
+        try:
+            return original(*given, **named)
+        finally:
+            quiet.reset(token)
+
+    module.DatabaseOperations.last_executed_query = call
 
 
 def _sqlite3(module: Any) -> None:
@@ -286,6 +301,7 @@ _HOOKS: dict[str, Any] = {
     "aiosqlite.core": _aiosqlite,
     "asyncpg.connection": _asyncpg,
     "django.db.backends.signals": _django,
+    "django.db.backends.sqlite3.operations": _django_sqlite,
     "pymongo.monitoring": _mongo,
     "psycopg.cursor": _cursors("Cursor"),
     "psycopg.cursor_async": _cursors("AsyncCursor", is_async=True),
