@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
 from launch_kit import ANN, Rig, ask, story
 
 from preview.core.lifecycle import State
-from preview.errors import LaunchFailed
+from preview.environments import Environment
+from preview.errors import EnvironmentFailed, LaunchFailed
 from preview.supervisor import LaunchRequest, LivePreview
+from preview.supervisor.launch.planning import open_environment
+from preview.supervisor.launch.project_analysis import ProjectAnalysis
+from preview.supervisor.life import run
 
 # Neither the variable nor the folder can be read from the source.
 SERVER = """
@@ -56,3 +65,28 @@ async def test_a_start_that_asks_for_more_and_more_fails_in_the_end(rig: Rig) ->
     assert isinstance(preview.cause, LaunchFailed)
     assert "NO_5" in preview.cause.message
     assert len([line for line in story(preview) if line.endswith("starting again")]) == 5
+
+
+async def test_a_package_that_cannot_be_installed_is_taken_back(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, ...]] = []
+
+    @asynccontextmanager
+    async def refuse(context: Any, analysis: ProjectAnalysis, *rest: Any, **more: Any) -> AsyncIterator[Environment]:
+        asked.append(tuple(analysis.plan.extra_requirements))
+        if "nowhere-at-all" in asked[-1]:
+            raise EnvironmentFailed("No index has nowhere-at-all.", reason="not_found")
+        async with open_environment(context, analysis, *rest, **more) as environment:
+            yield environment
+
+    monkeypatch.setattr(run, "open_environment", refuse)
+    text = "import http.server\nraise ModuleNotFoundError(\"No module named 'nowhere_at_all'\")\n"
+    preview = await launch(rig, f"{text}http.server.HTTPServer(('', 0), None).serve_forever()\n")
+    assert asked == [(), ("nowhere-at-all",), ()]
+    assert [line for line in story(preview) if "; starting again" in line] == [
+        "the module nowhere_at_all is missing and no manifest names it: installing nowhere-at-all; starting again",
+        "No index has nowhere-at-all; starting again without what was added",
+    ]
+    # The failure is the program's own, and the next launch does not begin with what was taken back.
+    assert isinstance(preview.cause, LaunchFailed)
+    assert "nowhere_at_all" in preview.cause.message
+    assert not preview.mends.overrides.extra_requirements

@@ -21,11 +21,13 @@ def mend_of(
     spare: dict[str, str] | None = None,
     files: Sequence[str] = (),
     folder: str = ".",
+    required: frozenset[str] = frozenset(),
+    folders: frozenset[str] = frozenset(),
 ) -> Mend | None:
     known = {name: Variable(name, value, origin) for name, (value, origin) in (variables or {}).items()}
     plan = StartPlan("fastapi", toolchain, Server.ASGI, None, variables=known, directory=folder, python_path=(folder,))
     own, withheld = frozenset({"app", "main"}), frozenset({"mine"})
-    return find_mend(FailedStart(lines, plan, own, ROOT, spare or {}, files, withheld))
+    return find_mend(FailedStart(lines, plan, own, ROOT, spare or {}, files, withheld, {}, required, folders))
 
 
 def values(mend: Mend | None) -> dict[str, str]:
@@ -259,6 +261,18 @@ def test_a_limit_for_a_package_with_one_version_is_no_mend() -> None:
     lines = [TRACE, "AttributeError: 'Flask' object has no attribute 'before_first_request'"]
     assert find_mend(FailedStart(lines, plan, frozenset(), ROOT, named={"flask": True})) is None
     assert find_mend(FailedStart(lines, plan, frozenset(), ROOT, named={"flask": False})) is not None
+
+
+def test_what_a_manifest_has_installed_already_is_no_mend() -> None:
+    line = "ModuleNotFoundError: No module named 'redis'"
+    assert mend_of(TRACE, line, required=frozenset({"redis"})) is None
+    assert mend_of(TRACE, line, required=frozenset({"fastapi"})) is not None
+
+
+def test_a_folder_that_is_there_is_no_mend() -> None:
+    line = "FileNotFoundError: [Errno 2] No such file or directory: 'data/shops.json'"
+    assert mend_of(TRACE, line, folders=frozenset({"data"})) is None
+    assert mend_of(TRACE, line, folders=frozenset({"app"})) is not None
 
 
 def test_the_newest_mend_is_taken_back_if_it_adds_packages() -> None:

@@ -58,7 +58,7 @@ async def test_what_a_running_preview_lacks_a_descriptor_for_is_said_as_that(
         await trio.lowlevel.checkpoint()
         raise OSError(24, "Too many open files")
 
-    monkeypatch.setattr(run, "watch_deadlines", watch)
+    monkeypatch.setattr(run, "watch_databases", watch)
     with capture_logs() as logs:
         preview = await rig.running()
     assert preview.record.state is State.FAILED

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from preview.core.lifecycle import StopCause
+from preview.supervisor.life.watch import watch_deadlines
 from preview.supervisor.preview.deadlines import Deadlines
 
 
@@ -76,3 +79,31 @@ async def test_an_extension_moves_the_expiry_of_a_waiting_task(mock_clock: MockC
         assert causes == []
         mock_clock.jump(60)
     assert causes == [StopCause.EXPIRED]
+
+
+class Launching:
+    """The parts of a preview that a watch of its deadlines uses."""
+
+    def __init__(self, *, life_s: float, inactive_s: float) -> None:
+        self.deadlines = Deadlines(life_s=life_s, inactive_s=inactive_s)
+        self.streaming = self.deadlines.hold
+        self.settled = trio.Event()
+        self.ended: list[tuple[StopCause, float]] = []
+
+    def request_stop(self, cause: StopCause) -> None:
+        self.ended.append((cause, trio.current_time()))
+
+
+async def test_a_launch_is_no_inactivity_and_ends_at_its_expiry(autojump_clock: MockClock) -> None:
+    preview, began = Launching(life_s=60, inactive_s=10), trio.current_time()
+    await watch_deadlines(cast("Any", preview))
+    assert preview.ended == [(StopCause.EXPIRED, began + 60)]
+
+
+async def test_inactivity_counts_from_the_first_answer(autojump_clock: MockClock) -> None:
+    preview, began = Launching(life_s=60, inactive_s=10), trio.current_time()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(watch_deadlines, cast("Any", preview))
+        await trio.sleep(25)
+        preview.settled.set()
+    assert preview.ended == [(StopCause.INACTIVE, began + 35)]

@@ -8,7 +8,7 @@ from typing import Any, cast
 import trio
 from trio.testing import MockClock
 
-from preview.supervisor.preview.patience import tell_while_silent
+from preview.supervisor.preview.patience import tell_long_silence, tell_while_silent
 
 
 class Log(SimpleNamespace):
@@ -37,3 +37,32 @@ async def test_a_program_that_prints_is_left_alone(autojump_clock: MockClock) ->
             log.last_seq += 1
         nursery.cancel_scope.cancel()
     assert log.said == []
+
+
+async def test_no_pause_between_lines_is_longer_than_five_seconds(autojump_clock: MockClock) -> None:
+    log = Log(said=[])
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(tell_while_silent, cast("Any", log), "step seed")
+        # A line soon after each look of one that looks every four seconds.
+        for _ in range(4):
+            await trio.sleep(4.2)
+            log.last_seq += 1
+            before = log.last_seq
+            await trio.sleep(4.8)
+            assert log.last_seq > before
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_part_that_tells_nothing_itself_is_named_by_the_launch(autojump_clock: MockClock) -> None:
+    log, doing = Log(said=[]), "reading the files"
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(tell_long_silence, cast("Any", log), lambda: doing)
+        await trio.sleep(2)
+        doing = "preparing the environment"
+        await trio.sleep(3)
+        # One part tells its silence itself: nothing is said twice.
+        for _ in range(3):
+            log.last_seq += 1
+            await trio.sleep(4)
+        nursery.cancel_scope.cancel()
+    assert log.said == ["preparing the environment: 2 s so far"]

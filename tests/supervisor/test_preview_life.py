@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gc
 import socket
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,7 @@ from preview.settings import Settings
 from preview.sources import Sources
 from preview.supervisor import LaunchRequest, User, clean_once
 from preview.supervisor.launch.start_queue import SupervisorContext
+from preview.supervisor.life import run
 
 MakeSettings = Callable[..., Settings]
 
@@ -534,6 +536,24 @@ async def test_it_expires_and_is_gone(make_settings: MakeSettings) -> None:
         assert preview.record.reason == "stopped: time limit reached"
         with pytest.raises(NoActivePreview):
             await rig.service.previews.current("g1")
+
+
+async def test_its_time_ends_a_launch_that_is_still_prepared(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    building = trio.Event()
+
+    @asynccontextmanager
+    async def build(*_: object, **__: object) -> AsyncIterator[None]:
+        building.set()
+        await trio.sleep_forever()
+        yield
+
+    monkeypatch.setattr(run, "open_environment", build)
+    rig.source.add("g1", SERVER)
+    preview = rig.preview(await rig.launch("g1"))
+    await building.wait()
+    preview.deadlines.extend_to(trio.current_time())
+    await preview.over.wait()
+    assert preview.record.reason == "stopped: time limit reached"
 
 
 async def test_inactivity_ends_it(make_settings: MakeSettings) -> None:

@@ -22,6 +22,7 @@ from preview.settings import Settings
 _PIECE_BYTES: Final = 256 * 1024
 _MOST_OUTPUT: Final = 256 * 1024 * 1024
 _SILENCE_S: Final = 4.0
+_LOOK_S: Final = 0.25
 _MOST_WORDS: Final = 300
 
 
@@ -102,12 +103,16 @@ async def _pieces(file: IO[bytes]) -> AsyncIterator[bytes]:
 
 async def _tell_while_silent(output: BuildOutput, report: Report) -> None:
     """Report every few seconds without output that the build goes on. Runs until cancelled."""
-    began = trio.current_time()
+    began = since = trio.current_time()
+    seen = output.size
     while True:
-        seen = output.size
-        await trio.sleep(_SILENCE_S)
-        if output.size == seen:
-            report(f"build of the image: {trio.current_time() - began:.0f} s so far", logging.INFO)
+        await trio.sleep(_LOOK_S)
+        now = trio.current_time()
+        if output.size != seen:
+            seen, since = output.size, now
+        elif now >= since + _SILENCE_S:
+            report(f"build of the image: {now - began:.0f} s so far", logging.INFO)
+            since = now
 
 
 def _failure(reason: str, last: Sequence[str]) -> str:

@@ -39,7 +39,7 @@ from preview.supervisor.launch.workspace import Workspace, open_workspace, put_a
 from preview.supervisor.life.persistence import conclude
 from preview.supervisor.life.prestart import FirstStart, NullPrestart, open_prestart
 from preview.supervisor.life.preview_slot import PreviewSlot, open_preview, warm_migration_lock
-from preview.supervisor.life.watch import watch_deadlines, watch_health
+from preview.supervisor.life.watch import open_launch_watch, watch_health
 from preview.supervisor.limits.databases import watch_databases
 from preview.supervisor.limits.watch_disk import watch_disk
 from preview.supervisor.mending import Mender, with_folders
@@ -110,6 +110,7 @@ async def _launch(preview: LivePreview, context: SupervisorContext, workspace: W
     try:
         async with (
             context.backing.open_servers(preview.id, preview.record.port or 0) as preview.servers,
+            open_launch_watch(preview),
             open_prestart(preview, context, workspace) as prestart,
         ):
             await write_files(preview, context, workspace)
@@ -149,7 +150,7 @@ async def _attempt_or_take_back(
     except EnvironmentFailed as error:
         if not preview.mends.take_back():
             raise
-        preview.log.say(f"{error.message}; starting again without what was added", Level.WARNING)
+        preview.log.say(f"{error.message.rstrip('.')}; starting again without what was added", Level.WARNING)
         return True
 
 
@@ -302,7 +303,6 @@ async def _supervise(
     try:
         async with trio.open_nursery() as watchers:
             watchers.start_soon(_release_slot, first.slot, preview, context)
-            watchers.start_soon(watch_deadlines, preview)
             watchers.start_soon(watch_disk, preview, processes.members, prepared.disk)
             watchers.start_soon(watch_databases, preview, context.settings)
             # Store the pid before the app can do much, so that the service finds the process after a crash.

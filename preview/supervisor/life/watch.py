@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
+from typing import Final
 
 import trio
 
-from preview.core.launch_steps import ANSWERS, FirstAnswer
+from preview.core.launch_steps import ANSWERS, ENVIRONMENT, FILES, FirstAnswer, StepState
 from preview.core.lifecycle import Health, State
 from preview.errors import StartupTimeout
 from preview.logs import Level
@@ -15,7 +18,7 @@ from preview.supervisor.diagnosis.diagnose_network import diagnose_network, find
 from preview.supervisor.launch.saving import save
 from preview.supervisor.launch.start_queue import SupervisorContext
 from preview.supervisor.preview.live_preview import LivePreview
-from preview.supervisor.preview.patience import tell_while_silent
+from preview.supervisor.preview.patience import tell_long_silence, tell_while_silent
 from preview.supervisor.process.probe import Answer, ProbeFailed, ask, find_answer
 from preview.supervisor.process.startup_limit import StartupLimit, measure_wait
 
@@ -24,9 +27,56 @@ _LAST_LINES = 100
 _NOT_HTTP = "Its server answers, but not in HTTP/1.1. A preview needs a plain HTTP server, without TLS."
 
 
+# What takes long and has no line of its own; the plan's steps and the application's start tell their silence.
+_DOING: Final = {FILES: "reading the files", ENVIRONMENT: "preparing the environment"}
+
+
 async def watch_deadlines(preview: LivePreview) -> None:
-    """Stop the preview at its expiry or after inactivity. Cancellation: nothing changes."""
-    preview.request_stop(await preview.deadlines.wait())
+    """Stop the preview at its expiry, or after inactivity once it has served. Cancellation: nothing changes."""
+
+    async def hold() -> None:
+        with preview.streaming():
+            await preview.settled.wait()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(hold)
+        preview.request_stop(await preview.deadlines.wait())
+        nursery.cancel_scope.cancel()
+
+
+async def tell_preparation(preview: LivePreview) -> None:
+    """Say every few seconds without a line what is done before the first process. Returns once the preview serves.
+
+    Cancellation: nothing changes.
+    """
+
+    def doing() -> str | None:
+        running = (one.name for one in preview.progress.steps if one.state is StepState.RUNNING)
+        return next((_DOING[name] for name in running if name in _DOING), None) if preview.stored else None
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(tell_long_silence, preview.log, doing)
+        await preview.settled.wait()
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def open_launch_watch(preview: LivePreview) -> AsyncIterator[None]:
+    """Watch the deadlines of all attempts of a launch, and tell long silences of its preparation.
+
+    Errors of the block stay unwrapped. Cancellation: the block is cancelled.
+    """
+    failure: Exception | None = None
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(watch_deadlines, preview)
+        nursery.start_soon(tell_preparation, preview)
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001  raised again below: the nursery would wrap it
+            failure = error
+        nursery.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
 
 
 async def watch_health(preview: LivePreview, context: SupervisorContext, health_path: str | None) -> None:

@@ -38,7 +38,9 @@ def mend_folders(failed: FailedStart) -> Mend | None:
         match = next((found for pattern in patterns if (found := pattern.search(line))), None)
         if match is not None:
             folder = _inside(failed, match["path"], is_file=is_file)
-            return None if folder is None else Mend(f"the folder {folder} is missing: making it", folders=(folder,))
+            if folder is None or folder in failed.folders:
+                return None
+            return Mend(f"the folder {folder} is missing: making it", folders=(folder,))
     return None
 
 

@@ -72,7 +72,7 @@ class Mender:
     def _find(self, project: str, lines: Sequence[str], tried: frozenset[object]) -> Mend | None:
         """Return a mend; None if there is none, or the project's folders cannot be read. For a thread."""
         try:
-            files = _modules(project)
+            files, folders = _modules(project)
         except OSError:
             return None
         own = frozenset(name.partition("/")[0].partition(".")[0] for name in files)
@@ -87,20 +87,24 @@ class Mender:
             files,
             required.withheld,
             {one.name: one.pinned for one in (*required.requirements, *required.constraints) if one.name},
+            {one.name for one in required.requirements if one.name and one.applies},
+            folders,
         )
         return find_mend(failed, tried)
 
 
-def _modules(project: str) -> list[str]:
-    """Return the paths of the project's modules, those of upper folders first; links are not followed."""
+def _modules(project: str) -> tuple[list[str], frozenset[str]]:
+    """Return the paths of the project's modules, those of upper folders first, and its folders, without links."""
     found: list[str] = []
+    folders: set[str] = set()
     seen = 0
     for folder, names, files in walk(Path(project)):
         names[:] = sorted(name for name in names if name not in _SKIPPED and not name.startswith("."))
         inner = os.path.relpath(folder, project)
         prefix = "" if inner == "." else f"{inner}/"
         found += [f"{prefix}{name}" for name in sorted(files) if name.endswith(_ENDS)]
+        folders.update(f"{prefix}{name}" for name in names)
         seen += len(names) + len(files)
         if len(found) >= _MOST_FILES or seen >= _MOST_ENTRIES:
             break
-    return sorted(found[:_MOST_FILES], key=lambda name: name.count("/"))
+    return sorted(found[:_MOST_FILES], key=lambda name: name.count("/")), frozenset(folders)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -52,6 +52,8 @@ class FailedStart:
         files: Paths of the project's modules, relative to it.
         withheld: Normalised names of packages that are never taken from an index.
         named: Normalised names of packages that manifests and constraints name, and whether each has one version.
+        required: Normalised names of packages that a manifest has installed.
+        folders: Paths of the project's folders, relative to it.
     """
 
     lines: Sequence[str]
@@ -62,6 +64,8 @@ class FailedStart:
     files: Sequence[str] = ()
     withheld: frozenset[str] = frozenset()
     named: Mapping[str, bool] = field(default_factory=dict)
+    required: Container[str] = frozenset()
+    folders: Container[str] = frozenset()
 
     def is_free(self, name: str) -> bool:
         """Return True for a variable that nobody has given a value."""

@@ -48,7 +48,9 @@ def mend_modules(failed: FailedStart) -> Mend | None:
     find = _of_node if failed.plan.toolchain is Toolchain.NODE else _of_python
     have = {_name(line) for line in failed.plan.extra_requirements}
     for missing, package in find(failed):
-        if _name(package) not in have and _name(package) not in failed.withheld and _is_valid(failed, package):
+        if _name(package) in failed.required:
+            continue
+        if _name(package) not in have | failed.withheld and _is_valid(failed, package):
             return Mend(f"{missing} is missing and no manifest names it: installing {package}", requirements=(package,))
     return None
 
