@@ -3,9 +3,10 @@
     uv run python benchmarks/projects.py FOLDER… --save FILE [--truth] [--keep CACHE] [--only-report]
 
 Each ``FOLDER`` is one project, fetched before. It is pushed to a real service, launched in its sandbox, asked its first
-GET endpoints without parameters, and stopped. ``--truth`` also launches it a second time with one more step: a script
-(``_routes_python.py``, ``_routes_node.cjs``) that prints the framework's own route table, in the preview's environment.
-``FILE`` gets each result at once, as one line of JSON; a project in it is not measured again. The tables are Markdown.
+GET endpoints without parameters, and stopped. ``--truth`` launches one that started a second time with one more step: a
+script (``_routes_python.py``, ``_routes_node.cjs``) that prints the framework's own route table, in the preview's
+environment. ``FILE`` gets each result at once, as one line of JSON; a project in it is not measured again. The tables
+are Markdown.
 """
 
 from __future__ import annotations
@@ -117,7 +118,7 @@ async def measure(service: PublicService, folder: Path, options: argparse.Namesp
         return result
     finally:
         result.found = len(normalise(listed))
-    if options.truth:
+    if options.truth and result.started:
         await _compare(service, folder, plan, listed, result, options.timeout)
     return result
 

@@ -62,6 +62,24 @@ def test_a_package_without_any_wheel_comes_under_its_other_name() -> None:
     assert steps(required("psycopg2", "six"), said, 1) == ["psycopg2-binary six"]
 
 
+def test_without_time_for_steps_a_package_that_no_version_can_build_is_replaced_or_left_out() -> None:
+    loosening = Loosening(frozenset({"pycryptodome", "pyaudio"}))
+    wanted = required("pycrypto==2.6.1", "meld3==1.0", "pyaudio==0.2")
+    seen = []
+    for failed in ("pycrypto", "pycrypto", "meld3", "pyaudio"):
+        why = explain([BUILD.format(failed)], wanted, offline=False)
+        step = loosening.last(wanted, why)
+        seen.append(None if step is None else " ".join(item.text for item in step.required.requirements))
+        wanted = wanted if step is None else step.required
+    assert seen == [
+        "pycrypto>=2.6.1 meld3>=1.0 pyaudio>=0.2",
+        "pycryptodome meld3>=1.0 pyaudio>=0.2",
+        "pycryptodome pyaudio>=0.2",
+        # The project imports it.
+        None,
+    ]
+
+
 @pytest.mark.parametrize(
     "said",
     [

@@ -260,7 +260,7 @@ class Installation:
                 fail(result, why)
             if steps < _MAX_STEPS and await self._build_alone(why, result.lines):
                 continue
-            step = self._next(why, result, last=steps >= _MAX_STEPS)
+            step = None if steps > _MAX_STEPS else self._next(why, result, last=steps == _MAX_STEPS)
             if step is None:
                 output.release()
                 fail(result, why)
@@ -276,7 +276,7 @@ class Installation:
 
     def _next(self, why: Explanation, result: ProgramResult, *, last: bool) -> Loosened | None:
         if last or self._patience.left_s < 0:
-            return self._loosening.all_at_once(self._required)
+            return self._loosening.last(self._required, why)
         return self._loosening.after(self._required, why, result.lines)
 
     async def _attempt(self, arguments: list[str], output: Output) -> ProgramResult:

@@ -127,6 +127,23 @@ class Loosening:
         """Return whether the project runs without this package: another one serves as it, or nothing imports it."""
         return name in _INSTEAD or self._is_spare(name)
 
+    def last(self, required: RequirementSet, why: Explanation) -> Loosened | None:
+        """Return the next attempt when there is no time to loosen step by step; None if nothing is left to try.
+
+        First all pins at once. Then packages that cannot be built under any version come under their other name, and
+        those that nothing imports are left out.
+        """
+        if step := self.all_at_once(required):
+            return step
+        found = None if why.package is None else required.find(why.package)
+        if why.reason != "build" or found is None or found.name is None or found.location is not None:
+            return None
+        if self.has_substitute(found.name) and found.name not in self.levels:
+            return self._loosen(required, found.name, why.reason)
+        if self.imported is not None and found.name not in self.imported:
+            return _left_out(required, found, f"{_WORDS[why.reason]}, and nothing imports it")
+        return None
+
     def _is_spare(self, name: str) -> bool:
         spare = name in _SERVERS or name in _BACKPORTS or name in _OF_SYSTEM
         return spare and self.imported is not None and name not in self.imported
