@@ -12,6 +12,7 @@ import pytest
 from preview.detection import detect
 from preview.detection.node import detect_node
 from preview.detection.node.address_uses import find_address_uses
+from preview.detection.node.environment_helpers import helper_reads
 from preview.detection.node.environment_reads import environment_reads
 from preview.detection.overrides.given import Overrides
 from preview.detection.plan import StartPlan
@@ -193,6 +194,39 @@ def test_a_read_says_whether_the_variable_is_needed(
 ) -> None:
     (tmp_path / "a.ts").write_text(source)
     reads = environment_reads(JavaScriptTrees(Sources(tmp_path)), ["a.ts"])
+    assert [(read.name, read.need, read.default) for read in reads] == expected
+
+
+READER = """
+const read = (key, fallback) => {
+  const value = process.env[key];
+  if (value === undefined) throw new Error(`process.env.${key} is missing`);
+  return value;
+};
+exports.read = read;
+"""
+
+
+@pytest.mark.parametrize(
+    ("helper", "source", "expected"),
+    [
+        (READER, "read('SITE_KEY'); read('PAGE_SIZE', 10); read('site'); read(name)",
+         [("SITE_KEY", Need.REQUIRED, None), ("PAGE_SIZE", Need.DEFAULTED, "10")]),
+        (READER, "tools.read('SITE_KEY')", [("SITE_KEY", Need.REQUIRED, None)]),
+        ("function env(name: string): string { return process.env[name] ?? '' }", "env('SITE_KEY')",
+         [("SITE_KEY", Need.OPTIONAL, None)]),
+        ("class Config { must(key: string) { if (!process.env[key]) process.exit(1) } }", "config.must('SITE_KEY')",
+         [("SITE_KEY", Need.REQUIRED, None)]),
+        ("const list = names.map(name => process.env[name])", "map('SITE_KEY')", []),
+        ("function other(key) { return process.env[fixed] }", "other('SITE_KEY')", []),
+    ],
+)  # fmt: skip
+def test_calls_of_a_function_around_the_environment_name_variables(
+    tmp_path: Path, helper: str, source: str, expected: list[tuple[str, Need, str | None]]
+) -> None:
+    (tmp_path / "env.ts").write_text(helper)
+    (tmp_path / "a.ts").write_text(source)
+    reads = helper_reads(JavaScriptTrees(Sources(tmp_path)), ["a.ts", "env.ts"])
     assert [(read.name, read.need, read.default) for read in reads] == expected
 
 
@@ -400,3 +434,13 @@ def test_typed_options_of_a_mapper_in_a_file_of_their_own_name_its_variables(tmp
     (tmp_path / "options.ts").write_text(options)
     found = find_address_uses(JavaScriptTrees(Sources(tmp_path)), ["options.ts", "keys.ts"])
     assert {name: use.part for name, use in found.items()} == {"DB_KIND": Part.DIALECT, "DB_WHERE": Part.HOST}
+
+
+def test_a_word_for_people_in_an_example_is_no_value_of_a_host(tmp_path: Path) -> None:
+    files = {
+        ".env.sample": "DB_HOST=DB호스트\nSHOP_NAME=가게\n",
+        "server.js": f"{SERVER}connect(process.env.DB_HOST, process.env.SHOP_NAME)\n",
+    }
+    plan = plan_of(tmp_path, {}, files)
+    assert plan.variables["SHOP_NAME"].value == "가게"
+    assert plan.variables["DB_HOST"].value.isascii()

@@ -19,7 +19,7 @@ from test_environment_jail import write_source_package
 from preview.environments import EnvironmentCache, EnvironmentRequest, Jail
 from preview.environments.imports.removed_apis import find_relics
 from preview.environments.node.modules import place_modules
-from preview.environments.python.relax import Output
+from preview.environments.python.output import Output
 from preview.environments.python.resolving import may_be_cached
 from preview.environments.sandbox import program as uv_module
 from preview.environments.sandbox.interpreter import Skeletons, find_interpreter

@@ -140,6 +140,7 @@ def test_a_field_that_pydantic_refuses_gets_a_value_of_its_form(type_: str, said
     ("lines", "expected"),
     [
         (["KeyError: 'STRIPE_KEY'"], {"STRIPE_KEY": "{secret}"}),
+        (["Error: process.env.STRIPE_KEY에 값을 설정하지 않았습니다", "    at a.js:3:1"], {"STRIPE_KEY": "{secret}"}),
         (["decouple.UndefinedValueError: SHOP_NAME not found. Declare it"], {"SHOP_NAME": "preview"}),
         (
             ['pydantic_settings.exceptions.SettingsError: error parsing value for field "hosts" from source "EnvSett"'],

@@ -12,6 +12,7 @@ from preview.detection.node.address_uses import find_address_uses
 from preview.detection.node.build import find_build_work, tell_stand_in
 from preview.detection.node.command import find_command
 from preview.detection.node.databases import PROVIDERS, DatabaseWork, find_database_work
+from preview.detection.node.environment_helpers import helper_reads
 from preview.detection.node.environment_reads import environment_reads
 from preview.detection.node.project import NodeProject, find_next_project, find_project
 from preview.detection.node.runtimes import refuse_runtime
@@ -142,7 +143,7 @@ def _plan(project: NodeProject, target: AppTarget | None, supplied: frozenset[Se
     command = find_command(project)
     build = find_build_work(project)
     trees = JavaScriptTrees(project.sources)
-    reads = environment_reads(trees, project.by_reach)
+    reads = [*environment_reads(trees, project.by_reach), *helper_reads(trees, project.by_reach)]
     settings = node_settings(project, reads)
     servers = find_servers(project, settings, supplied)
     work = find_database_work(project, command.runner, servers.sql, servers.supply.kinds)

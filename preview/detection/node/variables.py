@@ -197,6 +197,9 @@ def _from_example(read: SettingRead, example: ExampleValue | None, kinds: Sequen
     # `mongodb+srv://<user>:<password>@…`
     if re.search(r"<[\w\s-]+>|\[[\w-]+\]|\$\{|your[-_]?", value, re.IGNORECASE):
         return None
+    # A word for people (`DB호스트`): no host, key or address has one.
+    if not value.isascii() and (_ACCESS.search(read.name) or _POINTS.search(read.name)):
+        return None
     if read.choices and value not in read.choices:
         return None
     secret = is_secret(read.name) and service_of_name(read.name, kinds) is None

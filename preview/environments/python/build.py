@@ -17,9 +17,9 @@ from preview.environments.folders.layout import Layout, measure_and_protect
 from preview.environments.folders.locks import make_folder, open_cage, open_unfinished
 from preview.environments.python.explain import explain, fail
 from preview.environments.python.install import Installation
+from preview.environments.python.output import KeptReport
 from preview.environments.python.recipe import Recipe
 from preview.environments.python.refusals import PYTHON, is_final
-from preview.environments.python.relax import KeptReport
 from preview.environments.python.trial import objection_to_packages
 from preview.environments.requirements.requirements import check_locations
 from preview.environments.sandbox.interpreter import Skeletons

@@ -19,9 +19,10 @@ from preview.environments.imports.scan import Wanted
 from preview.environments.python.drift import Dated, failing_imports, find_newest_pin, find_old_build
 from preview.environments.python.explain import Explanation, explain, fail
 from preview.environments.python.mysql import serve_as_mysqldb
+from preview.environments.python.output import Output
 from preview.environments.python.recipe import Recipe
 from preview.environments.python.refusals import PYTHON
-from preview.environments.python.relax import Loosened, Loosening, Output
+from preview.environments.python.relax import Loosened, Loosening
 from preview.environments.python.resolving import can_be_resolved, may_be_cached, name_of, read_names, resolve
 from preview.environments.requirements.arguments import write_arguments
 from preview.environments.requirements.companions import with_companions

@@ -36,6 +36,7 @@ _READ: Final = re.compile(
     r"""(?:getenv|environ(?:\.get)?|\benv(?:\.\w{1,10})?|\bconfig)\s{0,2}[\[(]\s{0,2}["'](?P<name>[A-Za-z_]\w{0,80})["']"""
     r"""|process\.env(?:\.|\[["'])(?P<other>[A-Za-z_]\w{0,80})"""
 )
+_OF_NODE: Final = re.compile(r"\bprocess\.env\.(?P<name>[A-Z][A-Z0-9_]{1,80})")
 _CONSTANT: Final = re.compile(r"\b[A-Z][A-Z0-9]{0,20}_?[A-Z0-9_]{2,60}\b")
 _NO_VALUE: Final = re.compile(
     r"^(?:TypeError|AttributeError|ValueError|AssertionError)\b.{0,200}(?:NoneType|None\b|invalid literal for int|"
@@ -130,6 +131,10 @@ def _missing(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
     names = found.details.get("variables") if found is not None and found.reason == "missing_variable" else None
     for name in names if isinstance(names, Sequence) else ():
         yield str(name), placeholder_for(str(name))
+    number = newest_error(failed.lines)
+    # `Error: process.env.SITE_KEY is not set`, in whichever language.
+    for match in _OF_NODE.finditer(failed.lines[number]) if number is not None and not names else ():
+        yield match["name"], placeholder_for(match["name"])
 
 
 def _read_in_line(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
