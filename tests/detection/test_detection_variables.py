@@ -432,3 +432,17 @@ def test_generated_keys_are_valid_and_hidden(tmp_path: Path) -> None:
     assert len(filled["B_KEY"]) == 32
     assert secret_values(plan, filled) == [filled["A_KEY"], filled["B_KEY"]]
     assert keep_made_up(plan, {"A_KEY": "new", "B_KEY": "new"}, plan, filled) == filled
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('known = dotenv_values()\nSECRET_KEY = known.get("secret")\n', {"secret": "{secret}"}),
+        ('known = dotenv_values(".env")\nprint(known["SHOP_NAME"])\n', {"SHOP_NAME": "preview"}),
+        ('known = {**dotenv_values(), **os.environ}\nprint(known["SHOP_NAME"])\n', {"SHOP_NAME": "preview"}),
+        ('known = {"SHOP_NAME": "a"}\nprint(known["SHOP_NAME"])\n', {}),
+    ],
+)
+def test_values_of_the_file_are_read_by_name(tmp_path: Path, text: str, found: dict[str, str]) -> None:
+    names = values(tmp_path, f"from dotenv import dotenv_values\n{text}")
+    assert {name: value for name, value in names.items() if name in {"secret", "SHOP_NAME"}} == found

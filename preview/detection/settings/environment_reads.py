@@ -10,7 +10,8 @@ from typing import Final
 
 from preview.detection.expressions import is_none, keyword, last_name, written_text
 from preview.detection.project_imports import Nodes
-from preview.detection.settings.model import Kind, Need, SettingRead, raises, refused_names
+from preview.detection.settings.dotenv_reads import dotenv_names, dotenv_read
+from preview.detection.settings.model import Kind, Need, RawRead, SettingRead, raises, refused_names
 
 _READER_CLASSES: Final = frozenset({"Config", "Env", "AutoConfig", "FileAwareEnv", "RepositoryEnv"})
 # Keys of a request's environ (PEP 3333, RFC 3875).
@@ -33,23 +34,6 @@ CASTS: Final = {
     "Csv": Kind.WORDS, "CommaSeparatedStrings": Kind.WORDS, "loads": Kind.OBJECT, "URL": Kind.URL, "list": Kind.WORDS,
     "DatabaseURL": Kind.DATABASE, "literal_eval": Kind.OBJECT, "Path": Kind.TEXT, "Secret": Kind.TEXT,
 }  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class RawRead:
-    """A read of a variable, without the surrounding code.
-
-    Attributes:
-        subscript: ``os.environ["X"]``, not a call.
-        default: The default's expression; None without a default.
-        strict: The reader raises without a default.
-    """
-
-    key: ast.expr
-    subscript: bool
-    default: ast.expr | None = None
-    kind: Kind = Kind.TEXT
-    strict: bool = False
 
 
 def environment_read(node: ast.AST) -> RawRead | None:
@@ -194,7 +178,7 @@ def _is_cast(node: ast.expr) -> bool:
     return last_name(node) in CASTS or (isinstance(node, ast.Call) and last_name(node.func) in CASTS)
 
 
-_WORDS: Final = re.compile(rb"\benviron\b|getenv|decouple|starlette\.config|\bEnv\(|\bget_env|\benv[.(]")
+_WORDS: Final = re.compile(rb"\benviron\b|getenv|dotenv_values|decouple|starlette\.config|\bEnv\(|\bget_env|\benv[.(]")
 # Each match of the pattern contains one of these. Searching for plain text takes a tenth of the pattern's time.
 _WORD_PARTS: Final = (b"env", b"Env(", b"decouple", b"starlette.config")
 # Their argument cannot be None.
@@ -253,8 +237,12 @@ class _Reader:
 
     def __init__(self, file: str, nodes: Sequence[ast.AST], helpers: dict[str, Helper]) -> None:
         self._file = file
-        calls = ReaderCalls(nodes, helpers)
-        self._raws = [(node, raw) for node in nodes if (raw := environment_read(node) or calls.read(node))]
+        calls, boxes = ReaderCalls(nodes, helpers), dotenv_names(nodes)
+        self._raws = [
+            (node, raw)
+            for node in nodes
+            if (raw := environment_read(node) or dotenv_read(node, boxes) or calls.read(node))
+        ]
         self._parents: dict[ast.AST, ast.AST] = {}
         if self._raws:
             self._parents = {child: node for node in nodes for child in ast.iter_child_nodes(node)}
@@ -312,6 +300,9 @@ class _Reader:
             return replace(read, need=Need.REQUIRED)
         if isinstance(parent, ast.Assign) and node is parent.value and any(map(_is_database_url, parent.targets)):
             return replace(read, kind=Kind.DATABASE, need=Need.REQUIRED)
+        if isinstance(parent, ast.Assign) and any(last_name(target) == "SECRET_KEY" for target in parent.targets):
+            # Django and Flask's sessions refuse an empty one.
+            return replace(read, need=Need.REQUIRED)
         if isinstance(parent, ast.Compare):
             return replace(read, kind=Kind.BOOLEAN, choices=tuple(_constants(parent)))
         return read

@@ -38,6 +38,23 @@ class Need(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class RawRead:
+    """A read of a variable, without the surrounding code.
+
+    Attributes:
+        subscript: ``os.environ["X"]``, not a call.
+        default: The default's expression; None without a default.
+        strict: The reader raises without a default.
+    """
+
+    key: ast.expr
+    subscript: bool
+    default: ast.expr | None = None
+    kind: Kind = Kind.TEXT
+    strict: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class SettingRead:
     """One place where a variable is read.
 
