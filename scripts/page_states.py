@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from data_kit import MadeUpData
-from page_kit import BROKEN, FILES, Running, Visit, run_service, visit
+from page_kit import BROKEN, FILES, PATIENCE_MS, Running, Visit, run_service, visit
 from playwright.sync_api import Browser, Route
 
 __all__ = ["take_states"]
@@ -55,7 +55,7 @@ def take_states(browser: Browser, folder: Path, work: Path) -> None:
 
 def _looks() -> Iterator[tuple[str, int]]:
     for scheme in ("light", "dark"):
-        for width in (1280, 360):
+        for width in (1440, 820, 390):
             yield scheme, width
 
 
@@ -66,6 +66,7 @@ class _Album:
         self.seen = seen
         self.folder = folder
         self.look = look
+        seen.page.set_default_timeout(PATIENCE_MS)
 
     def take(self, state: str) -> None:
         """One picture, when what moves has come to rest."""
@@ -89,7 +90,7 @@ class _Album:
         self.take("04-not-launched")
         seen.drop_zip("slow-shop", _SLOW)
         page.get_by_role("button", name="Launch", exact=True).click()
-        seen.wait_for_line("loading the catalogue")
+        seen.wait_for_line("loading the catalogue", PATIENCE_MS)
         self.take("05-starting")
         seen.wait_for_state("Running")
         self._pane("Requests")
@@ -107,6 +108,8 @@ class _Album:
         seen.sign_in(running, f"ada-{self.look}")
         page.get_by_role("button", name=re.compile("^Launch")).first.wait_for()
         page.context.clear_cookies()
+        # The next act finds it out.
+        page.get_by_role("button", name=re.compile("^Launch")).first.click()
         page.get_by_text("Your session is over").wait_for()
         self.take("14-session-over")
 

@@ -146,9 +146,16 @@ function Home({ session, theme, onTheme, onSignedOut, onSignOut }: HomeProps): R
   const [selected, select] = useSelection(known);
   const [told, setTold] = useState<ToldState | null>(null);
   const projects = useMemo(() => withTold(known, told), [known, told]);
-  const onState = useCallback((state: string) => selected !== null && setTold({ id: selected, state }), [selected]);
   const project = projects.list?.find((one) => one.id === selected) ?? null;
   const drop = useUpload(projects, project, select);
+  const { forget } = drop;
+  const onState = useCallback(
+    (state: string) => {
+      if (selected !== null) setTold({ id: selected, state });
+      if (state === "starting") forget();
+    },
+    [selected, forget],
+  );
   const notifications = useNotifications(projects.list, select);
   const isSmall = useSmallScreen();
   const [overlay, setOverlay] = useState<"palette" | "help" | "account" | null>(null);

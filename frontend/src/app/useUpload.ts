@@ -1,4 +1,4 @@
-import { type DragEvent, useRef, useState } from "react";
+import { type DragEvent, useCallback, useRef, useState } from "react";
 
 import { asProblem } from "../lib/api/problem";
 import type { FilesChanged } from "../lib/api/types";
@@ -23,6 +23,8 @@ export interface Upload {
   replaced: Replaced | null;
   undo: () => void;
   dismiss: () => void;
+  /** Take the problem back: a launch has its own answer. */
+  forget: () => void;
   handlers: Record<"onDragEnter" | "onDragOver" | "onDragLeave" | "onDrop", (event: DragEvent) => void>;
 }
 
@@ -56,7 +58,7 @@ export function useUpload(projects: Projects, shown: Project | null, onDone: (id
     setUploading(true);
     setProblem(null);
     sending
-      .then((message) => setProblem(message === null ? null : { of: shownId, message }))
+      .then((message) => message !== null && setProblem({ of: shownId, message }))
       .catch((error: unknown) =>
         setProblem({ of: shownId, message: error instanceof PickError ? error.message : asProblem(error).message }),
       )
@@ -70,7 +72,7 @@ export function useUpload(projects: Projects, shown: Project | null, onDone: (id
         client.checkPlan(id).catch((error: unknown) => {
           const { status, message } = asProblem(error);
           if (status === 400)
-            setProblem({ of: id, message: `Uploaded, but it cannot start as it is: ${ended(message)}` });
+            setProblem({ of: id, message: `Uploaded, but it cannot start: ${ended(withoutRefusal(message))}` });
         });
         return null;
       }),
@@ -118,13 +120,31 @@ export function useUpload(projects: Projects, shown: Project | null, onDone: (id
       (isReplacing ? replace : take)(pickDropped(event.dataTransfer));
     },
   };
+  const forget = useCallback((): void => setProblem(null), []);
   const dismiss = (): void => {
-    setProblem(null);
+    forget();
     setReplaced(null);
   };
   // It stays with what was on the screen when it happened.
   const told = problem?.of === shownId ? problem.message : null;
-  return { isOver, isUploading, problem: told, take, replace, asked, answer, replaced, undo, dismiss, handlers };
+  return {
+    isOver,
+    isUploading,
+    problem: told,
+    take,
+    replace,
+    asked,
+    answer,
+    replaced,
+    undo,
+    dismiss,
+    forget,
+    handlers,
+  };
+}
+
+function withoutRefusal(message: string): string {
+  return message.replace(/^Cannot launch: /, "");
 }
 
 /** What to say of a change that is kept and does not run; null where all is well, which the log tells. */

@@ -173,7 +173,12 @@ function FileChoice({ label, field, onField }: FileChoiceProps): ReactNode {
   };
   return (
     <span>
-      <input type="file" aria-label={label} onChange={(event) => void choose(event.target.files?.[0])} />
+      <input
+        type="file"
+        className={editorStyles.fileChoice}
+        aria-label={label}
+        onChange={(event) => void choose(event.target.files?.[0])}
+      />
       {field.file && <span className={panel.fact}>{bytes(field.file.size)}</span>}
       {problem !== null && <span className={editorStyles.fieldProblem}>{problem}</span>}
     </span>
