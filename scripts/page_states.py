@@ -110,7 +110,7 @@ class _Album:
         page.context.clear_cookies()
         # The next act finds it out.
         page.get_by_role("button", name=re.compile("^Launch")).first.click()
-        page.get_by_text("Your session is over").wait_for()
+        page.get_by_text(re.compile("^Your session has expired")).wait_for()
         self.take("14-session-over")
 
     def _refusals(self) -> None:

@@ -69,6 +69,12 @@ def test_the_keyboard_reaches_commands_panes_and_the_splitter(running: Running, 
         shoot(seen, "shell-help")
         page.keyboard.press("Escape")
 
+        # An endpoint leads into its form: to its first empty field, or to Send.
+        page.keyboard.press("Control+k")
+        commands.fill("get books")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("form", name="Request").locator(":focus")).to_have_count(1)
+
         bar = page.get_by_role("separator", name="Width of the log")
         bar.focus()
         page.keyboard.press("Home")

@@ -150,8 +150,14 @@ function useCommands({ project, projects, onSelect, actions }: Omit<PaletteProps
       kind: "Endpoint",
       label: visible(`${one.method} ${one.path}`),
       act: () => {
-        if (project) deskOf(client, project.id).pick(one);
+        const before = location.hash;
+        const pick = (): void => {
+          if (project) deskOf(client, project.id).pick(one);
+        };
         go("requests");
+        // A new address draws the panes again: the form that comes then gets the focus.
+        if (location.hash === before) pick();
+        else addEventListener("hashchange", pick, { once: true });
       },
     })),
   ];

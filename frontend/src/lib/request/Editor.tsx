@@ -169,7 +169,10 @@ function emptyField(form: HTMLElement | null): HTMLElement | undefined {
   return [...required].find((one) => one.value === "");
 }
 
-/** A picked endpoint has the focus where the person goes on: in its first empty required field, or at Send. */
+/**
+ * A picked endpoint has the focus where the person goes on: in its first empty required field, or at Send; at its path
+ * while nothing can be sent.
+ */
 function useFocusOfPicked(
   form: RefObject<HTMLFormElement | null>,
   draft: Draft,
@@ -177,9 +180,10 @@ function useFocusOfPicked(
 ): void {
   useEffect(() => {
     if (!takePicked?.()) return;
-    (emptyField(form.current) ?? form.current?.querySelector<HTMLElement>("[type=submit]"))?.focus({
-      preventScroll: true,
-    });
+    const one = (selector: string): HTMLElement | null | undefined =>
+      form.current?.querySelector<HTMLElement>(selector);
+    const next = emptyField(form.current) ?? one("[type=submit]:not([disabled])") ?? one("[data-path]");
+    next?.focus({ preventScroll: true });
   }, [form, draft, takePicked]);
 }
 
