@@ -64,10 +64,12 @@ AUDITED: Mapping[str, str] = MappingProxyType(
         "alerts.delete_alert": "alert deleted",
         "account.create_token": "token created",
         "account.revoke_token": "token revoked",
+        "session.login": "signed in",
         "session.exchange": "signed in",
         "session.from_provider": "signed in",
         "invitations.join": "joined",
         "e2b.create": "sandbox created",
+        "e2b.connect": "sandbox opened",
         "e2b.kill": "sandbox ended",
         "operator.stop": "operator: preview stopped",
         "operator.remove_environment": "operator: environment removed",
@@ -104,6 +106,9 @@ READ_BY_GUESTS: Mapping[str, str] = MappingProxyType(
         "v1_log_sockets.watch": "log read",
         "requests.list_requests": "requests read",
         "requests.one_request": "requests read",
+        "traces.list_traces": "traces read",
+        "traces.one_trace": "traces read",
+        "events.of_generation": "events read",
         "failures.failures": "failures read",
         "failures.failure": "failures read",
         "failures.diagnosis": "failures read",
@@ -167,7 +172,7 @@ def remember_caller(audit_log: Audit, asked: Request | Websocket, identity: Iden
         identity.user.id,
         subject=next((str(given[name]) for name in _SUBJECTS if name in given), ""),
         preview_id=find(given, identity.user.id) if guest is None else guest.preview_id,
-        detail=f"{scope.get('method', 'GET')} {asked.path}",
+        detail=f"{scope.get('method', 'GET')} {_path(asked.path, given)}",
         via=way_of(scope, identity),
         address=address_of(scope),
     )
@@ -177,6 +182,11 @@ def remember_caller(audit_log: Audit, asked: Request | Websocket, identity: Iden
     elif route in READ_BY_GUESTS:
         # A stream's response begins when it is let in, and may last for hours.
         audit_log.note_soon(entry)
+
+
+def _path(path: str, given: Mapping[str, Any]) -> str:
+    """Return the path without the code of a sign-in link, which is a secret until it is used."""
+    return path.replace(given["code"], "CODE") if given.get("code") else path
 
 
 def way_of(scope: Mapping[str, Any], identity: Identity) -> str:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, Table, literal, select, tuple_, update
+from sqlalchemy import Column, ColumnElement, Connection, Row, Select, Table, literal, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from preview.core.clock import now_ms
@@ -109,7 +109,12 @@ def _decoded(cursor: str) -> str:
 
 
 async def read_page(
-    database: Database, query: Select[Any], table: Table, cursor: str | None, limit: int
+    database: Database,
+    query: Select[Any],
+    table: Table,
+    cursor: str | None,
+    limit: int,
+    order: Column[int] | None = None,
 ) -> tuple[Sequence[Row[Any]], str | None]:
     """Read a page of rows, newest first, and the next page's cursor (None: the last page).
 
@@ -119,19 +124,21 @@ async def read_page(
         table: The table; has columns ``created_at`` and ``id``.
         cursor: The cursor returned with the previous page; None for the first page.
         limit: Rows per page, clamped to 1 to ``MAX_PAGE``.
+        order: Column of numbers that has the order; None: ``created_at``.
 
     Raises:
         InvalidRequest: The cursor is invalid.
 
     Cancellation: nothing changes.
     """
+    by = table.c.created_at if order is None else order
     limit = max(1, min(limit, MAX_PAGE))
     if cursor is not None:
-        created_at, row_id = decode_cursor(cursor)
-        place: ColumnElement[Any] = tuple_(table.c.created_at, table.c.id)
-        query = query.where(place < tuple_(literal(created_at), literal(row_id)))
+        last, row_id = decode_cursor(cursor)
+        place: ColumnElement[Any] = tuple_(by, table.c.id)
+        query = query.where(place < tuple_(literal(last), literal(row_id)))
     # One extra row shows if there is a next page.
-    query = query.order_by(table.c.created_at.desc(), table.c.id.desc()).limit(limit + 1)
+    query = query.order_by(by.desc(), table.c.id.desc()).limit(limit + 1)
     rows = await database.read(lambda connection: connection.execute(query).all())
-    following = encode_cursor(rows[limit - 1].created_at, rows[limit - 1].id) if len(rows) > limit else None
+    following = encode_cursor(getattr(rows[limit - 1], by.name), rows[limit - 1].id) if len(rows) > limit else None
     return rows[:limit], following

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -174,16 +175,62 @@ async def test_a_guest_of_one_link_does_not_use_up_the_entries_of_another(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Guests choose their names, also those of other guests and of users."""
-    monkeypatch.setattr(trail, "MOST_OF_USER", 3)
+    monkeypatch.setattr(trail, "MOST_OF_USER", 5)
+    monkeypatch.setattr(trail, "MOST_OF_LINK", 3)
     book = Audit(database, tmp_path)
-    for via, user, count in (
-        ("share share_a", "guest Gus", 9),
-        ("share share_b", "guest Gus", 2),
-        ("bearer", "ann", 3),
+    for via, names, count in (
+        ("share share_a", ("Gus", "ann", "Eve"), 9),
+        ("share share_b", ("Gus",), 2),
+        ("share share_c", ("Gus",), 2),
+        ("bearer", (), 4),
     ):
         for number in range(count):
+            user = f"guest {names[number % len(names)]}" if names else "ann"
             await book.note(user, "opened", f"{via} {number}", "", via=via, owner_id="ann")
     items, _ = await book.list(user_id=None, cursor=None, limit=50)
     found = [one.via for one in items]
-    assert [found.count(via) for via in ("share share_a", "share share_b", "bearer")] == [3, 2, 3]
+    # All links of an owner together have what a user has, apart from the owner's own.
+    counts = [found.count(via) for via in ("share share_a", "share share_b", "share share_c", "bearer")]
+    assert counts == [3, 2, 0, 4]
     assert book.lost == 0
+
+
+async def test_refused_requests_use_up_no_room_of_what_is_done(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever has the weakest token of a user chooses how many are refused."""
+    monkeypatch.setattr(trail, "MOST_OF_USER", 4)
+    monkeypatch.setattr(trail, "MOST_REFUSED", 2)
+    book = Audit(database, tmp_path)
+    for number in range(20):
+        await book.note("ann", "alert deleted", f"{number}", "", outcome="refused")
+    for number in range(4):
+        await book.note("ann", "shared", f"{number}", "")
+    items, _ = await book.list(user_id="ann", cursor=None, limit=50)
+    assert [one.action for one in items].count("shared") == 4
+    refused = [one for one in items if one.outcome == "refused"]
+    assert len(refused) == 2
+    assert refused[0].detail.endswith("(further refused requests of this day are left out)")
+
+
+async def test_each_address_that_opens_a_link_is_an_entry(database: Database) -> None:
+    book = Audit(database)
+    for address in ("192.0.2.1", "192.0.2.1", "192.0.2.2"):
+        for via in ("share share_a", "link"):
+            book.note_soon(AuditEntry.new("visitor", "opened", "ann", via=via, address=address))
+    assert (await book.verify()).count == 4
+
+
+async def test_pages_of_the_whole_trail_follow_the_numbers(database: Database) -> None:
+    """A request that began early may be stored late."""
+    book = Audit(database)
+    for number in range(6):
+        entry = AuditEntry.new("ann", "launched", subject=f"{number}")
+        await book.finish(replace(entry, at_ms=entry.at_ms - number * 1000))
+    found, cursor = await book.list(user_id=None, cursor=None, limit=4)
+    rest, last = await book.list(user_id=None, cursor=cursor, limit=4)
+    assert [one.seq for one in (*found, *rest)] == [6, 5, 4, 3, 2, 1]
+    assert last is None
+    # Of one user, by time.
+    mine, _ = await book.list(user_id="ann", cursor=None, limit=4)
+    assert [one.seq for one in mine] == [1, 2, 3, 4]

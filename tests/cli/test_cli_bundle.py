@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preview.auth import load_or_create_secret
-from preview.cli.doctor.bundle import MASK, masked, secrets_of, write_bundle
+from preview.cli.doctor.bundle import MASK, masked, secrets_of, shown_settings, write_bundle
 from preview.cli.doctor.result import Check, Result
 from preview.cli.exits import CommandFailed
 from preview.http.metrics.recent import RecentLog, SlowOperations
@@ -76,6 +76,15 @@ def test_a_secret_is_masked_in_each_form(secret: str, around: str) -> None:
     for form in (secret, json.dumps(secret)[1:-1]):
         if form not in MASK and form not in around and len(set(form)) > 3:
             assert form not in masked(text, [secret]).replace(MASK, "\n")
+
+
+def test_addresses_that_may_have_a_key_are_hidden(tmp_path: Path) -> None:
+    address = "https://login.test/keys?api_key=k3y-0f-it"
+    settings = load_settings(data_dir=tmp_path, jwks_url=address, otlp_endpoint="http://127.0.0.1:4318/t0ken-path")
+    shown = shown_settings(settings)
+    for name, value in (("PREVIEW_JWKS_URL", address), ("PREVIEW_OTLP_ENDPOINT", "http://127.0.0.1:4318/t0ken-path")):
+        assert shown[name]["value"] == "(set)"
+        assert value in secrets_of(settings, {})
 
 
 def test_the_key_of_tokens_is_a_secret_and_a_word_is_none(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 from unittest.mock import AsyncMock, Mock
@@ -12,10 +13,12 @@ import trio
 from http_kit import FILES, World, open_world
 from together_kit import new_guest
 
-from preview.auth import Audit
+from preview.auth import Audit, Role
 from preview.auth.audit import trail
 from preview.http.audited import AUDITED, READ, READ_BY_GUESTS
+from preview.http.roles import GUEST_ROUTES
 from preview.http.routes.people import operator
+from preview.user import User
 
 _PLAIN = {"main.py": "print(1)\n"}
 
@@ -217,6 +220,12 @@ def app(environ, start_response):
 }
 
 
+def test_what_guests_read_is_in_the_trail() -> None:
+    harmless = {"v1.status", "v1.endpoints", "v1.preview_endpoints", "saved.list_saved"}
+    among_themselves = {name for name in GUEST_ROUTES[Role.USE] if name.startswith("together.")}
+    assert GUEST_ROUTES[Role.USE] - harmless - among_themselves <= {*AUDITED, *READ_BY_GUESTS}
+
+
 async def test_each_kind_of_action_has_who_what_where_by_which_token_or_share_and_its_outcome(tmp_path: Path) -> None:
     async with open_world(tmp_path, operators="root") as world:
         generation = await world.keep(_SHOP)
@@ -229,7 +238,15 @@ async def test_each_kind_of_action_has_who_what_where_by_which_token_or_share_an
             assert answer.status_code < 300, (path, answer.text)
             return answer.json() if answer.content else None
 
-        await ask("POST", f"{base}/preview/open", {})
+        code = world.app.login_codes.issue(User("ann"))
+        assert (await world.client.get(f"/login/{code}", follow_redirects=False)).status_code == 303
+        world.client.cookies.clear()
+        once = urlsplit((await ask("POST", f"{base}/preview/open", {}))["url"])
+        entered = await world.client.get(
+            f"{once.path}?{once.query}", headers={"Host": once.netloc}, follow_redirects=False
+        )
+        assert entered.status_code == 303
+        world.client.cookies.clear()
         shared = await ask("POST", f"{base}/preview/share", {"role": "open"})
         place = urlsplit(shared["url"])
         opened = await world.client.get(
@@ -238,7 +255,8 @@ async def test_each_kind_of_action_has_who_what_where_by_which_token_or_share_an
         assert opened.status_code == 303
         world.client.cookies.clear()
         guest = await new_guest(world, generation, "use", "Gus")
-        assert (await guest.ask("GET", f"{base}/preview/logs")).status_code == 200
+        for part in ("logs", "traces"):
+            assert (await guest.ask("GET", f"{base}/preview/{part}")).status_code == 200, part
         comment = {"target": {"kind": "line", "id": "1"}, "text": "why?"}
         made = await guest.ask("POST", f"{base}/preview/comments", comment)
         assert made.status_code == 201, made.text
@@ -258,10 +276,13 @@ async def test_each_kind_of_action_has_who_what_where_by_which_token_or_share_an
             # Who is refused learns nothing of another's preview.
             ("bob", "launched", "bearer", "", "refused"),
             ("ann", "open link created", "bearer", preview, "ok"),
+            ("ann", "signed in", "browser", "", "ok"),
+            ("visitor", "opened", "link", preview, "ok"),
             ("ann", "shared", "bearer", preview, "ok"),
             ("visitor", "opened", f"share {shared['id']}", preview, "ok"),
             ("guest Gus", "guest joined", "share", preview, "ok"),
             ("guest Gus", "log read", "share", preview, "ok"),
+            ("guest Gus", "traces read", "share", preview, "ok"),
             ("guest Gus", "commented", "share", preview, "ok"),
             ("ann", "secret set", "bearer", "", "ok"),
             ("ann", "settings changed", "bearer", "", "ok"),
@@ -282,4 +303,5 @@ async def test_each_kind_of_action_has_who_what_where_by_which_token_or_share_an
         }
         assert wanted <= found, (wanted - found, found - wanted)
         assert {one["address"] for one in rows} == {"127.0.0.1"}
+        assert code not in json.dumps(rows)
         assert all(one["at"] and len(one["hash"]) == 64 for one in rows)

@@ -42,7 +42,7 @@ class AuditEntry:
         preview_id: The preview that it concerns; may be empty.
         detail: The request's method and path, and a few words; never a secret.
         outcome: See ``Outcome``.
-        via: ``browser``, ``bearer``, ``token token_…``, ``share share_…`` or ``service``.
+        via: ``browser``, ``bearer``, ``token token_…``, ``share share_…``, ``link`` (works once) or ``service``.
         address: The client's address; may be empty.
         seq: Number in the trail, dense from 1; 0 before the entry is stored.
         hash: See ``chained``; empty before the entry is stored.

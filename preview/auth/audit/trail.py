@@ -26,7 +26,11 @@ from preview.storage.users import read_page
 log = structlog.get_logger(__name__)
 
 MOST_OF_USER = 5_000
-"""Most entries of one user a day, so that a busy one does not push out those of others."""
+"""Most entries of one user a day, and of all links of an owner: a busy one does not push out those of others."""
+MOST_REFUSED = 1_000
+"""Most refused requests of one user a day: they use up no room of what was done."""
+MOST_OF_LINK = 1_000
+"""Most entries of one link a day: its guests choose their names."""
 # Entries that wait for the database.
 _MOST_WAITING = 2_000
 _BATCH = 200
@@ -38,6 +42,8 @@ _RETRY_S = 2.0
 _CLEAN_S = 600.0
 _LAST_S = 2.0
 _VERIFY_ROWS = 2_000
+# Beginnings of ``via`` of those whom only a link has let in: guests and visitors.
+_BY_LINK = ("share ", "link")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +88,7 @@ class Audit:
         self._checking = trio.Lock()
         self._wake = trio.Event()
         self._head: Head | None = None
-        # By user: the day, and the number of entries on it.
+        # By what ``_bounds`` names: the day, and the number of entries on it.
         self._counts: BoundedDict[str, tuple[int, int]] = BoundedDict(_MOST_COUNTED)
         self._seen: BoundedDict[str, int] = BoundedDict(_MOST_COUNTED)
         self.lost = 0
@@ -118,6 +124,8 @@ class Audit:
     def note_soon(self, entry: AuditEntry) -> None:
         """Store an entry a little later, by ``run``; never waits. The same within ten minutes is stored once."""
         key = "\n".join((entry.user_id, entry.owner_id, entry.action, entry.subject, entry.preview_id, entry.via))
+        # All visitors of a link have one name.
+        key += f"\n{entry.address}" if entry.via.startswith(_BY_LINK) else ""
         last = self._seen.use(key)
         if last is None or entry.at_ms - last >= _REPEAT_MS:
             self._seen[key] = entry.at_ms
@@ -125,26 +133,32 @@ class Audit:
 
     def _put(self, entry: AuditEntry) -> bool:
         """Queue an entry; return False if it is left out."""
-        day, count = entry.at_ms // _DAY_MS, 0
-        if entry.via != SERVICE:
-            # Guests choose their names: each link has its own.
-            who = f"{entry.via}\n{entry.user_id}" if entry.via.startswith("share ") else entry.user_id
-            known = self._counts.use(who)
-            count = known[1] + 1 if known is not None and known[0] == day else 1
-            self._counts[who] = day, count
-        if count == MOST_OF_USER:
-            log.warning("audit entries left out", user_id=entry.user_id, most=MOST_OF_USER)
-            entry = replace(entry, detail=f"{entry.detail[:400]} (further entries of this day are left out)")
-        elif count > MOST_OF_USER or len(self._waiting) >= _MOST_WAITING:
-            if count <= MOST_OF_USER:
+        left = self._room_left(entry)
+        if left < 0 or len(self._waiting) >= _MOST_WAITING:
+            if left >= 0:
                 self.lost += 1
                 log.error("audit entry lost", action=entry.action, user_id=entry.user_id, lost=self.lost)
             self.drop(entry)
             return False
+        if left == 0:
+            log.warning("audit entries left out", user_id=entry.user_id, outcome=entry.outcome, via=entry.via)
+            entry = replace(entry, detail=f"{entry.detail[:400]} ({_further(entry)} of this day are left out)")
         self._notebook.write(entry)
         self._waiting[entry.id] = entry
         self._wake.set()
         return True
+
+    def _room_left(self, entry: AuditEntry) -> int:
+        """Count an entry; return how many more there may be on its day, below 0 if not even this one."""
+        day, counts, left = entry.at_ms // _DAY_MS, {}, MOST_OF_USER
+        for who, most in _bounds(entry):
+            known = self._counts.use(who)
+            counts[who] = known[1] + 1 if known is not None and known[0] == day else 1
+            left = min(left, most - counts[who])
+        if left >= 0:
+            # What is left out is counted nowhere: a link that is full uses up nothing of the owner's other links.
+            self._counts.update({who: (day, count) for who, count in counts.items()})
+        return left
 
     async def _store(self, entry_id: str | None = None) -> None:
         """Store waiting entries: up to the one with this id, or all."""
@@ -255,7 +269,7 @@ class Audit:
 
         Cancellation: nothing changes.
         """
-        query = select(audit_trail)
+        query, order = select(audit_trail), None
         if "\0" in f"{user_id}{actor_id}{action}":
             # No entry has such a text, and PostgreSQL refuses it.
             return [], None
@@ -266,7 +280,10 @@ class Audit:
             query = query.where(or_(rows.COLUMNS.user_id == actor_id, rows.COLUMNS.owner_id == actor_id))
         if action is not None:
             query = query.where(rows.COLUMNS.action == action)
-        found, following = await read_page(self._database, query, audit_trail, cursor, limit)
+        if user_id is None and actor_id is None:
+            # Numbers follow the time of storing: a page by the time of the requests would have gaps in the chain.
+            order = rows.COLUMNS.seq
+        found, following = await read_page(self._database, query, audit_trail, cursor, limit, order=order)
         return [rows.entry_of(row) for row in found], following
 
     async def after(self, seq: int, limit: int) -> Sequence[AuditEntry]:
@@ -296,3 +313,18 @@ class Audit:
                 await trio.to_thread.run_sync(check.feed, found)
                 after = found[-1].seq
             return Verdict(check.count, first, check.last, noted, check.finish())
+
+
+def _bounds(entry: AuditEntry) -> Sequence[tuple[str, int]]:
+    """Return what an entry counts for, with the most entries of it on one day."""
+    if entry.via == SERVICE:
+        return ()
+    if entry.via.startswith(_BY_LINK):
+        return (f"{entry.via}\n{entry.owner_id}", MOST_OF_LINK), (f"links\n{entry.owner_id}", MOST_OF_USER)
+    if entry.outcome == "refused":
+        return ((f"refused\n{entry.user_id}", MOST_REFUSED),)
+    return ((f"user\n{entry.user_id}", MOST_OF_USER),)
+
+
+def _further(entry: AuditEntry) -> str:
+    return "further refused requests" if entry.outcome == "refused" else "further entries"

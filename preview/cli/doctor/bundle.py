@@ -23,12 +23,15 @@ from preview.core.clock import now_ms
 from preview.core.quoting import quoted
 from preview.settings import Settings, variable_of
 from preview.settings_address import ServerAddress
+from preview.settings_secrets import SECRET_FIELDS
 
 MASK = "•••"
 _LEAST = 4
 _LEAST_OTHER = 8
 _SECRET_NAME = re.compile(r"KEY|SECRET|TOKEN|PASS|PWD|CREDENTIAL|AUTH|DSN|COOKIE|PRIVATE|SIGN", re.IGNORECASE)
 _IN_ADDRESS = re.compile(r"://[^/\s@\"']+@")
+# Settings whose addresses may have a key in path or query, or that have a secret for any other reason.
+_WITH_KEYS = frozenset({*SECRET_FIELDS, "otlp_endpoint"})
 # Files of the data folder that have secrets.
 _FILES = ("secret", "sealing-keys")
 _MOST_BYTES = 32 * 1024 * 1024
@@ -64,7 +67,9 @@ def secrets_of(settings: Settings, environment: Mapping[str, str]) -> set[str]:
         if isinstance(value, SecretStr):
             found |= _with_parts(value.get_secret_value())
         elif isinstance(value, ServerAddress):
-            found |= {text for text in _texts(value) if len(text) >= _LEAST_OTHER}
+            found |= {text for text in _texts(value) if len(text) >= _LEAST_OTHER} | {value.password}
+        elif isinstance(value, str) and name in _WITH_KEYS:
+            found |= _with_parts(value)
     for name, text in environment.items():
         if _SECRET_NAME.search(name):
             found |= _with_parts(text)
@@ -116,7 +121,8 @@ def shown_settings(settings: Settings) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in Settings.model_fields:
         value = getattr(settings, name)
-        is_hidden = isinstance(value, SecretStr | ServerAddress) or _SECRET_NAME.search(name) is not None
+        is_hidden = isinstance(value, SecretStr | ServerAddress) or name in _WITH_KEYS
+        is_hidden = is_hidden or _SECRET_NAME.search(name) is not None
         shown = "(set)" if is_hidden and value is not None else value
         found[variable_of(name)] = {"value": shown, "is_default": name not in settings.model_fields_set}
     return found

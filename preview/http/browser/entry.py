@@ -74,9 +74,10 @@ def _enter(
         if path == _SHARE:
             share = _live_share(value, preview_id, preview, backend)
             cookie = book.share_cookie(preview_id, share)
-            _note(head, preview_id, preview, share, backend)
+            _note(head, preview_id, preview, f"share {share.id}", backend)
         else:
             wanted = book.redeem_link(value, preview_id).path
+            _note(head, preview_id, preview, "link", backend)
             cookie = book.owner_cookie(preview_id, backend.settings.access_ttl_s)
     except Unauthenticated:
         if visitor.grant is None:
@@ -87,12 +88,10 @@ def _enter(
     return redirect_answer(303, f"{place.prefix}{wanted}".encode(), fields)
 
 
-def _note(head: RequestHead, preview_id: str, preview: LivePreview | None, share: Share, backend: Backend) -> None:
+def _note(head: RequestHead, preview_id: str, preview: LivePreview | None, via: str, backend: Backend) -> None:
     """Let the owner find in the audit trail that somebody has opened the preview."""
     owner = "" if preview is None else preview.record.user_id
-    made = AuditEntry.new(
-        "visitor", "opened", owner, preview_id=preview_id, via=f"share {share.id}", address=head.client or ""
-    )
+    made = AuditEntry.new("visitor", "opened", owner, preview_id=preview_id, via=via, address=head.client or "")
     backend.people.audit.note_soon(made)
 
 

@@ -73,6 +73,7 @@ class E2bApp(QuartTrio):
             all_of_them, one = f"{_PREFIX}/api{version}/sandboxes", f"{_PREFIX}/api{version}/sandboxes/<name>"
             self.add_url_rule(all_of_them, "e2b.create", self._api, methods=["POST"])
             self.add_url_rule(one, "e2b.kill", self._api, methods=["DELETE"])
+            self.add_url_rule(f"{one}/connect", "e2b.connect", self._api, methods=["POST"])
         self.add_url_rule(f"{_PREFIX}/api/<path:path>", "e2b.api", self._api, methods=_METHODS)
         self.add_url_rule(f"{_PREFIX}/sandbox/<path:path>", "e2b.sandbox", self._sandbox, methods=_METHODS)
         self.register_error_handler(E2bError, self._error)

@@ -133,7 +133,7 @@ def _head(text: str | None) -> Head | None:
 
 
 def _compared(items: Iterable[dict[str, Any]], noted: Head) -> dict[str, Any]:
-    return _result(_checked((AuditEntry.read(one) for one in reversed(list(items))), noted))
+    return _result(_checked((AuditEntry.read(one) for one in sorted(items, key=lambda one: int(one["seq"]))), noted))
 
 
 def _check_file(file: Path, noted: Head | None) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from preview.http.backend import SESSION_S, Backend, BackendRoutes, Running
 from preview.http.contracts import v1
 from preview.http.core.answers import is_encrypted, json_answer, link, no_content, own_address
 from preview.http.identity import require_account, require_identity
+from preview.user import User
 
 _PROVIDER_PATH = "/login/oidc"
 
@@ -39,6 +40,7 @@ def session_routes(running: Running) -> Blueprint:
         session = backend.new_session(user)
         if session is None:
             raise NotFound
+        _remember(backend, user)
         response = redirect(link("/"), 303)
         keep_session(backend, response, session, SESSION_S)
         return response  # type: ignore[return-value]  # Quart's own response class, typed as werkzeug's
@@ -81,8 +83,7 @@ def session_routes(running: Running) -> Blueprint:
         session = backend.new_session(user)
         if session is None:
             raise NotFound
-        identity = Identity(user, utc_now() + timedelta(seconds=SESSION_S))
-        remember_caller(backend.people.audit, request, identity, backend.live_preview_id)
+        _remember(backend, user)
         response = redirect(link("/"), 303)
         keep_session(backend, response, session, SESSION_S)
         response.delete_cookie(_kept_cookie(backend), path=link(_PROVIDER_PATH), httponly=True, samesite="Lax")
@@ -123,6 +124,12 @@ def session_routes(running: Running) -> Blueprint:
         return response
 
     return routes
+
+
+def _remember(backend: Backend, user: User) -> None:
+    """Let the audit trail have a sign-in that has just succeeded."""
+    identity = Identity(user, utc_now() + timedelta(seconds=SESSION_S))
+    remember_caller(backend.people.audit, request, identity, backend.live_preview_id)
 
 
 def _renew(backend: Backend, response: AnyResponse, identity: Identity) -> None:
