@@ -86,7 +86,7 @@ def why_not(value: str, before: float, arms: Sequence[Mapping[str, Any]]) -> str
         return None
     new = next((arm for arm in arms if arm["value"] == value), None)
     if new is None or not new["launches"]:
-        return f"no launch has had {value} yet, so nothing is known about it"
+        return f"no launch has used {value} yet, so it cannot be compared"
     others = [arm for arm in arms if arm["value"] != value]
     launches, failed = sum(arm["launches"] for arm in others), sum(arm["failed"] for arm in others)
     if not launches or new["failed"] * launches <= failed * new["launches"]:

@@ -176,11 +176,13 @@ COMMANDS: dict[str, Entry] = {
         "List, drop and rebuild templates, which new Python previews are forked from; for operators.",
         _CLIENT,
     ),
-    "invite": Entry("people.invite", "Admit people by links, list and revoke them; for operators.", _CLIENT),
+    "invite": Entry("people.invite", "Create, list and revoke invitation links; for operators.", _CLIENT),
     "token": Entry("upkeep.token", "Issue a token for the API.", _CARE),
     "db": Entry("upkeep.db", "Upgrade or downgrade the service's database.", _CARE),
     "backup": Entry(
-        "upkeep.backup", "Save the service's database, keys, pending lines and data snapshots in one new file.", _CARE
+        "upkeep.backup",
+        "Save the service's database, keys, unsaved log lines and data snapshots in one new file.",
+        _CARE,
     ),
     "restore": Entry("upkeep.restore", "Restore a backup into an empty data folder, and an empty database.", _CARE),
     "deploy": Entry("upkeep.deploy", "Put the service on a server.", _CARE),

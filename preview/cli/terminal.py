@@ -77,6 +77,11 @@ def progress(message: str) -> Iterator[Callable[[str], None]]:
         yield lambda text: status.update(Text(visible(strip_colours(text)), style="dim"))
 
 
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """Return the number with its noun: ``1 file``, ``1,200 files``; ``many`` is for other plurals than an "s"."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
 def listing(*headings: str) -> Table:
     """Make a table without borders, whose columns fold."""
     table = Table(box=None, pad_edge=False, header_style="dim")

@@ -122,6 +122,6 @@ def name_option(error: InvalidGeneration) -> CommandFailed | None:
     wanted = error.details["wanted"]
     how = "--loopback-port PORT" if wanted == Network.LOOPBACK_ONLY else f"--network {wanted}"
     return CommandFailed(
-        f'Its preview.toml asks for network = "{wanted}", but "{error.details["allowed"]}" is the most it may have. '
-        f"Allow it with {how}, or run it as it is with --network none."
+        f'preview.toml asks for network = "{wanted}", but only "{error.details["allowed"]}" is allowed. '
+        f"Allow it with {how}, or run it without network: --network none."
     )

@@ -168,8 +168,8 @@ def test_a_manifest_of_another_version_or_form_is_refused(
     ("statement", "said"),
     [
         ("UPDATE alembic_version SET version_num = '9999'", "newer than this version of preview knows"),
-        ("UPDATE alembic_version SET version_num = 'x'';'", "has no revision of this service"),
-        ("DELETE FROM alembic_version", "has no revision of this service"),
+        ("UPDATE alembic_version SET version_num = 'x'';'", "has no revision number"),
+        ("DELETE FROM alembic_version", "has no revision number"),
         ("DROP TABLE alembic_version", "not from this service"),
         ("DROP TABLE preview_logs", "does not have the table"),
         ("ALTER TABLE users RENAME COLUMN tier TO rank", "does not have the table users"),

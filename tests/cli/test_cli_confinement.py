@@ -136,7 +136,7 @@ def test_a_project_that_asks_for_more_is_refused_with_the_option_that_allows_it(
     said = without_remark(capsys.readouterr().err)
     assert said.count("\n") == 1
     assert f'asks for network = "{network}"' in said
-    assert f"Allow it with {option}, or run it as it is with --network none." in said
+    assert f"Allow it with {option}, or run it without network: --network none." in said
 
 
 def test_other_refusals_of_a_project_are_not_about_an_option() -> None:

@@ -140,7 +140,7 @@ def test_loopback_ports_that_no_preview_can_reach_are_a_warning(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     check = found(changed(settings, loopback_ports=(5432,)), Machine(), monkeypatch)["network"]
-    assert (check.result, "PREVIEW_LOOPBACK_PORTS (5432) unused" in check.found) == (Result.WARN, True)
+    assert (check.result, "PREVIEW_LOOPBACK_PORTS (5432) has no effect" in check.found) == (Result.WARN, True)
     assert "PREVIEW_NETWORK=loopback-only" in check.advice
 
 

@@ -85,9 +85,9 @@ def test_the_story_of_people(
         assert "There is no template" in call("templates", change, "c41b", "--yes", code=ExitCode.NOT_FOUND)
     call("invite", "create", "--uses", "0", code=ExitCode.USAGE)
     assert "No invitations yet" in call("invite", "ls")
-    invited = json.loads(call("invite", "create", "course of May", "--uses", "2", "--role", "use", "--json"))
+    invited = json.loads(call("invite", "create", "May workshop", "--uses", "2", "--role", "use", "--json"))
     assert "/#/invite/inv_" in call("invite", "create")
-    assert "course of May" in " ".join(call("invite", "ls").split())
+    assert "May workshop" in " ".join(call("invite", "ls").split())
     assert len(json.loads(call("invite", "ls", "--json"))["items"]) == 2
     assert "is revoked, and its people are removed" in call("invite", "revoke", invited["id"], "--people")
     assert "revoked" in call("invite", "ls")

@@ -63,7 +63,7 @@ def test_the_story_of_a_rollout(
 
         steps = ("canary", "capture=off", "--steps", "5,100")
         assert "0 % -> 5 % of users" in rollout(*steps)
-        assert "no launch has had off yet" in rollout(*steps, code=ExitCode.FAILED)
+        assert "no launch has used off yet" in rollout(*steps, code=ExitCode.FAILED)
         assert "5 % -> 100 %" in rollout(*steps, "--force")
         assert "the last step is reached" in rollout(*steps)
         call("launch", generation, "--wait", "60")

@@ -38,7 +38,7 @@ def test_each_line_is_a_line_and_a_gap_is_said() -> None:
     story.events([batch(), Gap(3, 9, "lost"), StatusChange("preview_x", "running", "healthy", None, 1)])
     lines = stream.getvalue().splitlines()
     assert [line.split(" ", 1)[1] for line in lines[:2]] == ["INFO    * environment ready", "ERROR   | it broke"]
-    assert lines[2:] == ["… lines 3 to 9 are gone …"]
+    assert lines[2:] == ["… lines 3 to 9 are missing …"]
 
 
 def test_nothing_to_tell_writes_nothing() -> None:
@@ -76,7 +76,11 @@ EXPIRED = "stopped: time limit reached"
         (Freed(1, 3001, 1), None, f"stopped; {GONE}"),
         (Freed(3, 3001, 2), EXPIRED, f"{EXPIRED}; 3 processes, port 3001 and 2 folders freed\n"),
         (Freed(1, None, 0), "failed", "failed; 1 process and 0 folders freed\n"),
-        (Freed(1, 3001, 1, ["process 7 (x)"]), None, f"stopped; {GONE}still there: process 7 (x)\n"),
+        (
+            Freed(1, 3001, 1, ["process 7 (x)"]),
+            None,
+            f"stopped; {GONE}not removed: process 7 (x); stop or delete it yourself\n",
+        ),
     ],
 )
 def test_the_end_says_what_was_freed(freed: Freed, reason: str | None, said: str) -> None:

@@ -171,7 +171,7 @@ def test_logs_say_what_is_gone(capsys: pytest.CaptureFixture[str], monkeypatch: 
         assert run(["logs", "gen_x"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [one[-6:] for one in (lines[0], lines[2])] == ["line 1", "line 7"]
-    assert lines[1] == "… lines 2 to 6 are gone (retention) …"
+    assert lines[1] == "… lines 2 to 6 are missing (retention) …"
 
 
 def test_an_address_must_be_one(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from preview.cli.terminal import print_json, say, wants_colour
+from preview.cli.terminal import counted, print_json, say, wants_colour
 
 
 def test_a_remark_keeps_its_colours_and_shows_everything_else_that_steers_a_terminal(
@@ -53,3 +53,8 @@ def test_colours_follow_the_terminal_and_the_two_variables(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert (wants_colour(FakeTerminal()), wants_colour(io.StringIO())) == (terminal, pipe)
+
+
+def test_a_number_has_the_noun_that_fits_it() -> None:
+    assert [counted(number, "file") for number in (0, 1, 1200)] == ["0 files", "1 file", "1,200 files"]
+    assert [counted(number, "span was", "spans were") for number in (1, 2)] == ["1 span was", "2 spans were"]

@@ -93,6 +93,10 @@ def test_a_list_says_that_tracing_is_off_and_what_was_lost(capsys: pytest.Captur
     assert "preview env start GEN --trace" in said
     assert "5 spans were lost" in said
     assert "6 spans of older requests" in said
+    trace._print_list({"items": [], "tracing": True, "dropped": 1, "removed": 1})
+    said = capsys.readouterr().err
+    assert "1 span was lost" in said
+    assert "1 span of older requests was removed" in said
 
 
 def test_reported_metrics_are_shown_without_effect(capsys: pytest.CaptureFixture[str]) -> None:

@@ -236,7 +236,7 @@ async def test_a_removed_person_is_out_at_once(tmp_path: Path) -> None:
 
 async def test_an_invited_person_has_the_invitation_s_tier_and_role(tmp_path: Path) -> None:
     async with open_world(tmp_path, **OLGA) as world:
-        made = await invite(world, tier="pro", role="read", note="course of May")
+        made = await invite(world, tier="pro", role="read", note="May workshop")
         assert made["url"] == f"{world.url}/#/invite/{made['code']}"
         anna = session(await join(world, made["code"], "Anna"))
         assert (await world.ask("GET", "/api/v1/usage", user=None, headers=anna)).json()["tier"] == "pro"

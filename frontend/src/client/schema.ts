@@ -2567,9 +2567,9 @@ export interface components {
             expires_in?: number;
             /**
              * Note
-             * @description Whom it is for.
+             * @description Who it is for.
              * @default
-             * @example course of May
+             * @example May workshop
              */
             note?: string;
             /**

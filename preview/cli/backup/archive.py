@@ -88,6 +88,17 @@ class BadArchive(CommandFailed):
     code = "bad_archive"
 
 
+class DamagedArchive(BadArchive):
+    """The file was a backup, and has changed since: a part is missing, or is another one.
+
+    Args:
+        how: What is wrong, without a full stop.
+    """
+
+    def __init__(self, how: str) -> None:
+        super().__init__(f"The backup is incomplete or damaged: {how}. Copy it again, or restore an older backup.")
+
+
 @dataclass(slots=True)
 class ArchiveWriter:
     """Adds files to a new backup, and remembers them for the manifest."""
@@ -106,7 +117,10 @@ class ArchiveWriter:
                 f"The data folder has {quoted(name)}, which this service does not create; move it elsewhere."
             )
         if len(self.files) >= MOST_FILES:
-            raise CommandFailed(f"The data folder has more than {MOST_FILES} files to save.")
+            raise CommandFailed(
+                f"The data folder has more than {MOST_FILES} files to save; "
+                "delete data snapshots that are no longer needed."
+            )
         left = os.fstat(source.fileno()).st_size
         size, digest = 0, sha256()
         with self._zip.open(name, "w", force_zip64=True) as target:
@@ -194,11 +208,11 @@ class ArchiveReader:
             while piece := source.read(_CHUNK):
                 size += len(piece)
                 if size > expected.size:
-                    raise BadArchive(f"The backup is damaged: {name} is larger than its manifest says.")
+                    raise DamagedArchive(f"{name} is larger than its manifest says")
                 digest.update(piece)
                 yield piece
         if (size, digest.hexdigest()) != (expected.size, expected.sha256):
-            raise BadArchive(f"The backup is damaged: {name} is not the file that was saved.")
+            raise DamagedArchive(f"{name} is not the file that was saved (its checksum differs)")
 
 
 @contextmanager
@@ -230,7 +244,7 @@ def _damage(name: str) -> Iterator[None]:
     try:
         yield
     except kinds as error:
-        raise BadArchive(f"The backup is damaged: {name} cannot be read.") from error
+        raise DamagedArchive(f"{name} cannot be read") from error
 
 
 def _check_directory(file: BinaryIO) -> None:
@@ -254,7 +268,7 @@ def _check_directory(file: BinaryIO) -> None:
         record = tail[: -_END.size - _LOCATOR.size]
         place = size - len(tail)
         if not record.startswith(_END64_MAGIC) or _LOCATOR.unpack(locator)[2] != place:
-            raise BadArchive("The backup is damaged: its end cannot be read.")
+            raise DamagedArchive("its end cannot be read")
         end64 = _END64.unpack(record)
         entries, directory = end64[7], end64[8]
     if directory > _MOST_DIRECTORY_BYTES or entries > MOST_FILES + 1:
@@ -281,7 +295,7 @@ def _checked(archive: zipfile.ZipFile) -> Manifest:
         raise BadArchive(f"The file has an entry that does not belong in a backup: {quoted(min(wrong))}.")
     sizes = {one.filename: one.file_size for one in entries if one.filename != MANIFEST}
     if sizes != {name: one.size for name, one in manifest.files.items()}:
-        raise BadArchive("The backup is damaged: sizes of its files differ from its manifest.")
+        raise DamagedArchive("sizes of its files differ from its manifest")
     if DATABASE not in manifest.files:
         raise BadArchive("The file is not a backup: it has no database.")
     return manifest

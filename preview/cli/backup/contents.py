@@ -189,7 +189,8 @@ def _check_space(manifest: Manifest, folder: Path) -> None:
     needed = manifest.size_bytes + manifest.files[DATABASE].size + _SPARE_BYTES
     if needed > free:
         raise CommandFailed(
-            f"The backup needs {needed // 1024**2:,} MiB, and the disk of {there} has {free // 1024**2:,} MiB free."
+            f"The backup needs {needed // 1024**2:,} MiB, but the disk of {there} has only {free // 1024**2:,} MiB "
+            "free; free some space, or name a folder on a larger disk (PREVIEW_DATA_DIR)."
         )
 
 

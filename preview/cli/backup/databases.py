@@ -109,7 +109,7 @@ def check_saved(copy: Path) -> str:
         raise BadArchive(f"The backup's database is damaged, or is not from this service: {error}.") from error
     revision = str(found[0][0]) if len(found) == 1 else ""
     if not revision.isalnum() or len(revision) > len(HEAD):
-        raise BadArchive("The backup's database has no revision of this service.")
+        raise BadArchive("The backup's database is not from this service: it has no revision number.")
     if revision > HEAD:
         raise BadArchive(
             f"The backup is at revision {revision}, newer than this version of preview knows ({HEAD}); restore it "

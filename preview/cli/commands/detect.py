@@ -61,8 +61,8 @@ def detect_command(
 ) -> None:
     """Show how a folder's backend would be started, and why.
 
-    Nothing is run. To correct a decision, set it in a preview.toml in the folder. It reads Python and Node projects.
-    Without one, it reads a compose file, Dockerfile or devcontainer.json.
+    Nothing is run. To correct a decision, set it in a preview.toml in the folder. Python and Node projects are
+    read directly; for any other project, the compose file, Dockerfile or devcontainer.json is read.
 
     Example: preview detect examples/bookshop
     """
@@ -112,7 +112,7 @@ def _rows(plan: StartPlan) -> Iterable[tuple[str, list[str]]]:
         yield "variables", [_variable(variable, width) for variable in plan.variables.values()]
     if plan.services:
         yield "needs", [_service(need) for need in plan.services]
-    yield "healthy when", [f"{plan.health_path} answers" if plan.health_path else "it responds at all"]
+    yield "healthy when", [f"{plan.health_path} answers" if plan.health_path else "it responds (with any status)"]
 
 
 def _started(plan: StartPlan) -> str:

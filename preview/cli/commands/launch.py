@@ -48,7 +48,7 @@ def launch(
     command: CommandOption = None,
     env: EnvOption = None,
     network: Annotated[
-        Network | None, typer.Option("--network", help="What it may reach, within the service's policy.")
+        Network | None, typer.Option("--network", help="Network access of the preview, within the service's policy.")
     ] = None,
     trace: TraceOption = None,
     label: Annotated[
@@ -89,7 +89,7 @@ def _label(given: str) -> tuple[str, str]:
 def _place(api: Api, generation_id: str) -> str:
     """Return where a launch of a cluster waits, in a few words."""
     queue = api.call("GET", generation_path(generation_id, "/preview/status")).json().get("queue")
-    return "a node has it now" if queue is None else f"waits for a node: place {queue['place']} of {queue['waiting']}"
+    return "placed on a node" if queue is None else f"waits for a node: place {queue['place']} of {queue['waiting']}"
 
 
 def said_of(api: Api, generation_id: str, instance: Mapping[str, Any]) -> str:

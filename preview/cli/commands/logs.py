@@ -113,6 +113,6 @@ def _shower(printer: LinePrinter, folder: TracebackFolder) -> Callable[[ServerSe
                 print(printer.text(line), flush=True)
         elif event.event == "gap":
             data: Any = event.json()
-            print(printer.note(f"… lines {data['first']} to {data['last']} are gone ({visible(data['reason'])}) …"))
+            print(printer.note(f"… lines {data['first']} to {data['last']} are missing ({visible(data['reason'])}) …"))
 
     return show

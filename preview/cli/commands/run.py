@@ -79,7 +79,8 @@ def run(
 ) -> None:
     """Launch a folder's backend and watch it until Ctrl-C.
 
-    Needs no running service. Ctrl-C tears everything down; the exit code is 1 if the preview failed.
+    Needs no running service. Ctrl-C stops everything and removes temporary files; the exit code is 1 if the
+    preview failed.
 
     A project that is neither Python nor Node is built with Docker from its compose file, Dockerfile or
     devcontainer.json (see PREVIEW_CONTAINER_ENGINE).

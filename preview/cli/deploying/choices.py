@@ -99,15 +99,21 @@ class Deployment(BaseModel):
         if (self.entry == "jwks") is not (self.jwks_url is not None):
             raise ValueError("--entry jwks and --jwks-url belong together: give both, or none")
         if self.jwks_url is not None and not self.jwks_url.startswith("https://"):
-            raise ValueError("--jwks-url must begin with https://, as it decides who may enter")
+            raise ValueError("--jwks-url must begin with https://, because its keys decide who may sign in")
         if {self.entry == "oidc"} != {self.oidc_issuer is not None, self.oidc_client is not None}:
             raise ValueError("--entry oidc, --oidc-issuer and --oidc-client belong together: give all, or none")
         if self.oidc_issuer is not None and not self.oidc_issuer.startswith("https://"):
-            raise ValueError("--oidc-issuer must begin with https://, as it decides who may enter")
+            raise ValueError("--oidc-issuer must begin with https://, because it decides who may sign in")
         if self.certificate == INTERNAL and (self.tls != "caddy" or self.kind == "kubernetes"):
-            raise ValueError("--certificate internal is Caddy's own authority; it needs --tls caddy, outside a cluster")
+            raise ValueError(
+                "--certificate internal uses Caddy's own certificate authority; it needs --tls caddy, and --systemd or "
+                "--compose"
+            )
         if self.kind == "kubernetes" and self.database_url is not None and self.database_network is None:
-            raise ValueError("--database-url needs --database-network in a cluster: the service reaches nothing else")
+            raise ValueError(
+                "--database-url needs --database-network in a cluster: the network policy allows no other way to the "
+                "database"
+            )
         if self.nodes > 1 and (self.database != "postgresql" or self.kind == "systemd"):
             raise ValueError("--nodes needs --database postgresql, and --compose or --kubernetes")
         if not is_valid_id(self.operator):
@@ -151,13 +157,13 @@ QUESTIONS = (
     ),
     Question(
         "database",
-        "Database of the service?",
+        "Which database?",
         {"sqlite": "a file in the data folder", "postgresql": "a server"},
         "sqlite",
     ),
     Question(
         "tls",
-        "TLS in front of it?",
+        "Which proxy handles TLS?",
         {"caddy": "Caddy", "nginx": "nginx", "none": "a proxy of your own"},
         "caddy",
     ),

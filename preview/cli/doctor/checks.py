@@ -111,7 +111,9 @@ def _minimum(settings: Settings, ladder: IsolationSupport) -> Iterator[Check]:
             lacking.append(f"{tier} ({least})")
     if lacking:
         said = f"launches of {', '.join(lacking)} are refused: this machine has only {', '.join(offer.values)}"
-        advice = "install what the levels above lack, or change PREVIEW_ISOLATION_MINIMUM"
+        advice = (
+            "install what the missing isolation levels need (see the lines above), or change PREVIEW_ISOLATION_MINIMUM"
+        )
         yield Check("minimum", Result.FAIL, said, advice, _SECTION)
     else:
         yield Check("minimum", Result.OK, f"at least {', '.join(found)}", "", _SECTION)
@@ -147,7 +149,9 @@ def _network(settings: Settings, runtime: Runtime) -> Check:
     found += "it may not ask for more" if allowed is wanted else f"it may ask for {allowed}"
     if ports and allowed is Network.NONE:
         advice = "set PREVIEW_NETWORK=loopback-only, or PREVIEW_NETWORK_ALLOWED=loopback-only for those that ask for it"
-        return Check("network", Result.WARN, f"{found}: PREVIEW_LOOPBACK_PORTS ({ports}) unused", advice, _SECTION)
+        return Check(
+            "network", Result.WARN, f"{found}: PREVIEW_LOOPBACK_PORTS ({ports}) has no effect", advice, _SECTION
+        )
     if Network.LOOPBACK_ONLY not in (wanted, allowed):
         return Check("network", Result.OK, found, "", _SECTION)
     if not ports:
@@ -166,7 +170,7 @@ def _probes() -> Check:
 
 def _hosts() -> Check:
     """Return what the service lacks in an application of the user's own, or under another ASGI server."""
-    found = "in another application or ASGI server there are no direct streams and no relay"
+    found = "if the service runs in another application or ASGI server, direct streams and the relay are off"
     return Check("embedding", Result.OK, f"{found}: a streamed line costs twice the processor time", "", _SECTION)
 
 
@@ -354,7 +358,12 @@ def _service(settings: Settings) -> Check:
         # Outside the API: it needs no token, and its statuses are no errors, so the client is not for it.
         answer = httpx2.get(f"{note.url}/readyz", timeout=5, trust_env=False)
     except httpx2.TransportError as error:
-        return Check("service", Result.FAIL, f"{found} does not answer ({error})", "look at its output; restart it")
+        return Check(
+            "service",
+            Result.FAIL,
+            f"{found} does not answer ({error})",
+            "see its output, then restart it with `preview serve`",
+        )
     if answer.is_success:
         return Check("service", Result.OK, f"{found}, ready")
     return Check("service", Result.WARN, f"{found} is not ready ({answer.status_code})", "look at its output")

@@ -43,7 +43,7 @@ def server_checks(settings: Settings, runtime: Runtime) -> Iterator[Check]:
             advice = f"for previews that need it, install a server ({package}); it need not be running"
             yield Check(name, Result.OK, "no server program found", advice, _SECTION)
         elif not program.version():
-            advice = f"run `{program.path} --version` and see what it says"
+            advice = f"run `{program.path} --version`, and reinstall the package if it fails"
             yield Check(name, Result.WARN, f"{program.path} does not run", advice, _SECTION)
         else:
             own = "a server of its own" if field == "postgres" and settings.databases == "own" else "its own"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TextIO
 
 from preview.cli.local.lines import LinePrinter, ShownLine, columns_of
-from preview.cli.terminal import json_line, paint
+from preview.cli.terminal import counted, json_line, paint
 from preview.cli.tracebacks import TracebackFolder
 from preview.core.clock import from_ms, rfc3339_ms
 from preview.core.launch_steps import step_fields
@@ -54,9 +54,9 @@ class Freed:
     left: Sequence[str] = ()
 
     def __str__(self) -> str:
-        parts = [_count(self.processes, "process", "processes")]
+        parts = [counted(self.processes, "process", "processes")]
         parts += [f"port {self.port}"] if self.port is not None else []
-        parts += [_count(self.folders, "folder", "folders")]
+        parts += [counted(self.folders, "folder")]
         return f"{', '.join(parts[:-1])} and {parts[-1]} freed"
 
 
@@ -119,7 +119,7 @@ class TextStory:
                 shown = (one for line in _without_checks(event) for one in self._folder.take(_shown(line)))
                 out += map(self._printer.text, shown)
             elif isinstance(event, Gap):
-                out.append(self._printer.note(f"… lines {event.first_seq} to {event.last_seq} are gone …"))
+                out.append(self._printer.note(f"… lines {event.first_seq} to {event.last_seq} are missing …"))
         self._write(out)
 
     def ready(self, addresses: Addresses) -> None:
@@ -152,7 +152,9 @@ class TextStory:
     def freed(self, freed: Freed, reason: str | None) -> None:
         """Print one line about the freed resources, and one for each that is left."""
         head = visible(reason or "stopped")
-        self._write([f"{head}; {freed}", *(f"still there: {visible(what)}" for what in freed.left)])
+        self._write(
+            [f"{head}; {freed}", *(f"not removed: {visible(what)}; stop or delete it yourself" for what in freed.left)]
+        )
 
     def _row(self, label: str, value: str, remark: str) -> str:
         label = f"  {label:<8}"
@@ -252,7 +254,3 @@ def _event_fields(event: StatusChange | Gap | End) -> dict[str, Any]:
 
 def _error_fields(error: PreviewError) -> dict[str, Any]:
     return {"code": error.code, "detail": error.message}
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}"

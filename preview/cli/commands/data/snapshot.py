@@ -11,7 +11,7 @@ from rich.text import Text
 from preview.cli.client import Api, generation_path, open_api
 from preview.cli.commands.data.showing import ask, size
 from preview.cli.options import CaOption, GenerationArgument, JsonOption, UrlOption, YesOption
-from preview.cli.terminal import listing, print_json, progress, say, show, table_console
+from preview.cli.terminal import counted, listing, print_json, progress, say, show, table_console
 from preview.core.quoting import visible
 
 app = typer.Typer(
@@ -112,7 +112,9 @@ def rm(
     url: UrlOption = None,
     ca: CaOption = None,
 ) -> None:
-    """Delete a data snapshot. For a day, `preview snapshot undelete` brings it back.
+    """Delete a data snapshot.
+
+    For a while, `preview snapshot undelete` restores it: by default a day (PREVIEW_REMOVED_KEPT).
 
     Example: preview snapshot rm GEN SNAPSHOT
     """
@@ -145,7 +147,7 @@ def undelete(
     if as_json:
         print_json(found)
     elif snapshot:
-        show(f"{snapshot} is back")
+        show(f"{snapshot} is restored to the list of snapshots")
     elif not found["items"]:
         say("No deleted snapshots.")
     else:
@@ -213,9 +215,9 @@ def _values(row: dict[str, Any]) -> str:
 def _part(part: dict[str, Any]) -> str:
     if part["kind"] != "files":
         return str(part["kind"])
-    return f"{part['files']} changed {'file' if part['files'] == 1 else 'files'}"
+    return f"{counted(part['files'], 'changed file')}"
 
 
 def _parts(made: dict[str, Any]) -> str:
     named = [_part(part) for part in made["parts"]]
-    return f"{', '.join(named) or 'nothing, as nothing is stored'} ({size(made['size_bytes'])})"
+    return f"{', '.join(named) or 'nothing: the preview has stored no data'} ({size(made['size_bytes'])})"

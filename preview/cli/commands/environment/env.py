@@ -162,7 +162,7 @@ def import_file(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A .env file; - for standard input.")],
     secret: Annotated[
         list[str] | None,
-        typer.Option("--secret", metavar="NAME", help="Keep this one as a secret. Default: names that look like one."),
+        typer.Option("--secret", metavar="NAME", help="Store this variable as a secret. Default: names like API_KEY."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would change.")] = False,
     preset: PresetOption = None,

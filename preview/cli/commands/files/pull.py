@@ -12,7 +12,7 @@ import typer
 from preview.cli.client import generation_path, open_api
 from preview.cli.exits import CommandFailed, UsageMistake
 from preview.cli.options import CaOption, GenerationArgument, JsonOption, UrlOption
-from preview.cli.terminal import print_json, progress, show
+from preview.cli.terminal import counted, print_json, progress, show
 from preview.core.quoting import visible
 from preview.generations import GenerationLimits, unpack_tar_gz
 from preview.generations.files import TreeWriter
@@ -53,15 +53,15 @@ def pull(
     replaced = [one for one in written if _exists(folder / one)]
     if replaced and not yes:
         raise CommandFailed(
-            f"{_files(len(replaced))} in {folder} would be overwritten ({_named(replaced)}), so nothing was written; "
-            "add --yes to overwrite, or name another folder."
+            f"{counted(len(replaced), 'file')} in {folder} would be overwritten ({_named(replaced)}), "
+            "so nothing was written; add --yes to overwrite, or name another folder."
         )
     _write(folder, {one: files[one] for one in written}, replaced, limits)
     if as_json:
         print_json({"directory": str(folder), "written": written, "unchanged": len(files) - len(written)})
         return
     unchanged = f", {len(files) - len(written)} unchanged" if len(files) > len(written) else ""
-    show(f"{_files(len(written))} written to {visible(str(folder))}{unchanged}")
+    show(f"{counted(len(written), 'file')} written to {visible(str(folder))}{unchanged}")
 
 
 def _differing(folder: Path, files: Mapping[str, bytes]) -> list[str]:
@@ -78,8 +78,10 @@ def _differing(folder: Path, files: Mapping[str, bytes]) -> list[str]:
         if link is not None:
             raise CommandFailed(f"{link} is a link, and is not followed; remove it, or name another folder.")
         blocking = next((one for one in inside[1:] if _exists(one) and not one.is_dir()), None)
-        if blocking is not None or target.is_dir():
-            raise CommandFailed(f"{blocking or target} is in the way of {path}; name another folder.")
+        if blocking is not None:
+            raise CommandFailed(f"{blocking} is a file, where {path} needs a folder; name another folder.")
+        if target.is_dir():
+            raise CommandFailed(f"{target} is a folder, where a file is to be written; name another folder.")
         if not target.is_file() or target.stat().st_size != len(content) or target.read_bytes() != content:
             found.append(path)
     return found
@@ -99,10 +101,6 @@ def _write(folder: Path, files: Mapping[str, bytes], replaced: list[str], limits
                 writer.write(path, content)
     except OSError as error:
         raise CommandFailed(f"{folder} cannot be written: {error.strerror or error}.") from error
-
-
-def _files(count: int) -> str:
-    return f"{count} file" if count == 1 else f"{count} files"
 
 
 def _named(paths: list[str]) -> str:

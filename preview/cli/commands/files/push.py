@@ -9,7 +9,7 @@ import typer
 from preview.cli.client import open_api
 from preview.cli.local.syncing import packed
 from preview.cli.options import CaOption, DirectoryArgument, JsonOption, UrlOption, existing_folder
-from preview.cli.terminal import print_json, progress, say, show
+from preview.cli.terminal import counted, print_json, progress, say, show
 
 app = typer.Typer(add_completion=False)
 
@@ -47,4 +47,5 @@ def push(
         print_json(generation)
         return
     show(generation["id"])
-    say(f"{generation['file_count']} files, {generation['size_bytes']} bytes; next: preview launch {generation['id']}")
+    amount = counted(generation["file_count"], "file")
+    say(f"{amount}, {generation['size_bytes']} bytes; next: preview launch {generation['id']}")

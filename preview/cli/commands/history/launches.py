@@ -12,7 +12,7 @@ from rich.text import Text
 from preview.cli.client import generation_path, open_api
 from preview.cli.commands.history.showing import ListByDefault, duration
 from preview.cli.options import CaOption, GenerationArgument, JsonOption, UrlOption
-from preview.cli.terminal import listing, print_json, say, show, table_console
+from preview.cli.terminal import counted, listing, print_json, say, show, table_console
 from preview.core.quoting import visible
 
 app = typer.Typer(
@@ -120,7 +120,7 @@ def compare(
     table_console().print(shown)
     for word, failures in (("new", found["new_failures"]), ("gone", found["gone_failures"])):
         for one in failures:
-            show(f"{word} failure: {one['type']}: {one['message']} ({one['count']} times)")
+            show(f"{word} failure: {one['type']}: {one['message']} ({counted(one['count'], 'time')})")
 
 
 def _facts(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, str, str]]:
@@ -152,7 +152,7 @@ def _times(one: dict[str, Any] | None) -> str:
     if one is None:
         return "-"
     errors = f", {one['errors']} failed" if one["errors"] else ""
-    return f"{one['requests']} times, p50 {one['p50_ms']:.0f} ms, p95 {one['p95_ms']:.0f} ms{errors}"
+    return f"{counted(one['requests'], 'request')}, p50 {one['p50_ms']:.0f} ms, p95 {one['p95_ms']:.0f} ms{errors}"
 
 
 def _result(one: dict[str, Any]) -> str:

@@ -47,9 +47,11 @@ def profile(
     if as_json:
         print_json(found)
         return
-    if found["state"] != "finished":
-        say("It is still being measured; look again with: preview profile GEN --last")
+    if found["state"] == "running":
+        say(f"The measurement is still running; look again with: preview profile {generation} --last")
         return
+    if found["state"] == "failed":
+        raise CommandFailed(f"The last measurement failed; measure again with: preview profile {generation}")
     _print(found, by_function=functions, whole=whole)
 
 
@@ -65,7 +67,10 @@ def _measure(api: Api, path: str, seconds: int) -> Mapping[str, Any]:
             time.sleep(_LOOK_S)
             found = api.get_json(path)
     if found["state"] == "failed":
-        raise CommandFailed("The process returned no profile: it has ended, was replaced, or does not answer.")
+        raise CommandFailed(
+            "The process returned no profile: it has ended, was replaced, or does not respond. Measure again; "
+            "`preview logs GEN` shows why a process ended."
+        )
     return found
 
 
@@ -92,7 +97,7 @@ def _print(found: Mapping[str, Any], *, by_function: bool, whole: bool) -> None:
     if hidden:
         say(f"{hidden} more that took little time (--all)")
     if found["left_out"]:
-        say("Not all functions are listed; the time of the others counts as their callers'")
+        say("Some functions were not recorded; their time is added to that of their callers.")
     if all(node["calls"] is None for node in found["nodes"]):
         say("Calls are counted from Python 3.12 on; this preview's interpreter does not count them.")
 

@@ -11,7 +11,7 @@ from rich.text import Text
 from preview.cli.client import Api, generation_path, open_api
 from preview.cli.exits import CommandFailed
 from preview.cli.options import CaOption, GenerationArgument, JsonOption, UrlOption
-from preview.cli.terminal import listing, print_json, say, show, table_console
+from preview.cli.terminal import counted, listing, print_json, say, show, table_console
 from preview.core.quoting import clipped, quoted, visible
 
 app = typer.Typer(add_completion=False)
@@ -106,22 +106,23 @@ def _print_list(page: Mapping[str, Any]) -> None:
     else:
         say("Tracing is off. Turn it on: preview env start GEN --trace, then preview restart GEN")
     if page["dropped"]:
-        say(f"{page['dropped']} spans were lost: too many came at once")
+        say(f"{counted(page['dropped'], 'span was', 'spans were')} lost: too many came at once")
     if page["removed"]:
-        say(f"{page['removed']} spans of older requests were removed to make room")
+        removed = counted(page["removed"], "span of older requests was", "spans of older requests were")
+        say(f"{removed} removed: the limit is reached")
 
 
 def _print_one(found: Mapping[str, Any], *, whole: bool) -> None:
-    said = [f"{found['duration_ms']:.1f} ms", f"{found['sql_count']} statements in {found['sql_ms']:.1f} ms"]
+    said = [f"{found['duration_ms']:.1f} ms", f"{counted(found['sql_count'], 'statement')} in {found['sql_ms']:.1f} ms"]
     if found["call_count"]:
-        said.append(f"{found['call_count']} outgoing requests")
+        said.append(counted(found["call_count"], "outgoing request"))
     show(f"{_line(found['name'])}  {found['status'] or ''}  {', '.join(said)}")
     if found["request_id"]:
         show(f"request id {found['request_id']}")
     for line in _tree(found["spans"], whole=whole):
         show(line)
     if found["dropped"]:
-        say(f"{found['dropped']} spans of this request were not kept")
+        say(f"{counted(found['dropped'], 'span of this request was', 'spans of this request were')} not kept")
     for hint in found["hints"]:
         say(f"hint: {_line(hint['sentence'])}")
 

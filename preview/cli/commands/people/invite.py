@@ -15,7 +15,7 @@ from preview.cli.terminal import listing, print_json, say, show, table_console
 from preview.core.quoting import visible
 
 app = typer.Typer(
-    help="Admit people by links, list and revoke them; for operators.", no_args_is_help=True, add_completion=False
+    help="Create, list and revoke invitation links; for operators.", no_args_is_help=True, add_completion=False
 )
 
 _DAY_S = 24 * 3600
@@ -38,7 +38,7 @@ class _Tier(StrEnum):
 
 @app.command()
 def create(
-    note: Annotated[str, typer.Argument(metavar="[NOTE]", help="Whom it is for; shown to operators.")] = "",
+    note: Annotated[str, typer.Argument(metavar="[NOTE]", help="Who it is for; shown to operators.")] = "",
     uses: Annotated[
         int, typer.Option("--uses", metavar="N", min=1, max=_MOST_USES, help="Number of people who may join with it.")
     ] = 1,
@@ -53,7 +53,7 @@ def create(
 ) -> None:
     """Create an invitation and print its link; it cannot be shown again.
 
-    Example: preview invite create "course of May" --uses 30 --days 14
+    Example: preview invite create "May workshop" --uses 30 --days 14
     """
     body = {
         "note": note,
@@ -97,7 +97,7 @@ def list_invitations(url: UrlOption = None, ca: CaOption = None, as_json: JsonOp
         return
     table = listing("PERSON", "NAME", "ROLE", "SINCE", "STATE")
     for one in people:
-        state = "may enter" if one["removed_at"] is None else "removed"
+        state = "active" if one["removed_at"] is None else "removed"
         shown = (one["user_id"], one["name"] or "-", one["role"], one["created_at"][:16], state)
         table.add_row(*(Text(visible(cell)) for cell in shown))
     table_console().print(table)

@@ -46,7 +46,7 @@ def status(
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the flags, and compare launches by their values: failures and launch times.
+    """Show the flags, and for each value its launches, failures and launch times.
 
     Example: preview rollout status
     """

@@ -8,7 +8,7 @@ from preview.cli.client import generation_path, open_api
 from preview.cli.commands.data.showing import ask
 from preview.cli.commands.projects.ls import collect
 from preview.cli.options import CaOption, GenerationArgument, JsonOption, UrlOption, YesOption
-from preview.cli.terminal import print_json, progress, say, show
+from preview.cli.terminal import counted, print_json, progress, say, show
 
 app = typer.Typer(add_completion=False)
 
@@ -35,9 +35,9 @@ def rm(
             for one in collect(api, "/previews", "previews", 1000, {"status": status})
         )
         stops = " Its preview is running and will be stopped." if running else ""
+        files = counted(found["file_count"], "file")
         ask(
-            f'Delete "{found["name"]}" ({generation}): {found["file_count"]} files, and the logs of all its launches?'
-            f"{stops}",
+            f'Delete "{found["name"]}" ({generation}): {files}, and the logs of all its launches?{stops}',
             is_agreed=yes,
         )
         with progress("deleting…"):

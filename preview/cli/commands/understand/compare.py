@@ -62,9 +62,9 @@ def compare(
     """Send the same requests to two versions, on hidden copies with the same data, and show what differs.
 
     Either side may be a version of a generation's files: `preview compare GEN@6 GEN` compares with version 6. The first
-    side gets the requests twice: differences between the two runs are noise, and ignored. --env gives the second
-    version variables, --against a preset of the project's settings. The requests are those that the first one's
-    preview has recorded. Exit code 1 if an endpoint broke.
+    side gets the requests twice: differences between the two runs are noise, and ignored. --env sets variables of
+    the second version; --against gives it a preset of the project's settings. The requests are those that the first
+    one's preview has recorded. Exit code 1 if an endpoint fails in the second version only.
     """
     generation, version = split_version(generation)
     if candidate is None and against is None and not env and version is None:

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from preview.cli.client import generation_path, open_api
 from preview.cli.options import CaOption, GenerationArgument, JsonOption, UrlOption
-from preview.cli.terminal import listing, print_json, say, show, table_console
+from preview.cli.terminal import counted, listing, print_json, say, show, table_console
 from preview.core.quoting import clipped, visible
 
 app = typer.Typer(add_completion=False)
@@ -55,9 +55,10 @@ def failures(
     else:
         print_failures(found["items"])
     if found["further"]:
-        say(f"{found['further']} more failures were not recorded: there are too many different ones.")
+        further = counted(found["further"], "failure of another cause was", "failures of other causes were")
+        say(f"{further} not recorded: there are too many causes.")
     if found["unread_lines"]:
-        say(f"{found['unread_lines']} lines were not searched: too many came at once.")
+        say(f"{counted(found['unread_lines'], 'line was', 'lines were')} not searched: too many came at once.")
 
 
 def print_failures(items: list[dict[str, Any]]) -> None:

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from preview.cli.client import generation_path, open_api
 from preview.cli.options import CaOption, GenerationArgument, JsonOption, UrlOption
-from preview.cli.terminal import listing, print_json, say, table_console
+from preview.cli.terminal import counted, listing, print_json, say, table_console
 from preview.core.quoting import visible
 
 app = typer.Typer(add_completion=False)
@@ -61,7 +61,7 @@ def _show(found: dict[str, Any]) -> None:
 
 def _show_reported(found: dict[str, Any]) -> None:
     if found["dropped"]:
-        say(f"{found['dropped']:,} values were dropped: too many, too fast, or not numbers.")
+        say(f"{counted(found['dropped'], 'value was', 'values were')} dropped: too many, too fast, or not numbers.")
     if not found["items"]:
         say("The program has reported no metrics.")
         return

@@ -12,7 +12,7 @@ from rich.text import Text
 from preview.cli.client import Api, generation_path, open_api
 from preview.cli.exits import CommandFailed, ExitCode
 from preview.cli.options import CaOption, GenerationArgument, JsonOption, UrlOption
-from preview.cli.terminal import listing, print_json, progress, say, show, table_console
+from preview.cli.terminal import counted, listing, print_json, progress, say, show, table_console
 from preview.client.errors import Unreachable
 from preview.core.quoting import visible
 
@@ -83,7 +83,8 @@ def _follow(api: Api, path: str, update: Callable[[str], None]) -> dict[str, Any
             if event.event == "probe":
                 data: Any = event.json()
                 found = data
-                update(f"{found['phase']}: {found['requests']} requests, {len(found['findings'])} findings")
+                requests, findings = counted(found["requests"], "request"), counted(len(found["findings"]), "finding")
+                update(f"{found['phase']}: {requests}, {findings}")
     return found or api.get_json(path)
 
 
@@ -108,8 +109,8 @@ def print_probe(found: dict[str, Any], *, is_kept: bool = True) -> None:
     for note in found["notes"]:
         say(note)
     count = len(found["findings"])
-    findings = "nothing found" if count == 0 else f"{count} finding{'' if count == 1 else 's'}"
-    say(f"{findings}; {found['requests']} requests in {found['elapsed_s']:.1f} s")
+    findings = "nothing found" if count == 0 else counted(count, "finding")
+    say(f"{findings}; {counted(found['requests'], 'request')} in {found['elapsed_s']:.1f} s")
 
 
 def _print_rows(rows: list[dict[str, Any]]) -> None:

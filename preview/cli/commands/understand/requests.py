@@ -17,7 +17,7 @@ from preview.cli.client import Api, generation_path, open_api
 from preview.cli.commands.data.showing import ask
 from preview.cli.exits import CommandFailed, ExitCode, UsageMistake
 from preview.cli.options import CaOption, GenerationArgument, JsonOption, UrlOption, YesOption
-from preview.cli.terminal import listing, print_json, say, show, table_console
+from preview.cli.terminal import counted, listing, print_json, say, show, table_console
 from preview.client.errors import Unreachable
 from preview.core.quoting import quoted, visible
 
@@ -73,7 +73,8 @@ def requests(
     Example: preview requests gen_abc --filter 'status:>=500 -path:/health'. Headers and bodies are recorded after
     --capture full. With --json each request is one JSON object on its line.
 
-    The requests of an imported HAR file become records. A curl command is only read: it becomes a `preview request`.
+    The requests of an imported HAR file become records. A curl command is not run: it is
+    printed as a `preview request` command.
     """
     _check_choice(
         number, {"--as": form, "--pin": pin}, {"--har": har, "--import": imported, "--follow": follow or None}
@@ -130,7 +131,7 @@ def _several(api: Api, path: str, chosen: str | None, limit: int, *, follow: boo
     found, lost = _collect(api, path, chosen, limit)
     _print_list(found, as_json=as_json)
     if lost:
-        say(f"{lost} requests could not be recorded: too many came at once")
+        say(f"{counted(lost, 'request')} could not be recorded: too many came at once")
     if follow:
         try:
             _follow(api, path, chosen, found[-1]["number"] if found else 0, as_json=as_json)
@@ -169,7 +170,7 @@ def _export(api: Api, path: str, chosen: str | None, limit: int, file: Path, *, 
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise CommandFailed(f"{quoted(str(file))} cannot be written ({why}).") from error
-    say(f"{_count(entries)} written to {file}")
+    say(f"{counted(entries, 'request')} written to {file}")
 
 
 def _import(api: Api, generation: str, path: str, file: Path, *, as_json: bool) -> None:
@@ -187,11 +188,11 @@ def _import(api: Api, generation: str, path: str, file: Path, *, as_json: bool) 
         return
     numbers, skipped = found["numbers"], found["skipped"]
     if not numbers:
-        say(f"{_count(len(found['requests']))} read, but nothing is recorded: the preview's capture is off")
+        say(f"{counted(len(found['requests']), 'request')} read, but nothing is recorded: the preview's capture is off")
         return
     which = f"record {numbers[0]}" if len(numbers) == 1 else f"records {numbers[0]} to {numbers[-1]}"
     left = f"; {skipped} left out: to other hosts, or with a body that is too large" if skipped else ""
-    show(f"{_count(len(numbers))} to {found['host']} imported as {which}{left}")
+    show(f"{counted(len(numbers), 'request')} to {found['host']} imported as {which}{left}")
 
 
 def _read(file: Path) -> bytes:
@@ -242,10 +243,6 @@ def _word(text: str) -> str:
     return f"$'{''.join(escaped)}'"
 
 
-def _count(number: int) -> str:
-    return f"{number} request" if number == 1 else f"{number} requests"
-
-
 def _collect(api: Api, path: str, chosen: str | None, limit: int) -> tuple[list[dict[str, Any]], int]:
     """Return the newest requests, oldest first, and the number of lost ones."""
     found: list[dict[str, Any]] = []
@@ -274,7 +271,7 @@ def _follow(api: Api, path: str, chosen: str | None, after: int, *, as_json: boo
                         after = data["number"]
                         _print_list([data], as_json=as_json, has_head=False)
                     elif event.event == "lost":
-                        say(f"{data['lost']} requests could not be recorded: too many came at once")
+                        say(f"{counted(data['lost'], 'request')} could not be recorded: too many came at once")
                     elif event.event in {"end", "expired"}:
                         return
         except Unreachable as error:

@@ -21,7 +21,7 @@ def backup(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A new file, such as preview-2026-11-26.zip.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Save the service's database, keys, pending lines and data snapshots in one new file.
+    """Save the service's database, keys, unsaved log lines and data snapshots in one new file.
 
     The service can keep running. The file has the service's secrets: keep it as safe as the data folder.
 
@@ -50,5 +50,5 @@ def backup(
         return
     show(f"{file}  {size / 1024**2:.1f} MiB, {manifest.database} at revision {manifest.revision}, {elapsed:.1f} s")
     if settings.archive is not None:
-        say(f"preview: archived logs are not in it; save {settings.archive} too")
+        say(f"preview: the backup has no archived logs; save {settings.archive} too")
     say("preview: the file has the service's secrets: keep it as safe as the data folder")

@@ -10,7 +10,7 @@ import typer
 
 from preview.cli.exits import ExitCode, UsageMistake
 from preview.cli.options import JsonOption, YesOption
-from preview.cli.terminal import print_json, say
+from preview.cli.terminal import counted, print_json, say
 
 app = typer.Typer(help="Put the service on a server.", no_args_is_help=True, add_completion=False)
 
@@ -35,7 +35,11 @@ def init(
     domain: Annotated[str | None, typer.Option("--domain", metavar="HOST", help="Host of the page and API.")] = None,
     previews_domain: Annotated[
         str | None,
-        typer.Option("--previews-domain", metavar="HOST", help="Domain of previews. Default: `previews` beside it."),
+        typer.Option(
+            "--previews-domain",
+            metavar="HOST",
+            help="Domain of previews. Default: previews.example.com for --domain preview.example.com.",
+        ),
     ] = None,
     database: Annotated[Literal["sqlite", "postgresql"] | None, typer.Option("--database")] = None,
     database_url: Annotated[
@@ -46,13 +50,23 @@ def init(
     ] = None,
     database_network: Annotated[
         str | None,
-        typer.Option("--database-network", metavar="NETWORK", help="In a cluster: the network of --database-url."),
+        typer.Option(
+            "--database-network",
+            metavar="NETWORK",
+            help="In a cluster: the network of the database, such as 10.3.0.0/24.",
+        ),
     ] = None,
     ingress_network: Annotated[
         str | None,
-        typer.Option("--ingress-network", metavar="NETWORK", help="In a cluster: the network of the ingress."),
+        typer.Option(
+            "--ingress-network",
+            metavar="NETWORK",
+            help="In a cluster: the network of the ingress controller, such as 10.2.0.0/24.",
+        ),
     ] = None,
-    tls: Annotated[Literal["caddy", "nginx", "none"] | None, typer.Option("--tls", help="The proxy in front.")] = None,
+    tls: Annotated[
+        Literal["caddy", "nginx", "none"] | None, typer.Option("--tls", help="The proxy that handles TLS.")
+    ] = None,
     certificate: Annotated[
         str | None,
         typer.Option("--certificate", metavar="FILE", help="Certificate for both domains; `internal`: Caddy's own."),
@@ -63,18 +77,24 @@ def init(
         typer.Option("--entry", help="Who may use the service: see docs/install.md."),
     ] = None,
     jwks_url: Annotated[
-        str | None, typer.Option("--jwks-url", metavar="URL", help="Keys of your identity provider.")
+        str | None,
+        typer.Option(
+            "--jwks-url", metavar="URL", help="URL of your identity provider's keys (JWKS), for --entry jwks."
+        ),
     ] = None,
     oidc_issuer: Annotated[
         str | None, typer.Option("--oidc-issuer", metavar="URL", help="Your OpenID provider, for --entry oidc.")
     ] = None,
     oidc_client: Annotated[
-        str | None, typer.Option("--oidc-client", metavar="ID", help="Id of the service at that provider.")
+        str | None, typer.Option("--oidc-client", metavar="ID", help="Client id of the service at that provider.")
     ] = None,
-    operator: Annotated[str | None, typer.Option("--operator", metavar="USER", help="The first operator.")] = None,
+    operator: Annotated[
+        str | None, typer.Option("--operator", metavar="USER", help="User id of the first operator.")
+    ] = None,
     image: Annotated[str | None, typer.Option("--image", metavar="NAME", help="The container image.")] = None,
     nodes: Annotated[
-        int | None, typer.Option("--nodes", metavar="N", help="Services of a cluster, see docs/cluster.md. Default: 1.")
+        int | None,
+        typer.Option("--nodes", metavar="N", help="Number of nodes in the cluster: see docs/cluster.md. Default: 1."),
     ] = None,
     https_port: Annotated[int | None, typer.Option("--https-port", metavar="PORT", help="Default: 443.")] = None,
     yes: YesOption = False,
@@ -82,8 +102,8 @@ def init(
 ) -> None:
     """Write the files that put the service on a server, after five questions.
 
-    Shows the files, and asks before it writes them. Only what is in these files runs; change them as you like. Secrets
-    are created once, and kept.
+    Shows the files, and asks before it writes them. The server runs only what these files say, so read and change
+    them before you use them. Secrets are created once, and kept.
 
     Example: preview deploy init preview-deploy --systemd --domain preview.example.com --tls nginx --yes
     """
@@ -119,7 +139,7 @@ def init(
     if as_json:
         print_json({"folder": str(folder), "written": written, "url": deployment.url, "next": following})
         return
-    print(f"{len(written)} files are in {folder}. Read them, then:\n    {following}")
+    print(f"{counted(len(written), 'file is', 'files are')} in {folder}. Read them, then:\n    {following}")
 
 
 def _kinds(systemd: bool, compose: bool, kubernetes: bool) -> dict[str, bool]:
@@ -140,7 +160,11 @@ def _asked(answers: dict[str, str | None], *, entry: str | None) -> dict[str, st
             given = typer.prompt(">", default=question.default or None, err=True, prompt_suffix=" ").strip()
             if given in question.answers or (not question.answers and is_domain(given)):
                 break
-            say("One of the answers above, please." if question.answers else "A domain, please.")
+            say(
+                "Enter one of the answers above."
+                if question.answers
+                else "That is not a domain. Enter one such as preview.example.com."
+            )
         answers[question.field] = given
     answers["entry"] = answers["entry"] or entry
     return answers

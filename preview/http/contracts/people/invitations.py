@@ -23,7 +23,7 @@ class InvitationBody(_Body):
     """A new invitation."""
 
     note: str = Field(
-        default="", max_length=100, pattern=r"^[ -~]*$", description="Whom it is for.", examples=["course of May"]
+        default="", max_length=100, pattern=r"^[ -~]*$", description="Who it is for.", examples=["May workshop"]
     )
     uses: int = Field(default=1, ge=1, le=MOST_USES, description="Number of people who may join with it.")
     expires_in: float = Field(default=7 * _DAY_S, ge=60, le=90 * _DAY_S, description="Seconds.")
