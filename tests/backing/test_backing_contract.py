@@ -16,6 +16,8 @@ from backing_kit import CONNECTIONS, DRIVERS, Driver, Host, Preview, open_host, 
 from preview.core.servers import Program
 
 FIRST_S = 0.5
+# See ``backing_kit``.
+STATEMENT_S = 30
 
 
 @pytest.fixture
@@ -208,6 +210,20 @@ def test_a_preview_is_no_administrator(host: Host, preview: Preview, driver: Dri
     assert accepted == []
     assert not gone(preview.connect(), driver)
     assert host.run(preview.database.measure) is not None
+
+
+def test_statements_have_a_limit_of_time(preview: Preview, driver: Driver) -> None:
+    if driver.dialect == "redis":
+        pytest.skip("a Redis of a preview's own keeps nobody else waiting")
+    connection = preview.connect()
+    if driver.dialect == "mysql":
+        assert driver.run(connection, "SELECT @@max_statement_time") == ((STATEMENT_S,),)
+        # It cannot be raised beyond the account's.
+        driver.run(connection, "SET SESSION max_statement_time = 0.2")
+        with pytest.raises(driver.errors, match="max_statement_time exceeded"):
+            driver.run(connection, "SELECT SLEEP(60) FROM seq_1_to_10")
+    else:
+        assert driver.run(connection, "SHOW statement_timeout").fetchone() == (f"{STATEMENT_S}s",)
 
 
 def test_nothing_of_the_service_is_readable_by_others(host: Host, preview: Preview) -> None:
