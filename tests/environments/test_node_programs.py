@@ -20,9 +20,9 @@ def put(folder: Path, name: str, script: str) -> None:
     path.chmod(0o755)
 
 
-def run(folder: Path, *argv: str) -> tuple[int, str]:
+def run(folder: Path, *argv: str, **variables: str) -> tuple[int, str]:
     path = f"{folder}/node_modules/.bin:{os.environ['PATH']}"
-    environment = {"PATH": path, "HOME": str(folder), "npm_config_update_notifier": "false"}
+    environment = {"PATH": path, "HOME": str(folder), "npm_config_update_notifier": "false", **variables}
     done = subprocess.run(argv, cwd=folder, env=environment, capture_output=True, text=True)
     return done.returncode, done.stdout + done.stderr
 
@@ -77,6 +77,54 @@ def test_prisma_without_its_engine_says_so_in_one_sentence(tmp_path: Path, comma
     assert code == 1
     assert output.count("\n") == 1
     assert "engine could not be downloaded (binaries.prisma.sh)" in output
+
+
+# A driver that keeps what it is asked for in a file.
+DRIVER = """
+const fs = require('fs');
+exports.Client = class {
+  constructor({ connectionString }) { this.file = connectionString.replace('postgresql:', ''); }
+  async connect() { this.text = fs.existsSync(this.file) ? fs.readFileSync(this.file, 'utf8') : ''; }
+  async query(sql) {
+    if (sql.includes('broken')) throw new Error('it is broken');
+    this.text += `${sql.replace(/\\s+/g, ' ')}\n`;
+    const noted = [...this.text.matchAll(/VALUES \\('[^']*', '[^']*', '([^']*)'/g)];
+    return { rows: noted.map((one) => ({ migration_name: one[1] })) };
+  }
+  async end() { fs.writeFileSync(this.file, this.text); }
+};
+"""
+
+
+def test_prisma_without_its_engine_loads_migrations_by_the_projects_driver(tmp_path: Path) -> None:
+    put(tmp_path, "prisma", "preview-no-engine.cjs")
+    (tmp_path / "node_modules" / "pg").mkdir()
+    (tmp_path / "node_modules" / "pg" / "index.js").write_text(DRIVER)
+    migrations = tmp_path / "prisma" / "migrations"
+    for name, sql in (("2_b", "create b"), ("1_a", "create a"), ("10_c", "create c")):
+        (migrations / name).mkdir(parents=True)
+        (migrations / name / "migration.sql").write_text(sql)
+    (migrations / "migration_lock.toml").write_text("")
+    schema = 'datasource db {\n  provider = "postgresql"\n  url = env("SHOP_URL")\n}\n'
+    (tmp_path / "prisma" / "schema.prisma").write_text(schema)
+
+    def deploy() -> tuple[int, str]:
+        argv = ("prisma", "migrate", "deploy", "--schema", "prisma/schema.prisma")
+        return run(tmp_path, *argv, SHOP_URL=f"postgresql:{tmp_path / 'asked'}")
+
+    code, output = deploy()
+    assert (code, output.count("Applied migration")) == (0, 3), output
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert [line for line in asked if line.startswith("create")] == ["create c", "create a", "create b"]
+    # A second start loads none again.
+    assert deploy() == (0, "")
+    (migrations / "3_d").mkdir()
+    (migrations / "3_d" / "migration.sql").write_text("broken")
+    assert deploy() == (1, "Error: a migration failed: it is broken\n")
+    # Where it cannot load them, it says what is missing.
+    (tmp_path / "prisma" / "schema.prisma").write_text(schema.replace("postgresql", "sqlserver"))
+    code, output = deploy()
+    assert (code, "engine could not be downloaded" in output) == (1, True)
 
 
 def test_prisma_without_its_engine_does_all_else(tmp_path: Path) -> None:

@@ -76,6 +76,8 @@ _ENGINES: Final = ("PRISMA_QUERY_ENGINE_LIBRARY", "PRISMA_QUERY_ENGINE_BINARY", 
 _OLD_ENGINES: Final = ("PRISMA_MIGRATION_ENGINE_BINARY", "PRISMA_INTROSPECTION_ENGINE_BINARY", "PRISMA_FMT_BINARY")
 # From version 5 on one engine handles all but queries, and Prisma warns of the old variables.
 _SCHEMA_ENGINE_SINCE: Final = 5
+# From this version on, the client needs no engine.
+_CLIENT_WITHOUT_SINCE: Final = 7
 
 
 async def build_node_environment(
@@ -186,7 +188,10 @@ def _prepare_prisma(temporary: Path, binaries: Path, report: Report, *, runs_cod
     if not runs_code:
         why = "is downloaded by an install script, which PREVIEW_BUILD_CODE=deny does not run"
         advice = "the service would have to be set to PREVIEW_BUILD_CODE=allow"
-    report(f"Prisma's engine {why}: the application starts, but its database queries fail; {advice}", logging.WARNING)
+    lost = "its database queries fail"
+    if _major(engines) >= _CLIENT_WITHOUT_SINCE:
+        lost = "`prisma db push` makes no tables (migrations of PostgreSQL and MySQL are loaded without it)"
+    report(f"Prisma's engine {why}: the application starts, but {lost}; {advice}", logging.WARNING)
     return _ENGINES if _major(engines) >= _SCHEMA_ENGINE_SINCE else (*_ENGINES, *_OLD_ENGINES)
 
 
