@@ -27,6 +27,7 @@ from preview.detection.plan import (
 from preview.detection.settings import Kind, placeholder_for
 from preview.detection.settings import is_secret as is_secret_name
 from preview.detection.steps import INIT, MAKE_MIGRATIONS, SEED
+from preview.detection.unsupported import is_python_2
 
 __all__ = [
     "GIVEN",
@@ -48,6 +49,7 @@ __all__ = [
     "describe_plan",
     "detect",
     "is_generated",
+    "is_python_2",
     "is_secret_name",
     "merge",
     "overrides_from_request",

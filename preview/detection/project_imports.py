@@ -7,7 +7,7 @@ import os
 import posixpath
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -147,16 +147,26 @@ def reachable(nodes: Nodes, entry: str, roots: Sequence[str]) -> list[str]:
         if file in found:
             continue
         found[file] = None
-        for folder, module in dict.fromkeys(_imported_files(nodes, file, roots)):
+        for folder, module in dict.fromkeys(_imported_names(nodes.imports(file), file, roots)):
             if (folder, module) not in imported:
                 imported.add((folder, module))
                 todo += _reachable_files(nodes.sources, folder, module)
     return list(found)
 
 
-def _imported_files(nodes: Nodes, file: str, roots: Sequence[str]) -> Iterator[tuple[str, str]]:
+def imported_files(
+    sources: Sources, file: str, imports: Iterable[ast.Import | ast.ImportFrom], roots: Sequence[str]
+) -> list[str]:
+    """Return the project's files that these imports of a file load, with those of the packages around them."""
+    named = dict.fromkeys(_imported_names(imports, file, roots))
+    return [found for folder, module in named for found in _reachable_files(sources, folder, module)]
+
+
+def _imported_names(
+    imports: Iterable[ast.Import | ast.ImportFrom], file: str, roots: Sequence[str]
+) -> Iterator[tuple[str, str]]:
     """Yield folder and dotted name of all imports; a name imported from a package may be a module."""
-    for node in nodes.imports(file):
+    for node in imports:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield from ((root, alias.name) for root in roots)

@@ -43,6 +43,7 @@ from preview.detection.supplied.ports import with_ports
 from preview.detection.supplied.python import supplied_variables, with_supplied_needs
 from preview.detection.supplied.supply import find_supply
 from preview.detection.supplied.tell import Obstacles, find_obstacles
+from preview.detection.unsupported import refuse_python_2
 from preview.endpoints import AppTarget, Found, FoundApp, find_health_path
 from preview.sources import Sources
 from preview.sources.commands import StartCommand
@@ -71,6 +72,7 @@ def plan_python(
     nodes = Nodes(sources)
     target = _as_stated(nodes, app.target, commands)
     files = _loaded(nodes, target)
+    refuse_python_2(nodes, target.file, _roots(target))
     layout = find_layout(nodes, target, files, commands)
     facts = read_facts(sources, files, target.attribute if target.factory else None)
     settings = collect(nodes, files, _folders(target, layout))
@@ -194,8 +196,11 @@ def _loaded(nodes: Nodes, target: AppTarget) -> list[str]:
         # Of several settings modules, only the used one and its imports count.
         unused = {name for name in others if "settings" in name and name not in settings}
         return list(dict.fromkeys((*settings, *(name for name in others if name not in unused))))
-    roots = list(dict.fromkeys((target.app_dir, *folders_between(posixpath.dirname(target.file) or "."))))
-    return reachable(nodes, target.file, roots)
+    return reachable(nodes, target.file, _roots(target))
+
+
+def _roots(target: AppTarget) -> list[str]:
+    return list(dict.fromkeys((target.app_dir, *folders_between(posixpath.dirname(target.file) or "."))))
 
 
 def _settings_file(sources: Sources, target: AppTarget) -> str:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from preview.detection import is_python_2
 from preview.supervisor.diagnosis.diagnosis import Diagnosis
 
 SYNTAX = re.compile(r"^\s{0,40}(?:SyntaxError|IndentationError|TabError): (?P<said>.{1,200})")
 _PLACE = re.compile(r'File "(?P<file>[^"]{1,400})", line (?P<line>\d{1,7})')
-_PYTHON_2_SYNTAX = ("Missing parentheses in call to", "leading zeros in decimal integer literals")
-# `except Error, e:`; with two classes, it is Python 3.14's.
-_PYTHON_2_EXCEPT = re.compile(r"^\s{0,40}except \S{1,100}, ?(?:e|ex|err|error|exc|exception|msg)\s{0,5}:")
 # What Git leaves at a merge that nobody has finished; the traceback prints the line without its indentation.
 _CONFLICT = re.compile(r"^\s{0,40}(?:<<<<<<< |=======\s*$|>>>>>>> )")
 # What an older Python says of newer syntax: PEP 758, PEP 701.
@@ -46,7 +44,7 @@ def bad_syntax(lines: Sequence[str], number: int) -> Diagnosis | None:
                     f"{file}, line {place['line']}, is the mark of a merge conflict. Resolve the conflict there.",
                     {"file": file, "line": int(place["line"])},
                 )
-            if said["said"].startswith(_PYTHON_2_SYNTAX) or _PYTHON_2_EXCEPT.match(code):
+            if is_python_2(said["said"], code):
                 return Diagnosis(
                     "syntax_error",
                     f"{file}, line {place['line']}, is written in Python 2. Previews run Python 3: port it first.",
