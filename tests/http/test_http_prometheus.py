@@ -72,6 +72,10 @@ async def test_metrics_tell_of_launches_lines_errors_and_the_database(tmp_path: 
     assert found["preview_launches_total", ("result", "failed")] == 1
     assert sum(count for (name, *_), count in found.items() if name == "preview_launch_failures_total") == 1
     assert found["preview_ends_total", ("cause", "user")] == 1
+    assert (
+        found["preview_launch_slots_total", ("how", "spare")] + found["preview_launch_slots_total", ("how", "new")] == 2
+    )
+    assert 0 <= found["preview_log_lag_seconds",] < 60
     assert found["preview_launch_seconds_count",] == 1
     assert 0 < found["preview_launch_seconds_sum",] < 60
     assert found["preview_launch_step_seconds_count", ("step", "answers")] == 1

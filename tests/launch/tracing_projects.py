@@ -112,7 +112,7 @@ _PACKAGE = '{"name": "shop", "main": "server.js", "dependencies": {"express": "^
 
 SHOPS: Mapping[str, tuple[Mapping[str, str], StartPlan]] = {
     "fastapi": (
-        {"requirements.txt": "fastapi\nsqlalchemy\n", "main.py": FASTAPI},
+        {"requirements.txt": "fastapi\nsqlalchemy>=2.1\n", "main.py": FASTAPI},
         StartPlan("fastapi", Toolchain.PYTHON, Server.ASGI, target("main", "app", framework="fastapi"), trace=True),
     ),
     "flask": (

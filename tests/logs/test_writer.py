@@ -128,6 +128,28 @@ def test_one_previews_flood_costs_only_its_own_lines() -> None:
     assert queue.size_bytes <= batch(1, 100).size_bytes * 4
 
 
+async def test_the_lag_is_the_age_of_the_oldest_line_that_is_not_stored(
+    make_room: MakeRoom, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = make_room()
+    monkeypatch.setattr(writer_module, "now_ms", lambda: 6_001)
+    for preview_id in (A, "preview_b"):
+        await room.add_preview(preview_id)
+    assert room.writer.lag_s == 0
+    room.writer.offer(batch(2_000, preview_id="preview_b"))
+    room.writer.offer(batch(1))
+    assert room.writer.lag_s == 5
+    # A clock that was set back is no lag.
+    monkeypatch.setattr(writer_module, "now_ms", lambda: 10)
+    assert room.writer.lag_s == 0
+    monkeypatch.setattr(writer_module, "now_ms", lambda: 6_001)
+    with trio.fail_after(60):
+        await nursery.start(run_log_writer, room.writer)
+        for preview_id in (A, "preview_b"):
+            await room.writer.flush(preview_id)
+    assert room.writer.lag_s == 0
+
+
 def test_a_flood_does_not_displace_who_holds_less() -> None:
     queue = WriteQueue(batch(1, 100).size_bytes * 2, 10**9)
     queue.put(batch(1, 100, preview_id="preview_b"))

@@ -147,7 +147,9 @@ async def test_the_next_launch_takes_it_and_another_is_made(rig: SlotsRig) -> No
     await rig.running()
     (slot,) = await rig.ahead()
     port = slot.port
+    assert rig.slots.claimed == {"spare": 0, "new": 1}
     second = await rig.running(generation_id="g2")
+    assert rig.slots.claimed == {"spare": 1, "new": 1}
     assert (second.id, second.record.port, second.record.state) == (slot.id, port, State.RUNNING)
     assert b"200" in await ask(second)
     (following,) = await rig.ahead()

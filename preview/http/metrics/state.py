@@ -61,6 +61,10 @@ class ServiceState(Collector):
             family.add_metric([state], states[state])
         yield family
         yield gauge("preview_spare_slots", "Prepared starts that a launch can take over.", len(previews.slots))
+        slots = CounterMetricFamily("preview_launch_slots", "Slots that launches got.", labels=["how"])
+        for how, count in previews.slots.claimed.items():
+            slots.add_metric([how], count)
+        yield slots
         yield gauge("preview_starts_waiting", "Launches that wait for a processor.", previews.waiting_starts)
         reached = Counter(one.limit for preview in live if preview.confinement for one in preview.confinement.reached)
         limits = GaugeMetricFamily(
@@ -102,6 +106,7 @@ class ServiceState(Collector):
         yield counter("preview_log_lines_stored", "Lines that were stored.", writer.stored_lines)
         yield counter("preview_log_lines_lost", "Lines that could not be stored.", writer.lost_count)
         yield gauge("preview_log_queue_bytes", "Lines that wait to be stored.", writer.queued_bytes)
+        yield gauge("preview_log_lag_seconds", "Age of the oldest line that waits to be stored.", writer.lag_s)
 
     def _shipping(self) -> Iterator[Metric]:
         shipper, archived = self.service.log_writer.shipper, self.service.log_store.archived

@@ -74,6 +74,11 @@ class WriteQueue:
         self.size_bytes = 0
         self.waiting_lines = 0
 
+    @property
+    def oldest_ms(self) -> int | None:
+        """Time of the oldest line that waits, in milliseconds since the epoch; None if none waits."""
+        return min((queue.waiting[0].timestamps[0] for queue in self._turns.values()), default=None)
+
     def find(self, preview_id: str) -> PreviewQueue | None:
         """Return the preview's queue, or None."""
         return self._queues.get(preview_id)

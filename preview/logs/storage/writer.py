@@ -10,6 +10,7 @@ import trio
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from preview.core.clock import now_ms
 from preview.errors import DatabaseUnavailable
 from preview.logs.model.batch import Batch
 from preview.logs.model.numbers import Numbers
@@ -77,6 +78,14 @@ class LogWriter:
     def queued_bytes(self) -> int:
         """Size of queued batches and of those being written."""
         return self._queue.size_bytes
+
+    @property
+    def lag_s(self) -> float:
+        """Age of the oldest line that is not stored yet; 0 if all are."""
+        times = [batch.timestamps[0] for batch in self._taken]
+        waiting = self._queue.oldest_ms
+        oldest = min([*times, waiting] if waiting is not None else times, default=None)
+        return 0.0 if oldest is None else max(0, now_ms() - oldest) / 1000
 
     @property
     def outage(self) -> DatabaseUnavailable | None:

@@ -6,6 +6,7 @@ The next launch with the same environment takes one (``benchmarks/launch.py``: s
 from __future__ import annotations
 
 import socket
+from collections import Counter
 from collections.abc import Callable
 
 import structlog
@@ -36,6 +37,9 @@ class SpareSlots:
         context: Provides the history of starts.
         registry: Provides the ports in use.
         run: Starts a slot's task; returns at once.
+
+    Attributes:
+        claimed: Slots that launches got: ``spare`` ones and ``new`` ones.
     """
 
     def __init__(
@@ -47,6 +51,7 @@ class SpareSlots:
         # Spare slots by template key; the least recently used first.
         self._spares: dict[str, PreviewSlot] = {}
         self._is_closed = False
+        self.claimed = Counter(spare=0, new=0)
 
     def __len__(self) -> int:
         return len(self._spares)
@@ -66,7 +71,10 @@ class SpareSlots:
         Raises:
             NoPortFree: No port is free.
         """
-        return self._claim_spare(generation_id, whose) or self.new(self._run)
+        spare = self._claim_spare(generation_id, whose)
+        slot = spare or self.new(self._run)
+        self.claimed["new" if spare is None else "spare"] += 1
+        return slot
 
     def new(self, run: Callable[[PreviewSlot], None], preview_id: str | None = None) -> PreviewSlot:
         """Return a new slot; its port listens. The caller must take it at once.
