@@ -1,8 +1,9 @@
-"""What tracing costs: on the relay, at the start of a process, and in each request of an application.
+"""What tracing costs: on the relay, for a launch, at the start of a process, and in each request of an application.
 
-Needs ``nginx`` and ``wrk`` for the relay. All variants take turns.
+Needs ``nginx`` and ``wrk`` for the relay. All variants take turns. Launches are of code that the service has never seen
+(``examples/hello``), from the request to the first good answer; two services, so that each knows its last launch.
 
-    uv run python benchmarks/tracing.py --rounds 5 --seconds 2 [--save FILE]
+    uv run python benchmarks/tracing.py --rounds 5 --seconds 2 --launches 20 [--save FILE]
 """
 
 from __future__ import annotations
@@ -20,8 +21,13 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
-from _measure import compare, interleave, report, save
+import trio
+from _measure import compare, interleave, interleave_async, percentile, report, save
 from _proxy_peers import BARE_RELAY
+from _service import open_bench
+from launch import NEW, Fresh, launched
+
+from preview.service import Service
 
 _NGINX = """worker_processes 1; daemon off; pid {0}/nginx.pid; error_log {0}/error.log;
 events {{ worker_connections 1024; }}
@@ -64,6 +70,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2)
+    parser.add_argument("--launches", type=int, default=20, help="0 leaves them out")
     parser.add_argument("--save", type=Path)
     given = parser.parse_args()
     tables = {}
@@ -76,7 +83,41 @@ def main() -> None:
             tables["relay"] = compare(interleave(variants, rounds=given.rounds), floor="off", unit="requests/s")
     for title, figures in tables.items():
         report(title, figures, beside="off")
+    if given.launches:
+        values = trio.run(_launches, given.launches)
+        tables["launch"] = compare(values, floor="off", unit="ms")
+        fastest = ", ".join(f"{name} {percentile(found, 10):.1f} ms" for name, found in values.items())
+        report("launch", tables["launch"], beside="off", note=f"10th percentiles: {fastest}")
     save(given.save, tables)
+
+
+class _Traced(Fresh):
+    """Generations with the start option."""
+
+    def __init__(self, *, on: bool) -> None:
+        super().__init__()
+        self._option = f"[start]\ntrace = {'true' if on else 'false'}\n".encode()
+
+    def files(self, example: str) -> dict[str, bytes]:
+        return super().files(example) | {"preview.toml": self._option}
+
+
+async def _launches(rounds: int) -> dict[str, list[float]]:
+    off, on = _Traced(on=False), _Traced(on=True)
+    async with (
+        open_bench(off, port_min=26_000, port_max=26_199) as plain,
+        open_bench(on, port_min=26_200, port_max=26_399) as traced,
+    ):
+
+        async def one(name: str, service: Service, fresh: Fresh) -> dict[str, float]:
+            return {name: (await launched("hello", service, fresh))[NEW]}
+
+        variants = [partial(one, "off", plain, off), partial(one, "on", traced, on)]
+        for variant in variants * 3:
+            # Has the environment built and its template made.
+            await variant()
+            await trio.sleep(1)
+        return await interleave_async(variants, rounds=rounds)
 
 
 def _program(program: str, which: str) -> float:
