@@ -12,7 +12,7 @@ import httpx2
 import pytest
 import uv
 from log_room import Room, make_settings
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 
 from preview.logs import LogStore, LogWriter
 from preview.logs.archive.archive import Archive
@@ -22,7 +22,14 @@ from preview.logs.model.events import LEVELS, STORED_SOURCES
 from preview.logs.storage.archived import ArchivedLogs
 from preview.logs.storage.rows import encode_batches, insert_rows
 from preview.storage.database import Database
-from preview.storage.tables import preview_logs
+from preview.storage.tables import preview_logs, service_facts
+
+_IS_LEASE = service_facts.c.name == "log archiver"
+
+
+async def end_all_leases(database: Database) -> None:
+    """End the archiver's lease of a service that was killed: by itself it ends after ten minutes."""
+    await database.write(lambda connection: connection.execute(delete(service_facts).where(_IS_LEASE)))
 
 
 def lines(count: int, skip: frozenset[int] = frozenset()) -> list[StoredLine]:

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 import zstandard
-from archive_kit import Logs, lines
+from archive_kit import Logs, end_all_leases, lines
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Connection, select
 
+from preview.core.bounded_dict import BoundedDict
 from preview.errors import ConfigurationError, DatabaseUnavailable
 from preview.logs import EVERYTHING, LineFilter, LogStore
 from preview.logs.archive import form
@@ -212,14 +213,15 @@ async def test_a_kill_between_the_steps_loses_no_line(
         monkeypatch.setattr(archiving, "_DELETE_LINES", 50)
         delete_part, count = archiving._delete_part, iter(range(100))
 
-        def twice(connection: Connection, *, preview_id: str) -> bool:
-            return kill() if next(count) == 2 else delete_part(connection, preview_id=preview_id)
+        def twice(connection: Connection, *, preview_id: str, last: int) -> bool:
+            return kill() if next(count) == 2 else delete_part(connection, preview_id=preview_id, last=last)
 
         monkeypatch.setattr(archiving, "_delete_part", twice)
     with pytest.raises(Killed):
         await archive_one(logs.archived, logs.preview_id)
     monkeypatch.undo()
     # The next start.
+    await end_all_leases(logs.database)
     archived = ArchivedLogs(logs.database, Archive(Folder(tmp_path / "archive")))
     store = LogStore(logs.database, archived)
     page = await store.read_page(logs.preview_id, after=0, limit=1000)
@@ -249,6 +251,22 @@ def test_lines_before_between_and_after_are_missing(tmp_path: Path) -> None:
     assert list(missing(index, 1, 25)) == [(1, 1), (5, 6), (21, 25)]
     assert list(missing(index, 6, 20)) == [(6, 6)]
     assert json.loads(zstandard.ZstdDecompressor().stream_reader(packed(lines(1))).read())["seq"] == 1
+
+
+def test_one_thread_at_a_time_changes_the_indexes_in_memory(tmp_path: Path) -> None:
+    """Two that remove the oldest one at once would remove the same one: an error for a reader."""
+    archive, locked = archive_with(tmp_path, packed(lines(20))), []
+
+    class Watched(BoundedDict[str, form.Index]):
+        def __setitem__(self, key: str, value: form.Index) -> None:
+            locked.append(archive._lock.locked())
+            super().__setitem__(key, value)
+
+    archive._indexes = Watched(1)
+    archive.index("preview_a")
+    archive.forget("preview_a")
+    assert archive.index("preview_a").lines == 20
+    assert locked == [True, True]
 
 
 def test_a_bucket_that_is_not_there_is_an_archive_that_does_not_answer(bucket: str) -> None:

@@ -11,7 +11,7 @@ from subprocess import PIPE
 
 import pytest
 import trio
-from archive_kit import lines
+from archive_kit import end_all_leases, lines
 from archiving_child import LINES
 from log_room import make_settings
 from sqlalchemy import Connection, func, select, update
@@ -58,6 +58,7 @@ async def check(database: Database, folder: Path, numbers: list[int]) -> None:
     """Check the logs as readers get them after the next start, and when all are in the archive."""
     archived = ArchivedLogs(database, Archive(Folder(folder)))
     await archived.claim()
+    await end_all_leases(database)
     configured = make_settings(folder, archive_after_s=0.001)
     store = LogStore(database, archived)
     for _ in range(2):

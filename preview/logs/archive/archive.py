@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from threading import Lock
 from time import thread_time
 
 from preview.core.bounded_dict import BoundedDict
@@ -54,6 +55,8 @@ class Archive:
     def __init__(self, place: Place) -> None:
         self.place = place
         self._indexes: BoundedDict[str, Index] = BoundedDict(_KEPT)
+        # Two threads that remove the oldest entry at once would remove the same one.
+        self._lock = Lock()
 
     def index(self, preview_id: str) -> Index:
         """Return the index of a preview's file."""
@@ -65,12 +68,14 @@ class Archive:
                 tail = self.place.read(name, max(0, size - TAIL.size), TAIL.size)
                 at = index_position(tail, size)
                 found = read_index(self.place.read(name, at, size - TAIL.size - at))
-            self._indexes[preview_id] = found
+            with self._lock:
+                self._indexes[preview_id] = found
         return found
 
     def forget(self, preview_id: str) -> None:
         """Forget the index: the file was written again."""
-        self._indexes.pop(preview_id, None)
+        with self._lock:
+            self._indexes.pop(preview_id, None)
 
     def page(self, preview_id: str, *, after: int, limit: int, below: int | None) -> tuple[list[Batch], bool]:
         """Return up to ``limit`` lines with ``after < seq < below``, and whether a limit was reached."""

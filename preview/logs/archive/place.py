@@ -19,7 +19,7 @@ _ENDING = ".jsonl.zst"
 _NAME = re.compile(r"preview_[a-z0-9]{1,50}\.jsonl\.zst")
 # Drafts are written in minutes; an older one was left by a service that was killed.
 _DRAFT_S = 24 * 3600.0
-_DRAFT = re.compile(r"\.preview_[a-z0-9]{1,50}\.jsonl\.zst\.new")
+_DRAFT = re.compile(r"\.preview_[a-z0-9]{1,50}\.jsonl\.zst(\.[0-9a-f]{16})?\.new")
 # The library names the status, and S3's code in the answer's text.
 _NOT_IMPLEMENTED = re.compile(r"\b501 Not Implemented\b|<Code>NotImplemented</Code>")
 _EXTRA = "PREVIEW_ARCHIVE needs additional packages; install preview[archive]."
@@ -91,9 +91,10 @@ class Folder:
 
     def write(self, name: str, parts: Iterable[bytes]) -> int:
         """Write a file: see ``Place.write``."""
-        draft = self._folder / f".{name}.new"
+        # Another service may write the same log: neither writes to the other's draft.
+        draft = self._folder / f".{name}.{secrets.token_hex(8)}.new"
         try:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             with os.fdopen(os.open(draft, flags, 0o600), "wb") as file:
                 for part in parts:
                     file.write(part)

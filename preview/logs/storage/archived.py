@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
@@ -52,6 +53,8 @@ class ArchivedLogs:
         lines: Their lines.
         failures: Rounds and logs that failed since the start.
         failed: Times at which logs failed, by preview.
+        holder: Name of this service in the archiver's lease.
+        has_lease: True while this service may have that lease.
     """
 
     def __init__(self, database: Database, archive: Archive) -> None:
@@ -64,6 +67,8 @@ class ArchivedLogs:
         self._known: BoundedDict[str, tuple[int, str]] = BoundedDict(_MOST_KNOWN)
         self.failed: BoundedDict[str, float] = BoundedDict(_MOST_FAILED)
         self.logs = self.lines = self.failures = 0
+        self.holder = secrets.token_hex(8)
+        self.has_lease = False
 
     async def has(self, preview_id: str) -> bool:
         """Return whether a log is in the archive. Cancellation: nothing changes."""
