@@ -108,7 +108,8 @@ async def archive_round(archived: ArchivedLogs, settings: Settings, writer: LogW
     except LeaseLost:
         return 0
     finally:
-        await _release(archived)
+        with trio.move_on_after(_RELEASE_S, shield=True):
+            await _release(archived)
 
 
 async def _round(archived: ArchivedLogs, settings: Settings, writer: LogWriter) -> int:
@@ -172,10 +173,10 @@ async def hold(archived: ArchivedLogs) -> None:
 
 
 async def _release(archived: ArchivedLogs) -> None:
-    """End the lease. Cancellation: it is ended, within ``_RELEASE_S`` seconds; else it ends by itself."""
+    """End the lease. Cancellation: it ends by itself, some minutes later."""
     if archived.has_lease:
         archived.has_lease = False
-        with trio.move_on_after(_RELEASE_S, shield=True), suppress(DatabaseUnavailable, SQLAlchemyError):
+        with suppress(DatabaseUnavailable, SQLAlchemyError):
             await archived.database.write(partial(end_lease, holder=archived.holder))
 
 
