@@ -8,6 +8,7 @@ dense or behind a named gap; rows agree with reality. It ends at the first breac
     python benchmarks/faults.py --faults 2000 [--minutes M] [--seed S] [--isolation plain] [--kind WORD] [--warm]
         [--round N]
     python benchmarks/faults.py --cluster [--nodes 3] [--minutes M] [--seed S] [--isolation plain] [--lease S]
+        [--keep FOLDER]
 
 Where it runs as an ordinary user the service has a broker, which is killed too; with --warm it has a template, and
 previews are forked.
@@ -22,6 +23,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import shutil
 import sys
 import tempfile
 import time
@@ -55,6 +57,7 @@ def main() -> None:
     parser.add_argument("--cluster", action="store_true", help="faults of a cluster")
     parser.add_argument("--nodes", type=int, default=3, help="nodes of the cluster (3)")
     parser.add_argument("--lease", type=float, default=2.0, help="PREVIEW_NODE_LEASE_S (2)")
+    parser.add_argument("--keep", type=Path, default=None, help="copy the nodes' logs there")
     options = parser.parse_args()
     seed = random.SystemRandom().randrange(10**6) if options.seed is None else options.seed
     print(f"seed {seed}, isolation {options.isolation}, {'warm' if options.warm else 'cold'}, as {RUN_BY}", flush=True)
@@ -62,7 +65,7 @@ def main() -> None:
         isolation = "plain" if options.isolation == "auto" else options.isolation
         chosen = Options(options.nodes, options.minutes, seed, options.lease, isolation=isolation)
         with tempfile.TemporaryDirectory(prefix="preview-faults-") as folder:
-            sys.exit(trio.run(_run_cluster, Path(folder), chosen))
+            sys.exit(trio.run(_run_cluster, Path(folder), chosen, options.keep))
     with tempfile.TemporaryDirectory(prefix="preview-faults-") as folder, _data_folder(Path(folder)) as data:
         has = {"tmpfs": data is not None, "broker": os.geteuid() != 0, "templates": options.warm}
         kinds = _chosen(options.kind, has)
@@ -109,9 +112,15 @@ async def _run(
             _report(campaign, world, kinds, time.monotonic() - begun)
 
 
-async def _run_cluster(folder: Path, options: Options) -> int:
+async def _run_cluster(folder: Path, options: Options, kept: Path | None) -> int:
     async with open_campaign(folder, options) as campaign:
-        await campaign.run()
+        try:
+            await campaign.run()
+        finally:
+            if kept is not None:
+                kept.mkdir(parents=True, exist_ok=True)
+                for name, node in campaign.nodes.items():
+                    shutil.copy(node.log, kept / f"{name}.log")
         load = campaign.load
         print(f"\n{len(campaign.faults)} faults: {dict(sorted(Counter(campaign.faults).items()))}")
         print(f"{dict(sorted(load.counts.items()))}")

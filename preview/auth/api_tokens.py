@@ -7,13 +7,14 @@ import hashlib
 import re
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Delete, Row, delete, func, insert, select, update
 
 from preview.auth.login import Identity
 from preview.auth.token_roles import TokenRole
@@ -23,6 +24,7 @@ from preview.core.ids import is_valid_id, new_api_token_id, new_token
 from preview.errors import DatabaseUnavailable, Unauthenticated
 from preview.people_errors import ApiTokenLimitReached, ApiTokenNotFound
 from preview.storage import Database
+from preview.storage.database import notify
 from preview.storage.people_tables import api_tokens
 from preview.user import User
 
@@ -31,9 +33,11 @@ MOST_TOKENS = 50
 MOST_NAME_CHARACTERS = 100
 PREFIX = "pvt_"
 """Start of every API token, so that scanners find one that was published by mistake."""
+REVOKED = "revoked:"
+"""Start of the notices to other nodes of a cluster; ``token ID`` or ``member ID`` follows."""
 # Prefix, 32 random bytes, and a checksum: a text that is no token costs no look-up.
 _TOKEN = re.compile(r"(pvt_[A-Za-z0-9_-]{43})([A-Za-z0-9_-]{6})")
-# A token that another process on the same database has revoked may work for this long.
+# A token that another process on the same database has revoked may work for this long, if its notice is lost.
 _KEPT_S = 5.0
 _MOST_KEPT = 10_000
 _HOUR_MS = 3600 * 1000
@@ -153,9 +157,9 @@ class ApiTokens:
         query = delete(api_tokens).where(api_tokens.c.id == token_id, api_tokens.c.user_id == user_id)
         # PostgreSQL refuses some characters of what is no id.
         is_id = is_valid_id(token_id)
-        if not is_id or not await self._database.write(lambda connection: connection.execute(query).rowcount):
+        if not is_id or not await self._database.write(partial(_delete_and_tell, query, token_id)):
             raise ApiTokenNotFound("You have no API token with this id; list them.")
-        self._note_revoked(token_id)
+        self.note_revoked(token_id)
 
     async def revoke_all(self, user_id: str) -> None:
         """Revoke all tokens of the user; see ``revoke``.
@@ -170,17 +174,25 @@ class ApiTokens:
         def change(connection: Connection) -> list[str]:
             found = list(connection.scalars(select(api_tokens.c.id).where(mine)))
             connection.execute(delete(api_tokens).where(mine))
+            for token_id in found:
+                notify(connection, f"{REVOKED}token {token_id}")
             return found
 
         for token_id in await self._database.write(change):
-            self._note_revoked(token_id)
+            self.note_revoked(token_id)
 
-    def _note_revoked(self, token_id: str) -> None:
+    def note_revoked(self, token_id: str) -> None:
+        """End what this process does for a token that was revoked, here or on another node of a cluster."""
         self._revocations += 1
         self._revoked[token_id] = None
         for key in [key for key, (one, _) in self._kept.items() if one.id == token_id]:
             del self._kept[key]
         self._on_revoke(token_id)
+
+    async def without(self, token_ids: Collection[str]) -> set[str]:
+        """Return those that are not there any more. Cancellation: nothing changes."""
+        query = select(api_tokens.c.id).where(api_tokens.c.id.in_(token_ids))
+        return {*token_ids} - set(await self._database.read(lambda connection: connection.scalars(query).all()))
 
     def is_revoked(self, token_id: str) -> bool:
         """Return whether this process has revoked the token not long ago: for stream tickets, which live shortly."""
@@ -229,6 +241,14 @@ class ApiTokens:
         change = update(api_tokens).where(api_tokens.c.id == row.id).values(last_used_at=hour)
         with suppress(DatabaseUnavailable):
             await self._database.write(lambda connection: connection.execute(change))
+
+
+def _delete_and_tell(query: Delete, token_id: str, connection: Connection) -> int:
+    count = connection.execute(query).rowcount
+    if count:
+        # Not for another user's token.
+        notify(connection, f"{REVOKED}token {token_id}")
+    return count
 
 
 def is_token(text: str) -> bool:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, select, update
 
-from preview.auth.api_tokens import ApiTokens
+from preview.auth.api_tokens import REVOKED, ApiTokens
 from preview.auth.login import Identity
 from preview.auth.token_roles import TokenRole
 from preview.core.bounded_dict import BoundedDict
@@ -18,13 +18,14 @@ from preview.core.clock import from_ms, now_ms
 from preview.errors import Unauthenticated
 from preview.people_errors import MemberNotFound
 from preview.storage import Database
+from preview.storage.database import notify
 from preview.storage.people_tables import members
 
 MEMBER_PREFIX = "invited:"
 """Start of each member's user id. No identity provider gives such an id, so nobody takes a member's place."""
 MEMBER_SESSION_S = 30 * 24 * 3600
 """Lifetime of a member's session. It is renewed while it is used: a member has no other way in."""
-# A member whom another process on the same database has removed may go on for this long.
+# A member whom another process on the same database has removed may go on for this long, if its notice is lost.
 _KEPT_S = 5.0
 _MOST_KEPT = 10_000
 
@@ -130,17 +131,28 @@ class Members:
         def change(connection: Connection) -> list[str]:
             found = list(connection.scalars(chosen))
             connection.execute(update(members).where(members.c.user_id.in_(found)).values(removed_at=now_ms()))
+            for user_id in found:
+                notify(connection, f"{REVOKED}member {user_id}")
             return found
 
         removed = await self._database.write(change)
-        self._removals += 1
         for user_id in removed:
-            self._kept.pop(user_id, None)
-            self._on_remove(user_id)
+            self.note_removed(user_id)
         # Only then: a database that does not answer any more must not keep the others' requests open.
         for user_id in removed:
             await self._tokens.revoke_all(user_id)
         return removed
+
+    def note_removed(self, user_id: str) -> None:
+        """End what this process does for a member who was removed, here or on another node of a cluster."""
+        self._removals += 1
+        self._kept.pop(user_id, None)
+        self._on_remove(user_id)
+
+    async def without(self, user_ids: Collection[str]) -> set[str]:
+        """Return those who are no members any more. Cancellation: nothing changes."""
+        query = select(members.c.user_id).where(members.c.user_id.in_(user_ids), members.c.removed_at.is_(None))
+        return {*user_ids} - set(await self._database.read(lambda connection: connection.scalars(query).all()))
 
     async def _find(self, user_id: str) -> Member | None:
         kept = self._kept.get(user_id)

@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, text
 
-from preview.cluster.nodes import CHANNEL, DATABASE_NOW, Membership
+from preview.cluster.nodes import DATABASE_NOW, Membership
 from preview.cluster.ownership import UP_SINCE, Claim, Owners
 from preview.cluster.placement import Waiting, Wants
 from preview.errors import LimitReached, ServiceStopping, TooManyLaunches
+from preview.storage.database import CHANNEL
 
 _WINDOW_MS = 60_000
 # Arbitrary constants: seeds of the locks of all queued launches, and of one user's launches of the last minute.

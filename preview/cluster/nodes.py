@@ -12,13 +12,12 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, text
 
+from preview.storage.database import CHANNEL
+
 # Milliseconds since the epoch, when the statement runs and not when its transaction began.
 DATABASE_NOW = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 
 _MACHINE = frozenset({"system", "processors", "isolation"})
-
-CHANNEL = "preview_cluster"
-"""Channel of NOTIFY. Notices only wake: a node that misses one finds the change with its next poll."""
 
 
 @dataclass(frozen=True, slots=True)

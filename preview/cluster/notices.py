@@ -16,8 +16,8 @@ import trio
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from preview.cluster.nodes import CHANNEL
 from preview.errors import ConfigurationError
+from preview.storage.database import CHANNEL
 
 log = structlog.get_logger(__name__)
 

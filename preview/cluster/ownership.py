@@ -13,11 +13,11 @@ from enum import StrEnum
 
 from sqlalchemy import Connection, text
 
-from preview.cluster.nodes import CHANNEL, DATABASE_NOW, Membership
+from preview.cluster.nodes import DATABASE_NOW, Membership
 from preview.cluster.placement import Wants
 from preview.cluster.routing import Owner
 from preview.errors import AlreadyRunning, LimitReached, ServiceStopping
-from preview.storage.database import NOTHING_CARRIED, Carried, HandedEnd
+from preview.storage.database import CHANNEL, NOTHING_CARRIED, Carried, HandedEnd
 
 # An owner may use so many numbers without a transaction. The next one leaves them out after a loss.
 FREE_NUMBERS = 1000

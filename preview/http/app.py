@@ -34,7 +34,7 @@ from preview.http.identity import TokenAuthenticate, session_cookie_name
 from preview.http.metrics import Carried, Streams, make_metrics
 from preview.http.openapi import install_openapi
 from preview.http.otlp.exporter import exporting
-from preview.http.people import make_people
+from preview.http.people import Revocations, make_people
 from preview.http.protocol.listening import RequestConnection, SocketConnection
 from preview.http.routes.calls import carry_check
 from preview.http.routes.generations import run_purge
@@ -282,6 +282,8 @@ class PreviewApp(QuartTrio):
             made = self._backend = self._make_backend(service, client, nursery)
             nursery.start_soon(_wake_streams, service.draining, made.waits)
             await nursery.start(made.people.audit.run)
+            if service.cluster is not None:
+                nursery.start_soon(Revocations(made.people, service.cluster.notices).run)
             nursery.start_soon(made.checks.run)
             nursery.start_soon(made.prober.clean)
             nursery.start_soon(made.agents.run)

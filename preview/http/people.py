@@ -4,16 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import structlog
+import trio
+
 from preview.auth import AccessBook, ApiTokens, Audit, GuestBook, Identity
+from preview.auth.api_tokens import REVOKED
 from preview.auth.audit.rows import Retention
 from preview.auth.invitations import Invitations
 from preview.auth.members import Members
 from preview.auth.oidc import SignIn
+from preview.cluster import ANYTHING, Notices
+from preview.errors import DatabaseUnavailable
 from preview.http.core.live_requests import LiveRequests
 from preview.service import Service
 from preview.settings import Settings
 from preview.together import Comments, EventBook, Presence, SavedRequests
 
+log = structlog.get_logger(__name__)
+
+# A node whose connection for notices seems to be open and is not.
+_LOOK_EACH_S = 30.0
+_RETRY_S = 1.0
 # The user of the command line on one's own machine.
 _LOCAL_USER = "local"
 
@@ -94,6 +105,54 @@ def make_people(service: Service, secret: str | None) -> People:
         members,
         Invitations(service.database, members),
     )
+
+
+class Revocations:
+    """Ends open requests here whose access another node of the cluster has revoked. ``run`` is its task.
+
+    The notice comes with the revocation's transaction. A node that may have missed one looks the accesses up.
+
+    Args:
+        people: The people of this node.
+        notices: Notices of all nodes.
+    """
+
+    def __init__(self, people: People, notices: Notices) -> None:
+        self._people, self._notices = people, notices
+        self._revoked = {"token": people.api_tokens.note_revoked, "member": people.members.note_removed}
+        self._wake = trio.Event()
+
+    async def run(self) -> None:
+        """Follow the notices until cancelled. One task. Cancellation: requests are left open."""
+        with self._notices.subscribed(self._on_notice):
+            while True:
+                with trio.move_on_after(_LOOK_EACH_S):
+                    await self._wake.wait()
+                self._wake = trio.Event()
+                try:
+                    await self._look()
+                except DatabaseUnavailable as error:
+                    log.info("revocations not looked up", why=error.message)
+                    await trio.sleep(_RETRY_S)
+                    self._wake.set()
+
+    def _on_notice(self, payload: str) -> None:
+        if payload == ANYTHING:
+            self._wake.set()
+        elif payload.startswith(REVOKED):
+            self._note(payload.removeprefix(REVOKED))
+
+    def _note(self, key: str) -> None:
+        kind, _, name = key.partition(" ")
+        if kind in self._revoked:
+            self._revoked[kind](name)
+
+    async def _look(self) -> None:
+        pairs = [key.split(" ", 1) for key in self._people.live_requests.keys()]  # noqa: SIM118  not a mapping
+        for kind, book in (("token", self._people.api_tokens), ("member", self._people.members)):
+            names = [name for one, name in pairs if one == kind]
+            for gone in await book.without(names) if names else ():
+                self._note(f"{kind} {gone}")
 
 
 def is_operator(settings: Settings, identity: Identity, secret: str | None) -> bool:

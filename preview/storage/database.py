@@ -159,6 +159,16 @@ class _NoFences:
         return
 
 
+CHANNEL = "preview_cluster"
+"""Channel of NOTIFY between the nodes of a cluster. Notices only wake: what a node misses, it finds by looking."""
+
+
+def notify(connection: Connection, payload: str) -> None:
+    """Send a notice to all nodes at the commit; does nothing on SQLite, which has one node. Blocks."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_notify(:channel, :payload)"), {"channel": CHANNEL, "payload": payload})
+
+
 NO_FENCES: Fences = _NoFences()
 """Refuses nothing: this service is no node of a cluster."""
 

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import trio
 from sqlalchemy import text
-from supervisor_kit import ANN, SERVER, Rig, open_rig
+from supervisor_kit import ANN, NEVER_ANSWERS, SERVER, Rig, open_rig
+from trio.testing import wait_all_tasks_blocked
 
 from preview.cluster import Taken
 from preview.core.lifecycle import State
@@ -283,3 +284,29 @@ async def test_a_launch_during_a_takeover_is_refused_and_the_takeover_goes_on(
         ended = await rig.service.previews.get(late.id)
         assert (ended.state, ended.reason) == (State.STOPPED, "stopped: time limit reached")
         assert (await owner(rig, late.id))[0] == "over"
+
+
+async def test_a_waiting_launch_whose_node_is_lost_waits_for_the_next_one(
+    postgres_database_url: str, make_settings: Callable[..., Settings], nursery: trio.Nursery
+) -> None:
+    async with open_member(postgres_database_url, make_settings) as (rig, _):
+        rig.source.add("g1", NEVER_ANSWERS)
+        launched = await rig.launch("g1")
+        preview, found = rig.preview(launched), list[State]()
+
+        async def wait() -> None:
+            found.append((await rig.service.previews.wait_ready(preview.id, 90)).state)
+
+        with trio.fail_after(90):
+            async with trio.open_nursery() as waiting:
+                waiting.start_soon(wait)
+                await preview.accepted.wait()
+                await wait_all_tasks_blocked()
+                cluster: Any = rig.service.cluster
+                cluster.fences.pop(preview.id)
+                cluster.on_lost([preview.id])
+                await preview.over.wait()
+                # The other node has started it.
+                serves = text("UPDATE preview_instances SET status = 'running' WHERE id = :id")
+                await rig.service.database.write(lambda one: one.execute(serves, {"id": preview.id}))
+        assert found == [State.RUNNING]

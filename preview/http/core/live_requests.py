@@ -82,6 +82,10 @@ class LiveRequests:
         for other in [other for other, group in self._open.items() if not group]:
             del self._open[other]
 
+    def keys(self) -> list[str]:
+        """Return the keys of accesses that have open requests."""
+        return [key for key, group in self._open.items() if group]
+
     def cut(self, key: str) -> int:
         """Cut the open requests of a revoked access off; return their number."""
         self._cut[key] = None

@@ -19,6 +19,8 @@ LOST_OWNERSHIP = "node lost ownership"
 """Reason of the end on a node that another one has taken the preview from."""
 MOVED = "moved to another node"
 """Reason of the end on a node that drains."""
+GOES_ON = frozenset({LOST_OWNERSHIP, MOVED})
+"""Reasons of an end on this node, after which another node has the preview, or takes it."""
 
 
 async def conclude(preview: LivePreview, context: SupervisorContext) -> None:
@@ -33,7 +35,7 @@ async def conclude(preview: LivePreview, context: SupervisorContext) -> None:
         exited = preview.exit or Exit()
         preview.record = replace(preview.record, exit_code=exited.code, exit_signal=exited.signal)
         if preview.stored:
-            goes_on = outcome.reason in {LOST_OWNERSHIP, MOVED}
+            goes_on = outcome.reason in GOES_ON
             level = Level.ERROR if outcome.state is State.FAILED and not goes_on else Level.INFO
             preview.log.say(_last_words(preview, outcome), level)
             if outcome.reason != LOST_OWNERSHIP:
@@ -84,7 +86,7 @@ def _interrupted(preview: LivePreview) -> Outcome:
 
 
 def _last_words(preview: LivePreview, outcome: Outcome) -> str:
-    if outcome.reason in {LOST_OWNERSHIP, MOVED}:
+    if outcome.reason in GOES_ON:
         return outcome.reason
     if outcome.state is State.FAILED:
         # The reason of a stop for exceeding a limit starts with "stopped:".

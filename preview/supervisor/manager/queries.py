@@ -14,11 +14,12 @@ from preview.core.clock import to_ms
 from preview.core.lifecycle import State
 from preview.core.quoting import quoted
 from preview.detection import StartPlan
-from preview.errors import PreviewNotFound, StartupTimeout
+from preview.errors import LaunchFailed, PreviewNotFound, StartupTimeout
 from preview.logs import End, History, LogPager, LogStore, Subscription
 from preview.logs.filter import Filter, KnownRequests, Resolved
 from preview.storage.tables import PreviewRecord
 from preview.supervisor.launch.start_queue import SupervisorContext
+from preview.supervisor.life.persistence import GOES_ON
 from preview.supervisor.manager.queued import QueuedLaunches
 from preview.supervisor.manager.registry import PreviewRegistry, no_active_preview, with_last_lines
 from preview.supervisor.preview.confinement import Confinement
@@ -70,7 +71,7 @@ class PreviewQueries:
         return self._registry.require(generation_id)
 
     async def wait_ready(self, preview_id: str, timeout_s: float) -> PreviewRecord:
-        """Wait until the preview serves, also one in the queue of a cluster.
+        """Wait until the preview serves, also one in the queue of a cluster, and one that another node starts again.
 
         Raises:
             StartupTimeout: The preview does not serve within ``timeout_s`` seconds; ``details["last_lines"]`` has its
@@ -81,17 +82,27 @@ class PreviewQueries:
         Cancellation: the preview is not affected.
         """
         deadline = trio.current_time() + timeout_s
-        if self.queued is not None and (record := await self.queued.wait(preview_id, timeout_s)) is not None:
-            return record
-        preview = self.find(preview_id)
-        if preview is None:
-            raise PreviewNotFound(f"There is no live preview {quoted(preview_id)}.")
+        while True:
+            left_s = max(0.0, deadline - trio.current_time())
+            if self.queued is not None and (record := await self.queued.wait(preview_id, left_s)) is not None:
+                return record
+            preview = self.find(preview_id)
+            if preview is None:
+                raise PreviewNotFound(f"There is no live preview {quoted(preview_id)}.")
+            try:
+                return await self._wait_here(preview, timeout_s, deadline)
+            except LaunchFailed:
+                if self.queued is None or preview.outcome is None or preview.outcome.reason not in GOES_ON:
+                    raise
+
+    async def _wait_here(self, preview: LivePreview, timeout_s: float, deadline: float) -> PreviewRecord:
+        """Wait for a preview of this node; see ``wait_ready``."""
         with trio.move_on_at(deadline) as scope:
             await preview.settled.wait()
         if scope.cancelled_caught:
             raise StartupTimeout(
                 f"The preview was not healthy within {timeout_s:g} s; it is still starting.",
-                preview_id=preview_id,
+                preview_id=preview.id,
                 last_lines=preview.last_lines(_LAST_LINES),
             )
         if preview.record.state is State.RUNNING:

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import structlog
 import trio
 
 from preview.cluster import Claim, Cluster, Node, NodeFacts, Place, Wants
 from preview.core.ids import new_preview_id
 from preview.core.launch_steps import waiting_steps
 from preview.core.lifecycle import State
-from preview.errors import DiskFull, InvalidRequest, LaunchFailed, NoPortFree, PreviewError, StartupTimeout
+from preview.errors import (
+    DatabaseUnavailable,
+    DiskFull,
+    InvalidRequest,
+    LaunchFailed,
+    NoPortFree,
+    PreviewError,
+    StartupTimeout,
+)
 from preview.generations import Generation
 from preview.people_errors import IsolationBelowMinimum
 from preview.settings import Tier
@@ -21,6 +30,8 @@ from preview.supervisor.launch.start_queue import SupervisorContext
 from preview.supervisor.manager.registry import PreviewRegistry
 from preview.supervisor.preview.control import Launched, LaunchRequest
 from preview.supervisor.preview.new_record import new_record
+
+log = structlog.get_logger(__name__)
 
 # A waiting caller looks this often; each look is one read of two rows.
 _LOOK_S = 0.25
@@ -132,7 +143,12 @@ class QueuedLaunches:
         """
         with trio.move_on_after(timeout_s):
             while preview_id not in self._registry.by_id:
-                record = await self._context.store.get(preview_id)
+                try:
+                    record = await self._context.store.get(preview_id)
+                except DatabaseUnavailable as error:
+                    log.info("waiting launch not looked up", preview_id=preview_id, why=error.message)
+                    await trio.sleep(_LOOK_S)
+                    continue
                 if record is None or record.state is State.RUNNING:
                     return record
                 if not record.is_active:
