@@ -78,7 +78,10 @@ class Stream:
 async def test_revoked_access_ends_open_streams_through_all_nodes(
     tmp_path: Path, cache: Path, server: Postgres
 ) -> None:
-    async with open_nodes(tmp_path, cache, server, "one", "two", ISOLATION="plain") as world, trio.open_nursery() as nursery:
+    async with (
+        open_nodes(tmp_path, cache, server, "one", "two", ISOLATION="plain") as world,
+        trio.open_nursery() as nursery,
+    ):
         generation_id = await world.push("one")
         await world.launch("one", generation_id)
         api = f"/api/v1/generations/{generation_id}/preview"
