@@ -123,6 +123,8 @@ def test_another_tab_learns_of_changes_at_once_and_without_polling(running: Runn
         seen.sign_in(running, "twotabs")
         seen.drop_zip("shop", FILES)
         other = page.context.new_page()
+        followed: list[str] = []
+        other.on("request", lambda one: followed.append(one.url) if one.url.endswith("/api/v1/events") else None)
         other.goto(running.url)
         other.get_by_role("heading", name="shop", exact=True, level=2).wait_for()
         asked: list[str] = []
@@ -137,6 +139,8 @@ def test_another_tab_learns_of_changes_at_once_and_without_polling(running: Runn
         other.get_by_role("heading", name="Till", exact=True, level=2).wait_for()
         # The tab that renamed has read its list once, the other was told.
         assert len(asked) <= 1, asked
+        # One stream of events for both.
+        assert followed == []
 
 
 def test_a_telephone_shows_the_log_soon_and_reaches_every_action(running: Running, browser: Browser) -> None:
