@@ -37,7 +37,7 @@ _SHORT_LIFE_S = "9"
 
 
 def take_states(browser: Browser, folder: Path, work: Path) -> None:
-    """Write a picture of each state, in both schemes, three widths."""
+    """Write a picture of each state, in both schemes, at three widths."""
     folder.mkdir(parents=True, exist_ok=True)
     with run_service(work / "service") as running:
         for scheme, width in _looks():
