@@ -300,8 +300,29 @@ class _Search:
             if _needs_nothing(function) or (name in _FACTORIES and wanting):
                 built = evaluator.call(function, [UNKNOWN] * _required(function))
                 if isinstance(built, Native) and self.kind.is_app(built):
-                    return built, name, True
+                    return (
+                        self._around(names, (built, name), evaluator) if name not in _FACTORIES else (built, name, True)
+                    )
         return None
+
+    def _around(
+        self, names: dict[str, object], inner: tuple[Native, str], evaluator: PythonEvaluator
+    ) -> tuple[Native, str, bool]:
+        """Return the application of a function that calls this factory, if it has more routes: it mounts the other."""
+        counted = self._count(inner[0], evaluator)
+        for name, function in names.items():
+            if name == inner[1] or not isinstance(function, Function) or not _needs_nothing(function):
+                continue
+            if _calls(function.node, inner[1]):
+                built = evaluator.call(function, [])
+                if isinstance(built, Native) and self.kind.is_app(built) and self._count(built, evaluator) > counted:
+                    return built, name, True
+        return *inner, True
+
+    def _count(self, app: Native, evaluator: PythonEvaluator) -> int:
+        found = Found()
+        self.kind.list_endpoints(app, evaluator, found)
+        return len(found)
 
 
 def _imported_names(tree: ast.Module) -> set[str]:
@@ -334,6 +355,11 @@ def is_aside(file: str) -> bool:
 def _required(function: Function) -> int:
     arguments = function.node.args
     return len(arguments.posonlyargs) + len(arguments.args) - len(arguments.defaults)
+
+
+def _calls(node: ast.AST, name: str) -> bool:
+    called = (one.func for one in ast.walk(node) if isinstance(one, ast.Call))
+    return any(isinstance(one, ast.Name) and one.id == name for one in called)
 
 
 def _needs_nothing(function: Function) -> bool:
