@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import sys
 from collections.abc import AsyncIterator
@@ -180,3 +182,44 @@ async def test_a_batch_that_was_cut_at_the_end_is_sent_on_a_new_connection() -> 
         await trio.testing.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
     assert opened == [[b"line"], [b"line"]]
+
+
+async def test_no_line_counts_as_shipped_to_a_daemon_that_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first send after its end would succeed; only the next one would fail."""
+    monkeypatch.setattr(shipper_module, "_RETRY_FIRST_S", 0.01)
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    port = listeners[0].socket.getsockname()[1]
+    with trio.fail_after(60):
+        async with open_shipping(make_settings(tmp_path, log_shipping=f"syslog+tcp://127.0.0.1:{port}")) as made:
+            assert made is not None
+            made.offer(batch("first"))
+            async with await listeners[0].accept() as stream:
+                assert b"first" in await stream.receive_some()
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            made.offer(batch("second", first=2))
+            async with await listeners[0].accept() as stream:
+                assert b"second" in await stream.receive_some()
+    await listeners[0].aclose()
+
+
+async def test_a_full_disk_leaves_no_part_of_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, write, left = tmp_path / "lines", os.write, list[int]()
+
+    def full(descriptor: int, data: bytes) -> int:
+        if left and not left.pop():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(descriptor, data[:7])
+
+    file = targets._File(path)
+    file.open()
+    await file.send(b'{"seq":1}\n')
+    left[:] = [0, 1]
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(OSError, match="No space"):
+        await file.send(b'{"seq":2}\n')
+    assert path.read_bytes() == b'{"seq":1}\n'
+    await file.send(b'{"seq":2}\n')
+    file.close()
+    assert path.read_bytes() == b'{"seq":1}\n{"seq":2}\n'

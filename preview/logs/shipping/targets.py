@@ -8,7 +8,7 @@ import shlex
 import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -135,8 +135,11 @@ def _words(text: str) -> list[str]:
 async def _open_tcp(host: str, port: int) -> AsyncIterator[Sink]:
     with trio.fail_after(_CONNECT_S):
         stream = await trio.open_tcp_stream(host, port)
-    async with stream:
-        yield _Stream(stream)
+    async with stream, trio.open_nursery() as nursery:
+        sink = _Stream(stream)
+        nursery.start_soon(_read_off, stream, sink)
+        yield sink
+        nursery.cancel_scope.cancel()
 
 
 @asynccontextmanager
@@ -162,7 +165,7 @@ async def _open_tls(host: str, port: int, trust: ssl.SSLContext) -> AsyncIterato
             nursery.cancel_scope.cancel()
 
 
-async def _read_off(stream: trio.SSLStream[trio.SocketStream], sink: _Stream) -> None:
+async def _read_off(stream: trio.abc.ReceiveStream, sink: _Stream) -> None:
     """Read what a collector sends, which has no meaning, and notice its end: sends alone notice it one batch later."""
     read = 0
     try:
@@ -249,6 +252,12 @@ class _File:
                     earlier.replace(f"{self._path}.{number}")
             self.open()
         rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(self._descriptor, rest) :]
+        try:
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+        except OSError:
+            # The batch is sent again: its lines would follow the part of a line.
+            with suppress(OSError):
+                os.ftruncate(self._descriptor, self._size)
+            raise
         self._size += len(data)

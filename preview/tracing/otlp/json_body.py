@@ -8,8 +8,8 @@ from typing import Any, Final
 from preview.tracing.otlp.given import Given, NotOtlp
 from preview.tracing.otlp.values import json_integer, json_list, read_body
 
-MOST_JSON_BYTES: Final = 1024 * 1024
-"""Limit of a body in JSON, which is read at once."""
+MOST_JSON_BYTES: Final = 512 * 1024
+"""Limit of a body in JSON, which is read at once: up to some ten milliseconds."""
 
 _MOST_ATTRIBUTES = 128
 

@@ -2,13 +2,12 @@
 
 The connection is the preview's identity: no other program can reach it, and nothing in a body says whose it is. Bodies
 are hostile. They are taken one at a time, of a limited size, also when unpacked, and slowly; so a flood costs the
-preview its own spans, records and points.
+preview its own spans, records and points. Reading costs the event loop a limited share: see ``pacing``.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
 from typing import Final
 
 import h11
@@ -16,11 +15,11 @@ import trio
 
 from preview.tracing.otlp.given import Given, NotOtlp
 from preview.tracing.otlp.json_body import MOST_JSON_BYTES, read_json
+from preview.tracing.otlp.pacing import Pacer
 from preview.tracing.otlp.points import read_json_points, read_protobuf_points
 from preview.tracing.otlp.protobuf import read_protobuf
 from preview.tracing.otlp.record_intake import RecordIntake, ReportsTo
 from preview.tracing.otlp.records import read_json_records, read_protobuf_records
-from preview.tracing.preview_metrics import MetricPoint
 from preview.tracing.preview_traces import PreviewTraces
 
 OTLP_PORT: Final = 4318
@@ -36,7 +35,10 @@ _IDLE_S = 120.0
 # After each body: 1 MiB/s, and 20 bodies a second.
 _PAUSE_S = 0.05
 _BYTES_PER_S = 1024 * 1024
-_PARTS_AT_ONCE = 20
+# Chunks of a body. Programs send some hundred at most; some hundred thousand are slow to read.
+_MOST_CHUNKS = 5_000
+# A body in JSON is in memory as objects, which are up to thirty times as large. So many at once, of all previews.
+_JSON_BODIES = trio.CapacityLimiter(2)
 _PROTOBUF, _JSON = "application/x-protobuf", "application/json"
 _TRACES, _LOGS, _METRICS = b"/v1/traces", b"/v1/logs", b"/v1/metrics"
 
@@ -59,6 +61,7 @@ class OtlpReceiver:
         self._traces = traces
         self._records = RecordIntake(log, traces)
         self._turn = trio.CapacityLimiter(1)
+        self._pacer = Pacer()
 
     async def serve(self, stream: trio.SocketStream) -> None:
         """Serve one connection until its end, and close it. Errors of the client end it.
@@ -70,13 +73,16 @@ class OtlpReceiver:
             try:
                 while await self._serve_one(connection, stream):
                     connection.start_next_cycle()
-            except (h11.ProtocolError, trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError):
+            except (h11.ProtocolError, trio.TooSlowError):
+                # Who comes again at once has paid nothing else.
+                await trio.sleep(_PAUSE_S)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
                 return
 
     async def _serve_one(self, connection: h11.Connection, stream: trio.SocketStream) -> bool:
         """Answer one request; return whether another may follow."""
         with trio.fail_after(_IDLE_S):
-            request = await _next(connection, stream)
+            request = await self._next(connection, stream)
         if not isinstance(request, h11.Request):
             return False
         said = next((value for name, value in request.headers if name == b"content-type"), b"")
@@ -93,6 +99,10 @@ class OtlpReceiver:
                 # It may have cost as much as the largest one.
                 status, size = 400, MOST_JSON_BYTES
                 self._lose(request)
+            except trio.TooSlowError:
+                self._lose(request)
+                raise
+            size, self._pacer.received_bytes = max(size, self._pacer.received_bytes), 0
             await trio.sleep(_PAUSE_S + size / _BYTES_PER_S)
         await _answer(connection, stream, status, kind)
         return connection.our_state is h11.DONE and connection.their_state is h11.DONE
@@ -113,34 +123,65 @@ class OtlpReceiver:
         if any(name == b"expect" for name, _ in request.headers):
             await stream.send_all(connection.send(h11.InformationalResponse(status_code=100, headers=[])) or b"")
         coding = next((value.lower() for name, value in request.headers if name == b"content-encoding"), b"")
-        body = _unpacked(await _body(connection, stream), coding)
-        if kind == _JSON and len(body) > MOST_JSON_BYTES:
+        packed = await self._body(connection, stream)
+        with self._pacer.counted():
+            body = _unpacked(packed, coding)
+        if kind == _PROTOBUF:
+            await self._take_protobuf(path, body)
+        elif len(body) > MOST_JSON_BYTES:
             raise _Refused(413, "too large")
-        if path == _TRACES:
-            await self._take_spans(read_json(body) if kind == _JSON else read_protobuf(body))
-        elif path == _LOGS:
-            await self._records.take(read_json_records(body) if kind == _JSON else read_protobuf_records(body))
         else:
-            await self._take_points(read_json_points(body) if kind == _JSON else read_protobuf_points(body))
+            async with _JSON_BODIES:
+                await self._take_json(path, body)
         return len(body)
 
-    async def _take_spans(self, spans: Iterator[Given | None]) -> None:
-        for at, given in enumerate(spans):
-            if given is not None:
-                span = given.span()
-                if span is None:
-                    self._traces.lose(1)
-                else:
-                    self._traces.take(span)
-            if given is None or at % _PARTS_AT_ONCE == 0:
-                await trio.lowlevel.checkpoint()
+    async def _take_protobuf(self, path: bytes, body: bytes) -> None:
+        if path == _TRACES:
+            await self._pacer.take_each(read_protobuf(body), self._take_span)
+        elif path == _LOGS:
+            await self._records.take(read_protobuf_records(body), self._pacer)
+        else:
+            await self._pacer.take_each(read_protobuf_points(body), self._traces.take_point)
 
-    async def _take_points(self, points: Iterator[MetricPoint | None]) -> None:
-        for at, point in enumerate(points):
-            if point is not None:
-                self._traces.take_point(point)
-            if point is None or at % _PARTS_AT_ONCE == 0:
-                await trio.lowlevel.checkpoint()
+    async def _take_json(self, path: bytes, body: bytes) -> None:
+        if path == _TRACES:
+            await self._pacer.take_each(read_json(body), self._take_span)
+        elif path == _LOGS:
+            await self._records.take(read_json_records(body), self._pacer)
+        else:
+            await self._pacer.take_each(read_json_points(body), self._traces.take_point)
+
+    def _take_span(self, given: Given) -> None:
+        span = given.span()
+        if span is None:
+            self._traces.lose(1)
+        else:
+            self._traces.take(span)
+
+    async def _next(self, connection: h11.Connection, stream: trio.SocketStream) -> object:
+        while True:
+            async with self._pacer.turn:
+                with self._pacer.counted():
+                    event = _event(connection)
+                await self._pacer.rest()
+            if isinstance(event, h11.ProtocolError):
+                raise event
+            if event is not h11.NEED_DATA:
+                return event
+            data = await stream.receive_some(_CHUNK_BYTES)
+            self._pacer.received_bytes += len(data)
+            connection.receive_data(data)
+
+    async def _body(self, connection: h11.Connection, stream: trio.SocketStream) -> bytes:
+        body, chunks = bytearray(), 0
+        while isinstance(event := await self._next(connection, stream), h11.Data):
+            body += event.data
+            chunks += 1
+            if len(body) > MOST_BODY_BYTES:
+                raise _Refused(413, "too large")
+            if chunks > _MOST_CHUNKS:
+                raise _Refused(400, "too many chunks")
+        return bytes(body)
 
     def _lose(self, request: h11.Request) -> None:
         """Count a body of which not all was taken, as one."""
@@ -157,21 +198,11 @@ def _path_of(request: h11.Request) -> bytes:
     return request.target.partition(b"?")[0]
 
 
-async def _next(connection: h11.Connection, stream: trio.SocketStream) -> object:
-    while True:
-        event = connection.next_event()
-        if event is not h11.NEED_DATA:
-            return event
-        connection.receive_data(await stream.receive_some(_CHUNK_BYTES))
-
-
-async def _body(connection: h11.Connection, stream: trio.SocketStream) -> bytes:
-    body = bytearray()
-    while isinstance(event := await _next(connection, stream), h11.Data):
-        body += event.data
-        if len(body) > MOST_BODY_BYTES:
-            raise _Refused(413, "too large")
-    return bytes(body)
+def _event(connection: h11.Connection) -> object:
+    try:
+        return connection.next_event()
+    except h11.ProtocolError as error:
+        return error
 
 
 def _unpacked(body: bytes, coding: bytes) -> bytes:

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from time import monotonic
 from typing import Final, Protocol
 
-import trio
-
 from preview.logs.model.events import Level
 from preview.logs.model.reported import ReportedLine
+from preview.tracing.otlp.pacing import Pacer
 from preview.tracing.otlp.records import GivenRecord
 from preview.tracing.preview_traces import PreviewTraces
 
@@ -47,7 +46,7 @@ class RecordIntake:
         self._left = 0
         self._second_ends = 0.0
 
-    async def take(self, records: Iterator[GivenRecord | None]) -> None:
+    async def take(self, records: Iterator[GivenRecord | None], pacer: Pacer) -> None:
         """Publish records; pauses often. What was read before an error is published.
 
         Raises:
@@ -56,13 +55,14 @@ class RecordIntake:
         Cancellation: records that were read are published.
         """
         waiting: list[ReportedLine] = []
+
+        def take(given: GivenRecord) -> None:
+            self._add(given, waiting)
+            if len(waiting) >= _AT_ONCE:
+                self._publish(waiting)
+
         try:
-            for given in records:
-                if given is not None:
-                    self._add(given, waiting)
-                if given is None or len(waiting) >= _AT_ONCE:
-                    self._publish(waiting)
-                    await trio.lowlevel.checkpoint()
+            await pacer.take_each(records, take)
         finally:
             self._publish(waiting)
 

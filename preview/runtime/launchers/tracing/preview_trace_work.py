@@ -21,6 +21,7 @@ _MOST_READ = 4000
 _MOST_NAMES = 500
 _VERB = re.compile(r"[\s(]*([A-Za-z]+)")
 _TABLE = re.compile(r"\b(?:FROM|INTO|UPDATE|TABLE|JOIN)\s+[\"`\[]?([\w.]+)(?:[\"`\]]\.[\"`\[](\w+))?", re.IGNORECASE)
+_PSYCOPG = frozenset({"SQL", "Identifier", "Placeholder"})
 _names: dict[str, str] = {}
 
 
@@ -90,11 +91,16 @@ def sql_work(statement: Any) -> Measured:
 
 
 def _text(statement: Any) -> str:
-    """Return the text of a statement that is no string: bytes, or an object of psycopg.sql."""
+    """Return the text of a statement that is no string: bytes, or an object of psycopg.sql without its values."""
     if isinstance(statement, (bytes, bytearray)):
         return bytes(statement).decode("utf-8", "replace")
-    as_string = getattr(statement, "as_string", None)
-    return str(as_string(None)) if callable(as_string) else f"<{type(statement).__name__}>"
+    kind = type(statement).__name__
+    if kind == "Composed":
+        return "".join(_text(part) for part in statement)
+    if kind == "Literal":
+        return "%s"
+    # Other objects may have values, too.
+    return str(statement.as_string(None)) if kind in _PSYCOPG else f"<{kind}>"
 
 
 def wrap(owner: Any, name: str, measure: Any, *, is_async: bool = False, inject: Any = None) -> None:
