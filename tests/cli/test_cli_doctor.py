@@ -7,14 +7,19 @@ import os
 import socket
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from preview.cli.data_folder import ServiceNote, publish_note
-from preview.cli.doctor import checks
+from preview.cli.doctor import checks, servers
 from preview.cli.doctor.checks import run_checks
 from preview.cli.doctor.result import Check, Result
 from preview.cli.entry import run
+from preview.core.isolation import Network
+from preview.core.servers import Program
+from preview.runtime import Runtime
 from preview.settings import Settings
 from preview.storage import migrate
 
@@ -145,3 +150,24 @@ def test_a_kernel_that_forbids_adoption_fails(settings: Settings, monkeypatch: p
 def test_another_system_fails(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "plan9")
     assert found(settings, "Python").result is Result.FAIL
+
+
+def test_the_servers_that_previews_get_are_shown_with_their_versions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "postgres"
+    program.write_text("#!/bin/sh\necho 'postgres (PostgreSQL) 15.13'\n")
+    program.chmod(0o755)
+    kinds = (
+        ("PostgreSQL", "postgres", lambda: Program(program, "PostgreSQL"), "postgresql"),
+        ("MySQL", "mysql", lambda: None, "mariadb-server"),
+        ("Redis", "redis", lambda: Program(tmp_path / "gone", "Redis"), "redis-server"),
+    )
+    monkeypatch.setattr(servers, "_KINDS", kinds)
+    runtime = cast("Runtime", SimpleNamespace(network=lambda asked: asked))
+    settings = Settings(network=Network.NONE, postgres="auto", mysql="auto", redis="auto")
+    found = {one.name: one for one in servers.server_checks(settings, runtime)}
+    assert found["PostgreSQL"].found == f"PostgreSQL 15.13 ({program}): each preview that needs it gets its own"
+    assert (found["MySQL"].found, found["Redis"].result) == ("no server program found", Result.WARN)
+    assert "mariadb-server" in found["MySQL"].advice
+    assert "PREVIEW_MONGODB" in found["MongoDB"].advice

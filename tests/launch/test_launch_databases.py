@@ -114,6 +114,8 @@ async def test_what_the_source_says_leads_to_a_database_of_its_own(rig: Rig, tmp
     assert any("PostgreSQL: the preview gets a database of its own" in line for line in story(preview))
     used = [await one.describe() for one in preview.needed_servers]
     assert [one.kind for one in used] == [ServiceKind.POSTGRESQL]
+    assert used[0].version.startswith("PostgreSQL 1")
+    assert used[0].connections == 0
     assert used[0].size_bytes is not None
     assert used[0].size_bytes > 1024**2
     own, *names = await answer(preview, "/names")
