@@ -110,7 +110,9 @@ class LoginCodes:
         user = self._box.pop(code)
         if user is None:
             raise Unauthenticated(
-                "This login link has been used or has expired; request a new one from its source.", reason="login_code"
+                "This sign-in link has been used or has expired; `preview serve` and `preview run` print a new one at each "
+                "start.",
+                reason="login_code",
             )
         return user
 

@@ -89,7 +89,9 @@ class Reply:
         try:
             return json.loads(self.content)
         except (ValueError, RecursionError) as error:
-            raise InvalidAnswer("The response is not JSON, so it is not from a preview service.") from error
+            raise InvalidAnswer(
+                "The response is not JSON, so it is not from a preview service; check the address."
+            ) from error
 
     def read(self, shape: type[Shape]) -> Shape:
         """Return the body as this model.
@@ -182,7 +184,7 @@ def problem_of(reply: Reply) -> PreviewProblem:
         problem = {}
     detail = problem.get("detail") or problem.get("title") or problem.get("message")
     if not isinstance(detail, str) or not detail:
-        detail = f"The service answered {reply.status} {_phrase(reply.status)}".rstrip() + "."
+        detail = f"The service responded with {reply.status} {_phrase(reply.status)}".rstrip() + "; see its log."
     details = problem.get("details")
     code = problem.get("code", "")
     return PreviewProblem(

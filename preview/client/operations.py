@@ -118,7 +118,9 @@ def wait_ready(session: PreviewSession, seconds: float = 60.0) -> Steps[PreviewS
             details = {"preview_id": found.id, "exit_code": found.exit_code}
             raise PreviewProblem("launch_failed", found.reason or "The preview has ended.", details)
         if waited >= seconds:
-            raise PreviewProblem("startup_timeout", f"The preview was not healthy after {seconds:g} s.", {})
+            raise PreviewProblem(
+                "startup_timeout", f"The preview was not healthy after {seconds:g} s; see its log.", {}
+            )
         pause = _POLL_S[min(count, len(_POLL_S) - 1)]
         yield Pause(pause)
         waited, count = waited + pause, count + 1

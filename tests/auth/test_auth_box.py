@@ -52,7 +52,7 @@ def test_a_login_code_works_once() -> None:
     codes = LoginCodes()
     code = codes.issue(User("anna", "pro"))
     assert codes.redeem(code) == User("anna", "pro")
-    with pytest.raises(Unauthenticated, match="login link") as caught:
+    with pytest.raises(Unauthenticated, match="sign-in link") as caught:
         codes.redeem(code)
     assert caught.value.details == {"reason": "login_code"}
 

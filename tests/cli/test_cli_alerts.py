@@ -106,8 +106,8 @@ def test_the_story_of_a_rule(
     fired = json.loads(call("firings", alert, "--json"))["items"][0]
     assert fired["line"] == "asked for /boom"
     assert "asked for /boom" in call("show", alert)
-    assert "it would have fired 1 time" in call("try", generation, "--filter", "asked for /boom", "--count", "1")
-    assert "it would have fired" in call("try", generation, "--filter", "nothing", "--absent", "1")
+    assert "the rule would have fired 1 time" in call("try", generation, "--filter", "asked for /boom", "--count", "1")
+    assert "the rule would have fired" in call("try", generation, "--filter", "nothing", "--absent", "1")
 
     call("pause", alert)
     assert json.loads(call("show", alert, "--json"))["state"] == "off"

@@ -94,7 +94,7 @@ def test_a_replacement_that_removes_files_asks_and_can_be_undone(
         assert api.get(path).json()["version"] == 1
         page.get_by_label("The changed folder").set_input_files(folder)
         question.get_by_role("button", name="Replace files").click()
-        page.get_by_text("Files of told replaced: 1 changed, 1 removed.").wait_for()
+        page.get_by_text("told: files replaced (1 changed, 1 removed).").wait_for()
         assert api.get(path).json()["file_count"] == 2
         with page.expect_response(lambda answer: answer.url.endswith("/versions/1/restore")) as undone:
             page.get_by_role("button", name="Undo").click()

@@ -162,7 +162,7 @@ def test_a_json_line_opens_by_key_and_its_values_narrow_the_log(shop: Shop, seen
 def test_a_progress_bar_is_one_row_with_its_newest_state(shop: Shop, seen: Visit) -> None:
     shop.get("/load")
     row = rows_with(seen, "100/100")
-    expect(row).to_have_text(re.compile(r"100%\|#{20}\| 100/100 \(21 states\)$"))
+    expect(row).to_have_text(re.compile(r"100%\|#{20}\| 100/100 \(21 progress lines\)$"))
     expect(rows_with(seen, "50/100")).to_have_count(0)
     row.get_by_role("button", name="Progress").focus()
     seen.page.keyboard.press("Enter")

@@ -180,7 +180,7 @@ def test_an_operator_rolls_a_flag_out_and_stops_launches(running: Running, brows
             refusal.get_by_label("Reason shown to users").fill("We change a disk.")
             refusal.get_by_role("button", name="Stop launches").click()
             expect(dialog.get_by_text("Launches are stopped.")).to_be_visible()
-            changes = dialog.get_by_role("region", name="Changes of flags")
+            changes = dialog.get_by_role("region", name="Flag changes")
             expect(changes.get_by_text("default → on for 5 % of users")).to_be_visible()
             expect(changes.get_by_text("default → off")).to_be_visible()
             assert serious(seen) == []

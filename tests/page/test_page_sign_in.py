@@ -37,7 +37,7 @@ def test_why_a_sign_in_failed_is_said_on_the_page(browser: Browser, tmp_path: Pa
     ):
         seen.page.goto(running.url)
         seen.page.get_by_role("link", name=f"Sign in with {nobody.removeprefix('http://')}").click()
-        expect(seen.page.get_by_text("Your identity provider cannot be used now")).to_be_visible()
+        expect(seen.page.get_by_text("Your identity provider is not available")).to_be_visible()
         # It is said once, and other ways in are there.
         assert "login" not in seen.page.url
         seen.sign_in(running, "ann")
@@ -69,7 +69,7 @@ def test_an_invited_person_joins_by_a_click(browser: Browser, tmp_path: Path) ->
             expect(seen.page.get_by_text("You are signed in as invited:anna-b-")).to_be_visible()
             seen.page.get_by_role("button", name="Join").click()
             expect(seen.page.get_by_role("alert")).to_contain_text("ask its sender for a new one")
-            seen.page.get_by_role("button", name="Stay as I am").click()
+            seen.page.get_by_role("button", name="Keep my current account").click()
             expect(seen.page.get_by_role("button", name=re.compile("Account of invited:anna-b-"))).to_be_visible()
             assert not seen.violations
 

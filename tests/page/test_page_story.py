@@ -69,11 +69,15 @@ def test_a_used_login_link_is_explained_on_the_page(running: Running, browser: B
     with visit(browser) as seen:
         page = seen.page
         page.goto(f"{running.url}/login/used-before")
-        expect(page.get_by_text("This login link has been used or has expired")).to_be_visible()
+        expect(
+            page.get_by_text(
+                "This sign-in link has been used or has expired. Paste a token, or restart “preview serve”"
+            )
+        ).to_be_visible()
         expect(page).to_have_url(f"{running.url}/")
         page.reload()
         expect(page.get_by_label("Paste a token")).to_be_visible()
-        expect(page.get_by_text("This login link has been used")).to_be_hidden()
+        expect(page.get_by_text("This sign-in link has been used")).to_be_hidden()
 
 
 def test_a_launch_that_cannot_work_stops_nothing_else(running: Running, browser: Browser) -> None:

@@ -69,7 +69,7 @@ export function Invited({ code, userId, onJoined, onLeave }: InvitedProps): Reac
           </Button>
         </form>
         <Button kind="quiet" onClick={onLeave}>
-          {userId === "" ? "Sign in another way" : "Stay as I am"}
+          {userId === "" ? "Sign in another way" : "Keep my current account"}
         </Button>
       </div>
     </main>

@@ -49,7 +49,7 @@ export function ReplaceQuestion({ drop }: { drop: Upload }): ReactNode {
         </>
       }
     >
-      Files of {replaced.project.name} replaced: {replaced.changed} changed, {replaced.removed} removed.
+      {replaced.project.name}: files replaced ({replaced.changed} changed, {replaced.removed} removed).
     </Notice>
   );
 }

@@ -14,10 +14,11 @@ const BECAUSE: Record<SignedOutBecause, string | null> = {
   new: null,
   over: "Your session has expired. Sign in again; running previews are not affected.",
   state: "This sign-in took too long, or was started in another browser. Sign in again.",
-  refused: "Your identity provider has refused the sign-in. Try again, or ask the operator of the provider.",
-  user: "You have signed in at your identity provider, but may not use this service. Ask its operator to admit you.",
-  provider: "Your identity provider cannot be used now. Try again in a moment.",
-  login_code: "This login link has been used or has expired. Request a new one, or paste a token.",
+  refused: "Your identity provider refused the sign-in. Try again, or ask its administrator.",
+  user: "You signed in at your identity provider, but you have no access to this service. Ask the operator of this service for access.",
+  provider: "Your identity provider is not available. Try again in a moment.",
+  login_code:
+    "This sign-in link has been used or has expired. Paste a token, or restart “preview serve” or “preview run”, which prints a new link.",
 };
 
 interface SignInProps {

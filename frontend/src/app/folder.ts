@@ -79,11 +79,13 @@ async function folder(name: string, root: string, found: readonly [string, File]
     if (inside.split("/").some((part) => SKIPPED.has(part)) || inside.endsWith(".pyc")) continue;
     size += file.size;
     if (size > MAX_BYTES)
-      throw new PickError("The folder holds more than 40 MB; upload it as a zip, or leave data files out.");
+      throw new PickError("The folder has more than 40 MB; upload it as a zip, or leave data files out.");
     files[inside] = contentOf(new Uint8Array(await file.arrayBuffer()));
-    if (Object.keys(files).length > MAX_FILES) throw new PickError(`The folder holds more than ${MAX_FILES} files.`);
+    if (Object.keys(files).length > MAX_FILES)
+      throw new PickError(`The folder has more than ${MAX_FILES} files; leave out data and build output.`);
   }
-  if (Object.keys(files).length === 0) throw new PickError("The folder holds no files.");
+  if (Object.keys(files).length === 0)
+    throw new PickError("The folder has no files to upload; choose the project’s folder.");
   return { kind: "files", name, files };
 }
 

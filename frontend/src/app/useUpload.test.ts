@@ -16,7 +16,7 @@ test("what is wrong with new files is said once, until they are launched", async
     initialProps: project,
   });
   act(() => result.current.take(Promise.resolve({} as never)));
-  await waitFor(() => expect(result.current.problem).toBe("Uploaded, but it cannot start: no main.py."));
+  await waitFor(() => expect(result.current.problem).toBe("Uploaded, but the project cannot start: no main.py."));
   // It is of this project only.
   rerender({ id: "other" } as Project);
   expect(result.current.problem).toBeNull();

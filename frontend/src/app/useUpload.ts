@@ -72,7 +72,10 @@ export function useUpload(projects: Projects, shown: Project | null, onDone: (id
         client.checkPlan(id).catch((error: unknown) => {
           const { status, message } = asProblem(error);
           if (status === 400)
-            setProblem({ of: id, message: `Uploaded, but it cannot start: ${ended(withoutRefusal(message))}` });
+            setProblem({
+              of: id,
+              message: `Uploaded, but the project cannot start: ${ended(withoutRefusal(message))}`,
+            });
         });
         return null;
       }),

@@ -57,7 +57,7 @@ export function problemOf(status: number, text: string): PreviewProblem {
   const details = body.details;
   return new PreviewProblem(
     typeof body.code === "string" ? body.code : "",
-    typeof sentence === "string" ? sentence : `The service answered ${status}.`,
+    typeof sentence === "string" ? sentence : `The service responded with status ${status}; see its log.`,
     typeof details === "object" && details !== null ? (details as Record<string, unknown>) : {},
     status,
   );

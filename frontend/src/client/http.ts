@@ -54,7 +54,7 @@ export class Http {
     try {
       return JSON.parse(text) as T;
     } catch {
-      throw new InvalidAnswer("The response is not JSON, so it is not from a preview service.");
+      throw new InvalidAnswer("The response is not JSON, so it is not from a preview service; check the address.");
     }
   }
 

@@ -94,7 +94,7 @@ class LogReader {
     let timer: ReturnType<typeof setTimeout> | undefined;
     const onAlive = (): void => {
       clearTimeout(timer);
-      timer = setTimeout(() => silence.abort(new Unreachable("The log stream went silent.")), SILENCE_MS);
+      timer = setTimeout(() => silence.abort(new Unreachable("The log stream timed out.")), SILENCE_MS);
     };
     onAlive();
     try {

@@ -54,7 +54,8 @@ class Reading {
   }
 
   async walk(folder: string, prefix: string, above: readonly string[]): Promise<void> {
-    if (above.length > MAX_DEPTH) throw new InvalidUpload(`${prefix} is more than ${MAX_DEPTH} folders deep.`);
+    if (above.length > MAX_DEPTH)
+      throw new InvalidUpload(`${prefix} is more than ${MAX_DEPTH} folders deep; leave out generated folders.`);
     const entries = await readdir(folder, { withFileTypes: true }).catch((error: unknown) => {
       throw unreadable(folder, error);
     });
@@ -85,7 +86,8 @@ class Reading {
 
   async #read(file: string, path: string): Promise<void> {
     this.#count += 1;
-    if (this.#count > MAX_UPLOAD_FILES) throw new InvalidUpload(`The folder has more than ${MAX_UPLOAD_FILES} files.`);
+    if (this.#count > MAX_UPLOAD_FILES)
+      throw new InvalidUpload(`The folder has more than ${MAX_UPLOAD_FILES} files; leave out data and build output.`);
     try {
       const opened = await open(file);
       try {

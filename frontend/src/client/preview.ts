@@ -115,7 +115,7 @@ export class Preview {
     } catch (error) {
       signal?.throwIfAborted();
       if (!late.aborted) throw error;
-      throw new PreviewProblem("startup_timeout", `The preview was not healthy after ${seconds} s.`);
+      throw new PreviewProblem("startup_timeout", `The preview was not healthy after ${seconds} s; see its log.`);
     }
     throw failed(await this.status());
   }
@@ -163,7 +163,9 @@ export class Preview {
         if (hasFresh || !(error instanceof PreviewProblem && error.code === "invalid_preview_token")) throw error;
       }
     }
-    throw new InvalidAnswer("The service refuses its own preview token.");
+    throw new InvalidAnswer(
+      "The service refuses the preview token that it has just issued; get the preview again, or report this as a bug.",
+    );
   }
 
   /** The log's events, to the end of the preview. Leaving the loop closes the connection. */
@@ -365,9 +367,10 @@ export const MAX_UPLOAD_BYTES = 100 * 1024 * 1024;
 export function checkUpload(files: Files): void {
   const all = Object.values(files);
   if (all.length === 0) throw new InvalidUpload("There are no files to upload.");
-  if (all.length > MAX_UPLOAD_FILES) throw new InvalidUpload(`There are more than ${MAX_UPLOAD_FILES} files.`);
+  if (all.length > MAX_UPLOAD_FILES)
+    throw new InvalidUpload(`There are more than ${MAX_UPLOAD_FILES} files; leave out data and build output.`);
   if (all.reduce((sum, one) => sum + one.length, 0) > MAX_UPLOAD_BYTES) {
-    throw new InvalidUpload(`The files exceed ${MAX_UPLOAD_BYTES} bytes in total.`);
+    throw new InvalidUpload(`The files exceed ${MAX_UPLOAD_BYTES} bytes in total; leave out data and build output.`);
   }
 }
 

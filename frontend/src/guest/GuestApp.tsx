@@ -97,7 +97,7 @@ function Opening(): ReactNode {
 
 function Over({ problem }: { problem: Problem }): ReactNode {
   return (
-    <Card title="This invitation has ended">
+    <Card title="This link no longer works">
       <p>{problem.message}</p>
     </Card>
   );
@@ -153,7 +153,7 @@ function Invitation({ place, onJoined }: InvitationProps): ReactNode {
 
 const ENDED = {
   removed: ["You were removed", "The owner has removed you from this preview."],
-  expired: ["This invitation has ended", "Your link has expired or was revoked. Ask its sender for a new one."],
+  expired: ["This link no longer works", "Your link has expired or was revoked. Ask its sender for a new one."],
   end: ["This preview has ended", "Ask its owner for a new link when it runs again."],
 } as const;
 

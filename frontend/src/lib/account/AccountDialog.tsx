@@ -42,7 +42,7 @@ export function AccountDialog({ onClose, onRestored }: AccountDialogProps): Reac
         {usage.value && (
           <p className={styles.muted}>
             {visible(usage.value.user_id)}, tier {usage.value.tier}
-            {usage.value.isolation_minimum && `, previews isolated by at least: ${usage.value.isolation_minimum}`}
+            {usage.value.isolation_minimum && `, minimum isolation: ${usage.value.isolation_minimum}`}
           </p>
         )}
         {usage.problem && (

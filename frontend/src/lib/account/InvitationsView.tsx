@@ -129,7 +129,8 @@ export function InvitationsView({ client, onChanged }: { client: PreviewClient; 
           onYes={() => change("Removing…", () => removeMember(client, removed.user_id))}
         >
           <p>
-            The person is signed out and the API tokens are revoked. Projects stay; running previews end by themselves.
+            The person is signed out, and their API tokens are revoked. Their projects stay. Their running previews
+            continue until they end or you stop them.
           </p>
         </Ask>
       )}
@@ -161,7 +162,7 @@ function NewInvitation({ isBusy, onMake }: NewInvitationProps): ReactNode {
         <input
           className={controls.field}
           maxLength={100}
-          placeholder="course of May"
+          placeholder="May workshop"
           value={note}
           onChange={(event) => setNote(event.target.value)}
         />

@@ -191,7 +191,7 @@ export function OperatorView({ client }: { client: PreviewClient }): ReactNode {
         ])}
       />
       <RecordTable
-        title="Machines"
+        title="Nodes"
         heads={["Name", "State", "System", "Processors", "Previews", "Isolation", ""]}
         rows={nodes.value?.map((one) => [
           visible(one.name),
@@ -210,7 +210,7 @@ export function OperatorView({ client }: { client: PreviewClient }): ReactNode {
                   title: one.is_draining ? "Resume this node?" : "Drain this node?",
                   text: one.is_draining
                     ? "It accepts new previews again."
-                    : "It accepts no new previews; its own are restarted on other nodes.",
+                    : "It accepts no new previews. Its running previews are restarted on other nodes.",
                   action: one.is_draining ? "Resume" : "Drain",
                   busy: one.is_draining ? "Resuming…" : "Draining…",
                   act: () => drainNode(client, one.name, !one.is_draining),

@@ -25,7 +25,7 @@ interface FiringsProps {
 
 const DELIVERY = {
   none: null,
-  pending: ["info", english("webhook: trying")],
+  pending: ["info", english("webhook: sending")],
   delivered: ["good", english("webhook: delivered")],
   failed: ["bad", english("webhook: failed")],
 } as const;

@@ -42,7 +42,7 @@ export function RuleList(props: RuleListProps): ReactNode {
         <Firings page={shown} links={props.links} hasNames />
       ) : (
         <p className={panel.hint}>
-          {props.hasPreview ? t("Loading…") : t("Nothing: no preview has been launched yet.")}
+          {props.hasPreview ? t("Loading…") : t("No alerts yet: this project has not been launched.")}
         </p>
       )}
       {page && shown !== page && (page.items.length > FEW_FIRINGS || page.next !== null) && (

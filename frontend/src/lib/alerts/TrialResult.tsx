@@ -22,7 +22,7 @@ export function TrialResult({ trial, onShow }: { trial: AlertTrial; onShow: (seq
   return (
     <section ref={section} className={panel.section} aria-label={t("What it would have matched")}>
       <h4 role="status">
-        {t("{matched} of {examined} would have matched; it would have fired {more}", {
+        {t("{matched} of {examined} would have matched; the rule would have fired {more}", {
           matched: count(t, trial.matched, "{count} line", "{count} lines"),
           examined: trial.examined.toLocaleString("en"),
           more: trial.firings.length === 1 ? "once" : count(t, trial.firings.length, "{count} time", "{count} times"),

@@ -49,7 +49,8 @@ export function blockingPreviews(problem: Problem): { previewId: string; generat
 export async function problemOf(response: Response): Promise<Problem> {
   const body = (await response.json().catch(() => null)) as Record<string, unknown> | null;
   const text = (value: unknown): string | undefined => (typeof value === "string" && value ? value : undefined);
-  const detail = text(body?.detail) ?? text(body?.message) ?? `The service answered ${response.status}.`;
+  const detail =
+    text(body?.detail) ?? text(body?.message) ?? `The service responded with status ${response.status}; see its log.`;
   const details = typeof body?.details === "object" && body.details ? (body.details as Record<string, unknown>) : {};
   return new Problem(detail, {
     status: response.status,

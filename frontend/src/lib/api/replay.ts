@@ -95,7 +95,10 @@ export async function importCurl(client: PreviewClient, generationId: string, te
     headers: { "Content-Type": "text/plain" },
   });
   const [request] = requests;
-  if (!request) throw new Problem("There is no request in this command.");
+  if (!request)
+    throw new Problem(
+      "No request was found. Paste a whole curl command: in the developer tools, choose “Copy as cURL”.",
+    );
   return request;
 }
 

@@ -3,6 +3,7 @@ import { type ReactNode, useEffect } from "react";
 import type { PreviewClient } from "../api/client";
 import { reportedMetricsOf, type ReportedSeries } from "../api/metrics";
 import { type Translate, useTranslate } from "../texts/translate";
+import { count } from "../ui/format";
 import { useLoad } from "../ui/useLoad";
 import { visible } from "../ui/visible";
 import styles from "./charts.module.css";
@@ -39,9 +40,12 @@ export function Reported({ client, generationId, previewId, isLive }: ReportedPr
       <summary>{t("Metrics that the program reports ({count})", { count: value.items.length })}</summary>
       {value.dropped > 0 && (
         <p className={styles.none}>
-          {t("{dropped} values were dropped: too many, too fast, or not numbers.", {
-            dropped: value.dropped.toLocaleString("en"),
-          })}
+          {count(
+            t,
+            value.dropped,
+            "{count} value was dropped: too many, too fast, or not a number.",
+            "{count} values were dropped: too many, too fast, or not numbers.",
+          )}
         </p>
       )}
       <div className={styles.scroll} tabIndex={0} role="region" aria-label={t("Reported metrics")}>

@@ -54,3 +54,8 @@ test("a program that reports none has no table", async () => {
   await expect.poll(() => asked.length).toBe(1);
   expect(screen.queryByText(/Metrics that the program reports/)).toBeNull();
 });
+
+test("one dropped value is one", async () => {
+  show([SERIES], 1);
+  await screen.findByText("1 value was dropped: too many, too fast, or not a number.");
+});

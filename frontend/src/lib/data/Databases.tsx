@@ -137,7 +137,7 @@ function Database({ database, last, onOpen }: DatabaseProps): ReactNode {
       </ul>
       {tables.length > shown.length && (
         <p className={panel.hint}>
-          {t("{tables}: read them with SQL.", {
+          {t("{tables}. Query them on the SQL tab.", {
             tables: count(t, tables.length - shown.length, "{count} more table", "{count} more tables"),
           })}
         </p>

@@ -68,7 +68,7 @@ function sentenceOf(t: Translate, outcome: SnapshotOutcome): string {
     case "deleted":
       return t("Deleted “{snapshot}”.", { snapshot: titleOf(t, outcome.snapshot) });
     case "undeleted":
-      return t("“{snapshot}” is back.", { snapshot: titleOf(t, outcome.snapshot) });
+      return t("Undeleted “{snapshot}”.", { snapshot: titleOf(t, outcome.snapshot) });
     case "forked":
       return t("“{name}” is a new project with this data. Launch it to use it.", {
         name: visible(outcome.generation.name),

@@ -56,11 +56,13 @@ export function Question({ asked, name, snapshots, onClose }: QuestionProps): Re
               size_bytes: bytes(asked.snapshot.size_bytes),
               more:
                 asked.snapshot.kind === "fork"
-                  ? t("New previews of this project begin with its data; without it, they begin empty.")
+                  ? t(
+                      "New previews of this project start with this data. After the deletion, they start with empty databases.",
+                    )
                   : t("The data of a running preview stays as it is."),
             })}
           </p>
-          <p>{t("You can undo this right afterwards, and for a while with the command preview snapshot undelete.")}</p>
+          <p>{t("You can undo this here, or later with the command “preview snapshot undelete”.")}</p>
         </Ask>
       );
     case "reset":
@@ -68,7 +70,7 @@ export function Question({ asked, name, snapshots, onClose }: QuestionProps): Re
         <Ask title={t("Reset the data?")} action={t("Reset")} onYes={() => void snapshots.reset()} onClose={onClose}>
           <p>
             {t(
-              "The application is stopped and started again with the data of a fresh launch: files as uploaded, empty databases, then all steps, such as migrations and initial data.",
+              "The application is stopped. Its files become those that were uploaded, its databases are emptied, and all setup steps (migrations, initial data) run again. Then it is started.",
             )}
           </p>
           <p>{t("The current data is saved as a snapshot first, so you can undo this.")}</p>

@@ -94,7 +94,7 @@ export function SqlView({ data, query }: { data: PreviewData; query: Query }): R
 function Result({ result }: { result: QueryRows }): ReactNode {
   const t = useTranslate();
   const { rows } = result;
-  const cut = rows.length >= MOST_ROWS ? t("there are more rows") : t("long values are cut");
+  const cut = rows.length >= MOST_ROWS ? t("there are more rows") : t("long values are truncated");
   return (
     <>
       <div className={styles.bar}>

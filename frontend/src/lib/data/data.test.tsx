@@ -191,7 +191,7 @@ describe("snapshots", () => {
     agree();
     expect(await screen.findByText(/^Deleted “Snapshot/)).toBeTruthy();
     fireEvent.click(screen.getByRole("button", { name: "Undo" }));
-    expect(await screen.findByText(/is back\.$/)).toBeTruthy();
+    expect(await screen.findByText(/^Undeleted “/)).toBeTruthy();
   });
 
   test("an answer about another generation is not shown", async () => {

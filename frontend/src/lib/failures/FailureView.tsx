@@ -152,7 +152,7 @@ function Whole(props: FailureViewProps & { failure: WholeFailure }): ReactNode {
       {failure.exceptions.slice(0, MOST_EXCEPTIONS).map((one, at) => (
         <Exception key={at} one={one} isFirst={at === 0} onOpenFile={props.onOpenFile} />
       ))}
-      {failure.is_probe && <p className={panel.hint}>{t("A probe found it, in a copy of the preview.")}</p>}
+      {failure.is_probe && <p className={panel.hint}>{t("Found by a probe, in a copy of the preview.")}</p>}
       <Occurrences failure={failure} onShow={show} onShowRequest={onShowRequest && showRequest} />
       <TargetComments client={client} generationId={generationId} target={{ kind: "failure", id: failure.id }} />
     </div>

@@ -95,10 +95,17 @@ export class FileDesk {
   async #fetch(path: string, signal?: AbortSignal): Promise<OpenFile> {
     const found = this.find(path);
     if (!found) throw this.#problem ?? new Problem(`There is no file ${path}.`, { code: "file_not_found" });
-    if (!found.is_text) throw new Problem("This file is not UTF-8 text, so it cannot be shown.", { code: "not_text" });
-    if (found.size_bytes > MAX_TEXT_BYTES) throw new Problem("This file is too large to edit here.", { code: "large" });
+    if (!found.is_text)
+      throw new Problem("This file is not UTF-8 text, so it cannot be shown. Download it instead.", {
+        code: "not_text",
+      });
+    if (found.size_bytes > MAX_TEXT_BYTES)
+      throw new Problem("This file is too large to edit here. Download it instead.", { code: "large" });
     const text = textOf(await readFile(this.#client, this.#generationId, path, signal));
-    if (text === null) throw new Problem("This file is not UTF-8 text, so it cannot be shown.", { code: "not_text" });
+    if (text === null)
+      throw new Problem("This file is not UTF-8 text, so it cannot be shown. Download it instead.", {
+        code: "not_text",
+      });
     return { path, sha256: found.sha256, stored: text, text, editor: null, round: 0 };
   }
 
@@ -172,7 +179,8 @@ export class FileDesk {
   async #change(edit: FilesEdit, expected: Record<string, string | null | undefined>): Promise<FilesSaved> {
     for (let left = TRIES - 1; ; left -= 1) {
       if (this.#listing === null) await this.refresh();
-      if (this.#listing === null) throw this.#problem ?? new Problem("The files cannot be read.");
+      if (this.#listing === null)
+        throw this.#problem ?? new Problem("The list of files could not be loaded. Reload the page.");
       // Nothing is overwritten by a new name.
       const taken = Object.entries(expected).find(([path, hash]) => hash === null && this.find(path));
       if (taken) throw new Problem(`A file already exists: ${taken[0]}.`, { status: CHANGED_MEANWHILE });

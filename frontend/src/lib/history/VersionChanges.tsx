@@ -4,6 +4,7 @@ import type { PreviewClient } from "../api/client";
 import { type FileDifference, versionDiff } from "../api/history";
 import { useTranslate } from "../texts/translate";
 import { Notice } from "../ui/controls";
+import { count } from "../ui/format";
 import { useLoad } from "../ui/useLoad";
 import { visible } from "../ui/visible";
 import styles from "./history.module.css";
@@ -36,7 +37,9 @@ export function VersionChanges({ client, generationId, version, against }: Versi
         <Change key={one.path} one={one} isOpenFirst={at < OPEN_FILES} />
       ))}
       {files.length > MOST_FILES && (
-        <p className={styles.hint}>{t("{files} more files differ.", { files: files.length - MOST_FILES })}</p>
+        <p className={styles.hint}>
+          {count(t, files.length - MOST_FILES, "{count} more file differs.", "{count} more files differ.")}
+        </p>
       )}
     </div>
   );
@@ -51,7 +54,7 @@ function Change({ one, isOpenFirst }: { one: FileDifference; isOpenFirst: boolea
         <span className={styles.path}>{visible(one.path)}</span> <span className={styles.kind}>{one.change}</span>
       </summary>
       {lines.length > 0 && (
-        <pre className={styles.diff} tabIndex={0} aria-label={t("Changes of {path}", { path: visible(one.path) })}>
+        <pre className={styles.diff} tabIndex={0} aria-label={t("Changes to {path}", { path: visible(one.path) })}>
           {lines.slice(0, MOST_LINES).map((line, at) => (
             <span key={at} data-sign={line[0]}>
               {visible(line) || " "}
@@ -61,7 +64,7 @@ function Change({ one, isOpenFirst }: { one: FileDifference; isOpenFirst: boolea
         </pre>
       )}
       {lines.length > MOST_LINES && (
-        <p className={styles.hint}>{t("{lines} more lines.", { lines: lines.length - MOST_LINES })}</p>
+        <p className={styles.hint}>{count(t, lines.length - MOST_LINES, "{count} more line", "{count} more lines")}.</p>
       )}
       {one.left_out && <p className={styles.hint}>{one.left_out}</p>}
     </details>

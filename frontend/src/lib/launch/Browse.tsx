@@ -78,7 +78,8 @@ export function Browse({ client, generationId, disabled, address, expiresAt }: B
             </dd>
             <dt>{t("For programs on the service’s machine")}</dt>
             <dd>
-              <code>{address}</code> {t("is the application’s own port, without a token. It changes with each launch.")}
+              <code>{address}</code>{" "}
+              {t("is the application’s own port; no token is needed. It changes with each launch.")}
             </dd>
           </dl>
         </Dialog>

@@ -13,7 +13,7 @@ describe("the lifetimes of a share link", () => {
   it("end with the preview's own", () => {
     expect(livesUntil(inEnglish, 3_300_000, 0)).toEqual([
       ["in 10 minutes", 600],
-      ["with the preview (in 55 min)", 3_300],
+      ["when the preview ends (in 55 min)", 3_300],
     ]);
   });
 });

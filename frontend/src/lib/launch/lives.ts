@@ -15,6 +15,6 @@ export function livesUntil(t: Translate, end: number, now: number): (readonly [s
   const whole = duration(left - (left % 60)).replace(/ 00 (min|s)$/, "");
   return [
     ...LIVES.filter(([, seconds]) => seconds < left).map(([words, seconds]) => [t(words), seconds] as const),
-    [t("with the preview (in {whole})", { whole }), left],
+    [t("when the preview ends (in {whole})", { whole }), left],
   ];
 }

@@ -51,7 +51,11 @@ export default function ProfileSection({ client, generationId }: ProfileSectionP
       </p>
       {action.problem && <Notice tone="bad">{action.problem.message}</Notice>}
       {value?.state === "failed" && (
-        <Notice tone="bad">{t("The process returned no profile: it has ended, or does not answer.")}</Notice>
+        <Notice tone="bad">
+          {t(
+            "The process returned no profile: it has ended, or does not respond. Measure again; if this repeats, see the log.",
+          )}
+        </Notice>
       )}
       {value?.state === "finished" && <Tree profile={value} />}
     </section>
@@ -84,10 +88,13 @@ function Tree({ profile }: { profile: Profile }): ReactNode {
         </Button>
       )}
       <p className={styles.hint}>
-        {t("All threads together: {took} in {seconds} s. Reported by the application.", {
-          took: milliseconds(total),
-          seconds: Math.round(profile.elapsed_ms / 1000),
-        })}
+        {t(
+          "{took} in the project’s functions, all threads together, within {seconds} s. Reported by the application.",
+          {
+            took: milliseconds(total),
+            seconds: Math.round(profile.elapsed_ms / 1000),
+          },
+        )}
       </p>
     </>
   );

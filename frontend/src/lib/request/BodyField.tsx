@@ -168,7 +168,7 @@ function FileChoice({ label, field, onField }: FileChoiceProps): ReactNode {
       setProblem(null);
       onField({ ...field, file, base64 });
     } catch {
-      setProblem(t("The file cannot be read."));
+      setProblem(t("The file cannot be read. Choose it again."));
     }
   };
   return (

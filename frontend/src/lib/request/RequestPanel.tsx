@@ -205,7 +205,7 @@ function EndpointsView({
       <p>
         {isRunning
           ? t(
-              "No endpoints were found in the source, in an OpenAPI document or in a route table of the preview. You can send requests all the same.",
+              "No endpoints were found in the source, in an OpenAPI document or in a route table of the preview. You can still send requests.",
             )
           : t(
               "No endpoints were found in the source. More may appear once the preview runs, from its OpenAPI document and its route table.",

@@ -27,7 +27,7 @@ export function storeSaved(generationId: string, saved: readonly SavedRequest[])
   try {
     localStorage.setItem(PREFIX + generationId, JSON.stringify(saved));
   } catch {
-    throw new Error("This browser has no room left for saved requests: delete one of them.");
+    throw new Error("This browser’s storage for saved requests is full: delete one of them.");
   }
 }
 
@@ -35,7 +35,8 @@ export function storeSaved(generationId: string, saved: readonly SavedRequest[])
 export function savable(name: string, draft: Draft): SavedRequest {
   const title = name.trim().slice(0, MAX_NAME_CHARS);
   if (!title) throw new Error("Give the request a name.");
-  if (draft.body.length > MAX_BODY_CHARS) throw new Error("The body is too long to be saved.");
+  if (draft.body.length > MAX_BODY_CHARS)
+    throw new Error(`The body is too long to be saved: it may have ${MAX_BODY_CHARS.toLocaleString("en")} characters.`);
   const kept = keepable(draft);
   kept.headers = kept.headers.map((one) => (SECRET.test(one.name) ? { ...one, value: "" } : one));
   if (kept.cookies) kept.cookies = kept.cookies.map((one) => ({ ...one, value: "" }));

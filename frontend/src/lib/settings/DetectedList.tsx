@@ -41,9 +41,7 @@ export function DetectedList({ environment, onSet, onOption, onOpenFile }: Detec
           <li key={`${one.kind} ${one.name} ${at}`} className={styles.detected}>
             <span className={styles.text}>
               {visible(
-                one.made_up && isSet(one)
-                  ? t("{name} has your value; the project reads it in", { name: one.name })
-                  : one.text,
+                one.made_up && isSet(one) ? t("{name} is set; the project reads it in", { name: one.name }) : one.text,
               )}
               {one.kind === "variable" && one.value !== null && one.value !== "" && !isSet(one) && (
                 <span className={styles.placeholder}>{visible(one.value)}</span>

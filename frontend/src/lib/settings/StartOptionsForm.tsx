@@ -136,7 +136,7 @@ export function StartOptionsForm({ layer, isBusy, wanted = null, onSave }: Start
         </div>
         <label className={panel.check}>
           <input type="checkbox" checked={fields.trace} onChange={(event) => set({ trace: event.target.checked })} />
-          {t("Trace requests: show statements and outgoing requests of each")}
+          {t("Trace requests: show the SQL statements and outgoing requests of each request")}
         </label>
         <div className={styles.buttons}>
           <Button small kind="primary" type="submit" disabled={isBusy || !isChanged}>

@@ -163,7 +163,7 @@ export class LogConnection {
   #alive(): void {
     clearTimeout(this.#watchdog);
     this.#watchdog = setTimeout(() => {
-      this.#abort?.abort(new Problem("The connection went silent.", { code: "silent" }));
+      this.#abort?.abort(new Problem("The connection timed out.", { code: "silent" }));
     }, SILENCE_MS);
   }
 

@@ -34,7 +34,7 @@ const REASONS = [
   english("The service was shut down."),
   english("The service closed the connection."),
   english("The connection was lost."),
-  english("The connection went silent."),
+  english("The connection timed out."),
 ];
 
 function reasonOf(t: Translate, reason: string): string {

@@ -51,6 +51,6 @@ export function ExportMenu(props: ExportMenuProps): ReactNode {
 
 function hintOf(t: Translate, filter: LogFilter, hasTerms: boolean): string {
   if (isUnfiltered(filter) && !hasTerms) return t("All stored lines");
-  if (choiceOf(filter) === null) return t("All stored lines: this choice of levels cannot be downloaded");
+  if (choiceOf(filter) === null) return t("All stored lines (a download cannot be limited to these levels)");
   return t("Lines that match the filter");
 }

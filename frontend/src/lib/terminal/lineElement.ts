@@ -95,7 +95,7 @@ function foldButton(t: Translate, { isOpen, kind }: FoldHead): HTMLElement {
   button.setAttribute("aria-expanded", String(isOpen));
   button.setAttribute("aria-label", kind === "stack" ? t("Traceback") : t("Progress"));
   if (kind === "stack") button.title = isOpen ? t("Fold the traceback") : t("Show the whole traceback");
-  else button.title = isOpen ? t("Fold the progress") : t("Show all states");
+  else button.title = isOpen ? t("Fold the progress") : t("Show all progress lines");
   button.dataset["fold"] = "";
   return button;
 }
@@ -107,7 +107,9 @@ function foldButton(t: Translate, { isOpen, kind }: FoldHead): HTMLElement {
 function fillFolded(t: Translate, text: HTMLElement, head: FoldHead, look: LineLook): void {
   if (head.kind === "progress") {
     fill(text, runsOf(head.last.message), look);
-    text.append(element("span", styles.hidden, ` (${count(t, head.states, "{count} state", "{count} states")})`));
+    text.append(
+      element("span", styles.hidden, ` (${count(t, head.states, "{count} progress line", "{count} progress lines")})`),
+    );
     return;
   }
   const { title, place, frames } = head.summary;

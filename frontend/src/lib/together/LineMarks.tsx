@@ -40,9 +40,11 @@ export default function LineMarks({ generationId, onMarks }: LineMarksProps): nu
     const ids = [...comments.keys(), ...viewers.keys()].map(Number);
     for (const seq of new Set([...ids, ...alerts.keys()])) {
       const id = String(seq);
-      const names = (viewers.get(id) ?? []).map((one) => visible(one.name)).join(", ");
+      const people = viewers.get(id) ?? [];
+      const names = people.map((one) => visible(one.name)).join(", ");
       const parts = [
-        names && t("{names} is looking at this line", { names }),
+        names &&
+          t(people.length === 1 ? "{names} is looking at this line" : "{names} are looking at this line", { names }),
         comments.has(id) && count(t, comments.get(id) ?? 0, "{count} comment", "{count} comments"),
         alerts.get(seq),
       ];

@@ -36,7 +36,9 @@ export function TargetComments({ client, generationId, target }: TargetCommentsP
             <Face key={one.id} viewer={one} />
           ))}
           <small>
-            {t("{others} is also looking at this", { others: others.map((one) => visible(one.name)).join(", ") })}
+            {t(others.length === 1 ? "{others} is also looking at this" : "{others} are also looking at this", {
+              others: others.map((one) => visible(one.name)).join(", "),
+            })}
           </small>
         </p>
       )}

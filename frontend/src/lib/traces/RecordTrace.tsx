@@ -34,7 +34,7 @@ export default function RecordTrace({ client, generationId, record }: RecordTrac
   return (
     <p className={panel.hint}>
       {value.tracing
-        ? t("There is no trace of this request.")
+        ? t("This request was not traced.")
         : t("Tracing is off. Turn on “Trace requests” in the settings to see statements and outgoing requests here.")}
     </p>
   );

@@ -70,9 +70,12 @@ export function Waterfall({ trace, timing }: { trace: Trace; timing: RecordTimin
       )}
       {trace.dropped > 0 && (
         <p className={panel.hint}>
-          {t("{dropped} of this request were not kept.", {
-            dropped: count(t, trace.dropped, "{count} span", "{count} spans"),
-          })}
+          {count(
+            t,
+            trace.dropped,
+            "{count} span of this request was not kept.",
+            "{count} spans of this request were not kept.",
+          )}
         </p>
       )}
     </section>

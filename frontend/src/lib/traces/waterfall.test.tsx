@@ -73,3 +73,12 @@ it("leaves out moments that never came", () => {
     "response service25 ms",
   ]);
 });
+
+it.each([
+  [1, "1 span of this request was not kept."],
+  [12, "12 spans of this request were not kept."],
+])("says how many spans were not kept: %d", (dropped, said) => {
+  const timing = { queued_ms: null, connected_ms: null, first_byte_ms: null, ended_ms: 25 };
+  render(<Waterfall trace={{ ...TRACE, dropped }} timing={timing} />);
+  screen.getByText(said);
+});

@@ -121,7 +121,7 @@ function Result({ probe, isOn, onShowFailure }: ResultProps): ReactNode {
               elapsed_s: duration(probe.elapsed_s),
               started_at: ago(t, probe.started_at),
             }) +
-            `${count(t, bugs.length, "{count} mistake", "{count} mistakes")}${doubtful.length > 0 ? t(", {doubtful} that may be intended", { doubtful: doubtful.length }) : ""}.`}
+            `${count(t, bugs.length, "{count} bug", "{count} bugs")}${doubtful.length > 0 ? `, ${count(t, doubtful.length, "{count} possible bug", "{count} possible bugs")}` : ""}.`}
       </p>
       {probe.error !== null && (
         <div className={panel.pad}>

@@ -27,7 +27,7 @@ from preview.cli.commands.understand.condition import (
 )
 from preview.cli.exits import CommandFailed, UsageMistake
 from preview.cli.options import CaOption, GenerationArgument, JsonOption, UrlOption, YesOption
-from preview.cli.terminal import listing, print_json, progress, say, show, table_console
+from preview.cli.terminal import counted, listing, print_json, progress, say, show, table_console
 from preview.core.quoting import visible
 
 app = typer.Typer(
@@ -230,7 +230,7 @@ def try_alert(
         show(f"{one['at']}  line {one['line'] or '-'}{text}")
     fired, matched = len(tried["firings"]), tried["matched"]
     say(
-        f"{matched} of {tried['examined']} lines match; it would have fired {fired} {'time' if fired == 1 else 'times'}"
+        f"{matched} of {tried['examined']} lines would have matched; the rule would have fired {counted(fired, 'time')}"
     )
 
 

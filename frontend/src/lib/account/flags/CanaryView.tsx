@@ -108,7 +108,7 @@ export function CanaryView({ client, flag, isBusy, onAsk }: CanaryViewProps): Re
           <p className={styles.muted}>Now {canary.percent} % of users.</p>
         )}
         <label className={styles.inline}>
-          Launches of
+          Launches in
           <select
             className={controls.field}
             aria-label={`Launches of ${title}`}

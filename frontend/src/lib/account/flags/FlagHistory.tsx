@@ -35,7 +35,7 @@ export function FlagHistory({ client }: { client: PreviewClient }): ReactNode {
         </Notice>
       )}
       <RecordTable
-        title="Changes of flags"
+        title="Flag changes"
         heads={["When", "Who", "Flag", "Before → after", "Outcome"]}
         rows={
           first.value

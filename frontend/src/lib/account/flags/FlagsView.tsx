@@ -51,8 +51,8 @@ export function FlagsView({ client }: { client: PreviewClient }): ReactNode {
       <News action={action} />
       {launches && <LaunchSwitch flag={launches} isBusy={isBusy} onAsk={setAsked} />}
       <p className={styles.muted}>
-        A flag decides what a user gets, without a restart. The first matching rule applies. Running previews keep what
-        they have.
+        Flags change a setting for all users or for some, without a restart. The first matching rule applies. Running
+        previews keep their settings.
       </p>
       {flags.value?.map((one) => (
         <FlagCard key={one.name} client={client} flag={one} isBusy={isBusy} onAsk={setAsked} />

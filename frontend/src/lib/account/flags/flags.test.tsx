@@ -192,7 +192,7 @@ test("the history has each change before and after", async () => {
     path.includes("/audit") ? json({ items: [entry], next: null }) : undefined,
   );
   render(<FlagsView client={client} />);
-  const history = await screen.findByRole("region", { name: "Changes of flags" });
+  const history = await screen.findByRole("region", { name: "Flag changes" });
   const row = (await within(history).findByText("root")).closest("tr");
   expect(row?.textContent).toContain("default → off");
   expect(sent.some((one) => one.path.includes("action=operator%3A%20flag%20changed"))).toBe(true);
