@@ -110,8 +110,8 @@ class LoginCodes:
         user = self._box.pop(code)
         if user is None:
             raise Unauthenticated(
-                "This sign-in link has been used or has expired; `preview serve` and `preview run` print a new one at each "
-                "start.",
+                "This sign-in link has been used or has expired; `preview serve` and `preview run` print a new one "
+                "when they start.",
                 reason="login_code",
             )
         return user
