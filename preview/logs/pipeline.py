@@ -339,22 +339,31 @@ class PreviewLog:
     ) -> None:
         if not lines or self.end is not None:
             return
-        new = _Unnumbered(lines, [now_ms()] * len(lines) if times is None else times, marks, requests, published)
-        if not self._unnumbered and self.last_seq + len(lines) < self._numbers.before:
-            self._number(new)
+        stamps, numbers = [now_ms()] * len(lines) if times is None else times, self._numbers
+        if self.last_seq + len(lines) < numbers.before and not self._unnumbered:
+            self._number(lines, stamps, marks, requests, published)
+            if self.last_seq < numbers.low:
+                return
         else:
-            self._unnumbered.append(new)
-        if self.last_seq >= self._numbers.low or self._unnumbered:
-            self._writer.ask(self.preview_id)
+            self._unnumbered.append(_Unnumbered(lines, stamps, marks, requests, published))
+        self._writer.ask(self.preview_id)
 
-    def _number(self, new: _Unnumbered) -> None:
-        batch = Batch(self.preview_id, self.last_seq + 1, new.stamps, new.marks, new.lines, new.requests)
-        self.last_seq = batch.last_seq
+    def _number(
+        self,
+        lines: list[str],
+        stamps: list[int],
+        marks: bytes,
+        requests: Requests | None,
+        published: Callable[[range], None] | None,
+    ) -> None:
+        first = self.last_seq + 1
+        batch = Batch(self.preview_id, first, stamps, marks, lines, requests)
+        last = self.last_seq = batch.last_seq
         self.backlog.append(batch)
         self._writer.offer(batch)
         self.broadcast.send(batch)
-        if new.published is not None:
-            new.published(range(batch.first_seq, batch.last_seq + 1))
+        if published is not None:
+            published(range(first, last + 1))
 
     def _newest(self) -> int:
         """Return the newest number, as if no line waited for one."""
@@ -363,7 +372,7 @@ class PreviewLog:
     def _go_on(self) -> None:
         """Publish lines that have waited for numbers."""
         while self._unnumbered and self._newest_of_next() < self._numbers.before:
-            self._number(self._unnumbered.popleft())
+            self._number(*self._unnumbered.popleft())
         if self._unnumbered:
             self._writer.ask(self.preview_id)
         else:
