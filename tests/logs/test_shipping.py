@@ -223,3 +223,11 @@ async def test_a_full_disk_leaves_no_part_of_a_line(tmp_path: Path, monkeypatch:
     await file.send(b'{"seq":2}\n')
     file.close()
     assert path.read_bytes() == b'{"seq":1}\n{"seq":2}\n'
+
+
+async def test_a_line_that_a_kill_has_cut_is_not_joined_with_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "lines"
+    path.write_bytes(b'{"seq":1')
+    async with targets._open_file(path) as file:
+        await file.send(b'{"seq":2}\n')
+    assert path.read_bytes() == b'{"seq":1\n{"seq":2}\n'

@@ -232,6 +232,13 @@ class _File:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
         self._descriptor = os.open(self._path, flags, 0o600)
         self._size = os.fstat(self._descriptor).st_size
+        if self._size and not self._ends_with_line():
+            # A service was killed while it wrote: the next line would be the rest of this one.
+            self._size += os.write(self._descriptor, b"\n")
+
+    def _ends_with_line(self) -> bool:
+        with self._path.open("rb") as file:
+            return os.pread(file.fileno(), 1, self._size - 1) == b"\n"
 
     def close(self) -> None:
         """Close the file."""
@@ -252,12 +259,14 @@ class _File:
                     earlier.replace(f"{self._path}.{number}")
             self.open()
         rest = memoryview(data)
+        # Not ``self._size``: another program may have cut the file.
+        before = os.fstat(self._descriptor).st_size
         try:
             while rest:
                 rest = rest[os.write(self._descriptor, rest) :]
         except OSError:
             # The batch is sent again: its lines would follow the part of a line.
             with suppress(OSError):
-                os.ftruncate(self._descriptor, self._size)
+                os.ftruncate(self._descriptor, before)
             raise
         self._size += len(data)
