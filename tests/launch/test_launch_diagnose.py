@@ -336,6 +336,9 @@ def test_a_diagnosis_names_the_projects_own_paths() -> None:
     own = found.in_project(FOLDER)
     assert own.message.startswith("The file keys.pem does not exist.")
     assert own.details == {"file": "keys.pem"}
+    above = diagnose([f"Error: ENOENT: no such file or directory, open '{FOLDER.parent}/package.json'"])
+    assert above is not None
+    assert above.in_project(FOLDER).message.startswith("The file ../package.json does not exist.")
 
 
 @given(st.text(max_size=300))

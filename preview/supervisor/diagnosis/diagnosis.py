@@ -58,6 +58,9 @@ def with_own_paths(text: str, folder: Path | None) -> str:
     # A program prints the path that it was given, or the real one behind a link.
     for form in dict.fromkeys((str(folder), os.path.realpath(folder))):
         text = re.sub(rf"(?:file://)?{re.escape(form)}(?:/(?=[\w.@\[-])|(?![\w-]|\.\w))", _own_path, text)
+        # A path that leads out of the project (`../package.json`), and not to the preview's other folders.
+        above = re.escape(form.rpartition("/")[0])
+        text = re.sub(rf"(?:file://)?{above}/(?!project|tmp)(?=[\w.@\[-])", "../", text) if above else text
     return text
 
 
