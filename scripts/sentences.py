@@ -23,6 +23,14 @@ _PAGE = ROOT / "frontend" / "src"
 _CLI = ROOT / "preview" / "cli"
 # Calls whose texts are not for people.
 _CODE_CALLS = {"getattr", "compile", "re.compile", "startswith", "endswith", "removeprefix", "replace", "split", "join"}
+# Helpers of tests; the API's types, which are generated.
+_NO_TEXTS = {"testing.ts", "schema.ts"}
+# Values, selectors and media queries of CSS; lists of colours; statements of SQL without SELECT; programs of a shell.
+_STYLES_SQL_SHELL = re.compile(
+    r"light-dark\(|var\(--|\.cm-|\[data-|^:scope\b|^\([a-z-]+: |^light dark$|^(?:[0-9a-f]{6} )+"
+    r"|^(?:PRAGMA|SET LOCAL|SET TRANSACTION|DELETE FROM|INSERT INTO|UPDATE \w+ SET|CREATE|DROP|BEGIN)\b|^COPY \{\}"
+    r"|^import \w+[,;]|^\s*for \w+; do "
+)
 # Attributes of JSX whose values are shown or read aloud.
 _SHOWN = {"label", "title", "placeholder", "alt", "aria-label", "name", "word", "example", "heading"}
 
@@ -109,14 +117,14 @@ def _is_prose(text: str) -> bool:
     words = re.findall(r"[A-Za-z]{2,}", text)
     # A rule of CSS has a colon in its braces; a value of a sentence is shown as {}. A lone $ or ^ is no pattern.
     is_code = re.search(r"\\[a-zA-Z.(\[]|\(\?|=>|;\n|SELECT |^\^|\$$|^\s*[.#]?[\w-]+\s*\{[^{}]*:", text)
-    return len(words) >= 2 and " " in text.strip() and not is_code
+    return len(words) >= 2 and " " in text.strip() and not is_code and not _STYLES_SQL_SHELL.search(text)
 
 
 def listed(kinds: set[str]) -> Iterator[str]:
     """Yield a line for each sentence; the same text of one file once."""
     found: list[tuple[Path, Iterator[tuple[int, str]]]] = []
     if "page" in kinds:
-        files = sorted(one for one in _PAGE.rglob("*.ts*") if ".test." not in one.name and one.name != "testing.ts")
+        files = sorted(one for one in _PAGE.rglob("*.ts*") if ".test." not in one.name and one.name not in _NO_TEXTS)
         found += [(file, page_sentences(file)) for file in files]
     if "cli" in kinds:
         found += [(file, python_sentences(file, with_help=True)) for file in sorted(_CLI.rglob("*.py"))]

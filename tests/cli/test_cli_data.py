@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 import typer
 from cli_service import PROGRAM, serving
 
+from preview.cli.commands.data import snapshot
 from preview.cli.commands.data.showing import size
 from preview.cli.entry import run
 from preview.cli.exits import ExitCode
@@ -155,3 +157,22 @@ def test_who_says_no_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_sizes_are_for_people(number: int | None, shown: str) -> None:
     assert size(number) == shown
+
+
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_a_deletion_offers_to_undo_it_only_where_the_service_keeps_what_is_deleted(
+    is_kept: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Answers:
+        def call(self, *_: object) -> None:
+            """Delete."""
+
+        def get_json(self, _path: str) -> dict[str, Any]:
+            return {"items": [{"snapshot": {"id": "snapshot_x"}}] if is_kept else []}
+
+    monkeypatch.setattr(snapshot, "open_api", lambda *_: contextlib.nullcontext(Answers()))
+    assert run(["snapshot", "rm", "gen_x", "snapshot_x", "--yes"]) == 0
+    said = capsys.readouterr()
+    assert said.out == "snapshot_x is deleted\n"
+    assert ("to undo it: preview snapshot undelete gen_x snapshot_x" in said.err) is is_kept
+    assert ("This cannot be undone" in said.err) is not is_kept

@@ -62,7 +62,11 @@ export function Question({ asked, name, snapshots, onClose }: QuestionProps): Re
                   : t("The data of a running preview stays as it is."),
             })}
           </p>
-          <p>{t("You can undo this here, or later with the command “preview snapshot undelete”.")}</p>
+          <p>
+            {t(
+              "You can undo this while the service keeps deleted snapshots (by default a day): here, or with the command “preview snapshot undelete”.",
+            )}
+          </p>
         </Ask>
       );
     case "reset":

@@ -840,7 +840,7 @@ export const ENGLISH = [
   "Wrap long lines",
   "Write a request",
   "You are no longer signed in.",
-  "You can undo this here, or later with the command “preview snapshot undelete”.",
+  "You can undo this while the service keeps deleted snapshots (by default a day): here, or with the command “preview snapshot undelete”.",
   "You closed the connection: {code}, {words}.",
   "You may only watch this preview. Its owner can let you send requests.",
   "a copy of the preview",

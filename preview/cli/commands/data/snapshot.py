@@ -121,8 +121,12 @@ def rm(
     ask(f"Delete {snapshot}?", is_agreed=yes)
     with open_api(url, ca) as api:
         api.call("DELETE", snapshot_path(generation, snapshot))
+        removed = api.get_json(generation_path(generation, "/preview/removed-snapshots"))["items"]
     show(f"{snapshot} is deleted")
-    say(f"to undo it: preview snapshot undelete {generation} {snapshot}")
+    if any(one["snapshot"]["id"] == snapshot for one in removed):
+        say(f"to undo it: preview snapshot undelete {generation} {snapshot}")
+    else:
+        say("This cannot be undone: the service does not keep deleted snapshots.")
 
 
 @app.command()
