@@ -239,7 +239,7 @@ class Settings(ServiceSettings):
     uv_offline: bool = False
     image_builds: bool = True
     image_builds_at_once: Count = 2
-    image_network: Literal["none", "default"] = "none"
+    image_network: Literal["indexes", "none", "default"] = "indexes"
     image_context_bytes: Bytes = 256 * _MIB
     image_max_bytes: Bytes = 4 * _GIB
     images_max_bytes: Bytes = 20 * _GIB

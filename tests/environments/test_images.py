@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -12,7 +14,8 @@ from engine_kit import engine_or_skip
 from image_kit import BASE, import_base
 
 from preview.environments import Environment, EnvironmentRequest, ImageCache, ImageSource
-from preview.errors import EnvironmentFailed
+from preview.environments.images.network import NO_NETWORK, BuildNetwork, OpenNetwork
+from preview.errors import EnvironmentFailed, LaunchFailed
 from preview.runtime.container.images import Images, StoredImage
 from preview.settings import Settings
 
@@ -20,7 +23,12 @@ FILL = "dd if=/dev/zero bs=1024k count=20"
 
 
 async def build(
-    tmp_path: Path, dockerfile: str, files: Mapping[str, str] | None = None, **values: object
+    tmp_path: Path,
+    dockerfile: str,
+    files: Mapping[str, str] | None = None,
+    *,
+    open_network: OpenNetwork = NO_NETWORK,
+    **values: object,
 ) -> Environment:
     """Build a project's image, and return its environment. ``tmp_path / "said"`` has the lines."""
     engine = await import_base(engine_or_skip())
@@ -32,7 +40,8 @@ async def build(
     images = Images(engine, tmp_path.name)
     root = await images.root_folder()
     assert root is not None
-    cache = ImageCache(Settings(data_dir=tmp_path, **values), images, root)  # type: ignore[arg-type]
+    settings = Settings(data_dir=tmp_path, **values)  # type: ignore[arg-type]
+    cache = ImageCache(settings, images, root, open_network)
     try:
         with trio.fail_after(120):
             async with cache.open_environment(
@@ -130,7 +139,7 @@ async def test_builds_that_do_not_end_fill_the_disk_or_print_without_end_are_end
     monkeypatch.setattr("preview.environments.images.watch._SIZE_S", 0.05)
     monkeypatch.setattr("preview.environments.images.watch._LOOK_S", 0.05)
     monkeypatch.setattr("preview.environments.images.building._MOST_OUTPUT", 1 << 20)
-    hostile: Mapping[str, tuple[str, Mapping[str, int]]] = {
+    hostile: Mapping[str, tuple[str, Mapping[str, Any]]] = {
         "RUN sleep 1000": ("did not finish within", {"environment_build_timeout_s": 2}),
         # It names another container as the one that runs; and a volume would be a folder that no size counts.
         f"VOLUME /v\nRUN echo ' ---> Running in {'0' * 12}'; {FILL} of=/v/a; {FILL} of=/b; sleep 1000": (
@@ -228,3 +237,16 @@ async def test_layers_that_images_share_count_once(tmp_path: Path, monkeypatch: 
     await build(tmp_path, f"FROM {BASE}\nRUN dd if=/dev/zero of=/a bs=1024k count=2\n", images_max_bytes=1 << 20)
     # It is in use while the others are removed.
     assert len(await Images(engine, tmp_path.name).stored()) == 1
+
+
+async def test_a_build_whose_network_cannot_be_had_has_none_and_says_so(tmp_path: Path) -> None:
+    @asynccontextmanager
+    async def fail() -> AsyncIterator[BuildNetwork]:
+        raise LaunchFailed("no container beside it")
+        yield
+
+    await build(tmp_path, f"FROM {BASE}\nRUN cat /proc/net/dev && echo seen\n", open_network=fail)
+    said = (tmp_path / "said").read_text()
+    assert "the build of the image has no network: no container beside it" in said
+    assert "seen" in said
+    assert "eth0" not in said

@@ -20,7 +20,7 @@ import pytest
 import trio
 from runtime_kit import open_driver, sandbox_or_skip
 
-from preview.runtime.sandbox.users import FIRST_UID
+from preview.runtime.sandbox.users import FIRST_UID, give
 
 _DRIVER = str(Path(__file__).with_name("two_previews_driver.py"))
 _ENTER = [sys.executable, str(Path(__file__).with_name("enter_range.py"))]
@@ -144,3 +144,11 @@ async def test_nothing_is_left_of_a_preview_after_the_service_is_killed(
             os.close(descriptor)
     # The folder belongs to an id of the range: an ordinary user's pytest could not remove it in the end.
     await trio.run_process([*way, "rm", "-r", str(project)])
+
+
+@pytest.mark.parametrize("folder", ["/", "/etc", "/var/lib/../../etc"])
+def test_no_folder_of_the_machine_is_given_to_a_preview(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fwalk", lambda *_, **__: pytest.fail("it was walked"))
+    monkeypatch.setattr(os, "chown", lambda *_, **__: pytest.fail("it was given"))
+    with pytest.raises(PermissionError):
+        give([Path(folder)], 2_000_000_000)

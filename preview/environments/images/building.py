@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import IO, Final
 
@@ -12,9 +13,10 @@ import trio
 
 from preview.environments.folders.environment import Report
 from preview.environments.images.context import DOCKERFILE
+from preview.environments.images.network import BuildNetwork, OpenNetwork
 from preview.environments.images.output import BadOutput, BuildOutput
 from preview.environments.images.watch import look_at_disk, watch_build
-from preview.errors import EnvironmentFailed
+from preview.errors import EnvironmentFailed, LaunchFailed
 from preview.runtime.container import EngineError
 from preview.runtime.container.images import BuildLimits, Images
 from preview.settings import Settings
@@ -33,6 +35,7 @@ async def build_image(
     name: str,
     packed: IO[bytes],
     arguments: Mapping[str, str],
+    open_network: OpenNetwork,
     report: Report,
 ) -> None:
     """Build an image.
@@ -44,6 +47,7 @@ async def build_image(
         name: The image's name.
         packed: What the build may copy.
         arguments: Values of ``ARG``.
+        open_network: Opens the network of its steps.
         report: Called with each line of the build and its severity.
 
     Raises:
@@ -56,19 +60,19 @@ async def build_image(
     output, failed = BuildOutput(), list[str]()
     if before.fault:
         raise EnvironmentFailed(_failure(before.fault, ()), reason="disk")
-    limits = BuildLimits(
-        settings.build_memory_mb << 20,
-        settings.cpu_limit,
-        settings.image_max_bytes,
-        settings.image_network,
-        f"preview-build-{secrets.token_hex(8)}",
-        arguments,
-    )
     size = packed.seek(0, 2)
     packed.seek(0)
     limit_s = settings.environment_build_timeout_s
     with trio.move_on_after(limit_s) as scope:
-        async with trio.open_nursery() as nursery:
+        async with _open_network(open_network, report) as network, trio.open_nursery() as nursery:
+            limits = BuildLimits(
+                settings.build_memory_mb << 20,
+                settings.cpu_limit,
+                settings.image_max_bytes,
+                network.name,
+                f"preview-build-{secrets.token_hex(8)}",
+                {**arguments, **network.arguments},
+            )
 
             def end(reason: str) -> None:
                 failed.append(reason)
@@ -89,11 +93,28 @@ async def build_image(
                 failed.append(str(error))
             for line in output.rest():
                 report(line, logging.INFO)
+            for sentence in network.refused:
+                report(f"the build of the image: {sentence}", logging.WARNING)
             nursery.cancel_scope.cancel()
     if scope.cancelled_caught:
         failed.append(f"it did not finish within {limit_s:g} s (PREVIEW_ENVIRONMENT_BUILD_TIMEOUT)")
     if reason := (failed or [output.error])[0]:
         raise EnvironmentFailed(_failure(reason, output.last), reason="image_build")
+
+
+@asynccontextmanager
+async def _open_network(open_network: OpenNetwork, report: Report) -> AsyncIterator[BuildNetwork]:
+    """Yield the build's network; none at all, with a line that says why, if it cannot be had.
+
+    Cancellation: it is closed.
+    """
+    async with AsyncExitStack() as held:
+        try:
+            network = await held.enter_async_context(open_network())
+        except LaunchFailed as error:
+            report(f"the build of the image has no network: {error.message}", logging.WARNING)
+            network = BuildNetwork("none")
+        yield network
 
 
 async def _pieces(file: IO[bytes]) -> AsyncIterator[bytes]:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -22,6 +23,7 @@ from preview.environments.images.building import build_image
 from preview.environments.images.built import has_volumes, is_base, read_built, with_source
 from preview.environments.images.context import open_below, pack_context, read_small
 from preview.environments.images.dockerfile import MOST_BYTES, Recipe, read_dockerfile
+from preview.environments.images.network import NO_NETWORK, OpenNetwork, open_engines_network, open_index_network
 from preview.environments.images.turns import BuildTurns
 from preview.errors import EnvironmentFailed
 from preview.runtime.container import ContainerRuntime, EngineError
@@ -39,10 +41,12 @@ class ImageCache:
         settings: The settings ``image_*``, ``images_*`` and those of builds.
         images: The engine's images.
         root: The engine's folder, as this machine shows it.
+        open_network: Opens the network of a build.
     """
 
-    def __init__(self, settings: Settings, images: Images, root: Path) -> None:
+    def __init__(self, settings: Settings, images: Images, root: Path, open_network: OpenNetwork = NO_NETWORK) -> None:
         self._settings = settings
+        self._open_network = open_network
         self._images = images
         self._root = root
         self._used: dict[str, float] = {}
@@ -150,7 +154,9 @@ class ImageCache:
                 found = await self._images.inspect(name)
                 if found is not None:
                     return name, "cached", found
-                return name, "built", await self._build(name, packed, arguments, request.owner, report)
+                # Without a program there is nothing that could use a network.
+                network = self._open_network if recipe.runs else NO_NETWORK
+                return name, "built", await self._build(name, packed, arguments, network, request.owner, report)
 
     async def _pack(self, project: Path, source: ImageSource, recipe: Recipe, packed: IO[bytes]) -> str:
         """Write what the build copies into a file, and return its hash."""
@@ -187,7 +193,13 @@ class ImageCache:
                 del self._wanted[name]
 
     async def _build(
-        self, name: str, packed: IO[bytes], arguments: Mapping[str, str], owner: str, report: Report
+        self,
+        name: str,
+        packed: IO[bytes],
+        arguments: Mapping[str, str],
+        network: OpenNetwork,
+        owner: str,
+        report: Report,
     ) -> Mapping[str, object]:
         def queued(running: int) -> None:
             report(f"the build of the image waits: {running} are running (PREVIEW_IMAGE_BUILDS_AT_ONCE)", logging.INFO)
@@ -196,7 +208,9 @@ class ImageCache:
         with self._lease(name):
             async with self._turns.open_turn(owner, queued):
                 try:
-                    await build_image(self._images, self._settings, self._root, name, packed, arguments, report)
+                    await build_image(
+                        self._images, self._settings, self._root, name, packed, arguments, network, report
+                    )
                 except EnvironmentFailed as error:
                     failure = error
                 found = await self._images.inspect(name)
@@ -281,12 +295,18 @@ async def find_images(settings: Settings, runtimes: Iterable[object]) -> ImageCa
         if root is None or containers.is_podman or not await trio.to_thread.run_sync(root.is_dir):
             _log.warning("images are not built", reason="only Docker builds, beside the service", root=str(root))
             return None
-        images = ImageCache(settings, containers.images, root)
+        images = ImageCache(settings, containers.images, root, _network_of(settings, containers))
         await images.evict()
     except (EngineError, OSError) as error:
         _log.warning("images are not built", reason=str(error))
         return None
     return images
+
+
+def _network_of(settings: Settings, containers: ContainerRuntime) -> OpenNetwork:
+    if settings.image_network == "indexes":
+        return partial(open_index_network, containers, settings)
+    return partial(open_engines_network, settings.image_network)
 
 
 def _bad_base(said: str, name: str) -> EnvironmentFailed:

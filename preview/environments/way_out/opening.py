@@ -36,6 +36,11 @@ class WayOut:
     proxy: ForwardProxy
 
 
+def open_build_proxy(allowed: AllowedHosts, look_up: LookUp = look_up) -> ForwardProxy:
+    """Return the proxy of one build; it connects to these hosts alone."""
+    return ForwardProxy(Connector(allowed, look_up))
+
+
 @asynccontextmanager
 async def open_way_out(allowed: AllowedHosts, look_up: LookUp = look_up) -> AsyncIterator[WayOut]:
     """Serve a program until the context ends.
@@ -45,7 +50,7 @@ async def open_way_out(allowed: AllowedHosts, look_up: LookUp = look_up) -> Asyn
 
     Cancellation: all connections are closed.
     """
-    proxy = ForwardProxy(Connector(allowed, look_up))
+    proxy = open_build_proxy(allowed, look_up)
     limiter = trio.CapacityLimiter(_MOST_CONNECTIONS)
 
     async def serve(listener: socket.socket, _port: int) -> None:

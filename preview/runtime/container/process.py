@@ -66,6 +66,11 @@ class ContainerProcess(ForkedProcess):
         self._is_asked_for = False
         self._is_being_ended = False
 
+    @property
+    def container(self) -> str:
+        """The container's id."""
+        return self._container
+
     async def wait(self) -> Exit:
         """See ``RunningProcess``. Cancellation: the process keeps running."""
         ended = await super().wait()

@@ -13,6 +13,7 @@ the port itself: other users of the container may have it too. With fewer ids al
 
 from __future__ import annotations
 
+import errno
 import os
 import pwd
 import shutil
@@ -25,6 +26,8 @@ from preview.errors import LaunchFailed
 
 FIRST_UID = 1_900_000_000
 _PORTS = 65_536
+# The root, and what lies in it, such as /etc.
+_LEAST_DEPTH = 2
 _CAP_SYS_ADMIN = 21
 _MAPS, _RANGES = "/proc/self/{}", ("/etc/subuid", "/etc/subgid")
 # subuid(5): name, first id, number of ids.
@@ -174,9 +177,11 @@ def give(folders: Sequence[Path], uid: int) -> None:
     has written to the folders, so no hard link leads out of them.
 
     Raises:
-        OSError: A change of owner failed.
+        OSError: A change of owner failed, or a folder is the machine's own.
     """
     for folder in folders:
+        if len(folder.parts) <= _LEAST_DEPTH or ".." in folder.parts:
+            raise OSError(errno.EPERM, "a folder of the machine is nobody's", str(folder))
         if folder.lstat().st_uid == uid:
             continue
         for _root, names, files, descriptor in os.fwalk(folder, follow_symlinks=False):
