@@ -61,10 +61,12 @@ async def test_a_fork_bomb_stays_within_its_processes(
 ) -> None:
     if rung == "plain":
         pytest.skip("the plain rung counts no tree's processes: none of root's, and all of a user's (hostile_ledger)")
-    # Where memory is measured, what the processes share counts for each of them.
-    settings = hostile_settings(max_processes=48, memory_limit_mb=4096)
     with trio.fail_after(60):
-        async with open_hostile_rig(settings, monkeypatch) as rig:
+        async with open_hostile_rig(hostile_settings(max_processes=48), monkeypatch) as rig:
+            if rung == "container" and "processes" not in rig.service.runtime.holds():
+                # An engine without control groups: the limit is that of all the user's processes, and its memory ends it.
+                await bombed(rig, "fork_bomb")
+                return
             neighbour = await rig.running("neighbour", "hostile_app")
             preview = await rig.running("bomb", "hostile_app", "fork_bomb")
             told = await request(preview, "fork_bomb", {})
