@@ -64,7 +64,7 @@ async def test_a_fork_bomb_stays_within_its_processes(
     with trio.fail_after(60):
         async with open_hostile_rig(hostile_settings(max_processes=48), monkeypatch) as rig:
             if rung == "container" and "processes" not in rig.service.runtime.holds():
-                # An engine without control groups: the limit is that of all the user's processes, and its memory ends it.
+                # Without control groups the limit is that of all the user's processes, and memory ends it.
                 await bombed(rig, "fork_bomb")
                 return
             neighbour = await rig.running("neighbour", "hostile_app")
