@@ -1,4 +1,4 @@
-import { type ReactNode, useState } from "react";
+import { type ReactNode, useRef, useState } from "react";
 
 import type { PreviewClient } from "../api/client";
 import { useTranslate } from "../texts/translate";
@@ -13,6 +13,7 @@ import type { Draft } from "./draft";
 import { Method } from "./EndpointList";
 import editorStyles from "./editor.module.css";
 import endpointStyles from "./endpoints.module.css";
+import { MAX_COLLECTION_BYTES, readPostman } from "./postman";
 import styles from "./request.module.css";
 import { snippet } from "./snippets";
 import { type Kept, useSaved } from "./useSaved";
@@ -66,6 +67,28 @@ export function SavedList({ client, generationId, draft, baseUrl, onDraft }: Sav
       await copyText(`${commands.join("\n\n")}\n`);
       return t("{all} copied as curl commands.", { all: count(t, all.length, "{count} request", "{count} requests") });
     });
+  const file = useRef<HTMLInputElement>(null);
+  const load = (chosen: File | undefined): void => {
+    if (!chosen) return;
+    run(t("Reading the collection…"), async () => {
+      if (chosen.size > MAX_COLLECTION_BYTES) throw new Error(t("The file is too large."));
+      const { requests, left } = readPostman(await chosen.text());
+      let skipped = left;
+      for (const one of requests) {
+        try {
+          await saved.save(one.name, one.draft);
+        } catch (error) {
+          // Such as a body that is too long; if none can be saved, the reason is shown.
+          skipped += 1;
+          if (skipped === requests.length + left) throw error;
+        }
+      }
+      return t("{imported} imported{more}.", {
+        imported: count(t, requests.length + left - skipped, "{count} request", "{count} requests"),
+        more: skipped > 0 ? t(", {skipped} left out", { skipped: skipped.toLocaleString("en") }) : "",
+      });
+    });
+  };
   const list = saved.list ?? [];
   return (
     <section aria-label={t("Saved requests")} className={editorStyles.earlierPart}>
@@ -92,6 +115,31 @@ export function SavedList({ client, generationId, draft, baseUrl, onDraft }: Sav
               {t("Copy all as curl")}
             </Button>
           )}
+        </div>
+      )}
+      {canChange && (
+        <div className={editorStyles.line}>
+          <Button
+            small
+            kind="quiet"
+            icon="upload"
+            disabled={action.busy !== null}
+            onClick={() => file.current?.click()}
+          >
+            {t("Import a Postman collection")}
+          </Button>
+          <input
+            ref={file}
+            type="file"
+            accept=".json,application/json"
+            className={classes(controls.hidden)}
+            tabIndex={-1}
+            aria-label={t("Postman collection")}
+            onChange={(event) => {
+              load(event.target.files?.[0]);
+              event.target.value = "";
+            }}
+          />
         </div>
       )}
       <p className={styles.hint}>

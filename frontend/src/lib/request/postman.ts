@@ -1,0 +1,149 @@
+import { type Draft, EMPTY, type Field, type FormField, METHODS, pathFields } from "./draft";
+
+/** As many as a project keeps. */
+export const MOST_IMPORTED = 100;
+export const MAX_COLLECTION_BYTES = 5_000_000;
+const MOST_FOLDERS_DEEP = 20;
+const MOST_FIELDS = 200;
+/** A name of a header field; others are left out. */
+const TOKEN = /^[\w!#$%&'*+.^`|~-]+$/;
+
+interface Imported {
+  requests: { name: string; draft: Draft }[];
+  /** How many more there were. */
+  left: number;
+}
+
+type Values = ReadonlyMap<string, string>;
+
+/** The requests of a Postman collection (version 2), with its variables filled in. Hosts and credentials are left out. */
+export function readPostman(text: string): Imported {
+  let whole: unknown;
+  try {
+    whole = JSON.parse(text);
+  } catch {
+    whole = null;
+  }
+  const items = partOf(whole, "item");
+  if (!Array.isArray(items)) throw new Error("This is not a Postman collection.");
+  const values = new Map(pairs(partOf(whole, "variable")).map((one) => [one.name, one.value]));
+  const found: Imported = { requests: [], left: 0 };
+  collect(items, [], values, found);
+  return found;
+}
+
+function collect(items: readonly unknown[], folders: readonly string[], values: Values, found: Imported): void {
+  for (const item of items) {
+    const name = partOf(item, "name");
+    if (typeof name !== "string") continue;
+    const path = [...folders, name];
+    const inner = partOf(item, "item");
+    if (Array.isArray(inner)) {
+      if (path.length <= MOST_FOLDERS_DEEP) collect(inner, path, values, found);
+      continue;
+    }
+    const request = partOf(item, "request");
+    if (typeof request !== "string" && (typeof request !== "object" || request === null)) continue;
+    if (found.requests.length >= MOST_IMPORTED) found.left += 1;
+    else found.requests.push({ name: path.join(" / "), draft: draftOf(request, values) });
+  }
+}
+
+function draftOf(request: string | object, values: Values): Draft {
+  const url = typeof request === "string" ? request : partOf(request, "url");
+  const raw = filled(textOf(typeof url === "string" ? url : partOf(url, "raw")), values);
+  const [address = "", search = ""] = raw.replace(/#.*$/s, "").split(/\?(.*)/s);
+  const path = pathOf(address);
+  const method = textOf(partOf(request, "method")).toUpperCase();
+  const listed = pairs(partOf(url, "query"));
+  const query = typeof url === "string" ? searched(search) : fieldsOf(listed, values);
+  const known = fieldsOf(pairs(partOf(url, "variable")), values);
+  return {
+    ...EMPTY,
+    method: METHODS.find((one) => one === method) ?? "GET",
+    path,
+    pathFields: pathFields(path, []).map((one) => ({
+      ...one,
+      value: known.find((other) => other.name === one.name)?.value ?? "",
+    })),
+    query,
+    ...bodyOf(
+      partOf(request, "body"),
+      fieldsOf(pairs(partOf(request, "header")), values).filter((one) => TOKEN.test(one.name)),
+      values,
+    ),
+  };
+}
+
+/** The path alone, with `{name}` for `:name` and for variables without a value. */
+function pathOf(address: string): string {
+  const path = address.replace(/^(?:[a-z][\w+.-]*:\/\/)?[^/]*/i, "");
+  const named = path.replace(/\{\{([^{}/]*)\}\}/g, "{$1}").replace(/(?<=\/):([A-Za-z_][\w-]*)/g, "{$1}");
+  return named.startsWith("/") ? named : `/${named}`;
+}
+
+function bodyOf(
+  body: unknown,
+  headers: Field[],
+  values: Values,
+): Pick<Draft, "headers" | "body" | "bodyKind" | "form"> {
+  const mode = partOf(body, "mode");
+  if (mode === "urlencoded" || mode === "formdata") {
+    const form = pairs(partOf(body, mode)).map(({ name, value, isFile }): FormField => ({
+      name,
+      value: isFile ? "" : filled(value, values),
+      isFile,
+    }));
+    if (mode === "formdata") return { headers, body: "", bodyKind: "multipart", form };
+    const type = { name: "Content-Type", value: "application/x-www-form-urlencoded", type: null };
+    const others = headers.filter((one) => !/^content-type$/i.test(one.name));
+    return { headers: [...others, type], body: "", bodyKind: "form", form };
+  }
+  return { headers, body: mode === "raw" ? filled(textOf(partOf(body, "raw")), values) : "" };
+}
+
+interface Pair {
+  name: string;
+  value: string;
+  isFile: boolean;
+}
+
+/** The enabled entries of a list of keys and values. */
+function pairs(list: unknown): Pair[] {
+  if (!Array.isArray(list)) return [];
+  return list
+    .filter((one) => partOf(one, "disabled") !== true)
+    .map((one) => ({
+      name: textOf(partOf(one, "key")),
+      value: textOf(partOf(one, "value")),
+      isFile: partOf(one, "type") === "file",
+    }))
+    .filter((one) => one.name !== "" && one.name !== "__proto__")
+    .slice(0, MOST_FIELDS);
+}
+
+function fieldsOf(list: readonly Pair[], values: Values): Field[] {
+  return list.map(({ name, value }) => ({ name, value: filled(value, values), type: null }));
+}
+
+function searched(search: string): Field[] {
+  return [...new URLSearchParams(search)].slice(0, MOST_FIELDS).map(([name, value]) => ({ name, value, type: null }));
+}
+
+/** Put values in once: a value that names variables stays as it is. */
+function filled(text: string, values: Values): string {
+  return text.replace(/\{\{([^{}]{1,200})\}\}/g, (whole, name: string) => {
+    const value = values.get(name.trim());
+    return value === undefined || value.includes("{{") ? whole : value;
+  });
+}
+
+function partOf(value: unknown, key: string): unknown {
+  return typeof value === "object" && value !== null && Object.hasOwn(value, key)
+    ? (value as Record<string, unknown>)[key]
+    : undefined;
+}
+
+function textOf(value: unknown): string {
+  return typeof value === "string" ? value : typeof value === "number" || typeof value === "boolean" ? `${value}` : "";
+}

@@ -1,0 +1,28 @@
+import { cleanup, fireEvent, render, screen } from "@testing-library/react";
+import { afterEach, expect, test, vi } from "vitest";
+
+import { clientOf, json } from "../testing";
+import { EMPTY } from "./draft";
+import { SavedList } from "./SavedList";
+
+afterEach(cleanup);
+
+test("the requests of a Postman collection are saved, without secrets; what cannot be saved is counted", async () => {
+  const stored: string[] = [];
+  const client = clientOf(({ method, body }) => {
+    if (method !== "GET") stored.push(body);
+    return json(method === "GET" ? { items: [] } : { id: "1", name: "x", method: "GET", path: "/", more: {} });
+  });
+  render(<SavedList client={client} generationId="g" draft={EMPTY} baseUrl={null} onDraft={vi.fn()} />);
+  const header = [{ key: "Authorization", value: "Bearer s3cret" }];
+  const item = [
+    { name: "books", request: { url: "https://api.example.com/books", header } },
+    { name: "long", request: { method: "POST", url: "/x", body: { mode: "raw", raw: "x".repeat(200_000) } } },
+  ];
+  const file = new File([JSON.stringify({ item })], "c.json");
+  fireEvent.change(await screen.findByLabelText("Postman collection"), { target: { files: [file] } });
+  expect(await screen.findByText("1 request imported, 1 left out.")).toBeTruthy();
+  expect(stored).toHaveLength(1);
+  expect(stored[0]).toContain('"path":"/books"');
+  expect(stored[0]).not.toContain("s3cret");
+});
