@@ -10,6 +10,7 @@ import pytest
 from page_kit import Running, Visit, visit
 from playwright.sync_api import Browser, Route, expect
 from test_page_quality import serious
+from test_page_settings import open_settings
 from understand_kit import HOSTILE, MadeUpProject, record
 
 SHOP = """
@@ -231,6 +232,16 @@ def test_hostile_spans_neither_act_on_the_page_nor_widen_it_and_axe_is_content(
         assert seen.violations == []
 
 
+def turn_on(seen: Visit) -> None:
+    """Turn tracing on by the page's switch."""
+    pane = open_settings(seen)
+    switch = pane.get_by_role("checkbox", name=re.compile("^Trace requests"))
+    expect(switch).not_to_be_checked()
+    switch.check()
+    pane.get_by_role("form", name="Start options").get_by_role("button", name="Save").click()
+    pane.get_by_text("Saved.", exact=True).wait_for()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_query_for_each_row_is_seen_beside_the_request(running: Running, browser: Browser, kind: str) -> None:
     """The story with a real service: nothing is made up."""
@@ -238,7 +249,11 @@ def test_a_query_for_each_row_is_seen_beside_the_request(running: Running, brows
     with visit(browser) as seen:
         page = seen.page
         seen.sign_in(running, f"tracing-{kind}")
-        seen.drop_zip("bookshop", files | TRACED)
+        if kind in ALWAYS:
+            seen.drop_zip("bookshop", files)
+            turn_on(seen)
+        else:
+            seen.drop_zip("bookshop", files | TRACED)
         seen.launch()
         seen.pick("GET", "/books")
         seen.send()
