@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from preview.auth import load_or_create_secret
+from preview.cli.doctor import bundle
 from preview.cli.doctor.bundle import MASK, masked, secrets_of, shown_settings, write_bundle
 from preview.cli.doctor.result import Check, Result
 from preview.cli.exits import CommandFailed
@@ -68,6 +72,30 @@ def test_no_secret_is_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert "pydantic" in json.loads(found["versions.json"])["packages"]
     with pytest.raises(CommandFailed, match="exists already"):
         write_bundle(path, settings, [])
+
+
+def test_what_the_running_service_says_is_in_it_masked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_KEY", "s3cr3t-of-a-key")
+    said: dict[str, Any] = {
+        "metrics": "preview_previews 3.0\n",
+        "log": ['{"event": "isolation enabled"}', '{"event": "wrong", "why": "s3cr3t-of-a-key"}'],
+        "slow": [{"operation": "POST v1.launch 200", "elapsed_ms": 6000}],
+        "isolation": "sandbox",
+    }
+    client = Mock()
+    client.get_json.side_effect = lambda _path: dict(said)
+
+    @contextmanager
+    def open_api(_url: object) -> Iterator[Mock]:
+        yield client
+
+    monkeypatch.setattr(bundle, "open_api", open_api)
+    found = contents(write_bundle(tmp_path / "bundle.tar.gz", load_settings(data_dir=tmp_path), []))
+    client.get_json.assert_called_once_with("/operator/diagnostics")
+    assert found["metrics.txt"] == said["metrics"]
+    assert found["service-log.jsonl"].splitlines() == [said["log"][0], said["log"][1].replace("s3cr3t-of-a-key", MASK)]
+    service = json.loads(found["service.json"])
+    assert (service["slow"], service["isolation"]) == (said["slow"], said["isolation"])
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=4, max_size=20), st.text(max_size=20))

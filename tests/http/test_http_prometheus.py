@@ -91,9 +91,15 @@ async def test_metrics_tell_of_launches_lines_errors_and_the_database(tmp_path: 
     assert found["preview_previews",] == 0
 
 
-async def test_the_table_of_metrics_is_complete(tmp_path: Path) -> None:
-    async with open_world(tmp_path) as world:
+async def test_the_table_of_metrics_is_complete_and_diagnostics_have_them_for_operators(tmp_path: Path) -> None:
+    async with open_world(tmp_path, operators="root") as world:
         answer = await world.client.get("/metrics")
+        for user, status in ((None, 401), ("ann", 403)):
+            assert (await world.ask("GET", "/api/v1/operator/diagnostics", user=user)).status_code == status
+        facts = (await world.ask("GET", "/api/v1/operator/diagnostics", user="root")).json()
+    assert "preview_previews 0.0" in facts["metrics"]
+    assert (facts["database"], facts["live_previews"], facts["slow"]) == ("SQLite", 0, [])
+    assert facts["isolation"] in facts["levels"]
     told = {
         (family.name + "_total" if family.type == "counter" else family.name, family.type)
         for family in text_string_to_metric_families(answer.text)

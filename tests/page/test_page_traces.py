@@ -239,7 +239,7 @@ def turn_on(seen: Visit) -> None:
     expect(switch).not_to_be_checked()
     switch.check()
     pane.get_by_role("form", name="Start options").get_by_role("button", name="Save").click()
-    pane.get_by_text("Saved.", exact=True).wait_for()
+    pane.get_by_text("Saved. It applies at the next launch.").wait_for()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -252,6 +252,7 @@ def test_a_query_for_each_row_is_seen_beside_the_request(running: Running, brows
         if kind in ALWAYS:
             seen.drop_zip("bookshop", files)
             turn_on(seen)
+            seen.show_pane("Requests")
         else:
             seen.drop_zip("bookshop", files | TRACED)
         seen.launch()
