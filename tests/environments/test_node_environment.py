@@ -15,6 +15,7 @@ from preview.environments.folders.environment import Environment, EnvironmentReq
 from preview.environments.node import NodeEnvironmentCache, place_modules
 from preview.environments.node.explain import explain_npm, failed_package
 from preview.environments.node.manifest import NodeManifest, read_node_manifest
+from preview.environments.node.recipe import headers
 from preview.errors import EnvironmentFailed
 from preview.settings import Settings
 
@@ -186,3 +187,14 @@ def test_a_failure_is_explained_with_its_package(text: str, reason: str, name: s
 
 def test_a_failure_of_npm_itself_is_no_packages_fault() -> None:
     assert failed_package(["npm error code ETARGET", "npm error path /x/node_modules/a"]) is None
+
+
+def test_node_gyp_gets_the_headers_beside_node(tmp_path: Path) -> None:
+    node = tmp_path / "bin" / "node"
+    node.parent.mkdir()
+    node.touch()
+    assert headers(node) == {}
+    version = tmp_path / "include" / "node" / "node_version.h"
+    version.parent.mkdir(parents=True)
+    version.touch()
+    assert headers(node) == {"npm_config_nodedir": str(tmp_path)}

@@ -104,6 +104,15 @@ def npm_environment(environment: Mapping[str, str]) -> dict[str, str]:
     return {**passed, **quiet}
 
 
+def headers(node: Path) -> dict[str, str]:
+    """Return the variable that lets node-gyp build with the headers beside Node; empty if it has none there.
+
+    Else node-gyp downloads them from nodejs.org, which builds do not reach.
+    """
+    folder = node.resolve().parent.parent
+    return {"npm_config_nodedir": str(folder)} if (folder / "include" / "node" / "node_version.h").is_file() else {}
+
+
 # Increase this when the content of an environment's folder changes: eviction then removes the older environments. The
 # programs that are copied into it (``preview-prisma``) count by their text.
 _LAYOUT_VERSION = 5
