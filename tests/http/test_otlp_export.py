@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from typing import Any
+from unittest.mock import Mock
 
 import httpx2
 import pytest
@@ -16,12 +17,14 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from preview.core.clock import from_ms
 from preview.core.launch_steps import LaunchStep, StepState
 from preview.errors import ConfigurationError
 from preview.http.metrics import Metrics
 from preview.http.otlp import exporter as exporter_module
 from preview.http.otlp import messages
 from preview.http.otlp.exporter import OtlpExporter
+from preview.logs.model.events import StatusChange
 from preview.logs.shipping.otlp import parse_headers
 
 STEPS = (
@@ -51,6 +54,22 @@ def test_a_launch_is_a_trace_with_a_span_for_each_step_that_started() -> None:
     assert {one.parent_span_id for one in steps} == {root.span_id}
     assert steps[1].end_time_unix_nano - steps[1].start_time_unix_nano == 300_000_000
     assert [one.status.code for one in steps] == [0, 0, 2]
+
+
+def test_each_reload_is_a_span_of_its_own_without_the_steps_of_the_launch() -> None:
+    made, listeners = OtlpExporter("http://collector:4318/", {}, Metrics()), list[Any]()
+    preview = Mock()
+    preview.record.id, preview.record.generation_id, preview.record.user_id = "preview_a", "gen_a", "ann@example.org"
+    preview.record.created_at = from_ms(1_000)
+    preview.log.broadcast.add = listeners.append
+    made.observe(preview)
+    for state, restarts in (("starting", 0), ("running", 0), ("running", 0), ("running", 1), ("running", 1)):
+        listeners[0].offer(StatusChange("preview_a", state, "healthy", None, 1_000, STEPS, restarts))
+    found = spans_of(data := messages.traces(list(made._spans)))
+    assert [one.name for one in found if not one.parent_span_id] == ["launch", "reload"]
+    assert len({one.trace_id for one in found}) == 2
+    assert found[-1].name == "reload"
+    assert b"ann@example.org" not in data
 
 
 @given(st.lists(st.one_of(st.text(), st.dictionaries(st.text(), st.text(), max_size=3).map(json.dumps)), max_size=5))
