@@ -24,6 +24,8 @@ interface EarlierProps {
   draft: Draft;
   /** Address of the preview; null while it does not run. */
   baseUrl: string | null;
+  /** Whether it was ever launched; without a preview nothing is recorded. */
+  isLaunched: boolean;
   /** Changes when there is another request to list. */
   revision: number;
   onDraft: (draft: Draft) => void;
@@ -46,11 +48,11 @@ export function Earlier(props: EarlierProps): ReactNode {
   );
 }
 
-function Recorded({ client, generationId, draft, revision, onDraft }: EarlierProps): ReactNode {
+function Recorded({ client, generationId, draft, isLaunched, revision, onDraft }: EarlierProps): ReactNode {
   const t = useTranslate();
   const filter = earlierFilter(draft);
   const action = useAction();
-  const { value, problem } = useLoad(`${generationId} ${filter} ${revision}`, (signal) =>
+  const { value, problem } = useLoad(isLaunched ? `${generationId} ${filter} ${revision}` : null, (signal) =>
     listRecords(client, generationId, { filter }, signal),
   );
   const fill = (record: RecordedRequest): void =>
@@ -63,7 +65,7 @@ function Recorded({ client, generationId, draft, revision, onDraft }: EarlierPro
     <section aria-label={t("Earlier requests")} className={editorStyles.earlierPart}>
       <News action={action} />
       {problem && <p className={styles.hint}>{problem.message}</p>}
-      {value && items.length === 0 && (
+      {(value ?? !isLaunched) && items.length === 0 && (
         <p className={styles.hint}>{t("No requests to this endpoint have been recorded yet.")}</p>
       )}
       <ul className={endpointStyles.endpoints}>

@@ -126,6 +126,7 @@ function WholeRequestPanel(props: RequestPanelProps): ReactNode {
             onOpenFile={props.onOpenFile}
             onWhy={async (requestId) => showCause(used, generationId, requestId, desk, showFailure)}
             baseUrl={instance?.base_url ?? null}
+            isLaunched={instance !== null}
             unavailable={unavailable}
           />
         )}
@@ -225,11 +226,12 @@ interface RequestViewProps {
   client: PreviewClient;
   generationId: string;
   baseUrl: string | null;
+  isLaunched: boolean;
   unavailable: string | null;
 }
 
 function RequestView(props: RequestViewProps): ReactNode {
-  const { client, generationId, requests, onShowLog, onOpenFile, onWhy, baseUrl, unavailable } = props;
+  const { client, generationId, requests, onShowLog, onOpenFile, onWhy, baseUrl, isLaunched, unavailable } = props;
   const { desk, draft, shown, logLines, isExact } = requests;
   const show = (seq: number): void => {
     onShowLog?.();
@@ -248,7 +250,7 @@ function RequestView(props: RequestViewProps): ReactNode {
       earlier={
         <Earlier
           key={`${draft.method} ${draft.path}`}
-          {...{ client, generationId, draft, baseUrl }}
+          {...{ client, generationId, draft, baseUrl, isLaunched }}
           revision={requests.settled}
           onDraft={desk.begin}
         />

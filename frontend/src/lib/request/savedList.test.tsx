@@ -3,6 +3,7 @@ import { afterEach, expect, test, vi } from "vitest";
 
 import { clientOf, json } from "../testing";
 import { EMPTY } from "./draft";
+import { Earlier } from "./Earlier";
 import { SavedList } from "./SavedList";
 
 afterEach(cleanup);
@@ -25,4 +26,19 @@ test("the requests of a Postman collection are saved, without secrets; what cann
   expect(stored).toHaveLength(1);
   expect(stored[0]).toContain('"path":"/books"');
   expect(stored[0]).not.toContain("s3cret");
+});
+
+test("of a project that was never launched no records are asked for", async () => {
+  const asked: string[] = [];
+  const client = clientOf(({ path }) => {
+    asked.push(path);
+    return json({ items: [] });
+  });
+  const common = { client, generationId: "g", draft: EMPTY, baseUrl: null, revision: 0, onDraft: vi.fn() };
+  const { container } = render(<Earlier {...common} isLaunched={false} />);
+  const details = container.querySelector("details");
+  if (details) details.open = true;
+  fireEvent(details ?? container, new Event("toggle"));
+  expect(await screen.findByText("No requests to this endpoint have been recorded yet.")).toBeTruthy();
+  expect(asked.filter((path) => path.includes("/requests"))).toEqual([]);
 });
