@@ -109,6 +109,6 @@ def test_a_certified_provider_signs_people_in(browser: Browser, tmp_path: Path) 
                         if button is not None:
                             expect(page.get_by_role("button", name=button)).to_be_visible()
                         else:
-                            expect(page.get_by_text("but may not use this service")).to_be_visible()
+                            expect(page.get_by_text("but you have no access to this service")).to_be_visible()
             finally:
                 provider.kill()
