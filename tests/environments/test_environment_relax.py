@@ -80,6 +80,17 @@ def test_without_time_for_steps_a_package_that_no_version_can_build_is_replaced_
     ]
 
 
+def test_all_at_once_ranges_that_steps_have_made_of_pins_are_lower_bounds_too() -> None:
+    loosening = Loosening()
+    wanted = required("pillow==6.1.0", "six==1.12.0", "rich<13,>=12")
+    first = loosening.after(wanted, explain([BUILD.format("pillow")], wanted, offline=False), [BUILD.format("pillow")])
+    assert first is not None
+    assert first.required.requirements[0].text == "pillow<7,>=6.1.0"
+    step = loosening.all_at_once(first.required)
+    assert step is not None
+    assert [item.text for item in step.required.requirements] == ["pillow>=6.1.0", "six>=1.12.0", "rich<13,>=12"]
+
+
 @pytest.mark.parametrize(
     "said",
     [

@@ -157,11 +157,12 @@ class Loosening:
         return self._loosen(required, name, f"uses {uses}, which this Python lacks")
 
     def all_at_once(self, required: RequirementSet) -> Loosened | None:
-        """Turn all pins into lower bounds and ignore the lock file's versions; once."""
+        """Turn all pins, and ranges that steps have made of pins, into lower bounds; ignore the lock file; once."""
         if self._all_taken:
             return None
         self._all_taken = True
-        pinned = {item.name for item in required.requirements if item.pinned and item.location is None}
+        held = (item for item in required.requirements if item.pinned or item.name in self.levels)
+        pinned = {item.name for item in held if item.location is None}
         loose = tuple(_with(item, _lower(item)) if item.name in pinned else item for item in required.requirements)
         located = tuple(item for item in required.constraints if item.location is not None)
         if loose == required.requirements and located == required.constraints:
