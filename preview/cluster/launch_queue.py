@@ -60,13 +60,15 @@ class LaunchQueue:
             ) AS mine ON mine.user_id = free.user_id
         """
         in_turn = "has_run DESC, turn, queued_at, preview_id"
+        # The live nodes and the times are found once, and not for each preview that runs: every node looks often.
         self._waiting = text(
             f"""
             WITH free AS (
                 SELECT preview_id, generation_id, user_id, wants, has_run, queued_at FROM owners AS o
-                WHERE state = 'queued' OR (state = 'running' AND {up_since} + :lease < {now} AND NOT EXISTS (
-                    SELECT 1 FROM nodes WHERE id = o.node AND until > {now}
-                ))
+                WHERE state = 'queued' OR (
+                    state = 'running' AND (SELECT {up_since} + :lease < {now})
+                    AND node NOT IN (SELECT id FROM nodes WHERE until > (SELECT {now}))
+                )
             ), ranked AS ({ranked}), head AS (
                 SELECT * FROM ranked WHERE (wants IS NULL OR CAST(wants AS jsonb) -> 'labels' <@ CAST(:labels AS jsonb))
                     AND preview_id <> ALL (CAST(:left AS text[]))
