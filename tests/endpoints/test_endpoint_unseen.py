@@ -17,8 +17,6 @@ TEXTS = sorted(
 WRONG: dict[str, tuple[set[str], set[str]]] = {
     # An ASGI handler accepts any method; the framework's table of HTTP routes lacks it.
     "second/litestar/clinic.txt": (set(), {"* /raw"}),
-    # The application that another function of the same file mounts is taken for the whole one.
-    "second/tornado/gateway.txt": ({"GET /ping", "POST /ping"}, set()),
 }
 
 

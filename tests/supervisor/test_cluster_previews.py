@@ -10,7 +10,7 @@ from sqlalchemy import text
 from supervisor_kit import SERVER, Rig, open_rig
 
 from preview.core.lifecycle import State
-from preview.errors import AlreadyRunning, LimitReached
+from preview.errors import AlreadyRunning, LimitReached, ServiceStopping
 from preview.settings import Settings
 
 
@@ -63,6 +63,8 @@ async def test_a_former_owner_writes_nothing_and_what_others_run_counts(
         preview.log.say("a line of a former owner")
         await until(preview.over.is_set)
         assert preview.record.reason == "node lost ownership"
+        # Who waits for it asks again, and another node answers.
+        assert isinstance(preview.cause, ServiceStopping)
         # Any node starts it again.
         await until(lambda: one.service.previews.find(preview.id) not in {None, preview})
         again = one.service.previews.all_active[preview.id]

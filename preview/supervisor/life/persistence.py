@@ -9,6 +9,7 @@ import trio
 from preview.cluster import Cluster
 from preview.core.clock import now_ms
 from preview.core.lifecycle import State, StopCause
+from preview.errors import ServiceStopping
 from preview.logs import End, Level
 from preview.runtime import Exit
 from preview.supervisor.launch.saving import FLUSH_S, STORE_S, store_end
@@ -21,6 +22,11 @@ MOVED = "moved to another node"
 """Reason of the end on a node that drains."""
 GOES_ON = frozenset({LOST_OWNERSHIP, MOVED})
 """Reasons of an end on this node, after which another node has the preview, or takes it."""
+
+
+def lost_ownership() -> ServiceStopping:
+    """Return the error for callers who wait on a node that has lost its lease: 503, as another node answers them."""
+    return ServiceStopping("This node of the cluster has lost its place; send the request again.")
 
 
 async def conclude(preview: LivePreview, context: SupervisorContext) -> None:

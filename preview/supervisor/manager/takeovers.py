@@ -49,7 +49,7 @@ from preview.storage.tables import PreviewRecord
 from preview.supervisor.launch.launch_options import open_options
 from preview.supervisor.launch.start_queue import SupervisorContext
 from preview.supervisor.launch.warming import Whose
-from preview.supervisor.life.persistence import LOST_OWNERSHIP
+from preview.supervisor.life.persistence import LOST_OWNERSHIP, lost_ownership
 from preview.supervisor.life.preview_slot import PreviewSlot
 from preview.supervisor.limits.disk import check_free_disk
 from preview.supervisor.manager.arms import LaunchArm, choose_arm, make_preview
@@ -386,11 +386,11 @@ class Takeovers:
         for preview_id in preview_ids:
             preview = self._registry.by_id.get(preview_id)
             if preview is not None:
-                preview.fail(LaunchFailed(LOST_OWNERSHIP))
+                preview.fail(lost_ownership(), LOST_OWNERSHIP)
 
     async def _end_all(self) -> None:
         previews = [*self._registry.by_id.values(), *self._registry.trials]
         for preview in previews:
-            preview.fail(LaunchFailed(LOST_OWNERSHIP))
+            preview.fail(lost_ownership(), LOST_OWNERSHIP)
         for preview in previews:
             await preview.over.wait()

@@ -306,11 +306,16 @@ class LivePreview:
             self.log.say(reason)
         self.scope.cancel()
 
-    def fail(self, error: PreviewError) -> None:
-        """Mark the preview as failed and tear it down. Idempotent: the first outcome counts."""
+    def fail(self, error: PreviewError, reason: str | None = None) -> None:
+        """Mark the preview as failed and tear it down. Idempotent: the first outcome counts.
+
+        Args:
+            error: Raised to callers who wait for it.
+            reason: The reason of its end; None: the error's message.
+        """
         if self.outcome is not None:
             return
-        self.outcome = Outcome(State.FAILED, error.message, error=error)
+        self.outcome = Outcome(State.FAILED, reason or error.message, error=error)
         self.scope.cancel()
 
     @property
