@@ -307,12 +307,7 @@ class LivePreview:
         self.scope.cancel()
 
     def fail(self, error: PreviewError, reason: str | None = None) -> None:
-        """Mark the preview as failed and tear it down. Idempotent: the first outcome counts.
-
-        Args:
-            error: Raised to callers who wait for it.
-            reason: The reason of its end; None: the error's message.
-        """
+        """Mark the preview as failed (None: by the error's message), and tear it down; the first outcome counts."""
         if self.outcome is not None:
             return
         self.outcome = Outcome(State.FAILED, reason or error.message, error=error)
