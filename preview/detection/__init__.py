@@ -24,10 +24,10 @@ from preview.detection.plan import (
     is_generated,
     shown_value,
 )
+from preview.detection.python_2 import is_python_2
 from preview.detection.settings import Kind, placeholder_for
 from preview.detection.settings import is_secret as is_secret_name
 from preview.detection.steps import INIT, MAKE_MIGRATIONS, SEED
-from preview.detection.unsupported import is_python_2
 
 __all__ = [
     "GIVEN",

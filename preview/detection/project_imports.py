@@ -154,14 +154,6 @@ def reachable(nodes: Nodes, entry: str, roots: Sequence[str]) -> list[str]:
     return list(found)
 
 
-def imported_files(
-    sources: Sources, file: str, imports: Iterable[ast.Import | ast.ImportFrom], roots: Sequence[str]
-) -> list[str]:
-    """Return the project's files that these imports of a file load, with those of the packages around them."""
-    named = dict.fromkeys(_imported_names(imports, file, roots))
-    return [found for folder, module in named for found in _reachable_files(sources, folder, module)]
-
-
 def _imported_names(
     imports: Iterable[ast.Import | ast.ImportFrom], file: str, roots: Sequence[str]
 ) -> Iterator[tuple[str, str]]:

@@ -28,6 +28,7 @@ from preview.detection.plan import (
     Variable,
 )
 from preview.detection.project_imports import Nodes, is_aside, reachable
+from preview.detection.python_2 import refuse_python_2
 from preview.detection.scripts import django_steps, find_steps
 from preview.detection.settings import ProjectSettings, collect, with_config_classes
 from preview.detection.steps import (
@@ -43,7 +44,6 @@ from preview.detection.supplied.ports import with_ports
 from preview.detection.supplied.python import supplied_variables, with_supplied_needs
 from preview.detection.supplied.supply import find_supply
 from preview.detection.supplied.tell import Obstacles, find_obstacles
-from preview.detection.unsupported import refuse_python_2
 from preview.endpoints import AppTarget, Found, FoundApp, find_health_path
 from preview.sources import Sources
 from preview.sources.commands import StartCommand
@@ -72,7 +72,8 @@ def plan_python(
     nodes = Nodes(sources)
     target = _as_stated(nodes, app.target, commands)
     files = _loaded(nodes, target)
-    refuse_python_2(nodes, target.file, _roots(target))
+    entry = _settings_file(sources, target) if target.framework == "django" else target.file
+    refuse_python_2(sources, entry, target.app_dir)
     layout = find_layout(nodes, target, files, commands)
     facts = read_facts(sources, files, target.attribute if target.factory else None)
     settings = collect(nodes, files, _folders(target, layout))

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import ast
 import re
-from collections.abc import Sequence
 from typing import Final
 
-from preview.detection.project_imports import Nodes, imported_files
 from preview.errors import InvalidGeneration
 from preview.sources import Sources
 
@@ -29,10 +26,6 @@ _MARKS: Final = (
     ("Bun", r"bunfig\.toml|bun\.lockb?"),
 )  # fmt: skip
 _MOST_FOLDERS: Final = 2
-_MOST_FILES: Final = 200
-# What Python 3 says of Python 2's statements. `except Error, e:` with two classes is Python 3.14's.
-_PYTHON_2_SAID: Final = ("Missing parentheses in call to", "leading zeros in decimal integer literals")
-_PYTHON_2_EXCEPT: Final = re.compile(r"^\s{0,40}except \S{1,100}, ?(?:e|ex|err|error|exc|exception|msg)\s{0,5}:")
 
 
 def find_language(sources: Sources) -> tuple[str, str] | None:
@@ -57,55 +50,3 @@ def refuse_language(language: str, file: str) -> InvalidGeneration:
         language=language,
         path=file,
     )
-
-
-def is_python_2(said: str, code: str) -> bool:
-    """Return whether a line that Python 3 cannot read is written in Python 2.
-
-    Args:
-        said: Python's message.
-        code: The line.
-    """
-    return said.startswith(_PYTHON_2_SAID) or _PYTHON_2_EXCEPT.match(code) is not None
-
-
-def refuse_python_2(nodes: Nodes, entry: str, roots: Sequence[str]) -> None:
-    """Refuse an application that certainly loads a file in Python 2, before minutes go into its packages.
-
-    Only imports at the top of modules count: others may never run.
-
-    Raises:
-        InvalidGeneration: A file is written in Python 2; ``details`` has its path and line.
-    """
-    sources, seen, todo = nodes.sources, set[str](), [entry]
-    while todo and len(seen) < _MOST_FILES:
-        file = todo.pop()
-        if file in seen:
-            continue
-        seen.add(file)
-        tree = sources.tree(file)
-        if file in sources.skipped:
-            _refuse_file(sources, file)
-        if tree is None:
-            continue
-        tops = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
-        todo += imported_files(sources, file, tops, roots)
-
-
-def _refuse_file(sources: Sources, file: str) -> None:
-    text = sources.text(file).decode("utf-8", "replace")
-    try:
-        ast.parse(text)
-    except SyntaxError as error:
-        line = error.lineno or 1
-        code = (text.splitlines()[line - 1 : line] or [""])[0]
-        if is_python_2(error.msg, code):
-            raise InvalidGeneration(
-                f"Cannot launch: {file}, line {line}, is written in Python 2. Previews run Python 3: port it first.",
-                reason="unsupported_language",
-                language="Python 2",
-                path=file,
-                line=line,
-            ) from None
-    except (ValueError, RecursionError, MemoryError):
-        return
