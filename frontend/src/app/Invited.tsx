@@ -43,7 +43,7 @@ export function Invited({ code, userId, onJoined, onLeave }: InvitedProps): Reac
     <main className={styles.signIn}>
       <div className={styles.card}>
         <Logo size={40} />
-        <h1>You are invited to preview</h1>
+        <h1>You are invited to join preview</h1>
         {userId !== "" && (
           <Notice tone="warn">
             You are signed in as {visible(userId)}. Joining creates a new user, and signs this browser in as that user.

@@ -105,9 +105,12 @@ export class Http {
   unreachable(error: unknown): ClientError {
     if (error instanceof ClientError) return error;
     const { message } = (error instanceof Error && error.cause instanceof Error ? error.cause : error) as Error;
-    return new Unreachable(`The service at ${this.#base || "this origin"} cannot be reached (${message}).`, {
-      cause: error,
-    });
+    return new Unreachable(
+      `The service at ${this.#base || "this origin"} cannot be reached (${message}). Check the address, and that the service runs.`,
+      {
+        cause: error,
+      },
+    );
   }
 
   async #textOnce(call: Call): Promise<string> {
@@ -115,7 +118,12 @@ export class Http {
     const stop = (): void => late.abort(call.signal?.reason);
     const timeoutMs = call.timeoutMs ?? TIMEOUT_MS;
     const timer = setTimeout(
-      () => late.abort(new Unreachable(`There was no response within ${timeoutMs} ms.`)),
+      () =>
+        late.abort(
+          new Unreachable(
+            `The service did not respond within ${timeoutMs / 1000} s. Try again; if this repeats, see the service's log.`,
+          ),
+        ),
       timeoutMs,
     );
     call.signal?.throwIfAborted();

@@ -45,7 +45,10 @@ export async function readStreamedAnswer(
   const told: { head?: Head; end?: End } = {};
   const soFar = (cut: string | null): ProxyResponse => {
     const { head, end } = told;
-    if (!head) throw new Problem("The connection broke before there was a response.", { code: "unreachable" });
+    if (!head)
+      throw new Problem("The connection broke before there was a response. See the log, then send the request again.", {
+        code: "unreachable",
+      });
     const elapsed = end?.elapsed_ms ?? Math.round(performance.now() - began);
     return { ...head, ...parts.content(typeOf(head)), elapsed_ms: elapsed, log: end?.log ?? null, cut };
   };

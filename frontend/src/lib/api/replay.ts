@@ -74,18 +74,18 @@ interface Imported {
   requests: ParsedRequest[];
 }
 
-/** Requests of a HAR file become records; how many did, and how many were left out. */
+/** Requests of a HAR file become records, unless recording is off: how many were read, became records, were left out. */
 export async function importHar(
   client: PreviewClient,
   generationId: string,
   file: File,
-): Promise<{ imported: number; skipped: number }> {
+): Promise<{ read: number; imported: number; skipped: number }> {
   const answer = await client.json<Imported>(of(generationId, "/preview/requests/import"), {
     method: "POST",
     text: await file.text(),
     headers: { "Content-Type": "application/json" },
   });
-  return { imported: answer.numbers.length, skipped: answer.skipped };
+  return { read: answer.requests.length, imported: answer.numbers.length, skipped: answer.skipped };
 }
 
 export async function importCurl(client: PreviewClient, generationId: string, text: string): Promise<ParsedRequest> {

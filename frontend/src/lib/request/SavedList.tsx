@@ -71,7 +71,12 @@ export function SavedList({ client, generationId, draft, baseUrl, onDraft }: Sav
   const load = (chosen: File | undefined): void => {
     if (!chosen) return;
     run(t("Reading the collection…"), async () => {
-      if (chosen.size > MAX_COLLECTION_BYTES) throw new Error(t("The file is too large."));
+      if (chosen.size > MAX_COLLECTION_BYTES)
+        throw new Error(
+          t("The file is too large. Export a smaller collection, of at most {megabytes} MB.", {
+            megabytes: MAX_COLLECTION_BYTES / 1_000_000,
+          }),
+        );
       const { requests, left } = readPostman(await chosen.text());
       let skipped = left;
       for (const one of requests) {
@@ -85,7 +90,12 @@ export function SavedList({ client, generationId, draft, baseUrl, onDraft }: Sav
       }
       return t("{imported} imported{more}.", {
         imported: count(t, requests.length + left - skipped, "{count} request", "{count} requests"),
-        more: skipped > 0 ? t(", {skipped} left out", { skipped: skipped.toLocaleString("en") }) : "",
+        more:
+          skipped > 0
+            ? t(", {skipped} left out: the body is too long, or no more requests can be saved", {
+                skipped: skipped.toLocaleString("en"),
+              })
+            : "",
       });
     });
   };

@@ -25,7 +25,8 @@ export function readPostman(text: string): Imported {
     whole = null;
   }
   const items = partOf(whole, "item");
-  if (!Array.isArray(items)) throw new Error("This is not a Postman collection.");
+  if (!Array.isArray(items))
+    throw new Error("This file is not a Postman collection. In Postman, export it as Collection v2.1.");
   const values = new Map(pairs(partOf(whole, "variable")).map((one) => [one.name, one.value]));
   const found: Imported = { requests: [], left: 0 };
   collect(items, [], values, found);

@@ -36,7 +36,9 @@ export function savable(name: string, draft: Draft): SavedRequest {
   const title = name.trim().slice(0, MAX_NAME_CHARS);
   if (!title) throw new Error("Give the request a name.");
   if (draft.body.length > MAX_BODY_CHARS)
-    throw new Error(`The body is too long to be saved: it may have ${MAX_BODY_CHARS.toLocaleString("en")} characters.`);
+    throw new Error(
+      `The body is too long to be saved: shorten it to at most ${MAX_BODY_CHARS.toLocaleString("en")} characters.`,
+    );
   const kept = keepable(draft);
   kept.headers = kept.headers.map((one) => (SECRET.test(one.name) ? { ...one, value: "" } : one));
   if (kept.cookies) kept.cookies = kept.cookies.map((one) => ({ ...one, value: "" }));

@@ -54,7 +54,7 @@ export function FilterRow({
         all={STREAMS}
         words={{ stderr: texts.stderr }}
         notes={{
-          stderr: t("Only lines that surely come from standard error. Node’s own crash report is not included."),
+          stderr: t("Only lines that are known to come from standard error. Node’s own crash report is not included."),
         }}
         counts={counts.streams}
         chosen={filter.onlyStderr ? STREAMS : []}

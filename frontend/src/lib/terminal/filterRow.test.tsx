@@ -14,7 +14,7 @@ test("the chip of standard error says which lines it leaves, and how many are lo
   };
   render(<FilterRow filter={EVERYTHING} counts={counts} onFilter={vi.fn()} />);
   expect(screen.getByRole("button", { name: "Standard error" }).title).toBe(
-    "3 lines of the loaded lines. Only lines that surely come from standard error. Node’s own crash report is not included.",
+    "3 lines of the loaded lines. Only lines that are known to come from standard error. Node’s own crash report is not included.",
   );
   expect(screen.getByRole("button", { name: "Errors" }).title).toBe("1 line of the loaded lines");
 });

@@ -114,7 +114,7 @@ function Item({ one, onIgnore }: { one: Compared; onIgnore: (path: string) => vo
           {visible(one.method)} {visible(one.path)}
         </span>
         <span className={panel.fact}>
-          {t("{answered} first, {answered2} second", {
+          {t("First: {answered}; second: {answered2}", {
             answered: answered(t, one.first),
             answered2: answered(t, one.candidate),
           })}

@@ -52,11 +52,20 @@ export function RecordTools(props: RecordToolsProps): ReactNode {
   const load = (chosen: File | undefined): void => {
     if (!chosen) return;
     void action.run(t("Reading the HAR file…"), async () => {
-      const { imported, skipped } = await importHar(client, generationId, chosen);
+      const { read, imported, skipped } = await importHar(client, generationId, chosen);
       records.refresh();
+      if (imported === 0 && read > 0)
+        return t("{read} read, but not imported: recording is off. Switch it on, then import the file again.", {
+          read: count(t, read, "{count} request", "{count} requests"),
+        });
       return t("{imported} imported{more}.", {
         imported: count(t, imported, "{count} request", "{count} requests"),
-        more: skipped > 0 ? t(", {skipped} left out", { skipped: skipped.toLocaleString("en") }) : "",
+        more:
+          skipped > 0
+            ? t(", {skipped} left out: to other hosts, or with a body that is too large", {
+                skipped: skipped.toLocaleString("en"),
+              })
+            : "",
       });
     });
   };

@@ -31,7 +31,7 @@ export function ReplayBar({ selection, isRunning }: { selection: ReplaySelected;
               disabled={!isRunning}
               onChange={(event) => selection.setOn(event.target.value as ReplayOn)}
             >
-              <option value="auto">{t("a copy, if a request may change data")}</option>
+              <option value="auto">{t("a copy if a request may change data, else the preview")}</option>
               <option value="trial">{t("a copy of the preview")}</option>
               <option value="preview">{t("the preview, even if a request may change data")}</option>
             </select>

@@ -101,7 +101,7 @@ function One({ one }: { one: ReplayedOne }): ReactNode {
   return (
     <>
       <span className={panel.fact}>
-        {t("{answered} before, {answered2} now", {
+        {t("Before: {answered}; now: {answered2}", {
           answered: answered(t, one.recorded),
           answered2: answered(t, one.answer),
         })}
