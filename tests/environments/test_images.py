@@ -16,6 +16,7 @@ from image_kit import BASE, import_base
 from preview.environments import Environment, EnvironmentRequest, ImageCache, ImageSource
 from preview.environments.images.network import NO_NETWORK, BuildNetwork, OpenNetwork
 from preview.errors import EnvironmentFailed, LaunchFailed
+from preview.runtime.container import EngineError
 from preview.runtime.container.images import Images, StoredImage
 from preview.settings import Settings
 
@@ -131,6 +132,12 @@ async def test_what_a_build_may_not_do_is_one_sentence(tmp_path: Path, dockerfil
     with pytest.raises(EnvironmentFailed) as raised:
         await build(tmp_path, dockerfile)
     assert said in raised.value.message
+
+
+async def test_buildkit_refuses_the_network_in_which_a_build_reaches_package_indexes_alone() -> None:
+    engine = await import_base(engine_or_skip())
+    with pytest.raises(EngineError, match="not supported by buildkit"):
+        await engine.call("POST", "/build?version=2&networkmode=container:any")
 
 
 async def test_builds_that_do_not_end_fill_the_disk_or_print_without_end_are_ended(

@@ -20,6 +20,7 @@ from preview.environments.images.context import is_ignored, open_below, pack_con
 from preview.environments.images.dockerfile import read_dockerfile
 from preview.environments.images.turns import BuildTurns
 from preview.environments.images.watch import _watch_steps
+from preview.errors import EnvironmentFailed
 from preview.runtime.container import EngineError
 from preview.sources.image_source import ImageSource
 
@@ -122,6 +123,38 @@ def test_volumes_of_a_stage_are_those_of_the_stage_that_it_is_built_on() -> None
         *("FROM one", "COPY .preview.empty /three/", "RUN y", "VOLUME /one", "VOLUME /three"),
     ]
     assert recipe.runs
+
+
+@pytest.mark.parametrize(
+    ("step", "what", "instead"),
+    [
+        ("RUN <<EOF\necho\nEOF", "RUN with text in the Dockerfile (<<EOF)", "a script of the project"),
+        ("RUN --mount=type=cache,target=/x \\\n  cat <<'E' >/a\nb\nE", "RUN with text", "a script of the project"),
+        ("COPY --link <<-EOF /a\nb\nEOF", "COPY with text in the Dockerfile (<<EOF)", "a file of the project"),
+        ("ADD <<EOF /a\nb\nEOF", "ADD with text in the Dockerfile (<<EOF)", "a file of the project"),
+        ("RUN --mount=type=bind,target=/x ls /x", "RUN --mount=type=bind", "COPY the files instead"),
+        ("RUN --mount=target=/x ls /x", "RUN --mount=type=bind", "COPY the files instead"),
+        ("RUN --mount=type=secret,id=a cat /run/secrets/a", "RUN --mount=type=secret", "a build has no secrets"),
+        ("RUN --mount=type=ssh git clone x", "RUN --mount=type=ssh", "a build has no secrets"),
+        ("COPY --chmod=755 a /a", "COPY --chmod", "RUN chmod"),
+        ("COPY --from=base --chmod=$MODE a /a", "COPY --chmod", "RUN chmod"),
+        ("COPY --exclude=*.md a /a", "COPY --exclude", ".dockerignore"),
+        ("COPY --parents a/b /a", "COPY --parents", "one COPY for each folder"),
+    ],
+)
+def test_what_needs_buildkit_names_the_line_the_reason_and_what_to_do(step: str, what: str, instead: str) -> None:
+    with pytest.raises(EnvironmentFailed) as raised:
+        read_dockerfile(f"# syntax=docker/dockerfile:1\nFROM a AS base\n\n{step}\n", "Dockerfile", {})
+    said = raised.value.message
+    assert said.startswith(f"Dockerfile, line 4: {what}")
+    assert "needs BuildKit, which is not used here: it cannot limit a build's memory and network. " in said
+    assert instead in said
+
+
+def test_the_frontend_that_a_dockerfile_names_and_caches_and_links_of_layers_are_left_out() -> None:
+    text = "# syntax=docker/dockerfile:1\nFROM a\nRUN --mount=type=cache,target=/x make\nCOPY --link b /b\n"
+    recipe = read_dockerfile(text, "Dockerfile", {})
+    assert recipe.text.splitlines() == ["# escape=\\", "FROM a", "RUN make", "COPY b /b"]
 
 
 async def test_users_take_turns_and_none_takes_all() -> None:

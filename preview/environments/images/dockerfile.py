@@ -34,6 +34,17 @@ _MOST_VOLUMES: Final = 16
 _HEREDOC: Final = re.compile(r"(?:^|[ \t\d])<<-?[\"']?[A-Za-z_]")
 _ESCAPE: Final = re.compile(r"#[ \t]{0,20}escape[ \t]{0,20}=[ \t]{0,20}([\\`])[ \t]{0,20}")
 _OTHER_DIRECTIVE: Final = re.compile(r"#[ \t]{0,20}[a-z]{1,20}[ \t]{0,20}=.{0,200}")
+# The Engine API starts BuildKit, but it ignores the limits of memory, processor time and file size, refuses a network
+# that is another container's, and lists no step that could be watched. Tried with Docker 20.10.24.
+_NO_BUILDKIT: Final = "needs BuildKit, which is not used here: it cannot limit a build's memory and network"
+_INSTEAD: Final = {
+    "--mount=type=bind": "COPY the files instead",
+    "--mount=type=secret": "Leave it out: a build has no secrets",
+    "--mount=type=ssh": "Leave it out: a build has no secrets",
+    "--chmod": "Set the permissions by RUN chmod in the next line",
+    "--exclude": "Name the files in .dockerignore",
+    "--parents": "Write one COPY for each folder",
+}
 _KNOWN: Final = frozenset(
     {"FROM", "RUN", "CMD", "LABEL", "MAINTAINER", "EXPOSE", "ENV", "ADD", "COPY", "ENTRYPOINT", "VOLUME", "USER",
      "WORKDIR", "ARG", "ONBUILD", "STOPSIGNAL", "HEALTHCHECK", "SHELL"}
@@ -76,6 +87,10 @@ class _Reading:
 
 class _Refused(Exception):
     """The sentence for the person."""
+
+
+def _needs_buildkit(what: str, instead: str) -> _Refused:
+    return _Refused(f"{what} {_NO_BUILDKIT}. {instead}")
 
 
 def read_dockerfile(
@@ -187,7 +202,7 @@ def _check(reading: _Reading, line: str, escape: str) -> str:
         raise _Refused("ONBUILD is not supported; write the instruction where it is to happen")
     elif word in ("COPY", "ADD"):
         # The engine would fetch an address that ADD names, however it is written, and unpack archives without a limit.
-        rest = _copied(reading, rest)
+        rest = _copied(reading, word, rest)
         word = "COPY"
     elif word == "RUN":
         rest = _run(reading, rest)
@@ -248,12 +263,16 @@ def _flags(rest: str) -> tuple[list[str], str]:
     return flags, rest
 
 
-def _copied(reading: _Reading, rest: str) -> str:
+def _copied(reading: _Reading, word: str, rest: str) -> str:
     flags, rest = _flags(rest.replace("\t", " "))
     if _HEREDOC.search(rest):
-        raise _Refused("text in the Dockerfile (<<EOF) needs BuildKit; put it into a file of the project")
+        what = f"{word} with text in the Dockerfile (<<EOF)"
+        raise _needs_buildkit(what, "Put the text into a file of the project, and COPY it")
     kept = [one for one in flags if one != "--link"]
     for flag in kept:
+        name = flag.partition("=")[0]
+        if name in _INSTEAD:
+            raise _needs_buildkit(f"{word} {name}", _INSTEAD[name])
         found = _COPY_FLAG.fullmatch(flag)
         if found is None:
             raise _Refused(f"write {quoted(flag)} as --from=NAME or --chown=USER:GROUP, without quotes and variables")
@@ -270,12 +289,15 @@ def _copied(reading: _Reading, rest: str) -> str:
 def _run(reading: _Reading, rest: str) -> str:
     flags, rest = _flags(rest)
     if _HEREDOC.search(rest):
-        raise _Refused("RUN with text in the Dockerfile (<<EOF) needs BuildKit; put it into a script of the project")
+        what = "RUN with text in the Dockerfile (<<EOF)"
+        raise _needs_buildkit(what, "Put the text into a script of the project, COPY it, and RUN it")
     for flag in flags:
         name, _, value = flag.partition("=")
         kinds = [one for one in value.split(",") if one.startswith("type=")]
         if name == "--mount" and kinds in (["type=cache"], ["type=tmpfs"]):
             reading.warnings[f"RUN --mount={kinds[0]} is left out: builds here have no such mount"] = None
+        elif name == "--mount" and (mount := f"--mount={kinds[0] if kinds else 'type=bind'}") in _INSTEAD:
+            raise _needs_buildkit(f"RUN {mount}", _INSTEAD[mount])
         elif flag not in ("--network=none", "--network=default"):
             raise _Refused(f"RUN {quoted(flag[:60])} is not supported by builds here")
     return rest
