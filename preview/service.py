@@ -169,7 +169,7 @@ async def open_service(
             # Lines before rows: a client that sees the end of a preview then sees all of its lines.
             await recover_lines(journal_folder(settings), database, node_name(settings))
             await reconcile(settings, store)
-            snapshots = SnapshotStore(settings, database)
+            snapshots = SnapshotStore(settings, database, node_name(settings) or "")
             await snapshots.reconcile(has_generations=generations is None)
             pushed = PushQueue(settings)
             on_push = pushed.put if settings.build_on_push else None

@@ -32,7 +32,7 @@ def stores(
     """Those of two nodes, which have a database together, and folders of their own."""
     settings = make_settings_in(snapshots_per_user=5, cluster_snapshot_mb=3).model_copy(update={"cluster": True})
     other = settings.model_copy(update={"data_dir": tmp_path / "other"})
-    return SnapshotStore(settings, database), SnapshotStore(other, database)
+    return SnapshotStore(settings, database, "one"), SnapshotStore(other, database, "two")
 
 
 def new(kind: SnapshotKind = SnapshotKind.MANUAL, *, age: int = 0) -> DataSnapshot:
@@ -51,6 +51,11 @@ async def chunks(database: Database) -> int:
     return await database.read(
         lambda connection: connection.scalar(select(func.count()).select_from(snapshot_contents)) or 0
     )
+
+
+async def move(database: Database, node: str) -> None:
+    change = update(owners).values(node=node)
+    await database.write(lambda connection: connection.execute(change))
 
 
 @pytest.mark.parametrize("how", ["changed", "shorter", "longer", "without the second chunk", "without any"])
@@ -184,7 +189,17 @@ async def test_the_owners_row_names_the_last_one_whatever_the_clocks_say(
     await keep(first, new(SnapshotKind.FORK))
     assert await database.read(lambda connection: connection.scalar(named)) is None
     for store, kind, age in ((first, SnapshotKind.MANUAL, 0), (second, SnapshotKind.BEFORE_MOVE, 3600)):
+        await move(database, "one" if store is first else "two")
         kept = await keep(store, new(kind, age=age))
         assert await database.read(lambda connection: connection.scalar(named)) == kept.id
+    # A node that stood still, and has lost the preview.
+    stale = await keep(first, new(age=-4))
+    assert await database.read(lambda connection: connection.scalar(named)) == kept.id
     await keep(first, new(SnapshotKind.BEFORE_RESTORE, age=-5))
     assert await database.read(lambda connection: connection.scalar(named)) == kept.id
+    # One that was deleted is replaced by the newest one since the launch.
+    assert await first.last_own("g1", "ann", kept.id, BEGAN) == kept
+    await first.remove(kept)
+    assert await first.last_own("g1", "ann", kept.id, BEGAN) == stale
+    assert await first.last_own("g1", "ann", kept.id, BEGAN + timedelta(seconds=9)) is None
+    assert await first.last_own("g1", "ben", kept.id, BEGAN) is None

@@ -14,7 +14,7 @@ import structlog
 import trio
 from sqlalchemy import ColumnElement, Connection, select, update
 
-from preview.core.clock import from_ms, now_ms
+from preview.core.clock import from_ms, now_ms, to_ms
 from preview.core.ids import is_valid_id
 from preview.core.quoting import quoted
 from preview.core.removal import remove_folder
@@ -28,20 +28,17 @@ from preview.data.snapshot import (
     open_to_programs,
     remove_unfinished,
 )
-from preview.data.stored.rows import delete_rows, insert_row, snapshot_of, usage
+from preview.data.stored.rows import OWN, delete_rows, find_own, insert_own, insert_row, snapshot_of, usage
 from preview.data.stored.shared import SharedCopies, remove_fetched
 from preview.data.threads import in_thread
 from preview.errors import DataUnavailable, SnapshotLimitReached, SnapshotNotFound
 from preview.settings import Settings
 from preview.storage import Database
-from preview.storage.people_tables import owners
 from preview.storage.tables import data_snapshots, generations
 
 log = structlog.get_logger(__name__)
 
-_S, _O = data_snapshots.c, owners.c
-# Data of a running preview; in a cluster its next node begins with the last of these.
-_OWN = frozenset({SnapshotKind.MANUAL, SnapshotKind.BEFORE_MOVE})
+_S = data_snapshots.c
 _MIB = 1024 * 1024
 _REMOVE_S = 5.0
 # Snapshots that were taken before a change are the way back from it; the last few of a generation are kept.
@@ -56,11 +53,12 @@ class SnapshotStore:
     Args:
         settings: Where the folders are, and how much a user may keep.
         database: The service's database.
+        node: Name of this node of a cluster.
     """
 
-    def __init__(self, settings: Settings, database: Database) -> None:
+    def __init__(self, settings: Settings, database: Database, node: str = "") -> None:
         self._root = settings.data_dir / "snapshots"
-        self._database = database
+        self._database, self._node = database, node
         self._most = settings.snapshots_per_user
         self._most_mb = settings.snapshots_mb
         self._removed_kept_ms = int(settings.removed_kept_s * 1000)
@@ -210,6 +208,13 @@ class SnapshotStore:
         if row is None:
             raise SnapshotNotFound(f"The generation has no data snapshot {quoted(snapshot_id)}.")
         return snapshot_of(row)
+
+    async def last_own(self, generation_id: str, user_id: str, named: str, since: datetime) -> DataSnapshot | None:
+        """Return the named snapshot; if it was deleted, the newest of a preview's own data since its launch.
+
+        Cancellation: nothing changes.
+        """
+        return await self._database.read(partial(find_own, generation_id, user_id, named, to_ms(since)))
 
     async def verify(self, snapshot: DataSnapshot) -> Path:
         """Return the snapshot's folder, after a comparison of its files with their hashes.
@@ -372,11 +377,10 @@ class SnapshotStore:
     def _insert(self, snapshot: DataSnapshot, connection: Connection) -> None:
         """Insert the row, if the user's limits allow it: others may have been stored since ``check``."""
         self._check_limits(snapshot, connection)
-        insert_row(snapshot, connection)
-        if self._shared is not None and snapshot.kind in _OWN:
-            # No clock of a node: the last transaction counts.
-            its = _O.generation_id == snapshot.generation_id, _O.user_id == snapshot.user_id, _O.state == "running"
-            connection.execute(update(owners).where(*its).values(snapshot_id=snapshot.id))
+        if self._shared is not None and snapshot.kind in OWN:
+            insert_own(snapshot, self._node, connection)
+        else:
+            insert_row(snapshot, connection)
 
     def _check_limits(self, snapshot: DataSnapshot, connection: Connection) -> None:
         count, size = usage(snapshot.user_id, connection)

@@ -37,7 +37,6 @@ from preview.errors import (
     NoPortFree,
     PreviewError,
     ServiceStopping,
-    SnapshotNotFound,
 )
 from preview.generations import Generation
 from preview.logs import Level, LogStore
@@ -319,10 +318,9 @@ class Takeovers:
         store = self._context.snapshots
         if store is None or taken.snapshot_id is None:
             return None
-        try:
-            latest = await store.get(record.generation_id, record.user_id, taken.snapshot_id)
-        except SnapshotNotFound:
-            raise DataUnavailable(f"The snapshot {taken.snapshot_id} was deleted.") from None
+        latest = await store.last_own(record.generation_id, record.user_id, taken.snapshot_id, record.created_at)
+        if latest is None:
+            raise DataUnavailable(f"The snapshot {taken.snapshot_id} was deleted.")
         return FirstData(await store.verify(latest), latest.parts, f"the snapshot {latest.id}")
 
     def _fresh(self, record: PreviewRecord, tier: Tier) -> PreviewRecord:
