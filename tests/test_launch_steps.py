@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import trio
 from trio.testing import MockClock
 
@@ -87,3 +89,18 @@ async def test_a_step_that_is_cancelled_does_not_run_on() -> None:
         progress.leave(name)
     states = {one.name: one.state for one in progress.steps}
     assert (states["migrations"], states["build"]) == (StepState.STOPPED, StepState.DONE)
+
+
+async def test_a_part_is_noted_as_the_last_attempt_has_done_it_and_is_no_step(autojump_clock: MockClock) -> None:
+    told: list[tuple[LaunchStep, ...]] = []
+    progress = LaunchProgress(told.append)
+    with progress.part("claim"):
+        await trio.sleep(1)
+    with suppress(ValueError), progress.part("plan"):
+        raise ValueError
+    with progress.part("plan"):
+        await trio.sleep(0.25)
+    progress.again()
+    found = [(one.name, one.state, one.elapsed_ms) for one in progress.parts]
+    assert found == [("claim", StepState.DONE, 1000), ("plan", StepState.DONE, 250)]
+    assert not {one.name for one in progress.steps} & {"claim", "plan"}

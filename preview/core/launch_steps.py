@@ -17,6 +17,10 @@ from preview.core.clock import rfc3339_ms
 
 FILES = "files"
 """Copy the project's files to the preview's folder, and analyse them."""
+CLAIM = "claim"
+"""Store the preview's row, which claims its generation; only in traces."""
+PLAN = "plan"
+"""Make the start plan, or wait for the one that was started with the files; only in traces."""
 ENVIRONMENT = "environment"
 """Install the packages, or find them in the cache."""
 PROCESS = "process"

@@ -62,12 +62,15 @@ def test_each_reload_is_a_span_of_its_own_without_the_steps_of_the_launch() -> N
     preview.record.id, preview.record.generation_id, preview.record.user_id = "preview_a", "gen_a", "ann@example.org"
     preview.record.created_at = from_ms(1_000)
     preview.log.broadcast.add = listeners.append
+    preview.progress.parts = (LaunchStep("claim", StepState.DONE, 1_015, 5), LaunchStep("plan", StepState.DONE, 995, 9))
     made.observe(preview)
     for state, restarts in (("starting", 0), ("running", 0), ("running", 0), ("running", 1), ("running", 1)):
         listeners[0].offer(StatusChange("preview_a", state, "healthy", None, 1_000, STEPS, restarts))
     found = spans_of(data := messages.traces(list(made._spans)))
     assert [one.name for one in found if not one.parent_span_id] == ["launch", "reload"]
     assert len({one.trace_id for one in found}) == 2
+    assert [one.name for one in found[1:3]] == ["launch: claim", "launch: plan"]
+    assert found[2].end_time_unix_nano - found[2].start_time_unix_nano == 9_000_000
     assert found[-1].name == "reload"
     assert b"ann@example.org" not in data
 

@@ -10,7 +10,7 @@ import pytest
 import trio
 from archive_kit import Logs
 from log_room import Room, make_settings
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 
 from preview.core.clock import now_ms
 from preview.logs import LogStore, LogWriter
@@ -173,3 +173,22 @@ async def test_a_node_waits_for_the_lines_that_another_node_has_not_stored(logs:
     assert await archive_round(logs.archived, configured, writer) == 0
     await end(logs, directory=folder, last_seq=logs.rows[-1][0])
     assert await archive_round(logs.archived, configured, writer) == 1
+
+
+async def test_a_service_of_an_earlier_version_that_takes_no_lease_loses_no_line(
+    logs: Logs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = archiving._read
+    row = {"preview_id": logs.preview_id, "lines": 9, "size_bytes": 9, "archived_at": now_ms(), "is_cleared": 0}
+
+    def meanwhile(*given: Any) -> Any:
+        # The other one has written its file and its row, and has deleted the lines that this one has not read.
+        with logs.database.engine.begin() as connection:
+            connection.execute(insert(archived_logs).values(row))
+        yield next(read(*given))
+
+    monkeypatch.setattr(archiving, "_read", meanwhile)
+    with pytest.raises(archiving.LeaseLost):
+        await archive_one(logs.archived, logs.preview_id)
+    assert await logs.stored() == len(logs.rows)
+    assert not [one for one in (tmp_path / "archive").iterdir() if name_of(logs.preview_id) in one.name]

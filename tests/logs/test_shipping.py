@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -231,3 +232,43 @@ async def test_a_line_that_a_kill_has_cut_is_not_joined_with_the_next(tmp_path: 
     async with targets._open_file(path) as file:
         await file.send(b'{"seq":2}\n')
     assert path.read_bytes() == b'{"seq":1\n{"seq":2}\n'
+
+
+async def test_what_another_program_has_written_stays_when_the_disk_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, write, calls = tmp_path / "lines", os.write, list[int]()
+
+    def full(descriptor: int, data: bytes) -> int:
+        calls.append(1)
+        if len(calls) == 2:
+            with path.open("ab") as other:
+                other.write(b"\nother\n")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(descriptor, data[:7])
+
+    file = targets._File(path)
+    file.open()
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", full)
+        with pytest.raises(OSError, match="No space"):
+            await file.send(b'{"seq":2}\n')
+    file.close()
+    assert path.read_bytes() == b'{"seq":\nother\n'
+
+
+async def test_a_file_that_may_only_be_written_gets_its_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, opened = tmp_path / "lines", os.open
+    path.write_bytes(b'{"seq":1}\n')
+
+    def refuse(*given: Any, **_: Any) -> int:
+        if isinstance(given[1], str) or given[1] & os.O_ACCMODE == os.O_RDONLY:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return opened(*given)
+
+    # The tests may run as a user who reads every file.
+    monkeypatch.setattr(os, "open", refuse)
+    monkeypatch.setattr(Path, "open", refuse)
+    async with targets._open_file(path) as file:
+        await file.send(b'{"seq":2}\n')
+    assert path.stat().st_size == len(b'{"seq":1}\n{"seq":2}\n')

@@ -7,14 +7,17 @@ from collections.abc import Iterator
 from contextlib import suppress
 from itertools import count
 from time import thread_time
+from typing import cast
 
 import pytest
 import trio
-from otlp_kit import JSON, part, post, receiver
-from trio.testing import MockClock
+from otlp_kit import JSON, Log, part, post, receiver
+from trio.testing import MockClock, memory_stream_pair
 
-from preview.tracing.otlp import pacing
-from preview.tracing.otlp.pacing import LoopShare, Pacer
+from preview.tracing import PreviewTraces
+from preview.tracing.otlp import OtlpReceiver, pacing
+from preview.tracing.otlp import receiver as receiver_module
+from preview.tracing.otlp.pacing import ALL_RECEIVERS, LoopShare, Pacer
 from preview.tracing.otlp.wire import MOST_FIELDS, MOST_PART_FIELDS
 
 
@@ -85,3 +88,24 @@ async def test_a_body_of_many_tiny_chunks_is_refused() -> None:
         await stream.send_all(b"POST /v1/traces HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + body)
         assert (await stream.receive_some()).startswith(b"HTTP/1.1 400 ")
         assert traces.dropped == 1
+
+
+async def test_pauses_for_the_flood_of_others_lose_no_body(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    traces = PreviewTraces("preview_a", most_spans=100, most_bytes=100_000)
+    traces.turn(on=True)
+    ours, theirs = memory_stream_pair()
+    monkeypatch.setattr(pacing, "SLICE_S", 0)
+
+    async def rest(used_s: float) -> None:
+        await trio.sleep(receiver_module._IDLE_S * 2)
+
+    monkeypatch.setattr(ALL_RECEIVERS, "rest", rest)
+    served = OtlpReceiver(traces, Log())
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(served.serve, cast("trio.SocketStream", ours))
+        await theirs.send_all(b"POST /v1/traces HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n" + part(3, 1))
+        assert (await theirs.receive_some()).startswith(b"HTTP/1.1 200 ")
+        nursery.cancel_scope.cancel()
+    assert traces.dropped == 0

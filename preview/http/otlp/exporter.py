@@ -97,7 +97,7 @@ class OtlpExporter:
         facts = {"preview.id": record.id, "preview.generation_id": record.generation_id, "preview.state": change.state}
         failed = change.state == State.FAILED
         # A reload's steps are not those of the launch, which the status still has.
-        steps = change.steps if name == "launch" else ()
+        steps = (*preview.progress.parts, *change.steps) if name == "launch" else ()
         error = preview.cause.code if failed else None
         self.add(
             self._messages.launch_trace(steps, name=name, facts=facts, start_ms=start_ms, end_ms=now_ms(), error=error)

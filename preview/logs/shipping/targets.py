@@ -237,8 +237,15 @@ class _File:
             self._size += os.write(self._descriptor, b"\n")
 
     def _ends_with_line(self) -> bool:
-        with self._path.open("rb") as file:
-            return os.pread(file.fileno(), 1, self._size - 1) == b"\n"
+        try:
+            descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except PermissionError:
+            # Some logs may only be written.
+            return True
+        try:
+            return os.pread(descriptor, 1, self._size - 1) == b"\n"
+        finally:
+            os.close(descriptor)
 
     def close(self) -> None:
         """Close the file."""
@@ -265,8 +272,9 @@ class _File:
             while rest:
                 rest = rest[os.write(self._descriptor, rest) :]
         except OSError:
-            # The batch is sent again: its lines would follow the part of a line.
+            # The batch is sent again: its lines would follow the part of a line. What others have written stays.
             with suppress(OSError):
-                os.ftruncate(self._descriptor, before)
+                if os.fstat(self._descriptor).st_size == before + len(data) - len(rest):
+                    os.ftruncate(self._descriptor, before)
             raise
         self._size += len(data)

@@ -252,9 +252,11 @@ def _write(archived: ArchivedLogs, preview_id: str) -> tuple[Index, int]:
         rest, index = packer.finish()
         made.append(index)
         yield rest
-        # The last step before the file is shown: after a long pause, another service may have archived the log.
+        # The last step before the file is shown: after a long pause, another service may have archived the log. A
+        # service of an earlier version takes no lease, but its row is there before it deletes a line.
+        row = select(_A.preview_id).where(_A.preview_id == preview_id)
         with archived.database.engine.connect() as connection:
-            if not has_lease(connection, archived.holder):
+            if not has_lease(connection, archived.holder) or connection.scalar(row) is not None:
                 raise LeaseLost
 
     size = archive.place.write(name, parts())

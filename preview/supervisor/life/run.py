@@ -16,7 +16,7 @@ import trio
 
 from preview.cluster import Wants
 from preview.core.descriptors import is_want_of_descriptors
-from preview.core.launch_steps import ENVIRONMENT, FILES, PROCESS
+from preview.core.launch_steps import CLAIM, ENVIRONMENT, FILES, PLAN, PROCESS
 from preview.core.lifecycle import State
 from preview.detection import Server, StartPlan
 from preview.environments import Environment
@@ -114,7 +114,8 @@ async def _launch(preview: LivePreview, context: SupervisorContext, workspace: W
             open_prestart(preview, context, workspace) as prestart,
         ):
             await write_files(preview, context, workspace)
-            analysis = await prestart.decide()
+            with preview.progress.part(PLAN):
+                analysis = await prestart.decide()
             await _store_row(preview, context, workspace, analysis.plan, launched_at)
             if preview.mends.said:
                 preview.log.say(f"kept from the last launch: {'; '.join(preview.mends.said)}")
@@ -216,7 +217,8 @@ async def _decide_again(
         await server.reset()
     await put_aside(workspace)
     await write_files(preview, context, workspace)
-    analysis = await start.decide()
+    with preview.progress.part(PLAN):
+        analysis = await start.decide()
     tell_plan(preview, analysis.plan, before.plan)
     # Only now: see ``put_aside``. No process runs yet, so the limit of the disk holds.
     await remove_aside(workspace)
@@ -228,11 +230,12 @@ async def _store_row(
 ) -> None:
     """Store the row: from here on the preview is visible to all readers of the database."""
     preview.record = replace(preview.record, health_path=plan.health_path or "/", directory=str(workspace.root))
-    if context.cluster is not None and context.owns(preview.id):
-        # It comes from another node.
-        await context.store.update(preview.record)
-    else:
-        await context.store.insert(preview.record, preview.tier.max_previews, _carried(preview, context))
+    with preview.progress.part(CLAIM):
+        if context.cluster is not None and context.owns(preview.id):
+            # It comes from another node.
+            await context.store.update(preview.record)
+        else:
+            await context.store.insert(preview.record, preview.tier.max_previews, _carried(preview, context))
     preview.stored = True
     for observe in context.observers:
         observe(preview)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 import trio
@@ -28,11 +29,15 @@ class LaunchProgress:
 
     Args:
         publish: Called with all steps after each change.
+
+    Attributes:
+        parts: Parts of the launch that are only in its trace, each as the last attempt has done it.
     """
 
     def __init__(self, publish: Callable[[tuple[LaunchStep, ...]], None]) -> None:
         self._publish = publish
         self._steps = waiting_steps()
+        self.parts: tuple[LaunchStep, ...] = ()
         # Start times by trio's clock, which never jumps.
         self._started: dict[str, float] = {}
 
@@ -49,6 +54,17 @@ class LaunchProgress:
         if new:
             at = next(index for index, one in enumerate(self._steps) if one.name == PROCESS)
             self._set((*self._steps[:at], *new, *self._steps[at:]))
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Note the context as a part of the launch; failed if it raises."""
+        at_ms, began, state = now_ms(), trio.current_time(), StepState.FAILED
+        try:
+            yield
+            state = StepState.DONE
+        finally:
+            made = LaunchStep(name, state, at_ms, round((trio.current_time() - began) * 1000))
+            self.parts = (*(one for one in self.parts if one.name != name), made)
 
     def start(self, name: str) -> None:
         """Mark the step as running."""

@@ -30,6 +30,8 @@ MOST_BODY_BYTES: Final = 4 * 1024 * 1024
 _HEAD_BYTES = 16 * 1024
 # Small, because h11 may find hundreds of chunks in it.
 _CHUNK_BYTES = 8 * 1024
+# So long a client may let the service wait for its bytes. The service's own pauses do not count: other previews make
+# them longer.
 _BODY_S = 20.0
 _IDLE_S = 120.0
 # After each body: 1 MiB/s, and 20 bodies a second.
@@ -47,6 +49,22 @@ class _Refused(Exception):
     def __init__(self, status: int, why: str) -> None:
         super().__init__(why)
         self.status = status
+
+
+class _Patience:
+    """Receives bytes, and limits how long the client may let the service wait for all of them."""
+
+    def __init__(self, stream: trio.SocketStream, left_s: float) -> None:
+        self._stream = stream
+        self._left_s = left_s
+
+    async def receive(self) -> bytes:
+        """Return some bytes. Raises ``trio.TooSlowError``. Cancellation: nothing is lost."""
+        began = trio.current_time()
+        with trio.fail_after(max(0.0, self._left_s)):
+            data = await self._stream.receive_some(_CHUNK_BYTES)
+        self._left_s -= trio.current_time() - began
+        return bytes(data)
 
 
 class OtlpReceiver:
@@ -81,8 +99,7 @@ class OtlpReceiver:
 
     async def _serve_one(self, connection: h11.Connection, stream: trio.SocketStream) -> bool:
         """Answer one request; return whether another may follow."""
-        with trio.fail_after(_IDLE_S):
-            request = await self._next(connection, stream)
+        request = await self._next(connection, _Patience(stream, _IDLE_S))
         if not isinstance(request, h11.Request):
             return False
         said = next((value for name, value in request.headers if name == b"content-type"), b"")
@@ -90,8 +107,7 @@ class OtlpReceiver:
         status, size = 200, 0
         async with self._turn:
             try:
-                with trio.fail_after(_BODY_S):
-                    size = await self._take(request, kind, connection, stream)
+                size = await self._take(request, kind, connection, stream)
             except _Refused as refused:
                 status = refused.status
                 self._lose(request)
@@ -114,6 +130,7 @@ class OtlpReceiver:
 
         Raises:
             NotOtlp, _Refused: It is not a body of spans, or too large.
+            trio.TooSlowError: The client is slow.
         """
         if request.method != b"POST":
             raise _Refused(405, "only POST")
@@ -121,7 +138,8 @@ class OtlpReceiver:
         if path not in {_TRACES, _LOGS, _METRICS}:
             raise _Refused(404, "no such path")
         if any(name == b"expect" for name, _ in request.headers):
-            await stream.send_all(connection.send(h11.InformationalResponse(status_code=100, headers=[])) or b"")
+            with trio.fail_after(_BODY_S):
+                await stream.send_all(connection.send(h11.InformationalResponse(status_code=100, headers=[])) or b"")
         coding = next((value.lower() for name, value in request.headers if name == b"content-encoding"), b"")
         packed = await self._body(connection, stream)
         with self._pacer.counted():
@@ -158,7 +176,7 @@ class OtlpReceiver:
         else:
             self._traces.take(span)
 
-    async def _next(self, connection: h11.Connection, stream: trio.SocketStream) -> object:
+    async def _next(self, connection: h11.Connection, patience: _Patience) -> object:
         while True:
             async with self._pacer.turn:
                 with self._pacer.counted():
@@ -168,13 +186,13 @@ class OtlpReceiver:
                 raise event
             if event is not h11.NEED_DATA:
                 return event
-            data = await stream.receive_some(_CHUNK_BYTES)
+            data = await patience.receive()
             self._pacer.received_bytes += len(data)
             connection.receive_data(data)
 
     async def _body(self, connection: h11.Connection, stream: trio.SocketStream) -> bytes:
-        body, chunks = bytearray(), 0
-        while isinstance(event := await self._next(connection, stream), h11.Data):
+        body, chunks, patience = bytearray(), 0, _Patience(stream, _BODY_S)
+        while isinstance(event := await self._next(connection, patience), h11.Data):
             body += event.data
             chunks += 1
             if len(body) > MOST_BODY_BYTES:
