@@ -32,8 +32,7 @@ _LOST_KEPT_MS = 24 * 3_600_000
 _FORGET_EACH_S = 600.0
 # Transactions of the log writer in one second. Without a database, a node publishes lines as long as it has numbers for
 # them: of two leases, at the rate of the last transaction. A loss leaves a gap of so many numbers at most.
-_WRITES_PER_S = 10
-_MOST_AHEAD = 100_000
+_WRITES_PER_S, _MOST_AHEAD = 10, 100_000
 # A process that was killed has left a lease of this name; wait this many leases for its end.
 _PATIENCE = 3
 
@@ -74,17 +73,14 @@ class Cluster:
         self._database = database
         lease_ms = int(lease_s * 1000)
         self._nodes, self._owners = Nodes(lease_ms), Owners(lease_ms)
-        self._member = Membership(facts.name, 0)
-        # Epochs in which new previews were claimed, until that is known to be committed.
-        self._claims: BoundedDict[str, int] = BoundedDict(_MOST_ENDED)
-        # Rows of this node at the last renewal that it does not know, with their fences.
-        self._unknown: dict[str, int] = {}
+        self._member, self._token = Membership(facts.name, 0), trio.lowlevel.current_trio_token()
+        self._claims: BoundedDict[str, int] = BoundedDict(_MOST_ENDED)  # epochs, until known to be committed
+        self._unknown: dict[str, int] = {}  # rows of this node at the last renewal that it does not know
         self._launches = LaunchQueue(self._owners, lease_ms)
         # ``database`` is for the lease and the owners' rows alone: nothing that waits for a lock may hold it up.
         self.queue = NodeQueue(shared or database, self._launches, lambda: self._member, limits)
         self._ended: BoundedDict[str, int] = BoundedDict(_MOST_ENDED)
         self._releases: dict[str, int] = {}  # released here, and not yet in the database
-        self._token = trio.lowlevel.current_trio_token()
 
     @property
     def name(self) -> str:
@@ -170,10 +166,16 @@ class Cluster:
 
         Cancellation: the next renewal releases it.
         """
-        if (fence := self.fences.pop(preview_id, None)) is None:
-            return
-        self._ended[preview_id] = self._releases[preview_id] = fence
-        await self._release_all()
+        if self.drop(preview_id, moves=False) is not None:
+            await self._release_all()
+
+    def drop(self, preview_id: str, *, moves: bool) -> int | None:
+        """Own a preview no more; return its fence, if it had one. Renewals tell the database, if nobody else does."""
+        self.moving.discard(preview_id)
+        if (fence := self.fences.pop(preview_id, None)) is not None:
+            self._ended[preview_id] = fence
+            self._releases.update({} if moves else {preview_id: fence})
+        return fence
 
     async def _release_all(self) -> None:
         if not (releases := dict(self._releases)):
@@ -202,10 +204,8 @@ class Cluster:
 
         Cancellation: it is queued, or goes to another node when this one leaves.
         """
-        self.moving.discard(preview_id)
-        if (fence := self.fences.pop(preview_id, None)) is None:
+        if (fence := self.drop(preview_id, moves=True)) is None:
             return
-        self._ended[preview_id] = fence
         give_up = partial(
             self._owners.give_up, node=self.name, preview_id=preview_id, fence=fence, is_stored=is_stored,
             next_seq=next_seq, has_run=has_run,
@@ -352,10 +352,9 @@ class Cluster:
         An answer may still be on its way, so a row must be unknown at two renewals. If it comes later all the same, the
         next renewal ends that preview here.
         """
-        before, self._unknown = (
-            self._unknown,
-            {one: fence for one, fence in running.items() if one not in self.fences and one not in self._releases},
-        )
+        known = {*self.fences, *self._releases}
+        unknown = {one: fence for one, fence in running.items() if one not in known}
+        before, self._unknown = self._unknown, unknown
         if not (rows := {one: fence for one, fence in self._unknown.items() if before.get(one) == fence}):
             return
 

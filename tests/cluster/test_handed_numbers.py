@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 import trio
-from sqlalchemy import insert, text
+from sqlalchemy import Connection, insert, text
+from sqlalchemy.exc import IntegrityError
 
 from preview.cluster import Cluster, NodeFacts
 from preview.logs import End, LogStore, LogWriter, PreviewLog, run_log_writer
 from preview.logs.storage import handing as handing_module
+from preview.logs.storage import writer as writer_module
 from preview.settings import Settings
 from preview.storage.database import Database, open_database
 from preview.storage.tables import preview_instances
@@ -117,3 +119,24 @@ async def test_a_log_that_ends_without_numbers_counts_its_lines_as_lost(
         print_lines(log, 2000)
         log.finish(End("p", "stopped", "x", 0, None, 0))
         assert (writer.lost_count, log.last_seq) == (2000, 0)
+
+
+async def test_refused_lines_do_not_block_those_that_wait_for_numbers(
+    postgres_database_url: str, tmp_path: Path, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = writer_module._store
+
+    def refuse(connection: Connection, *, runs: list[Any], **others: Any) -> frozenset[str]:
+        if runs:
+            raise IntegrityError("", {}, Exception("refused"))
+        return store(connection, runs=runs, **others)
+
+    monkeypatch.setattr(writer_module, "_store", refuse)
+    async with open_node(postgres_database_url, "one") as (one, database):
+        log, writer = await open_log(one, database, Settings(data_dir=tmp_path))
+        await nursery.start(run_log_writer, writer)
+        print_lines(log, 900)
+        print_lines(log, 2000)
+        with trio.fail_after(60):
+            await log.published()
+        assert log.last_seq == 2900

@@ -204,7 +204,9 @@ class LogWriter:
                 try:
                     await self._commit(own, {preview_id})
                 except SQLAlchemyError as error:
-                    self._numbers.asking.discard(preview_id)
+                    # Its lines are lost. Others may wait for numbers: the next transaction hands these out alone.
+                    if not own:
+                        self._numbers.asking.discard(preview_id)
                     self._give_up(preview_id, own, error)
 
     async def _commit(self, batches: list[Batch], chosen: Collection[str] | None = None) -> None:

@@ -69,6 +69,10 @@ async def conclude(preview: LivePreview, context: SupervisorContext) -> None:
             if context.cluster is not None:
                 await context.cluster.release(preview.id)
     finally:
+        cluster = context.cluster
+        if cluster is not None and preview.stored and preview.outcome and preview.outcome.reason != LOST_OWNERSHIP:
+            # The deadline may have come before its owner's row was changed.
+            cluster.drop(preview.id, moves=preview.id in cluster.moving)
         preview.accepted.set()
         preview.settled.set()
         preview.changes.close(preview.cause)
@@ -77,7 +81,8 @@ async def conclude(preview: LivePreview, context: SupervisorContext) -> None:
 
 async def _give_up(preview: LivePreview, context: SupervisorContext, cluster: Cluster) -> None:
     """Store the last lines, and leave the preview to another node. Cancellation: as ``Cluster.give_up``."""
-    with trio.move_on_after(STORE_S) as scope:
+    # The caller's deadline, without the time for lines that wait for numbers; the row gets the rest.
+    with trio.move_on_after(STORE_S - FLUSH_S) as scope:
         await context.writer.flush(preview.id)
     is_stored, next_seq = not scope.cancelled_caught, preview.log.last_seq + 1
     await cluster.give_up(preview.id, is_stored=is_stored, next_seq=next_seq)

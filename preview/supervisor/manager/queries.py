@@ -84,7 +84,10 @@ class PreviewQueries:
         deadline = trio.current_time() + timeout_s
         while True:
             left_s = max(0.0, deadline - trio.current_time())
-            if self.queued is not None and (record := await self.queued.wait(preview_id, left_s)) is not None:
+            if (
+                self.queued is not None
+                and (record := await self.queued.wait(preview_id, left_s, timeout_s)) is not None
+            ):
                 return record
             preview = self.find(preview_id)
             if preview is None:

@@ -132,16 +132,21 @@ class QueuedLaunches:
             return None
         return await self._cluster.queue.place(record.id)
 
-    async def wait(self, preview_id: str, timeout_s: float) -> PreviewRecord | None:
+    async def wait(self, preview_id: str, left_s: float, timeout_s: float) -> PreviewRecord | None:
         """Wait until a queued preview serves on another node; return None once it starts on this one.
 
+        Args:
+            preview_id: The preview.
+            left_s: Timeout.
+            timeout_s: What the caller has asked for at first.
+
         Raises:
-            StartupTimeout: It still waits or starts after ``timeout_s`` seconds.
+            StartupTimeout: It still waits or starts after ``left_s`` seconds.
             LaunchFailed: It ended instead.
 
         Cancellation: the preview is not affected.
         """
-        with trio.move_on_after(timeout_s):
+        with trio.move_on_after(left_s):
             while preview_id not in self._registry.by_id:
                 try:
                     record = await self._context.store.get(preview_id)
@@ -156,7 +161,10 @@ class QueuedLaunches:
                 await trio.sleep(_LOOK_S)
         if preview_id in self._registry.by_id:
             return None
-        place = await self._cluster.queue.place(preview_id)
+        try:
+            place = await self._cluster.queue.place(preview_id)
+        except DatabaseUnavailable:
+            place = None
         where = "is still starting" if place is None else f"waits for a node, place {place.place} of {place.waiting}"
         raise StartupTimeout(
             f"The preview was not healthy within {timeout_s:g} s; it {where}.", preview_id=preview_id, last_lines=[]
