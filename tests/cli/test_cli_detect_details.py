@@ -56,7 +56,7 @@ def shown(plan: StartPlan, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys
         "variables EMPTY (empty) (example file)",
         "KEY (not shown) (made up, main.py:5)",
         "needs Redis at cache:6379 (REDIS_URL, main.py:3), required at startup",
-        "MongoDB (main.py:9), once it is used",
+        "MongoDB (main.py:9), required at first use",
         "healthy when it responds (with any status)",
         "! look here",
     ],

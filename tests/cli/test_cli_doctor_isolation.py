@@ -244,7 +244,7 @@ def test_on_a_machine_without_bubblewrap_it_says_so(tmp_path: Path, isolation: s
     sandbox = next(check for check in report["checks"] if check["name"] == "sandbox")
     expected = (0, True, "warn") if is_well else (1, False, "fail")
     assert (done.returncode, report["ok"], sandbox["result"]) == expected
-    why = "" if is_well else "; PREVIEW_ISOLATION=auto as root"
+    why = "" if is_well else "; a service that runs as root needs it (PREVIEW_ISOLATION=auto)"
     assert sandbox["found"] == f"the program bwrap is not installed{why}"
     assert "bubblewrap" in sandbox["advice"]
 

@@ -325,9 +325,9 @@ def test_profile_shows_where_the_time_of_a_running_preview_goes(
 
 def test_stop_answers_when_it_is_gone(running: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["stop", running]) == 0
-    assert capsys.readouterr().out == f"{running} stopped; its processes, port and files are gone\n"
+    assert capsys.readouterr().out == f"{running} stopped; `preview launch {running}` starts it again\n"
     assert run(["stop", running]) == 0
-    assert capsys.readouterr().out == f"{running} stopped; its processes, port and files are gone\n"
+    assert capsys.readouterr().out == f"{running} stopped; `preview launch {running}` starts it again\n"
     assert run(["stop", "gen_doesnotexist1234"]) == ExitCode.NOT_FOUND
     assert run(["request", running, "GET", "/"]) == ExitCode.FAILED
     assert run(["launch", running]) == 0

@@ -271,5 +271,7 @@ def _opened(path: Path) -> BinaryIO | None:
     file = os.fdopen(descriptor, "rb")
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         file.close()
-        raise CommandFailed(f"{quoted(str(path))} is not a regular file; the data folder was changed by hand.")
+        raise CommandFailed(
+            f"{quoted(str(path))} is not a regular file; move it out of the data folder, then try again."
+        )
     return file

@@ -32,6 +32,7 @@ _ROWS = 500
 _LARGE_ROWS = 10
 _LARGE = frozenset({"file_contents", "generation_files"})
 _BUSY_S = 60
+_COPY_AGAIN = "Copy the backup again, or restore an older one."
 
 Progress = Callable[[str], None]
 
@@ -63,8 +64,8 @@ def save_database(url: str, copy: Path, progress: Progress) -> str:
         return revision
     if revision != HEAD:
         raise ConfigurationError(
-            f"The database is at revision {revision}, and this version needs {HEAD}: save it with the version that "
-            "uses it, or run `preview db upgrade` first.",
+            f"The database is at revision {revision}, and this version of preview needs {HEAD}. Run `preview db "
+            "upgrade` first, or make the backup with the version of preview that the service runs.",
             current=revision,
             head=HEAD,
         )
@@ -103,10 +104,12 @@ def check_saved(copy: Path) -> str:
             if odd.fetchone() is not None:
                 raise BadArchive("The backup's database has views or triggers, so it is not from this service.")
             if (result := opened.execute("PRAGMA integrity_check(1)").fetchone()) != ("ok",):
-                raise BadArchive(f"The backup's database is damaged: {str(result)[:100]}.")
+                raise BadArchive(f"The backup's database is damaged: {str(result)[:100]}. {_COPY_AGAIN}")
             found = opened.execute("SELECT version_num FROM alembic_version").fetchall()
     except sqlite3.Error as error:
-        raise BadArchive(f"The backup's database is damaged, or is not from this service: {error}.") from error
+        raise BadArchive(
+            f"The backup's database is damaged, or is not from this service: {error}. {_COPY_AGAIN}"
+        ) from error
     revision = str(found[0][0]) if len(found) == 1 else ""
     if not revision.isalnum() or len(revision) > len(HEAD):
         raise BadArchive("The backup's database is not from this service: it has no revision number.")
@@ -160,7 +163,7 @@ def upgrade_saved(copy: Path) -> None:
     except (SQLAlchemyError, PreviewError) as error:
         if isinstance(error, BadArchive):
             raise
-        raise BadArchive("The backup's database does not have the tables of its revision.") from error
+        raise BadArchive("The backup's database lacks tables of its revision. Restore another backup.") from error
 
 
 def disown_archive(copy: Path) -> None:
@@ -175,7 +178,7 @@ def disown_archive(copy: Path) -> None:
         with closing(sqlite3.connect(copy)) as opened, opened:
             opened.execute("DELETE FROM service_facts WHERE name = ?", (FACT,))
     except sqlite3.Error as error:
-        raise BadArchive(f"The backup's database cannot be changed: {error}.") from error
+        raise BadArchive(f"The temporary copy of the backup's database cannot be changed: {error}.") from error
 
 
 def load_database(copy: Path, url: str, progress: Progress) -> None:
@@ -220,7 +223,9 @@ def _check_tables(url: str) -> None:
         engine.dispose()
     for name, table in metadata.tables.items():
         if name not in found.tables or set(found.tables[name].columns.keys()) != set(table.columns.keys()):
-            raise BadArchive(f"The backup's database does not have the table {name} of its revision.")
+            raise BadArchive(
+                f"The backup's database does not have the table {name} of its revision. Restore another backup."
+            )
 
 
 def _copy_tables(source: Engine, target: Engine, progress: Progress) -> None:

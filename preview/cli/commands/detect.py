@@ -38,7 +38,7 @@ app = typer.Typer(add_completion=False)
 _SERVERS = {
     Server.ASGI: "served by uvicorn",
     Server.WSGI: "served by a WSGI server",
-    Server.DJANGO: "served the way runserver does it",
+    Server.DJANGO: "served in the same way as by runserver",
     Server.NODE: "run by Node",
     Server.COMMAND: "run as a command, which listens on PORT",
 }
@@ -138,6 +138,6 @@ def _variable(variable: Variable, width: int) -> str:
 def _service(need: ServiceNeed) -> str:
     address = f" at {need.address[0]}:{need.address[1]}" if need.address else ""
     place = ", ".join(part for part in (need.setting, need.where) if part)
-    when = "required at startup" if need.at_startup else "once it is used"
+    when = "required at startup" if need.at_startup else "required at first use"
     own = "; the preview gets its own" if need.supplied else ""
     return f"{need.kind}{address}{f' ({place})' if place else ''}, {when}{own}"

@@ -19,7 +19,8 @@ def stop(
 ) -> None:
     """Stop a generation's preview.
 
-    Returns when its processes are gone, its port is free and its files are removed.
+    Returns when its processes have ended, its port is free and its working copy of the files is removed. The
+    generation stays.
 
     Example: preview stop GEN
     """
@@ -33,4 +34,4 @@ def stop(
     if as_json:
         print_json({"generation_id": generation, "status": "stopped"})
     else:
-        show(f"{generation} stopped; its processes, port and files are gone")
+        show(f"{generation} stopped; `preview launch {generation}` starts it again")

@@ -65,7 +65,9 @@ def ws(
         context = trust_of(api, ca)
     closed = trio.run(talk.run, context)
     if closed is None:
-        raise CommandFailed(f"The preview did not answer the WebSocket within {_CONNECT_S:g} s.")
+        raise CommandFailed(
+            f"The preview did not answer the WebSocket within {_CONNECT_S:g} s; see `preview logs {generation}`."
+        )
     if closed not in _GOOD_CODES and closed != code:
         raise typer.Exit(ExitCode.FAILED)
 
@@ -140,7 +142,9 @@ class _Talk:
                 secure = trio.SSLStream(stream, context, server_hostname=host, https_compatible=True)
                 await secure.do_handshake()
         except (OSError, trio.TooSlowError, trio.BrokenResourceError) as error:
-            raise NoService(f"The preview at {place.netloc} cannot be reached ({error}).") from error
+            raise NoService(
+                f"The preview at {place.netloc} cannot be reached ({error}); `preview ls` shows whether it runs."
+            ) from error
         return secure
 
     async def _send_lines(self, socket: trio_websocket.WebSocketConnection) -> None:
@@ -210,4 +214,4 @@ def _refused(group: BaseExceptionGroup[BaseException]) -> CommandFailed:
             return CommandFailed(
                 f"The WebSocket was refused with {error.status_code}" + (f": {detail}" if detail else ".")
             )
-    return CommandFailed("The preview closed the connection without a handshake.")
+    return CommandFailed("The preview closed the connection without a handshake; check the path, and see its log.")

@@ -117,7 +117,10 @@ class Deployment(BaseModel):
         if self.nodes > 1 and (self.database != "postgresql" or self.kind == "systemd"):
             raise ValueError("--nodes needs --database postgresql, and --compose or --kubernetes")
         if not is_valid_id(self.operator):
-            raise ValueError(f"{self.operator!r} cannot be a user's id")
+            raise ValueError(
+                f"--operator: {self.operator!r} cannot be a user's id; use letters, digits, '.', '_' and '-', and "
+                "begin with a letter or digit"
+            )
         return self
 
     @property

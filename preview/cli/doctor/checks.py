@@ -82,6 +82,12 @@ async def _look(settings: Settings) -> IsolationSupport:
             return ladder
 
 
+_NEEDS = {
+    Isolation.REQUIRE: "PREVIEW_ISOLATION=require needs it",
+    Isolation.AUTO: "a service that runs as root needs it (PREVIEW_ISOLATION=auto)",
+}
+
+
 def _rungs(settings: Settings, ladder: IsolationSupport, scope: NoScope | None) -> Iterator[Check]:
     for rung in ladder.rungs:
         needed = settings.isolation is Isolation.REQUIRE or (
@@ -89,8 +95,7 @@ def _rungs(settings: Settings, ladder: IsolationSupport, scope: NoScope | None) 
             settings.isolation is Isolation.AUTO and rung.name == "sandbox" and os.geteuid() == 0
         )
         missing = Result.FAIL if needed else Result.WARN
-        found = rung.found if rung.holds or not needed else f"{rung.found}; PREVIEW_ISOLATION={settings.isolation}"
-        found += " as root" if needed and not rung.holds and settings.isolation is Isolation.AUTO else ""
+        found = rung.found if rung.holds or not needed else f"{rung.found}; {_NEEDS[settings.isolation]}"
         advice = rung.advice
         if rung.name == "control groups" and not rung.holds and scope is not None and scope.advice:
             found, advice = f"{found}; {scope.reason}", scope.advice
@@ -131,7 +136,10 @@ def _users(settings: Settings, ladder: IsolationSupport) -> Iterator[Check]:
         return
     lack = try_range(settings)
     if lack is None:
-        found = "`preview serve` runs each preview as a separate user; `preview run` and other hosts use yours"
+        found = (
+            "`preview serve` runs each preview as a separate user; with `preview run`, and in a service inside another "
+            "application, previews run as your user"
+        )
         yield Check("users", Result.OK, found, "", _SECTION)
         return
     advice = f"to run each preview as a separate user, {lack.advice}" if lack.advice else ""
@@ -225,7 +233,7 @@ def _limit(name: str, found: str) -> Check:
 def _held(name: str, held: frozenset[Held], what: Held, found: str) -> Check:
     if what in held:
         return _limit(name, found)
-    return Check(name, Result.WARN, f"not limited ({found}, with control groups)", "see control groups above", "limits")
+    return Check(name, Result.WARN, f"not limited; with control groups: {found}", "see control groups above", "limits")
 
 
 def _size(amount_bytes: int) -> str:
@@ -343,7 +351,10 @@ def _database(settings: Settings) -> Check:
     newest = migrate.head()
     if revision == newest:
         return Check("database", Result.OK, f"{kind}, up to date ({revision})")
-    found = f"{kind}, at {revision or 'nothing yet'}; the newest is {newest}"
+    if revision is None:
+        found = f"{kind}, no tables yet; the newest revision is {newest}"
+    else:
+        found = f"{kind}, at revision {revision}; the newest is {newest}"
     if kind == "sqlite" or settings.database_upgrade == "auto":
         return Check("database", Result.OK, f"{found}: upgraded at the next start")
     return Check("database", Result.FAIL, found, "run `preview db upgrade`")

@@ -44,7 +44,7 @@ async def _ask(settings: Settings, folder: Path) -> Listing:
         launched = await service.previews.launch(LaunchRequest(User(LOCAL_USER, "enterprise"), _GENERATION))
         preview = service.previews.find(launched.record.id)
         if preview is None:
-            raise CommandFailed("The preview has ended.")
+            raise CommandFailed("The application ended before it was ready; `preview run DIR` shows its output.")
         await preview.settled.wait()
         if preview.record.state is not State.RUNNING:
             raise preview.cause

@@ -23,7 +23,7 @@ from preview.http.contracts.replay import ChecksRunShape
 from preview.http.endpoint_book import EndpointBook
 from preview.logs.failures.model import FailureRecord
 from preview.proxy import PreviewClient, ProxyRequest, ProxyResponse, open_preview_client
-from preview.replay.checks import Check, CheckFile, CheckResult, ChecksRun, read_checks
+from preview.replay.checks import CHECKS_FILE, Check, CheckFile, CheckResult, ChecksRun, read_checks
 from preview.replay.checks.running import check_preview
 from preview.replay.probe import Prober, ProbeRequest
 from preview.replay.probe.curl import curl_command
@@ -86,7 +86,7 @@ async def run_folder_checks(settings: Settings, folder: Path, task: FolderTask) 
     """
     file = None if task.content is None else read_checks(task.content)
     if file is not None and not file.checks:
-        raise CommandFailed("The file has no checks.")
+        raise CommandFailed(f"{CHECKS_FILE} has no checks; `preview check GEN --save NUMBER` adds one.")
     with trio.CancelScope() as asked:
         async with hurried_by_signals(asked.cancel):
             return await _run(settings, folder, file, task)
@@ -120,7 +120,7 @@ async def _launch(service: Service, overrides: Overrides | None) -> LivePreview:
         raise named from error
     preview = service.previews.find(launched.record.id)
     if preview is None:
-        raise CommandFailed("The preview has ended.")
+        raise CommandFailed("The application ended before it was ready; `preview run DIR` shows its output.")
     await preview.settled.wait()
     if preview.record.state is not State.RUNNING:
         raise preview.cause

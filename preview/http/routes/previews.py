@@ -69,7 +69,7 @@ def preview_routes(contract: Contract, running: Running) -> Blueprint:
     async def stop(backend: Backend, generation_id: str) -> Response:
         """Stop the preview.
 
-        Responds when its processes are gone, its port is free and its files are removed.
+        Responds when its processes have ended, its port is free and its working copy of the files is removed.
         """
         await _own_to_stop(backend, generation_id)
         # The stop runs in the preview's own task, so a client's disconnect does not cancel it.

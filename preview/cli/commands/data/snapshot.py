@@ -114,7 +114,7 @@ def rm(
 ) -> None:
     """Delete a data snapshot.
 
-    For a while, `preview snapshot undelete` restores it: by default a day (PREVIEW_REMOVED_KEPT).
+    `preview snapshot undelete` can restore it for a while (PREVIEW_REMOVED_KEPT, by default a day).
 
     Example: preview snapshot rm GEN SNAPSHOT
     """

@@ -298,7 +298,8 @@ def _layer(found: dict[str, Any], preset: str | None) -> dict[str, Any]:
     layers: dict[str | None, dict[str, Any]] = {None: found["settings"]}
     layers |= {one["name"]: one for one in found["presets"]}
     if preset not in layers:
-        raise CommandFailed(f"The project has no preset {quoted(preset or '')}.")
+        names = ", ".join(quoted(name) for name in layers if name is not None) or "it has none"
+        raise CommandFailed(f"The project has no preset {quoted(preset or '')} ({names}).")
     return layers[preset]
 
 

@@ -167,14 +167,17 @@ def canary(
         str, typer.Option("--steps", metavar="N,N…", help="Shares of the users, in percent.")
     ] = "5,25,50,100",
     force: Annotated[
-        bool, typer.Option("--force", help="Continue even if the value fails more often, or is untried.")
+        bool,
+        typer.Option("--force", help="Continue even if launches with the value fail more often, or there are none."),
     ] = False,
     hours: HoursOption = 24.0,
     url: UrlOption = None,
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Roll a value out to the next share of users, one step at a time. Refused if the value fails more often.
+    """Roll a value out to the next share of users, one step at a time.
+
+    Refused if launches with the value fail more often than launches without it.
 
     Example: preview rollout canary isolation=container --steps 5,25,50,100
     """

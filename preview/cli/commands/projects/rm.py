@@ -23,7 +23,7 @@ def rm(
 ) -> None:
     """Remove a generation with its files, previews and logs.
 
-    Asks first, then stops its preview. `preview undo` restores it for a while; then it is deleted.
+    Asks first, then stops its preview. For a while, `preview undo` can restore it; after that it is deleted for good.
 
     Example: preview rm GEN
     """

@@ -26,6 +26,8 @@ from preview.cli.terminal import print_json, progress, say
 
 app = typer.Typer(add_completion=False)
 
+_INCOMPLETE = "sent without a secret (secrets are not recorded; give it with --secret NAME=VALUE)"
+
 
 @app.command(epilog="Example: preview replay GEN 3 4 --secret password=hunter2")
 def replay(
@@ -36,7 +38,7 @@ def replay(
     text: FilterOption = None,
     on: Annotated[
         Literal["preview", "trial", "auto"],
-        typer.Option("--on", help="Where to send them; auto: a trial if a request may change data."),
+        typer.Option("--on", help="Where to send them; auto: a trial if a request may change data, else the preview."),
     ] = "auto",
     allow_changes: Annotated[
         bool, typer.Option("--allow-changes", help="Send requests that may change data to the preview itself.")
@@ -96,7 +98,7 @@ def _remark(one: dict[str, Any]) -> str:
         return str(one["skipped"])
     answer, recorded = one["answer"], one["recorded"]
     before = f"{recorded['status']} → " if recorded and recorded["status"] != answer["status"] else ""
-    secret = ", without a secret that was not recorded" if one["lacks_secrets"] else ""
+    secret = f", {_INCOMPLETE}" if one["lacks_secrets"] else ""
     return f"{before}{answer['error'] or answer['status']} in {answer['elapsed_ms']:.0f} ms{secret}"
 
 

@@ -188,7 +188,9 @@ def _import(api: Api, generation: str, path: str, file: Path, *, as_json: bool) 
         return
     numbers, skipped = found["numbers"], found["skipped"]
     if not numbers:
-        say(f"{counted(len(found['requests']), 'request')} read, but nothing is recorded: the preview's capture is off")
+        read = counted(len(found["requests"]), "request")
+        turn_on = f"`preview requests {generation} --capture full`"
+        say(f"{read} read, but not recorded: capture is off. Switch it on with {turn_on}, then import again.")
         return
     which = f"record {numbers[0]}" if len(numbers) == 1 else f"records {numbers[0]} to {numbers[-1]}"
     left = f"; {skipped} left out: to other hosts, or with a body that is too large" if skipped else ""
