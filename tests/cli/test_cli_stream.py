@@ -134,7 +134,7 @@ def test_a_refusal_is_the_services_own_sentence() -> None:
 
 @pytest.mark.parametrize("text", ["", "<html>", "[]", '{"detail": 7}'])
 def test_a_refusal_by_something_in_between_is_a_sentence_too(text: str) -> None:
-    with pytest.raises(ApiRefused, match="answered 502"):
+    with pytest.raises(ApiRefused, match="responded with 502"):
         read(Script((502, text)))
 
 

@@ -166,7 +166,7 @@ def test_a_dripping_answer_ends_at_its_time() -> None:
 @pytest.mark.parametrize("problem", ["[]", '{"code": 7, "detail": []}', '{"code": "x", "details": "y"}', "{", ""])
 def test_an_error_of_any_shape_is_a_problem(problem: str) -> None:
     answer = f"HTTP/1.1 418 T\r\nContent-Length: {len(problem)}\r\n\r\n{problem}".encode()
-    with serving(answer) as url, pytest.raises(PreviewProblem, match="answered 418") as caught:
+    with serving(answer) as url, pytest.raises(PreviewProblem, match="responded with 418") as caught:
         status_of(url)
     assert (caught.value.status, caught.value.details) == (418, {})
 

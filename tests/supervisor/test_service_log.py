@@ -12,7 +12,7 @@ import pytest
 import structlog
 import trio
 from structlog.testing import capture_logs
-from supervisor_kit import ANN, CRASHES_WHEN_ASKED, EXITS_3, NEVER_ANSWERS, MemorySource, Rig, ask, open_rig
+from supervisor_kit import ANN, CRASHES_WHEN_ASKED, EXITS_3, NEVER_ANSWERS, SERVER, MemorySource, Rig, ask, open_rig
 from test_reconcile import killed_service
 
 from preview.cli.local.hosting import configure_logging
@@ -75,9 +75,9 @@ async def test_a_preview_whose_time_is_over(make_settings: MakeSettings, lines: 
 
 async def test_a_preview_that_nobody_uses(make_settings: MakeSettings, lines: list[Line]) -> None:
     async with open_rig(make_settings(inactive_timeout_s=0.5)) as rig:
-        preview = rig.preview(await rig.launch(rig.source.add("g1", NEVER_ANSWERS)))
+        preview = await rig.running(SERVER)
         await preview.over.wait()
-    assert story(lines) == ["preview launched", "preview expired"]
+    assert story(lines) == ["preview launched", "preview running", "preview expired"]
     assert end(lines)["by"] == "inactivity"
 
 
