@@ -139,4 +139,5 @@ async def test_refused_lines_do_not_block_those_that_wait_for_numbers(
         print_lines(log, 2000)
         with trio.fail_after(60):
             await log.published()
+            await writer.flush("p")
         assert log.last_seq == 2900
