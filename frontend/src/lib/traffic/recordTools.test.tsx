@@ -1,7 +1,7 @@
 import { cleanup, fireEvent, render, screen } from "@testing-library/react";
 import { afterEach, expect, test, vi } from "vitest";
 
-import type { RequestDesk } from "../request/desk";
+import { RequestDesk } from "../request/desk";
 import { clientOf, json } from "../testing";
 import { RecordTools } from "./RecordTools";
 import type { Records } from "./useRecords";
@@ -15,7 +15,7 @@ test.each([
 ])("after an import of records %j with %i left out, the page says why", async (numbers, skipped, said) => {
   const client = clientOf(() => json({ host: "shop.example", numbers, skipped, requests: [{}, {}] }));
   const records = { records: [], capture: "off", refresh: vi.fn() } as unknown as Records;
-  const common = { client, generationId: "g", desk: {} as RequestDesk, records, filter: "" };
+  const common = { client, generationId: "g", desk: new RequestDesk(client, "g"), records, filter: "" };
   render(<RecordTools {...common} selection={null} isRunning />);
   fireEvent.change(screen.getByLabelText("HAR file"), { target: { files: [new File(["{}"], "a.har")] } });
   expect(await screen.findByText(said)).toBeTruthy();
