@@ -8,7 +8,8 @@ exec </dev/null
 
 tests=("$@")
 [ $# -gt 0 ] || tests=(
-    tests/backing/test_backing_contract.py tests/runtime tests/hostile --ignore=tests/hostile/test_hostile_files.py
+    tests/backing/test_backing_contract.py tests/runtime tests/hostile
+    --ignore=tests/hostile/test_hostile_files.py --ignore=tests/hostile/test_hostile_protocol.py
     tests/launch/test_launch_{data,data_hostile,databases,limits,network,node_build,own_ports,own_templates,warm}.py
     tests/environments/test_environment_jail.py tests/environments/test_build_network.py
     tests/cli/test_cli_confinement.py tests/cli/test_cli_doctor.py tests/cli/test_cli_doctor_isolation.py

@@ -24,7 +24,7 @@ __all__ = ["LABELS", "Sender", "bounded", "cases", "corner_cases", "load", "oper
 
 # How many examples each test has: few and always the same in an ordinary run, else as many as asked for, and new ones.
 _ASKED = int(os.environ.get("PREVIEW_TEST_EXAMPLES", "0"))
-_EXAMPLES = 15
+_EXAMPLES = 10
 _TIMEOUT_S = 30
 # The running preview says something ten times a second.
 _STREAM_EVENTS = 3
