@@ -1,4 +1,4 @@
-import { useEffect, useMemo, useSyncExternalStore } from "react";
+import { useEffect, useMemo, useState, useSyncExternalStore } from "react";
 
 import type { PreviewClient } from "../api/client";
 import type { Target, TargetKind, Viewer } from "../api/together";
@@ -29,8 +29,10 @@ export function useTogether(generationId: string, options: Options = {}): Togeth
     () => store?.snapshot ?? NOTHING,
     () => NOTHING,
   );
-  // The log may report the end first, and then the stream of viewers is closed before it has.
-  const isOver = instance?.status === "stopped" || instance?.status === "failed";
+  // The log may report the end first: then the stream of viewers is closed before it has, and the preview may be gone.
+  const [known, setKnown] = useState(previewId);
+  if (previewId !== null && previewId !== known) setKnown(previewId);
+  const isOver = known !== null && (instance === null || instance.status === "stopped" || instance.status === "failed");
   return { ...snapshot, ended: snapshot.ended ?? (isOver ? "end" : null), store };
 }
 
