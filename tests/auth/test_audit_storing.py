@@ -198,7 +198,7 @@ async def test_a_guest_of_one_link_does_not_use_up_the_entries_of_another(
 async def test_refused_requests_use_up_no_room_of_what_is_done(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever has the weakest token of a user chooses how many are refused."""
+    """The holder of a user's weakest token chooses how many are refused."""
     monkeypatch.setattr(trail, "MOST_OF_USER", 4)
     monkeypatch.setattr(trail, "MOST_REFUSED", 2)
     book = Audit(database, tmp_path)

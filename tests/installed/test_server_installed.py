@@ -105,9 +105,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             assert packed.stdout is not None
             machine.do("tar --extract", packed.stdout.read())
         for command in COMMANDS:
-            begun = time.monotonic()
+            opened_at = time.monotonic()
             said = machine.do(command)
-            times.append((command, time.monotonic() - begun))
+            times.append((command, time.monotonic() - opened_at))
         yield Server(machine, said.splitlines()[-1], times)
         print(machine.do("journalctl --unit preview --output cat --no-pager | tail -n 5"))
 
@@ -116,7 +116,7 @@ def test_three_commands_bring_a_preview_to_a_browser_over_tls(server: Server, tm
     program = find_chromium()
     if program is None:
         pytest.skip("no Chromium")
-    begun = time.monotonic()
+    opened_at = time.monotonic()
     inside = tmp_path / "chromium"
     inside.write_text(f'#!/bin/sh\nexec {" ".join(server.machine.network)} {program} "$@"\n')
     inside.chmod(0o755)
@@ -132,7 +132,7 @@ def test_three_commands_bring_a_preview_to_a_browser_over_tls(server: Server, tm
             page.get_by_role("button", name="Open", exact=True).click()
         opened.value.get_by_text("Hello, world!").wait_for()
         assert re.fullmatch(r"https://[^/]+\.previews\.example\.com/", opened.value.url), opened.value.url
-        server.times.append(("Chromium: sign in, upload, launch, open", time.monotonic() - begun))
+        server.times.append(("Chromium: sign in, upload, launch, open", time.monotonic() - opened_at))
         opened.value.screenshot(path=tmp_path / "preview.png")
         page.get_by_role("button", name="Stop", exact=True).click()
         page.get_by_label("Preview", exact=True).get_by_text("Stopped", exact=True).wait_for()

@@ -112,10 +112,10 @@ async def test_a_full_node_queues_launches_and_starts_them_as_they_were_asked_fo
         again = previews.all_active[preview.id]
         assert (again.requested, again.startup_timeout_s) == (overrides, 77.0)
         await until(lambda: again.record.state is State.RUNNING)
-        # A restart that has to launch anew asks for the same.
+        # A restart that has to launch again asks for the same.
         again.memory_mb = 99
-        anew = await previews.restart(ANN, "g2")
-        restarted = previews.all_active[anew.record.id]
+        restart = await previews.restart(ANN, "g2")
+        restarted = previews.all_active[restart.record.id]
         assert (restarted.requested, restarted.labels) == (overrides, {"region": "north"})
         await previews.stop("g2")
         assert await rows(one, "SELECT count(*) FROM owners WHERE state <> 'over'") == [(0,)]

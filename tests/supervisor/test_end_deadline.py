@@ -58,7 +58,7 @@ async def test_a_preview_whose_last_lines_are_not_stored_in_time_is_not_this_nod
     assert (cluster.fences, cluster.moving) == ({}, set())
     assert cluster._ended["p"] == 7
     assert cluster._releases == ({} if moves else {"p": 7})
-    # A move is told at once.
+    # A move is reported at once.
     assert bool(asked) is moves
 
 

@@ -17,7 +17,7 @@ from trio.testing import MockClock, memory_stream_pair
 from preview.tracing import PreviewTraces
 from preview.tracing.otlp import OtlpReceiver, pacing
 from preview.tracing.otlp import receiver as receiver_module
-from preview.tracing.otlp.pacing import ALL_RECEIVERS, LoopShare, Pacer
+from preview.tracing.otlp.pacing import LoopShare, Pacer
 from preview.tracing.otlp.wire import MOST_FIELDS, MOST_PART_FIELDS
 
 
@@ -98,10 +98,10 @@ async def test_pauses_for_the_flood_of_others_lose_no_body(
     ours, theirs = memory_stream_pair()
     monkeypatch.setattr(pacing, "SLICE_S", 0)
 
-    async def rest(used_s: float) -> None:
+    async def rest(_share: LoopShare, used_s: float) -> None:
         await trio.sleep(receiver_module._IDLE_S * 2)
 
-    monkeypatch.setattr(ALL_RECEIVERS, "rest", rest)
+    monkeypatch.setattr(LoopShare, "rest", rest)
     served = OtlpReceiver(traces, Log())
     async with trio.open_nursery() as nursery:
         nursery.start_soon(served.serve, cast("trio.SocketStream", ours))

@@ -20,11 +20,20 @@ REST: Final = 4
 """Seconds of pause for each second of work of all previews."""
 
 
+# A body in JSON is in memory as objects, which are up to thirty times as large. So many at once, of all previews.
+_JSON_BODIES = 2
+
+
 class LoopShare:
-    """The pauses of several receivers, one after another: so their work together has a fifth of the loop at most."""
+    """The pauses of several receivers, one after another: so their work together has a fifth of the loop at most.
+
+    Attributes:
+        json_bodies: Limits the bodies in JSON that are read at once.
+    """
 
     def __init__(self) -> None:
         self._turn = trio.Lock()
+        self.json_bodies = trio.CapacityLimiter(_JSON_BODIES)
 
     async def rest(self, used_s: float) -> None:
         """Pause for work that was done. Cancellation: ends the pause."""
@@ -32,26 +41,40 @@ class LoopShare:
             await trio.sleep(used_s * REST)
 
 
-ALL_RECEIVERS: Final = LoopShare()
-"""The share of all previews: they have one loop."""
+_SHARE: Final = trio.lowlevel.RunVar[LoopShare]("share of OTLP")
+
+
+def loop_share() -> LoopShare:
+    """Return what all receivers of this event loop share."""
+    try:
+        return _SHARE.get()
+    except LookupError:
+        share = LoopShare()
+        _SHARE.set(share)
+        return share
 
 
 class Pacer:
     """Counts the work for one preview, and pauses after it.
 
     Args:
-        share: What the preview shares with others.
+        share: What the preview shares with others; None: with all of its event loop.
 
     Attributes:
         turn: Of the connections of the preview, one is read at a time. So all others wait for its pauses.
         received_bytes: Bytes received since the last body.
     """
 
-    def __init__(self, share: LoopShare = ALL_RECEIVERS) -> None:
+    def __init__(self, share: LoopShare | None = None) -> None:
         self._share = share
         self._used_s = 0.0
         self.turn = trio.Lock()
         self.received_bytes = 0
+
+    @property
+    def share(self) -> LoopShare:
+        """What the preview shares with others."""
+        return loop_share() if self._share is None else self._share
 
     @contextmanager
     def counted(self) -> Iterator[None]:
@@ -66,7 +89,7 @@ class Pacer:
         """Pause if a slice was used up. Cancellation: ends the pause."""
         if self._used_s >= SLICE_S:
             used_s, self._used_s = self._used_s, 0.0
-            await self._share.rest(used_s)
+            await self.share.rest(used_s)
         else:
             await trio.lowlevel.checkpoint()
 

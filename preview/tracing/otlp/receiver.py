@@ -39,8 +39,6 @@ _PAUSE_S = 0.05
 _BYTES_PER_S = 1024 * 1024
 # Chunks of a body. Programs send some hundred at most; some hundred thousand are slow to read.
 _MOST_CHUNKS = 5_000
-# A body in JSON is in memory as objects, which are up to thirty times as large. So many at once, of all previews.
-_JSON_BODIES = trio.CapacityLimiter(2)
 _PROTOBUF, _JSON = "application/x-protobuf", "application/json"
 _TRACES, _LOGS, _METRICS = b"/v1/traces", b"/v1/logs", b"/v1/metrics"
 
@@ -149,7 +147,7 @@ class OtlpReceiver:
         elif len(body) > MOST_JSON_BYTES:
             raise _Refused(413, "too large")
         else:
-            async with _JSON_BODIES:
+            async with self._pacer.share.json_bodies:
                 await self._take_json(path, body)
         return len(body)
 
