@@ -16,7 +16,7 @@ from preview.cluster.nodes import DATABASE_NOW, Membership
 from preview.cluster.ownership import UP_SINCE, Claim, Owners
 from preview.cluster.placement import Waiting, Wants
 from preview.errors import LimitReached, ServiceStopping, TooManyLaunches
-from preview.storage.database import CHANNEL
+from preview.storage.database import notify
 
 _WINDOW_MS = 60_000
 # Arbitrary constants: seeds of the locks of all queued launches, and of one user's launches of the last minute.
@@ -151,7 +151,6 @@ class LaunchQueue:
         self._forget_times = text(
             f"DELETE FROM launch_times WHERE CAST(regexp_replace(times, '^.*,', '') AS bigint) <= {now} - :window"  # noqa: S608
         )
-        self._notify = text("SELECT pg_notify(:channel, :payload)")
 
     def waiting(
         self, connection: Connection, most: int, labels: Mapping[str, str], left: Collection[str] = ()
@@ -201,7 +200,7 @@ class LaunchQueue:
         }
         if connection.execute(self._insert, values).scalar() is None:
             raise ServiceStopping("This node has lost its lease in the cluster; try again in a moment.")
-        self._tell(connection, "queue")
+        notify(connection, "queue")
 
     def place(self, connection: Connection, preview_id: str) -> Place | None:
         """Return the place of a launch; None if it does not wait."""
@@ -217,8 +216,8 @@ class LaunchQueue:
         values = {"generation": generation_id, "lease": self._lease_ms}
         found: str | None = connection.execute(self._cancel, values).scalar()
         if found is not None:
-            self._tell(connection, f"preview:{found}")
-            self._tell(connection, "queue")
+            notify(connection, f"preview:{found}")
+            notify(connection, "queue")
         return found
 
     def has_late(self, connection: Connection, age_ms: int) -> bool:
@@ -229,14 +228,14 @@ class LaunchQueue:
         """Take previews out of the queue whose time has passed after the loss of their node; return their ids."""
         found = list(connection.execute(self._end_expired, {"lease": self._lease_ms}).scalars())
         for preview_id in found:
-            self._tell(connection, f"preview:{preview_id}")
+            notify(connection, f"preview:{preview_id}")
         return found
 
     def give_up_late(self, connection: Connection, age_ms: int) -> Sequence[str]:
         """Take launches out of the queue that have waited longer; return their ids."""
         found = list(connection.execute(self._give_up_late, {"age": age_ms}).scalars())
         for preview_id in found:
-            self._tell(connection, f"preview:{preview_id}")
+            notify(connection, f"preview:{preview_id}")
         return found
 
     # Launches of the last minute
@@ -274,9 +273,6 @@ class LaunchQueue:
     def forget_times(self, connection: Connection) -> int:
         """Delete the rows of users without a launch in the last minute; return their number."""
         return connection.execute(self._forget_times, {"window": _WINDOW_MS}).rowcount
-
-    def _tell(self, connection: Connection, payload: str) -> None:
-        connection.execute(self._notify, {"channel": CHANNEL, "payload": payload})
 
 
 def _waiting(row: Row[Any]) -> Waiting:

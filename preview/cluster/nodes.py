@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, text
 
-from preview.storage.database import CHANNEL
+from preview.storage.database import notify
 
 # Milliseconds since the epoch, when the statement runs and not when its transaction began.
 DATABASE_NOW = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
@@ -146,7 +146,6 @@ class Nodes:
             """  # noqa: S608
         )
         self._all = text(f"SELECT *, until - {now} AS left_ms FROM nodes ORDER BY id")  # noqa: S608
-        self._notify = text("SELECT pg_notify(:channel, :payload)")
 
     def join(self, connection: Connection, facts: NodeFacts, before: Membership | None = None) -> Membership | None:
         """Begin a lease; what the node owned before goes back to the queue.
@@ -172,7 +171,7 @@ class Nodes:
             return None
         connection.execute(self._give_up_all, {"id": facts.name})
         connection.execute(self._drop_trials, {"id": facts.name})
-        self.notify(connection, "queue")
+        notify(connection, "queue")
         return Membership(facts.name, epoch)
 
     def renew(self, connection: Connection, member: Membership, load: int) -> bool | None:
@@ -187,12 +186,12 @@ class Nodes:
     def leave(self, connection: Connection, member: Membership) -> None:
         """End the lease now: other nodes take what the node still owns."""
         connection.execute(self._leave, {"id": member.name, "epoch": member.epoch})
-        self.notify(connection, "queue")
+        notify(connection, "queue")
 
     def drain(self, connection: Connection, name: str, *, draining: bool = True) -> bool:
         """Let the node take no more previews, or take them again. Returns False if there is no such node."""
         found = connection.execute(self._drain, {"id": name, "draining": int(draining)}).scalar()
-        self.notify(connection, f"node:{name}")
+        notify(connection, f"node:{name}")
         return found is not None
 
     def forget(self, connection: Connection, name: str) -> bool:
@@ -210,10 +209,6 @@ class Nodes:
     def all(self, connection: Connection) -> list[Node]:
         """Return all nodes, by name."""
         return [_node(row) for row in connection.execute(self._all)]
-
-    def notify(self, connection: Connection, payload: str) -> None:
-        """Wake all nodes at the commit. Equal notices of one transaction are one."""
-        connection.execute(self._notify, {"channel": CHANNEL, "payload": payload})
 
 
 def _node(row: Row[Any]) -> Node:

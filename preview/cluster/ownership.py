@@ -17,7 +17,7 @@ from preview.cluster.nodes import DATABASE_NOW, Membership
 from preview.cluster.placement import Wants
 from preview.cluster.routing import Owner
 from preview.errors import AlreadyRunning, LimitReached, ServiceStopping
-from preview.storage.database import CHANNEL, NOTHING_CARRIED, Carried, HandedEnd
+from preview.storage.database import NOTHING_CARRIED, Carried, HandedEnd, notify
 
 # An owner may use so many numbers without a transaction. The next one leaves them out after a loss.
 FREE_NUMBERS = 1000
@@ -200,7 +200,6 @@ class Owners:
             """  # noqa: S608
         )
         self._forget = text(f"DELETE FROM owners WHERE state = 'over' AND ended_at < {now} - :age")  # noqa: S608
-        self._notify = text("SELECT pg_notify(:channel, :payload)")
         self._running = text(
             "SELECT preview_id, fence FROM owners WHERE node = :node AND state IN ('running', 'trial')"
         )
@@ -231,7 +230,7 @@ class Owners:
             **claim.carried._asdict(),
         }
         if connection.execute(self._insert, values).scalar() is not None:
-            self._tell(connection, f"preview:{claim.preview_id}")
+            notify(connection, f"preview:{claim.preview_id}")
             return
         taken = connection.execute(self._of_generation, {"generation": claim.generation_id}).scalar()
         if taken is None:
@@ -283,7 +282,7 @@ class Owners:
             first_seq = connection.execute(self._begin, numbered).scalar_one()
             whose = (row.preview_id, row.fence, row.node_before, first_seq, bool(row.has_run), row.options)
             taken.append(Taken(*whose, Wants.parse(row.wants), row.losses, row.snapshot_id))
-            self._tell(connection, f"preview:{row.preview_id}")
+            notify(connection, f"preview:{row.preview_id}")
         return taken
 
     def hold(self, connection: Connection, node: str, fences: Mapping[str, int]) -> frozenset[str]:
@@ -311,7 +310,7 @@ class Owners:
         """End the ownership of a preview that has ended. Returns False if it was another node's already."""
         values = {"preview": preview_id, "fence": fence, "node": node}
         released = connection.execute(self._release, values).rowcount > 0
-        self._tell(connection, f"preview:{preview_id}")
+        notify(connection, f"preview:{preview_id}")
         return released
 
     def give_up(
@@ -342,7 +341,7 @@ class Owners:
         given = connection.execute(self._give_up, {**values, "next_seq": next_seq}).rowcount > 0
         if given and is_stored:
             connection.execute(self._take_back, {"preview": preview_id})
-        self._tell(connection, "queue")
+        notify(connection, "queue")
         return given
 
     def owner_of(self, connection: Connection, preview_id: str) -> Owner | None:
@@ -362,9 +361,6 @@ class Owners:
     def forget(self, connection: Connection, age_ms: int) -> int:
         """Delete the rows of previews that ended longer ago; nothing is written for them any more."""
         return connection.execute(self._forget, {"age": age_ms}).rowcount
-
-    def _tell(self, connection: Connection, payload: str) -> None:
-        connection.execute(self._notify, {"channel": CHANNEL, "payload": payload})
 
 
 def _already_running(generation_id: str, preview_id: str) -> AlreadyRunning:

@@ -164,7 +164,7 @@ CHANNEL = "preview_cluster"
 
 
 def notify(connection: Connection, payload: str) -> None:
-    """Send a notice to all nodes at the commit; does nothing on SQLite, which has one node. Blocks."""
+    """Send a notice to all nodes at the commit, equal ones once; nothing on SQLite, which has one node. Blocks."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_notify(:channel, :payload)"), {"channel": CHANNEL, "payload": payload})
 

@@ -71,5 +71,5 @@ async def test_a_wait_that_is_over_names_the_whole_time_also_without_a_database(
     context: Any = SimpleNamespace(store=SimpleNamespace(get=fail))
     cluster: Any = SimpleNamespace(queue=SimpleNamespace(place=fail))
     registry: Any = SimpleNamespace(by_id={})
-    with pytest.raises(StartupTimeout, match="within 60 s; it is still starting"):
+    with pytest.raises(StartupTimeout, match="within 60 s; it waits or starts, and the database does not"):
         await QueuedLaunches(context, cluster, registry).wait("p", 3.0, 60.0)

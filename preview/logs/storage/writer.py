@@ -117,10 +117,6 @@ class LogWriter:
         self._wake.set()
         self._hurry.set()
 
-    def lose(self, preview_id: str, lines: int) -> None:
-        """Count lines that were not even offered."""
-        self._lose(preview_id, lines)
-
     def offer(self, batch: Batch) -> None:
         """Queue the batch; never waits. When the queue is full, the preview with the most queued bytes loses lines."""
         bare = batch.bare()
@@ -226,7 +222,7 @@ class LogWriter:
                 del self._trims[preview_id]
         for batch in batches:
             if batch.preview_id in refused:
-                self._lose(batch.preview_id, len(batch))
+                self.lose(batch.preview_id, len(batch))
                 continue
             self.stored_lines += len(batch)
             queue = self._queue.find(batch.preview_id)
@@ -236,10 +232,11 @@ class LogWriter:
 
     def _give_up(self, preview_id: str, batches: list[Batch], error: SQLAlchemyError) -> None:
         lines = sum(map(len, batches))
-        self._lose(preview_id, lines)
+        self.lose(preview_id, lines)
         _log.warning("log lines refused by the database", preview_id=preview_id, lines=lines, reason=_reason(error))
 
-    def _lose(self, preview_id: str, lines: int) -> None:
+    def lose(self, preview_id: str, lines: int) -> None:
+        """Count lines that are not stored, also those that were not even offered."""
         queue = self._queue.find(preview_id)
         self.lost_count += lines
         if queue is not None:

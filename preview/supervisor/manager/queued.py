@@ -150,8 +150,8 @@ class QueuedLaunches:
             while preview_id not in self._registry.by_id:
                 try:
                     record = await self._context.store.get(preview_id)
-                except DatabaseUnavailable as error:
-                    log.info("waiting launch not looked up", preview_id=preview_id, why=error.message)
+                except DatabaseUnavailable:
+                    # The log's writer and the lease have reported it.
                     await trio.sleep(_LOOK_S)
                     continue
                 if record is None or record.state is State.RUNNING:
@@ -164,8 +164,11 @@ class QueuedLaunches:
         try:
             place = await self._cluster.queue.place(preview_id)
         except DatabaseUnavailable:
-            place = None
-        where = "is still starting" if place is None else f"waits for a node, place {place.place} of {place.waiting}"
+            where = "waits or starts, and the database does not respond"
+        else:
+            where = "is still starting"
+            if place is not None:
+                where = f"waits for a node, place {place.place} of {place.waiting}"
         raise StartupTimeout(
             f"The preview was not healthy within {timeout_s:g} s; it {where}.", preview_id=preview_id, last_lines=[]
         )

@@ -6,7 +6,7 @@ time, processes and output, and the others share the other half.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -99,23 +99,19 @@ async def open_beside(
         whole = prepared.settings.max_processes + 1 + len(chosen)
         for one, address in zip(chosen, others, strict=True):
             running.append(state := RunningBeside())
-            connected = _connected(network.name, address, names, whole)
+            connected = RunNetwork(network.name, address, names, whole)
             nursery.start_soon(_keep_running, preview, share, one, connected, state)
         with trio.move_on_after(_FIRST_START_S):
             for state in running:
                 await state.tried.wait()
         settings = shared(prepared.settings, OWN_SHARE)
         try:
-            yield replace(prepared, settings=settings, beside=_connected(network.name, own, names, whole))
+            yield replace(prepared, settings=settings, beside=RunNetwork(network.name, own, names, whole))
         except Exception as error:  # noqa: BLE001  raised below: the nursery would wrap it in a group
             failure = error
         nursery.cancel_scope.cancel()
     if failure is not None:
         raise failure
-
-
-def _connected(network: str, address: str, names: Mapping[str, str], processes: int) -> RunNetwork:
-    return RunNetwork(network, address, names, processes)
 
 
 def shared(settings: Settings, share: float) -> Settings:

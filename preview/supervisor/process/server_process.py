@@ -94,15 +94,17 @@ class ServerProcess:
     lines: deque[range] = field(default_factory=lambda: deque(maxlen=_LAST_LINES))
 
     @property
+    def _others(self) -> list[Worker | RunningBeside]:
+        return [*self.workers, *self.beside]
+
+    @property
     def usages(self) -> list[Usage]:
         """Last measured usages, with those of its workers and the services beside."""
-        others: list[Worker | RunningBeside] = [*self.workers, *self.beside]
-        return [one for one in (self.usage, *(other.usage for other in others)) if one is not None]
+        return [one for one in (self.usage, *(other.usage for other in self._others)) if one is not None]
 
     def members(self) -> list[int]:
         """Return the pids of all its processes, with those of its workers and the services beside."""
-        others: list[Worker | RunningBeside] = [*self.workers, *self.beside]
-        running = [self.process, *(one.process for one in others if one.process is not None)]
+        running = [self.process, *(one.process for one in self._others if one.process is not None)]
         return [pid for process in running for pid in process.members()]
 
     @property
