@@ -13,7 +13,7 @@ from typing import Any
 from httpx2 import ServerSentEvent
 
 from preview.auth import issue_token, load_or_create_secret
-from preview.cli.data_folder import ServiceNote, read_note, read_run_notes
+from preview.cli.data_folder import RUN_SETTINGS, ServiceNote, read_note, read_run_notes
 from preview.cli.exits import ApiRefused, CommandFailed, NoService, UsageMistake
 from preview.cli.filter_mark import filter_in, mark_of
 from preview.client.blocking import Client
@@ -25,15 +25,6 @@ from preview.settings import Settings, load_settings
 
 # The user at this machine, who can read the data folder's secret.
 LOCAL_USER = "local"
-# What each ``preview run`` has, whatever the operator's settings say: a database, a secret and one user of its own.
-RUN_SETTINGS: Mapping[str, object] = {
-    "database_url": None,
-    "cluster": False,
-    "jwt_secret": None,
-    "jwt_algorithm": "HS256",
-    "jwt_issuer": None,
-    "public_url": None,
-}
 # Enough for one command. ``logs -f`` gets a new token when a stream reports ``expired``.
 _LOCAL_TOKEN_TTL_S = 600
 # Most bytes of a response: `preview pull` takes a generation as one archive, and operators may raise its limit.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +18,15 @@ from preview.errors import ConfigurationError
 
 # Below the data folder: the slots of ``preview run``.
 RUNS = "run"
+# What each ``preview run`` has, whatever the operator's settings say: a database, a secret and one user of its own.
+RUN_SETTINGS: Mapping[str, object] = {
+    "database_url": None,
+    "cluster": False,
+    "jwt_secret": None,
+    "jwt_algorithm": "HS256",
+    "jwt_issuer": None,
+    "public_url": None,
+}
 _LOCK = "service.lock"
 _NOTE = "service.json"
 # More runs than anyone starts by hand; with this many slots in use, the search ends with an error.

@@ -7,7 +7,7 @@ import os
 import posixpath
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -147,18 +147,16 @@ def reachable(nodes: Nodes, entry: str, roots: Sequence[str]) -> list[str]:
         if file in found:
             continue
         found[file] = None
-        for folder, module in dict.fromkeys(_imported_names(nodes.imports(file), file, roots)):
+        for folder, module in dict.fromkeys(_imported_files(nodes, file, roots)):
             if (folder, module) not in imported:
                 imported.add((folder, module))
                 todo += _reachable_files(nodes.sources, folder, module)
     return list(found)
 
 
-def _imported_names(
-    imports: Iterable[ast.Import | ast.ImportFrom], file: str, roots: Sequence[str]
-) -> Iterator[tuple[str, str]]:
+def _imported_files(nodes: Nodes, file: str, roots: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Yield folder and dotted name of all imports; a name imported from a package may be a module."""
-    for node in imports:
+    for node in nodes.imports(file):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield from ((root, alias.name) for root in roots)

@@ -197,11 +197,8 @@ def _loaded(nodes: Nodes, target: AppTarget) -> list[str]:
         # Of several settings modules, only the used one and its imports count.
         unused = {name for name in others if "settings" in name and name not in settings}
         return list(dict.fromkeys((*settings, *(name for name in others if name not in unused))))
-    return reachable(nodes, target.file, _roots(target))
-
-
-def _roots(target: AppTarget) -> list[str]:
-    return list(dict.fromkeys((target.app_dir, *folders_between(posixpath.dirname(target.file) or "."))))
+    roots = list(dict.fromkeys((target.app_dir, *folders_between(posixpath.dirname(target.file) or "."))))
+    return reachable(nodes, target.file, roots)
 
 
 def _settings_file(sources: Sources, target: AppTarget) -> str:

@@ -94,7 +94,10 @@ class Backend:
         return self.service.previews
 
     def live_preview_id(self, arguments: Mapping[str, Any], owner_id: str) -> str:
-        """Return the id of the live preview that a route's arguments name; empty if there is none of this owner."""
+        """Return the id of the live preview of a route's generation; empty if this owner has none.
+
+        A ``preview_id`` of the route is returned as it was given: who sends it knows it.
+        """
         if "preview_id" in arguments:
             return str(arguments["preview_id"])
         live = self.previews.active(str(arguments.get("generation_id", "")))

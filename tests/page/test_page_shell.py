@@ -72,6 +72,8 @@ def test_the_keyboard_reaches_commands_panes_and_the_splitter(running: Running, 
         # An endpoint leads into its form: to its first empty field, or to Send.
         page.keyboard.press("Control+k")
         commands.fill("get books")
+        # They are loaded when the palette opens.
+        expect(page.get_by_role("option", name=re.compile("GET /books"))).to_be_visible()
         page.keyboard.press("Enter")
         expect(page.get_by_role("form", name="Request").locator(":focus")).to_have_count(1)
 

@@ -1,6 +1,6 @@
 import { type KeyboardEvent, type ReactNode, useEffect, useId, useRef, useState } from "react";
 
-import { asProblem } from "../lib/api/problem";
+import { asProblem, type Problem } from "../lib/api/problem";
 import { deskOf } from "../lib/request/desk";
 import type { MenuItem } from "../lib/terminal/Menu";
 import { Notice } from "../lib/ui/controls";
@@ -39,7 +39,7 @@ export function Palette({ project, projects, onSelect, actions, onClose }: Palet
   const list = useRef<HTMLUListElement>(null);
   const id = useId();
   useEffect(() => dialog.current?.showModal(), []);
-  const commands = useCommands({ project, projects, onSelect, actions });
+  const { commands, isLoading, problem } = useCommands({ project, projects, onSelect, actions });
   const found = commands
     .map((command) => ({ command, score: fuzzyScore(typed, `${command.label} ${command.kind}`) }))
     .filter(({ score }) => score > 0)
@@ -106,7 +106,7 @@ export function Palette({ project, projects, onSelect, actions, onClose }: Palet
       </ul>
       {found.length === 0 && (
         <p role="status" className={styles.none}>
-          Nothing matches.
+          {problem?.message ?? (isLoading ? "Loading the endpoints…" : "Nothing matches.")}
         </p>
       )}
       {said.busy !== null && (
@@ -123,8 +123,16 @@ export function Palette({ project, projects, onSelect, actions, onClose }: Palet
   );
 }
 
-function useCommands({ project, projects, onSelect, actions }: Omit<PaletteProps, "onClose">): readonly Command[] {
-  const { value } = useLoad(project === null ? null : `endpoints ${project.id}`, () =>
+interface Found {
+  commands: readonly Command[];
+  /** Whether the endpoints are still to come. */
+  isLoading: boolean;
+  /** Why the endpoints could not be loaded. */
+  problem: Problem | null;
+}
+
+function useCommands({ project, projects, onSelect, actions }: Omit<PaletteProps, "onClose">): Found {
+  const { value, isLoading, problem } = useLoad(project === null ? null : `endpoints ${project.id}`, () =>
     project === null ? Promise.reject(new Error("no project")) : client.endpoints(project.id),
   );
   const go = (show: string): void => {
@@ -132,7 +140,7 @@ function useCommands({ project, projects, onSelect, actions }: Omit<PaletteProps
   };
   const call = (what: Promise<unknown>): Promise<unknown> => what.finally(() => void projects.refresh());
   const running = project !== null && isOn(project.preview);
-  return [
+  const commands = [
     ...(project === null
       ? []
       : [
@@ -161,4 +169,5 @@ function useCommands({ project, projects, onSelect, actions }: Omit<PaletteProps
       },
     })),
   ];
+  return { commands, isLoading, problem };
 }

@@ -52,9 +52,12 @@ export function Workspace(props: WorkspaceProps): ReactNode {
     },
     [id],
   );
-  useEffect(() => {
+  // While it renders, and not afterwards: panes that a new address brings never have the pane before it.
+  const [round, setRound] = useState(view.round);
+  if (round !== view.round) {
+    setRound(view.round);
     if (view.round > 0) setPane(paneOf(view.query));
-  }, [view]);
+  }
   useRead(id, shown === "people" ? unread : 0);
   const split = useSplit();
   const width = PANES.find((one) => one.id === shown)?.isWide ? "wide" : shown === LOG ? "log" : "even";

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from preview.cli.client import RUN_SETTINGS
+from preview.cli.data_folder import RUN_SETTINGS
 from preview.cli.exits import CommandFailed
 from preview.core.env_file import EnvFile
 from preview.core.isolation import Isolation

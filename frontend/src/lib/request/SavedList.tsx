@@ -1,6 +1,7 @@
 import { type ReactNode, useRef, useState } from "react";
 
 import type { PreviewClient } from "../api/client";
+import { Problem } from "../api/problem";
 import { useTranslate } from "../texts/translate";
 import { useRole } from "../together/role";
 import { Button, classes, copyText, IconButton } from "../ui/controls";
@@ -83,6 +84,7 @@ export function SavedList({ client, generationId, draft, baseUrl, onDraft }: Sav
         try {
           await saved.save(one.name, one.draft);
         } catch (error) {
+          if (error instanceof Problem && error.code !== "saved_request_limit_reached") throw error;
           // Such as a body that is too long; if none can be saved, the reason is shown.
           skipped += 1;
           if (skipped === requests.length + left) throw error;

@@ -30,6 +30,25 @@ test("the requests of a Postman collection are saved, without secrets; what cann
   expect(stored[0]).not.toContain("s3cret");
 });
 
+test("an import that the service cannot take at the moment ends with its reason", async () => {
+  let asked = 0;
+  const client = clientOf(({ method }) => {
+    if (method === "GET") return json({ items: [] });
+    asked += 1;
+    if (asked === 1) return json({ id: "1", name: "x", method: "GET", path: "/", more: {} });
+    return json(
+      { code: "service_stopping", title: "Service stopping", detail: "The service is stopping.", status: 503 },
+      503,
+    );
+  });
+  render(<SavedList client={client} generationId="g" draft={EMPTY} baseUrl={null} onDraft={vi.fn()} />);
+  const item = ["/a", "/b", "/c"].map((url) => ({ name: url, request: { url } }));
+  const file = new File([JSON.stringify({ item })], "c.json");
+  fireEvent.change(await screen.findByLabelText("Postman collection"), { target: { files: [file] } });
+  expect(await screen.findByText("The service is stopping.")).toBeTruthy();
+  expect(asked).toBe(2);
+});
+
 test("of a project that was never launched no records are asked for", async () => {
   const asked: string[] = [];
   const client = clientOf(({ path }) => {

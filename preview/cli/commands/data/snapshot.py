@@ -219,7 +219,7 @@ def _values(row: dict[str, Any]) -> str:
 def _part(part: dict[str, Any]) -> str:
     if part["kind"] != "files":
         return str(part["kind"])
-    return f"{counted(part['files'], 'changed file')}"
+    return counted(part["files"], "changed file")
 
 
 def _parts(made: dict[str, Any]) -> str:

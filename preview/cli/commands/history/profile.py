@@ -43,7 +43,7 @@ def profile(
     """
     path = generation_path(generation, "/preview/profile")
     with open_api(url, ca) as api:
-        found = api.get_json(path) if last else _measure(api, path, seconds)
+        found = api.get_json(path) if last else _measure(api, generation, path, seconds)
     if as_json:
         print_json(found)
         return
@@ -55,7 +55,7 @@ def profile(
     _print(found, by_function=functions, whole=whole)
 
 
-def _measure(api: Api, path: str, seconds: int) -> Mapping[str, Any]:
+def _measure(api: Api, generation: str, path: str, seconds: int) -> Mapping[str, Any]:
     """Start a measurement and return its result.
 
     Raises:
@@ -69,7 +69,7 @@ def _measure(api: Api, path: str, seconds: int) -> Mapping[str, Any]:
     if found["state"] == "failed":
         raise CommandFailed(
             "The process returned no profile: it has ended, was replaced, or does not respond. Measure again; "
-            "`preview logs GEN` shows why a process ended."
+            f"`preview logs {generation}` shows why a process ended."
         )
     return found
 
