@@ -73,7 +73,7 @@ class Pacer:
 
     @property
     def share(self) -> LoopShare:
-        """What the preview shares with others."""
+        """The share of the loop of this preview and others."""
         return loop_share() if self._share is None else self._share
 
     @contextmanager
