@@ -22,6 +22,7 @@ const LAUNCH = {
 test("a launch that waits for a node shows its place, and no step as under way", async () => {
   const client = clientOf(({ path }) => {
     if (path.startsWith("/api/v1/previews?")) return json({ previews: [LAUNCH] });
+    if (path === "/api/v1/previews/p1") return json(LAUNCH);
     if (path.endsWith("/status")) return json({ ...LAUNCH, queue: { place: 2, waiting: 5 }, reached: [] });
     return json({ code: "preview_unavailable", detail: "The preview waits for a node, place 2 of 5." }, 503);
   });
