@@ -189,7 +189,7 @@ class ApiTokens:
             del self._kept[key]
         self._on_revoke(token_id)
 
-    async def without(self, token_ids: Collection[str]) -> set[str]:
+    async def gone_among(self, token_ids: Collection[str]) -> set[str]:
         """Return those that are not there any more. Cancellation: nothing changes."""
         query = select(api_tokens.c.id).where(api_tokens.c.id.in_(token_ids))
         return {*token_ids} - set(await self._database.read(lambda connection: connection.scalars(query).all()))

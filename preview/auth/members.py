@@ -149,7 +149,7 @@ class Members:
         self._kept.pop(user_id, None)
         self._on_remove(user_id)
 
-    async def without(self, user_ids: Collection[str]) -> set[str]:
+    async def gone_among(self, user_ids: Collection[str]) -> set[str]:
         """Return those who are no members any more. Cancellation: nothing changes."""
         query = select(members.c.user_id).where(members.c.user_id.in_(user_ids), members.c.removed_at.is_(None))
         return {*user_ids} - set(await self._database.read(lambda connection: connection.scalars(query).all()))

@@ -151,7 +151,7 @@ class Revocations:
         pairs = [key.split(" ", 1) for key in self._people.live_requests.keys()]  # noqa: SIM118  not a mapping
         for kind, book in (("token", self._people.api_tokens), ("member", self._people.members)):
             names = [name for one, name in pairs if one == kind]
-            for gone in await book.without(names) if names else ():
+            for gone in await book.gone_among(names) if names else ():
                 self._note(f"{kind} {gone}")
 
 

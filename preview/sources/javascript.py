@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterator
 from typing import Final
 
 import tree_sitter_javascript
@@ -131,18 +132,18 @@ def _literal(node: Node | None, depth: int) -> object:
             inner = [child for child in node.named_children if child.type != "comment"]
             return _literal(inner[0], depth + 1) if inner else None
         case "string":
-            return _text(node)[1:-1].replace("\\/", "/")
+            return source_of(node)[1:-1].replace("\\/", "/")
         case "true" | "false":
             return node.type == "true"
         case "number":
-            digits = _text(node)
+            digits = source_of(node)
             return int(digits) if digits.isdecimal() and len(digits) < 16 else None
         case "array":
             return [_literal(child, depth + 1) for child in node.named_children if child.type != "comment"]
         case "object":
             pairs = [child for child in node.named_children if child.type == "pair"]
             return {
-                _text(pair.child_by_field_name("key")).strip("\"'"): _literal(
+                source_of(pair.child_by_field_name("key")).strip("\"'"): _literal(
                     pair.child_by_field_name("value"), depth + 1
                 )
                 for pair in pairs
@@ -151,5 +152,15 @@ def _literal(node: Node | None, depth: int) -> object:
             return None
 
 
-def _text(node: Node | None) -> str:
+def source_of(node: Node | None) -> str:
+    """Return the source of a node; empty for none."""
     return (node.text or b"").decode("utf-8", "replace") if node is not None else ""
+
+
+def all_nodes(root: Node) -> Iterator[Node]:
+    """Yield a node and all named nodes below it, in the order of the source."""
+    todo = [root]
+    while todo:
+        node = todo.pop()
+        yield node
+        todo += reversed(node.named_children)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sqlite3
 import stat
@@ -60,8 +59,6 @@ def make_engine(url: str) -> Engine:
         ) from None
     backend = parsed.drivername.partition("+")[0]
     if backend in {"postgresql", "postgres"}:
-        # Each call reports its own failure; the driver warns once more about a connection that it closes then.
-        logging.getLogger("psycopg").setLevel(logging.ERROR)
         return _postgres_engine(parsed)
     in_memory = parsed.database in {None, "", ":memory:"} or parsed.query.get("mode") == "memory"
     if backend != "sqlite" or in_memory:

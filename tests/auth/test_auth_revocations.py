@@ -67,9 +67,7 @@ async def open_node(url: str) -> AsyncIterator[NodeOfPeople]:
         nursery.cancel_scope.cancel()
 
 
-async def test_what_one_node_revokes_ends_on_the_others(
-    postgres_database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_one_node_revokes_ends_on_the_others(postgres_database_url: str) -> None:
     async with open_node(postgres_database_url) as one, open_node(postgres_database_url) as two:
         # An attacker's attempt first: the id of another user's token.
         token, text = await one.tokens.create(ANN, "ci", TokenRole.READ, 3600)

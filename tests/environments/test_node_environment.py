@@ -15,7 +15,7 @@ from preview.environments.folders.environment import Environment, EnvironmentReq
 from preview.environments.node import NodeEnvironmentCache, place_modules
 from preview.environments.node.explain import explain_npm, failed_package
 from preview.environments.node.manifest import NodeManifest, read_node_manifest
-from preview.environments.node.recipe import headers
+from preview.environments.node.recipe import nodedir_environment
 from preview.errors import EnvironmentFailed
 from preview.settings import Settings
 
@@ -193,8 +193,8 @@ def test_node_gyp_gets_the_headers_beside_node(tmp_path: Path) -> None:
     node = tmp_path / "bin" / "node"
     node.parent.mkdir()
     node.touch()
-    assert headers(node) == {}
+    assert nodedir_environment(node) == {}
     version = tmp_path / "include" / "node" / "node_version.h"
     version.parent.mkdir(parents=True)
     version.touch()
-    assert headers(node) == {"npm_config_nodedir": str(tmp_path)}
+    assert nodedir_environment(node) == {"npm_config_nodedir": str(tmp_path)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -120,6 +121,8 @@ def _without_controls(_logger: object, _method: str, text: Any) -> str:
 
 def configure_logging(level: str, log_format: str) -> None:
     """Send the service's own log to stderr; stdout belongs to the command."""
+    # Each call reports its own failure; the driver warns once more about a connection that it closes then.
+    logging.getLogger("psycopg").setLevel(logging.ERROR)
     as_json = log_format == "json"
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()

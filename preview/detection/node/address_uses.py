@@ -12,7 +12,7 @@ from tree_sitter import Node
 from preview.detection.databases.services import DEFAULT_PORTS, SQL_KINDS
 from preview.detection.plan import ServiceKind
 from preview.detection.supplied.parts import Part
-from preview.sources.javascript import JavaScriptTrees
+from preview.sources.javascript import JavaScriptTrees, all_nodes, source_of
 
 _MAX_FILES: Final = 400
 _MAX_DEPTH: Final = 6
@@ -128,7 +128,7 @@ def _named_values(roots: Iterable[Node]) -> dict[Path, _Value]:
     """Return the variables by the path under which the sources know them: ``("config", "db", "host")``."""
     found: dict[Path, _Value] = {}
     for root in roots:
-        for node in _all(root):
+        for node in all_nodes(root):
             if node.type in {"pair", "variable_declarator", "assignment_expression"}:
                 for path, value in _named(node):
                     if len(found) < _MAX_PATHS:
@@ -137,11 +137,11 @@ def _named_values(roots: Iterable[Node]) -> dict[Path, _Value]:
 
 
 def _named(node: Node) -> Iterator[tuple[Path, _Value]]:
-    if node.type == "variable_declarator" and _text(node.child_by_field_name("value")) == "process.env":
+    if node.type == "variable_declarator" and source_of(node.child_by_field_name("value")) == "process.env":
         pattern = node.child_by_field_name("name")
         for item in pattern.named_children if pattern is not None else ():
             default = item.type == "object_assignment_pattern"
-            names = [_text(one) for one in item.named_children] or [_text(item)]
+            names = [source_of(one) for one in item.named_children] or [source_of(item)]
             yield (names[-1] if item.type == "pair_pattern" else names[0],), _Value(names[0], default)
         return
     value = _environment(node.child_by_field_name("right" if node.type == "assignment_expression" else "value"))
@@ -155,12 +155,12 @@ def _path_of(node: Node) -> Path:
     current: Node | None = node
     while current is not None and len(path) <= _MAX_DEPTH:
         if current.type == "pair":
-            path.insert(0, _text(current.child_by_field_name("key")).strip("\"'"))
+            path.insert(0, source_of(current.child_by_field_name("key")).strip("\"'"))
         elif current.type == "variable_declarator":
-            path.insert(0, _text(current.child_by_field_name("name")))
+            path.insert(0, source_of(current.child_by_field_name("name")))
             break
         elif current.type == "assignment_expression":
-            left = _text(current.child_by_field_name("left")).rpartition(".")[2]
+            left = source_of(current.child_by_field_name("left")).rpartition(".")[2]
             path[:0] = [left] if left != "exports" else []
             break
         elif current.type not in {"object", *_AROUND}:
@@ -193,7 +193,7 @@ class _Finder:
         text = root.text or b""
         self._shared = _SQL_PACKAGES.search(text) is not None
         self._redis = _REDIS_PACKAGES.search(text) is not None
-        for node in _all(root):
+        for node in all_nodes(root):
             if node.type == "template_string":
                 self._template(node)
             elif node.type in {"call_expression", "new_expression"}:
@@ -209,7 +209,7 @@ class _Finder:
                 text += f"\x00{len(parts)}\x00"
                 parts.append(child.named_children[0])
             elif child.type == "string_fragment":
-                text += _text(child).replace("\x00", "")
+                text += source_of(child).replace("\x00", "")
         match = _ADDRESS.match(text)
         kind = _SCHEMES.get(match[1]) if match is not None else None
         if match is None or kind is None:
@@ -220,7 +220,7 @@ class _Finder:
 
     def _call(self, node: Node) -> None:
         function = node.child_by_field_name("function") or node.child_by_field_name("constructor")
-        called = _text(function)
+        called = source_of(function)
         driver = called.rpartition(".")[2]
         values = node.child_by_field_name("arguments")
         arguments = values.named_children if values is not None else []
@@ -242,9 +242,9 @@ class _Finder:
     def _options(self, node: Node, kind: ServiceKind | None, driver: str, depth: int) -> None:
         for pair in node.named_children:
             if pair.type == "shorthand_property_identifier":
-                key, value = _text(pair), pair
+                key, value = source_of(pair), pair
             elif pair.type == "pair" and (inner := pair.child_by_field_name("value")) is not None:
-                key, value = _text(pair.child_by_field_name("key")).strip("\"'"), inner
+                key, value = source_of(pair.child_by_field_name("key")).strip("\"'"), inner
             else:
                 continue
             if value.type == "object":
@@ -286,7 +286,8 @@ class _Finder:
 
 
 def _has_dialect(node: Node) -> bool:
-    keys = {_text(pair.child_by_field_name("key")).strip("\"'") for pair in node.named_children if pair.type == "pair"}
+    pairs = (one for one in node.named_children if one.type == "pair")
+    keys = {source_of(pair.child_by_field_name("key")).strip("\"'") for pair in pairs}
     is_mapper = "type" in keys and bool(keys & {"entities", "synchronize", "migrations", "autoLoadEntities"})
     has_address = bool(keys & {"host", "database", "connection", "url", "username"})
     return (is_mapper or bool(keys & {"dialect", "client"})) and has_address
@@ -298,8 +299,10 @@ def _environment(node: Node | None) -> _Value | None:
         return None
     plain, default = _plain(node)
     if plain.type in {"member_expression", "subscript_expression"}:
-        name = _text(plain.child_by_field_name("property")) or _text(plain.child_by_field_name("index")).strip("\"'`")
-        if _text(plain.child_by_field_name("object")) == "process.env" and re.fullmatch(r"[A-Za-z_]\w{0,100}", name):
+        index = source_of(plain.child_by_field_name("index")).strip("\"'`")
+        name = source_of(plain.child_by_field_name("property")) or index
+        is_variable = source_of(plain.child_by_field_name("object")) == "process.env"
+        if is_variable and re.fullmatch(r"[A-Za-z_]\w{0,100}", name):
             return _Value(name, default)
     return None
 
@@ -309,11 +312,11 @@ def _plain(node: Node) -> tuple[Node, bool]:
     default = False
     for _ in range(_MAX_DEPTH):
         inner: Node | None = None
-        if node.type == "binary_expression" and _text(node.child_by_field_name("operator")) in {"||", "??"}:
+        if node.type == "binary_expression" and source_of(node.child_by_field_name("operator")) in {"||", "??"}:
             inner, default = node.child_by_field_name("left"), True
         elif node.type in _AROUND:
             inner = next(iter(node.named_children), None)
-        elif node.type == "call_expression" and _text(node.child_by_field_name("function")) in _CASTS:
+        elif node.type == "call_expression" and source_of(node.child_by_field_name("function")) in _CASTS:
             values = node.child_by_field_name("arguments")
             inner = next(iter(values.named_children), None) if values is not None else None
         elif node.type == "template_string" and [one.type for one in node.named_children] == ["template_substitution"]:
@@ -328,17 +331,5 @@ def _path(node: Node) -> Path | None:
     """Return ``("config", "db", "host")`` for such an expression; None for another."""
     if node.type not in {"identifier", "member_expression", "shorthand_property_identifier"}:
         return None
-    path = tuple(part.rstrip("?!") for part in _text(node).split("."))
+    path = tuple(part.rstrip("?!") for part in source_of(node).split("."))
     return path if len(path) <= _MAX_DEPTH and all(part.isidentifier() for part in path) else None
-
-
-def _all(root: Node) -> Iterator[Node]:
-    todo = [root]
-    while todo:
-        node = todo.pop()
-        yield node
-        todo += reversed(node.named_children)
-
-
-def _text(node: Node | None) -> str:
-    return (node.text or b"").decode("utf-8", "replace") if node is not None else ""

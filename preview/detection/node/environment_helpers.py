@@ -10,7 +10,7 @@ from typing import Final
 from tree_sitter import Node
 
 from preview.detection.settings.model import Need, SettingRead
-from preview.sources.javascript import JavaScriptTrees
+from preview.sources.javascript import JavaScriptTrees, all_nodes, source_of
 
 _FUNCTIONS: Final = frozenset(
     {"arrow_function", "function_expression", "function_declaration", "method_definition", "function"}
@@ -54,23 +54,23 @@ def helper_reads(trees: JavaScriptTrees, files: Iterable[str]) -> list[SettingRe
 
 
 def _helpers(root: Node) -> Iterator[tuple[str, _Helper]]:
-    for node in _all(root):
-        if node.type != "subscript_expression" or _text(node.child_by_field_name("object")) != "process.env":
+    for node in all_nodes(root):
+        if node.type != "subscript_expression" or source_of(node.child_by_field_name("object")) != "process.env":
             continue
         function = _function_of(node)
         name = "" if function is None else _name_of(function)
         parameters = [] if function is None else _parameters(function)
-        key = _text(node.child_by_field_name("index"))
+        key = source_of(node.child_by_field_name("index"))
         if function is not None and name and key in parameters:
-            need = Need.REQUIRED if _ENDS.search(_text(function.child_by_field_name("body"))) else Need.OPTIONAL
+            need = Need.REQUIRED if _ENDS.search(source_of(function.child_by_field_name("body"))) else Need.OPTIONAL
             yield name, _Helper(parameters.index(key), need)
 
 
 def _calls(file: str, root: Node, helpers: Mapping[str, _Helper]) -> Iterator[SettingRead]:
-    for node in _all(root):
+    for node in all_nodes(root):
         if node.type != "call_expression":
             continue
-        called = _text(node.child_by_field_name("function")).rpartition(".")[2]
+        called = source_of(node.child_by_field_name("function")).rpartition(".")[2]
         helper = helpers.get(called)
         values = node.child_by_field_name("arguments")
         arguments = [] if values is None else [one for one in values.named_children if one.type != "comment"]
@@ -84,14 +84,6 @@ def _calls(file: str, root: Node, helpers: Mapping[str, _Helper]) -> Iterator[Se
             yield SettingRead(name, file, node.start_point.row + 1, need, default=default or None)
 
 
-def _all(root: Node) -> Iterator[Node]:
-    todo = [root]
-    while todo:
-        node = todo.pop()
-        yield node
-        todo += reversed(node.named_children)
-
-
 def _function_of(node: Node) -> Node | None:
     parent = node.parent
     while parent is not None and parent.type not in _FUNCTIONS:
@@ -102,33 +94,29 @@ def _function_of(node: Node) -> Node | None:
 def _name_of(function: Node) -> str:
     """Return the name under which a function is called; empty if it has none."""
     if named := function.child_by_field_name("name"):
-        return _text(named)
+        return source_of(named)
     parent = function.parent
     if parent is None:
         return ""
     field = {"variable_declarator": "name", "assignment_expression": "left", "pair": "key"}.get(parent.type)
-    return _text(parent.child_by_field_name(field)).rpartition(".")[2] if field is not None else ""
+    return source_of(parent.child_by_field_name(field)).rpartition(".")[2] if field is not None else ""
 
 
 def _parameters(function: Node) -> list[str]:
     """Return the names of the parameters, without types and defaults."""
     single = function.child_by_field_name("parameter")
     if single is not None:
-        return [_text(single)]
+        return [source_of(single)]
     listed = function.child_by_field_name("parameters")
     found = []
     for item in listed.named_children if listed is not None else ():
         inner = item.child_by_field_name("pattern") or item.child_by_field_name("left") or item
-        found.append(_text(inner))
+        found.append(source_of(inner))
     return found
 
 
 def _literal(node: Node) -> str:
-    text = _text(node)
+    text = source_of(node)
     if node.type in {"string", "template_string"}:
         return "" if "${" in text else text[1:-1]
     return text if node.type in {"number", "true", "false"} else ""
-
-
-def _text(node: Node | None) -> str:
-    return (node.text or b"").decode("utf-8", "replace") if node is not None else ""

@@ -10,7 +10,7 @@ from typing import Final
 from tree_sitter import Node
 
 from preview.detection.settings.model import Kind, Need, SettingRead
-from preview.sources.javascript import JavaScriptTrees
+from preview.sources.javascript import JavaScriptTrees, all_nodes, source_of
 
 _WORDS: Final = re.compile(rb"process\.env|configService|ConfigService|cleanEnv|env-var|\benv\.get\(")
 _SCHEMA: Final = re.compile(rb"\b(?:[Jj]oi|zod|envalid|yup|convict|ConfigModule)\b")
@@ -48,11 +48,8 @@ class _Reader:
         self._by_name = b"process.env[" in text
 
     def reads(self) -> Iterator[SettingRead]:
-        todo = [self._root]
-        while todo:
-            node = todo.pop()
+        for node in all_nodes(self._root):
             yield from self._at(node)
-            todo += reversed(node.named_children)
 
     def _at(self, node: Node) -> Iterator[SettingRead]:
         match node.type:
@@ -78,7 +75,7 @@ class _Reader:
             default = item.child_by_field_name("right") or (
                 item.named_children[-1] if item.type == "object_assignment_pattern" else None
             )
-            read = SettingRead(_text(first), self._file, item.start_point.row + 1, Need.OPTIONAL)
+            read = SettingRead(source_of(first), self._file, item.start_point.row + 1, Need.OPTIONAL)
             if not _NAME.fullmatch(read.name):
                 continue
             yield read if default is None else replace(read, need=Need.DEFAULTED, default=_literal(default))
@@ -88,7 +85,8 @@ class _Reader:
         function = node.child_by_field_name("function")
         if function is None or function.type != "member_expression":
             return
-        method, owner = _text(function.child_by_field_name("property")), _text(function.child_by_field_name("object"))
+        method = source_of(function.child_by_field_name("property"))
+        owner = source_of(function.child_by_field_name("object"))
         if method not in {"get", "getOrThrow"} or not re.search(r"(?i)config|^env$|environment", owner):
             return
         values = node.child_by_field_name("arguments")
@@ -98,14 +96,14 @@ class _Reader:
             need = Need.REQUIRED if method == "getOrThrow" else Need.OPTIONAL
             need = Need.DEFAULTED if len(arguments) > 1 and arguments[1].type != "object" else need
             read = SettingRead(name, self._file, node.start_point.row + 1, need)
-            outer = _text(node.parent.parent if node.parent is not None else None)
+            outer = source_of(node.parent.parent if node.parent is not None else None)
             required = ".required(" in outer and owner == "env"
             yield replace(read, need=Need.REQUIRED) if required else read
 
     def _declared(self, node: Node) -> Iterator[SettingRead]:
         """Match ``JWT_SECRET: Joi.string().required()`` and similar declarations."""
-        key, value = node.child_by_field_name("key"), _text(node.child_by_field_name("value"))
-        name = _text(key).strip("\"'")
+        key, value = node.child_by_field_name("key"), source_of(node.child_by_field_name("value"))
+        name = source_of(key).strip("\"'")
         if not _NAME.fullmatch(name) or not _SCHEMA_VALUE.match(value):
             return
         joi = re.match(r"[Jj]oi|[Yy]up", value) is not None
@@ -134,7 +132,7 @@ class _Reader:
             node, parent = parent, parent.parent
         if parent is None:
             return read
-        operator = _text(parent.child_by_field_name("operator"))
+        operator = source_of(parent.child_by_field_name("operator"))
         if parent.type == "binary_expression" and operator in {"||", "??"}:
             if parent.child_by_field_name("left") == node:
                 right = parent.child_by_field_name("right")
@@ -148,18 +146,18 @@ class _Reader:
         ) or parent.type == "member_expression":
             return replace(read, need=Need.REQUIRED)
         elif parent.type == "arguments" and parent.parent is not None:
-            called = _text(parent.parent.child_by_field_name("function"))
+            called = source_of(parent.parent.child_by_field_name("function"))
             return replace(read, kind=_CASTS.get(called.rpartition(".")[2], Kind.TEXT))
         return read
 
 
 def _is_environment(node: Node | None) -> bool:
-    return _text(node) in {"process.env", "globalThis.process.env", "Bun.env"}
+    return source_of(node) in {"process.env", "globalThis.process.env", "Bun.env"}
 
 
 def _key(node: Node) -> str | None:
     if node.type == "member_expression":
-        name = _text(node.child_by_field_name("property"))
+        name = source_of(node.child_by_field_name("property"))
     else:
         name = _literal(node.child_by_field_name("index")) or ""
     return name if re.fullmatch(r"[A-Za-z_]\w*", name) else None
@@ -177,7 +175,7 @@ def _ends(node: Node) -> bool:
         parent = parent.parent
     if parent is None or parent.type != "if_statement":
         return False
-    return _ENDS.search(_text(parent.child_by_field_name("consequence"))) is not None
+    return _ENDS.search(source_of(parent.child_by_field_name("consequence"))) is not None
 
 
 def _schema_kind(value: str) -> Kind:
@@ -195,10 +193,6 @@ def _schema_kind(value: str) -> Kind:
 def _literal(node: Node | None) -> str | None:
     if node is None:
         return None
-    if node.type in {"string", "template_string"} and "${" not in _text(node):
-        return _text(node)[1:-1]
-    return _text(node) if node.type in {"number", "true", "false"} else None
-
-
-def _text(node: Node | None) -> str:
-    return (node.text or b"").decode("utf-8", "replace") if node is not None else ""
+    if node.type in {"string", "template_string"} and "${" not in source_of(node):
+        return source_of(node)[1:-1]
+    return source_of(node) if node.type in {"number", "true", "false"} else None

@@ -19,7 +19,7 @@ from typing import Final
 import trio
 
 from preview.environments.sandbox.program import program_environment
-from preview.environments.way_out import PORT, open_build_proxy, read_allowed, way_out_variables
+from preview.environments.way_out import PORT, make_build_proxy, read_allowed, way_out_variables
 from preview.errors import LaunchFailed
 from preview.runtime import Limits, ProcessSpec
 from preview.runtime.container import ContainerRuntime
@@ -72,7 +72,7 @@ async def open_index_network(containers: ContainerRuntime, settings: Settings) -
     Cancellation: its container and all connections are gone within a few seconds.
     """
     allowed = await trio.to_thread.run_sync(read_allowed, program_environment(os.environ), settings.build_hosts)
-    proxy = open_build_proxy(allowed)
+    proxy = make_build_proxy(allowed)
     async with AsyncExitStack() as held:
         # The runtime gives a working folder to the process's user: it has to be one of its own.
         folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="build-", dir=settings.data_dir)))

@@ -18,7 +18,14 @@ from preview.environments.folders.environment import Report
 from preview.environments.node.explain import absent_package, explain_npm, failed_package
 from preview.environments.node.locks import remove_pins
 from preview.environments.node.manifest import BUILT_IN, NodeManifest
-from preview.environments.node.recipe import FLAGS, NO_CODE, NodeRecipe, NodeToolchain, headers, npm_environment
+from preview.environments.node.recipe import (
+    FLAGS,
+    NO_CODE,
+    NodeRecipe,
+    NodeToolchain,
+    nodedir_environment,
+    npm_environment,
+)
 from preview.environments.python.explain import with_refused
 from preview.environments.sandbox.jail import Cage
 from preview.environments.sandbox.program import ProgramResult, run_program
@@ -97,7 +104,7 @@ class Npm:
         argv = [str(self.toolchain.npm), *arguments, *FLAGS, "--offline" if self.offline else "--prefer-offline"]
         result = await run_program(
             [*argv, *(() if self.runs_code else NO_CODE)],
-            environment={**headers(self.toolchain.node), **npm_environment(os.environ)},
+            environment={**nodedir_environment(self.toolchain.node), **npm_environment(os.environ)},
             directory=self.directory,
             say=say,
             cage=self.cage,

@@ -104,7 +104,7 @@ def npm_environment(environment: Mapping[str, str]) -> dict[str, str]:
     return {**passed, **quiet}
 
 
-def headers(node: Path) -> dict[str, str]:
+def nodedir_environment(node: Path) -> dict[str, str]:
     """Return the variable that lets node-gyp build with the headers beside Node; empty if it has none there.
 
     Else node-gyp downloads them from nodejs.org, which builds do not reach.

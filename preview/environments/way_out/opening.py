@@ -36,7 +36,7 @@ class WayOut:
     proxy: ForwardProxy
 
 
-def open_build_proxy(allowed: AllowedHosts, look_up: LookUp = look_up) -> ForwardProxy:
+def make_build_proxy(allowed: AllowedHosts, look_up: LookUp = look_up) -> ForwardProxy:
     """Return the proxy of one build; it connects to these hosts alone."""
     return ForwardProxy(Connector(allowed, look_up))
 
@@ -50,7 +50,7 @@ async def open_way_out(allowed: AllowedHosts, look_up: LookUp = look_up) -> Asyn
 
     Cancellation: all connections are closed.
     """
-    proxy = open_build_proxy(allowed, look_up)
+    proxy = make_build_proxy(allowed, look_up)
     limiter = trio.CapacityLimiter(_MOST_CONNECTIONS)
 
     async def serve(listener: socket.socket, _port: int) -> None:
