@@ -85,6 +85,13 @@ async def test_a_removed_generation_is_hidden_everywhere_and_comes_back_as_it_wa
         assert await removed(world) == []
 
 
+async def test_a_deletion_that_is_final_is_known_before_it(tmp_path: Path) -> None:
+    async with open_world(tmp_path, removed_kept_s=0) as world:
+        assert (await world.ask("GET", "/api/v1/removed")).json()["kept_s"] == 0
+        await remove(world, await world.keep(_PLAIN))
+        assert await removed(world) == []
+
+
 async def remove_again(world: World, generation: str) -> None:
     assert (await world.ask("DELETE", f"/api/v1/generations/{generation}")).status_code == 404
 

@@ -1,7 +1,7 @@
 import { type ReactNode, useRef, useState } from "react";
 
 import { asProblem } from "../lib/api/problem";
-import { duplicateProject, renameProject } from "../lib/api/projects";
+import { duplicateProject, keepsRemoved, renameProject } from "../lib/api/projects";
 import { Menu, type MenuItem } from "../lib/terminal/Menu";
 import { Notice } from "../lib/ui/controls";
 import controls from "../lib/ui/controls.module.css";
@@ -26,6 +26,7 @@ interface ProjectMenuProps {
 export function ProjectMenu(props: ProjectMenuProps): ReactNode {
   const { project, projects, onSelect, onReplace, isUploading } = props;
   const [asked, setAsked] = useState<"rename" | "remove" | null>(null);
+  const [isKept, setKept] = useState(true);
   const [name, setName] = useState(project.name);
   const [wrong, setWrong] = useState<string | null>(null);
   const folder = useRef<HTMLInputElement>(null);
@@ -48,6 +49,10 @@ export function ProjectMenu(props: ProjectMenuProps): ReactNode {
     if (isRunning) await client.stop(project.id);
     await projects.remove(project.id);
   };
+  const askToRemove = async (): Promise<void> => {
+    setKept(await keepsRemoved(client));
+    setAsked("remove");
+  };
   const items: MenuItem[] = [
     {
       label: "Rename…",
@@ -58,7 +63,7 @@ export function ProjectMenu(props: ProjectMenuProps): ReactNode {
     },
     { label: "Duplicate", act: () => attempt(duplicate()) },
     ...(isRunning && !isUploading ? [{ label: "Replace files…", act: () => folder.current?.click() }] : []),
-    { label: "Delete…", act: () => setAsked("remove") },
+    { label: "Delete…", act: () => attempt(askToRemove()) },
   ];
   return (
     <>
@@ -105,12 +110,15 @@ export function ProjectMenu(props: ProjectMenuProps): ReactNode {
       {asked === "remove" && (
         <Ask
           title={`Delete project “${project.name}”?`}
-          action="Delete"
+          action={isKept ? "Delete" : "Delete for good"}
           onYes={() => attempt(remove())}
           onClose={() => setAsked(null)}
         >
           {isRunning && <p>Its preview is running and will be stopped.</p>}
-          <p>All versions of its files and the logs of all its launches will be removed. You can undo this.</p>
+          <p>
+            All versions of its files and the logs of all its launches will be removed.{" "}
+            {isKept ? "You can undo this." : "You cannot undo this."}
+          </p>
         </Ask>
       )}
     </>

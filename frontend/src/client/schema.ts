@@ -4695,6 +4695,12 @@ export interface components {
             /** Items */
             items: components["schemas"]["RemovedShape"][];
             /**
+             * Kept S
+             * @description Seconds that a removed generation can be restored; 0: it is deleted at once.
+             * @example 86400
+             */
+            kept_s: number;
+            /**
              * Next
              * @description Always null: few are kept.
              * @default null

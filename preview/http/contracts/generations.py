@@ -191,6 +191,9 @@ class RemovedList(Answer):
     """The removed generations, the last removed first."""
 
     items: list[RemovedShape]
+    kept_s: float = Field(
+        description="Seconds that a removed generation can be restored; 0: it is deleted at once.", examples=[86400]
+    )
     next: None = Field(default=None, description="Always null: few are kept.")
 
 

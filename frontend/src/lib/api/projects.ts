@@ -49,6 +49,11 @@ export async function listRemoved(client: PreviewClient, signal?: AbortSignal): 
   return (await client.json<{ items: RemovedProject[] }>("/api/v1/removed", signal ? { signal } : {})).items;
 }
 
+/** Whether a project that is deleted now can be restored. */
+export async function keepsRemoved(client: PreviewClient): Promise<boolean> {
+  return (await client.json<{ kept_s: number }>("/api/v1/removed")).kept_s > 0;
+}
+
 export function restoreRemoved(client: PreviewClient, id: string): Promise<Generation> {
   return client.json(`/api/v1/removed/${encodeURIComponent(id)}/restore`, { method: "POST" });
 }

@@ -36,8 +36,9 @@ def rm(
         )
         stops = " Its preview is running and will be stopped." if running else ""
         files = counted(found["file_count"], "file")
+        final = "" if api.get_json("/removed").get("kept_s") != 0 else " This cannot be undone."
         ask(
-            f'Delete "{found["name"]}" ({generation}): {files}, and the logs of all its launches?{stops}',
+            f'Delete "{found["name"]}" ({generation}): {files}, and the logs of all its launches?{stops}{final}',
             is_agreed=yes,
         )
         with progress("deleting…"):

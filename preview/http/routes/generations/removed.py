@@ -36,7 +36,7 @@ def removed_routes(running: Running) -> Blueprint:
         kept = timedelta(seconds=backend.settings.removed_kept_s)
         found = await _library(backend).removed.list_for_user(identity.user.id, _since_ms(backend))
         items = [RemovedShape.taken_from(one, expires_at=one.removed_at + kept) for one in found]
-        return json_answer(RemovedList(items=items, next=None))
+        return json_answer(RemovedList(items=items, kept_s=kept.total_seconds(), next=None))
 
     @routes.post("/removed/<generation_id>/restore")
     async def restore(backend: Backend, generation_id: str) -> Response:
