@@ -1,10 +1,12 @@
 """Simulate a cluster of many nodes in simulated time, with the decision code that real nodes run.
 
     uv run python benchmarks/simulation.py --nodes 100 --previews 5000 --seconds 60 --failures 10
+    uv run python benchmarks/simulation.py --nodes 1000 --previews 1000000 --seconds 720 --failures 100
 
-Placement, turns in the queue and leases are ``preview.cluster.placement`` and ``preview.cluster.leases``; only the
-database and the previews are simulated. The rows of ``owners`` are a dictionary, and each statement of a node is
-counted. Prints JSON: times in the queue, balance of the nodes, and statements a second at the database.
+Invitations, placement, turns in the queue and leases are ``preview.cluster.placement`` and ``preview.cluster.leases``;
+only the database and the previews are simulated. The rows of ``owners`` are a dictionary, and each statement of a node
+is counted. With ``--wake-all`` each queued launch wakes all nodes. Prints JSON: times in the queue, balance of the
+nodes, and statements a second at the database.
 """
 
 from __future__ import annotations
@@ -17,12 +19,12 @@ import random
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from preview.cluster.leases import Lease
-from preview.cluster.placement import NodeState, Waiting, Warmth, choose, in_turn
+from preview.cluster.placement import NodeState, Waiting, Wants, Warmth, choose, in_turn, invite
 
 # As ``preview.cluster.node_queue`` and ``preview.supervisor.manager.takeovers``.
 HEAD = 64
@@ -59,6 +61,10 @@ class SimNode:
     projects: dict[int, None] = field(default_factory=dict)
     most: int = 0
     asleep: bool = True
+    # As ``NodeQueue.suitable``: what waited for this node at its last look.
+    suitable: int = 0
+    # What the database knows of it: as of its last renewal.
+    said: NodeState = field(default_factory=lambda: NodeState({}, 0, 0))
 
 
 class Simulation:
@@ -71,6 +77,8 @@ class Simulation:
         self.events: list[tuple[float, int, Callable[[], None]]] = []
         self.numbers = itertools.count()
         self.rows: dict[str, Row] = {}
+        # Nodes that ran a project.
+        self.ran: dict[int, dict[int, None]] = {}
         self.queue: dict[str, Row] = {}
         self.running: Counter[str] = Counter()
         self.statements: Counter[str] = Counter()
@@ -81,8 +89,9 @@ class Simulation:
             SimNode(number, asked.capacity, Lease(asked.lease, lambda: self.now), asked.lease)
             for number in range(asked.nodes)
         ]
+        self.woken: dict[int, None] = {}
+        self.is_waking = False
         # Of each user, a few projects.
-        self.is_woken = False
         self.users = max(1, asked.previews // 10)
         self.loads: list[tuple[float, int, int, float]] = []
         self.starts: dict[str, int] = defaultdict(int)
@@ -101,6 +110,7 @@ class Simulation:
     def _arrange(self) -> None:
         for node in self.nodes:
             node.lease.begin(0.0)
+            node.said = self._state(node)
             first = self.random.uniform(0, self.asked.lease / POLLS_A_LEASE)
             self.at(first, partial(self._poll, node))
         rate = self.asked.previews / self.asked.seconds
@@ -130,26 +140,43 @@ class Simulation:
         # The node that a load balancer has chosen. If it cannot take the launch, it queues it.
         asked = self.nodes[self.random.randrange(len(self.nodes))]
         self.statements["launch"] += 1
-        if asked.is_up and len(asked.owned) < asked.capacity and not self.queue and asked.lease.holds:
+        if asked.is_up and len(asked.owned) < asked.capacity and not asked.suitable and asked.lease.holds:
             self._own(asked, row)
         else:
             self.statements["queue"] += 1
+            invited = () if self.asked.wake_all else self._invite(row)
+            row.waiting = replace(row.waiting, invited=tuple(str(number) for number in invited))
             self._put(row)
+            asked.suitable += 1
+            self._notify(invited or range(len(self.nodes)))
+
+    def _invite(self, row: Row) -> list[int]:
+        """As ``NodeQueue.put``: of the nodes whose leases hold, with the loads of their last renewals."""
+        self.statements["read what is known of the user"] += 1
+        live = [node for node in self.nodes if node.until > self.now]
+        warmth = {str(one): Warmth.CACHED for one in self.ran.get(row.project, ())}
+        of_user = {str(one): self.nodes[one].of_user[row.waiting.user_id] for one in self.ran.get(row.project, ())}
+        names = invite([node.said for node in live], Wants(), warmth, of_user, self.random)
+        return [int(name) for name in names]
 
     def _put(self, row: Row) -> None:
         row.queued_at = self.now
         row.node = None
         self.queue[row.waiting.preview_id] = row
-        # The notice wakes all nodes; those with room look, once for all notices of this moment.
-        if not self.is_woken:
-            self.is_woken = True
-            self.at(self.now + 0.001, self._wake_all)
 
-    def _wake_all(self) -> None:
-        self.is_woken = False
-        for node in self.nodes:
-            if node.is_up and len(node.owned) < node.capacity:
-                self._look(node)
+    def _notify(self, nodes: Iterable[int]) -> None:
+        """Wake nodes; they look once for all notices of this moment."""
+        self.statements["notices"] += 1
+        self.woken.update(dict.fromkeys(nodes))
+        if not self.is_waking:
+            self.is_waking = True
+            self.at(self.now + 0.001, self._wake)
+
+    def _wake(self) -> None:
+        self.is_waking = False
+        woken, self.woken = self.woken, {}
+        for number in woken:
+            self._look(self.nodes[number])
 
     def _own(self, node: SimNode, row: Row) -> None:
         preview_id, user = row.waiting.preview_id, row.waiting.user_id
@@ -165,6 +192,7 @@ class Simulation:
             del node.projects[next(iter(node.projects))]
         self.running[user] += 1
         node.most = max(node.most, len(node.owned))
+        self.ran.setdefault(row.project, {})[node.name] = None
         if row.fence == 1:
             self.waits.append(self.now - row.first_queued_at)
         else:
@@ -193,6 +221,7 @@ class Simulation:
             self.statements["renew"] += 1
             node.lease.renewed(self.now)
             node.until = self.now + self.asked.lease
+            node.said = self._state(node)
         self._look(node)
         pause = self.asked.lease / POLLS_A_LEASE
         self.at(self.now + pause, lambda: self._poll(node))
@@ -203,14 +232,15 @@ class Simulation:
             return
         self.statements["look"] += 1
         if not self.queue:
+            node.suitable = 0
             return
         head = self._head()
         node.seen = {one.preview_id: node.seen.get(one.preview_id, self.now) for one in head}
-        state = NodeState({}, node.capacity, len(node.owned), 1 - 0.9 * len(node.owned) / node.capacity,
-                          len(node.owned) / node.capacity)  # fmt: skip
+        state = self._state(node)
         warmth = {one.preview_id: self._warmth(node, self.rows[one.preview_id]) for one in head}
         seen = {preview_id: self.now - at for preview_id, at in node.seen.items()}
         choice = choose(state, head, warmth, node.of_user, seen)
+        node.suitable = choice.suitable - len(choice.now)
         if choice.now:
             self.statements["take"] += 1
             for preview_id in choice.now[:MOST_AT_ONCE]:
@@ -227,10 +257,15 @@ class Simulation:
             # Not sooner: a rest of 1e-18 s would never pass.
             self.at(self.now + max(choice.next_s, 0.001), again)
 
+    def _state(self, node: SimNode) -> NodeState:
+        part = len(node.owned) / node.capacity
+        return NodeState({}, node.capacity, len(node.owned), 1 - 0.9 * part, part, name=str(node.name))
+
     def _head(self) -> list[Waiting]:
         # The real query ranks the whole queue; so long a prefix has the same head unless one user fills it.
         oldest = itertools.islice(self.queue.values(), 20 * HEAD)
-        return in_turn((one.waiting for one in oldest), self.running)[:HEAD]
+        waiting = (replace(one.waiting, waited_s=self.now - one.first_queued_at) for one in oldest)
+        return in_turn(waiting, self.running)[:HEAD]
 
     def _warmth(self, node: SimNode, row: Row) -> Warmth:
         if row.project not in node.projects:
@@ -258,8 +293,9 @@ class Simulation:
         self.at(node.until, free)
 
         def back() -> None:
-            node.is_up, node.until = True, self.now + self.asked.lease
+            node.is_up, node.until, node.suitable = True, self.now + self.asked.lease, 0
             node.lease.begin(self.now)
+            node.said = self._state(node)
             node.projects.clear()
             self._poll(node)
 
@@ -289,6 +325,7 @@ def main() -> None:
     parser.add_argument("--lease", type=float, default=2)
     parser.add_argument("--failures", type=int, default=10, help="nodes that are lost at some moment")
     parser.add_argument("--repair", type=float, default=120, help="seconds until a lost node is back")
+    parser.add_argument("--wake-all", action="store_true", help="each queued launch wakes all nodes")
     parser.add_argument("--seed", type=int, default=1)
     asked = parser.parse_args()
     simulation, began = Simulation(asked), time.monotonic()
@@ -305,6 +342,7 @@ def main() -> None:
             "deviation_of_loads": round(sum(one[3] for one in settled) / len(settled), 3),
             "longest_queue": max(one[1] for one in simulation.loads),
             "most_on_one_node": max(node.most for node in simulation.nodes),
+            "queued": simulation.statements["queue"],
             "starts_by_warmth": dict(simulation.warmth),
             "statements_a_second": {
                 name: round(count / asked.seconds, 1) for name, count in simulation.statements.items()

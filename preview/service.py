@@ -227,6 +227,7 @@ async def open_service(
                         context.observers,
                         has_generations=library is not None,
                         sealer=sealer,
+                        notices=None if cluster is None else cluster.notices,
                     ) as alerts,
                     _open_manager(context, users, log_store, draining) as manager,
                     _run_builders(context, pushed, rollout),

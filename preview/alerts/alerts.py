@@ -7,26 +7,32 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from weakref import WeakValueDictionary
 
+import structlog
 import trio
 
 from preview.alerts.conditions import Condition
 from preview.alerts.engine import LAST_SAVE_S, AlertEngine
 from preview.alerts.past import Tried, try_on_lines
 from preview.alerts.rule import Firing, Rule, Scope, Webhook, check_condition, new_rule_id
-from preview.alerts.store import AlertStore
+from preview.alerts.store import RULES, AlertStore
 from preview.alerts.webhook_secrets import WebhookSecrets
 from preview.alerts.webhooks.addresses import AddressPolicy
 from preview.alerts.webhooks.message import check_template
 from preview.alerts.webhooks.sender import WebhookSender
 from preview.alerts.webhooks.target import parse_target
+from preview.cluster import ANYTHING, Notices
 from preview.core.clock import utc_now
 from preview.core.ids import is_valid_id
 from preview.core.quoting import quoted
-from preview.errors import InvalidRequest
+from preview.errors import DatabaseUnavailable, InvalidRequest
 from preview.logs import LogStore
 from preview.settings import Settings
 from preview.storage import Database, Sealer
 from preview.supervisor import LivePreview
+
+log = structlog.get_logger(__name__)
+
+_RETRY_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +224,31 @@ def _check(draft: RuleDraft) -> None:
             check_template(draft.webhook.body)
 
 
+async def _follow(
+    engine: AlertEngine, notices: Notices, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """Apply rules that were changed on another node, until cancelled."""
+    wake = trio.Event()
+
+    def on_notice(payload: str) -> None:
+        if payload == ANYTHING:
+            wake.set()
+        elif payload.startswith(RULES):
+            engine.rules_changed(payload.removeprefix(RULES))
+
+    with notices.subscribed(on_notice):
+        task_status.started()
+        while True:
+            await wake.wait()
+            wake = trio.Event()
+            try:
+                await engine.reload()
+            except DatabaseUnavailable as error:
+                log.info("alert rules not read again", why=error.message)
+                await trio.sleep(_RETRY_S)
+                wake.set()
+
+
 def own_port(settings: Settings) -> int | None:
     """Return the port of the service, if it listens on one that is known."""
     port = settings.bind.rpartition(":")[2]
@@ -234,6 +265,7 @@ async def open_alerts(
     has_generations: bool,
     sealer: Sealer,
     sender: WebhookSender | None = None,
+    notices: Notices | None = None,
 ) -> AsyncIterator[Alerts]:
     """Evaluate rules while the context is open.
 
@@ -245,6 +277,7 @@ async def open_alerts(
         has_generations: True if the database has all generations.
         sealer: Encrypts the keys of signatures.
         sender: Sends webhooks; None: as the settings say.
+        notices: Notices of all nodes of the cluster; None without one.
 
     Raises:
         DatabaseUnavailable: The rules cannot be read.
@@ -261,6 +294,8 @@ async def open_alerts(
         engine = AlertEngine(nursery, settings, store, sender or WebhookSender(policy), secrets)
         await nursery.start(engine.deliveries.run)
         nursery.start_soon(engine.run_saver)
+        if notices is not None:
+            await nursery.start(_follow, engine, notices)
         await engine.resume()
         observers.append(engine.observe)
         try:

@@ -97,6 +97,11 @@ class AlertEngine:
             else:
                 watch.rules_changed()
 
+    async def reload(self) -> None:
+        """Apply all rules again: notices of other nodes may be lost. Cancellation: some are applied."""
+        for user_id in self._users | await self._store.users():
+            self.rules_changed(user_id)
+
     def _watch(self, preview: LivePreview) -> None:
         user_id = preview.record.user_id
         budget = self._budgets.use(user_id)

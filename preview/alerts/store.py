@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, delete, func, insert, select, text, update
 
 from preview.alerts.conditions import LONGEST_WINDOW_S
 from preview.alerts.rows import delivery_row, firing_of, firing_row, rule_of, rule_row
@@ -16,12 +16,19 @@ from preview.core.ids import is_valid_id
 from preview.core.quoting import quoted
 from preview.errors import AlertLimitReached, AlertNotFound, SealedTextUnreadable
 from preview.storage import Database
+from preview.storage.database import notify
 from preview.storage.tables import alert_firings, alert_rules, generations, projects
 
 _R = alert_rules.c
 _F = alert_firings.c
 FIRINGS_PER_RULE: Final = 200
 """Firings that are kept of a rule, the newest."""
+RULES: Final = "alerts:"
+"""Start of the notice that a user's rules have changed; the user's id follows."""
+
+# An arbitrary constant: the seed of the lock of a user's rules.
+_SEED: Final = 0x616C7274
+_LOCK_USER = text("SELECT pg_advisory_xact_lock(hashtextextended(:user, :seed))")
 
 # Oldest undelivered webhooks that a restart of the service sends again.
 _RESUMED_MS: Final = 3600 * 1000
@@ -80,6 +87,9 @@ class AlertStore:
         await self._database.write(partial(self._add, rule))
 
     def _add(self, rule: Rule, connection: Connection) -> None:
+        if connection.dialect.name == "postgresql":
+            # Other nodes may add one at the same moment; SQLite has one writer.
+            connection.execute(_LOCK_USER, {"user": rule.user_id, "seed": _SEED})
         count = connection.scalar(select(func.count()).select_from(alert_rules).where(_R.user_id == rule.user_id)) or 0
         if count >= self._most:
             raise AlertLimitReached(
@@ -88,6 +98,7 @@ class AlertStore:
                 limit=self._most,
             )
         connection.execute(insert(alert_rules).values(rule_row(rule)))
+        notify(connection, f"{RULES}{rule.user_id}")
 
     async def replace(self, rule: Rule) -> None:
         """Overwrite a rule.
@@ -98,7 +109,12 @@ class AlertStore:
         Cancellation: it is overwritten completely or not at all.
         """
         statement = update(alert_rules).where(_R.id == rule.id, _R.user_id == rule.user_id).values(rule_row(rule))
-        if not await self._database.write(lambda connection: connection.execute(statement).rowcount):
+
+        def change(connection: Connection) -> int:
+            notify(connection, f"{RULES}{rule.user_id}")
+            return connection.execute(statement).rowcount
+
+        if not await self._database.write(change):
             raise _no_rule(rule.id)
 
     async def delete(self, user_id: str, rule_id: str) -> None:
@@ -110,7 +126,12 @@ class AlertStore:
         Cancellation: it is deleted completely or not at all.
         """
         rule = await self.rule(user_id, rule_id)
-        await self._database.write(partial(_delete, [rule.id]))
+
+        def change(connection: Connection) -> None:
+            _delete([rule.id], connection)
+            notify(connection, f"{RULES}{user_id}")
+
+        await self._database.write(change)
 
     async def delete_for(self, generation_id: str) -> set[str]:
         """Delete the rules of a generation; return their users. Cancellation: completely or not at all."""
@@ -119,7 +140,10 @@ class AlertStore:
             rows = connection.execute(select(_R.id, _R.user_id).where(_R.generation_id == generation_id)).all()
             _delete([row.id for row in rows], connection)
             connection.execute(delete(alert_firings).where(_F.generation_id == generation_id))
-            return {row.user_id for row in rows}
+            users = {row.user_id for row in rows}
+            for user_id in users:
+                notify(connection, f"{RULES}{user_id}")
+            return users
 
         return await self._database.write(change)
 

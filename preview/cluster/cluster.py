@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import structlog
@@ -28,8 +27,7 @@ log = structlog.get_logger(__name__)
 # Ended previews whose last lines may still be stored, and how long their rows are kept for them.
 _MOST_ENDED, _KEPT_MS = 10_000, 3_600_000
 # A node that has not come back for a day does not: another machine has its place.
-_LOST_KEPT_MS = 24 * 3_600_000
-_FORGET_EACH_S = 600.0
+_LOST_KEPT_MS, _FORGET_EACH_S = 24 * 3_600_000, 600.0
 # Transactions of the log writer in one second. Without a database, a node publishes lines as long as it has numbers for
 # them: of two leases, at the rate of the last transaction. A loss leaves a gap of so many numbers at most.
 _WRITES_PER_S, _MOST_AHEAD = 10, 100_000
@@ -46,7 +44,7 @@ class Cluster:
     Attributes:
         facts: This node.
         lease: Its lease.
-        notices: Notices of all nodes. Payloads: ``queue``, ``preview:ID``, ``node:NAME`` and ``*``.
+        notices: Notices of all nodes. Payloads: ``queue``, ``queue:NAME NAME``, ``preview:ID``, ``node:NAME``, ``*``.
         draining: Whether it takes no new previews.
         moving: Previews that end here to go on on another node.
         load: Returns the number of previews that it runs.
@@ -78,7 +76,7 @@ class Cluster:
         self._unknown: dict[str, int] = {}  # rows of this node at the last renewal that it does not know
         self._launches = LaunchQueue(self._owners, lease_ms)
         # ``database`` is for the lease and the owners' rows alone: nothing that waits for a lock may hold it up.
-        self.queue = NodeQueue(shared or database, self._launches, lambda: self._member, limits)
+        self.queue = NodeQueue(shared or database, self._launches, self._nodes, lambda: self._member, limits)
         self._ended: BoundedDict[str, int] = BoundedDict(_MOST_ENDED)
         self._releases: dict[str, int] = {}  # released here, and not yet in the database
 
@@ -206,12 +204,15 @@ class Cluster:
         """
         if (fence := self.drop(preview_id, moves=True)) is None:
             return
-        give_up = partial(
-            self._owners.give_up, node=self.name, preview_id=preview_id, fence=fence, is_stored=is_stored,
-            next_seq=next_seq, has_run=has_run,
-        )  # fmt: skip
+
+        def change(connection: Connection) -> None:
+            self._owners.give_up(
+                connection, self.name, preview_id, fence, is_stored=is_stored, next_seq=next_seq, has_run=has_run,
+                invited=self.queue.invited(connection, self._owners, preview_id),
+            )  # fmt: skip
+
         try:
-            await self._database.write(give_up)
+            await self._database.write(change)
         except PreviewError as error:
             log.warning("preview not given up", preview_id=preview_id, reason=error.message)
 

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, text
 
 from preview.cluster.nodes import DATABASE_NOW, Membership
+from preview.cluster.notices import queue_notice
 from preview.cluster.ownership import UP_SINCE, Claim, Owners
-from preview.cluster.placement import Waiting, Wants
+from preview.cluster.placement import Waiting, Wants, Warmth
 from preview.errors import LimitReached, ServiceStopping, TooManyLaunches
 from preview.storage.database import notify
 
@@ -22,6 +24,8 @@ _WINDOW_MS = 60_000
 # Arbitrary constants: seeds of the locks of all queued launches, and of one user's launches of the last minute.
 _QUEUE_LOCK = 0x71756575
 _RATE_LOCK = 0x72617465
+# Previews of a user that tell where his environments are: the newest ones, of those that ended within the hour too.
+_MOST_KNOWN = 200
 
 
 class Place(NamedTuple):
@@ -60,15 +64,19 @@ class LaunchQueue:
             ) AS mine ON mine.user_id = free.user_id
         """
         in_turn = "has_run DESC, turn, queued_at, preview_id"
-        # The live nodes and the times are found once, and not for each preview that runs: every node looks often.
+        # Every node looks often: what runs on live nodes costs nothing. A node has a row while it owns something.
+        # OFFSET keeps the planner from reading all that runs.
+        lost = f"""
+            (SELECT id FROM nodes WHERE until <= (SELECT {now}) AND (SELECT {up_since} + :lease < {now})) AS dead
+            CROSS JOIN LATERAL (SELECT * FROM owners WHERE node = dead.id AND state = 'running' OFFSET 0) AS o
+        """  # noqa: S608
         self._waiting = text(
             f"""
             WITH free AS (
-                SELECT preview_id, generation_id, user_id, wants, has_run, queued_at FROM owners AS o
-                WHERE state = 'queued' OR (
-                    state = 'running' AND (SELECT {up_since} + :lease < {now})
-                    AND node NOT IN (SELECT id FROM nodes WHERE until > (SELECT {now}))
-                )
+                SELECT preview_id, generation_id, user_id, wants, has_run, queued_at, invited FROM owners
+                WHERE state = 'queued'
+                UNION ALL
+                SELECT preview_id, generation_id, user_id, wants, has_run, queued_at, NULL FROM {lost}
             ), ranked AS ({ranked}), head AS (
                 SELECT * FROM ranked WHERE (wants IS NULL OR CAST(wants AS jsonb) -> 'labels' <@ CAST(:labels AS jsonb))
                     AND preview_id <> ALL (CAST(:left AS text[]))
@@ -95,10 +103,11 @@ class LaunchQueue:
         self._insert = text(
             f"""
             INSERT INTO owners (
-                preview_id, generation_id, user_id, state, node, fence, first_seq, queued_at, options, wants, has_run
+                preview_id, generation_id, user_id, state, node, fence, first_seq, queued_at, options, wants, has_run,
+                invited
             )
             SELECT CAST(:preview AS text), CAST(:generation AS text), CAST(:user AS text), 'queued', NULL, 0, 1, {now},
-                CAST(:options AS text), CAST(:wants AS text), 0
+                CAST(:options AS text), CAST(:wants AS text), 0, CAST(:invited AS text)
             WHERE EXISTS (SELECT 1 FROM nodes WHERE id = :node AND epoch = :epoch AND until > {now})
             ON CONFLICT DO NOTHING RETURNING preview_id
             """  # noqa: S608
@@ -119,8 +128,9 @@ class LaunchQueue:
             f"""
             UPDATE owners AS o SET {out} WHERE preview_id IN (
                 SELECT one.preview_id FROM owners AS one JOIN preview_instances AS record ON record.id = one.preview_id
-                WHERE one.state IN ('queued', 'running') AND one.has_run > 0 AND record.expires_at < {now}
-                LIMIT 100 FOR UPDATE OF one SKIP LOCKED
+                WHERE one.preview_id IN (
+                    SELECT preview_id FROM owners WHERE state = 'queued' UNION ALL SELECT o.preview_id FROM {lost}
+                ) AND one.has_run > 0 AND record.expires_at < {now} LIMIT 100 FOR UPDATE OF one SKIP LOCKED
             ) AND (state = 'queued' OR {is_lost}) RETURNING preview_id
             """  # noqa: S608
         )
@@ -138,6 +148,13 @@ class LaunchQueue:
                 ORDER BY queued_at LIMIT 100 FOR UPDATE SKIP LOCKED
             ) RETURNING preview_id
             """  # noqa: S608
+        )
+        self._known = text(
+            """
+            SELECT o.node, o.state, record.project_id
+            FROM owners AS o LEFT JOIN preview_instances AS record ON record.id = o.preview_id
+            WHERE o.user_id = :user AND o.node IS NOT NULL ORDER BY o.queued_at DESC LIMIT :most
+            """
         )
         self._lock_rate = text("SELECT pg_advisory_xact_lock(hashtextextended(:user, :seed))")
         self._times = text(f"SELECT {now} AS now, (SELECT times FROM launch_times WHERE user_id = :user) AS times")  # noqa: S608
@@ -166,7 +183,15 @@ class LaunchQueue:
         values = {"most": most, "lease": self._lease_ms, "labels": json.dumps(dict(labels)), "left": list(left)}
         return [_waiting(row) for row in connection.execute(self._waiting, values)]
 
-    def add(self, connection: Connection, member: Membership, claim: Claim, most: int) -> None:
+    def known(self, connection: Connection, user_id: str, project_id: str) -> tuple[dict[str, Warmth], Counter[str]]:
+        """Return by node what is known of a project's environment there, and the number of its user's previews."""
+        rows = connection.execute(self._known, {"user": user_id, "most": _MOST_KNOWN}).all()
+        warmth = {row.node: Warmth.CACHED for row in rows if row.project_id == project_id}
+        return warmth, Counter(row.node for row in rows if row.state == "running")
+
+    def add(
+        self, connection: Connection, member: Membership, claim: Claim, most: int, invited: Sequence[str] = ()
+    ) -> None:
         """Add a launch to the queue.
 
         Args:
@@ -174,6 +199,7 @@ class LaunchQueue:
             member: This node.
             claim: The launch.
             most: Maximum number of launches in the queue.
+            invited: Nodes to wake; none means all.
 
         Raises:
             AlreadyRunning: The generation has a preview in the cluster.
@@ -197,10 +223,11 @@ class LaunchQueue:
             **claim.carried._asdict(),
             "node": member.name,
             "epoch": member.epoch,
+            "invited": " ".join(invited) or None,
         }
         if connection.execute(self._insert, values).scalar() is None:
             raise ServiceStopping("This node has lost its lease in the cluster; try again in a moment.")
-        notify(connection, "queue")
+        notify(connection, queue_notice(invited))
 
     def place(self, connection: Connection, preview_id: str) -> Place | None:
         """Return the place of a launch; None if it does not wait."""
@@ -217,7 +244,6 @@ class LaunchQueue:
         found: str | None = connection.execute(self._cancel, values).scalar()
         if found is not None:
             notify(connection, f"preview:{found}")
-            notify(connection, "queue")
         return found
 
     def has_late(self, connection: Connection, age_ms: int) -> bool:
@@ -284,4 +310,5 @@ def _waiting(row: Row[Any]) -> Waiting:
         Wants.parse(row.wants),
         not row.has_run,
         row.waited_ms / 1000,
+        tuple((row.invited or "").split()),
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping
+import random
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,9 @@ import trio
 from sqlalchemy import Connection
 
 from preview.cluster.launch_queue import LaunchQueue, Place
-from preview.cluster.nodes import Membership
-from preview.cluster.ownership import Claim
-from preview.cluster.placement import Choice, NodeState, Waiting, Warmth, choose
+from preview.cluster.nodes import Membership, Node, Nodes
+from preview.cluster.ownership import Claim, Owners
+from preview.cluster.placement import Choice, NodeState, Waiting, Wants, Warmth, choose, invite
 from preview.core.bounded_dict import BoundedDict
 from preview.core.lifecycle import STOP_REASONS, State, StopCause
 from preview.storage.database import Database
@@ -30,6 +31,7 @@ _HEAD = 64
 _DECLINED_S = 10.0
 _MOST_REMEMBERED = 10_000
 _EXPIRE_EACH_S = 10.0
+_DRAW = random.SystemRandom()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,7 @@ class NodeQueue:
     Args:
         database: The service's database, not the lease's connections: a queue that is locked costs no node its lease.
         queue: The rows.
+        nodes: The rows of all nodes.
         member: Returns this node's membership.
         limits: Limits of the queue.
 
@@ -95,11 +98,18 @@ class NodeQueue:
     """
 
     def __init__(
-        self, database: Database, queue: LaunchQueue, member: Callable[[], Membership], limits: QueueLimits
+        self,
+        database: Database,
+        queue: LaunchQueue,
+        nodes: Nodes,
+        member: Callable[[], Membership],
+        limits: QueueLimits,
     ) -> None:
         self.suitable = 0
         self.limits = limits
-        self._database, self._queue, self._member = database, queue, member
+        self._database, self._queue, self._nodes, self._member = database, queue, nodes, member
+        # The live nodes, and the local time of the look at them.
+        self._live: tuple[float, list[Node]] = -math.inf, []
         # Local times: when this node first saw a preview, and until when it leaves one to others.
         self._seen: dict[str, float] = {}
         # Local time of the next look for expired previews.
@@ -149,12 +159,35 @@ class NodeQueue:
         self._reasons[preview_id] = why
         self._declined[preview_id] = trio.current_time() + _DECLINED_S
 
-    async def put(self, row: dict[str, Any], claim: Claim) -> None:
+    async def live_nodes(self, *, is_new: bool = False) -> list[Node]:
+        """Return the live nodes, of one renewal ago at the earliest: their loads are no newer in the database.
+
+        Args:
+            is_new: Look at them now.
+
+        Raises:
+            DatabaseUnavailable: They are not known.
+
+        Cancellation: nothing changes.
+        """
+        at, nodes = self._live
+        if is_new or trio.current_time() > at + self._nodes.lease_ms / 4000:
+            nodes = [one for one in await self._database.read(self._nodes.all) if one.is_live]
+            self._live = trio.current_time(), nodes
+        return nodes
+
+    def invited(self, connection: Connection, owners: Owners, preview_id: str) -> tuple[str, ...]:
+        """Return the nodes to wake for a preview that this node gives up. Blocks."""
+        others = [one for one in self._nodes.all(connection) if one.is_live and one.facts.name != self._member().name]
+        return invite([_state_of(one) for one in others], owners.wants(connection, preview_id), {}, {}, _DRAW)
+
+    async def put(self, row: dict[str, Any], claim: Claim, nodes: Sequence[Node]) -> None:
         """Store a launch in the queue, with the preview's first row.
 
         Args:
             row: The columns of ``preview_instances``.
             claim: The launch.
+            nodes: The live nodes; some of them are woken.
 
         Raises:
             AlreadyRunning, LimitReached, TooManyLaunches, ServiceStopping: See ``LaunchQueue.add``.
@@ -162,9 +195,12 @@ class NodeQueue:
 
         Cancellation: it is queued with its row, or not at all.
         """
+        states, wants = [_state_of(one) for one in nodes], Wants.parse(claim.carried.wants)
 
         def change(connection: Connection) -> None:
-            self._queue.add(connection, self._member(), claim, self.limits.most)
+            warmth, of_user = self._queue.known(connection, claim.user_id, row["project_id"])
+            invited = invite(states, wants, warmth, of_user, _DRAW)
+            self._queue.add(connection, self._member(), claim, self.limits.most, invited)
             self._queue.count_launch(connection, claim.user_id, self.limits.per_minute)
             insert_row(row, connection)
 
@@ -249,3 +285,10 @@ class NodeQueue:
         await self._database.read(
             lambda connection: self._queue.check_launch(connection, user_id, self.limits.per_minute)
         )
+
+
+def _state_of(node: Node) -> NodeState:
+    """Return what the database knows of a node: not its memory, and its load instead of its tasks."""
+    facts = node.facts
+    busy_part = node.load / max(1, facts.capacity)
+    return NodeState(facts.labels, facts.capacity, node.load, busy=busy_part, draining=node.draining, name=facts.name)

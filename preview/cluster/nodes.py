@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, text
 
+from preview.cluster.notices import queue_notice
 from preview.storage.database import notify
 
 # Milliseconds since the epoch, when the statement runs and not when its transaction began.
@@ -128,7 +129,12 @@ class Nodes:
             WHERE id = :id AND epoch = :epoch RETURNING draining
             """  # noqa: S608
         )
-        self._leave = text("UPDATE nodes SET until = 0 WHERE id = :id AND epoch = :epoch")
+        self._leave = text(
+            """
+            UPDATE nodes SET until = 0 WHERE id = :id AND epoch = :epoch
+            RETURNING EXISTS (SELECT 1 FROM owners WHERE node = nodes.id AND state = 'running')
+            """
+        )
         self._drain = text("UPDATE nodes SET draining = :draining WHERE id = :id RETURNING id")
         self._forget = text(f"DELETE FROM nodes WHERE id = :id AND until <= {now}")  # noqa: S608
         # ``until`` is 0 after an ordered end. What the node still owns, others have taken long ago, or take now.
@@ -169,9 +175,10 @@ class Nodes:
         epoch = connection.execute(self._join, values).scalar()
         if epoch is None:
             return None
-        connection.execute(self._give_up_all, {"id": facts.name})
+        given = connection.execute(self._give_up_all, {"id": facts.name}).rowcount
         connection.execute(self._drop_trials, {"id": facts.name})
-        notify(connection, "queue")
+        if given:
+            notify(connection, queue_notice())
         return Membership(facts.name, epoch)
 
     def renew(self, connection: Connection, member: Membership, load: int) -> bool | None:
@@ -185,8 +192,8 @@ class Nodes:
 
     def leave(self, connection: Connection, member: Membership) -> None:
         """End the lease now: other nodes take what the node still owns."""
-        connection.execute(self._leave, {"id": member.name, "epoch": member.epoch})
-        notify(connection, "queue")
+        if connection.execute(self._leave, {"id": member.name, "epoch": member.epoch}).scalar():
+            notify(connection, queue_notice())
 
     def drain(self, connection: Connection, name: str, *, draining: bool = True) -> bool:
         """Let the node take no more previews, or take them again. Returns False if there is no such node."""

@@ -6,7 +6,7 @@ A notice only wakes. A node that misses one (a lost connection) finds the change
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
 
@@ -29,6 +29,19 @@ _MOST = 1000
 
 ANYTHING = "*"
 """Payload of a notice that something may have changed: the connection was lost, or there were too many notices."""
+
+_QUEUE = "queue"
+
+
+def queue_notice(invited: Collection[str] = ()) -> str:
+    """Return the payload of a notice that a preview waits: ``queue`` for all nodes, or ``queue:`` and some names."""
+    return f"{_QUEUE}:{' '.join(invited)}" if invited else _QUEUE
+
+
+def wakes(payload: str, name: str) -> bool:
+    """Return whether a notice asks the node of this name to look at the queue."""
+    kind, _, names = payload.partition(":")
+    return payload in {ANYTHING, f"node:{name}"} or (kind == _QUEUE and (not names or name in names.split()))
 
 
 class Notices:

@@ -14,6 +14,7 @@ from enum import StrEnum
 from sqlalchemy import Connection, text
 
 from preview.cluster.nodes import DATABASE_NOW, Membership
+from preview.cluster.notices import queue_notice
 from preview.cluster.placement import Wants
 from preview.cluster.routing import Owner
 from preview.errors import AlreadyRunning, LimitReached, ServiceStopping
@@ -193,6 +194,7 @@ class Owners:
             WHERE preview_id = :preview AND fence = :fence AND node = :node AND state = 'running'
             """
         )
+        self._wants = text("SELECT wants FROM owners WHERE preview_id = :preview")
         self._owner = text(
             f"""
             SELECT o.node, n.address, o.fence FROM owners AS o JOIN nodes AS n ON n.id = o.node
@@ -323,6 +325,7 @@ class Owners:
         is_stored: bool = True,
         next_seq: int = 1,
         has_run: bool = True,
+        invited: Sequence[str] = (),
     ) -> bool:
         """Queue a preview for another node, once its processes have ended here.
 
@@ -334,6 +337,7 @@ class Owners:
             is_stored: Whether all its lines are stored: the next owner leaves out no numbers then.
             next_seq: The first number that it has not used.
             has_run: False for a launch that no node could start yet.
+            invited: Nodes to wake; none means all.
 
         Returns: False if it was another node's already.
         """
@@ -341,8 +345,12 @@ class Owners:
         given = connection.execute(self._give_up, {**values, "next_seq": next_seq}).rowcount > 0
         if given and is_stored:
             connection.execute(self._take_back, {"preview": preview_id})
-        notify(connection, "queue")
+        notify(connection, queue_notice(invited))
         return given
+
+    def wants(self, connection: Connection, preview_id: str) -> Wants:
+        """Return a preview's constraints."""
+        return Wants.parse(connection.execute(self._wants, {"preview": preview_id}).scalar())
 
     def owner_of(self, connection: Connection, preview_id: str) -> Owner | None:
         """Return the live node that runs the preview; None if none does."""

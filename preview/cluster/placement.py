@@ -7,6 +7,7 @@ that has room takes it, and the next one soon after if that one is gone. ``bench
 from __future__ import annotations
 
 import json
+import random
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,11 @@ from enum import IntEnum
 MOST_DELAY_S = 0.1
 # Below this part of free memory a node takes nothing.
 LEAST_FREE_MEMORY = 0.05
+# So many nodes are invited to a launch that is queued, of so many that were drawn. If each launch woke all nodes, their
+# looks at the queue would grow with the square of the nodes.
+INVITED, _DRAWN = 4, 16
+# Nodes that are not invited leave a launch to those that are for so long: a notice and the longest delay, twice.
+LEFT_TO_INVITED_S = 0.25
 
 # Parts of the score; their sum is 1. A start in a warm environment takes tens of milliseconds, a build many seconds.
 _WARMTH, _MEMORY, _PROCESSOR, _SPREAD = 0.55, 0.2, 0.15, 0.1
@@ -68,6 +74,7 @@ class Waiting:
         wants: Its constraints.
         is_launch: No node has run it yet; False for one whose node is lost or drains.
         waited_s: Seconds in the queue.
+        invited: Names of the nodes that its notice has woken; none means all.
     """
 
     preview_id: str
@@ -77,6 +84,11 @@ class Waiting:
     wants: Wants = field(default_factory=Wants)
     is_launch: bool = True
     waited_s: float = 0.0
+    invited: tuple[str, ...] = ()
+
+    def is_left_to_others(self, name: str) -> bool:
+        """Return whether a node leaves this launch to the nodes that are invited."""
+        return bool(self.invited) and name not in self.invited and self.waited_s < LEFT_TO_INVITED_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +102,7 @@ class NodeState:
         free_memory: Part of its memory that is free, 0 to 1.
         busy: Runnable tasks for each processor; 1 means that all are in use.
         draining: It takes nothing.
+        name: Its name.
     """
 
     labels: Mapping[str, str]
@@ -98,6 +111,7 @@ class NodeState:
     free_memory: float = 1.0
     busy: float = 0.0
     draining: bool = False
+    name: str = ""
 
     @property
     def room(self) -> int:
@@ -169,7 +183,8 @@ class Choice:
     Attributes:
         now: Ids of the previews to take now, in turn.
         next_s: Seconds until the next decision is due; None if nothing waits for this node.
-        suitable: Number of waiting previews that this node may run, whether it has room or not.
+        suitable: Number of waiting previews that this node may run, whether it has room or not. Those that are left to
+            other nodes for a moment are none of them.
     """
 
     now: tuple[str, ...]
@@ -193,7 +208,7 @@ def choose(
         of_user: Previews on this node by user.
         seen_s: Seconds since this node first saw a preview in the queue, by preview; 0 if it is missing.
     """
-    suitable = [one for one in queue if one.wants.suit(node.labels)]
+    suitable = [one for one in queue if one.wants.suit(node.labels) and not one.is_left_to_others(node.name)]
     now: list[str] = []
     following: list[float] = []
     taken: Counter[str] = Counter()
@@ -208,3 +223,38 @@ def choose(
         else:
             following.append(left)
     return Choice(tuple(now), min(following, default=None), len(suitable))
+
+
+def invite(
+    nodes: Sequence[NodeState],
+    wants: Wants,
+    warmth: Mapping[str, Warmth],
+    of_user: Mapping[str, int],
+    draw: random.Random,
+    most: int = INVITED,
+) -> tuple[str, ...]:
+    """Return the names of a few nodes to wake for a queued preview: the best of some that are drawn.
+
+    1. Only nodes with its labels that do not drain; of these, only those with room, if one has room.
+    2. Those that have its environment are among the drawn ones. Drawing keeps nodes from choosing the same ones: the
+       loads that they know are those of the last renewal.
+
+    Args:
+        nodes: The live nodes.
+        wants: Constraints of the preview.
+        warmth: What nodes have of its environment, by name; ``NONE`` if it is missing.
+        of_user: Previews of its user, by name of the node.
+        draw: Source of the draw.
+        most: Maximum number of names.
+    """
+    suited = [one for one in nodes if not one.draining and wants.suit(one.labels)]
+    suited = [one for one in suited if one.room] or suited
+    if len(suited) > most:
+        drawn = {one.name: one for one in draw.sample(suited, min(_DRAWN, len(suited)))}
+        drawn |= {one.name: one for one in suited if warmth.get(one.name, Warmth.NONE)}
+
+        def points(one: NodeState) -> float:
+            return score(one, warmth.get(one.name, Warmth.NONE), of_user.get(one.name, 0))
+
+        suited = sorted(drawn.values(), key=points, reverse=True)[:most]
+    return tuple(one.name for one in suited)

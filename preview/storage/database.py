@@ -15,7 +15,15 @@ from sqlalchemy.types import ARRAY, Text
 
 from preview.errors import DatabaseUnavailable
 from preview.storage.calls import run_call
-from preview.storage.engine import CHECKERS, READERS, SQLITE_BEGIN, STATEMENT_TIMEOUT_S, make_engine, writers_of
+from preview.storage.engine import (
+    CHECKERS,
+    READERS,
+    SQLITE_BEGIN,
+    STATEMENT_TIMEOUT_S,
+    limit_idle,
+    make_engine,
+    writers_of,
+)
 from preview.storage.outages import translate
 from preview.storage.people_tables import api_tokens, audit_trail
 from preview.storage.sqlite_files import SqliteFiles
@@ -309,6 +317,7 @@ async def open_database(url: str, timeout_s: float = CALL_TIMEOUT_S) -> AsyncIte
     Cancellation: connections are closed.
     """
     engine = make_engine(url)
+    limit_idle(engine, timeout_s)
     try:
         yield Database(engine, timeout_s)
     finally:

@@ -32,6 +32,9 @@ _LOCK_TIMEOUT_MS = 10_000
 # No statement is expected to take a second; the limit prevents a thread from waiting forever.
 STATEMENT_TIMEOUT_S = 60
 _CONNECT_TIMEOUT_S = 5
+# A service that stands still for so long within a transaction loses it with its locks: other services on the database
+# wait for some of them, such as that of the audit. A running one needs milliseconds.
+_MOST_IDLE_S = 5.0
 # The mode of the database's files: readable and writable only by their owner.
 _OWN = stat.S_IRUSR | stat.S_IWUSR
 # Limit for unacknowledged data, in case the server vanishes silently (tcp(7), TCP_USER_TIMEOUT).
@@ -112,6 +115,23 @@ def _keep_private(file: Path) -> None:
             found = one.stat()
             if stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and found.st_mode & ~_OWN & 0o777:
                 one.chmod(_OWN)
+
+
+def limit_idle(engine: Engine, most_s: float) -> None:
+    """Let transactions of new connections end that stand still for seconds; nothing on SQLite.
+
+    Args:
+        engine: One of ``make_engine``, for short transactions only.
+        most_s: Maximum; that of this module, if it is longer.
+    """
+
+    def on_connect(connection: psycopg.Connection[object], _record: ConnectionPoolEntry) -> None:
+        idle_ms = int(min(most_s, _MOST_IDLE_S) * 1000)
+        connection.execute(f"SET idle_in_transaction_session_timeout = {idle_ms}")
+        connection.commit()
+
+    if engine.dialect.name == "postgresql":
+        event.listen(engine, "connect", on_connect)
 
 
 def writers_of(engine: Engine) -> int:

@@ -195,11 +195,14 @@ owners = Table(
     Column("losses", BigInteger, nullable=False, server_default=text("0")),
     # The last snapshot of its own data; the next owner begins with it.
     Column("snapshot_id", String(64)),
+    # Of a launch in the queue: names of the nodes that its notice has woken, separated by spaces.
+    Column("invited", Text),
 )
 _LIVE = text("state IN ('queued', 'running')")
 Index("uq_owners_generation_id", owners.c.generation_id, unique=True, sqlite_where=_LIVE, postgresql_where=_LIVE)
 Index("ix_owners_state_queued_at", owners.c.state, owners.c.queued_at)
 Index("ix_owners_user_id", owners.c.user_id)
+Index("ix_owners_node_state", owners.c.node, owners.c.state)
 
 # Numbers of lines that a preview's node may have given out, stored or not: the next owner starts after them. A table of
 # its own: updates of a row that other writes share could wait for each other.

@@ -119,6 +119,29 @@ def test_a_node_takes_what_it_chose_with_its_options(queue: Queue) -> None:
     assert queue.order() == ["b", "a"]
 
 
+def test_the_nodes_that_a_launch_invites_are_known_to_all(queue: Queue) -> None:
+    one = queue.tables.join("one")
+    claim = Claim("a", "g-a", "ann", 9, Carried("sealed", None))
+    queue(lambda connection: queue.rows.add(connection, one, claim, 9, ["two", "three"]))
+    (found,) = queue(lambda connection: queue.rows.waiting(connection, 10, {}))
+    assert found.invited == ("two", "three")
+    assert found.is_left_to_others("one")
+    assert not found.is_left_to_others("three")
+    queue.tables.wait(1000)
+    (found,) = queue(lambda connection: queue.rows.waiting(connection, 10, {}))
+    assert not found.is_left_to_others("one")
+
+
+def test_a_user_is_known_on_the_nodes_that_ran_his_previews(queue: Queue) -> None:
+    one, two = queue.tables.join("one"), queue.tables.join("two")
+    for number, node in enumerate((one, one, two)):
+        queue.tables.claim(node, f"p{number}", f"g{number}", most=9)
+    queue.tables.claim(two, "other", "g-other", "bob")
+    queue.tables.release("two", "p2", 1)
+    warmth, running = queue(lambda connection: queue.rows.known(connection, "ann", "project"))
+    assert (warmth, running) == ({}, {"one": 2})
+
+
 def test_a_cancelled_launch_is_taken_by_nobody(queue: Queue) -> None:
     one = queue.tables.join("one")
     queue.add(one, "a")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
@@ -9,9 +10,12 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preview.cluster import Node, NodeFacts
+from preview.cluster import ANYTHING, Node, NodeFacts, wakes
+from preview.cluster.notices import queue_notice
 from preview.cluster.placement import (
+    INVITED,
     LEAST_FREE_MEMORY,
+    LEFT_TO_INVITED_S,
     MOST_DELAY_S,
     NodeState,
     Waiting,
@@ -20,6 +24,7 @@ from preview.cluster.placement import (
     choose,
     delay_s,
     in_turn,
+    invite,
     score,
     with_room,
 )
@@ -117,6 +122,53 @@ def test_users_take_turns(queue: list[Waiting], running: dict[str, int]) -> None
     for one, following in pairwise(launches):
         if one.user_id == following.user_id:
             assert queue.index(one) < queue.index(following)
+
+
+@given(st.lists(NODES, max_size=40), LABELS, st.randoms(use_true_random=False))
+def test_few_nodes_are_invited_and_only_those_that_may_take(
+    nodes: list[NodeState], labels: dict[str, str], draw: random.Random
+) -> None:
+    named = [replace(one, name=f"n{number}") for number, one in enumerate(nodes)]
+    by_name, wants = {one.name: one for one in named}, Wants(labels)
+    invited = invite(named, wants, {}, {}, draw)
+    assert len(set(invited)) == len(invited) <= INVITED
+    assert all(wants.suit(by_name[one].labels) and not by_name[one].draining for one in invited)
+    suited = [one for one in named if wants.suit(one.labels) and not one.draining]
+    with_room = [one.name for one in suited if one.room]
+    # Of those with room as many as there are; without one, some that may have room soon.
+    assert len(invited) == min(INVITED, len(with_room or suited))
+    assert not with_room or set(invited) <= set(with_room)
+
+
+def test_a_node_that_has_the_environment_is_invited() -> None:
+    nodes = [NodeState({}, 100, 0, name=f"n{number}") for number in range(1000)]
+    nodes[777] = replace(nodes[777], load=99)
+    for seed in range(20):
+        assert "n777" in invite(nodes, Wants(), {"n777": Warmth.CACHED}, {}, random.Random(seed))
+    # Nodes that choose at the same moment do not all choose the same ones.
+    assert len({invite(nodes, Wants(), {}, {}, random.Random(seed)) for seed in range(20)}) > 15
+
+
+@given(NODES, QUEUES, st.floats(0, 2 * LEFT_TO_INVITED_S))
+def test_what_others_are_invited_to_is_left_to_them_for_a_moment(
+    node: NodeState, queue: list[Waiting], waited_s: float
+) -> None:
+    node, seen = replace(node, name="me"), {one.preview_id: 10.0 for one in queue}
+    plain = choose(node, [replace(one, waited_s=waited_s) for one in queue], {}, {}, seen)
+    others = [replace(one, invited=("a", "b"), waited_s=waited_s) for one in queue]
+    own = [replace(one, invited=("a", "me"), waited_s=waited_s) for one in queue]
+    assert choose(node, own, {}, {}, seen) == plain
+    # If the invited ones are lost, the others take it.
+    nothing = replace(plain, now=(), suitable=0)
+    assert choose(node, others, {}, {}, seen) == (plain if waited_s >= LEFT_TO_INVITED_S else nothing)
+
+
+def test_a_notice_wakes_those_whom_it_names() -> None:
+    assert all(
+        wakes(payload, "one") for payload in (ANYTHING, "node:one", queue_notice(), queue_notice(["two", "one"]))
+    )
+    others = ("node:two", "preview:one", "queues", "", queue_notice(["two", "one-more"]))
+    assert not any(wakes(payload, "one") for payload in others)
 
 
 def test_constraints_survive_the_database() -> None:

@@ -80,7 +80,7 @@ class Campaign:
         }
 
     def usable(self) -> list[Service]:
-        """Nodes that a load balancer's checks would not have taken out."""
+        """Nodes that are not killed or stopped now. Others are found by ``Load.probe``, as a load balancer does."""
         return [node for name, node in self.nodes.items() if name not in self.out]
 
     def rows(self, statement: str) -> list[tuple[Any, ...]]:
@@ -100,6 +100,8 @@ class Campaign:
             self.load.standing.append(Standing(f"stands{number}", *made))
         print(f"{len(self.load.standing)} previews stand", flush=True)
         async with trio.open_nursery() as nursery:
+            for node in self.nodes.values():
+                nursery.start_soon(self.load.probe, node)
             for one in self.load.standing:
                 nursery.start_soon(self.load.call, one, self.options.call_each_s)
                 nursery.start_soon(self.load.watch, one)

@@ -7,6 +7,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import h11
@@ -48,6 +49,7 @@ FILES = {
 _LINE = re.compile(r"line (\d+) of ([0-9a-f]{12})$")
 _ASK_S = 4.0
 _SILENCE_S = 6.0
+_PROBE_S = 1.0
 
 
 @dataclass
@@ -103,6 +105,7 @@ class Load:
         self.returns: dict[str, list[float]] = {}
         self.counts: Counter[str] = Counter()
         self.launched: set[str] = set()
+        self._unready: set[str] = set()
 
     def lose(self, previews: list[Standing], why: str) -> None:
         """Note that these previews' node is lost now."""
@@ -111,7 +114,8 @@ class Load:
                 one.lost_at, one.why = trio.current_time(), why
 
     def pick(self) -> Service:
-        return self.rng.choice(self.usable() or list(self.nodes.values()))
+        ready = [node for node in self.usable() if node.url not in self._unready]
+        return self.rng.choice(ready or self.usable() or list(self.nodes.values()))
 
     async def ask(
         self, method: str, path: str, user: str, *, host: str | None = None, body: object = None, wait_s: int = 0
@@ -149,6 +153,23 @@ class Load:
         return generation_id, preview_id
 
     # Tasks
+
+    async def probe(self, node: Service) -> None:
+        """Ask a node if it is ready, as a load balancer does, until cancelled. If it is not, it gets no requests."""
+        client = Client(node, "probe")
+        try:
+            while True:
+                status = 0
+                with trio.move_on_after(_PROBE_S), suppress(httpx2.HTTPError):
+                    status = (await client._http.get(f"{node.url}/readyz", headers=client.headers)).status_code
+                if status == 200:
+                    self._unready.discard(node.url)
+                else:
+                    self._unready.add(node.url)
+                await trio.sleep(_PROBE_S)
+        finally:
+            with trio.move_on_after(1, shield=True):
+                await client.aclose()
 
     async def call(self, one: Standing, each_s: float) -> None:
         """Call a preview through any node until cancelled."""

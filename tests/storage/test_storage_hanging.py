@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -127,3 +128,34 @@ async def test_a_large_upload_and_a_large_edit_have_more_time(
         made = await library.create(user_id="user_1", project_id=None, name="", files=large)
         await library.edit(made.id, Edit({"other.py": b"#" * (4 * 2**20)}))
         assert len(await library.file_list(made.id)) == 2
+
+
+async def test_a_service_that_stands_still_in_a_change_loses_its_locks(postgres_database_url: str) -> None:
+    lock = text("SELECT pg_advisory_xact_lock(1)")
+    async with (
+        open_database(postgres_database_url, timeout_s=1) as frozen,
+        open_database(postgres_database_url, timeout_s=120) as other,
+    ):
+        has_lock = trio.Event()
+        token = trio.lowlevel.current_trio_token()
+
+        def change(connection: Connection) -> None:
+            connection.execute(lock)
+            token.run_sync_soon(has_lock.set)
+            # Until the server has taken the lock away, or for as long as a frozen machine may stand still.
+            taken_away.wait(90)
+
+        taken_away = threading.Event()
+
+        async def stand_still() -> None:
+            with suppress(DatabaseUnavailable):
+                await frozen.write(change)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stand_still)
+            await has_lock.wait()
+            try:
+                with trio.fail_after(60):
+                    await other.write(lambda connection: connection.execute(lock).all())
+            finally:
+                taken_away.set()

@@ -91,7 +91,10 @@ class QueuedLaunches:
         Cancellation: it is queued or not.
         """
         wants = Wants(dict(request.labels))
-        nodes = [one for one in await self._cluster.nodes() if one.is_live]
+        nodes = await self._cluster.queue.live_nodes()
+        if not any(may_take(one, self._cluster.facts, wants, why) for one in nodes):
+            # A node may have joined since.
+            nodes = await self._cluster.queue.live_nodes(is_new=True)
         if not any(wants.suit(one.facts.labels) for one in nodes):
             raise InvalidRequest("No node of the cluster has these labels; leave them out.", field="labels")
         if isinstance(why, PreviewError) and not any(may_take(one, self._cluster.facts, wants, why) for one in nodes):
@@ -110,7 +113,8 @@ class QueuedLaunches:
         row = to_row(replace(record, steps=waiting_steps()))
         options = LaunchOptions(tier.name, request.startup_timeout_s, request.overrides)
         carried = options.carried(self._context, record.id, wants)
-        await self._cluster.queue.put(row, Claim(record.id, generation.id, request.user.id, tier.max_previews, carried))
+        claim = Claim(record.id, generation.id, request.user.id, tier.max_previews, carried)
+        await self._cluster.queue.put(row, claim, nodes)
         return Launched(record, token)
 
     async def cancel(self, generation_id: str) -> PreviewRecord | None:

@@ -13,7 +13,6 @@ import structlog
 import trio
 
 from preview.cluster import (
-    ANYTHING,
     Circumstances,
     Cluster,
     NodeState,
@@ -23,6 +22,7 @@ from preview.cluster import (
     Warmth,
     busy,
     free_memory,
+    wakes,
     with_room,
 )
 from preview.core.clock import utc_now
@@ -181,6 +181,7 @@ class Takeovers:
             free_memory(),
             busy(),
             draining=self._cluster.draining,
+            name=self._cluster.name,
         )
         return Circumstances(state, self._warmth, Counter(one.record.user_id for one in previews))
 
@@ -195,7 +196,7 @@ class Takeovers:
         self._wake.set()
 
     def _on_notice(self, payload: str) -> None:
-        if payload in {"queue", ANYTHING, f"node:{self._cluster.name}"}:
+        if wakes(payload, self._cluster.name):
             self._wake.set()
 
     async def _move_all(self) -> None:
