@@ -224,7 +224,7 @@ def _check(draft: RuleDraft) -> None:
             check_template(draft.webhook.body)
 
 
-async def _follow(
+async def _run(
     engine: AlertEngine, notices: Notices, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
 ) -> None:
     """Apply rules that were changed on another node, until cancelled."""
@@ -295,7 +295,7 @@ async def open_alerts(
         await nursery.start(engine.deliveries.run)
         nursery.start_soon(engine.run_saver)
         if notices is not None:
-            await nursery.start(_follow, engine, notices)
+            await nursery.start(_run, engine, notices)
         await engine.resume()
         observers.append(engine.observe)
         try:
