@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import trio
 
 T = TypeVar("T")
 
-_LIMITER = trio.CapacityLimiter(4)
+_THREADS: Final = 4
+# One for each event loop: a process may have several, such as two embedded services.
+_LIMITER: Final = trio.lowlevel.RunVar[trio.CapacityLimiter]("threads of previews' data")
 
 
 async def in_thread(work: Callable[[], T]) -> T:
@@ -18,7 +20,12 @@ async def in_thread(work: Callable[[], T]) -> T:
 
     Cancellation: the work ends at its next check.
     """
-    return await trio.to_thread.run_sync(work, limiter=_LIMITER)
+    try:
+        limiter = _LIMITER.get()
+    except LookupError:
+        limiter = trio.CapacityLimiter(_THREADS)
+        _LIMITER.set(limiter)
+    return await trio.to_thread.run_sync(work, limiter=limiter)
 
 
 def check_cancelled() -> None:
