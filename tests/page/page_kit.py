@@ -12,6 +12,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import tempfile
 import time
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -156,7 +157,7 @@ class Running:
     def start_again(self) -> None:
         if self.process.stdout is not None:
             self.process.stdout.close()
-        self.process, self.login = _start(self.url, self.environment)
+        _, self.process, self.login = _start(urlsplit(self.url).netloc, self.environment)
 
 
 @contextmanager
@@ -172,8 +173,7 @@ def run_service(folder: Path, **settings: str) -> Iterator[Running]:
         "PREVIEW_STOP_GRACE": "1",
         **settings,
     }
-    url = f"{'https' if 'PREVIEW_TLS_CERT' in settings else 'http'}://127.0.0.1:{free_port()}"
-    process, login = _start(url, environment)
+    url, process, login = _start("127.0.0.1:0", environment)
     running = Running(url, folder, process, environment, login)
     try:
         yield running
@@ -187,22 +187,25 @@ def run_service(folder: Path, **settings: str) -> Iterator[Running]:
                 running.process.stdout.close()
 
 
-def _start(url: str, environment: Mapping[str, str]) -> tuple[subprocess.Popen[str], str]:
-    process = subprocess.Popen(
-        [PROGRAM, "serve", "--bind", urlsplit(url).netloc, "--json"],
-        cwd=ROOT,
-        env=dict(environment),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    assert process.stdout is not None
-    line = process.stdout.readline() if select.select([process.stdout], [], [], 60)[0] else ""
-    if not line:
-        process.kill()
-        process.communicate()
-        raise AssertionError("the service did not start")
-    return process, json.loads(line)["login"]
+def _start(bind: str, environment: Mapping[str, str]) -> tuple[str, subprocess.Popen[str], str]:
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(
+            [PROGRAM, "serve", "--bind", bind, "--json"],
+            cwd=ROOT,
+            env=dict(environment),
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        )
+        assert process.stdout is not None
+        line = process.stdout.readline() if select.select([process.stdout], [], [], 120)[0] else ""
+        if not line:
+            process.kill()
+            process.communicate()
+            errors.seek(0)
+            raise AssertionError(f"the service did not start:\n{errors.read()[-4000:]}")
+    told = json.loads(line)
+    return told["url"], process, told["login"]
 
 
 def free_port() -> int:

@@ -148,6 +148,8 @@ def test_files_of_a_stranger_neither_act_nor_stop_the_page(running: Running, bro
         page.on("dialog", lambda one: seen.violations.append(one.message))
         generation = api.post("/api/v1/generations", json={"name": "strange", "files": files}).json()["id"]
         seen.sign_in(running, "files-user-3")
+        # The page shows the newest project without its address; a link into it has to lead there all the same.
+        expect(page.get_by_role("heading", name="strange")).to_be_visible()
         page.goto(f"{running.url}/#/{generation}?show=files&file=lines.py&at=12345")
         expect(page.locator(".cm-activeLine")).to_have_text("line_12345 = 12345")
         page.get_by_role("treeitem", name="many").click()

@@ -211,8 +211,10 @@ function useAddressOf(id: string): { query: URLSearchParams; round: number } {
   if (state.id !== id) setState({ id, query: queryOf(id), round: 0 });
   useEffect(() => {
     const look = (event: HashChangeEvent): void => {
-      const isSame = projectOf(new URL(event.oldURL).hash) === id && projectOf(location.hash) === id;
-      if (isSame) setState((before) => ({ id, query: queryOf(id), round: before.round + 1 }));
+      if (projectOf(location.hash) !== id) return;
+      // An address without a project shows this one as well; choosing it by its name changes nothing.
+      const isNew = projectOf(new URL(event.oldURL).hash) === id || viewOf(location.hash).toString() !== "";
+      if (isNew) setState((before) => ({ id, query: queryOf(id), round: before.round + 1 }));
     };
     addEventListener("hashchange", look);
     return () => removeEventListener("hashchange", look);
