@@ -142,6 +142,65 @@ def test_manifests_of_several_nodes_are_valid_for_kubernetes() -> None:
     assert inside["from"] == [{"podSelector": {"matchLabels": {"app": "preview"}}}]
 
 
+SWARM = [
+    {"entry": entry, "tls": tls, "certificate": certificate}
+    for entry, tls, certificate in (
+        ("tokens", "caddy", "/etc/tls/chain.pem"),
+        ("secret", "caddy", "internal"),
+        ("tokens", "none", "/etc/tls/chain.pem"),
+    )
+]
+
+
+@pytest.mark.parametrize("choices", SWARM, ids=["files", "internal", "none"])
+def test_a_stack_of_three_nodes_has_all_that_it_mentions(choices: dict[str, str], tmp_path: Path) -> None:
+    made = files("swarm", **choices)
+    found = yaml.safe_load(made["stack.yaml"])
+    services = found["services"]
+    nodes = {name: one for name, one in services.items() if name.startswith("preview")}
+    assert sorted(nodes) == ["preview-1", "preview-2", "preview-3"]
+    for name, node in nodes.items():
+        assert node["environment"] == {"PREVIEW_NODE_NAME": name, "PREVIEW_NODE_ADDRESS": f"{name}:7000"}
+        # Its own name, before Swarm's DNS has it.
+        assert node["hostname"] == name
+        assert (node["cap_drop"], node["read_only"]) == (["ALL"], True)
+        assert {"cluster-secret", "database-url"} <= set(node["secrets"])
+        assert "ports" not in node
+        # Two services with one name would be one node.
+        assert node["deploy"]["update_config"]["order"] == "stop-first"
+    for service in services.values():
+        assert "security_opt" not in service  # Swarm ignores it
+        assert set(service.get("secrets", ())) <= found["secrets"].keys()
+        named = [one.partition(":")[0] for one in service.get("volumes", ()) if isinstance(one, str)]
+        assert set(named) <= found["volumes"].keys()
+    given = {one["file"] for one in found["secrets"].values()}
+    assert {one.removeprefix("./") for one in given if one.startswith("./")} <= made.keys()
+    assert ("caddy" in services) is (choices["tls"] == "caddy")
+    if choices["tls"] == "caddy":
+        assert "reverse_proxy preview-1:8000 preview-2:8000 preview-3:8000 {" in made["Caddyfile"]
+        assert ("tls /run/secrets/certificate /run/secrets/certificate-key" in made["Caddyfile"]) is (
+            choices["certificate"] != "internal"
+        )
+    assert "PREVIEW_CLUSTER=true" in made["preview.env"].splitlines()
+    if shutil.which("docker") is not None:
+        for name, text in made.items():
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_text(text)
+        command = ["docker", "stack", "config", "--compose-file", str(tmp_path / "stack.yaml")]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        # Debian 12's Docker has no `config` for stacks.
+        assert done.returncode == 0 or "unknown" in done.stderr.lower() or "Usage:" in done.stderr, done.stderr
+        done = subprocess.run(["sh", "-n", str(tmp_path / "deploy.sh")], capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_stack_needs_a_database_that_its_nodes_share_and_a_proxy_that_it_has() -> None:
+    with pytest.raises(UsageMistake, match="--nodes"):
+        files("swarm", database="sqlite")
+    with pytest.raises(UsageMistake, match="--swarm needs --tls caddy"):
+        files("swarm", tls="nginx")
+
+
 @pytest.mark.parametrize(("kind", "database"), [("systemd", "postgresql"), ("compose", "sqlite")])
 def test_several_services_need_a_database_that_they_share(kind: str, database: str) -> None:
     with pytest.raises(UsageMistake, match="--nodes"):
@@ -157,12 +216,12 @@ def test_compose_reads_the_file(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("kind", ["systemd", "compose", "kubernetes"])
+@pytest.mark.parametrize("kind", ["systemd", "compose", "kubernetes", "swarm"])
 def test_only_settings_that_exist_are_set(kind: str) -> None:
     known = {variable_of(name) for name in Settings.model_fields}
     known |= {f"PREVIEW_{name.upper()}_FILE" for name in SECRET_FIELDS}
     several: list[dict[str, Any]] = [] if kind == "systemd" else [{"database": "postgresql", "nodes": 3}]
-    for choices in [*CHOICES, *several]:
+    for choices in SWARM if kind == "swarm" else [*CHOICES, *several]:
         for name, text in files(kind, **choices).items():
             if name.endswith((".env", ".yaml", ".service")):
                 assert set(re.findall(r"\b(PREVIEW_[A-Z_]+)\b[=:]", text)) <= known, name
@@ -231,7 +290,7 @@ def test_nothing_is_overwritten_without_a_question_and_secrets_stay(
     assert (target / "install.sh").stat().st_mode & 0o777 == 0o755
 
 
-@pytest.mark.parametrize("kind", ["systemd", "compose", "kubernetes"])
+@pytest.mark.parametrize("kind", ["systemd", "compose", "kubernetes", "swarm"])
 def test_files_with_the_databases_password_are_closed_to_others(kind: str) -> None:
     choices = {"database": "postgresql", "database_url": "postgresql://preview:hunter2@10.1.2.3/preview"}
     choices |= {"database_network": "10.1.2.3/32"} if kind == "kubernetes" else {}

@@ -13,7 +13,7 @@ from preview.cli.exits import UsageMistake
 from preview.core.ids import is_valid_id
 from preview.settings_errors import problem_of
 
-Kind = Literal["systemd", "compose", "kubernetes"]
+Kind = Literal["systemd", "compose", "kubernetes", "swarm"]
 Database = Literal["sqlite", "postgresql"]
 Tls = Literal["caddy", "nginx", "none"]
 Entry = Literal["tokens", "secret", "jwks", "oidc"]
@@ -106,16 +106,18 @@ class Deployment(BaseModel):
             raise ValueError("--oidc-issuer must begin with https://, because it decides who may sign in")
         if self.certificate == INTERNAL and (self.tls != "caddy" or self.kind == "kubernetes"):
             raise ValueError(
-                "--certificate internal uses Caddy's own certificate authority; it needs --tls caddy, and --systemd or "
-                "--compose"
+                "--certificate internal uses Caddy's own certificate authority; it needs --tls caddy, and --systemd, "
+                "--compose or --swarm"
             )
         if self.kind == "kubernetes" and self.database_url is not None and self.database_network is None:
             raise ValueError(
                 "--database-url needs --database-network in a cluster: the network policy allows no other way to the "
                 "database"
             )
-        if self.nodes > 1 and (self.database != "postgresql" or self.kind == "systemd"):
-            raise ValueError("--nodes needs --database postgresql, and --compose or --kubernetes")
+        if (self.nodes > 1 or self.kind == "swarm") and (self.database != "postgresql" or self.kind == "systemd"):
+            raise ValueError("--nodes needs --database postgresql, and --compose, --kubernetes or --swarm")
+        if self.kind == "swarm" and self.tls == "nginx":
+            raise ValueError("--swarm needs --tls caddy, or --tls none for a proxy of your own")
         if not is_valid_id(self.operator):
             raise ValueError(
                 f"--operator: {self.operator!r} cannot be a user's id; use letters, digits, '.', '_' and '-', and "
@@ -154,7 +156,8 @@ QUESTIONS = (
         {
             "systemd": "on a server like this one, as a systemd unit",
             "compose": "in containers, with Prometheus and Grafana",
-            "kubernetes": "in a cluster",
+            "kubernetes": "in a cluster of Kubernetes",
+            "swarm": "on the machines of a Docker Swarm, as a cluster of three nodes",
         },
         "systemd",
     ),
@@ -213,6 +216,8 @@ def make_deployment(**answers: object) -> Deployment:
                 "Give one with --previews-domain."
             )
         given["previews"] = beside
+    if given.get("kind") == "swarm":
+        given = {"database": "postgresql", "nodes": 3} | given
     if "tls" not in given and given.get("certificate") == INTERNAL:
         given["tls"] = "caddy"
     try:

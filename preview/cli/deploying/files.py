@@ -10,8 +10,9 @@ from pathlib import Path
 
 import jinja2
 
-from preview.cli.deploying.choices import Deployment
+from preview.cli.deploying.choices import INTERNAL, Deployment
 from preview.cli.exits import CommandFailed
+from preview.core.capabilities import KEPT
 from preview.core.quoting import quoted
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -22,6 +23,7 @@ _OWN_POSTGRES = {
     # The peer's name decides: the unit's user is the role.
     "systemd": "postgresql://preview@/preview?host=/var/run/postgresql",
     "compose": "postgresql://preview:{password}@postgres/preview",
+    "swarm": "postgresql://preview:{password}@postgres/preview",
     "kubernetes": "postgresql://preview:CHANGE-ME@postgres/preview",
 }
 _OPEN, _SECRET, _PROGRAM = 0o644, 0o600, 0o755
@@ -50,7 +52,8 @@ def make_files(deployment: Deployment) -> list[OutFile]:
     Raises:
         CommandFailed: The package lacks one of its own files.
     """
-    made = {"systemd": _systemd, "compose": _compose, "kubernetes": _kubernetes}[deployment.kind](deployment)
+    kinds = {"systemd": _systemd, "compose": _compose, "kubernetes": _kubernetes, "swarm": _swarm}
+    made = kinds[deployment.kind](deployment)
     return sorted(made, key=lambda file: file.name)
 
 
@@ -107,13 +110,39 @@ def _kubernetes(deployment: Deployment) -> list[OutFile]:
     return [*made, OutFile("nodes/seccomp.json", _shipped("seccomp.json"))]
 
 
+def _swarm(deployment: Deployment) -> list[OutFile]:
+    own, password = deployment.database_url is None, secrets.token_urlsafe(24)
+    kept = {"database-url": deployment.database_url or _OWN_POSTGRES["swarm"].format(password=password)}
+    kept["cluster-secret"] = _new_secret()
+    if deployment.entry == "secret":
+        kept["jwt-secret"] = _new_secret()
+    used = sorted(kept)
+    if own:
+        kept["postgres-password"] = password
+    nodes = [f"preview-{number}" for number in range(1, deployment.nodes + 1)]
+    values = _values(deployment) | {"secrets": used, "all_secrets": sorted(kept), "node_names": nodes}
+    # CAP_SETPCAP for the service to give up what it does not keep; see docs/security.md.
+    values |= {"capabilities": [*KEPT, "CAP_SETPCAP"], "own_postgres": own, "internal": INTERNAL}
+    # In the image, /data is the folder of an ordinary user.
+    values["data_folder"] = "/var/lib/preview"
+    made = [OutFile("stack.yaml", _rendered("swarm/stack.yaml", values))]
+    made.append(OutFile("deploy.sh", _rendered("swarm/deploy.sh", values), _PROGRAM))
+    made.append(OutFile("preview.env", _rendered("compose/preview.env", values | {"nodes": max(2, deployment.nodes)})))
+    made.append(OutFile("seccomp.json", _shipped("seccomp.json")))
+    made += [OutFile(f"secrets/{name}", f"{text}\n", _SECRET, is_kept=True) for name, text in kept.items()]
+    # Swarm gives the certificate to Caddy as secrets.
+    if deployment.certificate != INTERNAL:
+        values |= {"certificate": "/run/secrets/certificate", "key": "/run/secrets/certificate-key"}
+    return made + _front(deployment, values, " ".join(f"{node}:8000" for node in nodes))
+
+
 def _front(deployment: Deployment, values: Mapping[str, object], upstream: str) -> list[OutFile]:
     name = {"caddy": "Caddyfile", "nginx": "nginx.conf", "none": None}[deployment.tls]
     return [] if name is None else [OutFile(name, _rendered(f"front/{name}", {**values, "upstream": upstream}))]
 
 
 def _values(deployment: Deployment) -> dict[str, object]:
-    values = deployment.model_dump() | {"url": deployment.url, "subnet": _SUBNET}
+    values = deployment.model_dump() | {"url": deployment.url, "subnet": _SUBNET, "data_folder": "/data"}
     values["database_url"] = deployment.database_url or _OWN_POSTGRES[deployment.kind]
     values["ingress_namespace"] = {"nginx": "ingress-nginx", "caddy": "caddy-system"}.get(deployment.tls, "default")
     return values

@@ -18,6 +18,7 @@ _NEXT = {
     "systemd": "sudo sh {folder}/install.sh",
     "compose": "cd {folder} && docker compose up --detach",
     "kubernetes": "kubectl apply --namespace preview --filename {folder}",
+    "swarm": "sh {folder}/deploy.sh",
 }
 
 
@@ -31,7 +32,8 @@ def init(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder for the files.")] = Path("preview-deploy"),
     systemd: Annotated[bool, typer.Option("--systemd", help="Units for a server.")] = False,
     compose: Annotated[bool, typer.Option("--compose", help="Containers, with Prometheus and Grafana.")] = False,
-    kubernetes: Annotated[bool, typer.Option("--kubernetes", help="Manifests for a cluster.")] = False,
+    kubernetes: Annotated[bool, typer.Option("--kubernetes", help="Manifests for Kubernetes.")] = False,
+    swarm: Annotated[bool, typer.Option("--swarm", help="A stack for Docker Swarm: three nodes.")] = False,
     domain: Annotated[str | None, typer.Option("--domain", metavar="HOST", help="Host of the page and API.")] = None,
     previews_domain: Annotated[
         str | None,
@@ -94,7 +96,11 @@ def init(
     image: Annotated[str | None, typer.Option("--image", metavar="NAME", help="The container image.")] = None,
     nodes: Annotated[
         int | None,
-        typer.Option("--nodes", metavar="N", help="Number of nodes in the cluster: see docs/cluster.md. Default: 1."),
+        typer.Option(
+            "--nodes",
+            metavar="N",
+            help="Number of nodes in the cluster: see docs/cluster.md. Default: 1; with --swarm: 3.",
+        ),
     ] = None,
     https_port: Annotated[int | None, typer.Option("--https-port", metavar="PORT", help="Default: 443.")] = None,
     yes: YesOption = False,
@@ -111,9 +117,9 @@ def init(
     from preview.cli.deploying.choices import make_deployment  # noqa: PLC0415
     from preview.cli.deploying.files import existing, make_files, write_files  # noqa: PLC0415
 
-    kinds = [name for name, is_given in _kinds(systemd, compose, kubernetes).items() if is_given]
+    kinds = [name for name, is_given in _kinds(systemd, compose, kubernetes, swarm).items() if is_given]
     if len(kinds) > 1:
-        raise UsageMistake("Give one of --systemd, --compose and --kubernetes.")
+        raise UsageMistake("Give one of --systemd, --compose, --kubernetes and --swarm.")
     answers = {"kind": kinds[0] if kinds else None, "domain": domain, "database": database, "tls": tls, "entry": entry}
     if not yes and sys.stdin.isatty():
         answers = _asked(answers, entry="jwks" if jwks_url else "oidc" if oidc_issuer else None)
@@ -142,8 +148,8 @@ def init(
     print(f"{counted(len(written), 'file is', 'files are')} in {folder}. Read them, then:\n    {following}")
 
 
-def _kinds(systemd: bool, compose: bool, kubernetes: bool) -> dict[str, bool]:
-    return {"systemd": systemd, "compose": compose, "kubernetes": kubernetes}
+def _kinds(systemd: bool, compose: bool, kubernetes: bool, swarm: bool) -> dict[str, bool]:
+    return {"systemd": systemd, "compose": compose, "kubernetes": kubernetes, "swarm": swarm}
 
 
 def _asked(answers: dict[str, str | None], *, entry: str | None) -> dict[str, str | None]:
