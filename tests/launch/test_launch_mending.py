@@ -286,3 +286,44 @@ def test_the_newest_mend_is_taken_back_if_it_adds_packages() -> None:
     assert (mends.overrides, mends.folders, mends.said) == (first, ("logs",), ("first",))
     assert mends.tried == {1, 2}
     assert not mends.take_back()
+
+
+READ = "read without a value: SITE_KEY, OTHER_URL"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [TRACE, "TypeError: encode() argument 'key' must be str, not None", READ],
+        [READ, "/app/main.js:3", "TypeError: Cannot read properties of undefined (reading 'split')"],
+        ["Missing configuration, stopping", READ],
+        [READ, "Error: secretOrKey must be set", "    at new Strategy (/app/node_modules/passport-jwt/x.js:1:1)"],
+    ],
+)
+def test_what_a_program_read_without_a_value_gets_placeholders(lines: list[str]) -> None:
+    found = values(mend_of(*lines))
+    assert found.keys() == {"SITE_KEY", "OTHER_URL"}
+    assert all(found.values())
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        # What no variable mends, though the line is there.
+        [TRACE, "ImportError: cannot import name 'missing' from 'third'", READ],
+        [READ, "SyntaxError: Unexpected token, expected a name"],
+        [READ, "Error: connect ECONNREFUSED 127.0.0.1:27017, is the environment set?"],
+        # What a program may not choose, and what is unset on purpose.
+        ["Missing configuration", "read without a value: LD_PRELOAD, PATH, HTTPS_PROXY, CI, NODE_OPTIONS"],
+        ["Missing configuration", "read without a value: A; rm"],
+        ["Missing configuration", "it read without a value: SITE_KEY"],
+        ["all is well", READ],
+    ],
+)
+def test_a_read_without_a_value_is_not_taken_for_the_cause_of_other_failures(lines: list[str]) -> None:
+    assert not values(mend_of(*lines))
+
+
+def test_values_that_somebody_gave_stay_when_the_program_read_nothing() -> None:
+    given = {"SITE_KEY": ("mine", Origin.REQUEST)}
+    assert values(mend_of("Missing configuration", READ, variables=given)).keys() == {"OTHER_URL"}

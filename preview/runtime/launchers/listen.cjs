@@ -11,6 +11,7 @@ const fs = require('fs');
 const http = require('http');
 const net = require('net');
 const { handOver, reportWorkers } = require('./handover.cjs');
+const { watchReads } = require('./reads.cjs');
 const { hearPrimary, watchServer } = require('./reports.cjs');
 const routes = require('./routes.cjs');
 const { markErrors } = require('./stderr.cjs');
@@ -69,12 +70,14 @@ function isOurs(server, port) {
 if (inode > 0) {
   markErrors();
   routes.watch();
+  const stopWatching = watchReads();
   const tracer = openTracer();
   const reports = cluster.isWorker ? hearPrimary() : null;
   if (!cluster.isWorker && isInherited()) reportWorkers(tracer);
   const listen = net.Server.prototype.listen;
   net.Server.prototype.listen = function listenOnInherited(...given) {
     const port = wantedPort(given[0]);
+    this.once('listening', stopWatching);
     if (!isOurs(this, port) || !isInherited()) return listen.apply(this, given);
     taken = true;
     if (isNoNumber(given[0])) {

@@ -22,11 +22,13 @@ def become_main(app_dir: str, target: str) -> None:
     """Import from ``app_dir`` instead of this file's folder, and turn SIGTERM into a normal exit."""
     # The modules are in this file's folder.
     from preview_aged import give_back  # type: ignore[import-not-found]  # noqa: PLC0415
+    from preview_reads import watch_reads  # type: ignore[import-not-found]  # noqa: PLC0415
     from preview_requests import mark_output  # type: ignore[import-not-found]  # noqa: PLC0415
 
     # Before the project's code, whose loggers keep references to the streams.
     mark_output()
     give_back(say)
+    watch_reads((app_dir, os.getcwd()), say)  # noqa: PTH109  compared as text
     sys.path[0] = app_dir
     sys.argv = [f"{app_dir}/{target}"]
     # Tells Flask to ignore ``app.run()``: a module that starts a server during its import would never return.

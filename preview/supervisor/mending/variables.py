@@ -50,11 +50,32 @@ _RESERVED: Final = re.compile(
     re.IGNORECASE,
 )
 _MOST: Final = 40
+# The launchers' last line (``preview_reads``, ``reads.cjs``). The program may print it, too.
+_READS: Final = re.compile(r"^read without a value: (?P<names>[A-Za-z_]\w{0,80}(?:, [A-Za-z_]\w{0,80}){0,39})$")
+# Failures of code, packages, files and servers, which no variable mends.
+_OTHER_FAILURE: Final = re.compile(
+    r"^(?:Uncaught )?[\w.]{0,100}(?:ModuleNotFound|Import|Syntax|Indentation|Tab|Name|Reference|File\w{1,12}|Permission"
+    r"|Connection\w{0,12}|Operational|Programming|Interface|Timeout|Memory|Recursion)(?:Error|Exception)\b"
+    r"|Cannot find (?:module|package)|\b(?:ECONNREFUSED|EADDRINUSE|ENOENT|EACCES|ERR_MODULE\w{1,20}|ERR_REQUIRE\w{1,9})\b"
+    r"|getaddrinfo|has no attribute '\w{1,80}'$(?<!NoneType)"
+)
+# What programs say of a value that is not there, in their error or in the line above their end.
+_WANTS_VALUE: Final = re.compile(
+    r"None\b|NoneType|\bnull\b|undefined|\bNaN\b|missing|require|not (?:set|defined|found|provided|specified|config\w{1,5})"
+    r"|must (?:be|have|set|provide)|expected|invalid|empty|environment|\benv\b|variable|config|argument|KeyError",
+    re.IGNORECASE,
+)
+_SAID_LINES: Final = 8
+# Unset on purpose: where a program runs, and what it shows.
+_COMMON: Final = frozenset(
+    {"CI", "DEBUG", "ENVIRONMENT", "HEROKU", "HOSTNAME", "HTTPS", "LANG", "LOGNAME", "PWD", "SHELL", "SSL", "TERM"}
+    | {"TESTING", "TEST", "TZ", "USER", "VERCEL", "RENDER", "DYNO", "NETLIFY", "PRODUCTION", "FLASK_ENV", "FLASK_DEBUG"}
+)
 
 
 def mend_variables(failed: FailedStart) -> Mend | None:
     """Return placeholders for the variables that the last lines name; None if they name none."""
-    ways = (dict(find(failed)) for find in (_of_pydantic, _unparsed, _missing, _read_in_line))
+    ways = (dict(find(failed)) for find in (_of_pydantic, _unparsed, _missing, _read_in_line, _read_at_all))
     found: dict[str, Variable] = next(filter(None, ways), {})
     before = failed.plan.variables
     changed = {
@@ -149,6 +170,21 @@ def _read_in_line(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
     # Most other words in capitals are no variables (`SELECT`).
     for name in names or [name for name in dict.fromkeys(_CONSTANT.findall(line)) if name in failed.plan.variables]:
         yield name, placeholder_for(name, kind)
+
+
+def _read_at_all(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
+    """Yield all variables that the program read and found without a value, if it may have failed for want of one."""
+    found = [match for line in failed.lines if (match := _READS.match(line))]
+    said = [line for line in failed.lines if not _READS.match(line)]
+    if not found:
+        return
+    number = newest_error(said)
+    near = said[-_SAID_LINES:] if number is None else said[number : number + _SAID_LINES]
+    if (number is not None and _OTHER_FAILURE.search(said[number])) or not any(map(_WANTS_VALUE.search, near)):
+        return
+    for name in found[-1]["names"].split(", "):
+        if name not in failed.plan.variables and name not in _COMMON:
+            yield name, placeholder_for(name)
 
 
 def _own_line(failed: FailedStart, error: int) -> str:

@@ -1,0 +1,60 @@
+// Notes which variables the program's own code reads and finds without a value; one line on standard error names them
+// if the program fails before it serves. See preview_reads.py.
+//
+// A missing variable is looked up in the prototype of `process.env`: values are read, and set, as ever.
+'use strict';
+
+const fs = require('fs');
+const path = require('path');
+const { isMainThread } = require('worker_threads');
+
+const MOST = 40;
+const NAME = /^[A-Za-z_][A-Za-z0-9_]{0,80}$/;
+const FRAMES = 30;
+// Programs that only start the program.
+const TOOLS = /(?:^|\/)(?:npm-cli|npx-cli|yarn|pnpm|nodemon|concurrently|cross-env|ts-node-dev)(?:\.c?js)?$/;
+
+/** Return true if the program's own code is reached before the loading of a package is. */
+function isOwn(root) {
+  const { stackTraceLimit } = Error;
+  Error.stackTraceLimit = FRAMES;
+  const lines = (new Error().stack || '').split('\n').slice(1);
+  Error.stackTraceLimit = stackTraceLimit;
+  for (const line of lines) {
+    if (line.includes('node:internal/modules/')) return false;
+    if (line.includes(root) && !line.includes('/node_modules/')) return true;
+  }
+  return false;
+}
+
+/** Watch `process.env`; return the function that ends it, to be called once a server listens. */
+exports.watchReads = function watchReads() {
+  if (!isMainThread || TOOLS.test(process.argv[1] || '')) return () => {};
+  const root = process.cwd() + path.sep;
+  const usual = Object.getPrototypeOf(process.env);
+  const own = new Set();
+  const others = new Set();
+
+  function note(name) {
+    if (typeof name !== 'string' || name in usual || own.has(name) || others.has(name) || !NAME.test(name)) return;
+    (own.size < MOST && isOwn(root) ? own : others).add(name);
+  }
+
+  const watched = new Proxy(usual, {
+    get(target, name, receiver) {
+      note(name);
+      return Reflect.get(target, name, receiver);
+    },
+  });
+  Object.setPrototypeOf(process.env, watched);
+
+  function report(code) {
+    if (code !== 0 && own.size > 0) fs.writeSync(2, `read without a value: ${[...own].join(', ')}\n`);
+  }
+
+  process.once('exit', report);
+  return function stop() {
+    process.removeListener('exit', report);
+    if (Object.getPrototypeOf(process.env) === watched) Object.setPrototypeOf(process.env, usual);
+  };
+};

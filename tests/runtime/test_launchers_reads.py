@@ -1,0 +1,97 @@
+"""A program that ends before it serves names the variables that it read without a value."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from preview.runtime.launchers.paths import LAUNCHERS, LISTEN_HOOK
+
+THIRD = """
+import sys, pathlib
+folder = pathlib.Path(__file__).parent / "site-packages"; folder.mkdir()
+(folder / "third.py").write_text("import os; os.getenv('THIRD')")
+sys.path.append(str(folder)); import third
+"""
+SAID = "read without a value: "
+
+
+def of_python(code: str, tmp_path: Path, after: str = "") -> list[str]:
+    """Return the names that a module's import reports."""
+    (tmp_path / "old.py").write_text(code)
+    script = (
+        f"import sys; sys.path[0] = {str(LAUNCHERS)!r}; import preview_serving; "
+        f"preview_serving.become_main({str(tmp_path)!r}, 'old:app'); import old; {after}"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd="/", capture_output=True, text=True, check=False)
+    return names(done.stderr)
+
+
+def names(text: str) -> list[str]:
+    lines = [line.replace("\x1b]7473;;2\x1b\\", "") for line in text.splitlines()]
+    return [name for line in lines if line.startswith(SAID) for name in line.removeprefix(SAID).split(", ")]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import os\nint(os.getenv('SITE_KEY'))",
+        "import os\nos.environ['SITE_KEY']",
+        "import os\nread = lambda name: os.environ.get(name.upper())\nint(read('site_key'))",
+        "from os import environ\n{name: environ.get('SITE_' + name) for name in ['KEY']}",
+        "import os\nfor _ in range(9): os.environ.get('SITE_KEY')",
+    ],
+)
+def test_a_read_without_a_value_is_named_whatever_reads_it(code: str, tmp_path: Path) -> None:
+    assert of_python(code, tmp_path) == ["SITE_KEY"]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import os\nos.getenv('SITE_KEY', '')\nos.environ.get('OTHER', 1)\nos.getenv('PATH')",
+        # No name that a program may have chosen to be read as something else.
+        "import os\nos.getenv('A, LD_PRELOAD')\nos.getenv('A\\nread without a value: B')\nos.getenv('=')",
+        # A package, while it is imported.
+        THIRD,
+    ],
+)
+def test_a_default_a_strange_name_and_a_packages_own_read_are_not_named(code: str, tmp_path: Path) -> None:
+    assert of_python(code, tmp_path) == []
+
+
+def test_the_environment_is_as_usual_once_the_application_serves(tmp_path: Path) -> None:
+    code = "import os\nos.getenv('SITE_KEY')\nos.environ['NEW'] = '1'\nassert dict(os.environ)['NEW'] == '1'"
+    ends = f"sys.path.insert(0, {str(LAUNCHERS)!r}); import os, preview_reads; preview_reads.stop_watching(); "
+    assert of_python(code, tmp_path, f"{ends} assert type(os.environ).__module__ == 'os'; os.getenv('B')") == []
+    assert of_python(code, tmp_path, "preview_serving.become_main('/', 'a:b'); import os; os.getenv('B')") == []
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="no Node on this machine")
+def test_a_node_program_that_fails_names_them_and_one_that_listens_does_not(tmp_path: Path) -> None:
+    (tmp_path / "node_modules" / "third").mkdir(parents=True)
+    (tmp_path / "node_modules" / "third" / "index.js").write_text(
+        "process.env.THIRD; exports.read = (n) => process.env[n]"
+    )
+    (tmp_path / "fails.js").write_text(
+        "const { read } = require('third'); const { PATH, SITE_KEY } = process.env; process.env.NEW = 1;"
+        "process.env.NEW; read('OTHER_KEY'); process.env['A, LD_PRELOAD']; process.env.toString; null.length;"
+    )
+    (tmp_path / "serves.js").write_text(
+        "process.env.SITE_KEY; require('http').createServer().listen(0, '127.0.0.1', () => process.exit(1));"
+    )
+    assert of_node("fails.js", tmp_path) == ["SITE_KEY", "OTHER_KEY"]
+    assert of_node("serves.js", tmp_path) == []
+
+
+def of_node(name: str, folder: Path) -> list[str]:
+    variables = {"PATH": "/usr/bin:/usr/local/bin", "PREVIEW_LISTENER": "99:1", "PORT": "1"}
+    command = ["node", "--require", str(LISTEN_HOOK), name]
+    node = shutil.which("node") or "node"
+    done = subprocess.run([node, *command[1:]], cwd=folder, env=variables, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    return names(done.stderr)
