@@ -56,12 +56,12 @@ _READS: Final = re.compile(r"^read without a value: (?P<names>[A-Za-z_]\w{0,80}(
 _OTHER_FAILURE: Final = re.compile(
     r"^(?:Uncaught )?[\w.]{0,100}(?:ModuleNotFound|Import|Syntax|Indentation|Tab|Name|Reference|File\w{1,12}|Permission"
     r"|Connection\w{0,12}|Operational|Programming|Interface|Timeout|Memory|Recursion)(?:Error|Exception)\b"
-    r"|Cannot find (?:module|package)|\b(?:ECONNREFUSED|EADDRINUSE|ENOENT|EACCES|ERR_MODULE\w{1,20}|ERR_REQUIRE\w{1,9})\b"
-    r"|getaddrinfo|has no attribute '\w{1,80}'$(?<!NoneType)"
+    r"|Cannot find (?:module|package)|\b(?:ECONNREFUSED|EADDRINUSE|ENOENT|EACCES|ERR_MODULE\w{1,20}|ERR_REQUIRE\w{1,9})"
+    r"|getaddrinfo|(?:module|type object) '[\w.]{1,100}' has no attribute"
 )
 # What programs say of a value that is not there, in their error or in the line above their end.
 _WANTS_VALUE: Final = re.compile(
-    r"None\b|NoneType|\bnull\b|undefined|\bNaN\b|missing|require|not (?:set|defined|found|provided|specified|config\w{1,5})"
+    r"None\b|NoneType|\bnull\b|undefined|\bNaN\b|missing|require|not (?:set|defined|found|provided|specified)"
     r"|must (?:be|have|set|provide)|expected|invalid|empty|environment|\benv\b|variable|config|argument|KeyError",
     re.IGNORECASE,
 )
