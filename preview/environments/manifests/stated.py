@@ -10,6 +10,7 @@ from typing import Final
 
 from preview.environments.imports.removed_apis import OldUse
 from preview.environments.imports.scan import Wanted
+from preview.environments.manifests.worked_on import WorkedOn
 from preview.environments.requirements.requirements import RequirementSet
 from preview.sources import Sources
 
@@ -114,6 +115,7 @@ class Asked:
         stated: The Python that another file than a manifest names; None if there is none.
         old_uses: Uses of APIs that Pythons newer than the service's own lack.
         imports: Modules and names that its files import from packages; see ``drift``.
+        worked_on: The newest day in its files; None if there is none.
     """
 
     required: RequirementSet
@@ -123,3 +125,4 @@ class Asked:
     stated: StatedPython | None = None
     old_uses: tuple[OldUse, ...] = ()
     imports: tuple[tuple[str, str], ...] = ()
+    worked_on: WorkedOn | None = None

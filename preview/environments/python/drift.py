@@ -29,6 +29,7 @@ from pydantic import TypeAdapter, ValidationError
 from preview.core.clock import utc_now
 from preview.environments.folders.layout import site_packages
 from preview.environments.manifests.stated import StatedPython
+from preview.environments.manifests.worked_on import WorkedOn
 from preview.environments.python.explain import explain
 from preview.environments.requirements.requirements import ProjectRequirement, RequirementSet
 from preview.environments.sandbox.interpreter import PythonInterpreter
@@ -59,16 +60,16 @@ _UNBUILT: Final = re.compile(r"build `(?P<name>[A-Za-z0-9._-]{1,100})==(?P<versi
 
 @dataclass(frozen=True, slots=True)
 class NewestPin:
-    """The newest version that a project writes down, with the day of its upload; or the day that its Python tells."""
+    """The newest version that a project writes down, with the day of its upload; or the day that its files tell."""
 
     text: str
     day: date
-    of_python: bool = False
+    is_told: bool = False
 
     @property
     def why(self) -> str:
         """Part of a sentence: where the day comes from."""
-        return f"according to {self.text}" if self.of_python else f"the date of the newest pin ({self.text})"
+        return f"according to {self.text}" if self.is_told else f"the date of the newest pin ({self.text})"
 
 
 # A project without pins that names a Python was mostly written before the second release after that one.
@@ -84,7 +85,14 @@ def day_of_python(stated: StatedPython | None) -> NewestPin | None:
     """Return the day that the Python named by a file tells; None for newer ones, and for those that tools name."""
     if stated is None or stated.is_hint or stated.minor not in _WRITTEN_BY:
         return None
-    return NewestPin(f"Python 3.{stated.minor} in {stated.file}", _WRITTEN_BY[stated.minor], of_python=True)
+    return NewestPin(f"Python 3.{stated.minor} in {stated.file}", _WRITTEN_BY[stated.minor], is_told=True)
+
+
+def day_of_files(worked_on: WorkedOn | None) -> NewestPin | None:
+    """Return the day of the project's newest migration; None if it is of the last year."""
+    if worked_on is None or worked_on.day > (utc_now() - _OLD).date():
+        return None
+    return NewestPin(worked_on.file, worked_on.day, is_told=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,11 +159,11 @@ async def find_newest_pin(
     folder: Path,
     interpreter: PythonInterpreter,
     cage: Cage | None,
-    stated: StatedPython | None = None,
+    told: NewestPin | None = None,
 ) -> NewestPin | None:
     """Return the newest pin of an environment in which drift is suspected; None if there is none.
 
-    Of a project without versions, the Python that a file names tells the day.
+    A project without versions has the day that its files tell (``told``). It also counts if it is later than all pins.
 
     The dates come from uv's cache, which has them after each resolution: no network is used. An index without upload
     times (PEP 700) has no dates.
@@ -167,7 +175,7 @@ async def find_newest_pin(
     locked = {item.name for item in required.constraints if item.pinned}
     free = installed.keys() - {name for name, (_, is_pin) in written.items() if is_pin} - locked
     if not written:
-        return day_of_python(stated)
+        return told
     if not free:
         return None
     wanted = {**installed, **{name: version for name, (version, _) in written.items()}}
@@ -181,6 +189,8 @@ async def find_newest_pin(
     later = [dates[other] for other in free - written.keys() if other in dates]
     if newest > utc_now() - _OLD or max(later, default=newest) < newest + _NEWER:
         return None
+    if told is not None and told.day > newest.date():
+        return told
     return NewestPin(f"{name}=={version}", newest.date())
 
 

@@ -19,6 +19,7 @@ from preview.environments.imports.removed_apis import find_old_uses
 from preview.environments.imports.scan import Wanted, find_imports
 from preview.environments.manifests.search import read_project
 from preview.environments.manifests.stated import Asked, StatedPython, find_stated
+from preview.environments.manifests.worked_on import WorkedOn, find_worked_on
 from preview.environments.requirements.companions import with_companions
 from preview.environments.requirements.requirements import ProjectRequirement, RequirementSet, parse_requirement
 from preview.environments.sandbox.interpreter import PythonInterpreter
@@ -49,6 +50,7 @@ class Recipe:
         imports: Modules and names that the files import from packages. Not part of the key: they decide nothing in an
             environment whose packages go together.
         stated: The Python that another file than a manifest names. Not part of the key, as ``imports``.
+        worked_on: The newest day in the project's files. Not part of the key, as ``imports``.
     """
 
     key: str
@@ -62,6 +64,7 @@ class Recipe:
     builder: str = ""
     imports: tuple[tuple[str, str], ...] = ()
     stated: StatedPython | None = None
+    worked_on: WorkedOn | None = None
 
 
 def built_anew(recipe: Recipe, layout: Layout, *, is_held: bool) -> Recipe:
@@ -91,6 +94,7 @@ def read_request(request: EnvironmentRequest, sources: Sources) -> Asked:
         find_stated(sources, request.entry),
         tuple(find_old_uses(sources)),
         found.names,
+        find_worked_on(sources),
     )
 
 
@@ -120,6 +124,7 @@ def make_recipe(
         trial_builds,
         imports=asked.imports,
         stated=asked.stated,
+        worked_on=asked.worked_on,
     )
 
 

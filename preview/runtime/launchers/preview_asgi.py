@@ -158,7 +158,7 @@ def _obey(server: Any, control: Any, silent_s: float) -> None:
 
     if control.fileno() >= 0:
         loop.add_reader(control.fileno(), heard)
-    from preview_reads import stop_watching  # type: ignore[import-not-found]  # noqa: PLC0415
+    from preview_serving import stop_watching  # type: ignore[import-not-found]  # noqa: PLC0415
 
     stop_watching()
     control.tell("ready")

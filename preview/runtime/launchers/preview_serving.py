@@ -1,15 +1,30 @@
-"""Shared parts of the Python launchers: finding the application, and reporting.
+"""Shared parts of the Python launchers: finding the application, its reads of the environment, and reporting.
+
+If the project ends before it serves, one line names the variables that it read and found without a value. The service
+makes placeholders of that line: it sees a read whatever function of the project's own makes it. A read with a default
+(``os.getenv("X", "1")``) is not named, and neither is one by a package while it is imported.
 
 Runs in the child, on the project's own interpreter: standard library only.
 """
 
 from __future__ import annotations
 
+import atexit
 import importlib
+import importlib.util
 import os
+import re
 import signal
 import sys
+import types
+from collections.abc import Callable
 from typing import Any
+
+_AS_MAIN = "__preview_main__"
+_MOST_NAMES = 40
+_MOST_OTHERS = 1000
+_MOST_FRAMES = 30
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,80}\Z")
 
 
 def say(sentence: str) -> None:
@@ -22,7 +37,6 @@ def become_main(app_dir: str, target: str) -> None:
     """Import from ``app_dir`` instead of this file's folder, and turn SIGTERM into a normal exit."""
     # The modules are in this file's folder.
     from preview_aged import give_back  # type: ignore[import-not-found]  # noqa: PLC0415
-    from preview_reads import watch_reads  # type: ignore[import-not-found]  # noqa: PLC0415
     from preview_requests import mark_output  # type: ignore[import-not-found]  # noqa: PLC0415
 
     # Before the project's code, whose loggers keep references to the streams.
@@ -40,12 +54,123 @@ def _end(*_: object) -> None:
     raise SystemExit(0)
 
 
+def load_as_main(target: str, error: ImportError) -> str:
+    """Load a module that others import while it is loaded, as ``python FILE`` does; return its target.
+
+    Run as a program, the module is not the one that the others import: they get a second one, which is complete.
+
+    Raises:
+        ImportError: ``error``, if that is not why it was raised.
+    """
+    module_name, _, attributes = target.partition(":")
+    if f"partially initialized module {module_name!r}" not in str(error):
+        raise error
+    found = importlib.util.find_spec(module_name)
+    if found is None or found.origin is None:
+        raise error
+    spec = importlib.util.spec_from_file_location(_AS_MAIN, found.origin)
+    if spec is None or spec.loader is None:
+        raise error
+    say(f"{module_name} is imported while it is loaded: it is loaded as `python {os.path.basename(found.origin)}` does")  # noqa: PTH119
+    module = sys.modules[_AS_MAIN] = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[_AS_MAIN]
+        raise
+    return f"{_AS_MAIN}:{attributes}"
+
+
 def load_application(target: str, *, factory: bool) -> Any:
     """Return the object that ``module:attribute`` names; with ``factory``, the result of calling it."""
     module_name, _, attributes = target.partition(":")
-    found: Any = importlib.import_module(module_name)
+    try:
+        found: Any = importlib.import_module(module_name)
+    except ImportError as error:
+        found = importlib.import_module(load_as_main(target, error).partition(":")[0])
     for name in attributes.split("."):
         if not hasattr(found, name):
             raise SystemExit(f"The module {module_name!r} has no {attributes!r} to serve: name another in preview.toml")
         found = getattr(found, name)
     return found() if factory else found
+
+
+class _Reads:
+    """The names that were read, in order."""
+
+    def __init__(self, folders: tuple[str, ...]) -> None:
+        self.folders = folders
+        self.names: dict[str, None] = {}
+        self.others: set[str] = set()
+
+    def note(self, name: object) -> None:
+        """Note the name if the project's own code reads it."""
+        if not isinstance(name, str) or name in self.names or name in self.others or not _NAME.match(name):
+            return
+        if len(self.names) < _MOST_NAMES and self._is_own(sys._getframe(2)):  # noqa: SLF001  there is no other way to learn it
+            self.names[name] = None
+        elif len(self.others) < _MOST_OTHERS:
+            self.others.add(name)
+
+    def _is_own(self, frame: types.FrameType | None) -> bool:
+        """Return true if the project's code is reached before the import of a package is."""
+        for _ in range(_MOST_FRAMES):
+            if frame is None or frame.f_globals.get("__name__", "").startswith("importlib."):
+                return False
+            file = frame.f_code.co_filename
+            if file.startswith(self.folders) and "/site-packages/" not in file:
+                return True
+            frame = frame.f_back
+        return False
+
+
+def watch_reads(folders: tuple[str, ...], say: Callable[[str], None]) -> None:
+    """Watch ``os.environ`` until ``stop_watching`` is called, which is once the application serves.
+
+    Args:
+        folders: Absolute paths of the project's folders.
+        say: Called with one line if the interpreter ends before that, and names were read.
+    """
+    stop_watching()
+    reads = _Reads(tuple(folder.rstrip("/") + "/" for folder in folders))
+    environ: Any = os.environ
+    usual: Any = type(environ)
+
+    class Watched(usual):  # type: ignore[misc]
+        """Environment that notes missing names."""
+
+        def __getitem__(self, name: str) -> str:
+            try:
+                value: str = usual.__getitem__(self, name)
+            except KeyError:
+                reads.note(name)
+                raise
+            return value
+
+        def get(self, name: str, default: Any = None) -> Any:
+            try:
+                return usual.__getitem__(self, name)
+            except KeyError:
+                if default is None:
+                    reads.note(name)
+                return default
+
+    def report() -> None:
+        if reads.names:
+            say(f"read without a value: {', '.join(reads.names)}")
+
+    def stop() -> None:
+        atexit.unregister(report)
+        environ.__class__ = usual
+
+    Watched.__name__ = Watched.__qualname__ = usual.__name__
+    Watched.preview_stop = staticmethod(stop)
+    environ.__class__ = Watched
+    atexit.register(report)
+
+
+def stop_watching() -> None:
+    """Read the environment as usual again. The module may have been loaded anew since ``watch_reads``."""
+    stop = getattr(type(os.environ), "preview_stop", None)
+    if stop is not None:
+        stop()

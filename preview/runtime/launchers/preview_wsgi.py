@@ -40,7 +40,7 @@ def serve_wsgi(application: Any, descriptor: int, control: Any, silent_s: float)
     server.channel_class = _logging(server.channel_class, control)
     if control.fileno() >= 0:
         watched[control.fileno()] = _Ear(control, watched, server.asyncore.ExitNow)
-    from preview_reads import stop_watching  # type: ignore[import-not-found]  # noqa: PLC0415
+    from preview_serving import stop_watching  # type: ignore[import-not-found]  # noqa: PLC0415
 
     stop_watching()
     control.tell("ready")

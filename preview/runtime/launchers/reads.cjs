@@ -1,5 +1,5 @@
 // Notes which variables the program's own code reads and finds without a value; one line on standard error names them
-// if the program fails before it serves. See preview_reads.py.
+// if the program fails before it serves. See preview_serving.py.
 //
 // A missing variable is looked up in the prototype of `process.env`: values are read, and set, as ever.
 'use strict';

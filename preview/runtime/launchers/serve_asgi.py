@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> None:
     # Modules in this file's folder: the file is run by its path, without a package.
     from preview_asgi import hand_over  # type: ignore[import-not-found]  # noqa: PLC0415
     from preview_control import SILENT_S, open_control  # type: ignore[import-not-found]  # noqa: PLC0415
-    from preview_serving import become_main  # noqa: PLC0415
+    from preview_serving import become_main, load_as_main  # noqa: PLC0415
 
     descriptor, app_dir, target = arguments[:3]
     control = open_control(arguments)
@@ -52,7 +52,11 @@ def main(arguments: list[str]) -> None:
     hand_over(uvicorn, int(descriptor), control, SILENT_S)
     serve = _refuse_second(uvicorn)
     # The output is a pipe, but is shown like a terminal, so colours are wanted.
-    serve(target, fd=int(descriptor), factory="--factory" in arguments[3:], use_colors=True)
+    options = {"fd": int(descriptor), "factory": "--factory" in arguments[3:], "use_colors": True}
+    try:
+        serve(target, **options)
+    except ImportError as error:
+        serve(load_as_main(target, error), **options)
 
 
 if __name__ == "__main__":

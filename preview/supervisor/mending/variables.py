@@ -50,7 +50,7 @@ _RESERVED: Final = re.compile(
     re.IGNORECASE,
 )
 _MOST: Final = 40
-# The launchers' last line (``preview_reads``, ``reads.cjs``). The program may print it, too.
+# The launchers' last line (``preview_serving``, ``reads.cjs``). The program may print it, too.
 _READS: Final = re.compile(r"^read without a value: (?P<names>[A-Za-z_]\w{0,80}(?:, [A-Za-z_]\w{0,80}){0,39})$")
 # Failures of code, packages, files and servers, which no variable mends.
 _OTHER_FAILURE: Final = re.compile(

@@ -1,0 +1,54 @@
+"""A module that others import while it is loaded is served as ``python FILE`` would run it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from preview.runtime.launchers.paths import LAUNCHERS
+
+APP = """
+import sys
+import models
+db = object()
+app = {"name": __name__, "db": db}
+if __name__ == "__main__":
+    raise SystemExit("a second server")
+"""
+MODELS = "from app import db\n"
+
+
+def load(app: str, models: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Load ``app:app`` as the launcher of WSGI applications does."""
+    (folder / "app.py").write_text(app)
+    (folder / "models.py").write_text(models)
+    script = (
+        f"import sys; sys.path[0] = {str(LAUNCHERS)!r}; import preview_serving; "
+        f"preview_serving.become_main({str(folder)!r}, 'app:app'); "
+        "print(sorted(preview_serving.load_application('app:app', factory=False)))"
+    )
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+
+
+def test_an_application_that_its_models_import_is_loaded_as_a_program(tmp_path: Path) -> None:
+    done = load(APP, MODELS, tmp_path)
+    assert done.stdout == "['db', 'name']\n", done.stderr
+    assert "app is imported while it is loaded: it is loaded as `python app.py` does" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("app", "models", "error"),
+    [
+        # Circles of other modules, those that `python app.py` does not open, and other errors.
+        ("import models\napp = {}", "import other\nfrom app import db", "No module named 'other'"),
+        ("import models\napp = {}", "from app import nothing", "cannot import name 'nothing' from 'app'"),
+        ("from models import a\napp = {}", "from models import b", "partially initialized module 'models'"),
+    ],
+)
+def test_another_failed_import_is_told_as_it_is(app: str, models: str, error: str, tmp_path: Path) -> None:
+    done = load(app, models, tmp_path)
+    assert done.returncode == 1
+    assert error in done.stderr
