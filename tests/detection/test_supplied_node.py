@@ -10,6 +10,9 @@ import pytest
 from detection_kit import values_of, write
 
 from preview.detection import Origin, ServiceKind, StartPlan, detect
+from preview.detection.node.address_uses import find_address_uses
+from preview.sources import Sources
+from preview.sources.javascript import JavaScriptTrees
 
 POSTGRESQL, MYSQL, REDIS = ServiceKind.POSTGRESQL, ServiceKind.MYSQL, ServiceKind.REDIS
 ALL = frozenset({POSTGRESQL, MYSQL, REDIS})
@@ -283,3 +286,12 @@ def test_the_port_among_the_options_of_a_connection_is_the_one_that_is_reached(
     source = f"const pool = require('mysql2').createPool({{ host: '127.0.0.1', {port}, user: 'root' }});\n"
     plan = supplied_plan(tmp_path, node(source, "mysql2"))
     assert [(need.kind, need.address and need.address[1]) for need in plan.services] == [(MYSQL, number)]
+
+
+def test_the_host_of_mail_is_not_taken_for_that_of_a_database(tmp_path: Path) -> None:
+    """Both files have a settings object, and only one of them is a server's address."""
+    (tmp_path / "db.js").write_text("const url = process.env.DATABASE_URL;\nmongoose.connect(url);\n")
+    mail = "const connection = { host: process.env.MAIL_HOST, port: process.env.SMTP_PORT };\n"
+    (tmp_path / "mail.js").write_text(mail + "nodemailer.createTransport(connection);\n")
+    uses = find_address_uses(JavaScriptTrees(Sources(tmp_path)), ["db.js", "mail.js"])
+    assert uses.keys() == {"DATABASE_URL"}

@@ -46,6 +46,8 @@ _SCHEMES: Final = {
 }  # fmt: skip
 # Variables of every preview, which a project that confuses them must not change.
 _OWN_NAMES: Final = frozenset({"PORT", "NODE_ENV"})
+# An object of another file with a key `host` may be for mail.
+_MAIL: Final = re.compile(r"MAIL|SMTP", re.IGNORECASE)
 _MARK: Final = r"\x00(\d{1,3})\x00"
 _ADDRESS: Final = re.compile(
     rf"(\w{{1,20}})(?:\+\w{{1,20}})?://(?:(?:{_MARK}|[^\x00@/]{{0,200}})(?::(?:{_MARK}|[^\x00@/]{{0,200}}))?@)?"
@@ -281,7 +283,7 @@ class _Finder:
         return found or ((self._named.get(rest) or self._inner.get(rest)) if rest else None)
 
     def _add(self, value: _Value, part: Part, kind: ServiceKind | None, driver: str) -> None:
-        if value.name not in _OWN_NAMES:
+        if value.name not in _OWN_NAMES and not _MAIL.search(value.name):
             self.found.setdefault(value.name, AddressUse(part, kind, value.has_default, driver))
 
 

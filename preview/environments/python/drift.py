@@ -95,6 +95,11 @@ def day_of_files(worked_on: WorkedOn | None) -> NewestPin | None:
     return NewestPin(worked_on.file, worked_on.day, is_told=True)
 
 
+def told_day(worked_on: WorkedOn | None, stated: StatedPython | None) -> NewestPin | None:
+    """Return the day that a project's files tell: its newest migration, or else the Python that they name."""
+    return day_of_files(worked_on) or day_of_python(stated)
+
+
 @dataclass(frozen=True, slots=True)
 class Upload:
     """The earliest upload time of a version's files, and whether one of them is a wheel."""
