@@ -133,27 +133,23 @@ def watch_reads(folders: tuple[str, ...], say: Callable[[str], None]) -> None:
     """
     stop_watching()
     reads = _Reads(tuple(folder.rstrip("/") + "/" for folder in folders))
-    environ: Any = os.environ
-    usual: Any = type(environ)
+    usual: Any = type(os.environ)
+    look_up = usual.__getitem__
 
-    class Watched(usual):  # type: ignore[misc]
-        """Environment that notes missing names."""
+    def look_up_and_note(self: Any, name: Any) -> Any:
+        try:
+            return look_up(self, name)
+        except KeyError:
+            reads.note(name)
+            raise
 
-        def __getitem__(self, name: str) -> str:
-            try:
-                value: str = usual.__getitem__(self, name)
-            except KeyError:
+    def get(self: Any, name: Any, default: Any = None) -> Any:
+        try:
+            return look_up(self, name)
+        except KeyError:
+            if default is None:
                 reads.note(name)
-                raise
-            return value
-
-        def get(self, name: str, default: Any = None) -> Any:
-            try:
-                return usual.__getitem__(self, name)
-            except KeyError:
-                if default is None:
-                    reads.note(name)
-                return default
+            return default
 
     def report() -> None:
         if reads.names:
@@ -161,11 +157,11 @@ def watch_reads(folders: tuple[str, ...], say: Callable[[str], None]) -> None:
 
     def stop() -> None:
         atexit.unregister(report)
-        environ.__class__ = usual
+        usual.__getitem__ = look_up
+        del usual.get, usual.preview_stop
 
-    Watched.__name__ = Watched.__qualname__ = usual.__name__
-    Watched.preview_stop = staticmethod(stop)
-    environ.__class__ = Watched
+    # Its class has no ``get`` of its own.
+    usual.__getitem__, usual.get, usual.preview_stop = look_up_and_note, get, staticmethod(stop)
     atexit.register(report)
 
 
