@@ -166,7 +166,7 @@ def watch_reads(folders: tuple[str, ...], say: Callable[[str], None]) -> None:
 
 
 def stop_watching() -> None:
-    """Read the environment as usual again. The module may have been loaded anew since ``watch_reads``."""
+    """Read the environment as usual again. The module may have been loaded again since ``watch_reads``."""
     stop = getattr(type(os.environ), "preview_stop", None)
     if stop is not None:
         stop()
