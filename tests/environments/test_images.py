@@ -121,7 +121,7 @@ async def test_nobody_builds_on_an_image_of_another_project_or_by_its_id(tmp_pat
         (f"FROM {BASE}\nCOPY --chown=\\ --link\nENV --from=evil.example/x /a /b\n", "without quotes"),
         (f"FROM {BASE} AS alpine\nCOPY --from=alpine / /x\n", "the engine has no image alpine"),
         (f"# escape=`\nFROM {BASE}\nRUN echo `\n  x\nADD `\nhttp://x /y\n", "ADD may not fetch an address"),
-        (f"FROM {BASE}\nRUN <<EOF\necho\nEOF\n", "needs BuildKit"),
+        (f"FROM {BASE}\nCOPY --exclude=a b /c\n", "needs BuildKit"),
         (f"FROM {BASE}\nRUN --security=insecure id\n", "is not supported by builds here"),
         ("RUN id\n", "comes before the first FROM"),
         (f"FROM {BASE}\nEVIL x\n", "is no instruction"),

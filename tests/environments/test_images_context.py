@@ -128,16 +128,16 @@ def test_volumes_of_a_stage_are_those_of_the_stage_that_it_is_built_on() -> None
 @pytest.mark.parametrize(
     ("step", "what", "instead"),
     [
-        ("RUN <<EOF\necho\nEOF", "RUN with text in the Dockerfile (<<EOF)", "a script of the project"),
-        ("RUN --mount=type=cache,target=/x \\\n  cat <<'E' >/a\nb\nE", "RUN with text", "a script of the project"),
-        ("COPY --link <<-EOF /a\nb\nEOF", "COPY with text in the Dockerfile (<<EOF)", "a file of the project"),
-        ("ADD <<EOF /a\nb\nEOF", "ADD with text in the Dockerfile (<<EOF)", "a file of the project"),
-        ("RUN --mount=type=bind,target=/x ls /x", "RUN --mount=type=bind", "COPY the files instead"),
-        ("RUN --mount=target=/x ls /x", "RUN --mount=type=bind", "COPY the files instead"),
-        ("RUN --mount=type=secret,id=a cat /run/secrets/a", "RUN --mount=type=secret", "a build has no secrets"),
-        ("RUN --mount=type=ssh git clone x", "RUN --mount=type=ssh", "a build has no secrets"),
-        ("COPY --chmod=755 a /a", "COPY --chmod", "RUN chmod"),
-        ("COPY --from=base --chmod=$MODE a /a", "COPY --chmod", "RUN chmod"),
+        (
+            "RUN --mount=type=secret,id=a,required cat /run/secrets/a",
+            "RUN --mount=type=secret",
+            "a build has no secrets",
+        ),
+        ("RUN --mount=type=bind,target=$X ls /x", "RUN --mount=type=bind of this form", "COPY the files instead"),
+        ("COPY --chmod=u+x a /a", "COPY --chmod", "RUN chmod"),
+        ("COPY --chmod=$MODE a /a", "COPY --chmod", "RUN chmod"),
+        ("COPY --from=base --chmod=755 a /a", "COPY --from with --chmod", "RUN chmod"),
+        ("COPY --chmod=755 bin/* /a/", "COPY --chmod of 'bin/*'", "RUN chmod"),
         ("COPY --exclude=*.md a /a", "COPY --exclude", ".dockerignore"),
         ("COPY --parents a/b /a", "COPY --parents", "one COPY for each folder"),
     ],
@@ -151,10 +151,14 @@ def test_what_needs_buildkit_names_the_line_the_reason_and_what_to_do(step: str,
     assert instead in said
 
 
-def test_the_frontend_that_a_dockerfile_names_and_caches_and_links_of_layers_are_left_out() -> None:
-    text = "# syntax=docker/dockerfile:1\nFROM a\nRUN --mount=type=cache,target=/x make\nCOPY --link b /b\n"
+def test_the_frontend_that_a_dockerfile_names_and_optional_mounts_and_links_of_layers_are_left_out() -> None:
+    text = (
+        "# syntax=docker/dockerfile:1\nFROM a\nRUN --mount=type=cache,target=/x make\nCOPY --link b /b\n"
+        "RUN --mount=type=secret,id=token --security=sandbox npm ci\n"
+    )
     recipe = read_dockerfile(text, "Dockerfile", {})
-    assert recipe.text.splitlines() == ["# escape=\\", "FROM a", "RUN make", "COPY b /b"]
+    assert recipe.text.splitlines() == ["# escape=\\", "FROM a", "RUN make", "COPY b /b", "RUN npm ci"]
+    assert recipe.warnings[1] == "RUN --mount=type=secret is left out: a build has no secrets"
 
 
 async def test_users_take_turns_and_none_takes_all() -> None:

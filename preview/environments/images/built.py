@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from preview.environments.folders.image_source import BuiltImage, HealthCheck
+from preview.environments.images.instructions import DEFAULT_SHELL
 from preview.errors import EnvironmentFailed
 from preview.sources.image_source import ImageSource, health_path_in
 
@@ -40,6 +41,11 @@ def is_base(name: str, image: Mapping[str, object], own: Mapping[str, str]) -> b
 def has_volumes(image: Mapping[str, object]) -> bool:
     """Return whether the image has volumes."""
     return bool(_config(image).get("Volumes"))
+
+
+def has_own_shell(image: Mapping[str, object]) -> bool:
+    """Return whether the image has another shell than images that name none."""
+    return tuple(_texts(_config(image).get("Shell"))) not in ((), DEFAULT_SHELL)
 
 
 def read_built(described: Mapping[str, object]) -> BuiltImage:

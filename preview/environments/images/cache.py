@@ -20,9 +20,10 @@ import trio
 from preview.environments.folders.environment import Environment, EnvironmentRequest, How, Report
 from preview.environments.folders.image_source import BuiltBeside, BuiltImage
 from preview.environments.images.building import build_image
-from preview.environments.images.built import has_volumes, is_base, read_built, with_source
+from preview.environments.images.built import has_own_shell, has_volumes, is_base, read_built, with_source
 from preview.environments.images.context import open_below, pack_context, read_small
 from preview.environments.images.dockerfile import MOST_BYTES, Recipe, read_dockerfile
+from preview.environments.images.files_image import FilesImages, pack_files
 from preview.environments.images.network import NO_NETWORK, OpenNetwork, open_engines_network, open_index_network
 from preview.environments.images.turns import BuildTurns
 from preview.errors import EnvironmentFailed
@@ -52,6 +53,7 @@ class ImageCache:
         self._used: dict[str, float] = {}
         self._leased: Counter[str] = Counter()
         self._turns = BuildTurns(settings.image_builds_at_once)
+        self._files = FilesImages(images)
         # Names of images that are being built, with the builds that want each.
         self._wanted: dict[str, tuple[trio.Lock, Counter[None]]] = {}
 
@@ -143,7 +145,7 @@ class ImageCache:
             report(warning, logging.WARNING)
         bases = await self._bases(recipe)
         with tempfile.TemporaryFile(dir=self._settings.data_dir) as packed:
-            digest = await self._pack(project, source, recipe, packed)
+            files, digest = await self._pack(project, source, recipe, packed)
             arguments = dict(sorted(source.arguments.items()))
             said = repr((digest, sorted(bases.items()), self._settings.image_network, arguments))
             name = self._images.name_of(hashlib.sha256(said.encode()).hexdigest())
@@ -156,22 +158,22 @@ class ImageCache:
                     return name, "cached", found
                 # Without a program there is nothing that could use a network.
                 network = self._open_network if recipe.runs else NO_NETWORK
-                return name, "built", await self._build(name, packed, arguments, network, request.owner, report)
+                async with self._files.open_image(files):
+                    return name, "built", await self._build(name, packed, arguments, network, request.owner, report)
 
-    async def _pack(self, project: Path, source: ImageSource, recipe: Recipe, packed: IO[bytes]) -> str:
-        """Write what the build copies into a file, and return its hash."""
+    async def _pack(self, project: Path, source: ImageSource, recipe: Recipe, packed: IO[bytes]) -> tuple[bytes, str]:
+        """Write what the build copies into a file; return its files with an image of their own, and the hash of all."""
+
+        def pack() -> tuple[bytes, str]:
+            files = pack_files(project, source.context, recipe.files) if recipe.files else b""
+            text = recipe.with_files_image(self._files.name_of(files))
+            most_bytes, check = self._settings.image_context_bytes, trio.from_thread.check_cancelled
+            return files, pack_context(project, source.context, text, packed, most_bytes, check)
+
         limit_s = self._settings.environment_build_timeout_s
         try:
             with trio.fail_after(limit_s):
-                return await trio.to_thread.run_sync(
-                    pack_context,
-                    project,
-                    source.context,
-                    recipe.text,
-                    packed,
-                    self._settings.image_context_bytes,
-                    trio.from_thread.check_cancelled,
-                )
+                return await trio.to_thread.run_sync(pack)
         except trio.TooSlowError:
             raise EnvironmentFailed(
                 f"The files for the image were not packed within {limit_s:g} s (PREVIEW_ENVIRONMENT_BUILD_TIMEOUT); "
@@ -245,6 +247,8 @@ class ImageCache:
                     "out RUN",
                     name,
                 )
+            if name in recipe.own_shells and has_own_shell(image):
+                raise _bad_base(f"{name} has a SHELL of its own. Write it before the RUN with a text", name)
             found[name] = str(image.get("Id"))
         return found
 

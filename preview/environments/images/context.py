@@ -61,6 +61,16 @@ def read_ignored(text: str) -> list[Pattern]:
     return found
 
 
+def read_ignored_of(project: Path, folder: str) -> list[Pattern]:
+    """Return the patterns of a folder of the project.
+
+    Raises:
+        OSError: There is no such folder.
+    """
+    with open_below(project, f"{folder}/.") as (root, _):
+        return read_ignored(read_small(root, _IGNORE, _IGNORE_BYTES) or "")
+
+
 def is_ignored(path: str, patterns: Sequence[Pattern]) -> bool:
     """Return whether the last pattern that fits the path, or a folder above it, leaves it out."""
     parts = path.split("/")[:_MOST_DEPTH]
@@ -111,8 +121,8 @@ def pack_context(
             # The engine reads this list, and then takes both files out.
             for name, text in ((_IGNORE, f"{_IGNORE}\n{DOCKERFILE}\n"), (DOCKERFILE, dockerfile)):
                 content = text.encode()
-                archive.addfile(_member(name, 0o644, len(content)), io.BytesIO(content))
-            archive.addfile(_member(EMPTY, 0o755, kind=tarfile.DIRTYPE))
+                archive.addfile(member_of(name, 0o644, len(content)), io.BytesIO(content))
+            archive.addfile(member_of(EMPTY, 0o755, kind=tarfile.DIRTYPE))
             try:
                 packer.pack(archive, root, "")
             except OSError as error:
@@ -236,7 +246,7 @@ class _Packer:
             with held as folder:
                 if not is_left_out:
                     self._count(path, tarfile.DIRTYPE, 0o755, 0)
-                    archive.addfile(_member(path, 0o755, kind=tarfile.DIRTYPE))
+                    archive.addfile(member_of(path, 0o755, kind=tarfile.DIRTYPE))
                 if path.count("/") < _MOST_DEPTH:
                     self.pack(archive, folder, f"{path}/")
         except OSError as error:
@@ -250,7 +260,7 @@ class _Packer:
             link = os.readlink(name, dir_fd=folder)
             self._count(path, tarfile.SYMTYPE, 0o777, len(link))
             self.said.update(os.fsencode(link))
-            archive.addfile(_member(path, 0o777, kind=tarfile.SYMTYPE, link=link))
+            archive.addfile(member_of(path, 0o777, kind=tarfile.SYMTYPE, link=link))
             return
         try:
             descriptor = os.open(name, _READING, dir_fd=folder)
@@ -265,7 +275,7 @@ class _Packer:
                 self._count(path, tarfile.REGTYPE, mode, status.st_size)
                 # A file that becomes shorter meanwhile is an error, a longer one is cut.
                 reader = _Reader(file, self.said, self._check)
-                archive.addfile(_member(path, mode, status.st_size), cast("IO[bytes]", reader))
+                archive.addfile(member_of(path, mode, status.st_size), cast("IO[bytes]", reader))
 
     def _count(self, path: str, kind: bytes, mode: int, size: int) -> None:
         self._files += 1
@@ -299,8 +309,8 @@ class _Reader:
         return piece
 
 
-def _member(name: str, mode: int, size: int = 0, *, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.TarInfo:
-    # Always of the same owner and time: the engine caches by content.
+def member_of(name: str, mode: int, size: int = 0, *, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.TarInfo:
+    """Return an entry of an archive, always of the same owner and time: the engine caches by content."""
     member = tarfile.TarInfo(name)
     member.mode, member.size, member.type, member.linkname = mode, size, kind, link
     return member

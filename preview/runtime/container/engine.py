@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 import struct
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -33,9 +33,7 @@ _HEAD = struct.Struct(">B3xI")
 _IMAGE_S: Final = 60.0
 _VERSION = re.compile(r"[0-9]{1,2}\.[0-9]{1,3}")
 _ID = re.compile(r"[0-9a-f]{64}")
-_NOT_FOUND, _CONFLICT = 404, 409
-_FIRST_ERROR = 400
-_FAULT = 500
+_FIRST_ERROR, _NOT_FOUND, _CONFLICT, _FAULT = 400, 404, 409, 500
 _MOST_LISTS = 5
 
 
@@ -112,12 +110,13 @@ class Engine:
             raise
         return True
 
-    async def import_image(self, name: str, archive: bytes) -> None:
+    async def import_image(self, name: str, archive: bytes, changes: Sequence[str] = ()) -> None:
         """Make an image of one layer.
 
         Args:
             name: Name and tag.
             archive: A tar archive of all its files.
+            changes: Instructions of a Dockerfile that apply to it.
 
         Raises:
             EngineError: See ``ping``.
@@ -125,7 +124,9 @@ class Engine:
         Cancellation: the image may have been made.
         """
         repository, _, tag = name.rpartition(":")
-        query = urlencode({"fromSrc": "-", "repo": repository, "tag": tag})
+        query = urlencode(
+            [("fromSrc", "-"), ("repo", repository), ("tag", tag), *(("changes", one) for one in changes)]
+        )
         await self._call("POST", f"/images/create?{query}", archive=archive, within_s=_IMAGE_S)
 
     async def create(self, name: str, description: Mapping[str, object]) -> str:
@@ -324,9 +325,9 @@ class Engine:
     ) -> object:
         if self._version is None:
             await self.ping()
-        kind, content = b"application/json", b"" if body is None else json.dumps(body).encode()
-        if archive is not None:
-            kind, content = b"application/x-tar", archive
+        kind, content = b"application/x-tar", archive
+        if content is None:
+            kind, content = b"application/json", b"" if body is None else json.dumps(body).encode()
         status, _, said = await self._ask(
             method, f"/v{self._version}{path}", kind, content, within_s=within_s or self._answer_s
         )

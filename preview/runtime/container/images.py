@@ -67,9 +67,9 @@ class Images:
         """Labels of all images that the service builds."""
         return {DATA_LABEL: self._data}
 
-    def name_of(self, digest: str) -> str:
+    def name_of(self, digest: str, kind: str = "built") -> str:
         """Return the name of the image with this content."""
-        return f"preview-built-{self._data.lower()}:{digest[:40]}"
+        return f"preview-{kind}-{self._data.lower()}:{digest[:40]}"
 
     async def inspect(self, name: str) -> Mapping[str, object] | None:
         """Return what the engine knows about an image; None if it has none of this name. Cancellation: no effect.
@@ -119,6 +119,14 @@ class Images:
             "ulimits": json.dumps([{"Name": "fsize", "Soft": limits.file_bytes, "Hard": limits.file_bytes}]),
         }
         return self._engine.open_upload(f"/build?{urlencode(query)}", size, content)
+
+    async def import_files(self, name: str, archive: bytes) -> None:
+        """Make an image of nothing but files, with the service's labels. Cancellation: it may have been made.
+
+        Raises:
+            EngineError: The engine refuses.
+        """
+        await self._engine.import_image(name, archive, [f'LABEL "{key}"="{one}"' for key, one in self.labels.items()])
 
     async def root_folder(self) -> Path | None:
         """Return the folder of the engine's images and containers; None if it names none. Cancellation: no effect.
@@ -239,8 +247,12 @@ class Images:
         Raises:
             EngineError: No engine answers.
         """
+        return await self.remove_named(image.name or image.id)
+
+    async def remove_named(self, name: str) -> bool:
+        """Remove an image by its name or id; see ``remove``. Cancellation: it may be removed."""
         try:
-            await self._engine.call("DELETE", f"/images/{quote(image.name or image.id, safe='/:@')}")
+            await self._engine.call("DELETE", f"/images/{quote(name, safe='/:@')}")
         except EngineError as error:
             if error.status is None:
                 raise
