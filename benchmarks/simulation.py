@@ -24,7 +24,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from preview.cluster.leases import Lease
-from preview.cluster.placement import NodeState, Waiting, Wants, Warmth, choose, in_turn, invite
+from preview.cluster.placement import LEFT_TO_INVITED_S, NodeState, Waiting, Wants, Warmth, choose, in_turn, invite
 
 # As ``preview.cluster.node_queue`` and ``preview.supervisor.manager.takeovers``.
 HEAD = 64
@@ -39,6 +39,7 @@ class Row:
     """A row of ``owners``."""
 
     waiting: Waiting
+    open_to_all: Waiting
     queued_at: float
     project: int
     node: int | None = None
@@ -101,10 +102,14 @@ class Simulation:
 
     def run(self) -> None:
         self._arrange()
+        told = 0.0
         while self.events:
             self.now, _, what = heapq.heappop(self.events)
             if self.now > self.asked.seconds:
                 break
+            if self.now >= told:
+                print(f"{told:g} s of {self.asked.seconds:g}", file=sys.stderr, flush=True)
+                told += 60
             what()
 
     def _arrange(self) -> None:
@@ -135,7 +140,7 @@ class Simulation:
         project = user * 3 + self.random.randrange(3)
         name, preview_id = f"user{user}", f"p{number}"
         waiting = Waiting(preview_id, f"g{number}", name, f"proj{project}")
-        row = Row(waiting, self.now, project, first_queued_at=self.now)
+        row = Row(waiting, waiting, self.now, project, first_queued_at=self.now)
         self.rows[preview_id] = row
         # The node that a load balancer has chosen. If it cannot take the launch, it queues it.
         asked = self.nodes[self.random.randrange(len(self.nodes))]
@@ -145,6 +150,7 @@ class Simulation:
         else:
             self.statements["queue"] += 1
             invited = () if self.asked.wake_all else self._invite(row)
+            row.open_to_all = row.waiting
             row.waiting = replace(row.waiting, invited=tuple(str(number) for number in invited))
             self._put(row)
             asked.suitable += 1
@@ -264,7 +270,8 @@ class Simulation:
     def _head(self) -> list[Waiting]:
         # The real query ranks the whole queue; so long a prefix has the same head unless one user fills it.
         oldest = itertools.islice(self.queue.values(), 20 * HEAD)
-        waiting = (replace(one.waiting, waited_s=self.now - one.first_queued_at) for one in oldest)
+        left_until = self.now - LEFT_TO_INVITED_S
+        waiting = (one.waiting if one.first_queued_at > left_until else one.open_to_all for one in oldest)
         return in_turn(waiting, self.running)[:HEAD]
 
     def _warmth(self, node: SimNode, row: Row) -> Warmth:
@@ -285,6 +292,7 @@ class Simulation:
                 row.waiting = Waiting(
                     preview_id, row.waiting.generation_id, row.waiting.user_id, row.waiting.project_id, is_launch=False
                 )
+                row.open_to_all = row.waiting
                 self._put(row)
                 row.queued_at = lost_at
             node.owned.clear()

@@ -24,15 +24,14 @@ from preview.storage.previews import end_waiting
 
 log = structlog.get_logger(__name__)
 
-# Ended previews whose last lines may still be stored, and how long their rows are kept for them.
-_MOST_ENDED, _KEPT_MS = 10_000, 3_600_000
+# Ended previews whose last lines may be stored yet, how long rows are kept for them, and the most time to store an end.
+_MOST_ENDED, _KEPT_MS, _STORED_WITHIN_MS = 10_000, 3_600_000, 300_000
 # A node that has not come back for a day does not: another machine has its place.
 _LOST_KEPT_MS, _FORGET_EACH_S = 24 * 3_600_000, 600.0
 # Transactions of the log writer in one second. Without a database, a node publishes lines as long as it has numbers for
 # them: of two leases, at the rate of the last transaction. A loss leaves a gap of so many numbers at most.
 _WRITES_PER_S, _MOST_AHEAD = 10, 100_000
-# A process that was killed has left a lease of this name; wait this many leases for its end.
-_PATIENCE = 3
+_PATIENCE = 3  # leases: for the end of that which a killed process of this name has left
 
 
 class Cluster:
@@ -388,11 +387,12 @@ class Cluster:
                 log.info("ended previews not forgotten", reason=str(error), exc_info=_unexpected(error))
 
     def _forget(self, connection: Connection) -> None:
+        unstored = self._owners.unstored_ends(connection, _STORED_WITHIN_MS)
         self._owners.forget(connection, _KEPT_MS)
         self._launches.forget_times(connection)
         if (forgotten := self._nodes.forget_lost(connection, _LOST_KEPT_MS)).nodes:
             log.info("lost nodes forgotten", nodes=forgotten.nodes)
-        for preview_id in forgotten.trials:
+        for preview_id in (*forgotten.trials, *unstored):
             end_waiting(connection, preview_id, State.FAILED, "failed: its node is lost")
 
 

@@ -202,6 +202,13 @@ class Owners:
             """  # noqa: S608
         )
         self._forget = text(f"DELETE FROM owners WHERE state = 'over' AND ended_at < {now} - :age")  # noqa: S608
+        self._unstored_ends = text(
+            f"""
+            SELECT o.preview_id FROM preview_instances AS record JOIN owners AS o ON o.preview_id = record.id
+            WHERE o.state = 'over' AND o.ended_at < {now} - :age
+                AND record.status IN ('starting', 'running', 'stopping')
+            """  # noqa: S608
+        )
         self._running = text(
             "SELECT preview_id, fence FROM owners WHERE node = :node AND state IN ('running', 'trial')"
         )
@@ -365,6 +372,10 @@ class Owners:
     def running(self, connection: Connection, node: str) -> Mapping[str, int]:
         """Return the fences of the previews that the node owns."""
         return {row.preview_id: row.fence for row in connection.execute(self._running, {"node": node})}
+
+    def unstored_ends(self, connection: Connection, age_ms: int) -> Sequence[str]:
+        """Return previews that ended longer ago, and whose last node was lost before it stored their end."""
+        return connection.execute(self._unstored_ends, {"age": age_ms}).scalars().all()
 
     def forget(self, connection: Connection, age_ms: int) -> int:
         """Delete the rows of previews that ended longer ago; nothing is written for them any more."""

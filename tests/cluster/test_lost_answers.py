@@ -13,8 +13,12 @@ import pytest
 from sqlalchemy import Connection, text
 
 from preview.cluster import Cluster, NodeFacts
+from preview.core.clock import utc_now
+from preview.core.lifecycle import Health, State
 from preview.errors import DatabaseUnavailable
+from preview.storage import PreviewRecord
 from preview.storage.database import Database, open_database
+from preview.storage.previews import insert_row, to_row
 
 T = TypeVar("T")
 # No lease ends while a test runs: it renews when it wants to.
@@ -232,3 +236,26 @@ async def test_an_answer_to_a_claim_that_comes_after_a_takeover_keeps_the_later_
         (taken,) = await one.take(9)
         one.claimed("p")
         assert (taken.fence, one.fences) == (2, {"p": 2})
+
+
+async def test_an_end_that_its_lost_node_did_not_store_is_stored_by_any_node(postgres_database_url: str) -> None:
+    now = utc_now()
+    record = PreviewRecord(
+        id="p", generation_id="g-p", project_id="", user_id="ann", state=State.RUNNING, health=Health.HEALTHY,
+        created_at=now, expires_at=now, token_hash="0" * 64, token_expires_at=now, log_level="INFO", last_seq=0,
+    )  # fmt: skip
+    async with (
+        open_node(postgres_database_url, "lost") as (lost, database),
+        open_node(postgres_database_url, "other") as (other, _),
+    ):
+        await database.write(lambda connection: insert_row(to_row(record), connection))
+        await claim(lost, database, "p")
+        # Its row says so; the preview's own row was to be written next.
+        await lost.release("p")
+        await database.write(other._forget)
+        status = text("SELECT status FROM preview_instances WHERE id = 'p'")
+        assert await database.read(lambda connection: connection.execute(status).scalar()) == "running"
+        long_ago = text("UPDATE owners SET ended_at = ended_at - 400000")
+        await database.write(lambda connection: connection.execute(long_ago))
+        await database.write(other._forget)
+        assert await database.read(lambda connection: connection.execute(status).scalar()) == "failed"
