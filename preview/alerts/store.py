@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, bindparam, delete, func, insert, select, text, update
+from sqlalchemy import Connection, Row, Select, bindparam, delete, func, insert, select, update
 
 from preview.alerts.conditions import LONGEST_WINDOW_S
 from preview.alerts.rows import delivery_row, firing_of, firing_row, rule_of, rule_row
@@ -16,7 +16,7 @@ from preview.core.ids import is_valid_id
 from preview.core.quoting import quoted
 from preview.errors import AlertLimitReached, AlertNotFound, SealedTextUnreadable
 from preview.storage import Database
-from preview.storage.database import notify
+from preview.storage.database import lock_count, notify
 from preview.storage.tables import alert_firings, alert_rules, generations, projects
 
 _R = alert_rules.c
@@ -25,10 +25,6 @@ FIRINGS_PER_RULE: Final = 200
 """Firings that are kept of a rule, the newest."""
 RULES: Final = "alerts:"
 """Start of the notice that a user's rules have changed; the user's id follows."""
-
-# An arbitrary constant: the seed of the lock of a user's rules.
-_SEED: Final = 0x616C7274
-_LOCK_USER = text("SELECT pg_advisory_xact_lock(hashtextextended(:user, :seed))")
 
 # Oldest undelivered webhooks that a restart of the service sends again.
 _RESUMED_MS: Final = 3600 * 1000
@@ -87,9 +83,7 @@ class AlertStore:
         await self._database.write(partial(self._add, rule))
 
     def _add(self, rule: Rule, connection: Connection) -> None:
-        if connection.dialect.name == "postgresql":
-            # Other nodes may add one at the same moment; SQLite has one writer.
-            connection.execute(_LOCK_USER, {"user": rule.user_id, "seed": _SEED})
+        lock_count(connection, alert_rules.name, rule.user_id)
         count = connection.scalar(select(func.count()).select_from(alert_rules).where(_R.user_id == rule.user_id)) or 0
         if count >= self._most:
             raise AlertLimitReached(

@@ -24,7 +24,7 @@ from preview.core.ids import is_valid_id, new_api_token_id, new_token
 from preview.errors import DatabaseUnavailable, Unauthenticated
 from preview.people_errors import ApiTokenLimitReached, ApiTokenNotFound
 from preview.storage import Database
-from preview.storage.database import notify
+from preview.storage.database import lock_count, notify
 from preview.storage.people_tables import api_tokens
 from preview.user import User
 
@@ -123,6 +123,7 @@ class ApiTokens:
 
         def change(connection: Connection) -> None:
             mine = api_tokens.c.user_id == user.id
+            lock_count(connection, api_tokens.name, user.id)
             # Expired ones are of no use.
             connection.execute(delete(api_tokens).where(mine, api_tokens.c.expires_at <= now_ms()))
             if (connection.scalar(select(func.count()).select_from(api_tokens).where(mine)) or 0) >= MOST_TOKENS:

@@ -19,6 +19,7 @@ from preview.core.ids import is_valid_id, new_invitation_id, new_member_suffix, 
 from preview.errors import Unauthenticated
 from preview.people_errors import InvitationLimitReached, InvitationNotFound
 from preview.storage import Database
+from preview.storage.database import lock_count
 from preview.storage.people_tables import invitations, members
 from preview.storage.tables import users
 from preview.storage.users import ensure_row
@@ -229,6 +230,7 @@ def shown_name(name: str) -> str:
 
 
 def _make_space(connection: Connection) -> None:
+    lock_count(connection, invitations.name)
     count = connection.scalar(select(func.count()).select_from(invitations)) or 0
     if count < MOST_INVITATIONS:
         return

@@ -15,7 +15,7 @@ from preview.errors import GenerationLimitReached, GenerationNotFound
 from preview.storage.database import Database
 from preview.storage.people_tables import removed_generations
 from preview.storage.previews import disown_previews
-from preview.storage.tables import generations
+from preview.storage.tables import generations, users
 from preview.storage.users import ensure_row
 
 MOST_REMOVED = 20
@@ -102,6 +102,8 @@ class RemovedGenerations:
             mine = _rows().where(_G.id == generation_id, _G.user_id == user_id, _R.removed_at > since_ms)
             if not is_valid_id(generation_id) or connection.execute(mine).first() is None:
                 raise GenerationNotFound(f"There is no removed generation {quoted(generation_id)} (any more).")
+            # As an insert does.
+            connection.execute(select(users.c.id).where(users.c.id == user_id).with_for_update())
             kept = select(func.count()).select_from(generations).where(_G.user_id == user_id, is_kept())
             if (connection.scalar(kept) or 0) >= self._per_user:
                 raise GenerationLimitReached(

@@ -36,6 +36,7 @@ from preview.launch_settings.model import (
 )
 from preview.launch_settings.resolve import ACTIVE, NO_SETTINGS, ResolvedSettings, open_secrets, place_of, resolve
 from preview.storage import Database, Sealer
+from preview.storage.database import lock_count
 from preview.storage.tables import generations, launch_settings, projects
 from preview.storage.users import ensure_row
 
@@ -246,6 +247,7 @@ class LaunchSettings:
         before = self._read(user_id, project_id, connection)
         where = (_S.user_id == user_id, _S.project_id == project_id)
         if before.revision == 0:
+            lock_count(connection, launch_settings.name, user_id)
             count = connection.scalar(select(func.count()).select_from(launch_settings).where(_S.user_id == user_id))
             if (count or 0) >= _MOST_PROJECTS:
                 raise SettingsLimitReached(

@@ -177,10 +177,27 @@ def notify(connection: Connection, payload: str) -> None:
         connection.execute(text("SELECT pg_notify(:channel, :payload)"), {"channel": CHANNEL, "payload": payload})
 
 
+def lock_count(connection: Connection, *whose: str) -> None:
+    """Let no other change count the same rows until the commit, so that none passes a limit with it. Blocks.
+
+    Call it before the count. SQLite has one writer.
+
+    Args:
+        connection: A connection with an open transaction.
+        whose: The table, and the rows of it that are counted, such as those of a user.
+    """
+    if connection.dialect.name == "postgresql":
+        lock = text("SELECT pg_advisory_xact_lock(hashtextextended(:key, :seed))")
+        connection.execute(lock, {"key": " ".join(whose), "seed": _COUNT_LOCK})
+
+
 NO_FENCES: Fences = _NoFences()
 """Refuses nothing: this service is no node of a cluster."""
 
 T = TypeVar("T")
+
+# An arbitrary constant: the seed of the locks of ``lock_count``.
+_COUNT_LOCK = 0x636F756E
 
 # The default of ``PREVIEW_DATABASE_TIMEOUT``.
 CALL_TIMEOUT_S = 15.0

@@ -12,6 +12,7 @@ from preview.core.clock import from_ms, now_ms
 from preview.core.ids import is_valid_id, new_comment_id
 from preview.people_errors import CommentLimitReached, CommentNotFound
 from preview.storage import Database
+from preview.storage.database import lock_count
 from preview.storage.people_tables import preview_comments as table
 from preview.storage.users import read_page
 from preview.together.target import Target, TargetKind
@@ -122,6 +123,7 @@ class Comments:
         }
 
         def change(connection: Connection) -> None:
+            lock_count(connection, table.name, preview_id)
             of_preview = select(func.count()).select_from(table).where(table.c.preview_id == preview_id)
             if (connection.scalar(of_preview) or 0) >= MOST_COMMENTS:
                 raise CommentLimitReached(

@@ -13,6 +13,7 @@ from preview.core.clock import from_ms, now_ms
 from preview.core.ids import is_valid_id, new_saved_request_id
 from preview.people_errors import SavedRequestLimitReached, SavedRequestNotFound
 from preview.storage import Database
+from preview.storage.database import lock_count
 from preview.storage.people_tables import saved_requests as table
 
 MOST_SAVED = 100
@@ -67,6 +68,7 @@ class SavedRequests:
         same = (table.c.generation_id == generation_id, table.c.name == name)
 
         def change(connection: Connection) -> str:
+            lock_count(connection, table.name, generation_id)
             known = connection.scalar(select(table.c.id).where(*same))
             if known is not None:
                 connection.execute(update(table).where(*same).values(values))

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from preview.core.clock import now_ms
 from preview.errors import PinLimitReached, RequestNotFound
 from preview.logs.filter import KnownRequests
-from preview.storage.database import Database
+from preview.storage.database import Database, lock_count
 from preview.storage.tables import pinned_requests, preview_instances, preview_requests, preview_traffic
 from preview.traffic.known import MOST_ALIKE, KnownIndex
 from preview.traffic.record import Capture, RecordedRequest
@@ -263,6 +263,7 @@ def _pin(connection: Connection, *, preview_id: str, number: int, user_id: str, 
         .join(preview_instances, preview_instances.c.id == _P.preview_id)
         .where(preview_instances.c.user_id == user_id)
     )
+    lock_count(connection, pinned_requests.name, user_id)
     if (connection.scalar(of_user) or 0) >= most:
         raise PinLimitReached(
             f"You have pinned {most} requests, the maximum (PREVIEW_PINNED_REQUESTS); unpin some first.", limit=most

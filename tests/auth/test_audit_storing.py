@@ -18,7 +18,7 @@ from preview.auth.audit.rows import COLUMNS, Retention
 from preview.auth.audit.trail import Audit
 from preview.core.clock import now_ms
 from preview.errors import DatabaseUnavailable
-from preview.storage.database import Database
+from preview.storage.database import Database, open_database
 from preview.storage.people_tables import audit_trail
 
 
@@ -40,6 +40,19 @@ async def test_tampering_in_the_database_is_found_and_named(database: Database, 
     fault = (await book.verify()).fault
     assert fault is not None
     assert (fault.seq, fault.problem) == (3, "#3 was changed, or moved")
+
+
+async def test_two_nodes_write_one_trail_at_the_same_moment(postgres_database_url: str, tmp_path: Path) -> None:
+    async with open_database(postgres_database_url) as first, open_database(postgres_database_url) as second:
+        books = [Audit(database, tmp_path / str(number)) for number, database in enumerate((first, second))]
+        async with trio.open_nursery() as nursery:
+            for book in books:
+                for name in "abcdefgh":
+                    nursery.start_soon(noted, book, f"{name}1", f"{name}2")
+        # Each node knows what it has written, also after entries of the other one.
+        for book in books:
+            verdict = await book.verify()
+            assert (verdict.fault, verdict.count) == (None, 32)
 
 
 async def test_a_cut_tail_is_found_also_after_the_next_start(database: Database, tmp_path: Path) -> None:
