@@ -36,6 +36,7 @@ class PreviewEvent(StrEnum):
     ENDED = "ended"  # for any reason
     FAILED = "failed"  # not stopped by a user or the service
     EXITED = "exited"  # its process ended
+    CRASHED = "crashed"  # its process ended by itself with an error, whether it is started again or not
     UNHEALTHY = "unhealthy"
     RESTARTED = "restarted"  # another process has taken over
 
@@ -135,6 +136,7 @@ _EVENTS = {
     PreviewEvent.ENDED: "the preview has ended",
     PreviewEvent.FAILED: "the preview has failed",
     PreviewEvent.EXITED: "the preview's process has exited",
+    PreviewEvent.CRASHED: "the preview's process has crashed",
     PreviewEvent.UNHEALTHY: "the preview is unhealthy",
     PreviewEvent.RESTARTED: "another process of the preview has taken over",
 }

@@ -58,12 +58,15 @@ class Evaluation:
         cool_down: The rule's cool-down for the preview's generation.
         memory_limit_bytes: The preview's memory limit.
         restarts: Number of times that a new process of the preview has taken over before.
+        crashes: Number of crashes before after which the preview was started again.
 
     Attributes:
         seen: Number of matches so far.
     """
 
-    def __init__(self, rule: Rule, cool_down: CoolDown, memory_limit_bytes: int, restarts: int = 0) -> None:
+    def __init__(
+        self, rule: Rule, cool_down: CoolDown, memory_limit_bytes: int, restarts: int = 0, crashes: int = 0
+    ) -> None:
         self.rule = rule
         self.cool_down = cool_down
         self._limit_bytes = memory_limit_bytes
@@ -72,7 +75,7 @@ class Evaluation:
         self._silence: Silence | None = None
         self._edge: Edge | None = None
         self._rate: Rate | None = None
-        self._restarts = restarts
+        self._restarts, self._crashes = restarts, crashes
         self.seen = 0
         self._matches = 0
         self._first_line: int | None = None
@@ -186,6 +189,10 @@ class Evaluation:
         if not isinstance(condition, Happened) or edge is None:
             return None
         restarts, self._restarts = self._restarts, max(self._restarts, change.restarts)
+        crashes, self._crashes = self._crashes, max(self._crashes, change.crashes)
+        if condition.event is PreviewEvent.CRASHED and change.crashes > crashes:
+            edge.see(at, is_true=False)
+            return self._when(edge, at, is_true=True, more=f": {change.crash}; it is started again")
         if condition.event is PreviewEvent.UNHEALTHY:
             return self._when(edge, at, is_true=change.health == Health.UNHEALTHY)
         if condition.event is PreviewEvent.RESTARTED and change.restarts > restarts:
@@ -201,8 +208,11 @@ class Evaluation:
         if not isinstance(condition, Happened) or edge is None:
             return None
         has_exited = end.exit_code is not None or end.exit_signal is not None
+        if condition.event is PreviewEvent.CRASHED:
+            edge.see(at, is_true=False)
         happened = {
             PreviewEvent.ENDED: True,
+            PreviewEvent.CRASHED: has_exited and end.cause is None and end.exit_code != 0,
             PreviewEvent.FAILED: end.state == State.FAILED,
             # A process that the service stops exits too.
             PreviewEvent.EXITED: has_exited and end.cause is None and condition.exit_code in (None, end.exit_code),

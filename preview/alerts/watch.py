@@ -196,7 +196,9 @@ class PreviewWatch:
                 self._give_up(rule, fault)
                 continue
             cool_down = self._owner.cool_down(rule, record.generation_id)
-            made = Evaluation(rule, cool_down, self._limit_bytes, restarts)
+            crash = self._preview.crash
+            crashes = 0 if crash is None else crash.count
+            made = Evaluation(rule, cool_down, self._limit_bytes, restarts, crashes)
             made.resume(now, is_running=self._is_running)
             self._evaluations[rule.id] = made
         self._has_request_rules = any(one.looks_at_requests for one in self._evaluations.values())

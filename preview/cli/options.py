@@ -11,6 +11,7 @@ from preview.cli.exits import UsageMistake
 from preview.cli.help import complete_generation
 from preview.cli.terminal import say
 from preview.core.env_file import EnvFile
+from preview.core.lifecycle import OnCrash
 from preview.settings import settings_in, variable_of
 
 UrlOption = Annotated[
@@ -33,6 +34,10 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Output JSON.")]
 TraceOption = Annotated[
     bool | None,
     typer.Option("--trace/--no-trace", help="Trace where requests spend their time: see `preview trace`."),
+]
+OnCrashOption = Annotated[
+    OnCrash | None,
+    typer.Option("--on-crash", help="When the running process ends with an error: fail, or start it again."),
 ]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 DatabaseOption = Annotated[

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from preview.cli.exits import UsageMistake
 from preview.core.isolation import Network
+from preview.core.lifecycle import OnCrash
 from preview.core.quoting import quoted
 from preview.detection import Overrides, overrides_from_request
 from preview.errors import InvalidRequest
@@ -18,6 +19,7 @@ def start_body(
     network: Network | None = None,
     *,
     trace: bool | None = None,
+    on_crash: OnCrash | None = None,
 ) -> dict[str, object]:
     """Return the options as the body of a launch request; empty if none was given.
 
@@ -26,7 +28,7 @@ def start_body(
     """
     start: dict[str, object] = {
         name: str(value)
-        for name, value in (("app", app), ("command", command), ("network", network))
+        for name, value in (("app", app), ("command", command), ("network", network), ("on_crash", on_crash))
         if value is not None
     }
     if trace is not None:

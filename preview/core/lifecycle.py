@@ -27,6 +27,13 @@ class Health(StrEnum):
     UNHEALTHY = "unhealthy"
 
 
+class OnCrash(StrEnum):
+    """What happens when a running preview's process ends by itself with an error."""
+
+    STAY = "stay"  # the preview fails, and stays so
+    RESTART = "restart"  # the process is started again in the same preview
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class CheckFault:
     """A failed health check of an image. Each process's fault is another one, even with the same reason."""

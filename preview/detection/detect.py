@@ -178,6 +178,7 @@ def _overridden(plan: StartPlan, given: Overrides) -> StartPlan:
         network=given.network,
         isolation=given.isolation or plan.isolation,
         trace=bool(given.trace),
+        on_crash=given.on_crash or plan.on_crash,
         variables=_variables(plan, given),
         extra_requirements=tuple(dict.fromkeys((*plan.extra_requirements, *given.extra_requirements))),
         decisions=(*plan.decisions, *_told(given)),
@@ -251,6 +252,7 @@ def _told(given: Overrides) -> Iterable[str]:
         "isolation": given.isolation,
         "Dockerfile": given.dockerfile,
         "tracing": "on" if given.trace else None,
+        "after a crash": given.on_crash,
         "steps": ", ".join(step.name for step in given.steps) if given.steps is not None else None,
         "steps left out": ", ".join(skipped) if isinstance(skipped, tuple) else "all" if skipped else "",
     }

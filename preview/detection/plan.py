@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Literal
 
 from preview.core.isolation import Network
+from preview.core.lifecycle import OnCrash
 from preview.endpoints import AppTarget
 from preview.sources.image_source import ImageSource
 
@@ -164,6 +165,7 @@ class StartPlan:
         network: Network access requested by ``preview.toml`` or the launch request, or None.
         isolation: ``container`` if ``preview.toml`` or the launch request wants a container, or None.
         trace: Spans of each request are recorded; see ``preview.tracing``.
+        on_crash: What happens when the process of the running preview crashes.
         exports_spans: A traced project has OpenTelemetry, which may send spans of its own.
         decisions: One sentence each, for the log and ``preview detect``.
         warnings: One sentence each: a possible problem, and how to fix it.
@@ -188,6 +190,7 @@ class StartPlan:
     network: Network | None = None
     isolation: Literal["container"] | None = None
     trace: bool = False
+    on_crash: OnCrash = OnCrash.STAY
     exports_spans: bool = False
     decisions: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()

@@ -906,6 +906,29 @@ export interface components {
             timeout_seconds: number;
         };
         /**
+         * CrashShape
+         * @description The newest crash after which the process is started again.
+         */
+        CrashShape: {
+            /** At */
+            at: string;
+            /**
+             * Count
+             * @description Number of such crashes since the launch.
+             */
+            count: number;
+            /**
+             * Is Restarting
+             * @description Whether no process serves yet.
+             */
+            is_restarting: boolean;
+            /**
+             * Reason
+             * @example The application exited with code 1
+             */
+            reason: string;
+        };
+        /**
          * DatabaseShape
          * @description A database of the preview.
          */
@@ -1627,9 +1650,10 @@ export interface components {
             is_probe: boolean;
             /**
              * Language
+             * @description `process`: the process crashed and was started again.
              * @enum {string}
              */
-            language: "python" | "node";
+            language: "python" | "node" | "process";
             last: components["schemas"]["OccurrenceShape"];
             /** Message */
             message: string;
@@ -1709,9 +1733,10 @@ export interface components {
             id: string;
             /**
              * Language
+             * @description `process`: the process crashed and was started again.
              * @enum {string}
              */
-            language: "python" | "node";
+            language: "python" | "node" | "process";
             last: components["schemas"]["OccurrenceShape"];
             /** Message */
             message: string;
@@ -3656,6 +3681,12 @@ export interface components {
              */
             request_id: string | null;
         };
+        /**
+         * OnCrash
+         * @description What happens when a running preview's process ends by itself with an error.
+         * @enum {string}
+         */
+        OnCrash: "stay" | "restart";
         /**
          * OneReplayBody
          * @description Options of the replay of one request.
@@ -5756,6 +5787,11 @@ export interface components {
              */
             network?: components["schemas"]["Network"] | null;
             /**
+             * @description `restart`: start the process again when it crashes. `stay`: the preview fails.
+             * @default null
+             */
+            on_crash?: components["schemas"]["OnCrash"] | null;
+            /**
              * Python Path
              * @description Folders for `PYTHONPATH`.
              * @default null
@@ -5830,6 +5866,8 @@ export interface components {
             checks: string | null;
             /** Cpu Usage Percent */
             cpu_usage_percent: number | null;
+            /** @description The newest crash after which the process is started again; null if there was none. */
+            crash: components["schemas"]["CrashShape"] | null;
             /**
              * Exit Code
              * @default null
@@ -5890,6 +5928,11 @@ export interface components {
          * @description The state, the health or a step of the launch has changed; each field has its current value.
          */
         StatusEvent: {
+            /**
+             * Crashes
+             * @description Number of crashes after which the process was or is being started again.
+             */
+            crashes: number;
             /**
              * Health
              * @enum {string}
@@ -7045,6 +7088,7 @@ export type ComparedPresets = components['schemas']['ComparedPresets'];
 export type ComparedShape = components['schemas']['ComparedShape'];
 export type ComparisonShape = components['schemas']['ComparisonShape'];
 export type Config = components['schemas']['Config'];
+export type CrashShape = components['schemas']['CrashShape'];
 export type DatabaseShape = components['schemas']['DatabaseShape'];
 export type Databases = components['schemas']['Databases'];
 export type DeliveryShape = components['schemas']['DeliveryShape'];
@@ -7149,6 +7193,7 @@ export type NewToken = components['schemas']['NewToken'];
 export type NodeShape = components['schemas']['NodeShape'];
 export type Nodes = components['schemas']['Nodes'];
 export type OccurrenceShape = components['schemas']['OccurrenceShape'];
+export type OnCrash = components['schemas']['OnCrash'];
 export type OneReplayBody = components['schemas']['OneReplayBody'];
 export type OpenBody = components['schemas']['OpenBody'];
 export type OpenLinkShape = components['schemas']['OpenLinkShape'];

@@ -17,6 +17,7 @@ from preview.cli.options import (
     EnvOption,
     GenerationArgument,
     JsonOption,
+    OnCrashOption,
     TraceOption,
     UrlOption,
 )
@@ -51,6 +52,7 @@ def launch(
         Network | None, typer.Option("--network", help="Network access of the preview, within the service's policy.")
     ] = None,
     trace: TraceOption = None,
+    on_crash: OnCrashOption = None,
     label: Annotated[
         list[str] | None,
         typer.Option("--label", metavar="NAME=VALUE", help="A label that the node must have; only in a cluster."),
@@ -65,7 +67,7 @@ def launch(
 
     Example: preview launch GEN --wait 30 --env LOG_LEVEL=debug
     """
-    body = start_body(chosen_app, command, env, network, trace=trace)
+    body = start_body(chosen_app, command, env, network, trace=trace, on_crash=on_crash)
     if label:
         body["labels"] = dict(_label(one) for one in label)
     with open_api(url, ca) as api, progress("launching…"):

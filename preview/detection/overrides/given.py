@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Literal
 
 from preview.core.isolation import Network
+from preview.core.lifecycle import OnCrash
 from preview.detection.plan import Origin, Server, Step, Variable
 
 
@@ -26,6 +27,7 @@ class Overrides:
         isolation: ``container``, if the project wants a container.
         dockerfile: The Dockerfile that starts the project, relative to it.
         trace: Record spans of each request; see ``preview.tracing``.
+        on_crash: What happens when the process of the running preview crashes.
         manifests: The folder of the manifest that lists the requirements, relative to the project.
         python_path: Folders for ``PYTHONPATH``, relative to the project.
         steps: Commands that run before the application, in place of the detected ones.
@@ -47,6 +49,7 @@ class Overrides:
     isolation: Literal["container"] | None = None
     dockerfile: str | None = None
     trace: bool | None = None
+    on_crash: OnCrash | None = None
     manifests: str | None = None
     python_path: tuple[str, ...] | None = None
     steps: tuple[Step, ...] | None = None

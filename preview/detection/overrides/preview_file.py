@@ -24,6 +24,7 @@ from pydantic_core import ErrorDetails
 
 from preview.core.descriptors import raise_want
 from preview.core.isolation import Network
+from preview.core.lifecycle import OnCrash
 from preview.core.quoting import quoted
 from preview.detection.overrides.given import Overrides
 from preview.detection.plain import FRAMEWORKS
@@ -169,6 +170,7 @@ class _Start(_Table):
     isolation: Literal["container"] | None = None
     dockerfile: _Folder | None = None
     trace: StrictBool | None = None
+    on_crash: OnCrash | None = None
     manifests: _Folder | None = None
     python_path: tuple[_Folder, ...] | None = None
     steps: tuple[Annotated[_StepTable, BeforeValidator(_as_table)], ...] | None = None
@@ -259,6 +261,7 @@ def _read(values: Mapping[str, object], origin: Origin) -> Overrides:
         isolation=start.isolation,
         dockerfile=start.dockerfile,
         trace=start.trace,
+        on_crash=start.on_crash,
         manifests=start.manifests,
         python_path=start.python_path,
         steps=None if start.steps is None else tuple(_step(item, origin) for item in start.steps),

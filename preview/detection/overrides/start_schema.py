@@ -13,6 +13,7 @@ from pydantic_core import CoreSchema
 from pydantic_core.core_schema import nullable_schema
 
 from preview.core.isolation import Network
+from preview.core.lifecycle import OnCrash
 from preview.detection.plain import FRAMEWORKS
 
 _NO_NUL = r"^[^\x00]*$"
@@ -60,6 +61,9 @@ class StartOptions(_Table):
         default=None, description="Start by this Dockerfile, compose file (`compose.yaml#api`) or `devcontainer.json`."
     )
     trace: StrictBool | None = Field(default=None, description="Record spans of each request.")
+    on_crash: OnCrash | None = Field(
+        default=None, description="`restart`: start the process again when it crashes. `stay`: the preview fails."
+    )
     manifests: _Folder | None = Field(default=None, description="Folder of the manifest with the requirements.")
     python_path: Annotated[list[_Folder], Field(max_length=_MOST_ITEMS)] | None = Field(
         default=None, description="Folders for `PYTHONPATH`."
@@ -77,7 +81,9 @@ class PlanStartOptions(StartOptions):
 
     model_config = ConfigDict(
         json_schema_extra=lambda schema: schema["properties"].update(
-            pythonPath=schema["properties"]["python_path"], skipSteps=schema["properties"]["skip_steps"]
+            pythonPath=schema["properties"]["python_path"],
+            skipSteps=schema["properties"]["skip_steps"],
+            onCrash=schema["properties"]["on_crash"],
         )
     )
 

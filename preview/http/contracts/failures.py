@@ -17,7 +17,7 @@ from preview.storage.tables import PreviewRecord
 from preview.supervisor import Confinement, Report
 from preview.traffic.record import RecordedRequest
 
-LanguageWord = Literal["python", "node"]
+LanguageWord = Literal["python", "node", "process"]
 
 
 def _whole(value: object) -> object:
@@ -119,7 +119,7 @@ class FailureShape(Answer):
 
     id: str = Field(description="The same in each preview of the project.", examples=["3f2b8c1d9e0a"])
     fingerprint: str
-    language: LanguageWord
+    language: LanguageWord = Field(description="`process`: the process crashed and was started again.")
     type: str = Field(examples=["KeyError"])
     message: str
     frame: FrameShape | None = Field(description="The place to look at: the deepest line of own code.")

@@ -52,6 +52,7 @@ class StatusEvent(_Change):
     type: Literal["status"]
     health: Literal["unknown", "healthy", "unhealthy"]
     restarts: int = Field(description="Number of times that a new process has taken over since the launch.")
+    crashes: int = Field(description="Number of crashes after which the process was or is being started again.")
 
 
 class EndEvent(_Change):
@@ -93,6 +94,7 @@ class PlanStatusEvent(_PlanChange):
     type: Literal["status"]
     health_status: Literal["unknown", "healthy", "unhealthy"]
     restarts: int = Field(description="Number of times that a new process has taken over since the launch.")
+    crashes: int = Field(description="Number of crashes after which the process was or is being started again.")
 
 
 class PlanEndEvent(_PlanChange):

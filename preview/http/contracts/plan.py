@@ -73,6 +73,9 @@ class PlanStatus(PlanAnswer):
     isolation: shared.Known[shared.PlanIsolation]
     limits: shared.PlanLimits | None
     reached: shared.Reached[shared.PlanReachedLimit]
+    crash: shared.PlanCrash | None = Field(
+        description="The newest crash after which the process is started again; null if there was none."
+    )
     queue: shared.QueuePlace | None = Field(
         default=None, description="Only present while the launch waits for a node of a cluster."
     )

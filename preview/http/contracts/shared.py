@@ -14,11 +14,12 @@ from preview.core.escapes import without_escapes
 from preview.core.launch_steps import step_fields
 from preview.core.lifecycle import State
 from preview.endpoints import Endpoint
-from preview.http.core.answers import Answer, PlanAnswer, Seconds, without_none
+from preview.http.core.answers import Answer, PlanAnswer, Seconds, Time, without_none
 from preview.logs import Contract, LogLine, LogSlice
 from preview.runtime import Usage
 from preview.storage.tables import PreviewRecord
 from preview.supervisor import Confinement
+from preview.supervisor.preview.crashes import Crash
 
 T = TypeVar("T")
 
@@ -52,6 +53,7 @@ class Facts:
         confinement: Isolation and limits; None if they are not known.
         checks: Sentence about the last run of the generation's checks; None if there is none.
         queue: Its place in the queue of a cluster; None if it does not wait.
+        crash: The newest crash after which its process is started again; None without one.
     """
 
     record: PreviewRecord
@@ -61,6 +63,20 @@ class Facts:
     confinement: Confinement | None = None
     checks: str | None = None
     queue: Place | None = None
+    crash: Crash | None = None
+
+
+class CrashShape(Answer):
+    """The newest crash after which the process is started again."""
+
+    count: int = Field(description="Number of such crashes since the launch.")
+    reason: str = Field(examples=["The application exited with code 1"])
+    at: Time
+    is_restarting: bool = Field(description="Whether no process serves yet.")
+
+
+class PlanCrash(CrashShape, PlanAnswer):
+    """The newest crash after which the process is started again."""
 
 
 class QueuePlace(Answer):
@@ -171,6 +187,7 @@ def launch_fields(record: PreviewRecord, confinement: Confinement | None) -> dic
 def status_fields(facts: Facts) -> dict[str, object]:
     """Return the status fields that both contracts have; for a failed preview, include the reason and the exit."""
     record, fields = facts.record, launch_fields(facts.record, facts.confinement)
+    fields["crash"] = facts.crash
     if facts.queue is not None:
         fields["queue"] = QueuePlace(place=facts.queue.place, waiting=facts.queue.waiting)
     if record.state is State.FAILED:

@@ -66,6 +66,9 @@ class Status(Answer):
         description="The last run of the generation's checks; null if there was none since the service started.",
         examples=["12 ok, 1 broke since reload 7"],
     )
+    crash: shared.CrashShape | None = Field(
+        description="The newest crash after which the process is started again; null if there was none."
+    )
     queue: shared.QueuePlace | None = Field(
         default=None, description="Only present while the launch waits for a node of a cluster."
     )

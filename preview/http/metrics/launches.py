@@ -31,6 +31,7 @@ class Launches(Collector):
         self.ends: Counter[str] = Counter()
         self.environments: Counter[str] = Counter()
         self.reloads = 0
+        self.crashes = 0
         self.seconds = Histogram(LAUNCH_S)
         self._steps: dict[str, Histogram] = {}
 
@@ -57,6 +58,7 @@ class Launches(Collector):
         yield _by_label("preview_launch_environments", "Environments of launches.", "how", self.environments)
         yield _by_label("preview_ends", "Ends of previews that ran, by cause.", "cause", self.ends)
         yield counter("preview_reloads", "New processes that took over in running previews.", self.reloads)
+        yield counter("preview_crashes", "Crashes after which a process was started again.", self.crashes)
         seconds = HistogramMetricFamily("preview_launch_seconds", "Launch to first response.", labels=[])
         add_histogram(seconds, [], self.seconds)
         yield seconds
@@ -82,7 +84,7 @@ class _Watch:
         self._launches = launches
         self._preview = preview
         self._ran = False
-        self._restarts = 0
+        self._restarts = self._crashes = 0
 
     def offer(self, event: Received) -> None:
         """Take an event of the log. Lines come most often, and are passed over."""
@@ -102,6 +104,8 @@ class _Watch:
         if change.restarts > self._restarts:
             self._launches.reloads += change.restarts - self._restarts
             self._restarts = change.restarts
+        self._launches.crashes += change.crashes - self._crashes
+        self._crashes = change.crashes
 
     def _take_end(self, end: End) -> None:
         failed = end.state == State.FAILED

@@ -180,7 +180,7 @@ async def _facts(backend: Backend, generation: Generation, *, with_endpoints: bo
     if active is None:
         place = await previews.place(record)
         return Facts(_told(record, place), endpoints=found, confinement=confinement, checks=checks, queue=place)
-    return Facts(active.record, active.usage, active.uptime_s, found, confinement, checks)
+    return Facts(active.record, active.usage, active.uptime_s, found, confinement, checks, crash=active.crash)
 
 
 def _told(record: PreviewRecord, place: Place | None) -> PreviewRecord:

@@ -23,6 +23,7 @@ class Language(StrEnum):
 
     PYTHON = "python"
     NODE = "node"
+    PROCESS = "process"  # of any language: the process itself has ended
 
 
 class Relation(StrEnum):

@@ -11,8 +11,9 @@ from typing import Protocol
 import trio
 
 from preview.core.escapes import without_escapes
+from preview.logs.failures.fingerprint import fingerprint_of
 from preview.logs.failures.groups import FailureGroups
-from preview.logs.failures.model import Failure
+from preview.logs.failures.model import Failure, Language, Raised
 from preview.logs.failures.own import Own
 from preview.logs.failures.scan import Found
 from preview.logs.model.batch import Batch
@@ -145,7 +146,7 @@ class FailureWatch:
         self._waiting = 0
         self._before: Batch | None = None
         self._following = 0
-        self._reload = 0
+        self._reload = self._crashes = 0
         self._own: Own | None = None
 
     @property
@@ -170,10 +171,20 @@ class FailureWatch:
         if isinstance(event, Batch):
             self._offer(event)
         elif isinstance(event, StatusChange):
-            self._reload = event.restarts
+            if event.crashes > self._crashes and event.crash is not None:
+                self._take_crash(event.crash, event.timestamp_ms)
+            self._reload, self._crashes = event.restarts, event.crashes
         elif isinstance(event, End):
             self.is_over = True
             self._wake()
+
+    def _take_crash(self, ended: str, at_ms: int) -> None:
+        """Add a crash of the process: programs that are killed, or exit on purpose, print no traceback."""
+        raised = (Raised("Crash", f"the process ended: {ended}"),)
+        seq = self.preview.log.last_seq
+        fingerprint = fingerprint_of(Language.PROCESS, raised, ended)
+        self.groups.add(Failure(Language.PROCESS, raised, seq, seq, at_ms), fingerprint, self._reload, None)
+        self._wake()
 
     def _offer(self, batch: Batch) -> None:
         is_error = bool(batch.marks.translate(None, _NOT_ERRORS))

@@ -102,6 +102,7 @@ def _described(event: StatusChange | Gap | End, contract: Contract) -> tuple[str
     named["steps"] = [step_fields(one, camel=plan) for one in event.steps]
     if isinstance(event, StatusChange):
         named["restarts"] = event.restarts
+        named["crashes"] = event.crashes
     return "end" if isinstance(event, End) else "status", named
 
 

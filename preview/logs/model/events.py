@@ -107,6 +107,8 @@ class StatusChange:
         timestamp_ms: Milliseconds since the epoch.
         steps: Steps of the launch, in order.
         restarts: Number of times that a new process has taken over since the launch.
+        crashes: Number of crashes after which the process was or will be started again.
+        crash: How the process ended at the newest of these crashes, such as ``exit code 1``; None without one.
     """
 
     preview_id: str
@@ -116,6 +118,8 @@ class StatusChange:
     timestamp_ms: int
     steps: tuple[LaunchStep, ...] = ()
     restarts: int = 0
+    crashes: int = 0
+    crash: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,6 +101,7 @@ class Change:
         files: The changes, without contents once they are written; None for a restart with the same files.
         data: The replacement of the preview's data; None for any other change.
         settings: The project's launch settings for the new process; None leaves them.
+        after_crash: The process has crashed and is started again; nobody waits for the result.
         asked_at: Time of the request, by trio's clock.
         settled: Set when the change was carried out or has failed.
         error: Reason of the failure; None if the new process serves.
@@ -108,9 +109,15 @@ class Change:
     """
 
     def __init__(
-        self, files: FilesChange | None, data: DataChange | None = None, settings: ResolvedSettings | None = None
+        self,
+        files: FilesChange | None,
+        data: DataChange | None = None,
+        settings: ResolvedSettings | None = None,
+        *,
+        after_crash: bool = False,
     ) -> None:
         self.files = files
+        self.after_crash = after_crash
         self.data = data
         self.settings = settings
         self.asked_at = trio.current_time()
@@ -150,7 +157,12 @@ class Changes:
         self._closed: PreviewError | None = None
 
     def put(
-        self, files: FilesChange | None, data: DataChange | None = None, settings: ResolvedSettings | None = None
+        self,
+        files: FilesChange | None,
+        data: DataChange | None = None,
+        settings: ResolvedSettings | None = None,
+        *,
+        after_crash: bool = False,
     ) -> Change:
         """Request a change.
 
@@ -164,7 +176,7 @@ class Changes:
             raise PreviewUnavailable(
                 f"{len(self._waiting)} changes of this preview are waiting to be applied; try again in a moment."
             )
-        change = Change(files, data, settings)
+        change = Change(files, data, settings, after_crash=after_crash)
         self._waiting.append(change)
         self._came.set()
         self._next.set()

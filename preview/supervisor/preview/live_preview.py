@@ -30,6 +30,7 @@ from preview.settings import Settings, Tier
 from preview.storage.tables import PreviewRecord
 from preview.supervisor.preview.confinement import Confinement
 from preview.supervisor.preview.control import Control, FirstData
+from preview.supervisor.preview.crashes import Crash
 from preview.supervisor.preview.deadlines import Changes, Deadlines, Hold, SocketRelease
 from preview.supervisor.preview.inside import Inside
 from preview.supervisor.preview.launch_progress import LaunchProgress
@@ -94,6 +95,7 @@ class LivePreview:
         is_replaced: True while no process serves, because the old one ends before the new one: health is not probed.
         restarts: Number of times that a new process has taken over.
         restarted: Set when the next process takes over; another event then stands here.
+        crash: The newest crash after which the process is started again; None without one.
         progress: The steps of its launch.
         control: Control channel of its current process; None before the first.
         servers: Its own databases.
@@ -136,9 +138,7 @@ class LivePreview:
         self.launch_settings = self.served_settings = launch_settings
         self.memory_mb, self.settings = launch_settings.memory_mb, launch_settings.limited(settings)
         self.scope = scope or trio.CancelScope()
-        self.accepted = trio.Event()
-        self.settled = trio.Event()
-        self.over = trio.Event()
+        self.accepted, self.settled, self.over = trio.Event(), trio.Event(), trio.Event()
         self.stored = False
         self.outcome: Outcome | None = None
         self.exit: Exit | None = None
@@ -156,8 +156,8 @@ class LivePreview:
         self.data_turn = trio.Lock()
         self.start_turn = trio.Semaphore(1, max_value=1)
         self.first_data = first_data
-        self.is_replaced = False
-        self.succession = SocketRelease()
+        self.is_replaced, self.succession = False, SocketRelease()
+        self.crash: Crash | None = None
         self.restarts = 0
         self.restarted = trio.Event()
         self.control: Control | None = None
@@ -257,7 +257,7 @@ class LivePreview:
         elif following in (State.STOPPED, State.FAILED):
             changes |= {"stopped_at": utc_now(), "health": Health.UNKNOWN}
         self.record = replace(self.record, **changes)
-        self._publish()
+        self.publish()
         log_transition(self.record, uptime_s=self.uptime_s)
         if following is State.RUNNING:
             self.settled.set()
@@ -267,7 +267,7 @@ class LivePreview:
         changed = health is not self.record.health
         self.record = replace(self.record, health=health, last_health_check=utc_now())
         if changed:
-            self._publish()
+            self.publish()
         return changed
 
     def note_restart(self, revision: int | None = None) -> None:
@@ -281,17 +281,17 @@ class LivePreview:
         )
         self.restarted.set()
         self.restarted = trio.Event()
-        self._publish()
+        self.publish()
 
     def _take_steps(self, steps: tuple[LaunchStep, ...]) -> None:
         self.record = replace(self.record, steps=steps)
-        self._publish()
+        self.publish()
 
-    def _publish(self) -> None:
-        record = self.record
-        self.log.publish_status(
-            StatusChange(record.id, record.state, record.health, record.reason, now_ms(), record.steps, self.restarts)
-        )
+    def publish(self) -> None:
+        """Publish the state, the health, the steps and the crashes to the log's subscribers."""
+        one, crash, at_ms = self.record, self.crash, now_ms()
+        change = StatusChange(one.id, one.state, one.health, one.reason, at_ms, one.steps, self.restarts)
+        self.log.publish_status(change if crash is None else replace(change, crashes=crash.count, crash=crash.exit))
 
     # The end
 

@@ -24,6 +24,7 @@ EVENTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "preview launched": _WHOSE,
         "preview running": (*_WHOSE, "uptime_s"),
+        "preview crashed": (*_WHOSE, "reason", "restarts_in_s"),
         "preview stopped": _END,
         "preview expired": _END,
         "preview failed": _END,
@@ -64,6 +65,11 @@ def log_transition(record: PreviewRecord, *, uptime_s: float | None = None) -> N
             exit_code=record.exit_code,
             exit_signal=record.exit_signal,
         )
+
+
+def log_crash(record: PreviewRecord, *, reason: str, restarts_in_s: float) -> None:
+    """Log a crash after which the preview's process is started again."""
+    _say("preview crashed", record, reason=reason, restarts_in_s=restarts_in_s)
 
 
 def log_call(

@@ -123,6 +123,7 @@ class ProcessReplacer:
             preview.log.say(f"restarted in {took_s:.2f} s")
 
     def _note_restart(self) -> None:
+        self._processes.crashes.settle()
         self._preview.note_restart(self._revision)
         self._nursery.start_soon(save, self._preview, self._context)
 
@@ -139,7 +140,8 @@ class ProcessReplacer:
             self._preview.launch_settings = change.settings
             self._preview.hide(change.settings.secrets)
         if change.files is None:
-            self._preview.log.say(f"{change.what}: requested")
+            if not change.after_crash:
+                self._preview.log.say(f"{change.what}: requested")
             return None
         self._preview.log.say(f"reload: {_shown(change.files)}")
         self._changed |= dict.fromkeys(change.files.names)
@@ -188,7 +190,10 @@ class ProcessReplacer:
 
     def _tell_failure(self, changes: Sequence[Change], error: PreviewError) -> PreviewError:
         current, what = self._processes.current, changes[-1].what
-        if current.is_told_to_end:
+        if all(change.after_crash for change in changes):
+            # It counts as a crash: the next restart follows after a longer pause, or none.
+            self._processes.crashes.failed_start = error
+        elif current.is_told_to_end:
             # The old process was stopped before the new one started, so nothing serves any more.
             self._preview.fail(error)
         elif self._preview.outcome is None:

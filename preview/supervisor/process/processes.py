@@ -8,7 +8,7 @@ from functools import partial
 import trio
 
 from preview.core.lifecycle import State
-from preview.errors import LaunchFailed
+from preview.errors import LaunchFailed, PreviewError
 from preview.logs import Level
 from preview.runtime import Exit, NoSnapshot, Usage
 from preview.runtime.waiting import wait_any
@@ -19,6 +19,7 @@ from preview.supervisor.launch.steps import PreparedLaunch
 from preview.supervisor.launch.variables import placeholders_of
 from preview.supervisor.limits.limits import memory_error, stop_for_memory, tell, was_killed_for_memory
 from preview.supervisor.preview.live_preview import LivePreview
+from preview.supervisor.process.crash_restarts import CrashRestarts
 from preview.supervisor.process.server_process import ServerProcess, StartedProcess, run_server_process
 from preview.supervisor.process.snapshots import KeptSnapshot, Snapshots
 
@@ -44,6 +45,7 @@ class Processes:
 
     Attributes:
         current: The process that serves, or was the last to serve.
+        crashes: Decides which crashes lead to a restart.
         changing: True while a replacement is prepared: an exit of the current process does not end the preview then.
     """
 
@@ -58,6 +60,7 @@ class Processes:
         snapshots: Snapshots,
     ) -> None:
         self.changing = False
+        self.crashes = CrashRestarts(preview, settings)
         self._snapshots = snapshots
         self.leases = leases
         self._preview = preview
@@ -98,12 +101,15 @@ class Processes:
         )
 
     def end_for_memory(self, serving: ServerProcess, error: LaunchFailed) -> None:
-        """See ``Keeper``: only the serving process's failure ends the preview."""
-        if not self._has_begun or serving is self.current:
+        """See ``Keeper``: only the serving process's failure ends the preview, unless it is started again."""
+        is_current = not self._has_begun or serving is self.current
+        if is_current and not self.crashes.applies(serving):
             stop_for_memory(self._preview, error)
             return
         tell(self._preview, "memory", error.message)
         serving.failure = error
+        if is_current:
+            serving.scope.cancel()
         serving.ended.set()
 
     # Start
@@ -170,36 +176,49 @@ class Processes:
     # End
 
     async def watch_exits(self) -> None:
-        """Fail the preview when the serving process exits, whatever the exit code.
+        """Fail the preview when the serving process exits, whatever the exit code; or start the process again.
 
         While a replacement is prepared, its result decides instead. Cancellation: nothing changes.
         """
+        preview = self._preview
         while True:
             serving, moved = self.current, self._moved
             await wait_any(serving.ended, moved)
             if self.changing or serving is not self.current:
                 await moved.wait()
             elif serving.ended.is_set():
-                await self._fail(serving)
-                return
+                error = self.crashes.known(serving) or await self._explain(serving)
+                if error is None:
+                    return
+                further = self.crashes.decide(serving, error)
+                if isinstance(further, PreviewError):
+                    preview.fail(further)
+                    return
+                await self.crashes.request_after(further, moved)
 
-    async def _fail(self, serving: ServerProcess) -> None:
+    async def _explain(self, serving: ServerProcess) -> PreviewError | None:
+        """Log the process's exit and return its reason; None if the preview is over, or its launch is mended."""
         preview, ended = self._preview, serving.exit or Exit()
+        if serving.failure is not None:
+            return serving.failure
         if preview.outcome is None and was_killed_for_memory(preview, serving.process):
-            stop_for_memory(preview, memory_error(self._settings))
+            error = memory_error(self._settings)
+            if self.crashes.applies(serving):
+                tell(preview, "memory", error.message, Level.ERROR)
+                return error
+            stop_for_memory(preview, error)
         if preview.outcome is not None:
-            return
+            return None
         preview.log.say(f"process ended with {ended} after {preview.uptime_s:.1f} s", Level.ERROR)
         served = preview.record.state is State.RUNNING
         lines = serving.output(preview)
         if not served and preview.mends.offer is not None and await preview.mends.offer(lines):
-            return
+            return None
         plan, variables = serving.prepared.plan, serving.spec.environment
         made_up = placeholders_of(plan)
-        reason = await explain_exit(
+        return await explain_exit(
             preview, ended, plan.services, lines, served=served, variables=variables, placeholders=made_up
         )
-        preview.fail(reason)
 
     async def end(self, serving: ServerProcess) -> None:
         """Stop the process and wait for its end. Cancellation: the process is stopped nevertheless."""

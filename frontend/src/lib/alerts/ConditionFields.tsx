@@ -23,6 +23,7 @@ const EVENTS: readonly (readonly [PreviewEvent, Untranslated])[] = [
   ["failed", english("it fails")],
   ["ended", english("it ends, for any reason")],
   ["exited", english("its process exits")],
+  ["crashed", english("its process crashes, even if it is started again")],
   ["unhealthy", english("it is unhealthy")],
   ["restarted", english("it is reloaded")],
 ];

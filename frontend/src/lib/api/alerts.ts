@@ -3,7 +3,7 @@ import { of } from "./transport";
 import type { LogLine } from "./types";
 
 export type Subject = "lines" | "requests";
-export type PreviewEvent = "ended" | "failed" | "exited" | "unhealthy" | "restarted";
+export type PreviewEvent = "ended" | "failed" | "exited" | "crashed" | "unhealthy" | "restarted";
 
 export type Condition =
   | { kind: "matches"; filter: string; on: Subject; count: number; within_s: number }

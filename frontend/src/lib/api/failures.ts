@@ -39,7 +39,7 @@ export interface Occurrence {
 /** All failures of one cause, as lists have them. */
 export interface FailureGroup {
   id: string;
-  language: "python" | "node";
+  language: "python" | "node" | "process";
   type: string;
   message: string;
   frame: FailureFrame | null;

@@ -38,7 +38,10 @@ export type Limits = Schemas["LimitsShape"];
 /** A limit that a preview was held to, or ended by. */
 export type ReachedLimit = Schemas["ReachedLimit"];
 
-export type PreviewStatus = Older<Omit<Schemas["Status"], "steps">, "isolation" | "limits" | "reached" | "checks">;
+export type PreviewStatus = Older<
+  Omit<Schemas["Status"], "steps">,
+  "isolation" | "limits" | "reached" | "checks" | "crash"
+>;
 
 export type PreviewConfig = Schemas["Config"];
 
@@ -126,7 +129,7 @@ export type Session = Older<Schemas["Session"], never>;
 export type ToldStep = Schemas["LaunchStepShape"];
 
 /** A change of a preview's state or of its launch's steps, as the stream tells it. */
-export type StatusEvent = Older<Omit<Schemas["StatusEvent"], "type">, "steps" | "restarts">;
+export type StatusEvent = Older<Omit<Schemas["StatusEvent"], "type">, "steps" | "restarts" | "crashes">;
 
 /** The end of a preview, as the stream tells it. */
 export type EndEvent = Older<Omit<Schemas["EndEvent"], "type">, "steps" | "cause">;

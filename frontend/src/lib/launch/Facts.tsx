@@ -7,6 +7,7 @@ import { classes, CopyButton } from "../ui/controls";
 import controls from "../ui/controls.module.css";
 import { duration } from "../ui/format";
 import { Icon } from "../ui/icons";
+import { visible } from "../ui/visible";
 import { useNow } from "../ui/useNow";
 import type { Preview } from "../usePreview";
 import { Browse } from "./Browse";
@@ -76,6 +77,7 @@ export function Facts(props: FactsProps): ReactNode {
   const isMeasured = last !== undefined && last.memoryMb > 0;
   const isLongest = isLongestLife(instance, preview.longestLifeS);
   const isSoon = left < SOON_S;
+  const crash = isLost ? null : preview.status?.crash;
   return (
     <div className={styles.facts}>
       <dl className={styles.numbers}>
@@ -104,6 +106,14 @@ export function Facts(props: FactsProps): ReactNode {
             </button>
           </dd>
         </div>
+        {crash && (
+          <div>
+            <dt>{t("Crashes")}</dt>
+            <dd data-health="unhealthy" title={t("The newest: {reason}", { reason: visible(crash.reason) })}>
+              {crash.is_restarting ? t("{count}, starting again…", { count: crash.count }) : String(crash.count)}
+            </dd>
+          </div>
+        )}
         <Plot
           label={texts.memory}
           value={isMeasured ? t("{round} MB", { round: Math.round(last.memoryMb) }) : "–"}

@@ -138,6 +138,14 @@ export function StartOptionsForm({ layer, isBusy, wanted = null, onSave }: Start
           <input type="checkbox" checked={fields.trace} onChange={(event) => set({ trace: event.target.checked })} />
           {t("Trace requests: show the SQL statements and outgoing requests of each request")}
         </label>
+        <label className={panel.check}>
+          <input
+            type="checkbox"
+            checked={fields.restarts}
+            onChange={(event) => set({ restarts: event.target.checked })}
+          />
+          {t("After a crash, start the process again")}
+        </label>
         <div className={styles.buttons}>
           <Button small kind="primary" type="submit" disabled={isBusy || !isChanged}>
             {t("Save")}

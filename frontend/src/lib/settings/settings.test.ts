@@ -31,3 +31,17 @@ test.each([
 ])("%s is proposed as a secret: %s", (name, expected) => {
   expect(looksSecret(name)).toBe(expected);
 });
+
+test("restarts after crashes are only written once somebody has chosen", () => {
+  const layer = (start: SettingsLayer["start"]): SettingsLayer => ({ variables: [], start, memory_mb: null });
+  const none = layer({ skip_steps: true });
+  expect(changeOf(fieldsOf(none), none).start).toEqual({ skip_steps: true });
+  expect(changeOf({ ...fieldsOf(none), restarts: true }, none).start).toEqual({
+    skip_steps: true,
+    on_crash: "restart",
+  });
+  const chosen = layer({ on_crash: "restart" });
+  expect(fieldsOf(chosen).restarts).toBe(true);
+  expect(isSame(fieldsOf(chosen), { ...fieldsOf(chosen), restarts: false })).toBe(false);
+  expect(changeOf({ ...fieldsOf(chosen), restarts: false }, chosen).start).toEqual({ on_crash: "stay" });
+});

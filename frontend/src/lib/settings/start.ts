@@ -11,6 +11,8 @@ export interface StartFields {
   memory: string;
   /** Whether spans of requests are recorded. */
   trace: boolean;
+  /** Whether the process is started again after a crash. */
+  restarts: boolean;
 }
 
 export const FRAMEWORKS = ["fastapi", "starlette", "flask", "django", "express", "node"] as const;
@@ -46,12 +48,14 @@ export function fieldsOf({ start, memory_mb }: SettingsLayer): StartFields {
     health: text(start["health"]),
     memory: memory_mb === null ? "" : String(memory_mb),
     trace: start["trace"] === true,
+    restarts: start["on_crash"] === "restart",
   };
 }
 
 /** What saves the fields. Options that the form does not have stay. */
 export function changeOf(fields: StartFields, layer: SettingsLayer): EnvironmentChange {
-  const kept = Object.entries(layer.start).filter(([key]) => key !== "trace" && !KEYS.some((one) => one === key));
+  const own = ["trace", "on_crash", ...KEYS];
+  const kept = Object.entries(layer.start).filter(([key]) => !own.includes(key));
   const given = KEYS.flatMap((key) => {
     const value = fields[key].trim();
     // A command that was stored as words stays so if nobody changed it.
@@ -59,12 +63,15 @@ export function changeOf(fields: StartFields, layer: SettingsLayer): Environment
   });
   const isKept = fields.trace === (layer.start["trace"] === true) && "trace" in layer.start;
   const trace = isKept || fields.trace ? [["trace", fields.trace] as const] : [];
-  const start = Object.fromEntries([...kept, ...given, ...trace]);
+  const isSaid = fields.restarts || "on_crash" in layer.start;
+  const onCrash = isSaid ? [["on_crash", fields.restarts ? "restart" : "stay"] as const] : [];
+  const start = Object.fromEntries([...kept, ...given, ...trace, ...onCrash]);
   return { start, memory_mb: Number(fields.memory) || 0 };
 }
 
 export function isSame(a: StartFields, b: StartFields): boolean {
-  return a.memory === b.memory && a.trace === b.trace && KEYS.every((key) => a[key].trim() === b[key].trim());
+  const isSwitchedSame = a.trace === b.trace && a.restarts === b.restarts;
+  return a.memory === b.memory && isSwitchedSame && KEYS.every((key) => a[key].trim() === b[key].trim());
 }
 
 function text(value: unknown): string {

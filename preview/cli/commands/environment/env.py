@@ -31,6 +31,7 @@ from preview.cli.options import (
     CommandOption,
     GenerationArgument,
     JsonOption,
+    OnCrashOption,
     TraceOption,
     UrlOption,
     YesOption,
@@ -252,13 +253,14 @@ def start(
         int | None, typer.Option("--memory", metavar="MB", min=0, help="Memory limit in MiB; 0: the service's own.")
     ] = None,
     trace: TraceOption = None,
+    on_crash: OnCrashOption = None,
     clear: Annotated[bool, typer.Option("--clear", help="Remove all start options first.")] = False,
     preset: PresetOption = None,
     url: UrlOption = None,
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show or set how the project starts: entry point, framework, network, memory, traces.
+    """Show or set how the project starts: entry point, framework, network, memory, traces, crashes.
 
     Example: preview env start GEN --app main:app --memory 512
     """
@@ -270,6 +272,7 @@ def start(
         "framework": framework,
         "network": network and str(network),
         "trace": trace,
+        "on_crash": on_crash and str(on_crash),
     }
     changes = {key: value for key, value in given.items() if value is not None}
     with open_api(url, ca) as api:

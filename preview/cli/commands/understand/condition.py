@@ -23,7 +23,7 @@ AbsentOption = Annotated[
     float | None, typer.Option("--absent", metavar="SECONDS", min=1, help="Fire when nothing matches for this long.")
 ]
 EventOption = Annotated[
-    Literal["ended", "failed", "exited", "unhealthy", "restarted"] | None,
+    Literal["ended", "failed", "exited", "crashed", "unhealthy", "restarted"] | None,
     typer.Option("--event", help="Fire when this happens to the preview."),
 ]
 ExitCodeOption = Annotated[
