@@ -52,6 +52,7 @@ class Status(_Change):
     type: Literal["status"] = "status"
     health: Health
     restarts: int
+    crashes: int = 0
 
 
 class Gap(Shape):

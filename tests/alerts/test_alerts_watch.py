@@ -17,14 +17,14 @@ from preview.alerts import past as past_module
 from preview.alerts.alerts import Alerts
 from preview.alerts.conditions import Condition
 from preview.alerts.engine import AlertEngine
-from preview.alerts.evaluation import Fact
+from preview.alerts.evaluation import Evaluation, Fact
 from preview.alerts.machine import CoolDown
 from preview.alerts.requests import RequestReader
 from preview.alerts.rule import Rule, Scope
 from preview.alerts.watch import PreviewWatch
 from preview.core.clock import now_ms, utc_now
 from preview.core.lifecycle import Health, State
-from preview.logs import Batch, StatusChange
+from preview.logs import Batch, End, StatusChange
 from preview.logs.filter import regex
 from preview.traffic import Draft, Origin, RecordedRequest, Who
 
@@ -63,6 +63,7 @@ class World:
             id="p1",
             record=SimpleNamespace(user_id="ann", generation_id="g1", project_id="", state=State.RUNNING),
             restarts=0,
+            crash=None,
             usage=None,
             traffic=SimpleNamespace(listeners=[]),
             log=SimpleNamespace(last_seq=0, broadcast=broadcast, say=lambda text, _: self.said.append(text)),
@@ -145,6 +146,30 @@ async def test_a_rule_sees_the_first_restart_after_it_was_made(nursery: trio.Nur
     world.watch.rules_changed()
     await world.take(*(StatusChange("p1", State.RUNNING, Health.UNKNOWN, None, now_ms(), (), one) for one in (3, 4)))
     assert world.fired == ["a"]
+
+
+async def test_a_rule_sees_each_crash_also_the_one_that_ends_the_preview(nursery: trio.Nursery) -> None:
+    world = World([rule_of("a", kind="event", event="crashed")])
+    nursery.start_soon(world.watch.run)
+    await world.take()
+    crashed = StatusChange("p1", State.RUNNING, Health.UNHEALTHY, None, now_ms(), (), 0, 1, "exit code 1")
+    again = StatusChange("p1", State.RUNNING, Health.HEALTHY, None, now_ms(), (), 1, 1, "exit code 1")
+    await world.take(crashed, again)
+    assert world.fired == ["a"]
+
+    rule = Evaluation(rule_of("b", kind="event", event="crashed"), CoolDown(1), 1)
+    first, none, last = rule.status(crashed, 1.0), rule.status(again, 2.0), rule.end(ended_by(1, None), 3.0)
+    assert first is not None
+    assert first.summary.endswith(": exit code 1; it is started again")
+    assert none is None
+    assert last is not None
+    assert last.summary.endswith(": it ended")
+    for stopped in (ended_by(15, "user"), ended_by(0, None)):
+        assert Evaluation(rule.rule, CoolDown(1), 1).end(stopped, 1.0) is None
+
+
+def ended_by(code: int, cause: str | None) -> End:
+    return End("p1", State.STOPPED if cause else State.FAILED, "it ended", code, None, now_ms(), cause)
 
 
 def spend_all(pattern: str) -> None:

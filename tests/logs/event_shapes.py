@@ -29,6 +29,7 @@ class StatusEvent(Answer):
     timestamp: str
     steps: list[shared.LaunchStepShape]
     restarts: int
+    crashes: int
 
 
 class PlanStatusEvent(PlanAnswer):
@@ -40,6 +41,7 @@ class PlanStatusEvent(PlanAnswer):
     timestamp: str
     steps: list[shared.PlanLaunchStep]
     restarts: int
+    crashes: int
 
 
 class EndEvent(Answer):

@@ -106,7 +106,7 @@ def test_a_change_of_state_has_each_contracts_words() -> None:
         {
             "event": "status",
             "data": '{"previewInstanceId": "preview_a", "status": "launching", "healthStatus": "unknown", '
-            '"reason": null, "timestamp": "1970-01-01T00:00:00.000Z", "steps": [], "restarts": 0}',
+            '"reason": null, "timestamp": "1970-01-01T00:00:00.000Z", "steps": [], "restarts": 0, "crashes": 0}',
         }
     ]
     data = json.loads(parse(encode([change], Encoding(Contract.V1)))[0]["data"])

@@ -168,7 +168,7 @@ async def stop(rig: Rig) -> None:
     st.integers(0, 4),
     st.lists(st.tuples(st.floats(0, 300), st.booleans(), st.booleans()), max_size=60),
 )
-def test_no_sequence_of_crashes_gets_more_restarts_than_the_bound(
+async def test_no_sequence_of_crashes_gets_more_restarts_than_the_bound(
     most: int, crashes: list[tuple[float, bool, bool]]
 ) -> None:
     budget, now, granted, in_row, was_memory = RestartBudget(most, 600.0, 1.0), 0.0, list[float](), 0, False
@@ -188,7 +188,7 @@ def test_no_sequence_of_crashes_gets_more_restarts_than_the_bound(
         was_memory = out_of_memory
 
 
-def test_pauses_grow() -> None:
+async def test_pauses_grow() -> None:
     budget = RestartBudget(5, 600.0, 1.0)
     assert [budget.crashed(float(at), served=True, out_of_memory=False) for at in range(6)] == [
         1.0, 2.0, 4.0, 8.0, 16.0, GaveUp.OFTEN,
