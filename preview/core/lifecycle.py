@@ -28,7 +28,7 @@ class Health(StrEnum):
 
 
 class OnCrash(StrEnum):
-    """What happens when a running preview's process ends by itself with an error."""
+    """Reaction to an end, by itself and with an error, of a running preview's process."""
 
     STAY = "stay"  # the preview fails, and stays so
     RESTART = "restart"  # the process is started again in the same preview
