@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from structlog.testing import capture_logs
 from supervisor_kit import MemorySource, Rig, open_rig
 
 from preview.core.lifecycle import State
-from preview.errors import DatabaseUnavailable, LaunchFailed, NoActivePreview, PreviewNotFound, StartupTimeout
+from preview.errors import DatabaseUnavailable, DiskFull, LaunchFailed, NoActivePreview, PreviewNotFound, StartupTimeout
 from preview.runtime import Usage
 from preview.runtime.process.process import TreeProcess
 from preview.service import open_service
@@ -64,6 +65,21 @@ async def test_what_a_running_preview_lacks_a_descriptor_for_is_said_as_that(
     assert preview.record.state is State.FAILED
     assert "Too many open files; try again, or raise the service's limit of open files" in str(preview.record.reason)
     assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == ["preview setup failed"]
+
+
+async def test_a_launch_that_fills_the_disk_says_that_the_disk_is_full(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def watch(*_: object) -> None:
+        await trio.lowlevel.checkpoint()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(run, "watch_databases", watch)
+    with capture_logs():
+        preview = await rig.running()
+    assert preview.record.state is State.FAILED
+    assert isinstance(preview.cause, DiskFull)
+    assert "is full (No space left on device), so the launch failed; free some space." in str(preview.record.reason)
 
 
 async def test_a_mistake_while_an_end_is_stored_reaches_no_other_preview(

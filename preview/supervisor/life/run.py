@@ -6,6 +6,7 @@ cancels its scope. An error during the launch is raised. ``conclude`` handles bo
 
 from __future__ import annotations
 
+import errno
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -20,7 +21,7 @@ from preview.core.launch_steps import CLAIM, ENVIRONMENT, FILES, PLAN, PROCESS
 from preview.core.lifecycle import State
 from preview.detection import Server, StartPlan
 from preview.environments import Environment
-from preview.errors import EnvironmentFailed, LaunchFailed, PreviewError
+from preview.errors import DiskFull, EnvironmentFailed, LaunchFailed, PreviewError
 from preview.logs import Level
 from preview.storage import Carried
 from preview.supervisor.diagnosis.diagnose_network import tell_other_port
@@ -347,6 +348,8 @@ def _as_failure(preview: LivePreview, error: PreviewError | OSError) -> PreviewE
         return error
     why = error.strerror or str(error)
     log.error("preview setup failed", preview_id=preview.id, why=why, path=error.filename)
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return DiskFull(f"The disk with the service's data is full ({why}), so the launch failed; free some space.")
     if is_want_of_descriptors(error):
         return LaunchFailed(
             f"The service could not set this preview up: {why}; try again, or raise the service's limit of open files."
