@@ -23,6 +23,7 @@ from preview.settings import Settings
 
 LIMIT_S = 90
 _PROJECT = '[project]\nname = "shop"\nversion = "1"\ndependencies = ["mine"]\n'
+_EXPLICIT = '[[tool.uv.index]]\nname = "own"\nurl = "https://index.example/simple"\nexplicit = true\n'
 _BROKEN_PACKAGE = {
     "mine/pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "no"\n[project]\nname = "mine"\n'
 }
@@ -69,6 +70,10 @@ MANIFESTS: list[Mapping[str, str]] = [
     )),
     *({"pyproject.toml": f"{_PROJECT}{more}"} for more in (
         '[[tool.uv.index]]\nname = "own"\nurl = "https://index.example/simple"\n',
+        f'{_EXPLICIT}[tool.uv.sources]\nmine = {{ index = "own" }}\n',
+        f'{_EXPLICIT}[tool.uv.sources]\nmine = [{{ index = "own", marker = "python_version < \'3\'" }}]\n',
+        '[[tool.uv.index]]\nname = "own"\nurl = "https://index.example/simple"\nexplicit = "true"\n',
+        '[tool.uv.sources]\nmine = { index = "of-the-workspace" }\n',
         '[[tool.uv.index]]\nname = "own"\n', '[tool.uv]\nindex = "https://index.example"\n',
         '[tool.uv]\nindex-url = "https://index.example/simple"\n', '[tool.uv]\nno-index = true\n',
         '[tool.uv.pip]\nextra-index-url = ["https://index.example/simple"]\n',
@@ -231,3 +236,11 @@ def test_a_node_project_installs_nothing_of_another_place(
         monkeypatch.setenv("npm_config_registry", registry)
         with pytest.raises(EnvironmentFailed):
             trio.run(build)
+
+
+def test_an_explicit_index_that_no_package_names_is_none_of_them(
+    build: Callable[[Mapping[str, str]], None], index: Index
+) -> None:
+    """Projects have such an index to publish to."""
+    build({"pyproject.toml": f"{_PROJECT}{_EXPLICIT}"})
+    assert "mine" in index.projects

@@ -121,6 +121,7 @@ def _indexes(tools: Mapping[str, object], source: str) -> Iterator[OwnIndex]:
                 if url:
                     yield OwnIndex(str(url), f"{source} [tool.{name}] {key}")
     tables = {tool: as_table(tools.get(tool)) for tool in ("uv", "poetry", "pdm")}
+    named = set(_named_indexes(uv))
     listed = (("uv", "index"), ("poetry", "source"), ("pdm", "source"))
     for tool, key in listed:
         found = tables[tool].get(key)
@@ -129,7 +130,23 @@ def _indexes(tools: Mapping[str, object], source: str) -> Iterator[OwnIndex]:
             # Poetry names the public index without a URL.
             if str(entry.get("name")).lower() == "pypi" and "url" not in entry:
                 continue
+            # uv takes packages from an explicit index only if they name it; others have it to publish to.
+            if tool == "uv" and entry.get("explicit") is True and entry.get("name") not in named:
+                continue
             yield OwnIndex(str(entry.get("url", "")), f"{source} [[tool.{tool}.{key}]]")
+            named.discard(str(entry.get("name")))
+    # An index of the workspace's root, whose own packages may not name it.
+    for name in sorted(named):
+        yield OwnIndex(name, f"{source} [tool.uv.sources]")
+
+
+def _named_indexes(uv: Mapping[str, object]) -> Iterator[str]:
+    """Yield the names of indexes that packages name, whatever their markers."""
+    for found in as_table(uv.get("sources")).values():
+        for one in found if isinstance(found, list) else [found]:
+            name = as_table(one).get("index")
+            if name is not None:
+                yield str(name)
 
 
 def _dynamic(tools: Mapping[str, object], source: str, notes: list[str]) -> Iterator[Line]:
