@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from supervisor_kit import MemorySource, Rig, open_rig
 
 from preview.core.lifecycle import State
-from preview.errors import DatabaseUnavailable, DiskFull, LaunchFailed, NoActivePreview, PreviewNotFound, StartupTimeout
+from preview.errors import DatabaseUnavailable, DiskFull, NoActivePreview, PreviewNotFound, StartupTimeout
 from preview.runtime import Usage
 from preview.runtime.process.process import TreeProcess
 from preview.service import open_service
