@@ -9,7 +9,8 @@ __all__ = [
     "ContractNotOffered", "EnvironmentInUse", "EnvironmentNotFound", "FlagChanged", "FlagNotFound",
     "GuestLimitReached", "InvitationLimitReached", "InvitationNotFound", "IsolationBelowMinimum", "LaunchesStopped",
     "MemberNotFound", "NodeNotFound", "ProfileNotFound", "ProfileUnavailable", "SavedRequestLimitReached",
-    "SavedRequestNotFound", "TemplateNotFound", "TooFast", "TraceNotFound", "ViewerNotFound",
+    "SavedRequestNotFound", "TemplateNotFound", "TooFast", "TraceNotFound", "UnresolvedVariables",
+    "VariableLimitReached", "VariableNotFound", "ViewerNotFound",
 ]  # fmt: skip
 
 
@@ -119,6 +120,24 @@ class SavedRequestNotFound(PreviewError):
     """The generation has no saved request with this id."""
 
     code = "saved_request_not_found"
+
+
+class VariableNotFound(PreviewError):
+    """The generation has no variable of this name for requests."""
+
+    code = "variable_not_found"
+
+
+class VariableLimitReached(LimitReached):
+    """The generation has the maximum number of variables for requests. ``details["limit"]`` is that number."""
+
+    code = "variable_limit_reached"
+
+
+class UnresolvedVariables(PreviewError):
+    """A request names variables without a value. ``details["names"]`` has their names."""
+
+    code = "unresolved_variables"
 
 
 class ProfileNotFound(PreviewError):

@@ -56,6 +56,8 @@ AUDITED: Mapping[str, str] = MappingProxyType(
         "environment.import_": "settings changed",
         "environment.set_secret": "secret set",
         "environment.delete_secret": "secret deleted",
+        "saved.set_variable": "request variable set",
+        "saved.delete_variable": "request variable deleted",
         "presets.add_preset": "preset changed",
         "presets.replace_preset": "preset changed",
         "presets.delete_preset": "preset deleted",

@@ -18,7 +18,7 @@ from preview.errors import DatabaseUnavailable
 from preview.http.core.live_requests import LiveRequests
 from preview.service import Service
 from preview.settings import Settings
-from preview.together import Comments, EventBook, Presence, SavedRequests
+from preview.together import Comments, EventBook, Presence, RequestVariables, SavedRequests
 
 log = structlog.get_logger(__name__)
 
@@ -40,6 +40,7 @@ class People:
         presence: Who looks at which preview.
         comments: Comments on previews.
         saved: Requests that are saved for generations.
+        variables: Values for variables of requests.
         live_requests: Open requests whose access can be revoked.
         events: News for users.
         audit: Changes that users have made.
@@ -54,6 +55,7 @@ class People:
     presence: Presence
     comments: Comments
     saved: SavedRequests
+    variables: RequestVariables
     live_requests: LiveRequests
     events: EventBook
     audit: Audit
@@ -94,6 +96,7 @@ def make_people(service: Service, secret: str | None) -> People:
         presence,
         Comments(service.database),
         SavedRequests(service.database),
+        RequestVariables(service.database, service.sealer),
         live_requests,
         EventBook(),
         Audit(

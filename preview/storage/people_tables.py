@@ -101,6 +101,18 @@ saved_requests = Table(
 )
 Index("uq_saved_requests_generation_id_name", saved_requests.c.generation_id, saved_requests.c.name, unique=True)
 
+# Values for ``{{name}}`` in requests to a generation's preview.
+request_variables = Table(
+    "request_variables",
+    metadata,
+    Column("generation_id", String(128), ForeignKey("generations.id", ondelete="CASCADE"), primary_key=True),
+    Column("name", String(64), primary_key=True),
+    # Encrypted if it is a secret.
+    Column("value", Text, nullable=False),
+    Column("is_secret", SmallInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+)
+
 # Generations that nobody sees, until they are restored or deleted.
 removed_generations = Table(
     "removed_generations",

@@ -5,6 +5,7 @@ from preview.together.events import EventBook, UserEvent, UserEvents
 from preview.together.presence import OWNER_ID, Audience, Presence, Viewer
 from preview.together.saved import SavedRequest, SavedRequests
 from preview.together.target import Target, TargetKind
+from preview.together.variables import Filling, RequestVariables, Values, Variable
 
 __all__ = [
     "OWNER_ID",
@@ -12,12 +13,16 @@ __all__ = [
     "Comment",
     "Comments",
     "EventBook",
+    "Filling",
     "Presence",
+    "RequestVariables",
     "SavedRequest",
     "SavedRequests",
     "Target",
     "TargetKind",
     "UserEvent",
     "UserEvents",
+    "Values",
+    "Variable",
     "Viewer",
 ]

@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 
 from preview.cli.commands.projects.ls import age_of
-from preview.cli.commands.request import _indented, _read_body, _split_header, _split_query
+from preview.cli.commands.request import (
+    _filled,
+    _indented,
+    _read_body,
+    _split_header,
+    _split_query,
+    _split_variable,
+)
 from preview.cli.exits import UsageMistake
 
 
@@ -50,6 +57,18 @@ def test_a_body_is_json_where_it_can_be(tmp_path: Path, monkeypatch: pytest.Monk
     assert _read_body("not json") == "not json"
     assert _read_body(f"@{tmp_path / 'body'}") == [1]
     assert _read_body("@-") is True
+
+
+@pytest.mark.parametrize("text", ["a", "=1", "1a=1", "a b=1", ""])
+def test_what_sets_no_variable_is_a_mistake(text: str) -> None:
+    with pytest.raises(UsageMistake, match="NAME=VALUE"):
+        _split_variable(text)
+
+
+def test_a_variable_is_put_in_once_and_others_are_left_to_the_service() -> None:
+    values = dict([_split_variable("a={{b}}"), _split_variable("b=2=3")])
+    assert _filled(values, "{{a}} {{ b }} {{c}} {a} {{#a}}") == "{{b}} 2=3 {{c}} {a} {{#a}}"
+    assert _read_body('{"n": {{b}}}', lambda text: text.replace("{{b}}", "7")) == {"n": 7}
 
 
 def test_a_body_that_cannot_be_read_is_a_mistake(tmp_path: Path) -> None:

@@ -155,6 +155,11 @@ def test_a_request_sends_json_and_headers(running: str, capsys: pytest.CaptureFi
     answer = json.loads(capsys.readouterr().out)
     assert answer["status_code"] == 200
     assert json.loads(answer["body"]) == {"a": [1]}
+    filled = ["request", running, "POST", "/{{where}}", "-d", '{"a": {{n}}}', "--var", "where=echo", "--var", "n=7"]
+    assert run([*filled, "--json"]) == 0
+    assert json.loads(json.loads(capsys.readouterr().out)["body"]) == {"a": 7}
+    assert run(["request", running, "GET", "/{{nothing}}", "--resolve"]) == 1
+    assert "nothing" in capsys.readouterr().err
 
 
 ACTS = "\x1b]0;title\x07\x1b]52;c;aGk=\x07\x1b[2J\x9b2J\u202eevil"

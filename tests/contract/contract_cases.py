@@ -59,6 +59,8 @@ _RULES_BEYOND = (
     "preview/logs",
     # A name that has something to show.
     "preview/saved",
+    # A name of letters, a value without NUL.
+    "preview/variables",
     # A cursor, a line that there is, a text that can be shown.
     "preview/comments",
     "GET /api/v1/operator/users",

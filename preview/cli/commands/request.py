@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import typer
 
@@ -22,6 +23,11 @@ from preview.client.errors import Unreachable
 from preview.core.quoting import quoted, visible
 
 Sent = TypeVar("Sent")
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
+_REFERENCE = re.compile(r"\{\{ *(" + _NAME.pattern + r") *\}\}")
+# A value may be a part of a path.
+_SAFE_IN_PATH = "/:@!$&'()*+,;=~%-._"
 
 app = typer.Typer(add_completion=False)
 
@@ -37,6 +43,13 @@ def request(
     header: Annotated[
         list[str] | None, typer.Option("-H", "--header", metavar="'NAME: VALUE'", help="A header; may be repeated.")
     ] = None,
+    var: Annotated[
+        list[str] | None,
+        typer.Option("--var", metavar="NAME=VALUE", help="A value for {{NAME}}; may be repeated. Implies --resolve."),
+    ] = None,
+    resolve: Annotated[
+        bool, typer.Option("--resolve", help="Put the project's variables in for {{NAME}}, as the page does.")
+    ] = False,
     fail: Annotated[bool, typer.Option("--fail", help="Exit with 1 if the status is 400 or above.")] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Also print the request id for log lookup.")] = False,
     stream: Annotated[bool, typer.Option("--stream", help="Print the body as it arrives; Ctrl-C stops it.")] = False,
@@ -51,11 +64,16 @@ def request(
 
     Example: preview request GEN POST /books -d '{"title": "Emma"}'
     """
+    values = dict(_split_variable(text) for text in var or ())
+    fill = partial(_filled, values)
+    address = _split_query(path)
     envelope = {
         "method": method.upper(),
-        **_split_query(path),
-        "headers": dict(_split_header(text) for text in header or ()),
-        "body": _read_body(data),
+        "path": _filled({name: quote(value, _SAFE_IN_PATH) for name, value in values.items()}, address["path"]),
+        "query": {key: [*map(fill, v)] if isinstance(v, list) else fill(v) for key, v in address["query"].items()},
+        "headers": {name: fill(value) for name, value in map(_split_header, header or ())},
+        "body": _read_body(data, fill),
+        **({"resolve": True} if resolve or values else {}),
     }
     with open_api(url, ca) as api:
         if stream:
@@ -212,8 +230,20 @@ def _split_header(text: str) -> tuple[str, str]:
     return name.strip(), value.strip()
 
 
-def _read_body(data: str | None) -> Any:
-    """Return the parsed JSON, else the text itself; None without a body."""
+def _split_variable(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not _NAME.fullmatch(name):
+        raise UsageMistake(f"{quoted(text)} sets no variable; write NAME=VALUE.")
+    return name, value
+
+
+def _filled(values: dict[str, str], text: str) -> str:
+    """Return the text with the values of ``{{name}}``; the service puts in those that are not given."""
+    return _REFERENCE.sub(lambda found: values.get(found[1], found[0]), text)
+
+
+def _read_body(data: str | None, fill: Callable[[str], str] = str) -> Any:
+    """Return the parsed JSON, else the text itself, with its variables filled in; None without a body."""
     if data is None:
         return None
     if data.startswith("@"):
@@ -222,6 +252,7 @@ def _read_body(data: str | None) -> Any:
         except (OSError, ValueError) as error:  # missing, not UTF-8, or an impossible file name
             why = error.strerror if isinstance(error, OSError) else type(error).__name__
             raise UsageMistake(f"{quoted(data[1:])} cannot be read as the body ({why}).") from error
+    data = fill(data)
     try:
         return json.loads(data)
     except (ValueError, RecursionError):

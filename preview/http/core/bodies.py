@@ -99,6 +99,11 @@ class V1EnvelopeBody(EnvelopeBody):
     stream: bool = Field(
         default=False, description="Respond with Server-Sent Events: `head`, `piece` as the response comes, `end`."
     )
+    resolve: bool = Field(
+        default=False,
+        description="Put the generation's variables in for `{{name}}` in path, query, header values and a body of "
+        "text or JSON.",
+    )
 
 
 class ProbeBody(_Body):

@@ -63,6 +63,14 @@ _PROXY: ErrorKinds = (
     errors.PreviewUnavailable,
     errors.UpstreamTimeout,
 )
+_V1_PROXY: ErrorKinds = (
+    *_PROXY,
+    errors.TooManyStreams,
+    errors.SealedTextUnreadable,
+    people_errors.TooFast,
+    people_errors.UnresolvedVariables,
+)
+
 _UPLOAD: ErrorKinds = (errors.InvalidRequest, errors.InvalidGeneration, errors.GenerationLimitReached, errors.TooLarge)
 _EDIT: ErrorKinds = (
     errors.InvalidRequest,
@@ -133,7 +141,7 @@ def _in_both(contract: Contract) -> dict[str, Operation]:
                 further_kinds=() if is_plan else ("text/event-stream",),
                 event=None if is_plan else call_events.CallEvent,
             ),
-            _PROXY if is_plan else (*_PROXY, errors.TooManyStreams, people_errors.TooFast),
+            _PROXY if is_plan else _V1_PROXY,
             body=bodies.EnvelopeBody if is_plan else bodies.V1EnvelopeBody,
             headers={"X-Preview-Token": "The preview token of the launch."},
         ),

@@ -1,16 +1,17 @@
-"""Requests that are saved for a generation."""
+"""Requests that are saved for a generation, and their variables."""
 
 from __future__ import annotations
 
 import json
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from preview.http.core.answers import Answer, Time
-from preview.together import SavedRequest
+from preview.together import SavedRequest, Variable
 from preview.together.comments import plain_text
 from preview.together.saved import MOST_NAME_CHARACTERS, MOST_REQUEST_BYTES
+from preview.together.variables import MOST_VALUE_CHARACTERS, NAME
 
 
 def _shown(name: str) -> str:
@@ -63,4 +64,47 @@ class SavedList(Answer):
     """All saved requests of a generation, by name."""
 
     items: list[SavedShape]
+    next: None
+
+
+class VariableBody(BaseModel):
+    """The value of a variable. A later value replaces it, and can make it a secret or not one."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    value: str = Field(max_length=MOST_VALUE_CHARACTERS, examples=["7"])
+    secret: bool = Field(default=False, description="No response ever has the value of a secret.")
+
+    @field_validator("value")
+    @classmethod
+    def _is_text(cls, value: str) -> str:
+        if "\0" in value or any("\ud800" <= one <= "\udfff" for one in value):
+            # Here, because an error of the database would quote the value.
+            raise ValueError("The value has a character that cannot be sent.")
+        return value
+
+
+class VariableShape(Answer):
+    """A variable of requests."""
+
+    name: str = Field(pattern=f"^{NAME}$", examples=["book_id"])
+    value: str | None = Field(description="Null for a secret.")
+    secret: bool
+    updated_at: Time
+
+    @classmethod
+    def of(cls, variable: Variable) -> Self:
+        """Return the variable."""
+        return cls(
+            name=variable.name,
+            value=variable.value,
+            secret=variable.value is None,
+            updated_at=variable.updated_at,
+        )
+
+
+class VariableList(Answer):
+    """All variables of a generation's requests, by name."""
+
+    items: list[VariableShape]
     next: None

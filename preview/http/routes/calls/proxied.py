@@ -29,6 +29,7 @@ from preview.http.core.call_record import recorded_call
 from preview.http.core.reading import read_json
 from preview.http.identity import own_live
 from preview.http.protocol.listening import request_resources
+from preview.http.routes.calls.resolving import resolved
 from preview.http.streams.call_stream import CallLimits, CallStreamBody
 from preview.logs import Contract
 from preview.proxy import PreviewClient, ProxyRequest, ProxyResponse, bytes_of, make_request
@@ -68,6 +69,8 @@ def proxy_routes(contract: Contract, running: Running) -> Blueprint:
             _check_token(preview, contract, envelope)
         else:
             backend.people.presence.audience(preview.id).requests.spend(identity.key)
+        if isinstance(envelope, V1EnvelopeBody) and envelope.resolve:
+            envelope = await resolved(backend, preview, envelope, is_guest=identity.guest is not None)
         asked = make_request(
             envelope.method,
             envelope.path,

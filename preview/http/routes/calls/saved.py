@@ -1,20 +1,31 @@
-"""Requests that are saved for a generation, relative to ``/api/v1/generations/<generation_id>``."""
+"""Requests that are saved for a generation and their variables, relative to ``/api/v1/generations/<generation_id>``."""
 
 from __future__ import annotations
 
+import re
+
 from quart import Blueprint, Response, request
 
-from preview.errors import GenerationReadOnly
+from preview.errors import GenerationReadOnly, InvalidRequest
 from preview.http.backend import Backend, BackendRoutes, Running
-from preview.http.contracts.people.saved import SavedBody, SavedList, SavedShape
+from preview.http.contracts.people.saved import (
+    SavedBody,
+    SavedList,
+    SavedShape,
+    VariableBody,
+    VariableList,
+    VariableShape,
+)
 from preview.http.core.answers import json_answer, no_content
 from preview.http.core.reading import read_json
 from preview.http.identity import own_generation
-from preview.together import SavedRequests
+from preview.together import RequestVariables, SavedRequests
 from preview.together.saved import MOST_REQUEST_BYTES
+from preview.together.variables import MOST_VALUE_CHARACTERS, NAME
 
 # JSON may use six bytes for one character.
 _BODY_BYTES = 6 * MOST_REQUEST_BYTES
+_VALUE_BYTES = 12 * MOST_VALUE_CHARACTERS + 1024
 
 
 def saved_routes(running: Running) -> Blueprint:
@@ -41,7 +52,40 @@ def saved_routes(running: Running) -> Blueprint:
         await (await _saved_of(backend, generation_id)).delete(generation_id, saved_id)
         return no_content()
 
+    @routes.get("/preview/variables")
+    async def list_variables(backend: Backend, generation_id: str) -> Response:
+        """Return the variables of requests, by name; secrets without values. Guests who may send requests see them."""
+        variables = await _variables_of(backend, generation_id)
+        items = [VariableShape.of(one) for one in await variables.list(generation_id)]
+        return json_answer(VariableList(items=items, next=None))
+
+    @routes.put("/preview/variables/<name>")
+    async def set_variable(backend: Backend, generation_id: str, name: str) -> Response:
+        """Set a variable: `{{name}}` in a request with `resolve` stands for its value."""
+        variables = await _variables_of(backend, generation_id)
+        body = await read_json(request, VariableBody, limit_bytes=_VALUE_BYTES)
+        if not re.fullmatch(NAME, name):
+            raise InvalidRequest(
+                "A variable's name begins with a letter or '_', and has letters, digits, '.', '_' and '-', 64 at most.",
+                field="name",
+            )
+        return json_answer(
+            VariableShape.of(await variables.set(generation_id, name, body.value, is_secret=body.secret))
+        )
+
+    @routes.delete("/preview/variables/<name>")
+    async def delete_variable(backend: Backend, generation_id: str, name: str) -> Response:
+        """Delete a variable of requests."""
+        await (await _variables_of(backend, generation_id)).delete(generation_id, name)
+        return no_content()
+
     return routes
+
+
+async def _variables_of(backend: Backend, generation_id: str) -> RequestVariables:
+    """Return the variables, for the caller's generation. Raises as ``_saved_of``. Cancellation: nothing changes."""
+    await _saved_of(backend, generation_id)
+    return backend.people.variables
 
 
 async def _saved_of(backend: Backend, generation_id: str) -> SavedRequests:
