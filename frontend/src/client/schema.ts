@@ -4424,7 +4424,7 @@ export interface components {
              * @description Stable error code, for programs to decide by.
              * @enum {string}
              */
-            code: "agents_unavailable" | "alert_limit_reached" | "alert_not_found" | "already_running" | "analysis_failed" | "api_token_limit_reached" | "api_token_not_found" | "body_too_large" | "comment_limit_reached" | "comment_not_found" | "configuration_error" | "contract_not_offered" | "data_unavailable" | "database_unavailable" | "disk_full" | "environment_failed" | "environment_in_use" | "environment_not_found" | "failure_not_found" | "file_not_found" | "flag_changed" | "flag_not_found" | "forbidden" | "generation_limit_reached" | "generation_not_found" | "generation_read_only" | "guest_limit_reached" | "head_too_large" | "host_not_allowed" | "internal_error" | "invalid_filter" | "invalid_generation" | "invalid_path" | "invalid_preview_token" | "invalid_request" | "invitation_limit_reached" | "invitation_not_found" | "isolation_below_minimum" | "launch_failed" | "launches_stopped" | "member_not_found" | "method_not_allowed" | "no_active_preview" | "no_port_available" | "node_not_found" | "not_found" | "pin_limit_reached" | "precondition_failed" | "preset_not_found" | "preview_limit_reached" | "preview_not_found" | "preview_unavailable" | "probe_not_found" | "profile_not_found" | "profile_unavailable" | "project_mismatch" | "project_not_found" | "query_refused" | "record_incomplete" | "request_not_found" | "request_timeout" | "root_without_sandbox" | "saved_request_limit_reached" | "saved_request_not_found" | "sealed_text_unreadable" | "secret_not_found" | "service_short" | "service_stopping" | "settings_limit_reached" | "share_limit_reached" | "share_not_found" | "snapshot_limit_reached" | "snapshot_not_found" | "startup_timeout" | "template_not_found" | "too_complex" | "too_fast" | "too_large" | "too_many_launches" | "too_many_streams" | "trace_not_found" | "unauthenticated" | "unsupported_media_type" | "upgrade_required" | "upstream_failed" | "upstream_timeout" | "user_not_found" | "version_not_found" | "viewer_not_found";
+            code: "agents_unavailable" | "alert_limit_reached" | "alert_not_found" | "already_running" | "analysis_failed" | "api_token_limit_reached" | "api_token_not_found" | "body_too_large" | "comment_limit_reached" | "comment_not_found" | "configuration_error" | "contract_not_offered" | "data_unavailable" | "database_unavailable" | "disk_full" | "environment_failed" | "environment_in_use" | "environment_not_found" | "failure_not_found" | "file_not_found" | "flag_changed" | "flag_not_found" | "forbidden" | "generation_limit_reached" | "generation_not_found" | "generation_read_only" | "guest_limit_reached" | "head_too_large" | "host_not_allowed" | "internal_error" | "invalid_filter" | "invalid_generation" | "invalid_path" | "invalid_preview_token" | "invalid_request" | "invitation_limit_reached" | "invitation_not_found" | "isolation_below_minimum" | "launch_failed" | "launches_stopped" | "member_not_found" | "method_not_allowed" | "no_active_preview" | "no_port_available" | "node_not_found" | "not_found" | "pin_limit_reached" | "precondition_failed" | "preset_not_found" | "preview_limit_reached" | "preview_not_found" | "preview_unavailable" | "probe_not_found" | "profile_not_found" | "profile_unavailable" | "project_mismatch" | "project_not_found" | "query_refused" | "record_incomplete" | "request_not_found" | "request_timeout" | "root_without_sandbox" | "saved_request_limit_reached" | "saved_request_not_found" | "sealed_text_unreadable" | "secret_not_found" | "service_short" | "service_stopping" | "settings_limit_reached" | "share_limit_reached" | "share_not_found" | "snapshot_limit_reached" | "snapshot_not_found" | "startup_timeout" | "template_not_found" | "too_complex" | "too_fast" | "too_large" | "too_many_launches" | "too_many_streams" | "trace_not_found" | "unauthenticated" | "unresolved_variables" | "unsupported_media_type" | "upgrade_required" | "upstream_failed" | "upstream_timeout" | "user_not_found" | "variable_limit_reached" | "variable_not_found" | "version_not_found" | "viewer_not_found";
             /** Detail */
             detail: string;
             /** Details */
@@ -6607,6 +6607,12 @@ export interface components {
                 [key: string]: unknown;
             };
             /**
+             * Resolve
+             * @description Put the generation's variables in for `{{name}}` in path, query, header values and a body of text or JSON.
+             * @default false
+             */
+            resolve?: boolean;
+            /**
              * Stream
              * @description Respond with Server-Sent Events: `head`, `piece` as the response comes, `end`.
              * @default false
@@ -6659,6 +6665,33 @@ export interface components {
              * @default null
              */
             timeout?: number | null;
+        };
+        /**
+         * VariableBody
+         * @description The value of a variable. A later value replaces it, and can make it a secret or not one.
+         */
+        VariableBody: {
+            /**
+             * Secret
+             * @description No response ever has the value of a secret.
+             * @default false
+             */
+            secret?: boolean;
+            /**
+             * Value
+             * @example 7
+             */
+            value: string;
+        };
+        /**
+         * VariableList
+         * @description All variables of a generation's requests, by name.
+         */
+        VariableList: {
+            /** Items */
+            items: components["schemas"]["VariableShape"][];
+            /** Next */
+            next: null;
         };
         /**
          * VariableShape
@@ -7305,6 +7338,8 @@ export type Usage = components['schemas']['Usage'];
 export type UsageItem = components['schemas']['UsageItem'];
 export type V1EnvelopeBody = components['schemas']['V1EnvelopeBody'];
 export type V1LaunchBody = components['schemas']['V1LaunchBody'];
+export type VariableBody = components['schemas']['VariableBody'];
+export type VariableList = components['schemas']['VariableList'];
 export type VariableShape = components['schemas']['VariableShape'];
 export type VersionDetail = components['schemas']['VersionDetail'];
 export type VersionDiff = components['schemas']['VersionDiff'];

@@ -99,6 +99,8 @@ export type ProxyRequest = Pick<Schemas["V1EnvelopeBody"], "path"> & {
   body: unknown;
   /** `base64`: the body is text in base64, and its bytes are sent. */
   encoding?: "base64";
+  /** Whether the service puts the values of variables in. */
+  resolve?: boolean;
 };
 
 export type ProxyResponse = Older<Schemas["Proxied"], "request_id" | "log"> & {

@@ -10,7 +10,9 @@ import { useAction } from "../ui/useAction";
 import { visible } from "../ui/visible";
 import panel from "../ui/panel.module.css";
 import { type Content, contentOf, sizeOf, tokenIn } from "./answer";
-import { JsonTree } from "./JsonTree";
+import { JsonTree, type UseValue } from "./JsonTree";
+import { NewVariable } from "../variables/NewVariable";
+import type { Variables } from "../variables/useVariables";
 import answerStyles from "./answer.module.css";
 
 type Part = "body" | "raw" | "headers";
@@ -23,14 +25,17 @@ interface AnswerProps {
   onToken?: ((token: string) => void) | undefined;
   /** Called to show why a request failed at the server. */
   onWhy?: ((requestId: string) => Promise<void>) | undefined;
+  /** Where values of the response can be kept. */
+  variables?: Variables | null;
 }
 
 /** A preview's answer: how it went, its body in the form that suits it, its headers. */
-export function Answer({ name, answer, onToken, onWhy }: AnswerProps): ReactNode {
+export function Answer({ name, answer, onToken, onWhy, variables }: AnswerProps): ReactNode {
   const t = useTranslate();
   const [tab, setTab] = useState<Part>("body");
   const content = useMemo(() => contentOf(t, answer), [answer, t]);
   const why = useAction();
+  const [kept, setKept] = useState<{ from: string; value: string } | null>(null);
   const ask = (requestId: string): void =>
     void why.run(t("Looking for the failure…"), async () => {
       await onWhy?.(requestId);
@@ -71,6 +76,15 @@ export function Answer({ name, answer, onToken, onWhy }: AnswerProps): ReactNode
         )}
       </div>
       <News action={why} />
+      {kept && variables && (
+        <NewVariable
+          key={`${kept.from} ${kept.value}`}
+          from={kept.from}
+          value={kept.value}
+          variables={variables}
+          onDone={() => setKept(null)}
+        />
+      )}
       {answer.cut && (
         <p className={answerStyles.cut} role="status">
           {visible(answer.cut)}
@@ -78,7 +92,9 @@ export function Answer({ name, answer, onToken, onWhy }: AnswerProps): ReactNode
       )}
       <Tabs label={t("Parts of the response")} tabs={tabs} tab={shown} onTab={setTab} />
       <div className={answerStyles.answerBody} role="tabpanel" aria-label={tabLabel(tabs, shown)}>
-        {shown === "body" && <Body content={content} />}
+        {shown === "body" && (
+          <Body content={content} onUse={variables ? (from, value) => setKept({ from, value }) : undefined} />
+        )}
         {shown === "raw" && (
           <pre className={answerStyles.raw} tabIndex={0}>
             {visible(pretty(content))}
@@ -100,13 +116,13 @@ export function Answer({ name, answer, onToken, onWhy }: AnswerProps): ReactNode
 }
 
 /** A body in the form that suits it. */
-export function Body({ content }: { content: Content }): ReactNode {
+export function Body({ content, onUse }: { content: Content; onUse?: UseValue | undefined }): ReactNode {
   const t = useTranslate();
   switch (content.kind) {
     case "empty":
       return <p className={panel.none}>{t("The response has no body.")}</p>;
     case "json":
-      return <JsonTree value={content.value} />;
+      return <JsonTree value={content.value} onUse={onUse} />;
     case "image":
       return <img className={answerStyles.image} src={content.address} alt={t("The response")} />;
     case "html":

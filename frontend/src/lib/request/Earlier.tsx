@@ -9,12 +9,14 @@ import { News } from "../ui/News";
 import { useAction } from "../ui/useAction";
 import { useLoad } from "../ui/useLoad";
 import { visible } from "../ui/visible";
-import type { Draft } from "./draft";
+import { type Draft, PATH_FIELD } from "./draft";
 import answerStyles from "./answer.module.css";
 import editorStyles from "./editor.module.css";
 import endpointStyles from "./endpoints.module.css";
 import styles from "./request.module.css";
 import { SavedList } from "./SavedList";
+import type { Variables } from "../variables/useVariables";
+import { VariableTable } from "../variables/VariableTable";
 
 const MOST = 8;
 
@@ -29,6 +31,7 @@ interface EarlierProps {
   /** Changes when there is another request to list. */
   revision: number;
   onDraft: (draft: Draft) => void;
+  variables: Variables;
 }
 
 /** Requests to fill in again: those with a name, and the last recorded ones of this endpoint. Read when opened. */
@@ -37,10 +40,13 @@ export function Earlier(props: EarlierProps): ReactNode {
   const [isOpen, setOpen] = useState(false);
   return (
     <details className={editorStyles.earlier} onToggle={(event) => setOpen(event.currentTarget.open)}>
-      <summary>{t("Saved and earlier requests")}</summary>
+      <summary>{t("Saved and earlier requests, variables")}</summary>
       {isOpen && (
         <>
           <SavedList {...props} />
+          <div className={editorStyles.earlierPart}>
+            <VariableTable variables={props.variables} />
+          </div>
           <Recorded {...props} />
         </>
       )}
@@ -89,6 +95,9 @@ function Recorded({ client, generationId, draft, isLaunched, revision, onDraft }
 
 /** The filter for recorded requests to the endpoint of this draft. */
 export function earlierFilter({ method, path }: Pick<Draft, "method" | "path">): string {
-  const pattern = (path.split("?")[0] ?? "/").replace(/\{[^{}/]+\}/g, "*").replaceAll('"', "");
+  const pattern = (path.split("?")[0] ?? "/")
+    .replace(/\{\{[^{}]+\}\}/g, "*")
+    .replace(PATH_FIELD, "*")
+    .replaceAll('"', "");
   return `method:${method} path:${/[\s()]/.test(pattern) ? `"${pattern}"` : pattern}`;
 }

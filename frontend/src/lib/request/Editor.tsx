@@ -17,6 +17,8 @@ import {
   warning,
 } from "./draft";
 import { visible } from "../ui/visible";
+import { DraftVariables } from "../variables/DraftVariables";
+import type { Variables } from "../variables/useVariables";
 import editorStyles from "./editor.module.css";
 import { PartSplitter, usePartSplit } from "./PartSplitter";
 import styles from "./request.module.css";
@@ -32,6 +34,11 @@ interface EditorProps {
   unavailable: string | null;
   onOpenFile: ((path: string, line: number) => void) | undefined;
   baseUrl: string | null;
+  /** The draft with the values of its variables, for code that is copied. */
+  ready?: Draft;
+  variables?: Variables;
+  /** Why its variables keep it from being sent; null when they do not. */
+  blocked?: string | null;
   /** Whether there is a response, whole or on its way; not an error's sentence. */
   hasResponse: boolean;
   /** Whether the draft is an endpoint that was picked just now; true once for each. */
@@ -47,8 +54,8 @@ const KINDS: readonly SnippetKind[] = ["curl", "httpx", "fetch"];
 /** A request being written: method and path, parameters, headers, body. */
 export function Editor(props: EditorProps): ReactNode {
   const t = useTranslate();
-  const { draft, onDraft, isSending, unavailable, baseUrl } = props;
-  const wrong = obstacle(t, draft);
+  const { draft, onDraft, isSending, unavailable, baseUrl, ready = draft, blocked = null } = props;
+  const wrong = obstacle(t, draft) ?? blocked;
   const [percent, setPercent] = usePartSplit();
   // Beside a short sentence, the form keeps its size.
   const isSplit = props.hasResponse && percent !== null;
@@ -59,7 +66,7 @@ export function Editor(props: EditorProps): ReactNode {
     if (isSending || unavailable !== null) return;
     if (wrong === null) props.onSend();
     else if (draft.pathFields.some((one) => !one.value)) emptyField(form.current)?.focus();
-    else form.current?.querySelector<HTMLElement>("[data-path]")?.focus();
+    else form.current?.querySelector<HTMLElement>(blocked === null ? "[data-path]" : "[data-unset]")?.focus();
   };
   return (
     <form ref={form} className={editorStyles.request} onSubmit={submit} aria-label={t("Request")}>
@@ -111,11 +118,12 @@ export function Editor(props: EditorProps): ReactNode {
                 {unavailable ?? wrong}
               </p>
             )}
-            {wrong === null && warning(t, draft) !== null && (
+            {wrong === null && warning(t, ready) !== null && (
               <p className={styles.hint} role="status">
-                {warning(t, draft)}
+                {warning(t, ready)}
               </p>
             )}
+            {props.variables && <DraftVariables {...{ draft, onDraft }} variables={props.variables} />}
             {draft.pathFields.length > 0 && (
               <Fields
                 title={t("Path")}
@@ -146,7 +154,7 @@ export function Editor(props: EditorProps): ReactNode {
                 {KINDS.map((kind) => (
                   <span key={kind} className={editorStyles.copyKind}>
                     {kind}
-                    <CopyButton text={() => snippet(kind, draft, baseUrl)} label={t("Copy as {kind}", { kind })} />
+                    <CopyButton text={() => snippet(kind, ready, baseUrl)} label={t("Copy as {kind}", { kind })} />
                   </span>
                 ))}
               </div>

@@ -25,8 +25,11 @@ const OPEN_ITEMS = 100;
 const INLINE_CHARS = 60;
 const INLINE_ITEMS = 12;
 
+/** Called with the key and the text of a value, to keep it as a variable. */
+export type UseValue = (key: string, value: string) => void;
+
 /** A JSON value of at most `MAX_DEPTH` levels as a tree whose branches open and close; only what is in sight is in the page. */
-export function JsonTree({ value }: { value: unknown }): ReactNode {
+export function JsonTree({ value, onUse }: { value: unknown; onUse?: UseValue | undefined }): ReactNode {
   const t = useTranslate();
   const [toggled, setToggled] = useState<ReadonlySet<string>>(new Set());
   const rows = useMemo(() => flatten(value, toggled), [value, toggled]);
@@ -56,7 +59,7 @@ export function JsonTree({ value }: { value: unknown }): ReactNode {
               className={styles.treeRow}
               style={{ transform: `translateY(${item.start}px)`, paddingLeft: row.depth * 16 + 18 }}
             >
-              <TreeRow row={row} onToggle={toggle} />
+              <TreeRow row={row} onToggle={toggle} onUse={onUse} />
             </div>
           );
         })}
@@ -65,7 +68,13 @@ export function JsonTree({ value }: { value: unknown }): ReactNode {
   );
 }
 
-function TreeRow({ row, onToggle }: { row: Row; onToggle: (path: string) => void }): ReactNode {
+interface TreeRowProps {
+  row: Row;
+  onToggle: (path: string) => void;
+  onUse: UseValue | undefined;
+}
+
+function TreeRow({ row, onToggle, onUse }: TreeRowProps): ReactNode {
   const t = useTranslate();
   const name = row.name !== null && <span className={styles.key}>{visible(row.name)}: </span>;
   if (row.closing !== null) return <span className={styles.muted}>{row.closing}</span>;
@@ -73,7 +82,7 @@ function TreeRow({ row, onToggle }: { row: Row; onToggle: (path: string) => void
     return (
       <>
         {name}
-        <Inline value={row.value} />
+        <Inline value={row.value} from={row.path.replace(/^.*\//s, "")} onUse={onUse} />
       </>
     );
   const isArray = Array.isArray(row.value);
@@ -95,9 +104,10 @@ function TreeRow({ row, onToggle }: { row: Row; onToggle: (path: string) => void
 }
 
 /** A value on one line, coloured by what its parts are. */
-function Inline({ value }: { value: unknown }): ReactNode {
+function Inline({ value, from, onUse }: { value: unknown; from: string; onUse: UseValue | undefined }): ReactNode {
   const isArray = Array.isArray(value);
-  if (typeof value !== "object" || value === null || Object.keys(value).length === 0) return <Leaf value={value} />;
+  if (typeof value !== "object" || value === null || Object.keys(value).length === 0)
+    return <Leaf value={value} from={from} onUse={onUse} />;
   return (
     <>
       <span className={styles.muted}>{isArray ? "[" : "{ "}</span>
@@ -105,7 +115,7 @@ function Inline({ value }: { value: unknown }): ReactNode {
         <Fragment key={key}>
           {at > 0 && <span className={styles.muted}>, </span>}
           {!isArray && <span className={styles.key}>{visible(JSON.stringify(key))}: </span>}
-          <Inline value={one} />
+          <Inline value={one} from={key} onUse={onUse} />
         </Fragment>
       ))}
       <span className={styles.muted}>{isArray ? "]" : " }"}</span>
@@ -123,11 +133,29 @@ function isShort(value: object): boolean {
   return JSON.stringify(value).length <= INLINE_CHARS;
 }
 
-function Leaf({ value }: { value: unknown }): ReactNode {
+/** Longer values cannot be kept. */
+const MAX_KEPT_CHARS = 16_384;
+
+function Leaf({ value, from, onUse }: { value: unknown; from: string; onUse: UseValue | undefined }): ReactNode {
+  const t = useTranslate();
   const kind = value === null ? "null" : Array.isArray(value) || typeof value === "object" ? "empty" : typeof value;
+  const shown = visible(JSON.stringify(value));
+  const text = typeof value === "string" ? value : shown;
+  if (onUse && value !== null && typeof value !== "object" && text.length <= MAX_KEPT_CHARS)
+    return (
+      <button
+        type="button"
+        className={styles.leaf}
+        data-kind={kind}
+        title={t("Keep it as a variable for requests")}
+        onClick={() => onUse(from, text)}
+      >
+        {shown}
+      </button>
+    );
   return (
     <span className={styles.leaf} data-kind={kind}>
-      {visible(JSON.stringify(value))}
+      {shown}
     </span>
   );
 }

@@ -29,6 +29,8 @@ import { LogLines } from "./LogLines";
 import answerStyles from "./answer.module.css";
 import styles from "./request.module.css";
 import { useEndpoints } from "./useEndpoints";
+import { filledDraft, needsService, variableProblem } from "../variables/references";
+import { useVariables, type Variables } from "../variables/useVariables";
 import { type Requests, useRequests } from "./useRequests";
 
 export interface RequestPanelProps {
@@ -233,6 +235,10 @@ interface RequestViewProps {
 function RequestView(props: RequestViewProps): ReactNode {
   const { client, generationId, requests, onShowLog, onOpenFile, onWhy, baseUrl, isLaunched, unavailable } = props;
   const { desk, draft, shown, logLines, isExact } = requests;
+  const t = useTranslate();
+  const role = useRole();
+  const variables = useVariables(client, role === "watch" ? null : generationId);
+  const ready = filledDraft(draft, variables.known.values);
   const show = (seq: number): void => {
     onShowLog?.();
     requests.reveal(seq);
@@ -241,16 +247,19 @@ function RequestView(props: RequestViewProps): ReactNode {
     <Editor
       draft={draft}
       onDraft={desk.write}
-      onSend={() => void requests.send(draft)}
+      onSend={() => void requests.send(draft, { draft: ready, resolve: needsService(draft, variables.known) })}
       onCancel={desk.cancel}
       isSending={shown?.isOn ?? false}
       unavailable={unavailable}
       onOpenFile={onOpenFile}
       baseUrl={baseUrl}
+      ready={ready}
+      variables={variables}
+      blocked={variableProblem(t, draft, variables.known, role === "owner")}
       earlier={
         <Earlier
           key={`${draft.method} ${draft.path}`}
-          {...{ client, generationId, draft, baseUrl, isLaunched }}
+          {...{ client, generationId, draft, baseUrl, isLaunched, variables }}
           revision={requests.settled}
           onDraft={desk.begin}
         />
@@ -260,7 +269,12 @@ function RequestView(props: RequestViewProps): ReactNode {
     >
       {shown && (
         <Contained key={shown.sent.id} name={english("The response")}>
-          <Outcome exchange={shown} onToken={desk.useToken} onWhy={onWhy} />
+          <Outcome
+            exchange={shown}
+            onToken={desk.useToken}
+            onWhy={onWhy}
+            variables={role === "owner" ? variables : null}
+          />
         </Contained>
       )}
       {shown && <LogLines key={`log-${shown.sent.id}`} lines={logLines} isExact={isExact} onShow={show} />}
@@ -272,15 +286,17 @@ interface OutcomeProps {
   exchange: Exchange;
   onToken: (token: string) => void;
   onWhy: (requestId: string) => Promise<void>;
+  /** Where values of the response can be kept; null where they cannot. */
+  variables: Variables | null;
 }
 
 /** What came of a request: its answer, why there is none, or that it is waited for. */
-function Outcome({ exchange, onToken, onWhy }: OutcomeProps): ReactNode {
+function Outcome({ exchange, onToken, onWhy, variables }: OutcomeProps): ReactNode {
   const { sent, answer, problem, isOn } = exchange;
   const name = visible(`${sent.draft.method} ${sent.target}`);
   if (isOn && exchange.growing) return <Growing name={name} answer={exchange.growing} />;
   if (isOn) return <Waiting name={name} since={sent.at} />;
-  if (answer) return <Answer name={name} answer={answer} onToken={onToken} onWhy={onWhy} />;
+  if (answer) return <Answer {...{ name, answer, onToken, onWhy, variables }} />;
   const failed = problem?.message ?? sent.error;
   return (
     <div className={styles.pad}>

@@ -1,4 +1,4 @@
-import { type ReactNode, useRef, useState } from "react";
+import { type ReactNode, useState } from "react";
 
 import type { PreviewClient } from "../api/client";
 import { Problem } from "../api/problem";
@@ -6,6 +6,7 @@ import { useTranslate } from "../texts/translate";
 import { useRole } from "../together/role";
 import { Button, classes, copyText, IconButton } from "../ui/controls";
 import controls from "../ui/controls.module.css";
+import { FileButton } from "../ui/FileButton";
 import { count } from "../ui/format";
 import { News } from "../ui/News";
 import { useAction } from "../ui/useAction";
@@ -15,6 +16,8 @@ import { Method } from "./EndpointList";
 import editorStyles from "./editor.module.css";
 import endpointStyles from "./endpoints.module.css";
 import { MAX_COLLECTION_BYTES, readPostman } from "./postman";
+import { filledDraft } from "../variables/references";
+import type { Variables } from "../variables/useVariables";
 import styles from "./request.module.css";
 import { snippet } from "./snippets";
 import { type Kept, useSaved } from "./useSaved";
@@ -26,10 +29,11 @@ interface SavedListProps {
   /** Address of the preview, for commands to copy; null while it does not run. */
   baseUrl: string | null;
   onDraft: (draft: Draft) => void;
+  variables: Variables;
 }
 
 /** Requests under a name, which all who may use the preview see. */
-export function SavedList({ client, generationId, draft, baseUrl, onDraft }: SavedListProps): ReactNode {
+export function SavedList({ client, generationId, draft, baseUrl, onDraft, variables }: SavedListProps): ReactNode {
   const t = useTranslate();
   const saved = useSaved(client, generationId);
   const [name, setName] = useState("");
@@ -64,13 +68,13 @@ export function SavedList({ client, generationId, draft, baseUrl, onDraft }: Sav
   const copyAll = (): void =>
     run(t("Copying…"), async () => {
       const all = saved.list ?? [];
-      const commands = all.map((one) => `# ${one.name}\n${snippet("curl", one.draft, baseUrl ?? "http://localhost")}`);
+      const curlOf = (one: Draft): string =>
+        snippet("curl", filledDraft(one, variables.known.values), baseUrl ?? "http://localhost");
+      const commands = all.map((one) => `# ${one.name}\n${curlOf(one.draft)}`);
       await copyText(`${commands.join("\n\n")}\n`);
       return t("{all} copied as curl commands.", { all: count(t, all.length, "{count} request", "{count} requests") });
     });
-  const file = useRef<HTMLInputElement>(null);
-  const load = (chosen: File | undefined): void => {
-    if (!chosen) return;
+  const load = (chosen: File): void =>
     run(t("Reading the collection…"), async () => {
       if (chosen.size > MAX_COLLECTION_BYTES)
         throw new Error(
@@ -78,7 +82,7 @@ export function SavedList({ client, generationId, draft, baseUrl, onDraft }: Sav
             megabytes: MAX_COLLECTION_BYTES / 1_000_000,
           }),
         );
-      const { requests, left } = readPostman(await chosen.text());
+      const { requests, left, variables: values } = readPostman(await chosen.text());
       let skipped = left;
       for (const one of requests) {
         try {
@@ -90,6 +94,10 @@ export function SavedList({ client, generationId, draft, baseUrl, onDraft }: Sav
           if (skipped === requests.length + left) throw error;
         }
       }
+      for (const one of values)
+        // A value that was set here is newer than the collection's.
+        if (!variables.known.values.has(one.name) && !variables.known.secrets.has(one.name))
+          await variables.set(one.name, one.value, one.isSecret);
       return t("{imported} imported{more}.", {
         imported: count(t, requests.length + left - skipped, "{count} request", "{count} requests"),
         more:
@@ -100,7 +108,6 @@ export function SavedList({ client, generationId, draft, baseUrl, onDraft }: Sav
             : "",
       });
     });
-  };
   const list = saved.list ?? [];
   return (
     <section aria-label={t("Saved requests")} className={editorStyles.earlierPart}>
@@ -131,27 +138,15 @@ export function SavedList({ client, generationId, draft, baseUrl, onDraft }: Sav
       )}
       {canChange && (
         <div className={editorStyles.line}>
-          <Button
-            small
+          <FileButton
             kind="quiet"
-            icon="upload"
+            label={t("Postman collection")}
+            accept=".json,application/json"
             disabled={action.busy !== null}
-            onClick={() => file.current?.click()}
+            onFile={load}
           >
             {t("Import a Postman collection")}
-          </Button>
-          <input
-            ref={file}
-            type="file"
-            accept=".json,application/json"
-            className={classes(controls.hidden)}
-            tabIndex={-1}
-            aria-label={t("Postman collection")}
-            onChange={(event) => {
-              load(event.target.files?.[0]);
-              event.target.value = "";
-            }}
-          />
+          </FileButton>
         </div>
       )}
       <p className={styles.hint}>

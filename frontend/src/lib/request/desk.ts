@@ -44,6 +44,13 @@ export interface DeskSnapshot {
   record: number | null;
 }
 
+/** A request with its variables filled in, as far as this page knows them. */
+export interface Ready {
+  draft: Draft;
+  /** Let the service put the others in. */
+  resolve?: boolean;
+}
+
 /** Marks what the log says from now on, until `end`. */
 export type MarkLines = (label: string) => { id: number; end: (told?: RequestLines) => void };
 
@@ -127,13 +134,13 @@ export class RequestDesk {
 
   readonly cancel = (): void => this.#running?.abort();
 
-  /** Send it; a request that is still under way is given up. Resolves when it is answered. */
-  async send(draft: Draft, markLines: MarkLines): Promise<void> {
+  /** Send `ready`, which is shown as `draft`; a request that is still under way is given up. Resolves when it is answered. */
+  async send(draft: Draft, markLines: MarkLines, ready: Ready = { draft }): Promise<void> {
     this.#running?.abort();
     const mine = (this.#running = new AbortController());
     const at = Date.now();
     const id = (this.#lastId = Math.max(at, this.#lastId + 1));
-    const sent: Sent = { id, at, draft, target: target(draft), status: null, elapsedMs: null, error: null };
+    const sent: Sent = { id, at, draft, target: target(ready.draft), status: null, elapsedMs: null, error: null };
     const mark = markLines(`${draft.method} ${sent.target}`);
     let told: RequestLines = {};
     const started: Exchange = { sent, isOn: true, growing: null, answer: null, problem: null, markId: mark.id };
@@ -149,7 +156,8 @@ export class RequestDesk {
     };
     this.#update({ view: "request", draft, shown: started });
     try {
-      settle(await this.#client.request(this.#generationId, requestOf(draft), mine.signal, onGrow));
+      const request = { ...requestOf(ready.draft), ...(ready.resolve && { resolve: true }) };
+      settle(await this.#client.request(this.#generationId, request, mine.signal, onGrow));
     } catch (error) {
       if (mine.signal.aborted) {
         const startedAnswer = growing as GrowingAnswer | null;

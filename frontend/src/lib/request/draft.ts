@@ -46,6 +46,8 @@ export interface Draft {
   source?: { file: string; line: number };
   /** Values by scheme: a token, a key, or `user:password`. They are not kept in the history. */
   secrets?: Record<string, string>;
+  /** `{{name}}` is sent as it is written, and is no variable. */
+  isLiteral?: boolean;
 }
 
 export const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"] as const;
@@ -131,9 +133,12 @@ function formOf(one: EndpointBody): FormField[] {
   });
 }
 
+/** A parameter of a path. `{{name}}` is a variable. */
+export const PATH_FIELD = /(?<!\{)\{([^{}/]+)\}(?!\})/g;
+
 /** The parameters in a path, with the values that they have already. */
 export function pathFields(path: string, before: readonly Field[]): Field[] {
-  const names = [...path.matchAll(/\{([^{}/]+)\}/g)].map((match) => (match[1] ?? "").replace(/:.*$/, ""));
+  const names = [...path.matchAll(PATH_FIELD)].map((match) => (match[1] ?? "").replace(/:.*$/, ""));
   return [...new Set(names)].map(
     (name) => before.find((one) => one.name === name) ?? { name, value: "", type: "path", required: true },
   );
@@ -165,7 +170,7 @@ export function example(skeleton: unknown, depth = 0): unknown {
 
 /** The path with its parameters put in; what has no value stays as it is. */
 export function filledPath(draft: Draft): string {
-  return draft.path.replace(/\{([^{}/]+)\}/g, (whole, inner: string) => {
+  return draft.path.replace(PATH_FIELD, (whole, inner: string) => {
     const name = inner.replace(/:.*$/, "");
     const value = draft.pathFields.find((field) => field.name === name)?.value ?? "";
     if (!value) return whole;
@@ -185,7 +190,7 @@ export function target(draft: Draft): string {
 /** Why a field cannot be sent as it is; null when it can. */
 export function fieldProblem(t: Translate, field: Field): string | null {
   if (field.required && !field.value) return t("{name} is required.", { name: field.name });
-  if (field.value && field.type === "integer" && !/^[+-]?\d+$/.test(field.value))
+  if (field.value && field.type === "integer" && !field.value.includes("{{") && !/^[+-]?\d+$/.test(field.value))
     return t("A whole number is expected.");
   return null;
 }

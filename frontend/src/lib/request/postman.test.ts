@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 
 import { requestOf } from "./draft";
+import { filledDraft } from "../variables/references";
 import { MOST_IMPORTED, readPostman } from "./postman";
 
 const collection = (item: unknown, variable: unknown = []) => JSON.stringify({ info: { name: "c" }, variable, item });
@@ -32,7 +33,7 @@ test("a hostile collection is a sentence, or what of it is a request, and never 
   expect([found.requests.length, found.left]).toEqual([MOST_IMPORTED, 1_000 - MOST_IMPORTED]);
   const loop = [{ key: "a", value: "{{a}}{{a}}" }];
   expect(readPostman(collection([{ name: "l", request: "localhost:8000/{{a}}" }], loop)).requests[0]?.draft.path).toBe(
-    "/{a}",
+    "/{{a}}",
   );
 });
 
@@ -92,15 +93,21 @@ test("requests have their folder, variables, parameters and bodies, and no host"
       },
     },
   ];
-  const [one, add, form, files] = readPostman(collection(item, variable)).requests;
+  const read = readPostman(collection(item, variable));
+  const [one, add, form, files] = read.requests;
+  const values = new Map(read.variables.map(({ name, value }) => [name, value]));
+  const sent = (found: typeof one) => requestOf(filledDraft(found?.draft ?? ({} as never), values));
   expect(one?.name).toBe("Books / One");
-  expect(requestOf(one?.draft ?? ({} as never))).toMatchObject({
+  // The variables stay variables, but for the host.
+  expect(one?.draft.path).toBe("/v1/shops/{{shop}}/books/{book}");
+  expect(read.variables).toEqual([{ name: "shop", value: "7", isSecret: false }]);
+  expect(sent(one)).toMatchObject({
     method: "GET",
     path: "/v1/shops/7/books/dune",
     query: { page: "2" },
     headers: { "X-Shop": "7" },
   });
-  expect(requestOf(add?.draft ?? ({} as never))).toMatchObject({ path: "/v1/books", body: '{"shop": 7}' });
+  expect(sent(add)).toMatchObject({ path: "/v1/books", body: '{"shop": 7}' });
   expect(requestOf(form?.draft ?? ({} as never))).toMatchObject({
     path: "/f",
     body: "a=b+c",

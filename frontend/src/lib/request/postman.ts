@@ -1,3 +1,4 @@
+import { namesOf, SECRET } from "../variables/references";
 import { type Draft, EMPTY, type Field, type FormField, METHODS, pathFields } from "./draft";
 
 /** As many as a project keeps. */
@@ -5,6 +6,7 @@ export const MOST_IMPORTED = 100;
 export const MAX_COLLECTION_BYTES = 5_000_000;
 const MOST_FOLDERS_DEEP = 20;
 const MOST_FIELDS = 200;
+const MOST_VALUE_CHARS = 16_384;
 /** A name of a header field; others are left out. */
 const TOKEN = /^[\w!#$%&'*+.^`|~-]+$/;
 
@@ -12,11 +14,13 @@ interface Imported {
   requests: { name: string; draft: Draft }[];
   /** How many more there were. */
   left: number;
+  /** Values of variables that the requests have. */
+  variables: { name: string; value: string; isSecret: boolean }[];
 }
 
 type Values = ReadonlyMap<string, string>;
 
-/** The requests of a Postman collection (version 2), with its variables filled in. Hosts and credentials are left out. */
+/** The requests of a Postman collection (version 2), and their variables. Hosts and credentials are left out. */
 export function readPostman(text: string): Imported {
   let whole: unknown;
   try {
@@ -27,9 +31,15 @@ export function readPostman(text: string): Imported {
   const items = partOf(whole, "item");
   if (!Array.isArray(items))
     throw new Error("This file is not a Postman collection. In Postman, export it as Collection v2.1.");
-  const values = new Map(pairs(partOf(whole, "variable")).map((one) => [one.name, one.value]));
-  const found: Imported = { requests: [], left: 0 };
+  const given = pairs(partOf(whole, "variable"));
+  const values = new Map(given.map((one) => [one.name, one.value]));
+  const found: Imported = { requests: [], left: 0, variables: [] };
   collect(items, [], values, found);
+  const used = new Set(found.requests.flatMap((one) => namesOf(one.draft)));
+  for (const { name, value, isSecret } of given)
+    // Each once; one without a value is asked for before sending.
+    if (used.delete(name) && value !== "" && value.length <= MOST_VALUE_CHARS)
+      found.variables.push({ name, value, isSecret: isSecret || SECRET.test(name) });
   return found;
 }
 
@@ -52,13 +62,20 @@ function collect(items: readonly unknown[], folders: readonly string[], values: 
 
 function draftOf(request: string | object, values: Values): Draft {
   const url = typeof request === "string" ? request : partOf(request, "url");
-  const raw = filled(textOf(typeof url === "string" ? url : partOf(url, "raw")), values);
+  // A variable at the beginning is the host, and may have the beginning of the path.
+  const raw = textOf(typeof url === "string" ? url : partOf(url, "raw")).replace(
+    /^\{\{([^{}]{1,200})\}\}/,
+    (whole, name: string) => {
+      const value = values.get(name.trim());
+      return value === undefined || value.includes("{{") ? whole : value;
+    },
+  );
   const [address = "", search = ""] = raw.replace(/#.*$/s, "").split(/\?(.*)/s);
   const path = pathOf(address);
   const method = textOf(partOf(request, "method")).toUpperCase();
   const listed = pairs(partOf(url, "query"));
-  const query = typeof url === "string" ? searched(search) : fieldsOf(listed, values);
-  const known = fieldsOf(pairs(partOf(url, "variable")), values);
+  const query = typeof url === "string" ? searched(search) : fieldsOf(listed);
+  const known = fieldsOf(pairs(partOf(url, "variable")));
   return {
     ...EMPTY,
     method: METHODS.find((one) => one === method) ?? "GET",
@@ -70,29 +87,24 @@ function draftOf(request: string | object, values: Values): Draft {
     query,
     ...bodyOf(
       partOf(request, "body"),
-      fieldsOf(pairs(partOf(request, "header")), values).filter((one) => TOKEN.test(one.name)),
-      values,
+      fieldsOf(pairs(partOf(request, "header"))).filter((one) => TOKEN.test(one.name)),
     ),
   };
 }
 
-/** The path alone, with `{name}` for `:name` and for variables without a value. */
+/** The path alone, with `{name}` for `:name`. */
 function pathOf(address: string): string {
   const path = address.replace(/^(?:[a-z][\w+.-]*:\/\/)?[^/]*/i, "");
-  const named = path.replace(/\{\{([^{}/]*)\}\}/g, "{$1}").replace(/(?<=\/):([A-Za-z_][\w-]*)/g, "{$1}");
+  const named = path.replace(/(?<=\/):([A-Za-z_][\w-]*)/g, "{$1}");
   return named.startsWith("/") ? named : `/${named}`;
 }
 
-function bodyOf(
-  body: unknown,
-  headers: Field[],
-  values: Values,
-): Pick<Draft, "headers" | "body" | "bodyKind" | "form"> {
+function bodyOf(body: unknown, headers: Field[]): Pick<Draft, "headers" | "body" | "bodyKind" | "form"> {
   const mode = partOf(body, "mode");
   if (mode === "urlencoded" || mode === "formdata") {
     const form = pairs(partOf(body, mode)).map(({ name, value, isFile }): FormField => ({
       name,
-      value: isFile ? "" : filled(value, values),
+      value: isFile ? "" : value,
       isFile,
     }));
     if (mode === "formdata") return { headers, body: "", bodyKind: "multipart", form };
@@ -100,13 +112,14 @@ function bodyOf(
     const others = headers.filter((one) => !/^content-type$/i.test(one.name));
     return { headers: [...others, type], body: "", bodyKind: "form", form };
   }
-  return { headers, body: mode === "raw" ? filled(textOf(partOf(body, "raw")), values) : "" };
+  return { headers, body: mode === "raw" ? textOf(partOf(body, "raw")) : "" };
 }
 
 interface Pair {
   name: string;
   value: string;
   isFile: boolean;
+  isSecret: boolean;
 }
 
 /** The enabled entries of a list of keys and values. */
@@ -118,25 +131,18 @@ function pairs(list: unknown): Pair[] {
       name: textOf(partOf(one, "key")),
       value: textOf(partOf(one, "value")),
       isFile: partOf(one, "type") === "file",
+      isSecret: partOf(one, "type") === "secret",
     }))
     .filter((one) => one.name !== "" && one.name !== "__proto__")
     .slice(0, MOST_FIELDS);
 }
 
-function fieldsOf(list: readonly Pair[], values: Values): Field[] {
-  return list.map(({ name, value }) => ({ name, value: filled(value, values), type: null }));
+function fieldsOf(list: readonly Pair[]): Field[] {
+  return list.map(({ name, value }) => ({ name, value, type: null }));
 }
 
 function searched(search: string): Field[] {
   return [...new URLSearchParams(search)].slice(0, MOST_FIELDS).map(([name, value]) => ({ name, value, type: null }));
-}
-
-/** Put values in once: a value that names variables stays as it is. */
-function filled(text: string, values: Values): string {
-  return text.replace(/\{\{([^{}]{1,200})\}\}/g, (whole, name: string) => {
-    const value = values.get(name.trim());
-    return value === undefined || value.includes("{{") ? whole : value;
-  });
 }
 
 function partOf(value: unknown, key: string): unknown {

@@ -1,4 +1,4 @@
-import { type Draft, keepable } from "./draft";
+import { type Draft, type Field, keepable } from "./draft";
 
 /** A request under a name. */
 export interface SavedRequest {
@@ -10,6 +10,7 @@ export const MAX_SAVED = 50;
 const MAX_NAME_CHARS = 80;
 const MAX_BODY_CHARS = 100_000;
 const PREFIX = "preview:saved-requests:";
+const VARIABLE = /^(?:[A-Za-z-]{1,20} )?\{\{ *[A-Za-z_][\w.-]{0,63} *\}\}$/;
 const SECRET = /authorization|cookie|token|secret|password|api-?key/i;
 
 /** The saved requests of a generation in this browser, by name. */
@@ -40,8 +41,10 @@ export function savable(name: string, draft: Draft): SavedRequest {
       `The body is too long to be saved: shorten it to at most ${MAX_BODY_CHARS.toLocaleString("en")} characters.`,
     );
   const kept = keepable(draft);
-  kept.headers = kept.headers.map((one) => (SECRET.test(one.name) ? { ...one, value: "" } : one));
-  if (kept.cookies) kept.cookies = kept.cookies.map((one) => ({ ...one, value: "" }));
+  // A variable is no secret, only its value may be.
+  const without = (one: Field): Field => (VARIABLE.test(one.value) ? one : { ...one, value: "" });
+  kept.headers = kept.headers.map((one) => (SECRET.test(one.name) ? without(one) : one));
+  if (kept.cookies) kept.cookies = kept.cookies.map(without);
   return { name: title, draft: kept };
 }
 

@@ -4,9 +4,19 @@ import { afterEach, expect, test, vi } from "vitest";
 import { clientOf, json } from "../testing";
 import { EMPTY } from "./draft";
 import { Earlier } from "./Earlier";
+import type { Variables } from "../variables/useVariables";
 import { SavedList } from "./SavedList";
 
 afterEach(cleanup);
+
+const NONE: Variables = {
+  list: [],
+  known: { values: new Map(), secrets: new Set() },
+  isShared: true,
+  problem: null,
+  set: vi.fn(),
+  remove: vi.fn(),
+};
 
 test("the requests of a Postman collection are saved, without secrets; what cannot be saved is counted", async () => {
   const stored: string[] = [];
@@ -14,7 +24,9 @@ test("the requests of a Postman collection are saved, without secrets; what cann
     if (method !== "GET") stored.push(body);
     return json(method === "GET" ? { items: [] } : { id: "1", name: "x", method: "GET", path: "/", more: {} });
   });
-  render(<SavedList client={client} generationId="g" draft={EMPTY} baseUrl={null} onDraft={vi.fn()} />);
+  render(
+    <SavedList client={client} generationId="g" draft={EMPTY} baseUrl={null} onDraft={vi.fn()} variables={NONE} />,
+  );
   const header = [{ key: "Authorization", value: "Bearer s3cret" }];
   const item = [
     { name: "books", request: { url: "https://api.example.com/books", header } },
@@ -41,7 +53,9 @@ test("an import that the service cannot take at the moment ends with its reason"
       503,
     );
   });
-  render(<SavedList client={client} generationId="g" draft={EMPTY} baseUrl={null} onDraft={vi.fn()} />);
+  render(
+    <SavedList client={client} generationId="g" draft={EMPTY} baseUrl={null} onDraft={vi.fn()} variables={NONE} />,
+  );
   const item = ["/a", "/b", "/c"].map((url) => ({ name: url, request: { url } }));
   const file = new File([JSON.stringify({ item })], "c.json");
   fireEvent.change(await screen.findByLabelText("Postman collection"), { target: { files: [file] } });
@@ -55,7 +69,15 @@ test("of a project that was never launched no records are asked for", async () =
     asked.push(path);
     return json({ items: [] });
   });
-  const common = { client, generationId: "g", draft: EMPTY, baseUrl: null, revision: 0, onDraft: vi.fn() };
+  const common = {
+    client,
+    generationId: "g",
+    draft: EMPTY,
+    baseUrl: null,
+    revision: 0,
+    onDraft: vi.fn(),
+    variables: NONE,
+  };
   const { container } = render(<Earlier {...common} isLaunched={false} />);
   const details = container.querySelector("details");
   if (details) details.open = true;

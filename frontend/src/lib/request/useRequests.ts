@@ -6,7 +6,7 @@ import { usePreviewClient } from "../context";
 import type { RequestMark } from "../logs/marks";
 import type { LogSession } from "../logs/session";
 import { useLogSession, useLogSnapshot } from "../usePreviewLogs";
-import { type DeskSnapshot, deskOf, type RequestDesk } from "./desk";
+import { type DeskSnapshot, deskOf, type Ready, type RequestDesk } from "./desk";
 import type { Draft } from "./draft";
 
 export interface Requests extends DeskSnapshot {
@@ -18,7 +18,7 @@ export interface Requests extends DeskSnapshot {
   reveal: (seq: number) => void;
   /** Grows when another process serves, after a reload. */
   restarts: number;
-  send: (draft: Draft) => Promise<void>;
+  send: (draft: Draft, ready: Ready) => Promise<void>;
 }
 
 /** Sends requests to a generation's preview, keeps the last ones, and marks what they cause in the log. */
@@ -32,7 +32,7 @@ export function useRequests(generationId: string, given?: PreviewClient): Reques
     () => desk.snapshot,
     () => desk.snapshot,
   );
-  const send = useCallback((draft: Draft) => desk.send(draft, session.markLines), [desk, session]);
+  const send = useCallback((draft: Draft, ready: Ready) => desk.send(draft, session.markLines, ready), [desk, session]);
   const mark = marks.find((one) => one.id === snapshot.shown?.markId);
   const arrived = useArrived(session, mark);
   const logLines = useMemo(

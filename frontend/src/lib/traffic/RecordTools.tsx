@@ -1,4 +1,4 @@
-import { type ReactNode, useRef, useState } from "react";
+import { type ReactNode, useState } from "react";
 
 import type { PreviewClient } from "../api/client";
 import { type Capture, exportHar, setCapture } from "../api/records";
@@ -6,8 +6,9 @@ import { importHar, MOST_REPLAYED } from "../api/replay";
 import type { RequestDesk } from "../request/desk";
 import { useTranslate } from "../texts/translate";
 import { useRole } from "../together/role";
-import { Button, classes, saveFile } from "../ui/controls";
+import { Button, saveFile } from "../ui/controls";
 import controls from "../ui/controls.module.css";
+import { FileButton } from "../ui/FileButton";
 import { count } from "../ui/format";
 import { News } from "../ui/News";
 import panel from "../ui/panel.module.css";
@@ -33,7 +34,6 @@ export function RecordTools(props: RecordToolsProps): ReactNode {
   const t = useTranslate();
   const { client, generationId, desk, records, filter, selection, isRunning } = props;
   const action = useAction();
-  const file = useRef<HTMLInputElement>(null);
   const isOwner = useRole() === "owner";
   const [isPasting, setPasting] = useState(false);
   const { capture } = records;
@@ -49,8 +49,7 @@ export function RecordTools(props: RecordToolsProps): ReactNode {
       saveFile(`${generationId}.har`, [await exportHar(client, generationId, filter)], "application/json");
       return undefined;
     });
-  const load = (chosen: File | undefined): void => {
-    if (!chosen) return;
+  const load = (chosen: File): void => {
     void action.run(t("Reading the HAR file…"), async () => {
       const { read, imported, skipped } = await importHar(client, generationId, chosen);
       records.refresh();
@@ -104,22 +103,10 @@ export function RecordTools(props: RecordToolsProps): ReactNode {
           {t("Export HAR")}
         </Button>
         {isOwner && (
-          <Button small icon="upload" onClick={() => file.current?.click()}>
+          <FileButton label={t("HAR file")} accept=".har,application/json" onFile={load}>
             {t("Import HAR")}
-          </Button>
+          </FileButton>
         )}
-        <input
-          ref={file}
-          type="file"
-          accept=".har,application/json"
-          className={classes(controls.hidden)}
-          tabIndex={-1}
-          aria-label={t("HAR file")}
-          onChange={(event) => {
-            load(event.target.files?.[0]);
-            event.target.value = "";
-          }}
-        />
       </div>
       <News action={action} />
       {isPasting && (

@@ -18,6 +18,8 @@ export function draftOfParsed({ method, path, headers, body }: ParsedRequest): D
 export function draftOfSendable({ method, target, headers, body }: Sendable): Draft {
   const at = target.indexOf("?");
   const path = at === -1 ? target : target.slice(0, at);
+  // It was sent like this.
+  const hasBraces = [target, body, ...headers.map(([, value]) => value)].some((one) => one.includes("{{"));
   const query = new URLSearchParams(at === -1 ? "" : target.slice(at + 1));
   return {
     method,
@@ -26,6 +28,7 @@ export function draftOfSendable({ method, target, headers, body }: Sendable): Dr
     query: [...query].map(([name, value]) => ({ name, value, type: null })),
     headers: headers.map(([name, value]) => ({ name, value, type: null })),
     body,
+    ...(hasBraces && { isLiteral: true }),
   };
 }
 
