@@ -152,6 +152,11 @@ def test_a_json_line_opens_by_key_and_its_values_narrow_the_log(shop: Shop, seen
     page.keyboard.press("Enter")
     expect(row.get_by_role("button", name="Values")).to_be_focused()
     expect(row).to_contain_text('name: "<b>Ada</b>"')
+    row.get_by_role("button", name="show user.id as a column").click()
+    expect(page.get_by_role("group", name="Columns")).to_contain_text("user.id")
+    assert "column=user.id" in page.url
+    page.get_by_role("button", name="Remove the column user.id").click()
+    expect(page.get_by_role("group", name="Columns")).to_have_count(0)
     row.get_by_role("button", name="include lines with @user.id:7").focus()
     page.keyboard.press("Enter")
     expect(rows_with(seen, "order 8 placed")).to_have_count(0)

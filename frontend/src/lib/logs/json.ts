@@ -11,6 +11,8 @@ export interface Leaf {
   text: string | null;
   /** A term of the filter that selects lines with this value; null where there is none. */
   term: string | null;
+  /** Its name as a column; null where it can be none. */
+  column: string | null;
 }
 
 const MOST_CHARS = 16_384;
@@ -32,10 +34,25 @@ export function jsonOf(text: string): JsonLine | null {
   }
 }
 
-/** The line as a sentence: its message, and the other values of its first level. */
-export function sentenceOf(line: JsonLine): { message: string; rest: string } {
+/** The value of a column, such as `user.id`; null where the line has none. */
+export function columnOf(line: JsonLine, path: string): string | null {
+  let found: unknown = line;
+  for (const name of path.split(".")) {
+    if (typeof found !== "object" || found === null || !Object.hasOwn(found, name)) return null;
+    found = (found as JsonLine)[name];
+  }
+  return typeof found === "string" ? found : JSON.stringify(found);
+}
+
+/** Whether an address may name this column. */
+export function isColumn(path: string): boolean {
+  return path.length <= 200 && path.split(".").every((name) => NAME.test(name));
+}
+
+/** The line as a sentence: its message, and the other values of its first level, but for the columns. */
+export function sentenceOf(line: JsonLine, columns: readonly string[] = []): { message: string; rest: string } {
   const key = MESSAGE_KEYS.find((one) => typeof line[one] === "string");
-  const others = Object.entries(line).filter(([name]) => name !== key && !ASIDE.has(name));
+  const others = Object.entries(line).filter(([name]) => name !== key && !ASIDE.has(name) && !columns.includes(name));
   const rest = others.map(([name, value]) => `${name}=${typeof value === "string" ? value : JSON.stringify(value)}`);
   return { message: key === undefined ? "" : String(line[key]), rest: rest.join(" ") };
 }
@@ -50,7 +67,8 @@ export function leavesOf(line: JsonLine): Leaf[] {
       const own = isNamed ? (path === "" ? name : `${path}.${name}`) : null;
       const isTree = typeof one === "object" && one !== null && Object.keys(one).length > 0 && depth < MOST_DEPTH;
       const text = isTree ? null : JSON.stringify(one);
-      found.push({ path: own ?? name, depth, name, text, term: own === null ? null : termOf(own, one) });
+      const term = own === null ? null : termOf(own, one);
+      found.push({ path: own ?? name, depth, name, text, term, column: isTree ? null : own });
       if (isTree) walk(one, own, depth + 1);
     }
   };

@@ -223,6 +223,11 @@ test("lines of standard error are told apart, alone on demand, and kept in the a
   expect(words["stream"]).toBe("stderr");
   expect(lookOfAddress(new URLSearchParams({ stream: "stderr" })).filter).toEqual(onlyStderr);
   expect(lookOfAddress(new URLSearchParams({ stream: "other" })).filter).toEqual(EVERYTHING);
+  const columns = ["user.id", "path"];
+  expect(lookToAddress({ ...WHOLE_LOG, columns })["column"]).toEqual(columns);
+  const hostile = ["user.id", "user.id", "path", "", "a..b", "<img>", "x".repeat(300), ..."abcdefgh"];
+  const query = new URLSearchParams(hostile.map((one) => ["column", one]));
+  expect(lookOfAddress(query).columns).toEqual(["user.id", "path", "a", "b", "c", "d"]);
   expect(new Timeline(store).counts().streams).toEqual({ stderr: 1 });
   expect(JSON.parse(asJson(line(2, "err", { stream: "stderr" })))).toMatchObject({ stream: "stderr" });
   expect(asJson(line(1))).not.toContain("stream");

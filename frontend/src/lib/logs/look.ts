@@ -1,4 +1,5 @@
 import { fromAddress, type Term, toAddress } from "../filter/terms";
+import { isColumn } from "./json";
 import { EVERYTHING, hasLevel, LEVELS, type LogFilter, SOURCES } from "./view";
 
 /** The part of a log that a person looks at: filter, terms of the filter language, and the line that was chosen. */
@@ -7,12 +8,22 @@ export interface LogLook {
   terms: readonly Term[];
   /** Number of a line; null if none was chosen. */
   line: number | null;
+  /** Values of JSON lines that are columns, such as `user.id`. */
+  columns?: readonly string[];
 }
+
+/** More columns leave no space for the message. */
+export const MOST_COLUMNS = 6;
 
 export const WHOLE_LOG: LogLook = { filter: EVERYTHING, terms: [], line: null };
 
 /** The look as values of a page's address; null or nothing leaves a value out. */
-export function lookToAddress({ filter, terms, line }: LogLook): Record<string, string | string[] | null> {
+export function lookToAddress({
+  filter,
+  terms,
+  line,
+  columns = [],
+}: LogLook): Record<string, string | string[] | null> {
   const levels = LEVELS.filter((one) => hasLevel(filter, one));
   return {
     level: levels.length < LEVELS.length ? levels.join(",") || "none" : null,
@@ -20,12 +31,14 @@ export function lookToAddress({ filter, terms, line }: LogLook): Record<string, 
     stream: filter.onlyStderr ? "stderr" : null,
     filter: toAddress(terms),
     line: line === null ? null : String(line),
+    column: columns.length > 0 ? [...columns] : null,
   };
 }
 
 /** The look that an address says; what it does not know is left out. */
 export function lookOfAddress(query: URLSearchParams): LogLook {
   const line = Number(query.get("line"));
+  const columns = [...new Set(query.getAll("column"))].filter(isColumn).slice(0, MOST_COLUMNS);
   return {
     filter: {
       levels: chosen(query.get("level"), LEVELS),
@@ -34,6 +47,7 @@ export function lookOfAddress(query: URLSearchParams): LogLook {
     },
     terms: fromAddress(query.getAll("filter")),
     line: Number.isSafeInteger(line) && line > 0 ? line : null,
+    ...(columns.length > 0 && { columns }),
   };
 }
 

@@ -17,7 +17,7 @@ import { isNote } from "../logs/store";
 import { FilterField } from "../filter/FilterField";
 import { isRange, type Term, withRange, withSpan } from "../filter/terms";
 import { useTerms } from "../filter/useTerms";
-import { type LogLook, WHOLE_LOG } from "../logs/look";
+import { type LogLook, MOST_COLUMNS, WHOLE_LOG } from "../logs/look";
 import { LogRows } from "../logs/rows";
 import { rangeTerms } from "../logs/timeline";
 import { EVERYTHING, isUnfiltered, type LogFilter, LogView } from "../logs/view";
@@ -30,6 +30,7 @@ import { colorScheme, type ThemeChoice, useTheme } from "../ui/theme";
 import tokens from "../ui/tokens.module.css";
 import { useLogSession, useLogSnapshot } from "../usePreviewLogs";
 import { Announcer } from "./Announcer";
+import { ColumnRow } from "./ColumnRow";
 import { ConnectionWord } from "./ConnectionLine";
 import { allText, saveAsJsonLines, saveAsText } from "./exportLines";
 import { ExportMenu } from "./ExportMenu";
@@ -94,6 +95,7 @@ export function PreviewTerminal(props: PreviewTerminalProps): ReactNode {
 }
 
 const NO_TEXTS: TerminalTexts = {};
+const NO_COLUMNS: readonly string[] = [];
 
 function WholePreviewTerminal(props: PreviewTerminalProps): ReactNode {
   const t = useTranslate();
@@ -102,8 +104,8 @@ function WholePreviewTerminal(props: PreviewTerminalProps): ReactNode {
   const has = (tool: TerminalTool): boolean => tools !== false && tools.includes(tool);
   const session = useLogSession(generationId, { client: props.client, launch });
   const snapshot = useLogSnapshot(session);
-  const { look, terms, setFilter, setLine, showAll } = useLook(props);
-  const { filter, line } = look;
+  const { look, terms, setFilter, setLine, toggleColumn, showAll } = useLook(props);
+  const { filter, line, columns = NO_COLUMNS } = look;
   // The lines that pass the terms are the service's to say.
   const passing = useLogSession(generationId, { client: props.client, filter: terms.filter, launch });
   const passingSnapshot = useLogSnapshot(passing);
@@ -129,10 +131,11 @@ function WholePreviewTerminal(props: PreviewTerminalProps): ReactNode {
   const rows = useMemo(() => new LogRows(view, folding), [view, folding]);
   const [isFolding, setFolding] = useState(true);
   const { onOpenFile } = props;
-  const options = { timestamps, wrap, theme, fontSize, line, canOpenFiles: onOpenFile !== undefined, t };
+  const options = { timestamps, wrap, theme, fontSize, line, canOpenFiles: onOpenFile !== undefined, columns, t };
   const { host, screen, state } = useScreen({
     ...{ session, passing, rows, options, onHover: setHovered, onPick: setLine, onFile: onOpenFile },
     onTerm: (term) => void terms.add(term),
+    onColumn: toggleColumn,
     lineMarks: props.lineMarks,
   });
   const fold = (isOn: boolean): void => {
@@ -269,6 +272,7 @@ function WholePreviewTerminal(props: PreviewTerminalProps): ReactNode {
         )}
         {line !== null && <ChosenLine line={line} onShow={session.reveal} onClear={() => setLine(null)} />}
         <ExportRow file={file} />
+        {columns.length > 0 && <ColumnRow {...{ columns, timestamps, fontSize }} onRemove={toggleColumn} />}
         <div className={styles.stage}>
           <div
             ref={host}
@@ -329,6 +333,16 @@ function useLook({ client: given, look: first, onLook }: PreviewTerminalProps) {
   const terms = useTerms(client, look.terms, setTerms, "on_lines");
   const setFilter = useCallback((filter: LogFilter) => setLook((now) => ({ ...now, filter })), []);
   const setLine = useCallback((line: number | null) => setLook((now) => ({ ...now, line })), []);
+  const toggleColumn = useCallback(
+    (path: string) =>
+      setLook(({ columns = [], ...now }) => {
+        const others = columns.filter((one) => one !== path);
+        // Of too many, the oldest goes.
+        const next = others.length < columns.length ? others : [...others, path].slice(-MOST_COLUMNS);
+        return next.length > 0 ? { ...now, columns: next } : now;
+      }),
+    [],
+  );
   const showAll = useCallback(
     () =>
       setLook((now) => ({
@@ -338,5 +352,5 @@ function useLook({ client: given, look: first, onLook }: PreviewTerminalProps) {
       })),
     [],
   );
-  return { look, terms, setFilter, setLine, showAll };
+  return { look, terms, setFilter, setLine, toggleColumn, showAll };
 }

@@ -27,6 +27,8 @@ export interface LineLook {
   canOpen: boolean;
   /** Whether all values of a JSON line are shown. */
   isOpen: boolean;
+  /** Values of JSON lines that are columns. */
+  columns: readonly string[];
   /** Words for its mark, such as “2 comments”. */
   note?: string | undefined;
 }
@@ -74,7 +76,7 @@ export function lineElement(t: Translate, entry: Entry, look: LineLook): HTMLEle
   const json = entry.source === "subprocess" && !look.head ? jsonOf(plain(entry.message)) : null;
   if (look.head) text.append(foldButton(t, look.head));
   if (look.head && !look.head.isOpen) fillFolded(t, text, look.head, look);
-  else if (json) text.append(...jsonParts(t, json, look.isOpen, (words) => filled(words, look)));
+  else if (json) text.append(...jsonParts(t, json, look, (words) => filled(words, look)));
   else if (look.frame?.isNamed) fillFrame(t, text, plain(entry.message), look.frame, look);
   else fill(text, runsOf(entry.message), look);
   if (look.frame) row.dataset["frame"] = look.frame.place.isOwn ? "own" : "other";

@@ -14,7 +14,7 @@ import { nearest } from "./useSearch";
 
 const LOOK = {
   ...{ theme: "dark" as const, pattern: null, isMarked: false, isChosen: false, isCurrent: false },
-  ...{ head: null, frame: null, canOpen: false, isOpen: false },
+  ...{ head: null, frame: null, canOpen: false, isOpen: false, columns: [] as readonly string[] },
 };
 
 describe("the heights of rows", () => {
@@ -140,4 +140,22 @@ test("keys lead to the next and previous line of a level, and not beyond the las
   expect(from(2, "W")).toBeNull();
   expect(from(0, "x")).toBeNull();
   expect(LOG_KEYS.length).toBeGreaterThan(0);
+});
+
+test("values of JSON lines are columns, which no line can forge or widen", () => {
+  const look = { ...LOOK, columns: ["user.id", "__proto__.x", "path", "none"] };
+  const made = (message: string) => lineElement(inEnglish, line(1, message), look);
+  const evil = made(JSON.stringify({ message: "m", user: { id: "\u202e<img>" }, path: "x".repeat(5_000) }));
+  const cells = [...evil.querySelectorAll("[title]")];
+  expect(cells.map((one) => (one as HTMLElement).title)).toEqual(["\\u202e<img>", "", "x".repeat(200), ""]);
+  expect(evil.querySelector("img")).toBeNull();
+  // The value is not said twice.
+  expect(made('{"message": "m", "path": "/pay", "n": 1}').textContent).toMatch(/path=\/pay +m n=1/);
+  expect(made("no JSON").querySelector("[title]")).toBeNull();
+  const open = lineElement(inEnglish, line(1, '{"user": {"id": 7}, "path": "/"}'), { ...look, isOpen: true });
+  const buttons = [...open.querySelectorAll<HTMLElement>("[data-column]")];
+  expect(buttons.map((one) => [one.dataset["column"], one.getAttribute("aria-pressed")])).toEqual([
+    ["user.id", "true"],
+    ["path", "true"],
+  ]);
 });

@@ -8,8 +8,12 @@ interface PointerOptions {
   /** The head of a stack was clicked. */
   onToggle: (row: HTMLElement) => void;
   onTerm: (term: string) => void;
+  /** A value is to be a column, or one no more. */
+  onColumn: (path: string) => void;
   onFile: (path: string, line: number) => void;
 }
+
+const PARTS = "[data-fold], [data-json], [data-term], [data-column], [data-file]";
 
 /** Tells which line's head the pointer is on, and what was clicked in a row. */
 export class Pointer {
@@ -39,11 +43,12 @@ export class Pointer {
   }
 
   readonly #click = (event: MouseEvent): void => {
-    const button = (event.target as Element).closest<HTMLElement>("[data-fold], [data-json], [data-term], [data-file]");
+    const button = (event.target as Element).closest<HTMLElement>(PARTS);
     const row = button?.closest<HTMLElement>("[data-position]");
     if (button && row) {
-      const { file, at, term } = button.dataset;
-      if (term !== undefined) this.#options.onTerm(term);
+      const { file, at, term, column } = button.dataset;
+      if (column !== undefined) this.#options.onColumn(column);
+      else if (term !== undefined) this.#options.onTerm(term);
       else if (file === undefined) this.#options.onToggle(row);
       else this.#options.onFile(file, Number(at));
       return;

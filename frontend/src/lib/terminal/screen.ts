@@ -54,12 +54,10 @@ export class Screen {
     this.#rows = new ShownRows((position) => this.#rowOf(position));
     host.replaceChildren(this.#rows.element);
     this.#pointer = new Pointer(host, {
+      ...events,
       entryOf: (row) => this.#entryOf(row),
-      onHover: events.onHover,
       onPick: (entry) => !isNote(entry) && events.onPick(entry.seq),
       onToggle: (row) => this.toggle(Number(row.dataset["position"])),
-      onFile: events.onFile,
-      onTerm: events.onTerm,
     });
     this.#older = new Older(host, events.onNeedOlder);
     host.addEventListener("scroll", this.#scrolled, { passive: true });
@@ -288,6 +286,7 @@ export class Screen {
       frame: this.#log.frameOf(position),
       canOpen: this.#options.canOpenFiles,
       isOpen: this.#opened.has(entry.seq),
+      columns: this.#options.columns,
       note: isNote(entry) ? undefined : this.#events.noteOf(entry.seq, this.#log.lastSeqOf(position)),
     });
     row.dataset["position"] = String(position);

@@ -12,6 +12,8 @@ export interface ScreenOptions {
   line: number | null;
   /** Whether places in the project's code are links. */
   canOpenFiles: boolean;
+  /** Values of JSON lines that are columns. */
+  columns: readonly string[];
   /** The words of the host. */
   t: Translate;
 }
@@ -41,6 +43,8 @@ export interface ScreenEvents {
   noteOf: (from: number, to: number) => string | undefined;
   /** A term for the filter was clicked. */
   onTerm: (term: string) => void;
+  /** A value is to be a column, or one no more. */
+  onColumn: (path: string) => void;
   /** A place in the project's code was clicked. */
   onFile: (path: string, line: number) => void;
   isMarked: (line: LogLine) => boolean;

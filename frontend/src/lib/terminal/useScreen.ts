@@ -75,6 +75,7 @@ interface ScreenParts {
   onPick: (seq: number) => void;
   onFile: ((path: string, line: number) => void) | undefined;
   onTerm: (term: string) => void;
+  onColumn: (path: string) => void;
   /** Words for lines with a mark of their own, by number. */
   lineMarks?: ReadonlyMap<number, string> | undefined;
 }
@@ -83,7 +84,7 @@ const NO_MARKS: ReadonlyMap<number, string> = new Map();
 
 /** A screen in an element: made once per session, told of each change of the view and the options. */
 export function useScreen(parts: ScreenParts): ScreenOfHost {
-  const { session, passing, rows, options, onHover, onPick, onFile, onTerm, lineMarks = NO_MARKS } = parts;
+  const { session, passing, rows, options, onHover, onPick, onFile, onTerm, onColumn, lineMarks = NO_MARKS } = parts;
   const host = useRef<HTMLDivElement>(null);
   const [screen, setScreen] = useState<Screen | null>(null);
   const [state, setState] = useState<ScreenState>({ isFollowing: true, newLines: 0 });
@@ -98,6 +99,7 @@ export function useScreen(parts: ScreenParts): ScreenOfHost {
       onPick,
       onFile: (path, at) => first.current.onFile?.(path, at),
       onTerm: (term) => first.current.onTerm(term),
+      onColumn,
       noteOf: (from, to) => notesIn(first.current.lineMarks, from, to),
       isMarked: (line) => session.markOf(line) !== undefined,
     });
@@ -106,7 +108,7 @@ export function useScreen(parts: ScreenParts): ScreenOfHost {
       setScreen(null);
       made.dispose();
     };
-  }, [session, onHover, onPick]);
+  }, [session, onHover, onPick, onColumn]);
   useEffect(() => {
     first.current = { ...first.current, rows, passing, onFile, onTerm };
     if (screen && screen.log !== rows) screen.show(rows);
@@ -118,10 +120,10 @@ export function useScreen(parts: ScreenParts): ScreenOfHost {
     const all = new Set([...before.keys(), ...lineMarks.keys()]);
     screen?.redraw([...all].filter((seq) => before.get(seq) !== lineMarks.get(seq)));
   }, [screen, lineMarks]);
-  const { timestamps, wrap, theme, fontSize, line, canOpenFiles, t } = options;
+  const { timestamps, wrap, theme, fontSize, line, canOpenFiles, columns, t } = options;
   useEffect(() => {
-    first.current.options = { timestamps, wrap, theme, fontSize, line, canOpenFiles, t };
+    first.current.options = { timestamps, wrap, theme, fontSize, line, canOpenFiles, columns, t };
     screen?.setOptions(first.current.options);
-  }, [screen, timestamps, wrap, theme, fontSize, line, canOpenFiles, t]);
+  }, [screen, timestamps, wrap, theme, fontSize, line, canOpenFiles, columns, t]);
   return { host, screen, state };
 }
