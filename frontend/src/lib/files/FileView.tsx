@@ -13,6 +13,7 @@ import { CodeEditor } from "./CodeEditor";
 import type { FileDesk, FilesSnapshot } from "./desk";
 import styles from "./files.module.css";
 import { languageOf } from "./languages";
+import { isMarkdown, Readme } from "./Readme";
 import { savedWords } from "./words";
 
 interface FileViewProps {
@@ -24,6 +25,8 @@ interface FileViewProps {
   onBack: () => void;
   onRename: () => void;
   onDelete: () => void;
+  /** Show another file. */
+  onShow: (path: string) => void;
 }
 
 /** For so long, what became of a change stands where the keys are. */
@@ -36,6 +39,7 @@ export function FileView(props: FileViewProps): ReactNode {
   const file = files.open.get(path);
   const { problem } = useLoad(file ? null : path, (signal) => desk.read(path, signal));
   const [outcome, setOutcome] = useState<{ tone: "info" | "bad"; words: string } | null>(null);
+  const [isReading, setReading] = useState(false);
   const isConflict = files.conflicts.has(path);
   const isUnsaved = files.unsaved.has(path);
   const [problemOfSave, setProblemOfSave] = useState<Problem | null>(null);
@@ -109,6 +113,11 @@ export function FileView(props: FileViewProps): ReactNode {
           {isUnsaved && <span className={panel.badge}>{t("not saved")}</span>}
         </h3>
         <span className={panel.spring} />
+        {file && isMarkdown(path) && (
+          <Button small kind="quiet" aria-pressed={isReading} onClick={() => setReading(!isReading)}>
+            {t("Formatted")}
+          </Button>
+        )}
         {file && canEdit && (
           <Button small kind="primary" disabled={!isUnsaved || action.busy !== null} onClick={() => save()}>
             {t("Save")}
@@ -136,7 +145,11 @@ export function FileView(props: FileViewProps): ReactNode {
       {!file && notices}
       {file && (
         <>
-          <CodeEditor desk={desk} file={file} isReadOnly={!canEdit} place={props.place} onSave={() => save()} />
+          {isReading ? (
+            <Readme {...{ desk, files, path }} onShow={props.onShow} />
+          ) : (
+            <CodeEditor desk={desk} file={file} isReadOnly={!canEdit} place={props.place} onSave={() => save()} />
+          )}
           {notices}
           <div className={styles.foot}>
             <p className={styles.keys} data-covered={saying !== ""}>

@@ -17,6 +17,7 @@ import styles from "./files.module.css";
 import { FileTree } from "./FileTree";
 import { FileView } from "./FileView";
 import { PathDialog } from "./PathDialog";
+import { Readme, readmeOf } from "./Readme";
 import { contentOf } from "./text";
 import { savedWords } from "./words";
 
@@ -57,6 +58,7 @@ export function FilesPanel(props: FilesPanelProps): ReactNode {
   };
   const path = shown?.path ?? null;
   const paths = files.listing?.files.map((one) => one.path) ?? [];
+  const readme = readmeOf(paths);
   const create = (to: string): void =>
     void action.run(t("Creating…"), async () => {
       await desk.create(to, "");
@@ -151,6 +153,7 @@ export function FilesPanel(props: FilesPanelProps): ReactNode {
               <p className={panel.none}>
                 {t("Choose a file to read or change it. Saving reloads the running preview.")}
               </p>
+              {readme !== null && <Readme {...{ desk, files }} path={readme} onShow={(one) => show({ path: one })} />}
             </>
           ) : (
             <FileView
@@ -166,6 +169,7 @@ export function FilesPanel(props: FilesPanelProps): ReactNode {
               }}
               onRename={() => setAsking("rename")}
               onDelete={() => setAsking("delete")}
+              onShow={(one) => show({ path: one })}
             />
           )}
         </div>

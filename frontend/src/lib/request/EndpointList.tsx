@@ -1,11 +1,13 @@
-import { type ReactNode, useState } from "react";
+import { type ReactNode, useId, useState } from "react";
 
 import type { Endpoint, EndpointListing, EndpointSource, ListedSocket } from "../api/types";
 import { useTranslate, english, type Untranslated } from "../texts/translate";
 import { count } from "../ui/format";
 import { visible } from "../ui/visible";
+import { IconButton } from "../ui/controls";
 import controls from "../ui/controls.module.css";
 import panel from "../ui/panel.module.css";
+import { EndpointDoc } from "./EndpointDoc";
 import endpointStyles from "./endpoints.module.css";
 
 interface EndpointListProps {
@@ -60,7 +62,7 @@ export function EndpointList({ listing, onPick, onSocket }: EndpointListProps): 
             {tag && <h3 className={endpointStyles.tag}>{visible(tag)}</h3>}
             <ul className={endpointStyles.endpoints}>
               {ones.map((one) => (
-                <li key={`${one.method} ${one.path}`}>
+                <Item key={`${one.method} ${one.path}`} endpoint={one}>
                   <button
                     type="button"
                     className={endpointStyles.endpoint}
@@ -81,7 +83,7 @@ export function EndpointList({ listing, onPick, onSocket }: EndpointListProps): 
                     </span>
                     <span className={endpointStyles.summary}>{visible(usefulSummary(one))}</span>
                   </button>
-                </li>
+                </Item>
               ))}
             </ul>
           </section>
@@ -89,6 +91,31 @@ export function EndpointList({ listing, onPick, onSocket }: EndpointListProps): 
         {sockets.length > 0 && <Sockets sockets={sockets} onSocket={onSocket} />}
       </div>
     </div>
+  );
+}
+
+/** A row, and below it what is known of the endpoint once a person asks. */
+function Item({ endpoint, children }: { endpoint: Endpoint; children: ReactNode }): ReactNode {
+  const t = useTranslate();
+  const [isOpen, setOpen] = useState(false);
+  const id = useId();
+  return (
+    <li>
+      <div className={endpointStyles.item}>
+        {children}
+        <span id={id} hidden>
+          {endpoint.method} {visible(endpoint.path)}
+        </span>
+        <IconButton
+          icon="info"
+          label={t("Description")}
+          aria-describedby={id}
+          aria-expanded={isOpen}
+          onClick={() => setOpen(!isOpen)}
+        />
+      </div>
+      {isOpen && <EndpointDoc endpoint={endpoint} />}
+    </li>
   );
 }
 
