@@ -6,12 +6,18 @@ import re
 from typing import Any
 
 import psutil
-from page_kit import FILES, PATIENCE_MS, Running, visit, wait_until
+from page_kit import FILES, PATIENCE_MS, Running, Visit, visit, wait_until
 from playwright.sync_api import Browser, Page, expect
 from test_page_quality import serious
 
 # Somebody who is removed sees so within this time.
 AT_ONCE_MS = 1_000
+BROKEN_ENDPOINT = """
+
+@app.get("/broken")
+def broken():
+    return {}["tea"]
+"""
 
 
 def _templates(running: Running) -> list[dict[str, Any]]:
@@ -56,11 +62,16 @@ def join(page: Page, address: str, name: str) -> None:
     page.get_by_role("tab", name="People").click()
 
 
+def line_of(seen: Visit, text: str) -> int:
+    """The number of the first line with this text."""
+    return next(int(one["seq"]) for one in seen.saved_lines() if text in one["message"])
+
+
 def test_three_people_see_each_other_and_one_is_removed(running: Running, browser: Browser) -> None:
     with visit(browser) as owner, visit(browser, width=390) as watching, visit(browser, scheme="dark") as using:
         mine = owner.page
         owner.sign_in(running, "people-owner")
-        owner.drop_zip("shop", FILES)
+        owner.drop_zip("shop", {**FILES, "main.py": FILES["main.py"] + BROKEN_ENDPOINT})
         owner.launch()
         watch, use = new_link(mine, "watch"), new_link(mine, "use")
         join(watching.page, watch, "Wanda Watch")
@@ -91,6 +102,36 @@ def test_three_people_see_each_other_and_one_is_removed(running: Running, browse
             expect(page.get_by_role("button", name=re.compile(r"^Request \d+$")).first).to_be_visible()
         expect(watching.page.get_by_role("button", name="Mark as resolved")).to_have_count(0)
         expect(watching.page.get_by_role("button", name=re.compile("^Remove "))).to_have_count(0)
+
+        # On a line: all see the comment, and the line's mark.
+        theirs.get_by_role("tab", name="People").click()
+        theirs.get_by_label("Comment on log line").fill(str(line_of(owner, "the till is nearly empty")))
+        theirs.get_by_label(re.compile("^Comment on line")).fill("Who <i>refills</i> it?")
+        theirs.get_by_role("button", name="Comment", exact=True).click()
+        for page in (mine, watching.page):
+            expect(page.get_by_text("Who <i>refills</i> it?")).to_be_visible(timeout=PATIENCE_MS)
+        mark = mine.locator("[data-position]").filter(has_text="the till is nearly empty").get_by_role("img")
+        expect(mark).to_have_accessible_name(re.compile("1 comment"))
+
+        # On a failure: the owner answers in the same place.
+        theirs.get_by_role("tab", name="Requests").click()
+        using.pick("GET", "/broken")
+        using.send()
+        using.wait_for_answer("500 Internal Server Error")
+        theirs.get_by_role("tab", name="Failures").click()
+        theirs.get_by_role("button", name=re.compile("KeyError")).first.click()
+        theirs.get_by_label("Comment on failure").fill("Tea is <u>gone</u>.")
+        theirs.get_by_role("button", name="Comment", exact=True).click()
+        for page in (mine, watching.page):
+            expect(page.get_by_text("Tea is <u>gone</u>.")).to_be_visible(timeout=PATIENCE_MS)
+        mine.get_by_role("button", name="Failure", exact=True).first.click()
+        mine.get_by_label("Comment on failure").fill("Bought.")
+        mine.get_by_role("button", name="Comment", exact=True).click()
+        for page in (theirs, watching.page):
+            expect(page.get_by_text("Bought.")).to_be_visible(timeout=PATIENCE_MS)
+        # A guest deletes only own comments.
+        expect(theirs.get_by_role("button", name="Delete the comment")).to_have_count(1)
+        mine.get_by_role("button", name="3 people are here. Show them").click()
 
         # The owner removes one, whose page says so at once and has nothing of the log left.
         mine.get_by_role("button", name="Remove Wanda Watch").click()
