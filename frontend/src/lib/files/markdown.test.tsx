@@ -39,7 +39,7 @@ test("a hostile README is text: no markup, no script, no address that acts, and 
 });
 
 test("a text that is nested or long without end is shown soon, and bounded", () => {
-  for (const part of [">", "- ", "*a ", "[", "![", "`", "<", "|"]) {
+  for (const part of [">", "- ", "*a ", "[", "![", "a`", "<", "|"]) {
     const container = shown(`${part.repeat(3_000)}x`);
     let depth = 0;
     for (let one = container.querySelector("div > *"); one; one = one.firstElementChild) depth += 1;
@@ -72,7 +72,7 @@ test("headings, lists, code, tables and links to files are shown as such", () =>
     "See https://ok.example/a.",
   ].join("\n");
   render(<Markdown text={text} onFile={onFile as never} />);
-  expect(screen.getByRole("heading", { level: 3 }).textContent).toBe("Shop app");
+  expect(screen.getByRole("heading", { level: 3 }).textContent?.trim()).toBe("Shop app");
   fireEvent.click(screen.getByRole("button", { name: "guide" }));
   expect(open).toHaveBeenCalledOnce();
   expect(screen.queryByRole("button", { name: "gone" })).toBeNull();
