@@ -20,7 +20,13 @@ MOST_VARIABLES: Final = 100
 """Most variables of one generation."""
 MOST_VALUE_CHARACTERS: Final = 16 * 1024
 NAME: Final = r"[A-Za-z_][A-Za-z0-9_.-]{0,63}"
-_REFERENCE = re.compile(r"\{\{ *(" + NAME + r") *\}\}")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
+_REFERENCE = re.compile(r"\{\{ *([A-Za-z_][A-Za-z0-9_.-]{0,63}) *\}\}")
+
+
+def is_name(name: str) -> bool:
+    """Return whether a variable can have this name."""
+    return _NAME.fullmatch(name) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +113,7 @@ class RequestVariables:
         Cancellation: deleted, or nothing changes.
         """
         found = 0
-        if re.fullmatch(NAME, name):
+        if is_name(name):
             # PostgreSQL refuses some characters.
             change = delete(table).where(table.c.generation_id == generation_id, table.c.name == name)
             found = await self._database.write(lambda connection: connection.execute(change).rowcount)

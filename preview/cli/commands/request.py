@@ -25,7 +25,7 @@ from preview.core.quoting import quoted, visible
 Sent = TypeVar("Sent")
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
-_REFERENCE = re.compile(r"\{\{ *(" + _NAME.pattern + r") *\}\}")
+_REFERENCE = re.compile(r"\{\{ *([A-Za-z_][A-Za-z0-9_.-]{0,63}) *\}\}")
 # A value may be a part of a path.
 _SAFE_IN_PATH = "/:@!$&'()*+,;=~%-._"
 

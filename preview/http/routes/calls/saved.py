@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from quart import Blueprint, Response, request
 
 from preview.errors import GenerationReadOnly, InvalidRequest
@@ -21,7 +19,7 @@ from preview.http.core.reading import read_json
 from preview.http.identity import own_generation
 from preview.together import RequestVariables, SavedRequests
 from preview.together.saved import MOST_REQUEST_BYTES
-from preview.together.variables import MOST_VALUE_CHARACTERS, NAME
+from preview.together.variables import MOST_VALUE_CHARACTERS, is_name
 
 # JSON may use six bytes for one character.
 _BODY_BYTES = 6 * MOST_REQUEST_BYTES
@@ -64,7 +62,7 @@ def saved_routes(running: Running) -> Blueprint:
         """Set a variable: `{{name}}` in a request with `resolve` stands for its value."""
         variables = await _variables_of(backend, generation_id)
         body = await read_json(request, VariableBody, limit_bytes=_VALUE_BYTES)
-        if not re.fullmatch(NAME, name):
+        if not is_name(name):
             raise InvalidRequest(
                 "A variable's name begins with a letter or '_', and has letters, digits, '.', '_' and '-', 64 at most.",
                 field="name",
