@@ -145,7 +145,7 @@ class Campaign:
                 row = self.rows(f"SELECT node, fence, state FROM owners WHERE preview_id = '{one.preview_id}'")
                 said = self.rows(f"SELECT * FROM preview_instances WHERE id = '{one.preview_id}'")
                 self.load.breaches.append(f"{one.preview_id} is not served {_WITHIN_S} s after {after}: {row} {said}")
-                one.lost_at = None
+                one.lost_at, one.lost_start = None, ""
             one.why = ""
 
     def _lose(self, name: str, why: str) -> None:

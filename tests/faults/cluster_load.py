@@ -59,6 +59,7 @@ class Standing:
     Attributes:
         user: Its owner.
         lost_at: Since when its node is lost, as far as nobody has been answered yet.
+        lost_start: The start that was lost: its answers do not count. A node that is cut off goes on for a moment.
         starts: The starts that have answered, in their order.
         begun: When the first answer of each start was complete.
     """
@@ -68,6 +69,7 @@ class Standing:
     preview_id: str
     lost_at: float | None = None
     why: str = ""
+    lost_start: str = ""
     starts: list[str] = field(default_factory=list)
     begun: dict[str, float] = field(default_factory=dict)
 
@@ -112,6 +114,7 @@ class Load:
         for one in previews:
             if one.lost_at is None:
                 one.lost_at, one.why = trio.current_time(), why
+                one.lost_start = one.starts[-1] if one.starts else ""
 
     def pick(self) -> Service:
         ready = [node for node in self.usable() if node.url not in self._unready]
@@ -194,9 +197,9 @@ class Load:
                 f"{one.preview_id}: {start} answered a request that began {asked_at - one.begun[later[0]]:.2f} s after "
                 f"the first answer of its successor {later[0]}"
             )
-        if one.lost_at is not None and asked_at > one.lost_at:
+        if one.lost_at is not None and asked_at > one.lost_at and start != one.lost_start:
             self.returns.setdefault(one.why, []).append(now - one.lost_at)
-            one.lost_at = None
+            one.lost_at, one.lost_start = None, ""
 
     async def watch(self, one: Standing) -> None:
         """Follow a log through any node until cancelled."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -14,9 +15,10 @@ from preview.cluster import Place
 from preview.core.launch_steps import StepState
 from preview.core.lifecycle import State
 from preview.detection import overrides_from_request
-from preview.errors import AlreadyRunning, InvalidRequest, LimitReached, NoActivePreview, StartupTimeout
+from preview.errors import AlreadyRunning, DiskFull, InvalidRequest, LimitReached, NoActivePreview, StartupTimeout
 from preview.settings import Settings
 from preview.supervisor import LaunchRequest, User
+from preview.supervisor.life import run
 
 SECRET = "not-for-the-database"
 
@@ -121,3 +123,32 @@ async def test_a_full_node_queues_launches_and_starts_them_as_they_were_asked_fo
         assert await rows(one, "SELECT count(*) FROM owners WHERE state <> 'over'") == [(0,)]
         record = await previews.get(third.record.id)
         assert replace(record, steps=()).last_seq == 0
+
+
+async def test_a_launch_that_finds_the_disk_full_is_left_to_another_node(
+    postgres_database_url: str, make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = make_settings(
+        database_url=postgres_database_url,
+        cluster=True,
+        cluster_secret="one secret of all nodes of this cluster",
+        node_name="one",
+        node_address="127.0.0.1:7000",
+        node_lease_s=60,
+    )
+
+    async def fill(*_: object) -> None:
+        await trio.lowlevel.checkpoint()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(run, "write_files", fill)
+    async with open_rig(settings) as one:
+        one.source.add("g1", SERVER)
+        # Alone it says why.
+        with pytest.raises(DiskFull, match="No space left on device"):
+            await one.launch("g1")
+        other = "INSERT INTO nodes SELECT 'two', 'a', 9e15, 1, version, 9, 0, labels, 0, 0 FROM nodes WHERE id = 'one'"
+        await one.service.database.write(lambda connection: connection.execute(text(other)))
+        launched = await one.launch("g1")
+        assert await one.service.previews.place(launched.record) == Place(1, 1)
+        await one.service.previews.stop("g1")

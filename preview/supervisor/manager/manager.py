@@ -176,14 +176,14 @@ class PreviewManager(PreviewQueries):
         settings = await self._context.settings_of(request.user.id, generation.project_id)
         try:
             preview, token = self._claim(request, generation, tier, settings)
+            await preview.accepted.wait()
+            if not preview.stored:
+                raise preview.cause
         except OF_THIS_NODE as error:
             if self.queued is None:
                 raise
             self._rate.take(request.user.id)
             return await self.queued.put(request, generation, tier, error)
-        await preview.accepted.wait()
-        if not preview.stored:
-            raise preview.cause
         return Launched(preview.record, token)
 
     async def _own_generation(self, request: LaunchRequest) -> Generation:

@@ -114,6 +114,8 @@ class QueuedLaunches:
         options = LaunchOptions(tier.name, request.startup_timeout_s, request.overrides)
         carried = options.carried(self._context, record.id, wants)
         claim = Claim(record.id, generation.id, request.user.id, tier.max_previews, carried)
+        if isinstance(why, PreviewError):
+            self._cluster.queue.decline(record.id, why.message)
         await self._cluster.queue.put(row, claim, nodes)
         return Launched(record, token)
 
