@@ -18,6 +18,13 @@ MOST_BESIDE: Final = 4
 """Services that run beside the one that is previewed."""
 
 
+HEALTHY: Final = "service_healthy"
+"""Condition of a compose file: the service's health check has passed."""
+
+DONE: Final = "service_completed_successfully"
+"""Condition of a compose file: the service has ended with code 0."""
+
+
 @dataclass(frozen=True, slots=True)
 class Beside:
     """A service that runs beside the one that is previewed.
@@ -52,6 +59,8 @@ class ImageSource:
         volumes: Further folders that it expects to be writable.
         hosts: Further host names that lead to the preview's own servers.
         health: In place of the image's ``HEALTHCHECK``, as ``("CMD", …)`` or ``("CMD-SHELL", …)``; empty to keep it.
+        health_times: In place of that check's times and retries, by the engine's names of them; times in nanoseconds.
+        waits: Services for which it waits before it starts, each with ``HEALTHY`` or ``DONE``.
         beside: Services that run beside it, each in a container.
         names: Its own host names, for these.
     """
@@ -68,6 +77,8 @@ class ImageSource:
     volumes: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
     health: tuple[str, ...] = ()
+    health_times: Mapping[str, int] = field(default_factory=dict)
+    waits: Mapping[str, str] = field(default_factory=dict)
     beside: tuple[Beside, ...] = ()
     names: tuple[str, ...] = ()
 

@@ -21,7 +21,7 @@ from preview.environments.manifests.stated import Asked
 from preview.environments.python.recipe import SERVERS
 from preview.environments.requirements.requirements import ProjectRequirement, parse_requirement
 from preview.errors import EnvironmentFailed
-from preview.sources.image_source import MOST_BESIDE, ImageSource
+from preview.sources.image_source import DONE, HEALTHY, MOST_BESIDE, ImageSource
 from preview.worker.analysis import Analysis
 
 # A name with extras and versions: this form cannot hold a URL, a path, a variable or an option.
@@ -101,6 +101,10 @@ def _check_image(image: ImageSource) -> None:
     if len(names) > 2 * _MOST_HOSTS or not all(map(_HOST.fullmatch, names)):
         raise Forged("a name of a host is invalid")
     if len(image.volumes) > _MOST_VALUES or len(image.arguments) > _MOST_VALUES:
+        raise Forged("an image has too many values")
+    if any(one not in (HEALTHY, DONE) for one in image.waits.values()):
+        raise Forged("a condition of a service beside is invalid")
+    if len(image.waits) > MOST_BESIDE or len(image.health_times) > _MOST_VALUES:
         raise Forged("an image has too many values")
     if image.port is not None and not 0 < image.port < 65536:
         raise Forged("a port is invalid")

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from preview.detection import Overrides, ServiceKind, StartPlan, detect
+from preview.environments.images.built import read_built, with_source
 from preview.errors import InvalidGeneration
+from preview.sources.image_source import DONE, HEALTHY
 from preview.sources.yaml_values import UnreadableYaml, read_yaml
 from preview.worker import checks
 from preview.worker.analysis import Analysis
@@ -347,3 +349,50 @@ def test_a_file_that_grows_without_bound_is_one_sentence(tmp_path: Path) -> None
     with pytest.raises(InvalidGeneration, match="it merges too much"):
         detect(_write(tmp_path / "wide", {**files, "compose.yaml": wide}), Overrides(dockerfile="compose.yaml"))
     assert detect(_write(tmp_path / "many", {**files, "compose.yaml": many})).dockerfile == "compose.yaml"
+
+
+WAITING = """\
+services:
+  api:
+    build: .
+    ports: ["80"]
+    depends_on:
+      queue: {condition: service_healthy}
+      move: {condition: service_completed_successfully}
+      seen: {condition: service_started}
+      orders-db: {condition: service_healthy}
+      api: {condition: service_healthy}
+      odd: {condition: [1]}
+  queue:
+    image: queue:1
+    healthcheck: {test: "check me", interval: 1m30s, timeout: 500ms, retries: 7, start_period: 1.5s}
+  move: {build: ., depends_on: {queue: {condition: service_healthy}}}
+  seen: {image: "seen:1", healthcheck: {interval: never, timeout: 9999999s, retries: -1, start_period: 5}}
+  orders-db: {image: "postgres:16"}
+"""
+
+
+def test_services_wait_for_those_beside_as_depends_on_says_and_databases_are_ready_before(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM x\n")
+    plan = compose(tmp_path, WAITING, dockerfile="compose.yaml#api")
+    assert plan.image is not None
+    beside = {one.name: one.source for one in plan.image.beside}
+    assert plan.image.waits == {"queue": HEALTHY, "move": DONE}
+    assert {name: one.waits for name, one in beside.items()} == {"queue": {}, "move": {"queue": HEALTHY}, "seen": {}}
+    assert beside["queue"].health == ("CMD-SHELL", "check me")
+    assert beside["queue"].health_times == {
+        "Interval": 90 * 10**9,
+        "Timeout": 5 * 10**8,
+        "StartPeriod": 15 * 10**8,
+        "Retries": 7,
+    }
+    assert beside["seen"].health_times == {}
+    asks = replace(beside["queue"], health=("CMD", "curl", "http://localhost/x"))
+    image = with_source(read_built({"Config": {}}), asks)
+    assert image.health is None
+    assert image.check is not None
+    assert (image.check.interval_s, image.check.timeout_s, image.check.start_s, image.check.retries) == (90, 1, 1.5, 7)
+    for waits in ({"x": "service_odd"}, {str(one): DONE for one in range(5)}):
+        forged = replace(plan, image=replace(plan.image, waits=waits))
+        with pytest.raises(checks.Forged):
+            checks.check_analysis(Analysis(forged, frozenset(), ()), tmp_path, KINDS)

@@ -24,9 +24,12 @@ services:
     command: ["80"]
     environment: {{OTHER: helper, OWN: api, LOOKS: "yes"}}
     ports: ["80"]
-    depends_on: [helper]
+    depends_on: {{helper: {{condition: service_healthy}}, finished: {{condition: service_completed_successfully}}}}
   helper:
     build: {{context: ., args: {{WORD: helped}}}}
+    healthcheck:
+      test: ["CMD", "/bin/perl", "-MIO::Socket::INET", "-e", "exit !IO::Socket::INET->new('127.0.0.1:80')"]
+      start_period: 2m
     command: ["80"]
     environment: {{OTHER: api, OWN: helper}}
   finished: {{image: "{BASE}", entrypoint: [/bin/sh, -c, "echo done here"]}}
@@ -100,6 +103,9 @@ async def test_services_run_beside_in_a_network_that_leads_nowhere_and_go_with_t
     assert "finished | done here" in lines, lines
     assert any(line.startswith("helper | up at 80 as ") for line in lines), lines
     assert any("not started: missing; " in line for line in lines), lines
+    started = next(at for at, line in enumerate(lines) if ", port " in line and line.startswith("process "))
+    for said in ("the preview waits until helper is healthy (at most", "helper is healthy", "finished has ended with"):
+        assert any(line.startswith(said) for line in lines[:started]), lines
     for who in ("", "helper | "):
         assert f"{who}knows itself" in lines, lines
         routes = [line.split(": ")[1].split() for line in lines if line.startswith(f"{who}/proc/net/route: ")]

@@ -63,6 +63,7 @@ def plan_compose(sources: Sources, file: str, wanted: str, why: str, kinds: froz
     beside = _beside(chosen, services, had, hosts[:_MOST_HOSTS])
     source = replace(
         _source(chosen),
+        waits=_waits(chosen, beside),
         hosts=hosts[:_MOST_HOSTS],
         beside=beside,
         names=tuple(filter(_HOST.fullmatch, chosen.names))[:_MOST_HOSTS],
@@ -101,7 +102,14 @@ def _source(one: Service) -> ImageSource:
         port=one.ports[0] if one.ports else None,
         volumes=one.named_volumes,
         health=one.health,
+        health_times=one.health_times,
     )
+
+
+def _waits(one: Service, beside: Sequence[Beside]) -> dict[str, str]:
+    """Return the services beside for which a service waits."""
+    names = {each.name for each in beside} - {one.name}
+    return {name: condition for name, condition in one.waits.items() if name in names}
 
 
 def _beside(
@@ -111,11 +119,12 @@ def _beside(
     needs = _all_needs(chosen, services)
     names = [*needs, *(name for name in services if name not in needs)]
     found = [services[name] for name in names if name != chosen.name and name not in had]
-    return tuple(
+    made = [
         Beside(one.name, replace(_source(one), hosts=hosts), one.environment, tuple(filter(_HOST.fullmatch, one.names)))
         for one in found
         if one.context is not None or _IMAGE.fullmatch(one.image)
-    )[:MOST_BESIDE]
+    ][:MOST_BESIDE]
+    return tuple(replace(one, source=replace(one.source, waits=_waits(services[one.name], made))) for one in made)
 
 
 def _choose(

@@ -11,6 +11,7 @@ from typing import Final
 
 from preview.detection.containers.compose_merge import read_services, unread_keys
 from preview.sources import Sources
+from preview.sources.image_source import DONE, HEALTHY
 from preview.sources.yaml_values import YamlValue
 
 NAMES: Final = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
@@ -25,6 +26,10 @@ _PORT: Final = re.compile(r"(?:.*:)?(\d{1,5})(?:/tcp)?")
 _ENV_LINE: Final = re.compile(
     r"^[ \t]*(?:export[ \t]+)?([A-Za-z_]\w{0,100})[ \t]*=[ \t]*([^\n]{0,4000})$", re.MULTILINE
 )
+_DURATION: Final = re.compile(r"(?:[0-9]{1,6}(?:\.[0-9]{1,6})?(?:us|ms|s|m|h)){1,5}")
+_PART_OF_DURATION: Final = re.compile(r"([0-9.]+)(us|ms|s|m|h)")
+_NANOSECONDS: Final = {"us": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
+_HEALTH_TIMES: Final = {"interval": "Interval", "timeout": "Timeout", "start_period": "StartPeriod"}
 # For a value that the file leaves to the person who starts it.
 _MADE_UP: Final = "preview"
 
@@ -42,6 +47,8 @@ class Service:
         named_volumes: Folders in it that are named volumes.
         mounted: Folders of the project that it shows.
         names: Host names of it.
+        waits: Conditions of services that it needs, other than that these have started.
+        health_times: Times and retries of its health check, by the engine's names.
     """
 
     name: str
@@ -60,6 +67,8 @@ class Service:
     named_volumes: tuple[str, ...] = ()
     mounted: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
+    waits: Mapping[str, str] = field(default_factory=dict)
+    health_times: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +150,9 @@ class _Reader:
             command=self._words(found.get("command")),
             directory=self.text(found.get("working_dir")),
             needs=tuple(one for one in _items(found.get("depends_on")) if isinstance(one, str)),
+            waits=self._waits(found.get("depends_on")),
             health=self._health(found.get("healthcheck")),
+            health_times=dict(self._health_times(_mapping(found.get("healthcheck")))),
             named_volumes=tuple(target for source, target in mounts if source and not source.startswith((".", "/"))),
             mounted=tuple(source for source, _ in mounts if source.startswith(".")),
             names=tuple(filter(_NAME.fullmatch, self._names(name, found))),
@@ -170,6 +181,20 @@ class _Reader:
         if isinstance(test, str):
             return ("CMD-SHELL", self.text(test))
         return tuple(one for one in map(self.text, _items(test)) if "\0" not in one)
+
+    def _health_times(self, table: Mapping[str, YamlValue]) -> Iterator[tuple[str, int]]:
+        for name, key in _HEALTH_TIMES.items():
+            text = self.text(table.get(name))
+            if _DURATION.fullmatch(text):
+                parts = _PART_OF_DURATION.findall(text)
+                yield key, round(sum(float(number) * _NANOSECONDS[unit] for number, unit in parts))
+        retries = self.text(table.get("retries"))
+        if retries.isascii() and retries.isdecimal() and len(retries) < 6:
+            yield "Retries", int(retries)
+
+    def _waits(self, value: YamlValue) -> dict[str, str]:
+        found = {name: self.text(_mapping(one).get("condition")) for name, one in _mapping(value).items()}
+        return {name: one for name, one in list(found.items())[:_MOST_ENTRIES] if one in (HEALTHY, DONE)}
 
     def _table(self, value: YamlValue) -> dict[str, str]:
         """Return a list of ``NAME=value``, or a mapping. A name alone is left to the person who starts the file."""

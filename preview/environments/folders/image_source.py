@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,8 @@ class BuiltImage:
         command: The part of ``argv`` that is its ``CMD``.
         user: Its ``USER``; empty for root.
         health: Its ``HEALTHCHECK``, unless that asks an address.
+        check: Its ``HEALTHCHECK``, also if that asks an address.
+        waits: Services beside for which it waits before it starts, each with its condition.
         beside: Services that run beside it.
         names: Its own host names, for these.
     """
@@ -56,6 +58,8 @@ class BuiltImage:
     command: tuple[str, ...] = ()
     user: str = ""
     health: HealthCheck | None = None
+    check: HealthCheck | None = None
+    waits: Mapping[str, str] = field(default_factory=dict)
     beside: tuple[BuiltBeside, ...] = ()
     names: tuple[str, ...] = ()
 

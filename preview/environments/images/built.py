@@ -15,6 +15,7 @@ from preview.sources.image_source import ImageSource, health_path_in
 _MOST_VARIABLES: Final = 500
 _MOST_USER, _MOST_CHECK = 200, 8000
 _LEAST_INTERVAL_S = 5.0
+_MOST_NS: Final = 10**15
 # Folders that a build fills; as a volume each would be empty.
 _MADE_BY_BUILDS: Final = frozenset(
     {"node_modules", ".venv", "venv", "site-packages", "vendor", "static", "staticfiles", "public", "dist", "build",
@@ -73,7 +74,8 @@ def read_built(described: Mapping[str, object]) -> BuiltImage:
         else _first_port(ports),
         volumes=tuple(_keys(config.get("Volumes"))),
         user=str(config.get("User") or "")[:_MOST_USER],
-        health=_health(config.get("Healthcheck"), _texts(config.get("Shell"))),
+        health=_without_address(check := _health(config.get("Healthcheck"), _texts(config.get("Shell")))),
+        check=check,
     )
 
 
@@ -82,6 +84,8 @@ def with_source(image: BuiltImage, source: ImageSource) -> BuiltImage:
     program = image.entrypoint if source.entrypoint is None else source.entrypoint
     arguments = image.command if source.entrypoint is None and source.command is None else source.command or ()
     volumes = [one for one in source.volumes if _MADE_BY_BUILDS.isdisjoint(one.split("/"))]
+    check = _health({"Test": list(source.health)}, ()) if source.health else image.check
+    check = check and _timed(check, source.health_times)
     return replace(
         image,
         argv=(*program, *arguments),
@@ -90,31 +94,41 @@ def with_source(image: BuiltImage, source: ImageSource) -> BuiltImage:
         volumes=tuple(dict.fromkeys((*image.volumes, *volumes))),
         hosts=source.hosts,
         names=source.names,
-        health=_health({"Test": list(source.health)}, ()) if source.health else image.health,
+        health=_without_address(check),
+        check=check,
+        waits=source.waits,
     )
 
 
 def _health(described: object, shell: Sequence[str]) -> HealthCheck | None:
-    """Return the check of an image; None without one, or if it asks an address, which is a preview's health path."""
+    """Return the check of an image; None without one."""
     found = described if isinstance(described, dict) else {}
     kind, *words = _texts(found.get("Test")) or ["NONE"]
     argv = [*(shell or ("/bin/sh", "-c")), *words[:1]] if kind == "CMD-SHELL" else words
     is_usable = kind in ("CMD", "CMD-SHELL") and bool(words) and sum(map(len, argv)) < _MOST_CHECK
-    if not is_usable or any("\0" in one for one in argv) or health_path_in(" ".join(argv)) is not None:
-        return None
-    retries = found.get("Retries")
+    return _timed(HealthCheck(tuple(argv)), found) if is_usable and not any("\0" in one for one in argv) else None
+
+
+def _timed(check: HealthCheck, times: Mapping[str, object]) -> HealthCheck:
+    """Return the check with the engine's times and retries, as far as these are set, within bounds."""
+    retries = times.get("Retries")
     return HealthCheck(
-        tuple(argv),
-        interval_s=_seconds(found.get("Interval"), _LEAST_INTERVAL_S, 3600.0, 30.0),
-        timeout_s=_seconds(found.get("Timeout"), 1.0, 60.0, 30.0),
-        retries=min(retries, 100) if isinstance(retries, int) and retries > 0 else 3,
-        start_s=_seconds(found.get("StartPeriod"), 0.0, 600.0, 0.0),
+        check.argv,
+        interval_s=_seconds(times.get("Interval"), _LEAST_INTERVAL_S, 3600.0, check.interval_s),
+        timeout_s=_seconds(times.get("Timeout"), 1.0, 60.0, check.timeout_s),
+        retries=min(retries, 100) if isinstance(retries, int) and retries > 0 else check.retries,
+        start_s=_seconds(times.get("StartPeriod"), 0.0, 600.0, check.start_s),
     )
+
+
+def _without_address(check: HealthCheck | None) -> HealthCheck | None:
+    """Return the check unless it asks an address, which is a preview's health path."""
+    return None if check is None or health_path_in(" ".join(check.argv)) is not None else check
 
 
 def _seconds(value: object, least: float, most: float, default: float) -> float:
     """Return a duration of the engine, in nanoseconds, within bounds."""
-    return min(max(value / 1e9, least), most) if isinstance(value, int) and value > 0 else default
+    return min(max(min(value, _MOST_NS) / 1e9, least), most) if isinstance(value, int) and value > 0 else default
 
 
 def _first_port(ports: Sequence[int]) -> int | None:

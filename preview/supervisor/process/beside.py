@@ -6,9 +6,9 @@ time, processes and output, and the others share the other half.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -18,12 +18,15 @@ from preview.core.isolation import Network
 from preview.environments import BuiltBeside
 from preview.errors import LaunchFailed
 from preview.logs import Level
-from preview.runtime import ConnectsContainers, Exit, ProcessSpec, RunNetwork, RunningProcess, Usage
+from preview.runtime import ConnectsContainers, Exit, ProcessSpec, RunNetwork, Usage
 from preview.settings import Settings
+from preview.sources.image_source import DONE, HEALTHY
 from preview.supervisor.launch.steps import PreparedLaunch, run_image
 from preview.supervisor.launch.variables import PATH_IN_IMAGES
 from preview.supervisor.limits.limits import tell_output, watch_usage
 from preview.supervisor.preview.live_preview import LivePreview
+from preview.supervisor.process.running_beside import RunningBeside
+from preview.supervisor.process.waiting_beside import wait_for, watch_health
 
 OWN_SHARE = 0.5
 _FIRST_PAUSE_S, _MOST_PAUSE_S = 1.0, 60.0
@@ -34,19 +37,6 @@ _GRACE_S, _STOP_S, _DRAIN_S = 1.0, 5.0, 0.5
 _FIRST_START_S = 10.0
 # A container needs so much at least. Shares are never below it, so that all together keep to the preview's limits.
 _LEAST_MEMORY_MB, _LEAST_PROCESSES = 16, 8
-
-
-@dataclass(eq=False, slots=True)
-class RunningBeside:
-    """A service beside: its process while it runs, and its last measured usage.
-
-    Attributes:
-        tried: Set once it has been started, or could not be, for the first time.
-    """
-
-    process: RunningProcess | None = None
-    usage: Usage | None = None
-    tried: trio.Event = field(default_factory=trio.Event)
 
 
 def fitting(settings: Settings, count: int) -> int:
@@ -97,13 +87,19 @@ async def open_beside(
         share = replace(prepared, settings=shared(prepared.settings, (1 - OWN_SHARE) / len(chosen)))
         # Each container has a first process besides its share.
         whole = prepared.settings.max_processes + 1 + len(chosen)
+        states = {one.name: RunningBeside() for one in chosen}
+        running.extend(states.values())
         for one, address in zip(chosen, others, strict=True):
-            running.append(state := RunningBeside())
             connected = RunNetwork(network.name, address, names, whole)
-            nursery.start_soon(_keep_running, preview, share, one, connected, state)
+            nursery.start_soon(_begin, preview, share, one, connected, states)
         with trio.move_on_after(_FIRST_START_S):
-            for state in running:
-                await state.tried.wait()
+            for one in chosen:
+                if not one.image.waits:
+                    await states[one.name].tried.wait()
+        await wait_for(preview, "the preview", image.waits, states, prepared.settings.step_timeout_s)
+        for state in running:
+            # From now on one that starts for the first time, as it has waited, takes turns with the previewed service.
+            state.tried.set()
         settings = shared(prepared.settings, OWN_SHARE)
         try:
             yield replace(prepared, settings=settings, beside=RunNetwork(network.name, own, names, whole))
@@ -126,10 +122,25 @@ def shared(settings: Settings, share: float) -> Settings:
     )
 
 
+async def _begin(
+    preview: LivePreview,
+    prepared: PreparedLaunch,
+    one: BuiltBeside,
+    network: RunNetwork,
+    states: Mapping[str, RunningBeside],
+) -> None:
+    """Wait for the services that a service depends on, and run it. Others learn if it never meets a condition."""
+    state = states[one.name]
+    await wait_for(preview, one.name, one.image.waits, states, prepared.settings.step_timeout_s)
+    why = await _keep_running(preview, prepared, one, network, state)
+    for condition in (DONE, HEALTHY):
+        state.meet(condition, why)
+
+
 async def _keep_running(
     preview: LivePreview, prepared: PreparedLaunch, one: BuiltBeside, network: RunNetwork, state: RunningBeside
-) -> None:
-    """Run a service, and start it again when it fails. Returns when it ends well, or fails again and again."""
+) -> str:
+    """Run a service, and start it again when it fails. Returns why, when it ends well or fails again and again."""
     pause_s, short = _FIRST_PAUSE_S, 0
     while True:
         started = trio.current_time()
@@ -138,7 +149,8 @@ async def _keep_running(
             why = f"ended with {ended}"
             if ended == Exit(code=0):
                 preview.log.say(f"{one.name}: {why}")
-                return
+                state.meet(DONE)
+                return "it has ended"
         except LaunchFailed as error:
             why = f"not started: {error.message}"
         except OSError as error:
@@ -151,7 +163,7 @@ async def _keep_running(
         short += 1
         if short >= _MOST_SHORT:
             preview.log.say(f"{one.name}: {why}; it is not started again until the next reload", Level.ERROR)
-            return
+            return f"it {why}"
         preview.log.say(f"{one.name}: {why}; it starts again in {pause_s:g} s", Level.WARNING)
         await trio.sleep(pause_s)
         pause_s = min(2 * pause_s, _MOST_PAUSE_S)
@@ -188,6 +200,7 @@ async def _run(
                     state.usage = usage
 
                 nursery.start_soon(read)
+                nursery.start_soon(watch_health, preview, one, process, state)
                 nursery.start_soon(partial(watch_usage, preview, process, prepared.settings, note=note, end=end))
                 ended = await process.wait()
                 await preview.log.read_rest(process.output, drained, _DRAIN_S)

@@ -27,8 +27,9 @@ from preview.supervisor.launch.steps import PreparedLaunch
 from preview.supervisor.limits.limits import tell_output, watch_usage
 from preview.supervisor.preview.control import Control, open_control
 from preview.supervisor.preview.live_preview import LivePreview
-from preview.supervisor.process.beside import RunningBeside, open_beside
+from preview.supervisor.process.beside import open_beside
 from preview.supervisor.process.health_checks import run_health_checks
+from preview.supervisor.process.running_beside import RunningBeside
 from preview.supervisor.process.snapshots import KeptSnapshot, using
 from preview.supervisor.process.workers import MOST_WORKERS, Worker, run_worker
 from preview.tracing.otlp import OTLP_PORT
