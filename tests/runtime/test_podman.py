@@ -13,6 +13,8 @@ import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from unittest.mock import AsyncMock
 
 import pytest
@@ -21,11 +23,15 @@ from engine_kit import end_engine, start_engine
 from runtime_containers import containers_or_skip
 from runtime_kit import INTERPRETER, LIMITS, PYTHON
 
+from preview.detection import Toolchain
+from preview.environments import find_images
+from preview.errors import EnvironmentFailed
 from preview.runtime import Exit, ProcessSpec, child_subreaper
 from preview.runtime.container import ContainerRuntime, Engine, probe_containers
 from preview.runtime.interface import Excess
 from preview.runtime.process.process import TreeProcess
 from preview.settings import load_settings
+from preview.supervisor.launch.planning import hold_environment
 
 _ROOT = Path(__file__).parents[2]
 _SUITES = (
@@ -55,8 +61,16 @@ async def test_podman_runs_a_container(tmp_path: Path) -> None:
     assert isinstance(held, int), held
     try:
         with trio.fail_after(120):
-            found = await probe_containers(load_settings(data_dir=tmp_path, container_engine=f"unix://{folder}/s"))
-        assert isinstance(found, ContainerRuntime), found
+            settings = load_settings(data_dir=tmp_path, container_engine=f"unix://{folder}/s")
+            found = await probe_containers(settings)
+            assert isinstance(found, ContainerRuntime), found
+            # It limits neither processes nor size of a build's steps. The launch says so.
+            assert await find_images(settings, [found]) is None
+            context: Any = SimpleNamespace(images=None, runtimes={"container": found}, runtime=None)
+            analysis: Any = SimpleNamespace(plan=SimpleNamespace(toolchain=Toolchain.IMAGE))
+            with pytest.raises(EnvironmentFailed, match="its engine is Podman, which limits neither processes"):
+                async with hold_environment(context, analysis, tmp_path, lambda *_: None, owner="u"):
+                    pass
     finally:
         end_engine(folder, held)
 

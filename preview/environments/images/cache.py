@@ -296,7 +296,10 @@ async def find_images(settings: Settings, runtimes: Iterable[object]) -> ImageCa
         return None
     try:
         root = await containers.images.root_folder()
-        if root is None or containers.is_podman or not await trio.to_thread.run_sync(root.is_dir):
+        if containers.is_podman:
+            _log.warning("images are not built", reason="Podman limits neither processes nor size of a build's steps")
+            return None
+        if root is None or not await trio.to_thread.run_sync(root.is_dir):
             _log.warning("images are not built", reason="only Docker builds, beside the service", root=str(root))
             return None
         images = ImageCache(settings, containers.images, root, _network_of(settings, containers))

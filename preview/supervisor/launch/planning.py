@@ -14,6 +14,7 @@ from preview.detection import Toolchain
 from preview.environments import Environment, EnvironmentRequest, Report
 from preview.environments.node import place_modules
 from preview.errors import EnvironmentFailed
+from preview.runtime.container import ContainerRuntime
 from preview.supervisor.launch.project_analysis import ProjectAnalysis
 from preview.supervisor.launch.start_queue import SupervisorContext
 from preview.worker import request_of
@@ -50,10 +51,15 @@ async def hold_environment(
     """
     if analysis.plan.toolchain is Toolchain.IMAGE:
         if context.images is None:
+            containers = context.runtimes.get("container", context.runtime)
+            is_podman = isinstance(containers, ContainerRuntime) and containers.is_podman
+            why = (
+                "its engine is Podman, which limits neither processes nor size of a build's steps. That needs Docker"
+                if is_podman
+                else "that needs Docker on its machine, and PREVIEW_IMAGE_BUILDS=true"
+            )
             raise EnvironmentFailed(
-                "This project starts in an image, and this service builds none: that needs Docker on its machine, and "
-                "PREVIEW_IMAGE_BUILDS=true.",
-                reason="no_images",
+                f"This project starts in an image, and this service builds none: {why}.", reason="no_images"
             )
         request = replace(_request(analysis, project), owner=owner)
         async with context.images.open_environment(request, report) as environment:
