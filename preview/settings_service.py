@@ -16,6 +16,7 @@ from preview.settings_fields import Count, Hosts, Networks, Origins, Seconds, Us
 __all__ = ["ServiceSettings"]
 
 _MIN_SECRET_BYTES = 32
+_PUBLIC_URL = r"^https?://[A-Za-z0-9.\[\]:_-]+$"
 _NODE_ADDRESS = r"^([A-Za-z0-9._-]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}$"
 
 
@@ -86,6 +87,11 @@ class ServiceSettings(BaseSettings):
     node_changes: Annotated[int, Field(ge=1, le=1_000_000)] = 5
     # Snapshots of up to this size are copied into the database, from which all nodes fetch them.
     cluster_snapshot_mb: Annotated[int, Field(ge=0, le=1024)] = 64
+    # Where clients reach this node alone, and whether those of the API are sent to the owner of their preview.
+    node_public_url: Annotated[str, Field(pattern=_PUBLIC_URL, max_length=256)] | None = None
+    sticky: Literal["relay", "redirect"] = "relay"
+    # One log stream between two nodes for all readers; False: each reader has its own.
+    shared_log_streams: bool = True
     queue_limit: Annotated[int, Field(ge=0, le=1_000_000)] = 1000
     queue_wait_s: Seconds = Field(600, validation_alias=AliasChoices("PREVIEW_QUEUE_WAIT"))
 

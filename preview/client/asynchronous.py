@@ -256,7 +256,7 @@ class AsyncClient:
 
         Cancellation: the connection is closed.
         """
-        response = await self._http.send(self.address.request(self._http, call), stream=True)
+        response = await self.address.send_async(self._http, call)
         try:
             check_plain(response)
             if not response.is_success:
@@ -299,8 +299,7 @@ class AsyncClient:
         if isinstance(action, Blocking):
             return await anyio.to_thread.run_sync(action.function, abandon_on_cancel=True)
         try:
-            response = await self._http.send(self.address.request(self._http, action), stream=True)
-            return await self._read(response, action)
+            return await self._read(await self.address.send_async(self._http, action), action)
         except httpx2.HTTPError as error:
             raise self.address.unreachable(error) from error
 

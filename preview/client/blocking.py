@@ -235,7 +235,7 @@ class Client:
             InvalidAnswer: The response is not one of the service.
             httpx2.TransportError: The connection failed.
         """
-        response = self._http.send(self.address.request(self._http, call), stream=True)
+        response = self.address.send(self._http, call)
         try:
             check_plain(response)
             if not response.is_success:
@@ -273,8 +273,7 @@ class Client:
         if isinstance(action, Blocking):
             return action.function()
         try:
-            response = self._http.send(self.address.request(self._http, action), stream=True)
-            with closing(response):
+            with closing(self.address.send(self._http, action)) as response:
                 return self._read(response, action)
         except httpx2.HTTPError as error:
             raise self.address.unreachable(error) from error

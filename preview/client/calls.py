@@ -48,6 +48,7 @@ class Call:
         fields: Additional multipart fields.
         timeout_s: Seconds until the response is complete; of a stream: between two pieces.
         max_bytes: Most bytes of the response's content.
+        url: The whole address, after a redirect to another node of the service.
     """
 
     method: str
@@ -59,6 +60,7 @@ class Call:
     fields: Mapping[str, str] | None = None
     timeout_s: float = TIMEOUT_S
     max_bytes: int = MAX_ANSWER_BYTES
+    url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +165,7 @@ def check(reply: Reply) -> None:
 
     Raises:
         PreviewProblem: It is an error.
-        InvalidAnswer: It is a redirect, which the service never sends here.
+        InvalidAnswer: It is a redirect that is not followed; see ``Address.moved``.
     """
     if reply.status >= 400:
         raise problem_of(reply)

@@ -8,8 +8,10 @@ import ssl
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
+from dataclasses import replace
+from http import HTTPStatus
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import anyio
 import httpx2
@@ -89,8 +91,8 @@ class Address:
         }
         return client.build_request(
             call.method,
-            f"{self.url}/api/v1{call.path}",
-            params=dict(call.params) or None,
+            call.url or f"{self.url}/api/v1{call.path}",
+            params=(dict(call.params) or None) if call.url is None else None,
             headers=headers,
             json=None if isinstance(call.body, bytes) else call.body,
             content=call.body if isinstance(call.body, bytes) else None,
@@ -98,6 +100,39 @@ class Address:
             data=None if call.fields is None else dict(call.fields),
             timeout=httpx2.Timeout(call.timeout_s, connect=_CONNECT_S),
         )
+
+    def send(self, client: httpx2.Client, call: Call) -> httpx2.Response:
+        """Send a call; return the response before its content. Raises ``httpx2.HTTPError``."""
+        response = client.send(self.request(client, call), stream=True)
+        if (moved := self.moved(call, response)) is None:
+            return response
+        response.close()
+        return client.send(self.request(client, moved), stream=True)
+
+    async def send_async(self, client: httpx2.AsyncClient, call: Call) -> httpx2.Response:
+        """Send a call, as ``send``. Cancellation: the service may have received it."""
+        response = await client.send(self.request(client, call), stream=True)
+        if (moved := self.moved(call, response)) is None:
+            return response
+        await close_response(response)
+        return await client.send(self.request(client, moved), stream=True)
+
+    def moved(self, call: Call, response: httpx2.Response) -> Call | None:
+        """Return the call at the node that the service names; None if the response is no redirect to follow.
+
+        The token goes to no address but one that the service itself gives, with its field ``Preview-Owner``: the same
+        path at another host, not less encrypted, and once.
+        """
+        if response.status_code != HTTPStatus.TEMPORARY_REDIRECT or call.url is not None:
+            return None
+        location = response.headers.get("location", "")
+        asked, given = str(response.request.url), _split(location)
+        here = _split(asked)
+        if "preview-owner" not in response.headers or given is None or here is None:
+            return None
+        is_as_safe = given.scheme == "https" or given.scheme == here.scheme == "http"
+        is_same = given.path == here.path and given.query.replace("preview-hop=1", "").strip("&") == here.query
+        return replace(call, url=location) if is_as_safe and is_same and "@" not in given.netloc else None
 
     def unreachable(self, error: httpx2.HTTPError) -> Unreachable | InvalidAnswer:
         """Return the error for one of the connection."""
@@ -109,6 +144,13 @@ class Address:
             was_sent=not isinstance(error, _NOT_SENT),
             is_timeout=isinstance(error, httpx2.TimeoutException),
         )
+
+
+def _split(url: str) -> SplitResult | None:
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return None
 
 
 class BoundedBody:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, text
@@ -34,6 +34,7 @@ class NodeFacts:
         system: Name and version of its kernel.
         processors: Number of processors that it may use.
         isolation: Name of its isolation level.
+        public_url: Address of this node alone for clients; empty if it has none.
     """
 
     name: str
@@ -44,11 +45,12 @@ class NodeFacts:
     system: str = ""
     processors: int = 0
     isolation: str = ""
+    public_url: str = ""
 
     def words(self) -> str:
         """Return what the column ``labels`` has: the labels, and the machine's facts, as JSON."""
         machine = {"system": self.system, "processors": self.processors, "isolation": self.isolation}
-        return json.dumps({"labels": dict(self.labels), "machine": machine})
+        return json.dumps({"labels": dict(self.labels), "machine": machine, "public_url": self.public_url})
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,4 +225,5 @@ def _node(row: Row[Any]) -> Node:
     # A node of a newer version may say more.
     machine = {name: value for name, value in words["machine"].items() if name in _MACHINE}
     facts = NodeFacts(row.id, row.address, row.version, row.capacity, words["labels"], **machine)
+    facts = replace(facts, public_url=str(words.get("public_url", "")))
     return Node(facts, row.load, row.left_ms > 0, bool(row.draining), row.left_ms / 1000, row.started_at)

@@ -35,6 +35,7 @@ def _facts_of(settings: Settings, isolation: str) -> NodeFacts:
         f"{platform.system()} {platform.release()}",
         len(os.sched_getaffinity(0)),
         isolation,
+        settings.node_public_url or "",
     )
 
 

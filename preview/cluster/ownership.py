@@ -7,6 +7,7 @@ takes them before the commit.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -197,7 +198,7 @@ class Owners:
         self._wants = text("SELECT wants FROM owners WHERE preview_id = :preview")
         self._owner = text(
             f"""
-            SELECT o.node, n.address, o.fence FROM owners AS o JOIN nodes AS n ON n.id = o.node
+            SELECT o.node, n.address, o.fence, n.labels FROM owners AS o JOIN nodes AS n ON n.id = o.node
             WHERE o.preview_id = :preview AND o.state IN ('running', 'trial') AND n.until > {now}
             """  # noqa: S608
         )
@@ -362,7 +363,9 @@ class Owners:
     def owner_of(self, connection: Connection, preview_id: str) -> Owner | None:
         """Return the live node that runs the preview; None if none does."""
         row = connection.execute(self._owner, {"preview": preview_id}).first()
-        return None if row is None else Owner(row.node, row.address, row.fence)
+        if row is None:
+            return None
+        return Owner(row.node, row.address, row.fence, str(json.loads(row.labels).get("public_url", "")))
 
     def preview_of(self, connection: Connection, generation_id: str) -> str | None:
         """Return the generation's preview, on whichever node or in the queue; None if there is none."""

@@ -32,11 +32,13 @@ class Owner(NamedTuple):
         node: Name of the node.
         address: ``HOST:PORT`` of its internal listener; the host is an IP address.
         fence: Grows with each change of the owner.
+        public_url: Address for clients, without a path; empty if it has none.
     """
 
     node: str
     address: str
     fence: int
+    public_url: str = ""
 
 
 class Directory(Protocol):
@@ -142,6 +144,11 @@ class Router:
             until = self._now() + (_FRESH_NOBODY_S if owner is None else FRESH_S)
             self._entries[subject] = _Entry(owner, until, preview_id)
         return owner
+
+    def preview_of(self, subject: Subject) -> str | None:
+        """Return the id of the preview that the last lookup has found; None if it has found none."""
+        entry = self._entries.get(subject)
+        return None if entry is None else entry.preview_id
 
     def is_over(self, subject: Subject) -> bool:
         """Return whether the last lookup of this generation has found no preview on any node, not even a queued one."""

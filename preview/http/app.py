@@ -43,6 +43,8 @@ from preview.http.routes.table import MatchedRule, install_routes
 from preview.http.streams.agent_calls import AgentCalls
 from preview.http.streams.direct import DirectStreams
 from preview.http.streams.log_streams import StreamSlots, Waits
+from preview.http.streams.node_log import is_node_log, serve_node_log
+from preview.http.streams.shared_logs import SharedLogs
 from preview.proxy import PreviewClient, open_preview_client
 from preview.proxy.forwarded import FROM_NODE, TrustedProxies
 from preview.proxy.passing_on import trusted_scope
@@ -158,6 +160,9 @@ class PreviewApp(QuartTrio):
         else:
             peer = scope.get("client")
             scope = origin_form(trusted_scope(scope, self._proxies))
+            if is_node_log(scope):
+                await serve_node_log(self.backend.previews, self.backend.waits, scope, receive, send)
+                return
             routed = None if self.router is None else await self.router.route(head_of(scope, peer))
             if routed is not None or is_for_preview(self.access_gate, scope):
                 await serve_ordinary(self, scope, receive, send, peer=peer, routed=routed)
@@ -280,7 +285,7 @@ class PreviewApp(QuartTrio):
             return
         async with open_preview_client(self.settings) as client, trio.open_nursery() as nursery:
             made = self._backend = self._make_backend(service, client, nursery)
-            nursery.start_soon(_wake_streams, service.draining, made.waits)
+            nursery.start_soon(made.waits.wake_when, service.draining)
             await nursery.start(made.people.audit.run)
             if service.cluster is not None:
                 nursery.start_soon(Revocations(made.people, service.cluster.notices).run)
@@ -302,6 +307,7 @@ class PreviewApp(QuartTrio):
                     telling_changes(service, made.people.events),
                 ):
                     self.router = router or self.router
+                    made.shared_logs.share_by(router)
                     yield
             finally:
                 # Running requests keep the backend that they have looked up; new requests are refused.
@@ -337,6 +343,7 @@ class PreviewApp(QuartTrio):
             slots=slots,
             waits=Waits(),
             direct=direct,
+            shared_logs=SharedLogs(nursery, client.pool, settings, service.log_store, direct),
             endpoints=endpoints,
             prober=Prober(nursery, service, client, endpoints.find),
             metrics=make_metrics(service, people.audit, streams, self.carried),
@@ -346,11 +353,6 @@ class PreviewApp(QuartTrio):
             people=people,
             agents=AgentCalls(self._serve, self.cors.trusted_origins | public_origins(settings)),
         )
-
-
-async def _wake_streams(draining: trio.Event, waits: Waits) -> None:
-    await draining.wait()
-    waits.wake_all()
 
 
 def create_app(

@@ -20,6 +20,7 @@ from preview.http.people import People
 from preview.http.streams.agent_calls import AgentCalls
 from preview.http.streams.direct import DirectStreams
 from preview.http.streams.log_streams import StreamSlots, Waits
+from preview.http.streams.shared_logs import SharedLogs
 from preview.proxy import PreviewClient
 from preview.replay.checks.book import CheckBook
 from preview.replay.probe import Prober
@@ -53,6 +54,7 @@ class Backend:
         slots: Open streams by user.
         waits: Streams to wake when the service shuts down.
         direct: Streams that write to their sockets directly, without Hypercorn.
+        shared_logs: Logs of previews on other nodes.
         endpoints: Endpoints by generation.
         metrics: Counters.
         edits: Saves changes of files; None if a host keeps the generations.
@@ -74,6 +76,7 @@ class Backend:
     slots: StreamSlots
     waits: Waits
     direct: DirectStreams
+    shared_logs: SharedLogs
     endpoints: EndpointBook
     metrics: Metrics
     edits: FileEdits | None

@@ -1,9 +1,10 @@
 """Output of previews, from bytes to numbered lines: backlog, subscribers, database."""
 
-from preview.logs.delivery.backlog import Cursor
+from preview.logs.delivery.backlog import Cursor, Feed
 from preview.logs.delivery.fanout import FanOut, Member
 from preview.logs.delivery.history import History
 from preview.logs.delivery.log_pages import LogPager, LogSlice, Range
+from preview.logs.delivery.replica import LogReplica
 from preview.logs.delivery.subscription import Subscription
 from preview.logs.model.batch import Batch
 from preview.logs.model.encode import (
@@ -37,6 +38,7 @@ __all__ = [
     "End",
     "Event",
     "FanOut",
+    "Feed",
     "Format",
     "Gap",
     "History",
@@ -45,6 +47,7 @@ __all__ = [
     "LineFilter",
     "LogLine",
     "LogPager",
+    "LogReplica",
     "LogSlice",
     "LogStore",
     "LogWriter",

@@ -89,6 +89,9 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(event_parser, "MAX_EVENT_BYTES", 64 * 1024)
 
 
+STATUS_PATH = "/api/v1/x"
+
+
 def status_of(url: str) -> object:
     with Client(url, "t", retry_pauses_s=()) as client:
         return client.run(calls.answered(calls.Call("GET", "/x", max_bytes=1024 * 1024), ())).json()
@@ -135,17 +138,46 @@ def test_an_ill_answer_is_an_error_of_the_client(answer: bytes | Peer) -> None:
         status_of(url)
 
 
-def test_the_token_is_never_sent_elsewhere() -> None:
+@pytest.mark.parametrize(
+    "fields",
+    [
+        "Location: {other}{path}",
+        "Location: {other}/x\r\nPreview-Owner: b",
+        "Location: {other}{path}?more=1\r\nPreview-Owner: b",
+        "Location: {other_with_user}{path}\r\nPreview-Owner: b",
+        "Location: ftp://127.0.0.1{path}\r\nPreview-Owner: b",
+        "Location: http://[\r\nPreview-Owner: b",
+        "Preview-Owner: b",
+    ],
+)
+def test_the_token_is_never_sent_elsewhere(fields: str) -> None:
     asked = []
 
     def thief(peer: socket.socket) -> None:
         asked.append(1)
 
     with serving(thief) as other:
-        redirect = f"HTTP/1.1 307 T\r\nLocation: {other}/x\r\nContent-Length: 0\r\n\r\n".encode()
+        parts = {"other": other, "other_with_user": other.replace("//", "//u@"), "path": STATUS_PATH}
+        redirect = f"HTTP/1.1 307 T\r\n{fields.format(**parts)}\r\nContent-Length: 0\r\n\r\n".encode()
         with serving(redirect) as url, pytest.raises(InvalidAnswer, match="redirect"):
             status_of(url)
     assert asked == []
+
+
+def test_a_redirect_of_the_service_to_the_owner_is_followed_once() -> None:
+    def redirect(other: str) -> bytes:
+        location = f"Location: {other}{STATUS_PATH}?preview-hop=1\r\nPreview-Owner: b"
+        return f"HTTP/1.1 307 T\r\n{location}\r\nContent-Length: 0\r\n\r\n".encode()
+
+    with serving(b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n") as last:
+        with serving(redirect(last)) as url, pytest.raises(PreviewProblem, match="404"):
+            status_of(url)
+        with (
+            serving(redirect(last)) as middle,
+            serving(redirect(middle)) as url,
+            pytest.raises(InvalidAnswer, match="redirect"),
+        ):
+            status_of(url)
 
 
 def test_a_dripping_answer_ends_at_its_time() -> None:

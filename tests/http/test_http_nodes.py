@@ -12,13 +12,14 @@ import trio
 from nodes_kit import Two, open_two, open_wire
 from trio_websocket import wrap_client_stream
 
+from preview.client.asynchronous import AsyncClient
 from preview.cluster.routing import Owner
 
 
 async def test_any_node_answers_for_a_preview(tmp_path: Path) -> None:
     """All of it in one pair of services: each pair takes seconds to start."""
     async with open_two(tmp_path) as two:
-        for check in (_fields, _content, _fast_path, _api, _strangers, _websocket, _log):
+        for check in (_fields, _content, _fast_path, _api, _strangers, _websocket, _log, _redirect):
             with trio.fail_after(60):
                 await check(two)
 
@@ -110,6 +111,34 @@ async def _log(two: Two) -> None:
             two.owner.preview.log.say(f"line {number}")
             while f"line {number}".encode() not in got:
                 got += await stream.receive_some()
+
+
+async def _redirect(two: Two) -> None:
+    """A program is sent to the owner, and follows with its token; one that comes back is passed on."""
+    router, preview_id = two.other.app.router, two.owner.preview.id
+    assert router is not None
+    owner, url = two.directory.owners[preview_id], "http://{}:{}".format(*two.owner.edge.address)
+    router._redirects, two.directory.owners[preview_id] = True, owner._replace(public_url=url)
+    router.router.forget_all()
+    sent = await two.ask(f"GET {two.api}/status", two.authorization, host="localhost")
+    assert (sent.status, sent.headers["location"]) == (307, f"{url}{two.api}/status?preview-hop=1")
+    for line, field, host in (
+        (f"GET {two.api}/status?preview-hop=1", "X-A: b", "localhost"),
+        (f"GET {two.api}/status", "Sec-Fetch-Site: same-origin", "localhost"),
+        ("GET /", "X-A: b", None),
+    ):
+        passed = await two.ask(line, two.authorization, field, host=host)
+        assert passed.status == 200, passed
+    async with AsyncClient("http://{}:{}".format(*two.other.address), two.authorization.split(" ")[2]) as client:
+        preview = client.preview(two.owner.generation)
+        assert (await preview.status()).id == preview_id
+        two.owner.preview.log.say("after a redirect")
+        async with preview.log(after=0) as events:
+            async for event in events:
+                if "after a redirect" in str(event):
+                    break
+    router._redirects, two.directory.owners[preview_id] = False, owner
+    router.router.forget_all()
 
 
 async def test_a_node_that_is_asked_wrongly_refuses_and_passes_nothing_on_again(tmp_path: Path) -> None:

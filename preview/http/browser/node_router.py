@@ -21,6 +21,8 @@ from preview.errors import (
 )
 from preview.http.backend import Backend
 from preview.http.browser.access_gate import PreviewAccessGate
+from preview.http.browser.redirects import redirected
+from preview.http.streams.shared_logs import SharedLogs
 from preview.proxy.admission import Admitted, OwnAnswer, RequestHead
 from preview.proxy.passing_on import MISDIRECTED, NOT_OWNER_FIELD, is_log_stream
 from preview.runtime import InnerAddress
@@ -53,7 +55,8 @@ def open_routing(
         return
     router, key = Router(cluster.name, cluster), NodeKey(settings.cluster_secret.get_secret_value())
     with cluster.notices.subscribed(partial(_notice, router)):
-        yield ClusterRouter(router, key, gate, backend, settings.node_address)
+        redirects = settings.sticky == "redirect"
+        yield ClusterRouter(router, key, gate, backend, settings.node_address, redirects=redirects)
 
 
 def _notice(router: Router, payload: str) -> None:
@@ -73,6 +76,7 @@ class ClusterRouter:
         gate: Knows the addresses of previews, and writes errors. It drops the cached owner of a request that failed.
         backend: Returns this node's backend; raises ``ServiceStopping`` if the service is not running.
         address: ``HOST:PORT`` of this node's internal listener.
+        redirects: Send clients of the API to the owner, if it has a public address.
     """
 
     def __init__(
@@ -82,10 +86,15 @@ class ClusterRouter:
         gate: PreviewAccessGate,
         backend: Callable[[], Backend],
         address: str,
+        *,
+        redirects: bool = False,
     ) -> None:
         self.router = router
+        self._redirects = redirects
         self.key = key
         self.address = address
+        # Log streams that this node serves from one stream of the owner; None: each is passed on.
+        self.shared_logs: SharedLogs | None = None
         self._gate = gate
         gate.router = self
         self._backend = backend
@@ -114,9 +123,28 @@ class ClusterRouter:
                 return None
             if head.is_from_node:
                 return _NOT_OWNER
+            if self._redirects and (elsewhere := redirected(head, owner)) is not None:
+                return elsewhere
+            if is_log_stream(head.target) and await self._is_shared(head, subject, owner):
+                return None
             return self._admitted(owner, subject, head.host)
         except Exception as error:  # noqa: BLE001  unexpected errors are logged, and shown by an id only
             return self._gate.refuse(head, error)
+
+    async def _is_shared(self, head: RequestHead, subject: Subject, owner: Owner) -> bool:
+        """Return whether this node serves the log's stream. Cancellation: no state changes."""
+        shared, live_id = self.shared_logs, self.router.preview_of(subject)
+        return shared is not None and await shared.can_share(head.method, head.target, self._address(owner), live_id)
+
+    async def locate(self, preview_id: str, *, fresh: bool) -> InnerAddress | None:
+        """See ``preview.http.streams.shared_logs.Locator``. Cancellation: no state changes."""
+        subject = Subject(preview_id, is_generation=False)
+        if self._is_here(subject):
+            return self._address(Owner(self.node, self.address, 0))
+        if fresh:
+            self.router.forget(subject)
+        owner = await self.router.find(subject)
+        return None if owner is None else self._address(owner)
 
     async def _owner_of_queued(self, head: RequestHead, subject: Subject) -> Owner | None:
         """Wait until a node has taken the queued preview; None if this one did, or after some seconds.

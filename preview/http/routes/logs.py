@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from functools import partial
 from types import MappingProxyType
+from typing import NamedTuple
 from urllib.parse import urlencode
 
 import trio
@@ -38,7 +39,7 @@ from preview.http.streams.direct import DirectStream
 from preview.http.streams.exports import EXPORTS, ExportBody, ExportKind, ExportStyle
 from preview.http.streams.log_socket import LogSocket, StreamRequester, first_lines, watching
 from preview.http.streams.log_streams import Farewell, LogStreamBody
-from preview.logs import PREAMBLE, Contract, Encoding, Format, LineFilter, LogPager, Range, StreamEncoder
+from preview.logs import PREAMBLE, Contract, Encoding, Format, LineFilter, LogPager, LogReplica, Range, StreamEncoder
 from preview.logs.filter import NO_FILTER, Filter, KnownRequests, parse_filter
 from preview.storage.tables import PreviewRecord
 from preview.supervisor import PreviewManager
@@ -74,12 +75,14 @@ def log_routes(contract: Contract, running: Running) -> Blueprint:
         if request.method == "HEAD":
             return _stream_response(b"", encoding.format)
         request_resources().enter_context(backend.slots.hold(watcher.user_id))
-        after, tail = await first_lines(backend.previews, watcher.record, query, chosen, after)
-        direct = _open_direct(backend, encoding, watcher, after=after, tail=tail) if query.follow else None
+        replica = await _replica(backend, watcher.record)
+        after, tail = await first_lines(backend.previews, watcher.record, query, chosen, after, replica)
+        begin = Beginning(after, tail, replica)
+        direct = _open_direct(backend, encoding, watcher, begin) if query.follow else None
         if direct is not None:
             # Hypercorn no longer serves the connection then, so no further request can be read.
             return _stream_response(direct, encoding.format, {"Connection": "close"})
-        body = _open_body(backend, request_resources(), encoding, watcher, after=after, tail=tail, follow=query.follow)
+        body = _open_body(backend, request_resources(), encoding, watcher, begin, follow=query.follow)
         return _stream_response(body, encoding.format)
 
     @routes.post("/preview/logs/ticket")
@@ -117,19 +120,42 @@ async def _watcher_of(
         record = await backend.previews.get(preview_id)
         if record.generation_id != generation_id:
             raise Forbidden("The stream ticket is for another preview; get one for this.", reason="ticket")
-    await _check_here(backend, record)
     return StreamRequester(identity.key, identity.expires_at, record, identity.revocable is not None)
 
 
-async def _check_here(backend: Backend, record: PreviewRecord) -> None:
-    """Check that the log of a live preview can be watched here.
+class Beginning(NamedTuple):
+    """Where a stream begins: after a line, or with last lines; and the log, if another node has the preview."""
+
+    after: int | None
+    tail: int | None
+    replica: LogReplica | None
+
+
+def _is_elsewhere(backend: Backend, record: PreviewRecord) -> bool:
+    is_clustered = backend.service.cluster is not None
+    return is_clustered and record.is_active and backend.previews.find(record.id) is None
+
+
+async def _replica(backend: Backend, record: PreviewRecord) -> LogReplica | None:
+    """Return the log of a live preview on another node, until the end of the request; None if it is here, or over.
 
     Raises:
         PreviewUnavailable: The preview waits for a node of the cluster, or its node is lost.
 
     Cancellation: no state changes.
     """
-    if backend.service.cluster is None or not record.is_active or backend.previews.find(record.id) is not None:
+    if not _is_elsewhere(backend, record):
+        return None
+    locator = backend.shared_logs.locator
+    if locator is None or await locator.locate(record.id, fresh=False) is None:
+        await _check_here(backend, record)
+    shared = request_resources().enter_context(backend.shared_logs.reading(record.id))
+    return await backend.shared_logs.opened(shared)
+
+
+async def _check_here(backend: Backend, record: PreviewRecord) -> None:
+    """Check that the log of a live preview can be watched here. Raises, cancellation: as ``_replica``."""
+    if not _is_elsewhere(backend, record):
         return
     place = await backend.previews.place(record)
     where = "" if place is None else f", place {place.place} of {place.waiting} in the queue"
@@ -151,22 +177,24 @@ def _accepted_format() -> Format:
 
 
 def _open_direct(
-    backend: Backend, encoding: Encoding, watcher: StreamRequester, *, after: int | None, tail: int | None
+    backend: Backend, encoding: Encoding, watcher: StreamRequester, begin: Beginning
 ) -> TakeoverBody | None:
     """Return the stream as a body that leaves Hypercorn; None if impossible, or if the preview has ended."""
     handover = handover_in(request.scope)
     preview = backend.previews.find(watcher.record.id)
-    if not backend.settings.direct_streams or preview is None or handover is None or not handover.is_possible:
+    log = begin.replica if preview is None else preview.log
+    if not backend.settings.direct_streams or log is None or handover is None or not handover.is_possible:
         return None
     if watcher.is_revocable:
         # A revocation cuts the request off, and a direct stream outlives its request.
         return None
     resources = request_resources()
-    resources.enter_context(preview.streaming())
+    if preview is not None:
+        resources.enter_context(preview.streaming())
     stream = DirectStream(
-        resources.enter_context(backend.direct.group(preview.log, encoding)),
-        preview.log.cursor(after=after, tail=tail),
-        StreamEncoder(encoding, start_seq=after or 0),
+        resources.enter_context(backend.direct.group(log, encoding)),
+        log.cursor(after=begin.after, tail=begin.tail),
+        StreamEncoder(encoding, start_seq=begin.after or 0),
         waits=backend.waits,
         farewell=Farewell(watcher.record.id, encoding, watcher.expires_at),
         preamble=PREAMBLE if encoding.format is Format.SSE else b"",
@@ -179,13 +207,13 @@ def _open_body(
     resources: ExitStack,
     encoding: Encoding,
     watcher: StreamRequester,
+    begin: Beginning,
     *,
-    after: int | None,
-    tail: int | None,
     follow: bool,
 ) -> LogStreamBody:
     """Return the body of a stream that stays subscribed until the end of the request."""
-    watched = resources.enter_context(watching(backend.previews, watcher, after=after, tail=tail))
+    after, tail, replica = begin
+    watched = resources.enter_context(watching(backend.previews, watcher, after=after, tail=tail, replica=replica))
     return LogStreamBody(
         watched.receiver,
         encoding=encoding,
@@ -352,6 +380,7 @@ def log_socket_routes(contract: Contract, running: Running) -> Blueprint:
         asked = websocket._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001  used in this package's tasks
         query = checked_query(asked, StreamQuery)
         watcher = await _watcher_of(backend, generation_id, query, asked)
+        await _check_here(backend, watcher.record)
         given = query.after if query.last_event_id is None else query.last_event_id
         settings = backend.settings
         with ExitStack() as held:
@@ -360,7 +389,8 @@ def log_socket_routes(contract: Contract, running: Running) -> Blueprint:
             chosen = await resolve(query)
             after, tail = await first_lines(backend.previews, watcher.record, query, chosen, given)
             encoding = Encoding(contract, Format.NDJSON, chosen, query.colours)
-            body = _open_body(backend, held, encoding, watcher, after=after, tail=tail, follow=query.follow)
+            begin = Beginning(after, tail, None)
+            body = _open_body(backend, held, encoding, watcher, begin, follow=query.follow)
             await asked.accept()
             await LogSocket(asked, body, peer=peer_in(asked.scope), ping_s=settings.keep_alive_s, resolve=resolve).run()
 

@@ -17,7 +17,7 @@ from preview.errors import DatabaseUnavailable
 from preview.http.protocol.strict_ws import Sends
 from preview.http.protocol.takeover import LAST_CHUNK, chunk_of
 from preview.http.streams.log_streams import Farewell, Waits
-from preview.logs import Cursor, Encoding, FanOut, PreviewLog, StreamEncoder
+from preview.logs import Cursor, Encoding, FanOut, Feed, StreamEncoder
 
 log = structlog.get_logger(__name__)
 
@@ -38,7 +38,7 @@ class DirectStreams:
         self._nursery = nursery
         self._keep_alive_s = keep_alive_s
         self._pending_bytes = pending_bytes
-        self._groups: dict[tuple[PreviewLog, Encoding], FanOut] = {}
+        self._groups: dict[tuple[Feed, Encoding], FanOut] = {}
 
     @property
     def total(self) -> int:
@@ -46,7 +46,7 @@ class DirectStreams:
         return sum(group.watchers for group in self._groups.values())
 
     @contextmanager
-    def group(self, log_: PreviewLog, encoding: Encoding) -> Iterator[FanOut]:
+    def group(self, log_: Feed, encoding: Encoding) -> Iterator[FanOut]:
         """Provide the group for this log and encoding; it exists while it has users."""
         key = (log_, encoding)
         found = self._groups.get(key)
@@ -69,6 +69,12 @@ class DirectStreams:
                 del self._groups[key]
                 log_.broadcast.remove(found)
                 found.close()
+
+    def give_up(self, log_: Feed) -> None:
+        """End the log's streams without its end: their clients connect again."""
+        for (feed, _), group in self._groups.items():
+            if feed is log_:
+                group.give_up()
 
 
 async def _run(group: FanOut) -> None:

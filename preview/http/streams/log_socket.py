@@ -20,7 +20,7 @@ from preview.http.core.line_query import LineQuery
 from preview.http.core.reading import sentence_of
 from preview.http.protocol.strict_ws import Peer, watch_peer
 from preview.http.streams.log_streams import Ending, LogStreamBody, Receiver
-from preview.logs import LineFilter, LogPager, Range, messages
+from preview.logs import LineFilter, LogPager, LogReplica, Range, messages
 from preview.storage.tables import PreviewRecord
 from preview.supervisor import PreviewManager
 
@@ -179,9 +179,26 @@ class LogSource:
 
 @contextmanager
 def watching(
-    previews: PreviewManager, watcher: StreamRequester, *, after: int | None, tail: int | None
+    previews: PreviewManager,
+    watcher: StreamRequester,
+    *,
+    after: int | None,
+    tail: int | None,
+    replica: LogReplica | None = None,
 ) -> Iterator[LogSource]:
-    """Subscribe to the log, and count the subscription as activity of the preview."""
+    """Subscribe to the log, and count the subscription as activity of the preview.
+
+    Args:
+        previews: Those of this node.
+        watcher: The reader.
+        after: The last line that the reader has.
+        tail: The number of last lines to begin with.
+        replica: The log, if another node has the preview.
+    """
+    if replica is not None:
+        with replica.subscribe(after=after, tail=tail) as receiver:
+            yield LogSource(receiver, replica.last_seq)
+        return
     preview = previews.find(watcher.record.id)
     log = previews.open_log(watcher.record, after=after, tail=tail)
     if preview is None:
@@ -193,7 +210,12 @@ def watching(
 
 
 async def first_lines(
-    previews: PreviewManager, record: PreviewRecord, query: StreamQuery, chosen: LineFilter, after: int | None
+    previews: PreviewManager,
+    record: PreviewRecord,
+    query: StreamQuery,
+    chosen: LineFilter,
+    after: int | None,
+    replica: LogReplica | None = None,
 ) -> tuple[int | None, int | None]:
     """Return a stream's start for ``open_log``: after a line, or a number of last lines.
 
@@ -206,11 +228,13 @@ async def first_lines(
     Cancellation: no state changes.
     """
     preview = previews.find(record.id)
-    if after is not None and preview is not None and after > preview.log.last_seq:
+    live = replica if preview is None else preview.log
+    if after is not None and live is not None and after > live.last_seq:
         return 0, None
     if after is not None or query.tail is None or chosen.is_open:
         return after, query.tail
-    return await _ahead_of_last(previews.look_back(record), chosen, query.tail), None
+    pager = previews.look_back(record) if replica is None else replica.pager()
+    return await _ahead_of_last(pager, chosen, query.tail), None
 
 
 async def _ahead_of_last(look_back: LogPager, chosen: LineFilter, count: int) -> int:

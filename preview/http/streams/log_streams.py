@@ -146,6 +146,11 @@ class Waits:
             finally:
                 self._waiting.discard(scope)
 
+    async def wake_when(self, draining: trio.Event) -> None:
+        """Call ``wake_all`` when the service begins to stop. Cancellation: no state changes."""
+        await draining.wait()
+        self.wake_all()
+
     def wake_all(self) -> None:
         """End all current and future waits, because the service is stopping."""
         self.draining = True

@@ -29,6 +29,8 @@ class Backlog:
         self._batches: deque[Batch] = deque()
         self._lines = 0
         self._bytes = 0
+        # The first line, while there is no batch.
+        self._start = 1
 
     @property
     def size_bytes(self) -> int:
@@ -41,8 +43,14 @@ class Backlog:
 
     @property
     def first_seq(self) -> int:
-        """Number of the oldest line in the backlog; 1 while the backlog is empty, as no line has left it."""
-        return self._batches[0].first_seq if self._batches else 1
+        """Number of the oldest line in the backlog; while it is empty, of the line that comes first."""
+        return self._batches[0].first_seq if self._batches else self._start
+
+    def restart(self, first_seq: int) -> None:
+        """Drop all lines: the next one that is appended has this number, and earlier ones are read elsewhere."""
+        self._batches.clear()
+        self._lines = self._bytes = 0
+        self._start = first_seq
 
     def append(self, batch: Batch) -> None:
         """Append the batch that follows the last one; drop the oldest batches that exceed a limit."""

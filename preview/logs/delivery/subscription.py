@@ -43,6 +43,15 @@ class Subscription:
         self._send.close()
         self._receive.close()
 
+    @property
+    def next_seq(self) -> int:
+        """Number of the first line that ``receive`` has not returned."""
+        return self._cursor.next_seq
+
+    def cut(self) -> None:
+        """End the subscription: what waits is delivered, then ``receive()`` raises ``trio.EndOfChannel``."""
+        self._send.close()
+
     def offer(self, event: Received) -> None:
         """Queue an event. Called by the broadcast; never waits. A full channel makes the subscription fall behind."""
         if self._behind:

@@ -1,0 +1,300 @@
+"""Logs of previews on other nodes: one stream for each between the nodes, however many readers this node has.
+
+The readers' access is checked here, as for a preview of this node, and their filters are applied here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+from urllib.parse import parse_qs
+
+import structlog
+import trio
+
+from preview.core.bounded_dict import BoundedDict
+from preview.core.lifecycle import STOP_REASONS, StopCause
+from preview.errors import PreviewError, PreviewUnavailable
+from preview.http.streams.direct import DirectStreams
+from preview.http.streams.node_log import KEEP_ALIVE_S, PREFIX
+from preview.logs import End, LogReplica, LogStore
+from preview.logs.filter import parse_filter
+from preview.logs.model.wire import MEDIA_TYPE, Begin, FrameReader, NotALog
+from preview.proxy.exchange import open_exchange
+from preview.proxy.http1 import request_head
+from preview.proxy.pool import Address, Pool
+from preview.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+# A lease, and the start of the preview on another node.
+_PATIENCE_S = 30.0
+_PAUSE_S = 0.2
+# For a response of the owner, and for the first reader.
+_ANSWER_S = 10.0
+_SILENT_S = 4 * KEEP_ALIVE_S
+# Streams in a row that are no logs; afterwards each reader of this node gets a stream of its own for a while.
+_MOST_FAULTS = 3
+_PROBED_S = 60.0
+_MOST_NODES = 1000
+# In the end of a log whose preview may go on elsewhere: the node shuts down, or has lost it.
+MOVES = (STOP_REASONS[StopCause.SHUTDOWN], "node lost ownership", "moved to another node")
+_OK, _NO_CONTENT = 200, 204
+
+
+class Locator(Protocol):
+    """Finds the internal addresses of previews.
+
+    Attributes:
+        shared_logs: The logs that requests for streams are served from; None: each request is passed on.
+    """
+
+    shared_logs: SharedLogs | None
+
+    async def locate(self, preview_id: str, *, fresh: bool) -> Address | None:
+        """Return the internal address of the node that has the preview, which may be this one; None if none has it.
+
+        Args:
+            preview_id: The preview.
+            fresh: Do not believe an answer of before.
+
+        Raises:
+            DatabaseUnavailable: The database did not respond.
+
+        Cancellation: no state changes.
+        """
+
+
+class SharedLog:
+    """One stream from the node that owns a preview, while this node has readers. Made by ``SharedLogs``.
+
+    Attributes:
+        replica: The log.
+        readers: Their number.
+        begun: Set once lines can be read, or the replica is lost.
+    """
+
+    def __init__(self, replica: LogReplica, locator: Locator, pool: Pool) -> None:
+        self.replica = replica
+        self.readers = 0
+        self.begun = trio.Event()
+        self.scope = trio.CancelScope()
+        # The node whose streams were refused.
+        self.refused: Address | None = None
+        self._locator = locator
+        self._pool = pool
+        self._has_begun = False
+        # The owner's end, while the preview may go on elsewhere.
+        self._held_end: End | None = None
+        self._lost_at = 0.0
+
+    async def follow(self) -> None:
+        """Take events until the log has ended, or no owner is found. Cancellation: the stream is closed."""
+        address: Address | None = None
+        faults, fresh, self._lost_at = 0, False, trio.current_time()
+        while self.replica.end is None and trio.current_time() < self._lost_at + _PATIENCE_S:
+            try:
+                address = await self._locator.locate(self.replica.preview_id, fresh=fresh)
+                if address is not None:
+                    await self._read(address)
+            except NotALog as fault:
+                faults += 1
+                log.warning("log stream of another node refused", preview=self.replica.preview_id, why=str(fault))
+                if faults >= _MOST_FAULTS:
+                    self.refused = address
+                    return
+            except (PreviewError, trio.TooSlowError):
+                pass  # looked for again below
+            fresh = True
+            if self.replica.end is None:
+                await trio.sleep(_PAUSE_S)
+        if self.replica.end is None and self._held_end is not None:
+            self.replica.take(self._held_end)
+
+    async def _read(self, address: Address) -> None:
+        """Take the events of one stream.
+
+        Raises:
+            NotALog: The stream is not one of a log, or leaves lines out.
+            PreviewError, trio.TooSlowError: It broke off.
+
+        Cancellation: it is closed.
+        """
+        replica, reader = self.replica, FrameReader(self.replica.preview_id)
+        query = f"?after={replica.last_seq}" if self._has_begun else ""
+        target = f"{PREFIX}/{replica.preview_id}{query}".encode()
+        async with open_exchange(self._pool, address, 0, "GET") as exchange:
+            with trio.fail_after(_ANSWER_S):
+                await exchange.start(request_head("GET", target, [(b"host", b"node")], None))
+                await exchange.drain()
+                answer = await exchange.read_head()
+            if answer.status != _OK:
+                return
+            if dict(answer.fields).get(b"content-type") != MEDIA_TYPE:
+                raise NotALog("another media type")
+            while replica.end is None:
+                with trio.fail_after(_SILENT_S):
+                    piece = await exchange.read_piece()
+                if piece is None:
+                    return
+                for event in reader.feed(piece):
+                    if isinstance(event, Begin):
+                        self._begin(event)
+                    elif not self._has_begun:
+                        raise NotALog("an event before the beginning")
+                    elif isinstance(event, End) and event.reason and any(one in event.reason for one in MOVES):
+                        self._held_end = event
+                    else:
+                        replica.take(event)
+                self._lost_at = trio.current_time()
+                await trio.lowlevel.checkpoint()
+
+    def _begin(self, event: Begin) -> None:
+        if not self._has_begun:
+            self._has_begun = True
+            self.replica.begin(event.seq)
+            self.begun.set()
+        elif event.seq > self.replica.last_seq + 1:
+            raise NotALog(f"it begins at line {event.seq} after line {self.replica.last_seq}")
+
+
+class SharedLogs:
+    """The shared logs of this node. If sharing is impossible, requests are passed on, each with a stream of its own.
+
+    Args:
+        nursery: Runs one task for each log.
+        pool: Connections to nodes.
+        settings: The service's settings.
+        store: Reads lines that are not in memory.
+        direct: Groups of readers, which end with their log.
+
+    Attributes:
+        locator: Finds owners; None outside a cluster.
+    """
+
+    def __init__(
+        self, nursery: trio.Nursery, pool: Pool, settings: Settings, store: LogStore, direct: DirectStreams
+    ) -> None:
+        self.locator: Locator | None = None
+        self._nursery = nursery
+        self._pool = pool
+        self._settings = settings
+        self._store = store
+        self._direct = direct
+        self._logs: dict[str, SharedLog] = {}
+        # Until when a node is known to have these streams, or not to have them.
+        self._nodes: BoundedDict[Address, tuple[bool, float]] = BoundedDict(_MOST_NODES)
+
+    def share_by(self, locator: Locator | None) -> None:
+        """Share logs between the nodes of a cluster from now on; None outside a cluster."""
+        self.locator = locator
+        if locator is not None:
+            locator.shared_logs = self
+
+    def __len__(self) -> int:
+        """Return the number of logs that have readers."""
+        return len(self._logs)
+
+    async def can_share(self, method: str, target: bytes, owner: Address, live_id: str | None) -> bool:
+        """Return whether a request for a log's stream can be served here. Cancellation: no state changes.
+
+        Args:
+            method: As sent.
+            target: As sent.
+            owner: Internal address of the owner.
+            live_id: The preview that the owner has.
+        """
+        if self.locator is None or method != "GET" or not self._settings.shared_log_streams:
+            return False
+        if not _is_plain(target, live_id):
+            return False
+        known = self._nodes.get(owner)
+        if known is None or trio.current_time() > known[1]:
+            known = self._nodes[owner] = await self._probe(owner), trio.current_time() + _PROBED_S
+        return known[0]
+
+    @contextmanager
+    def reading(self, preview_id: str) -> Iterator[SharedLog]:
+        """Provide a log, which has a stream while it has readers.
+
+        Raises:
+            PreviewUnavailable: Logs of other nodes cannot be read here.
+        """
+        if self.locator is None or not self._settings.shared_log_streams:
+            raise PreviewUnavailable("The preview runs on another node; try again in a moment.")
+        found = self._logs.get(preview_id)
+        if found is None:
+            settings = self._settings
+            replica = LogReplica(
+                preview_id, self._store, max_lines=settings.max_log_lines, max_bytes=settings.backlog_bytes,
+                channel_batches=settings.subscriber_batches,
+            )  # fmt: skip
+            found = self._logs[preview_id] = SharedLog(replica, self.locator, self._pool)
+            self._nursery.start_soon(self._run, found)
+        found.readers += 1
+        try:
+            yield found
+        finally:
+            found.readers -= 1
+            if not found.readers:
+                self._drop(found)
+                found.scope.cancel()
+
+    async def opened(self, shared: SharedLog) -> LogReplica:
+        """Wait until the log's first lines are known.
+
+        Raises:
+            PreviewUnavailable: The owner does not respond.
+
+        Cancellation: no state changes.
+        """
+        with trio.move_on_after(_ANSWER_S):
+            await shared.begun.wait()
+        if not shared.begun.is_set() or shared.replica.is_lost:
+            raise PreviewUnavailable("The preview's node does not respond; try again in a moment.")
+        return shared.replica
+
+    async def _run(self, shared: SharedLog) -> None:
+        """Run one log's stream, and contain its failure: its readers connect again."""
+        try:
+            with shared.scope:
+                await shared.follow()
+        except Exception:  # contains one log's failure; Cancelled passes
+            log.exception("shared log failed", preview=shared.replica.preview_id)
+        finally:
+            self._drop(shared)
+            if shared.refused is not None:
+                self._nodes[shared.refused] = False, trio.current_time() + _PROBED_S
+            if shared.replica.end is None:
+                shared.replica.lose()
+                self._direct.give_up(shared.replica)
+            shared.begun.set()
+
+    def _drop(self, shared: SharedLog) -> None:
+        if self._logs.get(shared.replica.preview_id) is shared:
+            del self._logs[shared.replica.preview_id]
+
+    async def _probe(self, owner: Address) -> bool:
+        """Return whether this node has streams for other nodes; one of an earlier version has not."""
+        with trio.move_on_after(_ANSWER_S):
+            try:
+                async with open_exchange(self._pool, owner, 0, "GET") as exchange:
+                    await exchange.start(request_head("GET", PREFIX.encode(), [(b"host", b"node")], None))
+                    await exchange.drain()
+                    return (await exchange.read_head()).status == _NO_CONTENT
+            except PreviewError:
+                pass
+        return False
+
+
+def _is_plain(target: bytes, live_id: str | None) -> bool:
+    """Return whether the query needs nothing that only the owner knows: its tickets, newest requests and last lines."""
+    try:
+        query = parse_qs(target.partition(b"?")[2].decode("latin-1"), keep_blank_values=True, max_num_fields=100)
+        if "ticket" in query or query.get("preview_id", [live_id])[-1] != live_id:
+            return False
+        terms = [parse_filter(text) for text in query.get("filter", ())]
+    except (PreviewError, ValueError):
+        return False
+    return not any(one.request_numbers or one.needs_requests for one in terms)

@@ -1,0 +1,228 @@
+"""One log stream between two nodes for all readers, from owners that break, lie and change."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+import pytest
+import trio
+from nodes_kit import SECRET, open_two
+
+from preview.cluster.credentials import NodeKey
+from preview.cluster.links import NodeLink
+from preview.errors import PreviewUnavailable
+from preview.http.streams.direct import DirectStreams
+from preview.http.streams.shared_logs import SharedLogs
+from preview.logs import Batch, End, Gap, LogStore, Subscription
+from preview.logs.model.wire import begin_frame, frames
+from preview.proxy.pool import Address, open_pool
+from preview.runtime import InnerAddress
+from preview.settings import Settings
+
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/vnd.preview.log-frames\r\nconnection: close\r\n\r\n"
+MOVED = End("", "stopped", "moved to another node", None, None, 1)
+OVER = End("", "stopped", "You stopped it.", 0, None, 1)
+
+
+def lines(first: int, last: int) -> bytes:
+    count = last - first + 1
+    said = [f"line {number}" for number in range(first, last + 1)]
+    return b"".join(frames(Batch("", first, [1] * count, bytes(count), said)))
+
+
+def end(event: End) -> bytes:
+    return b"".join(frames(event))
+
+
+@dataclass
+class Owner:
+    """A node that says to each stream what the test says; and what it was asked."""
+
+    answers: list[bytes] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+    address: Address | None = None
+    # Streams stay open after their answer.
+    stays: bool = False
+    streams: list[trio.SocketStream] = field(default_factory=list)
+    closed: trio.Event = field(default_factory=trio.Event)
+    shared_logs: SharedLogs | None = None
+
+    async def locate(self, preview_id: str, *, fresh: bool) -> Address | None:
+        return self.address
+
+    async def serve(self, stream: trio.SocketStream) -> None:
+        async with stream:
+            head = await stream.receive_some()
+            self.asked.append(head.split(b" ")[1].decode())
+            if self.asked[-1] == "/preview-node/logs":
+                await stream.send_all(b"HTTP/1.1 204 No Content\r\n\r\n")
+                return
+            answer = self.answers.pop(0) if self.answers else b"HTTP/1.1 404 No\r\ncontent-length: 0\r\n\r\n"
+            self.streams.append(stream)
+            await stream.send_all(answer)
+            if self.stays:
+                await stream.receive_some()
+                self.closed.set()
+
+
+class Store:
+    """A database without lines."""
+
+    async def bounds(self, preview_id: str) -> tuple[int, int]:
+        return 0, 0
+
+
+@asynccontextmanager
+async def open_shared(*answers: bytes, stays: bool = False) -> AsyncIterator[tuple[Owner, SharedLogs]]:
+    owner = Owner(list(answers), stays=stays)
+    async with open_pool() as pool, trio.open_nursery() as nursery:
+        listeners = await nursery.start(partial(trio.serve_tcp, owner.serve, 0, host="127.0.0.1"))
+        owner.address = ("127.0.0.1", listeners[0].socket.getsockname()[1])
+        direct = DirectStreams(nursery, keep_alive_s=60, pending_bytes=1 << 20)
+        shared = SharedLogs(nursery, pool, Settings(subscriber_batches=8), cast("LogStore", Store()), direct)
+        shared.share_by(owner)
+        with trio.fail_after(60):
+            yield owner, shared
+        nursery.cancel_scope.cancel()
+
+
+async def read(subscription: Subscription) -> list[str]:
+    """All lines, gaps and the end."""
+    got = list[str]()
+    try:
+        while True:
+            for event in await subscription.receive():
+                if isinstance(event, Batch):
+                    got += event.messages
+                elif isinstance(event, Gap):
+                    got.append(f"gap {event.first_seq}-{event.last_seq}")
+                elif isinstance(event, End):
+                    got.append(f"end: {event.reason}")
+    except trio.EndOfChannel:
+        return got
+
+
+LIES = {
+    "garbage": b"\xff" * 100,
+    "a huge frame": (1 << 31).to_bytes(4, "big"),
+    "no beginning": lines(1, 3),
+    "lines left out": begin_frame(1) + lines(1, 3) + lines(5, 6),
+    "a gap left out": begin_frame(1) + lines(1, 3) + b"".join(frames(Gap(8, 9, "lost"))),
+}
+
+
+@pytest.mark.parametrize("lie", LIES.values(), ids=LIES.keys())
+async def test_an_owner_that_lies_is_left_and_readers_connect_again(lie: bytes) -> None:
+    async with open_shared(*[HEAD + lie] * 3) as (owner, shared):
+        assert owner.address is not None
+        assert await shared.can_share("GET", b"/x/preview/logs/stream", owner.address, None)
+        with shared.reading("preview_a") as one:
+            if b"line" in lie and lie.startswith(begin_frame(1)):
+                replica = await shared.opened(one)
+                with replica.subscribe(after=0) as subscription:
+                    got = await read(subscription)
+                assert got == ["line 1", "line 2", "line 3"]
+            else:
+                with pytest.raises(PreviewUnavailable):
+                    await shared.opened(one)
+        # Each reader has a stream of its own for a while.
+        assert not await shared.can_share("GET", b"/x/preview/logs/stream", owner.address, None)
+        assert not len(shared)
+
+
+async def test_a_cut_stream_goes_on_by_number_and_each_line_comes_once() -> None:
+    whole = begin_frame(5) + lines(5, 8)
+    second = begin_frame(9) + lines(9, 9) + lines(10, 12) + end(MOVED)
+    third = begin_frame(11) + lines(11, 14) + end(OVER)
+    cut = HEAD + whole + lines(9, 11)[:-5]
+    async with open_shared(cut, HEAD + second, HEAD + third) as (owner, shared), AsyncExitStack() as stack:
+        replica = await shared.opened(stack.enter_context(shared.reading("preview_a")))
+        with replica.subscribe(after=4) as subscription:
+            got = await read(subscription)
+        # The end of a preview that moves is not the readers' end.
+        assert got == [*(f"line {number}" for number in range(5, 15)), "end: You stopped it."]
+        path = "/preview-node/logs/preview_a"
+        assert owner.asked == [path, f"{path}?after=8", f"{path}?after=12"]
+
+
+async def test_a_thousand_readers_have_one_stream_and_a_stalled_one_catches_up() -> None:
+    async with open_shared(HEAD + begin_frame(1) + lines(1, 1), stays=True) as (owner, shared):
+        with shared.reading("preview_a") as one:
+            replica = await shared.opened(one)
+            leaving = AsyncExitStack()
+            for _ in range(999):
+                leaving.enter_context(shared.reading("preview_a"))
+                leaving.enter_context(replica.subscribe(tail=0))
+            stalled = leaving.enter_context(replica.subscribe(after=0))
+            for number in range(2, 42):
+                await owner.streams[0].send_all(lines(number, number))
+            with replica.subscribe(tail=0) as live:
+                while replica.last_seq < 41:
+                    await live.receive()
+            got = list[str]()
+            while len(got) < 41:
+                for event in await stalled.receive():
+                    got += event.messages if isinstance(event, Batch) else []
+            assert got == [f"line {number}" for number in range(1, 42)]
+            assert replica.broadcast.watchers == 1000
+            assert owner.asked == ["/preview-node/logs/preview_a"]
+            await leaving.aclose()
+            assert one.readers == 1
+            assert not owner.closed.is_set()
+        await owner.closed.wait()
+        assert not len(shared)
+
+
+async def test_what_only_the_owner_knows_is_passed_on() -> None:
+    async with open_shared() as (owner, shared):
+        assert owner.address is not None
+        path = b"/api/generations/g/preview/logs/stream"
+        for query in (b"", b"?level=error", b"?q=x&source=system", b"?filter=error+-path:/health&tail=5"):
+            assert await shared.can_share("GET", path + query, owner.address, None) is (b"path" not in query), query
+        for query in (b"?ticket=x", b"?preview_id=preview_b", b"?filter=%28", b"?" + b"a=1&" * 200):
+            assert not await shared.can_share("GET", path + query, owner.address, None), query
+        assert await shared.can_share("GET", path + b"?preview_id=preview_a", owner.address, "preview_a")
+        assert not await shared.can_share("HEAD", path, owner.address, None)
+        assert owner.asked == ["/preview-node/logs"]
+    async with open_shared(b"nothing") as (owner, shared):
+        # A node of an earlier version: see ``Owner.serve``.
+        owner.asked.append("")
+        assert owner.address is not None
+        assert not await shared.can_share("GET", path, (owner.address[0], 1), None)
+
+
+async def test_a_log_is_given_to_nodes_only(tmp_path: Path) -> None:
+    async with open_two(tmp_path) as two, open_pool() as pool, trio.open_nursery() as nursery:
+        preview = two.owner.preview
+        target = f"/preview-node/logs/{preview.id}"
+        assert (await two.ask(f"GET {target}", two.authorization, host="localhost")).status == 404
+        key = NodeKey(SECRET)
+        address = InnerAddress(*two.internal, NodeLink("b", two.internal, key))
+        owner = Owner(address=address)
+        direct = DirectStreams(nursery, keep_alive_s=60, pending_bytes=1 << 20)
+        shared = SharedLogs(nursery, pool, Settings(), cast("LogStore", Store()), direct)
+        shared.share_by(owner)
+        with trio.fail_after(60):
+            assert await shared.can_share("GET", b"/x/preview/logs/stream", address, None)
+            with shared.reading(preview.id) as one:
+                replica = await shared.opened(one)
+                with replica.subscribe(tail=0) as subscription:
+                    preview.log.say("through one stream")
+                    await _until(lambda: _says(subscription, "through one stream"))
+                assert preview.log.subscriber_count == 1
+            assert not len(shared)
+        nursery.cancel_scope.cancel()
+
+
+async def _says(subscription: Subscription, text: str) -> bool:
+    return any(isinstance(event, Batch) and text in event.messages for event in await subscription.receive())
+
+
+async def _until(check: Callable[[], Awaitable[bool]]) -> None:
+    while not await check():
+        pass
