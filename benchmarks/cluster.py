@@ -1,10 +1,13 @@
 """What does it cost to ask a node that does not run the preview?
 
-``uv run python benchmarks/cluster.py [--rounds N] [--seconds S] [--connections C] [--save FILE]``
+``uv run python benchmarks/cluster.py [--rounds N] [--seconds S] [--connections C] [--watchers W] [--save FILE]``
 
 Two services of one cluster on one PostgreSQL, both on this machine. A preview runs on the first one. Requests to it,
 and its log at 1,000 lines a second, by the first node and by the second one, in turn. All processes share this
 machine's processors, and through the second node there is one more: on separate machines the ratio is better.
+
+``--watchers 50`` measures only the processor time of both nodes while that many read the log through the second one:
+with a stream between the nodes for each, and with one for all.
 """
 
 from __future__ import annotations
@@ -143,16 +146,21 @@ async def burst_per_s(node: Service, *, generation_id: str, host: str) -> float:
     return len(delays) / max(delays) * 1000
 
 
-async def measure(world: World, options: argparse.Namespace) -> None:
-    """Launch the preview, and measure."""
-    nodes = {DIRECT: world.nodes["one"], PASSED: world.nodes["two"]}
-    client = Client(nodes[DIRECT])
+async def launched(world: World) -> tuple[str, str]:
+    """Launch the program on the first node; return its generation and the preview's host name."""
+    client = Client(world.nodes["one"])
     files = {"main.py": PROGRAM, "preview.toml": '[start]\ncommand = "python main.py"\n', "requirements.txt": ""}
     answer = await client.ask("POST", "/api/v1/generations", {"files": files})
     generation_id = str(answer.body["id"])
     await client.aclose()
     preview_id = await world.launch("one", generation_id)
-    host = f"{preview_id.replace('_', '-')}.localhost"
+    return generation_id, f"{preview_id.replace('_', '-')}.localhost"
+
+
+async def measure(world: World, options: argparse.Namespace) -> None:
+    """Launch the preview, and measure."""
+    nodes = {DIRECT: world.nodes["one"], PASSED: world.nodes["two"]}
+    generation_id, host = await launched(world)
     figures = {}
     for connections in (options.connections, 1):
         title, used = f"requests, connections: {connections}", {DIRECT: list[float](), PASSED: list[float]()}
@@ -181,12 +189,62 @@ async def measure(world: World, options: argparse.Namespace) -> None:
     save(options.save, figures)
 
 
+async def watched_ms(world: World, *, generation_id: str, host: str, seconds: float, watchers: int) -> float:
+    """Processor time of both nodes for a second of 1,000 lines, read by so many through the second node."""
+    node, count = world.nodes["two"], int(seconds * _RATE)
+    target = f"/api/v1/generations/{generation_id}/preview/logs/stream?tail=0"
+    last = f"n{count - 1:09d}~".encode()
+
+    async def watch(*, task_status: trio.TaskStatus[None]) -> None:
+        async with open_raw(node) as stream:
+            await stream.send_all(head(node, target, "localhost"))
+            rest = b""
+            while b"\r\n\r\n" not in rest:
+                rest += await stream.receive_some()
+            if not rest.startswith(b"HTTP/1.1 200"):
+                raise RuntimeError(f"no stream: {rest!r}")
+            task_status.started()
+            while last not in rest:
+                rest = rest[-64:] + await stream.receive_some()
+
+    async with trio.open_nursery() as nursery, open_raw(world.nodes["one"]) as trigger:
+        for _ in range(watchers):
+            await nursery.start(watch)
+        before_s = busy_s(world)
+        await trigger.send_all(head(world.nodes["one"], f"/tell/{count}", host))
+        while nursery.child_tasks:
+            await trio.sleep(0.05)
+        return (busy_s(world) - before_s) / seconds * 1000
+
+
+async def compare_sharing(folder: Path, options: argparse.Namespace) -> None:
+    """Measure with a stream for each reader, and with one for all."""
+    found = {}
+    names = {"false": f"floor: {options.watchers} streams between the nodes", "true": "one stream for all"}
+    more = {"LIVENESS_INTERVAL": "10", "MAX_STREAMS_PER_USER": str(options.watchers + 10)}
+    for shared, name in names.items():
+        settings = {**more, "SHARED_LOG_STREAMS": shared}
+        with open_postgres() as server:
+            async with open_nodes(folder / shared, folder / "cache", server, "one", "two", **settings) as world:
+                generation_id, host = await launched(world)
+                call = partial(watched_ms, world, generation_id=generation_id, host=host, seconds=options.seconds)
+                found[name] = [await call(watchers=options.watchers) for _ in range(options.rounds + 1)][1:]
+    title = f"processor time of both nodes for a second of {_RATE} lines, {options.watchers} readers"
+    figures = {title: compare(found, unit="ms", floor=names["false"])}
+    report(title, figures[title])
+    save(options.save, figures)
+
+
 async def _named(name: str, call: Callable[[], Awaitable[float]]) -> Mapping[str, float]:
     return {name: await call()}
 
 
 async def run(options: argparse.Namespace) -> None:
     """Open the cluster."""
+    if options.watchers:
+        with tempfile.TemporaryDirectory(prefix="preview-cluster-") as folder:
+            await compare_sharing(Path(folder), options)
+        return
     with tempfile.TemporaryDirectory(prefix="preview-cluster-") as folder, open_postgres() as server:
         cache, settings = Path(folder) / "cache", {"LIVENESS_INTERVAL": "10", "MAX_LOG_LINES": "10000"}
         async with open_nodes(Path(folder), cache, server, "one", "two", **settings) as world:
@@ -198,6 +256,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7, help="measure each so often (7)")
     parser.add_argument("--seconds", type=float, default=3, help="each time for so long (3)")
     parser.add_argument("--connections", type=int, default=16, help="at once (16)")
+    parser.add_argument("--watchers", type=int, default=0, help="only compare streams between nodes, for so many (0)")
     parser.add_argument("--save", type=Path, default=None, help="write all rounds there")
     trio.run(run, parser.parse_args())
 

@@ -9,6 +9,7 @@ from functools import partial
 
 import trio
 
+from preview.auth import Identity
 from preview.cluster import ANYTHING, Cluster, NodeKey, NodeLink, Owner, Router, Subject
 from preview.core.ids import is_valid_id
 from preview.errors import (
@@ -134,7 +135,15 @@ class ClusterRouter:
     async def _is_shared(self, head: RequestHead, subject: Subject, owner: Owner) -> bool:
         """Return whether this node serves the log's stream. Cancellation: no state changes."""
         shared, live_id = self.shared_logs, self.router.preview_of(subject)
-        return shared is not None and await shared.can_share(head.method, head.target, self._address(owner), live_id)
+        if shared is None:
+            return False
+        try:
+            # The owner alone knows the guests of its previews.
+            if await _identity(self._backend(), head) is None:
+                return False
+        except PreviewError:
+            return False
+        return await shared.can_share(head.method, head.target, self._address(owner), live_id)
 
     async def locate(self, preview_id: str, *, fresh: bool) -> InnerAddress | None:
         """See ``preview.http.streams.shared_logs.Locator``. Cancellation: no state changes."""
@@ -250,6 +259,20 @@ async def _stream_slot(backend: Backend, head: RequestHead, generation_id: str) 
 
     Cancellation: no state changes.
     """
+    identity = await _identity(backend, head)
+    if identity is None or (await backend.service.generations.get(generation_id)).user_id != identity.user.id:
+        raise Forbidden("Only the user of a generation waits for its log.")
+    return backend.slots.hold(identity.key)
+
+
+async def _identity(backend: Backend, head: RequestHead) -> Identity | None:
+    """Return the user who proves to have sent the request; None if nobody does, or a guest.
+
+    Raises:
+        PreviewError: The proof is not valid.
+
+    Cancellation: no state changes.
+    """
     scope = {
         "type": "http",
         "method": head.method,
@@ -259,7 +282,4 @@ async def _stream_slot(backend: Backend, head: RequestHead, generation_id: str) 
         "headers": list(head.fields),
         "client": None if head.client is None else (head.client, 0),
     }
-    identity = await backend.authenticate(scope)
-    if identity is None or (await backend.service.generations.get(generation_id)).user_id != identity.user.id:
-        raise Forbidden("Only the user of a generation waits for its log.")
-    return backend.slots.hold(identity.key)
+    return await backend.authenticate(scope)
