@@ -124,7 +124,7 @@ async def _watcher_of(
 
 
 class Beginning(NamedTuple):
-    """Where a stream begins: after a line, or with last lines; and the log, if another node has the preview."""
+    """Start of a stream: a line, or a number of last lines; and the log, if another node has the preview."""
 
     after: int | None
     tail: int | None
