@@ -164,6 +164,10 @@ def test_a_stack_of_three_nodes_has_all_that_it_mentions(choices: dict[str, str]
         # Its own name, before Swarm's DNS has it.
         assert node["hostname"] == name
         assert (node["cap_drop"], node["read_only"]) == (["ALL"], True)
+        # What it begins with, and gives up: see `test_swarm_started.py`.
+        assert node["cap_add"] == ["SYS_ADMIN", "SETUID", "SETGID", "SETPCAP"]
+        assert "--reuid 10001" in node["entrypoint"][2]
+        assert "--bounding-set -all" in node["entrypoint"][2]
         assert {"cluster-secret", "database-url"} <= set(node["secrets"])
         assert "ports" not in node
         # Two services with one name would be one node.

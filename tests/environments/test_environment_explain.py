@@ -164,3 +164,12 @@ def test_a_refused_host_is_told_in_the_sentence_of_the_build() -> None:
         "odd could not be built (a Rust compiler is missing), and a.example is refused; the "
         "service's operator can add it to PREVIEW_BUILD_HOSTS"
     )
+
+
+def test_a_read_only_file_system_is_no_version() -> None:
+    lines = [
+        "error: Failed to initialize cache at `/root/.cache/uv`",
+        "  cause: failed to create directory `/root/.cache/uv`: Read-only file system (os error 30)",
+    ]
+    why = explain(lines, RequirementSet(), offline=True)
+    assert why.reason == "other", why

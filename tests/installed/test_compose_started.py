@@ -31,7 +31,7 @@ pytestmark = pytest.mark.long
 
 _PACKAGES = (*IMAGE_PACKAGES, "postgresql", "caddy", "prometheus")
 # What the images of the registry do, with Debian's programs.
-_POSTGRES = r"""#!/bin/sh
+POSTGRES = r"""#!/bin/sh
 set -eu
 data=/var/lib/postgresql/data
 programs=$(echo /usr/lib/postgresql/*/bin)
@@ -112,7 +112,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     needed("docker", "dockerd", "debootstrap", "uv", "nsenter", "curl")
     _compose()
     folder = tmp_path_factory.mktemp("images")
-    (folder / "start").write_text(_POSTGRES)
+    (folder / "start").write_text(POSTGRES)
     (folder / "start").chmod(0o755)
     with parts_folder() as parts, built_image(parts, folder, debian(parts, "stack", _PACKAGES)) as (docker, image):
         base = image.replace(":built", ":base")

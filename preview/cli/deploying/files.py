@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,6 @@ import jinja2
 
 from preview.cli.deploying.choices import INTERNAL, Deployment
 from preview.cli.exits import CommandFailed
-from preview.core.capabilities import KEPT
 from preview.core.quoting import quoted
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -26,6 +26,13 @@ _OWN_POSTGRES = {
     "swarm": "postgresql://preview:{password}@postgres/preview",
     "kubernetes": "postgresql://preview:CHANGE-ME@postgres/preview",
 }
+# The masks of a container's /proc go; then the image's user runs the service, and nothing of root is left. A `$` of a
+# stack is written twice.
+_UNMASK = (
+    "sed -n 's|^[^ ]* [^ ]* [^ ]* [^ ]* \\(/proc/[^ ]*\\) .*|\\1|p' /proc/self/mountinfo | xargs -r umount; "
+    "exec setpriv --reuid 10001 --regid 10001 --clear-groups --bounding-set -all --inh-caps -all --no-new-privs "
+    'env HOME=/home/preview preview "$$@"'
+)
 _OPEN, _SECRET, _PROGRAM = 0o644, 0o600, 0o755
 
 
@@ -121,10 +128,7 @@ def _swarm(deployment: Deployment) -> list[OutFile]:
         kept["postgres-password"] = password
     nodes = [f"preview-{number}" for number in range(1, deployment.nodes + 1)]
     values = _values(deployment) | {"secrets": used, "all_secrets": sorted(kept), "node_names": nodes}
-    # CAP_SETPCAP for the service to give up what it does not keep; see docs/security.md.
-    values |= {"capabilities": [*KEPT, "CAP_SETPCAP"], "own_postgres": own, "internal": INTERNAL}
-    # In the image, /data is the folder of an ordinary user.
-    values["data_folder"] = "/var/lib/preview"
+    values |= {"unmask": json.dumps(_UNMASK), "own_postgres": own, "internal": INTERNAL}
     made = [OutFile("stack.yaml", _rendered("swarm/stack.yaml", values))]
     made.append(OutFile("deploy.sh", _rendered("swarm/deploy.sh", values), _PROGRAM))
     made.append(OutFile("preview.env", _rendered("compose/preview.env", values | {"nodes": max(2, deployment.nodes)})))
@@ -142,7 +146,7 @@ def _front(deployment: Deployment, values: Mapping[str, object], upstream: str) 
 
 
 def _values(deployment: Deployment) -> dict[str, object]:
-    values = deployment.model_dump() | {"url": deployment.url, "subnet": _SUBNET, "data_folder": "/data"}
+    values = deployment.model_dump() | {"url": deployment.url, "subnet": _SUBNET}
     values["database_url"] = deployment.database_url or _OWN_POSTGRES[deployment.kind]
     values["ingress_namespace"] = {"nginx": "ingress-nginx", "caddy": "caddy-system"}.get(deployment.tls, "default")
     return values

@@ -122,7 +122,9 @@ _CASES = (
     ),
     _Case(
         re.compile(
-            r"(?:there (?:is|are) no versions? of|[Oo]nly(?: the following versions of)?) (?P<name>[A-Za-z0-9._-]+)"
+            # Not "Read-only file system".
+            r"(?:there (?:is|are) no versions? of|(?<![\w-])[Oo]nly(?: the following versions of)?)"
+            r" (?P<name>[A-Za-z0-9._-]+)"
         ),
         "no_version",
         lambda _match, what, _text: f"No version matches {what}; choose one that exists",
