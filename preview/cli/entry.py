@@ -79,7 +79,7 @@ COMMANDS: dict[str, Entry] = {
     "services": Entry("services", "List a preview's backing services.", _CLIENT),
     "ls": Entry("projects.ls", "List your previews, newest first.", _CLIENT),
     "projects": Entry("projects.projects", "List your projects with their generations, newest first.", _CLIENT),
-    "rename": Entry("projects.rename", "Give a generation another name.", _CLIENT),
+    "rename": Entry("projects.rename", "Give a generation another name, or put it in a group.", _CLIENT),
     "rm": Entry("projects.rm", "Remove a generation with its files, previews and logs.", _CLIENT),
     "audit": Entry(
         "people.audit",

@@ -28,6 +28,7 @@ class Generation:
         file_count: Number of files; None if the source does not count them.
         size_bytes: Sum of the files' sizes; None if the source does not count them.
         revision: Increases with each change of the files.
+        group: The group that its owner has put it in; empty for none.
     """
 
     id: str
@@ -38,6 +39,7 @@ class Generation:
     file_count: int | None = None
     size_bytes: int | None = None
     revision: int = 1
+    group: str = ""
 
     @property
     def version(self) -> int:

@@ -31,6 +31,7 @@ from preview.storage.version_tables import version_files
 
 _G, _F, _P = generations.c, generation_files.c, version_files.c
 _MAX_NAME = 256
+_MAX_GROUP = 80
 # Endings of the names of files that list a project's requirements.
 _MANIFESTS = (".cfg", ".in", ".json", ".lock", ".toml", ".txt", ".yaml", ".yml", "Pipfile", "setup.py")
 # Downloads that are compressed at the same moment: a processor's work for seconds each.
@@ -171,18 +172,29 @@ class GenerationLibrary:
             observe(changed.user_id, changed.id, changed)
         return changed
 
-    async def rename(self, generation_id: str, name: str) -> Generation:
-        """Give the generation another display name; return it.
+    async def rename(self, generation_id: str, name: str | None = None, *, group: str | None = None) -> Generation:
+        """Give the generation another display name, or put it in another group; return it.
+
+        Args:
+            generation_id: The generation.
+            name: The name; None leaves it.
+            group: The group; empty for none, None leaves it.
 
         Raises:
-            InvalidRequest: The name is invalid.
+            InvalidRequest: The name or the group is invalid.
             GenerationNotFound: No generation has this id.
 
-        Cancellation: the name is changed or not.
+        Cancellation: both are changed or neither.
         """
-        _check_name(name)
-        change = update(generations).where(_G.id == generation_id).values(name=name)
-        if not await self._database.write(lambda connection: bool(connection.execute(change).rowcount)):
+        values: dict[str, str] = {}
+        if name is not None:
+            _check_name(name)
+            values["name"] = name
+        if group is not None:
+            _check_name(group, "group", _MAX_GROUP)
+            values["group_name"] = group.strip()
+        change = update(generations).where(_G.id == generation_id).values(**values)
+        if values and not await self._database.write(lambda connection: bool(connection.execute(change).rowcount)):
             raise _not_found(generation_id)
         return self.tell(await self.get(generation_id))
 
@@ -315,10 +327,10 @@ class GenerationLibrary:
                 await trio.to_thread.run_sync(_write_part, writer, contents)
 
 
-def _check_name(name: str) -> None:
-    if len(name) > _MAX_NAME or any(unicodedata.category(character) in {"Cc", "Cs"} for character in name):
+def _check_name(name: str, what: str = "name", most: int = _MAX_NAME) -> None:
+    if len(name) > most or any(unicodedata.category(character) in {"Cc", "Cs"} for character in name):
         raise InvalidRequest(
-            f"The name cannot be kept; use up to {_MAX_NAME} characters, without control characters.", field="name"
+            f"The {what} cannot be kept; use up to {most} characters, without control characters.", field=what
         )
 
 
@@ -373,6 +385,7 @@ def _generation(row: Row[Any]) -> Generation:
         file_count=row.file_count,
         size_bytes=row.size_bytes,
         revision=row.revision,
+        group=row.group_name,
     )
 
 

@@ -69,6 +69,8 @@ generations = Table(
     Column("created_at", BigInteger, nullable=False),
     # Counts the changes of the files.
     Column("revision", Integer, nullable=False, server_default=text("1")),
+    # The user's own order of the list; empty for none.
+    Column("group_name", String(80), nullable=False, server_default=text("''")),
     ForeignKeyConstraint(["project_id", "user_id"], ["projects.id", "projects.user_id"], ondelete="CASCADE"),
 )
 

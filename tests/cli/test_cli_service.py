@@ -265,6 +265,14 @@ def test_a_project_that_was_never_launched_is_listed_and_can_be_deleted(
     assert run(["rename", "gen_nobodys", "mine"]) == ExitCode.NOT_FOUND
     assert run(["rename", idle, "idle 2"]) == 0
     assert "“idle 2”" in capsys.readouterr().out
+    assert run(["rename", idle, "--group", "x" * 81]) != 0
+    assert run(["rename", idle]) == ExitCode.USAGE
+    capsys.readouterr()
+    assert run(["rename", idle, "--group", "Old ones"]) == 0
+    assert "in the group “Old ones”" in capsys.readouterr().out
+    for group, found in (("Old ones", [idle]), ("none", [])):
+        assert run(["projects", "--group", group, "--json"]) == 0
+        assert [one["id"] for one in json.loads(capsys.readouterr().out)["projects"]] == found
     assert run(["rename", idle, "idle", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["name"] == "idle"
     # There is no terminal to ask at: nothing is deleted.

@@ -35,6 +35,23 @@ async def test_a_new_name_is_kept(tmp_path: Path) -> None:
         assert [(one["name"], one["version"]) for one in listed] == [("Bücher 📚", 1)]
 
 
+async def test_a_group_is_the_owners_alone_and_bounded(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        made = (await world.ask("POST", PATH, FILES)).json()
+        path = f"{PATH}/{made['id']}"
+        assert made["group"] == ""
+        assert (await world.ask("PATCH", path, {"group": "mine"}, user="bob")).status_code in {403, 404}
+        for group in ("x" * 81, "a\x00b", "a\nb", "a\x1b[2J", 7, None, ["a"]):
+            assert (await world.ask("PATCH", path, {"group": group})).status_code in {400, 422}, group
+        moved = (await world.ask("PATCH", path, {"group": " Läden "})).json()
+        assert (moved["name"], moved["group"]) == ("shop", "Läden")
+        # A new name, and nothing at all, leave it.
+        for body in ({"name": "books"}, {}):
+            assert (await world.ask("PATCH", path, body)).json()["group"] == "Läden"
+        assert [one["group"] for one in (await world.ask("GET", PATH)).json()["generations"]] == ["Läden"]
+        assert (await world.ask("PATCH", path, {"group": ""})).json()["group"] == ""
+
+
 async def test_only_named_examples_can_be_added(tmp_path: Path) -> None:
     async with open_world(tmp_path) as world:
         for name in ("broken", "..", "%2e%2e", "bookshop%2f..", "Bookshop", "a" * 2000):

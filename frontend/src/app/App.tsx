@@ -21,6 +21,7 @@ import { useShortcuts } from "./shortcuts";
 import { useThemeChoice } from "./theme";
 import { useSmallScreen } from "./useSmallScreen";
 import { useNotifications } from "./useNotifications";
+import { grouped } from "./order";
 import { isOn, type Projects, useProjects } from "./useProjects";
 import { RemovedNotice } from "./RemovedNotice";
 import { ReplaceQuestion } from "./ReplaceQuestion";
@@ -197,13 +198,22 @@ function Home({ session, theme, onTheme, onSignedOut, onSignOut }: HomeProps): R
           <span className={controls.hidden}>Project</span>
           <select className={controls.field} value={selected ?? ""} onChange={(event) => select(event.target.value)}>
             {project === null && <option value="">Projects</option>}
-            {projects.list?.map((one) => (
-              <option key={one.id} value={one.id}>
-                {isOn(one.preview) && !projects.isLost ? "● " : ""}
-                {one.name}
-                {one.preview ? ` (${stateOf(t, one, projects.isLost)})` : ""}
-              </option>
-            ))}
+            {grouped(projects.list ?? []).map(({ name, projects: members }) => {
+              const options = members.map((one) => (
+                <option key={one.id} value={one.id}>
+                  {isOn(one.preview) && !projects.isLost ? "● " : ""}
+                  {one.name}
+                  {one.preview ? ` (${stateOf(t, one, projects.isLost)})` : ""}
+                </option>
+              ));
+              return name === "" ? (
+                options
+              ) : (
+                <optgroup key={name} label={name}>
+                  {options}
+                </optgroup>
+              );
+            })}
           </select>
         </label>
         {projects.takesUploads && <UploadButton onPick={drop.take} isUploading={drop.isUploading} />}

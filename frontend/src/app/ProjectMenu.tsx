@@ -1,7 +1,7 @@
 import { type ReactNode, useRef, useState } from "react";
 
 import { asProblem } from "../lib/api/problem";
-import { duplicateProject, keepsRemoved, renameProject } from "../lib/api/projects";
+import { duplicateProject, keepsRemoved, moveProject, renameProject } from "../lib/api/projects";
 import { Menu, type MenuItem } from "../lib/terminal/Menu";
 import { Notice } from "../lib/ui/controls";
 import controls from "../lib/ui/controls.module.css";
@@ -25,7 +25,9 @@ interface ProjectMenuProps {
 /** All that can be done with a project as a whole. */
 export function ProjectMenu(props: ProjectMenuProps): ReactNode {
   const { project, projects, onSelect, onReplace, isUploading } = props;
-  const [asked, setAsked] = useState<"rename" | "remove" | null>(null);
+  const [asked, setAsked] = useState<"rename" | "group" | "remove" | null>(null);
+  const [group, setGroup] = useState("");
+  const groups = [...new Set((projects.list ?? []).map((one) => one.group ?? ""))].filter(Boolean).sort();
   const [isKept, setKept] = useState(true);
   const [name, setName] = useState(project.name);
   const [wrong, setWrong] = useState<string | null>(null);
@@ -42,6 +44,7 @@ export function ProjectMenu(props: ProjectMenuProps): ReactNode {
       `${project.name} copy`,
       project.preview?.status === "running",
     );
+    if (project.group) await moveProject(client, made.id, project.group);
     await projects.refresh();
     onSelect(made.id);
   };
@@ -59,6 +62,13 @@ export function ProjectMenu(props: ProjectMenuProps): ReactNode {
       act: () => {
         setName(project.name);
         setAsked("rename");
+      },
+    },
+    {
+      label: "Move to a group…",
+      act: () => {
+        setGroup(project.group ?? "");
+        setAsked("group");
       },
     },
     { label: "Duplicate", act: () => attempt(duplicate()) },
@@ -105,6 +115,35 @@ export function ProjectMenu(props: ProjectMenuProps): ReactNode {
               onChange={(event) => setName(event.target.value)}
             />
           </label>
+        </Ask>
+      )}
+      {asked === "group" && (
+        <Ask
+          title={`Move “${project.name}” to a group`}
+          action="Move"
+          kind="primary"
+          onYes={() => attempt(moveProject(client, project.id, group.trim()))}
+          onClose={() => setAsked(null)}
+        >
+          <label className={styles.renameField}>
+            Group
+            <input
+              className={controls.field}
+              value={group}
+              maxLength={80}
+              list="project-groups"
+              placeholder="No group"
+              autoFocus
+              onFocus={(event) => event.target.select()}
+              onChange={(event) => setGroup(event.target.value)}
+            />
+          </label>
+          <datalist id="project-groups">
+            {groups.map((one) => (
+              <option key={one} value={one} />
+            ))}
+          </datalist>
+          <p>A new name makes a new group. Leave it empty to take the project out of its group.</p>
         </Ask>
       )}
       {asked === "remove" && (

@@ -4,10 +4,11 @@ import { useTranslate, type Translate } from "../lib/texts/translate";
 import { Button, Dot, IconButton } from "../lib/ui/controls";
 import controls from "../lib/ui/controls.module.css";
 import { ago } from "../lib/ui/format";
+import { Icon } from "../lib/ui/icons";
 import { pickInput, type Picked } from "./folder";
 import styles from "./app.module.css";
 import projectStyles from "./projects.module.css";
-import { matching } from "./order";
+import { type Group, grouped, matching } from "./order";
 import { Unread } from "./PaneSwitch";
 import { ProjectMenu } from "./ProjectMenu";
 import { isOn, type Project, type Projects } from "./useProjects";
@@ -44,38 +45,88 @@ export function Sidebar({ projects, selected, onSelect, onPick, onReplace, isUpl
           onChange={(event) => setSearch(event.target.value)}
         />
       )}
-      <ul className={projectStyles.projects}>
-        {matching(list ?? [], search).map((project) => (
-          <li className={projectStyles.projectRow} key={project.id}>
-            <button
-              type="button"
-              className={projectStyles.project}
-              title={ageOf(t, project)}
-              aria-current={project.id === selected ? "page" : undefined}
-              onClick={() => onSelect(project.id)}
-            >
-              <Dot tone={toneOf(project, isLost)} />
-              <span className={projectStyles.projectName}>{project.name}</span>
-              {(projects.unread.get(project.id) ?? 0) > 0 && <Unread count={projects.unread.get(project.id) ?? 0} />}
-              <span className={projectStyles.projectState}>{stateOf(t, project, isLost)}</span>
-            </button>
-            {takesUploads && project.id === selected && (
-              <span className={projectStyles.projectMenu}>
-                <ProjectMenu
-                  project={project}
-                  projects={projects}
-                  onSelect={onSelect}
-                  onReplace={onReplace}
-                  isUploading={isUploading}
-                />
-              </span>
-            )}
-          </li>
+      <div className={projectStyles.projects}>
+        {grouped(matching(list ?? [], search)).map((group) => (
+          <ProjectGroup key={group.name} group={group} isFound={search.trim() !== ""}>
+            {group.projects.map((project) => (
+              <li className={projectStyles.projectRow} key={project.id}>
+                <button
+                  type="button"
+                  className={projectStyles.project}
+                  title={ageOf(t, project)}
+                  aria-current={project.id === selected ? "page" : undefined}
+                  onClick={() => onSelect(project.id)}
+                >
+                  <Dot tone={toneOf(project, isLost)} />
+                  <span className={projectStyles.projectName}>{project.name}</span>
+                  {(projects.unread.get(project.id) ?? 0) > 0 && (
+                    <Unread count={projects.unread.get(project.id) ?? 0} />
+                  )}
+                  <span className={projectStyles.projectState}>{stateOf(t, project, isLost)}</span>
+                </button>
+                {takesUploads && project.id === selected && (
+                  <span className={projectStyles.projectMenu}>
+                    <ProjectMenu
+                      project={project}
+                      projects={projects}
+                      onSelect={onSelect}
+                      onReplace={onReplace}
+                      isUploading={isUploading}
+                    />
+                  </span>
+                )}
+              </li>
+            ))}
+          </ProjectGroup>
         ))}
-      </ul>
+      </div>
       {takesUploads && list !== null && list.length > 0 && <DropZone onPick={onPick} isUploading={isUploading} />}
     </nav>
   );
+}
+
+const CLOSED_KEY = "preview:closed-groups";
+
+/** The projects of one group below its name, which opens and closes them; those of no group have no name. */
+function ProjectGroup({
+  group,
+  isFound,
+  children,
+}: {
+  group: Group;
+  isFound: boolean;
+  children: ReactNode;
+}): ReactNode {
+  const { name, projects } = group;
+  const [isClosed, setClosed] = useState(() => closedGroups().includes(name));
+  if (name === "") return <ul className={projectStyles.group}>{children}</ul>;
+  // What a search finds is shown, wherever it is.
+  const isOpen = isFound || !isClosed;
+  const toggle = (): void => {
+    const others = closedGroups().filter((one) => one !== name);
+    localStorage.setItem(CLOSED_KEY, JSON.stringify(isClosed ? others : [...others, name]));
+    setClosed(!isClosed);
+  };
+  return (
+    <section aria-label={name}>
+      <button type="button" className={projectStyles.groupName} aria-expanded={isOpen} onClick={toggle}>
+        <Icon name="down" />
+        <span className={projectStyles.projectName}>{name}</span>
+        <span className={projectStyles.groupCount}>{projects.length}</span>
+      </button>
+      {isOpen && <ul className={projectStyles.group}>{children}</ul>}
+    </section>
+  );
+}
+
+/** Names of the groups that the person has closed in this browser. */
+function closedGroups(): string[] {
+  try {
+    const kept: unknown = JSON.parse(localStorage.getItem(CLOSED_KEY) ?? "[]");
+    return Array.isArray(kept) ? kept.map(String) : [];
+  } catch {
+    return [];
+  }
 }
 
 export function DropZone({ onPick, isUploading }: Pick<SidebarProps, "onPick" | "isUploading">): ReactNode {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { fuzzyScore, inOrder, matching } from "./order";
+import { fuzzyScore, grouped, inOrder, matching } from "./order";
 import type { Project } from "./useProjects";
 
 const project = (name: string, createdAt: string | null): Project => ({
@@ -21,6 +21,29 @@ describe("the list of projects", () => {
     const all = [project("Book shop", null), project("shop", null)];
     expect(matching(all, "shop BO").map((one) => one.name)).toEqual(["Book shop"]);
     expect(matching(all, " ")).toHaveLength(2);
+  });
+});
+
+describe("groups of projects", () => {
+  const all = [
+    { ...project("a", null), group: "Shops" },
+    project("b", null),
+    { ...project("c", null), group: "Blogs" },
+    { ...project("d", null), group: "Shops" },
+  ];
+
+  it("come by name, and what is in none comes last", () => {
+    expect(grouped(all).map(({ name, projects }) => [name, projects.map((one) => one.name)])).toEqual([
+      ["Blogs", ["c"]],
+      ["Shops", ["a", "d"]],
+      ["", ["b"]],
+    ]);
+    expect(grouped([])).toEqual([]);
+  });
+
+  it("are searched by their name, too", () => {
+    expect(matching(all, "shops").map((one) => one.name)).toEqual(["a", "d"]);
+    expect(matching(all, "shops gen_d").map((one) => one.name)).toEqual(["d"]);
   });
 });
 

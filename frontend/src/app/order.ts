@@ -5,10 +5,29 @@ export function inOrder(projects: readonly Project[]): Project[] {
   return [...projects].sort((a, b) => (b.createdAt ?? "").localeCompare(a.createdAt ?? "") || a.id.localeCompare(b.id));
 }
 
-/** The projects whose name has all words of the text, in any order; the best match of each is no matter. */
+/** Projects of one group, in the order of the list. */
+export interface Group {
+  name: string;
+  projects: readonly Project[];
+}
+
+/** The groups by name, and those of no group last, under an empty name. */
+export function grouped(projects: readonly Project[]): Group[] {
+  const groups = new Map<string, Project[]>();
+  for (const one of projects) {
+    const name = one.group ?? "";
+    groups.set(name, [...(groups.get(name) ?? []), one]);
+  }
+  const byName = (a: Group, b: Group): number =>
+    Number(a.name === "") - Number(b.name === "") || a.name.localeCompare(b.name);
+  return [...groups].map(([name, members]) => ({ name, projects: members })).sort(byName);
+}
+
+/** The projects whose name or group has all words of the text, in any order; the best match of each is no matter. */
 export function matching(projects: readonly Project[], text: string): readonly Project[] {
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
-  return projects.filter(({ name, id }) => words.every((word) => `${name} ${id}`.toLowerCase().includes(word)));
+  const textOf = ({ name, id, group }: Project): string => `${name} ${id} ${group ?? ""}`.toLowerCase();
+  return projects.filter((one) => words.every((word) => textOf(one).includes(word)));
 }
 
 /**

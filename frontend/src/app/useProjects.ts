@@ -18,6 +18,8 @@ export interface Project {
   id: string;
   name: string;
   createdAt: string | null;
+  /** The group that the person has put it in; none if it is empty. */
+  group?: string;
   preview: PreviewInstance | null;
   /** The state that is shown for it elsewhere on the page, which is newer than the list's. */
   shownState?: string;
@@ -51,7 +53,7 @@ const EACH_MS = 5_000;
 
 /** What the service has said of the person's generations, null if a host keeps them, and of their previews. */
 interface Known {
-  generations: readonly Pick<Generation, "id" | "name" | "created_at">[] | null;
+  generations: readonly Pick<Generation, "id" | "name" | "created_at" | "group">[] | null;
   previews: readonly PreviewInstance[];
 }
 
@@ -261,7 +263,7 @@ function tellChanges(
 
 /** Generations with their newest preview; where a host keeps the generations, those that have had a preview. */
 export function projectsOf(
-  generations: readonly { id: string; name: string; created_at: string }[] | null,
+  generations: readonly Pick<Generation, "id" | "name" | "created_at" | "group">[] | null,
   previews: readonly PreviewInstance[],
 ): Project[] {
   const newest = new Map<string, PreviewInstance>();
@@ -270,6 +272,7 @@ export function projectsOf(
     id: one.id,
     name: visible(one.name || one.id),
     createdAt: one.created_at,
+    group: visible(one.group ?? ""),
     preview: newest.get(one.id) ?? null,
   }));
   const ids = new Set(known.map((one) => one.id));

@@ -2267,6 +2267,12 @@ export interface components {
              * @default null
              */
             files?: components["schemas"]["FileShape"][] | null;
+            /**
+             * Group
+             * @description Group in its owner's list of projects; empty for none.
+             * @example Shops
+             */
+            group: string;
             /** Id */
             id: string;
             /** Name */
@@ -2325,6 +2331,12 @@ export interface components {
              * @default null
              */
             files?: components["schemas"]["FileShape"][] | null;
+            /**
+             * Group
+             * @description Group in its owner's list of projects; empty for none.
+             * @example Shops
+             */
+            group: string;
             /** Id */
             id: string;
             /** Name */
@@ -3683,7 +3695,7 @@ export interface components {
         };
         /**
          * OnCrash
-         * @description What happens when a running preview's process ends by itself with an error.
+         * @description Reaction to an end, by itself and with an error, of a running preview's process.
          * @enum {string}
          */
         OnCrash: "stay" | "restart";
@@ -4790,15 +4802,21 @@ export interface components {
         };
         /**
          * RenameBody
-         * @description Another name of a generation.
+         * @description Another name or group of a generation. What is left out stays.
          */
         RenameBody: {
+            /**
+             * Group
+             * @description Group in your list of projects; empty for none.
+             * @example Shops
+             */
+            group?: string;
             /**
              * Name
              * @description Name for people.
              * @example Bookshop
              */
-            name: string;
+            name?: string;
         };
         /**
          * ReplacedShape

@@ -160,6 +160,7 @@ class GenerationShape(Answer):
     file_count: int | None
     size_bytes: int | None
     version: int = Field(description="Number of the newest version of the files.")
+    group: str = Field(description="Group in its owner's list of projects; empty for none.", examples=["Shops"])
     files: list[FileShape] | None = None
 
     @classmethod

@@ -196,10 +196,39 @@ class SnapshotBody(_Body):
     name: str = Field(default="", max_length=200, description="Name for people; default: the time.")
 
 
-class RenameBody(_Body):
-    """Another name of a generation."""
+def _without_default(schema: dict[str, Any]) -> None:
+    """Leave out the default of a field that means nothing if it is left out."""
+    schema.pop("default", None)
 
-    name: str = Field(min_length=1, max_length=256, examples=["Bookshop"], description="Name for people.")
+
+class RenameBody(_Body):
+    """Another name or group of a generation. What is left out stays."""
+
+    name: str = Field(
+        default="",
+        min_length=1,
+        max_length=256,
+        examples=["Bookshop"],
+        description="Name for people.",
+        json_schema_extra=_without_default,
+    )
+    group: str = Field(
+        default="",
+        max_length=80,
+        examples=["Shops"],
+        description="Group in your list of projects; empty for none.",
+        json_schema_extra=_without_default,
+    )
+
+    @property
+    def given_name(self) -> str | None:
+        """The name; None if it is left out."""
+        return self.name or None
+
+    @property
+    def given_group(self) -> str | None:
+        """The group; None if it is left out."""
+        return self.group if "group" in self.model_fields_set else None
 
 
 class ForkBody(_Body):

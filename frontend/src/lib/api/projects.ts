@@ -24,6 +24,11 @@ export function renameProject(client: PreviewClient, id: string, name: string): 
   return client.json(of(id, ""), { method: "PATCH", json: { name } });
 }
 
+/** Put a project in a group of the person's list; an empty text takes it out. */
+export function moveProject(client: PreviewClient, id: string, group: string): Promise<Generation> {
+  return client.json(of(id, ""), { method: "PATCH", json: { group } });
+}
+
 /** A new project with the same files; of a preview that runs, with its data too. */
 export async function duplicateProject(
   client: PreviewClient,

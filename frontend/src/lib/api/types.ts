@@ -48,6 +48,8 @@ export type PreviewConfig = Schemas["Config"];
 export type Generation = Pick<Schemas["GenerationShape"], "id" | "project_id" | "name" | "created_at"> & {
   file_count: number;
   size_bytes: number;
+  /** A service before groups leaves it out. */
+  group?: string;
 };
 
 /** Best evidence of an endpoint: the source files, the OpenAPI document or the application's own route table. */

@@ -68,10 +68,11 @@ def generation_routes(running: Running) -> Blueprint:
 
     @routes.patch("/generations/<generation_id>")
     async def rename_generation(backend: Backend, generation_id: str) -> Response:
-        """Give one of your generations another display name."""
+        """Give one of your generations another display name, or put it in another group."""
         await own_generation(backend, generation_id)
         body = await read_json(request, RenameBody, limit_bytes=_NAME_BYTES)
-        return json_answer(GenerationShape.model_validate(await _library(backend).rename(generation_id, body.name)))
+        changed = await _library(backend).rename(generation_id, body.given_name, group=body.given_group)
+        return json_answer(GenerationShape.model_validate(changed))
 
     @routes.delete("/generations/<generation_id>")
     async def delete_generation(backend: Backend, generation_id: str) -> Response:
