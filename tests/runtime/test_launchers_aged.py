@@ -52,3 +52,47 @@ def test_a_name_that_never_was_is_an_error_as_ever(tmp_path: Path) -> None:
 def test_what_needs_nothing_hears_nothing(tmp_path: Path) -> None:
     done = run("import collections, inspect\nfrom collections import *\n", tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+TEMPLATES = """
+import sys, types
+class Jinja2Templates:
+    def TemplateResponse(self, SIGNATURE):
+        return request, name, context, status_code
+module = types.ModuleType("starlette.templating")
+module.Jinja2Templates = Jinja2Templates
+sys.modules["starlette.templating"] = module
+import preview_aged
+preview_aged.take_old_templates(print)
+t, c = Jinja2Templates(), {"request": "R"}
+"""
+NOW = "request, name, context=None, status_code=200"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "t.TemplateResponse('a.html', c)",
+        "t.TemplateResponse('a.html', context=c)",
+        "t.TemplateResponse(name='a.html', context=c)",
+        "t.TemplateResponse(object, 'a.html', c)",
+        "t.TemplateResponse(request='R', name='a.html', context=c)",
+    ],
+)
+def test_the_old_form_of_a_template_is_taken_beside_the_new_one(call: str) -> None:
+    said = run_templates(f"print({call}[1:])")
+    assert said[-1] == "('a.html', {'request': 'R'}, 200)"
+    assert len(said) == (1 if "object" in call or "request='R'" in call else 2)
+
+
+def test_other_calls_and_an_older_starlette_stay_as_they_are() -> None:
+    assert "missing 1 required positional argument: 'name'" in run_templates("t.TemplateResponse('a.html')")[-1]
+    assert run_templates("print(t.TemplateResponse('a.html', {}))") == ["('a.html', {}, None, 200)"]
+    assert run_templates("print(t.TemplateResponse)", "name, context=None")[-1].startswith("<bound method")
+    assert run_templates("print(hasattr(Jinja2Templates.TemplateResponse, '__wrapped__'))", "*args")[-1] == "False"
+
+
+def run_templates(code: str, signature: str = NOW) -> list[str]:
+    script = f"import sys; sys.path[0] = {str(LAUNCHERS)!r}\n{TEMPLATES.replace('SIGNATURE', signature)}\n{code}\n"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    return (done.stdout + done.stderr).splitlines()

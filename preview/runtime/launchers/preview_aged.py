@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import collections
 import collections.abc
+import functools
 import inspect
 import math
 import sys
@@ -85,3 +86,33 @@ def _asker() -> str:
     while frame is not None and frame.f_globals.get("__name__", "").startswith("importlib."):
         frame = frame.f_back
     return "a module" if frame is None else str(frame.f_globals.get("__name__", "a module"))
+
+
+def take_old_templates(say: Callable[[str], None]) -> None:
+    """Let Starlette's ``TemplateResponse("page.html", {"request": request})`` work, whose form Starlette 1 removed.
+
+    Call it once the application is loaded.
+
+    Args:
+        say: Called with one line at the first use.
+    """
+    templating: Any = sys.modules.get("starlette.templating")
+    kind = getattr(templating, "Jinja2Templates", None)
+    respond = getattr(kind, "TemplateResponse", None)
+    if respond is None or list(inspect.signature(respond).parameters)[1:3] != ["request", "name"]:
+        return
+    said: list[str] = []
+
+    @functools.wraps(respond)
+    def take(self: Any, *given: Any, **named: Any) -> Any:
+        # 1. ("page.html", context, …)  2. ("page.html", context=…)  3. (name="page.html", context=…)
+        is_old = isinstance(given[0], str) if given else "request" not in named
+        context = given[1] if is_old and len(given) > 1 else named.get("context")
+        if is_old and isinstance(context, dict) and "request" in context:
+            if not said:
+                said.append("")
+                say("TemplateResponse(name, context) was removed from Starlette 1 and is restored for this project")
+            return respond(self, context["request"], *given, **named)
+        return respond(self, *given, **named)
+
+    kind.TemplateResponse = take

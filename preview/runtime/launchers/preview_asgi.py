@@ -158,9 +158,11 @@ def _obey(server: Any, control: Any, silent_s: float) -> None:
 
     if control.fileno() >= 0:
         loop.add_reader(control.fileno(), heard)
-    from preview_serving import stop_watching  # type: ignore[import-not-found]  # noqa: PLC0415
+    from preview_aged import take_old_templates  # type: ignore[import-not-found]  # noqa: PLC0415
+    from preview_serving import say, stop_watching  # type: ignore[import-not-found]  # noqa: PLC0415
 
     stop_watching()
+    take_old_templates(say)
     control.tell("ready")
 
 
