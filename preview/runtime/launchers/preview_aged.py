@@ -97,7 +97,7 @@ def take_old_templates(say: Callable[[str], None]) -> None:
         say: Called with one line at the first use.
     """
     templating: Any = sys.modules.get("starlette.templating")
-    kind = getattr(templating, "Jinja2Templates", None)
+    kind: Any = getattr(templating, "Jinja2Templates", None)
     respond = getattr(kind, "TemplateResponse", None)
     if respond is None or list(inspect.signature(respond).parameters)[1:3] != ["request", "name"]:
         return
