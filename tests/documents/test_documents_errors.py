@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
-from documents_kit import PREFIXES, DocumentsClient, Live, differences, launch_live
+from documents_kit import PREFIXES, DocumentsClient, Live, differences, launch_live, open_documents_service
 
 CONTRACTS = ["plan", "v1"]
 NEVER_READY = {
@@ -150,12 +151,21 @@ def test_a_second_launch_says_what_would_free_the_way(service: DocumentsClient, 
     assert live.preview in str(details["previews"])
 
 
+@pytest.fixture(scope="module")
+def hasty(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Iterator[DocumentsClient]:
+    """A service that gives a start two seconds: in the plan a launch cannot say how long its own may take."""
+    with open_documents_service(tmp_path_factory.mktemp("hasty"), cache, PREVIEW_STARTUP_TIMEOUT="2") as client:
+        yield client
+
+
 @pytest.mark.parametrize("contract", CONTRACTS)
-def test_a_start_that_takes_too_long(service: DocumentsClient, contract: str) -> None:
+def test_a_start_that_takes_too_long(request: pytest.FixtureRequest, contract: str) -> None:
+    service: DocumentsClient = request.getfixturevalue("hasty" if contract == "plan" else "service")
     user = f"late-{contract}"
     generation = service.keep(user, NEVER_READY)
     prefix = f"{PREFIXES[contract]}/{generation}/preview"
-    answer = service.ask("POST", f"{prefix}/launch", {"timeout": 2}, user=user, headers={"Prefer": "wait=60"})
+    limit = None if contract == "plan" else {"timeout": 2}
+    answer = service.ask("POST", f"{prefix}/launch", limit, user=user, headers={"Prefer": "wait=60"})
     details = Row(504, 504, "startup_timeout").check(contract, answer, "launch error")
     assert contract == "v1" or details["reason"] == "startup_timeout"
     assert details["lastLines" if contract == "plan" else "last_lines"]
