@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import itertools
 import os
 import random
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +25,7 @@ import uv
 from browser import find_chromium, open_browser
 from postgres import NoPostgres, Server, open_server
 from skipped import missing_programs
+from sqlalchemy import make_url
 from structlog._config import BoundLoggerLazyProxy
 
 from preview.settings import Settings
@@ -32,6 +36,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 _TEMPLATE = "preview_template"
+# The package offers its function under the same name.
+_PREPARE = importlib.import_module("preview.storage.prepare")
 _COUNTER = itertools.count(1)
 # Their services have projects read by worker processes, as ever.
 _WITH_WORKERS = {"faults", "hostile", "launch", "worker"}
@@ -52,6 +58,8 @@ def pytest_configure(config: pytest.Config) -> None:
     Bytecode is kept within a run where the machine keeps none: else each start of the real program compiles it anew.
     Here, so that the workers, which inherit it, have it too.
     """
+    # Collecting makes many objects and no garbage.
+    gc.disable()
     cache: pytest.Cache | None = getattr(config, "cache", None)
     if cache is not None and os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
         os.environ.setdefault("PYTHONPYCACHEPREFIX", str(cache.mkdir("pycache")))
@@ -78,6 +86,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def pytest_collection_finish() -> None:
     """Modules and tests stay to the end: each full collection would go through them, once in every few tests."""
+    gc.enable()
     gc.collect()
     gc.freeze()
 
@@ -100,6 +109,39 @@ def _projects_read_in_process(request: pytest.FixtureRequest, monkeypatch: pytes
     """A server of workers takes half a second of a core for each service; most tests are of something else."""
     if request.path.relative_to(Path(__file__).parent).parts[0] not in _WITH_WORKERS:
         monkeypatch.setattr("preview.service._open_reader", _open_in_process)
+
+
+@pytest.fixture(scope="session")
+def _new_tables(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], None]:
+    """Upgrade a database as the service does at its start, but fill an empty SQLite file from a migrated one."""
+    template = tmp_path_factory.mktemp("migrated") / "template.db"
+    real, lock = _PREPARE._upgrade, threading.Lock()
+
+    def upgrade(url: str) -> None:
+        place = make_url(url)
+        if place.get_backend_name() != "sqlite" or not place.database:
+            real(url)
+            return
+        with lock, closing(sqlite3.connect(place.database)) as connection:
+            is_new = connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
+            if is_new:
+                if not template.exists():
+                    real(f"sqlite:///{template}")
+                with closing(sqlite3.connect(template)) as migrated:
+                    migrated.backup(connection)
+        if not is_new:
+            real(url)
+
+    return upgrade
+
+
+@pytest.fixture(autouse=True)
+def _migrated_at_once(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, _new_tables: Callable[[str], None]
+) -> None:
+    """All migrations of a new file take a core for a tenth of a second; tests/storage has what they do."""
+    if request.path.relative_to(Path(__file__).parent).parts[0] != "storage":
+        monkeypatch.setattr(_PREPARE, "_upgrade", _new_tables)
 
 
 @pytest.fixture(autouse=True)

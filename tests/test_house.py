@@ -218,7 +218,7 @@ def test_no_file_says_where_packages_come_from() -> None:
 
 
 def test_marks_stand_in_the_files_of_their_tests() -> None:
-    """scripts/ci-tests.sh finds tests that bound a time by their files: a mark that a kit gives would be passed over."""
+    """scripts/ci-tests.sh finds tests that bound a time by their files: one marked by a kit would be passed over."""
     tests = sorted((ROOT / "tests").rglob("*.py"))
     mark = "pytest.mark." + "timed"
     assert [name(path) for path in tests if not path.name.startswith("test_") and mark in path.read_text()] == []

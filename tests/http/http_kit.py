@@ -200,7 +200,7 @@ async def open_world(folder: Path, *, app: PreviewApp | None = None, **changes: 
 
             url = (await nursery.start(run))[0]
             secret = load_or_create_secret(settings)
-            async with httpx2.AsyncClient(base_url=url, trust_env=False, timeout=PATIENCE_S) as client:
+            async with httpx2.AsyncClient(base_url=url, trust_env=False, verify=False, timeout=PATIENCE_S) as client:
                 yield World(service, made, url, client, stop, stopped, secret)
             stop.set()
 
