@@ -523,8 +523,8 @@ def open_host(driver: Driver, folder: Path, program: Program) -> Iterator[Host]:
 
 
 def wait_until(function: Callable[[], object]) -> None:
-    """Wait for what another process does."""
-    deadline = time.monotonic() + _STOP_S
+    """Wait for what another process does, which a busy machine can hold up."""
+    deadline = time.monotonic() + _START_S
     while not function():
         assert time.monotonic() < deadline
         time.sleep(0.02)
