@@ -201,6 +201,31 @@ def test_whatever_a_dockerfile_says_each_line_for_the_engine_is_a_checked_instru
             assert all(one in ("img:1", "b") or one.isdecimal() for one in froms)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ENV A=xxxxxxxxxx\n" + "ENV A=$A${A}\n" * 20,
+        "ENV A xxxxxxxxxx\n" + "ENV A $A$A\n" * 20,
+        'ENV B=1 "A"=xxxxxxxxxx\n' + 'ENV B=1 "A"=$A$A\n' * 20,
+        "ARG A=xxxxxxxxxx\nENV N=A\n" + "ENV $N=$A$A\n" * 20,
+        "ARG A=xxxxxxxxxx\n" + "ARG A=$A$A\n" * 20,
+        f"ENV {'A' * 200}=xxxxxxxxxx\n" + f"ENV {'A' * 200}=${'A' * 200}${'A' * 200}\n" * 20,
+        "".join(f"FROM s{n} AS s{n + 1}\nENV A=$A$A\n" for n in range(20)),
+        f"ENV A={'x' * 60000}\nWORKDIR /$A/$A\n",
+        "ENV " + "A=$PATH " * 300,
+        f"ENV A={'x' * 60000}\n" + "ENV B=$A C=1\n" * 20,
+    ],
+)
+def test_variables_that_the_engine_would_fill_in_without_end_are_refused(text: str) -> None:
+    with pytest.raises(EnvironmentFailed, match=r"(more than 64 KiB when its|more than 1024 KiB when they)"):
+        read(f"FROM a AS s0\n{text}")
+
+
+def test_variables_of_an_ordinary_size_are_not() -> None:
+    text = 'ENV PATH=/a:$PATH:/b\nENV URL=http://$HOST/?q=1 JSON=\'{"a": "b=$c"}\'\n' * 40
+    assert len(read(f"FROM a\n{text}WORKDIR $HOME/app\n").text.splitlines()) == 84
+
+
 async def test_the_engine_builds_what_buildkit_would_and_keeps_no_files_of_the_build(tmp_path: Path) -> None:
     dockerfile = f"""\
 # syntax=docker/dockerfile:1

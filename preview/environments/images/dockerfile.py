@@ -28,6 +28,7 @@ from preview.environments.images.instructions import (
     note_image,
     run_lines,
 )
+from preview.environments.images.variable_sizes import TooLong, VariableSizes
 from preview.errors import EnvironmentFailed
 
 MOST_BYTES: Final = 128 * 1024
@@ -96,6 +97,7 @@ class _Reading:
 
     arguments: dict[str, str]
     given: Mapping[str, str]
+    sizes: VariableSizes
     needs: Needs = field(default_factory=Needs)
     runs: bool = False
 
@@ -132,7 +134,7 @@ def read_dockerfile(
     Raises:
         EnvironmentFailed: It is not valid, or asks for what a build here may not do.
     """
-    reading, escape = _Reading(dict(PLATFORM), arguments), _escape(text)
+    reading, escape = _Reading(dict(PLATFORM), arguments, VariableSizes(arguments)), _escape(text)
     needs = reading.needs
     written: list[str] = [f"# escape={escape}"]
     for line in itertools.chain(_until(reading, target, _logical_lines(text, escape)), _added(after)):
@@ -224,6 +226,10 @@ def _check(reading: _Reading, line: _Line, escape: str) -> list[str]:
     rest = text[found.end() :].strip(" \t")
     if not needs.stages and word not in ("FROM", "ARG"):
         raise Refused(f"{word} comes before the first FROM")
+    try:
+        reading.sizes.note(word, rest)
+    except TooLong as error:
+        raise Refused(str(error)) from None
     made = _translated(reading, word, rest, line.texts)
     if any(one.endswith(("\\", "`")) for one in made):
         raise Refused("the instruction ends with an escape")
