@@ -229,6 +229,7 @@ def test_a_folder_for_what_a_program_writes_is_made(line: str, folder: str) -> N
     ("line", "limit"),
     [
         ("TypeError: SQLAlchemy.create_all() got an unexpected keyword argument 'app'", "flask-sqlalchemy<3"),
+        ("RuntimeError: Either 'SQLALCHEMY_DATABASE_URI' or 'SQLALCHEMY_BINDS' must be set.", "flask-sqlalchemy<3"),
         ("TypeError: Connection.__init__() takes 1 positional argument but 5 were given", "pymysql<1"),
         ("AttributeError: 'Flask' object has no attribute 'before_first_request'", "flask<2.3"),
         ("ImportError: cannot import name 'url_quote' from 'werkzeug.urls' (/e/urls.py)", "werkzeug<3"),

@@ -52,3 +52,9 @@ def test_another_failed_import_is_told_as_it_is(app: str, models: str, error: st
     done = load(app, models, tmp_path)
     assert done.returncode == 1
     assert error in done.stderr
+
+
+def test_an_error_of_the_second_attempt_does_not_mention_the_first(tmp_path: Path) -> None:
+    done = load("import models\ndb = int('x')\napp = {}", MODELS, tmp_path)
+    assert "ValueError: invalid literal" in done.stderr
+    assert "During handling" not in done.stderr

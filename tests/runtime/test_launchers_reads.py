@@ -53,7 +53,7 @@ def test_a_read_without_a_value_is_named_whatever_reads_it(code: str, tmp_path: 
 @pytest.mark.parametrize(
     "code",
     [
-        "import os\nos.getenv('SITE_KEY', '')\nos.environ.get('OTHER', 1)\nos.getenv('PATH')",
+        "import os\nos.getenv('SITE_KEY', '')\nos.environ.get('OTHER', 1)\nos.getenv('PATH')\nos.getenv('FLASK_DEBUG')",
         # No name that a program may have chosen to be read as something else.
         "import os\nos.getenv('A, LD_PRELOAD')\nos.getenv('A\\nread without a value: B')\nos.getenv('=')",
         # A package, while it is imported.

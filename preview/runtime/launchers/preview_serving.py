@@ -21,6 +21,8 @@ from collections.abc import Callable
 from typing import Any
 
 _AS_MAIN = "__preview_main__"
+# Flask reads these for the project.
+_USUAL = frozenset(("FLASK_DEBUG", "FLASK_ENV", "FLASK_SKIP_DOTENV"))
 _MOST_NAMES = 40
 _MOST_OTHERS = 1000
 _MOST_FRAMES = 30
@@ -87,7 +89,12 @@ def load_application(target: str, *, factory: bool) -> Any:
     try:
         found: Any = importlib.import_module(module_name)
     except ImportError as error:
-        found = importlib.import_module(load_as_main(target, error).partition(":")[0])
+        failed: ImportError | None = error
+    else:
+        failed = None
+    # Outside of the handler: an error of the second attempt does not mention the first one.
+    if failed is not None:
+        found = importlib.import_module(load_as_main(target, failed).partition(":")[0])
     for name in attributes.split("."):
         if not hasattr(found, name):
             raise SystemExit(f"The module {module_name!r} has no {attributes!r} to serve: name another in preview.toml")
@@ -106,6 +113,8 @@ class _Reads:
     def note(self, name: object) -> None:
         """Note the name if the project's own code reads it."""
         if not isinstance(name, str) or name in self.names or name in self.others or not _NAME.match(name):
+            return
+        if name in _USUAL:
             return
         if len(self.names) < _MOST_NAMES and self._is_own(sys._getframe(2)):  # noqa: SLF001  there is no other way to learn it
             self.names[name] = None

@@ -56,7 +56,11 @@ def main(arguments: list[str]) -> None:
     try:
         serve(target, **options)
     except ImportError as error:
-        serve(load_as_main(target, error), **options)
+        failed = error
+    else:
+        return
+    # Outside of the handler: an error of the second attempt does not mention the first one.
+    serve(load_as_main(target, failed), **options)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ _SAID: Final = {
     "flask-sqlalchemy<3": (
         re.compile(r"create_all\(\) got an unexpected keyword argument 'app'"),
         re.compile(r"\bget_app\b.{0,40}SQLAlchemy"),
+        # Version 2 reads the settings later.
+        re.compile(r"Either 'SQLALCHEMY_DATABASE_URI' or 'SQLALCHEMY_BINDS' must be set"),
         re.compile(r"'SQLAlchemy' object has no attribute '(?:get_app|create_scoped_session)'"),
     ),
     "pymysql<1": (re.compile(r"Connection\.__init__\(\) takes 1 positional argument but \d"),),
