@@ -228,7 +228,7 @@ async def compare_sharing(folder: Path, options: argparse.Namespace) -> None:
             async with open_nodes(folder / shared, folder / "cache", server, "one", "two", **settings) as world:
                 generation_id, host = await launched(world)
                 call = partial(watched_ms, world, generation_id=generation_id, host=host, seconds=options.seconds)
-                found[name] = [await call(watchers=options.watchers) for _ in range(options.rounds + 1)][1:]
+                found[name] = [await call(watchers=options.watchers) for _ in range(options.rounds)]
     title = f"processor time of both nodes for a second of {_RATE} lines, {options.watchers} readers"
     figures = {title: compare(found, unit="ms", floor=names["false"])}
     report(title, figures[title])

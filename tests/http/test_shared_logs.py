@@ -15,8 +15,10 @@ from nodes_kit import SECRET, open_two
 
 from preview.cluster.credentials import NodeKey
 from preview.cluster.links import NodeLink
-from preview.errors import PreviewUnavailable
+from preview.errors import DatabaseUnavailable, PreviewUnavailable
 from preview.http.streams.direct import DirectStreams
+from preview.http.streams.log_streams import Waits
+from preview.http.streams.node_log import _send_all
 from preview.http.streams.shared_logs import SharedLogs
 from preview.logs import Batch, End, Gap, LogStore, Subscription
 from preview.logs.model.wire import begin_frame, frames
@@ -194,6 +196,23 @@ async def test_what_only_the_owner_knows_is_passed_on() -> None:
         owner.asked.append("")
         assert owner.address is not None
         assert not await shared.can_share("GET", path, (owner.address[0], 1), None)
+
+
+async def test_lines_that_the_owner_cannot_read_now_end_its_stream() -> None:
+    class Unreadable:
+        next_seq = 7
+
+        async def receive(self) -> None:
+            raise DatabaseUnavailable("The database does not respond.")
+
+    sent = list[dict[str, object]]()
+
+    async def send(message: dict[str, object]) -> None:
+        sent.append(message)
+
+    with trio.fail_after(60):
+        await _send_all(Waits(), cast("Subscription", Unreadable()), send)
+    assert [(one["body"], one["more_body"]) for one in sent] == [(begin_frame(7), True), (b"", False)]
 
 
 async def test_a_log_is_given_to_nodes_only(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import trio
 
+from preview.errors import DatabaseUnavailable
 from preview.http.streams.log_streams import Waits
 from preview.logs import PreviewLog, Subscription
 from preview.logs.model.wire import KEEP_ALIVE_FRAME, MEDIA_TYPE, begin_frame, frames
@@ -67,7 +68,8 @@ async def _send_all(waits: Waits, subscription: Subscription, send: Any) -> None
         try:
             with waits.until(KEEP_ALIVE_S) as scope:
                 events = await subscription.receive()
-        except trio.EndOfChannel:
+        except (trio.EndOfChannel, DatabaseUnavailable):
+            # Older lines cannot be read now: the other node asks again after its last line.
             break
         if scope.cancelled_caught:
             data = KEEP_ALIVE_FRAME
