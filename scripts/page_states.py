@@ -172,7 +172,7 @@ class _Album:
         self.take("19-table")
         page.get_by_role("tab", name="SQL").click()
         page.get_by_label("SQL statement").fill("select * from bookz")
-        page.get_by_role("button", name="Run").click()
+        page.get_by_role("button", name="Run", exact=True).click()
         page.get_by_role("alert").wait_for()
         self.take("20-statement-refused")
         page.get_by_role("tab", name=re.compile("^Snapshots")).click()

@@ -9,10 +9,16 @@ import styles from "./endpointDoc.module.css";
 const MOST_CHARS = 10_000;
 const MOST_ROWS = 100;
 
+interface EndpointDocProps {
+  endpoint: Endpoint;
+  /** Its summary; empty if that says nothing. */
+  summary: string;
+}
+
 /** What is known of an endpoint: its words, parameters, bodies and response. */
-export function EndpointDoc({ endpoint }: { endpoint: Endpoint }): ReactNode {
+export function EndpointDoc({ endpoint, summary }: EndpointDocProps): ReactNode {
   const t = useTranslate();
-  const { summary, description, file, line } = endpoint;
+  const { description, file, line } = endpoint;
   const parameters = (endpoint.parameters ?? []).slice(0, MOST_ROWS);
   const query = parameters.length > 0 ? [] : Object.entries(endpoint.query).slice(0, MOST_ROWS);
   const bodies = endpoint.bodies ?? [];

@@ -114,7 +114,7 @@ function Item({ endpoint, children }: { endpoint: Endpoint; children: ReactNode 
           onClick={() => setOpen(!isOpen)}
         />
       </div>
-      {isOpen && <EndpointDoc endpoint={endpoint} />}
+      {isOpen && <EndpointDoc endpoint={endpoint} summary={usefulSummary(endpoint)} />}
     </li>
   );
 }

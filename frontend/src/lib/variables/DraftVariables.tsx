@@ -58,7 +58,7 @@ export function DraftVariables({ draft, onDraft, variables }: DraftVariablesProp
       {unset.size > 0 && (
         <div>
           <Button small kind="quiet" onClick={() => onDraft({ ...draft, isLiteral: true })}>
-            {t("Send the braces as text")}
+            {t("Use the braces as text")}
           </Button>
         </div>
       )}
