@@ -72,12 +72,12 @@ test("headings, lists, code, tables and links to files are shown as such", () =>
     "See https://ok.example/a.",
   ].join("\n");
   render(<Markdown text={text} onFile={onFile as never} />);
-  expect(screen.getByRole("heading", { level: 3 }).textContent?.trim()).toBe("Shop app");
+  expect(screen.getByRole("heading", { level: 3 }).textContent.trim()).toBe("Shop app");
   fireEvent.click(screen.getByRole("button", { name: "guide" }));
   expect(open).toHaveBeenCalledOnce();
   expect(screen.queryByRole("button", { name: "gone" })).toBeNull();
   expect(screen.getByText("print('<b>')")).toBeTruthy();
-  expect(screen.getAllByRole("cell").map((one) => one.textContent?.trim())).toEqual(["1", "2"]);
+  expect(screen.getAllByRole("cell").map((one) => one.textContent.trim())).toEqual(["1", "2"]);
   expect(screen.getByRole<HTMLInputElement>("checkbox").checked).toBe(true);
   expect(screen.getByRole("link").getAttribute("href")).toBe("https://ok.example/a");
 });
