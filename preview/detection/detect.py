@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from preview.core.isolation import Network
+from preview.core.lifecycle import OnCrash
 from preview.detection.containers import find_container_plan, plan_named
 from preview.detection.left_out import with_env_module
 from preview.detection.node import detect_node
@@ -252,7 +253,7 @@ def _told(given: Overrides) -> Iterable[str]:
         "isolation": given.isolation,
         "Dockerfile": given.dockerfile,
         "tracing": "on" if given.trace else None,
-        "after a crash": given.on_crash,
+        "restarts": "after a crash" if given.on_crash is OnCrash.RESTART else None,
         "steps": ", ".join(step.name for step in given.steps) if given.steps is not None else None,
         "steps left out": ", ".join(skipped) if isinstance(skipped, tuple) else "all" if skipped else "",
     }
