@@ -21,8 +21,8 @@ from collections.abc import Callable
 from typing import Any
 
 _AS_MAIN = "__preview_main__"
-# Flask reads these for the project.
-_USUAL = frozenset(("FLASK_DEBUG", "FLASK_ENV", "FLASK_SKIP_DOTENV"))
+# Packages read these for the project.
+_USUAL = frozenset(("FLASK_DEBUG", "FLASK_ENV", "FLASK_SKIP_DOTENV", "SSLKEYLOGFILE"))
 _MOST_NAMES = 40
 _MOST_OTHERS = 1000
 _MOST_FRAMES = 30
