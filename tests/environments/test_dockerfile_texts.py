@@ -1,4 +1,7 @@
-"""What Dockerfiles of BuildKit have, in the words of the classic builder: texts, permissions, mounts, platforms."""
+"""What Dockerfiles of BuildKit have, in the words of the classic builder: texts, permissions, mounts, platforms.
+
+With the engine itself: `uv run pytest -m long -n 0 tests/environments/test_dockerfile_texts.py`
+"""
 
 from __future__ import annotations
 
@@ -226,6 +229,7 @@ def test_variables_of_an_ordinary_size_are_not() -> None:
     assert len(read(f"FROM a\n{text}WORKDIR $HOME/app\n").text.splitlines()) == 84
 
 
+@pytest.mark.long
 async def test_the_engine_builds_what_buildkit_would_and_keeps_no_files_of_the_build(tmp_path: Path) -> None:
     dockerfile = f"""\
 # syntax=docker/dockerfile:1
