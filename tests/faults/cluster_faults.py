@@ -148,11 +148,12 @@ class Campaign:
                 one.lost_at, one.lost_start = None, ""
             one.why = ""
 
-    def _lose(self, name: str, why: str) -> None:
+    def _lose(self, name: str, why: str, seconds: float = float("inf")) -> None:
         held = {
             row[0] for row in self.rows(f"SELECT preview_id FROM owners WHERE node = '{name}' AND state = 'running'")
         }
-        self.load.lose([one for one in self.load.standing if one.preview_id in held], why)
+        lost = [one for one in self.load.standing if one.preview_id in held]
+        self.load.lose(lost, why, moves=seconds > self.options.lease_s)
 
     # Faults
 
@@ -165,7 +166,7 @@ class Campaign:
         self.out.discard(name)
 
     async def _stop(self, name: str, seconds: float) -> None:
-        self._lose(name, f"SIGSTOP {seconds:g} s")
+        self._lose(name, f"SIGSTOP {seconds:g} s", seconds)
         self.out.add(name)
         self.nodes[name].signal(signal.SIGSTOP)
         await trio.sleep(seconds)
@@ -173,7 +174,7 @@ class Campaign:
         self.out.discard(name)
 
     async def _cut_database(self, name: str) -> None:
-        self._lose(name, "cut from PostgreSQL 8 s")
+        self._lose(name, "cut from PostgreSQL 8 s", 8)
         with self.net.cut_database(list(self.nodes).index(name)):
             await trio.sleep(8)
 

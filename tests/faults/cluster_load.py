@@ -109,12 +109,12 @@ class Load:
         self.launched: set[str] = set()
         self._unready: set[str] = set()
 
-    def lose(self, previews: list[Standing], why: str) -> None:
-        """Note that these previews' node is lost now."""
+    def lose(self, previews: list[Standing], why: str, *, moves: bool) -> None:
+        """Note that these previews' node is lost now; if its lease ends, they have to start again."""
         for one in previews:
             if one.lost_at is None:
                 one.lost_at, one.why = trio.current_time(), why
-                one.lost_start = one.starts[-1] if one.starts else ""
+                one.lost_start = one.starts[-1] if moves and one.starts else ""
 
     def pick(self) -> Service:
         ready = [node for node in self.usable() if node.url not in self._unready]
