@@ -97,7 +97,10 @@ function WholeLaunchPanel(props: LaunchPanelProps): ReactNode {
   const checks = isOn && !isLost ? (preview.status?.checks ?? "") : "";
   const broken = checks.includes("broke") ? checks : null;
   // From the click on, until it is known what came of it.
-  const now = isLost || busy === null || busy === "extending" ? state : busy;
+  // The stream is faster than asking here, too: a process that serves again is healthy.
+  const isCrashed = state === "running" && health === "unhealthy" && preview.status?.crash?.is_restarting === true;
+  const settled = isCrashed ? "restarting" : state;
+  const now = isLost || busy === null || busy === "extending" ? settled : busy;
   const known = STATES[now];
   const shown = {
     word: isLost ? texts.unknown : queue ? texts.queued : known ? texts[known.text] : now,

@@ -33,5 +33,6 @@ test("a process that is started again after a crash is named in the header, with
     </PreviewProvider>,
   );
   const said = await screen.findByText("2, starting again…", {}, { timeout: 15_000 });
+  expect(screen.getByText("Restarting")).toBeTruthy();
   expect(said.title).toBe("The newest: Killed by SIGKILL");
 }, 20_000);
