@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from migrated import begin_migrated
+
 PROGRAM = [sys.executable, "-c", "from preview.cli import main; main()"]
 
 # The first line of ``preview run`` on a machine without a sandbox.
@@ -96,9 +98,12 @@ class Started:
 @contextmanager
 def serving(environment: Mapping[str, str], *options: str) -> Iterator[Started]:
     """``preview serve`` until the context is left; then SIGTERM must end it with 0."""
+    variables = {**os.environ, **environment}
+    if "PREVIEW_DATA_DIR" in variables:
+        begin_migrated(variables)
     process = subprocess.Popen(
         [*PROGRAM, "serve", "--json", "--bind", "127.0.0.1:0", *options],
-        env={**os.environ, **environment},
+        env=variables,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import anyio
+from migrated import begin_migrated
 
 T = TypeVar("T")
 
@@ -86,6 +87,7 @@ class Service:
 
     def start(self) -> None:
         bind = self.url.removeprefix("http://") or "127.0.0.1:0"
+        begin_migrated(self._environment())
         self.process = subprocess.Popen(
             [*PROGRAM, "serve", "--json", "--bind", bind],
             env=self._environment(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,

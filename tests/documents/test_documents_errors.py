@@ -153,8 +153,8 @@ def test_a_second_launch_says_what_would_free_the_way(service: DocumentsClient, 
 
 @pytest.fixture(scope="module")
 def hasty(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Iterator[DocumentsClient]:
-    """A service that gives a start eight seconds: in the plan a launch cannot say how long its own may take."""
-    with open_documents_service(tmp_path_factory.mktemp("hasty"), cache, PREVIEW_STARTUP_TIMEOUT="8") as client:
+    """A service that gives a start half the usual time: in the plan a launch cannot say how long its own may take."""
+    with open_documents_service(tmp_path_factory.mktemp("hasty"), cache, PREVIEW_STARTUP_TIMEOUT="15") as client:
         yield client
 
 

@@ -23,6 +23,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
+from migrated import begin_migrated
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, ViewportSize
 from stall_meter import open_stall_meter
 
@@ -173,6 +174,7 @@ def run_service(folder: Path, **settings: str) -> Iterator[Running]:
         "PREVIEW_STOP_GRACE": "1",
         **settings,
     }
+    begin_migrated(environment)
     url, process, login = _start("127.0.0.1:0", environment)
     running = Running(url, folder, process, environment, login)
     try:
