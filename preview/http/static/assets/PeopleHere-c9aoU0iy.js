@@ -1,1 +1,0 @@
-import{n as e}from"./Faces-C5WvH03u.js";import{r as t}from"./useTogether-BLkreTNJ.js";import{o as n}from"./translate-BJ2El-qV.js";var r=n();function i({generationId:n,onShow:i}){let{viewers:a}=t(n);return(0,r.jsx)(e,{viewers:a,onShow:i})}export{i as PeopleHere};
