@@ -26,8 +26,8 @@ from preview.errors import ConfigurationError
 # The last lines explain a failure; a compiler may print very much before them.
 _KEPT_LINES = 400
 _MAX_LINE_BYTES = 16 * 1024
-# SIGKILL cannot be blocked, but a process in uninterruptible I/O may still need time to end.
-_REAP_S = 2.0
+# SIGKILL cannot be blocked, but a process in uninterruptible I/O, or on a very busy machine, may need time to end.
+_REAP_S = 10.0
 _LOOK_S = 0.005
 # Users of previews read what installers write, and uv links files of its cache: a stricter umask costs a copy of each.
 _UMASK: Final = 0o022
