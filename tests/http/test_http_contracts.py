@@ -114,6 +114,7 @@ def test_plan_status() -> None:
         "isolation": None,
         "limits": None,
         "reached": [],
+        "crash": None,
     }
 
 
@@ -133,6 +134,7 @@ def test_v1_status() -> None:
         "isolation": None,
         "limits": None,
         "reached": [],
+        "crash": None,
         "checks": None,
     }
 
