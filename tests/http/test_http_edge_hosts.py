@@ -19,7 +19,7 @@ from preview.settings import load_settings
 OURS = [
     "localhost", "localhost:8000", "LOCALHOST", "localhost.", "app.localhost:1", "127.0.0.1", "127.0.0.1:9999", "[::1]",
     "[::1]:8000", "10.1.2.3", "[2001:db8::1]:80", "named.example", "a.below.example", "below.example", "public.example",
-    "bound.example:8000",
+    "bound.example:8000", "node.example",
 ]  # fmt: skip
 OTHERS = [
     "elsewhere.example", "localhost.elsewhere.example", "xlocalhost", "127.0.0.1.elsewhere.example",
@@ -38,7 +38,10 @@ def check(**changes: Any) -> HostCheck:
 
 
 CHECK = check(
-    allowed_hosts="named.example, .below.example", public_url="https://Public.example/app", bind="bound.example:80"
+    allowed_hosts="named.example, .below.example",
+    public_url="https://Public.example/app",
+    node_public_url="https://Node.example:8443",
+    bind="bound.example:80",
 )
 
 

@@ -71,8 +71,8 @@ class HostCheck:
 def host_names(settings: Settings, binds: Iterable[str] = ()) -> set[str]:
     """Return the names in the settings and in the addresses that the service listens on."""
     names = set(settings.allowed_hosts)
-    if settings.public_url is not None:
-        names.add((urlsplit(settings.public_url).hostname or "").lower())
+    for url in (settings.public_url, settings.node_public_url):
+        names.add((urlsplit(url or "").hostname or "").lower())
     for bind in (settings.bind, *binds):
         if not bind.startswith(("unix:", "fd://")):
             host, _, port = bind.rpartition(":")
