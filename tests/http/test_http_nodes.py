@@ -122,6 +122,10 @@ async def _redirect(two: Two) -> None:
     router.router.forget_all()
     sent = await two.ask(f"GET {two.api}/status", two.authorization, host="localhost")
     assert (sent.status, sent.headers["location"]) == (307, f"{url}{two.api}/status?preview-hop=1")
+    # Nobody learns which generations have a preview, or where.
+    for path in (two.api, "/api/v1/generations/gen_nothing/preview"):
+        refused = await two.ask(f"GET {path}/status", "Authorization: Bearer x", host="localhost")
+        assert (refused.status, refused.headers.get("location")) == (401, None), path
     for line, field, host in (
         (f"GET {two.api}/status?preview-hop=1", "X-A: b", "localhost"),
         (f"GET {two.api}/status", "Sec-Fetch-Site: same-origin", "localhost"),

@@ -124,7 +124,8 @@ class ClusterRouter:
                 return None
             if head.is_from_node:
                 return _NOT_OWNER
-            if self._redirects and (elsewhere := redirected(head, owner)) is not None:
+            elsewhere = redirected(head, owner) if self._redirects else None
+            if elsewhere is not None and await self._is_of_user(head):
                 return elsewhere
             if is_log_stream(head.target) and await self._is_shared(head, subject, owner):
                 return None
@@ -135,15 +136,19 @@ class ClusterRouter:
     async def _is_shared(self, head: RequestHead, subject: Subject, owner: Owner) -> bool:
         """Return whether this node serves the log's stream. Cancellation: no state changes."""
         shared, live_id = self.shared_logs, self.router.preview_of(subject)
-        if shared is None:
-            return False
-        try:
-            # The owner alone knows the guests of its previews.
-            if await _identity(self._backend(), head) is None:
-                return False
-        except PreviewError:
+        if shared is None or not await self._is_of_user(head):
             return False
         return await shared.can_share(head.method, head.target, self._address(owner), live_id)
+
+    async def _is_of_user(self, head: RequestHead) -> bool:
+        """Return whether a user proves to have sent the request. Cancellation: no state changes.
+
+        The owner alone knows the guests of its previews, and refuses all others.
+        """
+        try:
+            return await _identity(self._backend(), head) is not None
+        except PreviewError:
+            return False
 
     async def locate(self, preview_id: str, *, fresh: bool) -> InnerAddress | None:
         """See ``preview.http.streams.shared_logs.Locator``. Cancellation: no state changes."""

@@ -6,6 +6,7 @@
    requests. Browsers send ``Origin``, ``Sec-Fetch-Site`` or cookies.
 4. Never with a secret in the query, as addresses are logged.
 5. Once: the new address has ``HOP``, and a request with it is never redirected.
+6. Only users (``ClusterRouter`` checks it): nobody else learns where a preview runs.
 """
 
 from __future__ import annotations
