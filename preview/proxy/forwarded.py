@@ -15,6 +15,8 @@ from preview.settings import Settings
 VIA = "preview.via"
 # Key in an ASGI scope: another node has checked the host, and passed the request on.
 FROM_NODE = "preview.from_node"
+# Key in an ASGI scope: another node asks for itself, not for a client.
+BY_NODE_ITSELF = "preview.by_node_itself"
 
 Headers = Iterable[tuple[bytes, bytes]]
 
@@ -116,22 +118,24 @@ class TrustedProxies:
         return _with(scope, found, client)
 
 
-def by_node(scope: Mapping[str, Any], said: Believed) -> dict[str, Any]:
+def by_node(scope: Mapping[str, Any], said: Believed, *, itself: bool) -> dict[str, Any]:
     """Return a copy like ``TrustedProxies.applied``, of a scope that another node has passed on.
 
     Args:
         scope: An ASGI scope.
         said: What that node says about the client.
+        itself: The node asks for itself.
     """
     scheme = _scheme_like(said.scheme, str(scope.get("scheme", "http")))
     client = None if said.client is None else (said.client, 0)
-    return _with(scope, Believed(said.client, scheme, said.via), client, is_from_node=True)
+    return _with(scope, Believed(said.client, scheme, said.via), client) | {FROM_NODE: True, BY_NODE_ITSELF: itself}
 
 
-def _with(scope: Mapping[str, Any], found: Believed, client: Any, *, is_from_node: bool = False) -> dict[str, Any]:
+def _with(scope: Mapping[str, Any], found: Believed, client: Any) -> dict[str, Any]:
     headers = [(name, value) for name, value in scope["headers"] if name.lower() not in HIDDEN]
     return {
-        **scope, "client": client, "scheme": found.scheme, "headers": headers, VIA: found.via, FROM_NODE: is_from_node,
+        **scope, "client": client, "scheme": found.scheme, "headers": headers, VIA: found.via,
+        FROM_NODE: False, BY_NODE_ITSELF: False,
     }  # fmt: skip
 
 

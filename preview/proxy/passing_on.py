@@ -1,7 +1,8 @@
 """Header fields of a request that one node passes on to another: all of the client's, and one about the client.
 
 ``NODE_FIELD`` is believed only on a connection to the internal listener, whose other side has proved the cluster's
-secret. On every other connection it is dropped unread.
+secret. On every other connection it is dropped unread. A node's request for itself has ``itself`` there, which no
+passed-on request has: a client's own field is dropped, and the node's facts about the client are added.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ MISDIRECTED = 421
 
 NOT_OWNER_FIELD = b"preview-not-owner"
 """Field of that answer, so that a program's own 421 is not mistaken for it."""
+
+OWN_REQUEST: Field = (NODE_FIELD, b"itself")
+"""The field of a request that a node makes for itself."""
 
 _NOBODY = "-"
 # As for browsers' requests: written again, or only for this hop.
@@ -66,7 +70,9 @@ def trusted_scope(scope: Mapping[str, Any], proxies: TrustedProxies) -> dict[str
         proxies: The proxies that are trusted on all other connections.
     """
     if (scope.get("state") or {}).get(FROM_NODE):
-        return by_node(scope, passed_client(scope["headers"]))
+        fields = scope["headers"]
+        itself = [value for name, value in fields if name.lower() == NODE_FIELD] == [OWN_REQUEST[1]]
+        return by_node(scope, passed_client(fields), itself=itself)
     return proxies.applied(scope)
 
 

@@ -171,6 +171,35 @@ async def test_slow_strangers_are_cut_off_and_keep_no_node_out(monkeypatch: pyte
         assert len(await node.exchange(b"preview")) in {0, HELLO_BYTES}
 
 
+@pytest.mark.parametrize("relays", [True, False], ids=["relay", "no relay"])
+async def test_no_client_reads_a_log_as_a_node_does(tmp_path: Path, relays: bool) -> None:
+    async with open_two(tmp_path, relay=relays) as two:
+        two.owner.preview.log.say("a secret of ann")
+        target = f"/preview-node/logs/{two.owner.preview.id}"
+        # The connection between the nodes is kept, and the owner's ordinary code serves it from now on.
+        await two.ask(f"GET {two.api}/status", host="localhost")
+        forged = ("preview-node: itself", "Preview-Node: itself\r\nConnection: preview-node", "preview-node:\titself ")
+        asked = [two.head(f"GET {target}?after=0", *fields) for fields in ((), *((one,) for one in forged))]
+        asked += [two.head(f"GET {target}", forged[0], host=host) for host in ("localhost", "node")]
+        for address, head in [*((two.other.address, one) for one in asked), (two.owner.edge.address, asked[1])]:
+            got = await _answer(address, head)
+            assert got.split(b" ")[1] in {b"401", b"404", b"421"}, got
+            assert b"secret of ann" not in got
+
+
+async def _answer(address: tuple[str, int], request: bytes) -> bytes:
+    """The head of an answer, and what follows at once; a stream would never end."""
+    got = b""
+    with trio.fail_after(60):
+        async with await trio.open_tcp_stream(*address) as stream:
+            await stream.send_all(request)
+            while part := await stream.receive_some():
+                got += part
+                if b"log-frames" in got:
+                    break
+    return got
+
+
 async def _lies(scope: object, receive: object, send: object) -> None:
     """A program that says it were on another node."""
     assert callable(send)

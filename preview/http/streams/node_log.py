@@ -1,6 +1,7 @@
 """The log of a preview of this node for another node: one stream, whose readers are that node's.
 
-Only connections that have proved the cluster's secret get here. The other node checks each reader's access.
+Only requests that a node makes for itself get here, on connections that have proved the cluster's secret. That node
+checks each reader's access. What it passes on for clients is an ordinary request, whatever its path.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from preview.errors import DatabaseUnavailable
 from preview.http.streams.log_streams import Waits
 from preview.logs import PreviewLog, Subscription
 from preview.logs.model.wire import KEEP_ALIVE_FRAME, MEDIA_TYPE, begin_frame, frames
-from preview.proxy.forwarded import FROM_NODE
+from preview.proxy.forwarded import BY_NODE_ITSELF
 from preview.supervisor import PreviewManager
 
 PREFIX = "/preview-node/logs"
@@ -30,8 +31,8 @@ KEEP_ALIVE_S = 5.0
 
 
 def is_node_log(scope: Mapping[str, Any]) -> bool:
-    """Return whether another node of the cluster asks for a log."""
-    return bool(scope.get(FROM_NODE)) and scope["type"] == "http" and scope["path"].startswith(PREFIX)
+    """Return whether another node of the cluster asks for a log; false for a client's request that it passes on."""
+    return bool(scope.get(BY_NODE_ITSELF)) and scope["type"] == "http" and scope["path"].startswith(PREFIX)
 
 
 async def serve_node_log(

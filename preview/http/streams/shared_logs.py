@@ -23,6 +23,7 @@ from preview.logs.filter import parse_filter
 from preview.logs.model.wire import MEDIA_TYPE, Begin, FrameReader, NotALog
 from preview.proxy.exchange import open_exchange
 from preview.proxy.http1 import request_head
+from preview.proxy.passing_on import OWN_REQUEST
 from preview.proxy.pool import Address, Pool
 from preview.settings import Settings
 
@@ -41,6 +42,7 @@ _MOST_NODES = 1000
 # In the end of a log whose preview may go on elsewhere: the node shuts down, or has lost it.
 MOVES = (STOP_REASONS[StopCause.SHUTDOWN], "node lost ownership", "moved to another node")
 _OK, _NO_CONTENT = 200, 204
+_OWN_FIELDS = [(b"host", b"node"), OWN_REQUEST]
 
 
 class Locator(Protocol):
@@ -126,7 +128,7 @@ class SharedLog:
         target = f"{PREFIX}/{replica.preview_id}{query}".encode()
         async with open_exchange(self._pool, address, 0, "GET") as exchange:
             with trio.fail_after(_ANSWER_S):
-                await exchange.start(request_head("GET", target, [(b"host", b"node")], None))
+                await exchange.start(request_head("GET", target, _OWN_FIELDS, None))
                 await exchange.drain()
                 answer = await exchange.read_head()
             if answer.status != _OK:
@@ -280,7 +282,7 @@ class SharedLogs:
         with trio.move_on_after(_ANSWER_S):
             try:
                 async with open_exchange(self._pool, owner, 0, "GET") as exchange:
-                    await exchange.start(request_head("GET", PREFIX.encode(), [(b"host", b"node")], None))
+                    await exchange.start(request_head("GET", PREFIX.encode(), _OWN_FIELDS, None))
                     await exchange.drain()
                     return (await exchange.read_head()).status == _NO_CONTENT
             except PreviewError:
