@@ -27,6 +27,8 @@ _CLOSE_S = 1.0
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 _TOKEN = re.compile(r"[!-~]+")
 _USER_AGENT = "preview-client"
+# Asks the service to pass a request on, instead of a redirect.
+_HOP = "preview-hop=1"
 # The request has certainly not left.
 _NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 
@@ -58,6 +60,7 @@ class Address:
         if parsed.scheme not in ("http", "https") or not parsed.host:
             raise ClientError(f"{found[:200]!r} is not a service address; write http://HOST:PORT.")
         self.url = found
+        self._prefix = urlsplit(str(parsed)).path.rstrip("/")
         self.is_local = parsed.host in _LOCAL
         self._given = token or os.environ.get("PREVIEW_TOKEN")
         self._user_agent = user_agent
@@ -118,21 +121,30 @@ class Address:
         return await client.send(self.request(client, moved), stream=True)
 
     def moved(self, call: Call, response: httpx2.Response) -> Call | None:
-        """Return the call at the node that the service names; None if the response is no redirect to follow.
+        """Return the call to send instead; None if the response is no redirect of the service to the preview's node.
 
-        The token goes to no address but one that the service itself gives, with its field ``Preview-Owner``: the same
-        path at another host, not less encrypted, and once.
+        1. The token goes to no address but one that the service itself gives, with its field ``Preview-Owner``: the
+           same path at another host, not less encrypted, and once. A prefix of this address may be missing there.
+        2. Otherwise the call goes to the same address again, with the request to be passed on instead.
         """
-        if response.status_code != HTTPStatus.TEMPORARY_REDIRECT or call.url is not None:
+        is_of_service = "preview-owner" in response.headers
+        if response.status_code != HTTPStatus.TEMPORARY_REDIRECT or call.url is not None or not is_of_service:
             return None
         location = response.headers.get("location", "")
         asked, given = str(response.request.url), _split(location)
-        here = _split(asked)
-        if "preview-owner" not in response.headers or given is None or here is None:
-            return None
+        here = urlsplit(asked)
+        if given is not None and self._is_same(here, given):
+            return replace(call, url=location)
+        return replace(call, url=f"{asked}{'&' if here.query else '?'}{_HOP}")
+
+    def _is_same(self, here: SplitResult, given: SplitResult) -> bool:
+        """Return whether the token may go to ``given``, after a call to ``here``."""
         is_as_safe = given.scheme == "https" or given.scheme == here.scheme == "http"
-        is_same = given.path == here.path and given.query.replace("preview-hop=1", "").strip("&") == here.query
-        return replace(call, url=location) if is_as_safe and is_same and "@" not in given.netloc else None
+        if not is_as_safe or "@" in given.netloc:
+            return False
+        # A proxy may remove the prefix before it passes a request on.
+        is_path = given.path in (here.path, here.path.removeprefix(self._prefix))
+        return is_path and given.query.replace(_HOP, "").strip("&") == here.query
 
     def unreachable(self, error: httpx2.HTTPError) -> Unreachable | InvalidAnswer:
         """Return the error for one of the connection."""

@@ -42,8 +42,13 @@ Peer = Callable[[socket.socket], None]
 
 
 @contextmanager
-def serving(*answers: bytes | Peer) -> Iterator[str]:
-    """Accept connections; each is answered by the next one, the last by all further ones."""
+def serving(*answers: bytes | Peer, heads: list[bytes] | None = None) -> Iterator[str]:
+    """Accept connections; each is answered by the next one, the last by all further ones.
+
+    Args:
+        answers: The bytes, or a function that sends them.
+        heads: Gets what was asked.
+    """
     left = list(answers)
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
@@ -56,7 +61,9 @@ def serving(*answers: bytes | Peer) -> Iterator[str]:
                 with peer:
                     answer = left.pop(0) if len(left) > 1 else left[0]
                     try:
-                        peer.recv(65536)
+                        head = peer.recv(65536)
+                        if heads is not None:
+                            heads.append(head)
                         if callable(answer):
                             answer(peer)
                         else:
@@ -178,6 +185,25 @@ def test_a_redirect_of_the_service_to_the_owner_is_followed_once() -> None:
             pytest.raises(InvalidAnswer, match="redirect"),
         ):
             status_of(url)
+
+
+def test_behind_a_proxy_that_removes_a_prefix_the_redirect_is_followed() -> None:
+    with serving(b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n") as last:
+        location = f"Location: {last}{STATUS_PATH}?preview-hop=1\r\nPreview-Owner: b"
+        redirect = f"HTTP/1.1 307 T\r\n{location}\r\nContent-Length: 0\r\n\r\n".encode()
+        with serving(redirect) as url, pytest.raises(PreviewProblem, match="404"):
+            status_of(f"{url}/some/prefix/")
+
+
+@pytest.mark.parametrize("location", ["https://127.0.0.1:1/rewritten", "https://127.0.0.1:1{path}?more=1", "http://["])
+def test_a_redirect_of_the_service_that_is_not_followed_is_asked_for_no_more(location: str) -> None:
+    last = b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"
+    fields = f"Location: {location.format(path=STATUS_PATH)}\r\nPreview-Owner: b"
+    redirect = f"HTTP/1.1 307 T\r\n{fields}\r\nContent-Length: 0\r\n\r\n".encode()
+    heads: list[bytes] = []
+    with serving(redirect, last, heads=heads) as url, pytest.raises(PreviewProblem, match="404"):
+        status_of(f"{url}/prefix")
+    assert heads[-1].startswith(f"GET /prefix{STATUS_PATH}?preview-hop=1 ".encode())
 
 
 def test_a_dripping_answer_ends_at_its_time() -> None:

@@ -31,21 +31,32 @@ const RETRY_PAUSES_MS = [200, 500, 1_000, 2_000];
 const PASSING = new Set([502, 503, 504]);
 const PASSING_CODES = new Set(["", "service_stopping", "database_unavailable"]);
 
+/** Asks the service to pass a request on, instead of a redirect. */
+const HOP = "preview-hop=1";
+
 /**
- * The address at the node of the service that has the preview; null if the answer is no redirect to follow.
+ * The address to ask instead; null if the answer is no redirect of the service to the preview's node.
  *
  * The token goes to no address but one that the service itself gives, with its field `Preview-Owner`: the same path at
- * another host, not less encrypted, and once. Browsers do not show redirects, and the service sends them none.
+ * another host, not less encrypted, and once. A prefix of this address (`base`) may be missing there. Otherwise the same
+ * address is asked to pass the request on. Browsers do not show redirects, and the service sends them none.
  */
-function movedTo(address: string, response: Response): string | null {
+function movedTo(base: string, address: string, response: Response): string | null {
+  if (response.status !== 307 || !response.headers.has("preview-owner") || !URL.canParse(address)) return null;
+  const from = new URL(address);
   const location = response.headers.get("location");
-  if (response.status !== 307 || location === null || !response.headers.has("preview-owner")) return null;
-  if (!URL.canParse(address) || !URL.canParse(location)) return null;
-  const [from, to] = [new URL(address), new URL(location)];
-  const query = to.search.replace(/[?&]preview-hop=1$/, "");
+  if (location !== null && URL.canParse(location) && isSame(base, from, new URL(location))) return location;
+  return `${address}${from.search === "" ? "?" : "&"}${HOP}`;
+}
+
+/** Whether the token may go to an address, after a request to another. */
+function isSame(base: string, from: URL, to: URL): boolean {
   const isAsSafe = to.protocol === "https:" || (to.protocol === "http:" && from.protocol === "http:");
-  const isSame = to.pathname === from.pathname && query === from.search && to.username + to.password === "";
-  return isAsSafe && isSame ? location : null;
+  const prefix = new URL(base).pathname.replace(/\/$/, "");
+  // A proxy may remove the prefix before it passes a request on.
+  const isPath = to.pathname === from.pathname || prefix + to.pathname === from.pathname;
+  const isQuery = to.search.replace(/[?&]preview-hop=1$/, "") === from.search;
+  return isAsSafe && isPath && isQuery && to.username + to.password === "";
 }
 
 /** Sends requests to one service. */
@@ -109,10 +120,10 @@ export class Http {
     try {
       const address = this.#address(call);
       response = await this.#fetch(address, init);
-      const owner = movedTo(address, response);
-      if (owner !== null) {
+      const instead = movedTo(this.#base, address, response);
+      if (instead !== null) {
         await response.body?.cancel();
-        response = await this.#fetch(owner, init);
+        response = await this.#fetch(instead, init);
       }
     } catch (error) {
       throw call.signal?.aborted ? error : this.unreachable(error);
