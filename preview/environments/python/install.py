@@ -16,7 +16,7 @@ from preview.environments.folders.environment import Report
 from preview.environments.imports.names import Offered, distribution_of, read_offered
 from preview.environments.imports.removed_apis import find_relics
 from preview.environments.imports.scan import Wanted
-from preview.environments.python.drift import Dated, failing_imports, find_newest_pin, find_old_build, told_day
+from preview.environments.python.drift import Dated, failing_imports, find_newest_pin, find_old_build
 from preview.environments.python.explain import Explanation, explain, fail
 from preview.environments.python.mysql import serve_as_mysqldb
 from preview.environments.python.output import Output
@@ -79,7 +79,7 @@ class Installation:
         self._has_wheels_only = self._is_trial and not recipe.trial_builds
         self._runs_code = recipe.runs_code
         self._imports = recipe.imports
-        self._told = told_day(recipe.worked_on, recipe.stated)
+        self._told = recipe.told
         self._dated: Dated | None = None
         self._built_alone: set[str] = set()
         # Install wheels without builds until it turns out that a package must be built.

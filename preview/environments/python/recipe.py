@@ -18,8 +18,9 @@ from preview.environments.imports.names import ALTERNATIVES, BROUGHT_ALONG, NEED
 from preview.environments.imports.removed_apis import find_old_uses
 from preview.environments.imports.scan import Wanted, find_imports
 from preview.environments.manifests.search import read_project
-from preview.environments.manifests.stated import Asked, StatedPython, find_stated
-from preview.environments.manifests.worked_on import WorkedOn, find_worked_on
+from preview.environments.manifests.stated import Asked, find_stated
+from preview.environments.manifests.worked_on import find_worked_on
+from preview.environments.python.drift import NewestPin, told_day
 from preview.environments.requirements.companions import with_companions
 from preview.environments.requirements.requirements import ProjectRequirement, RequirementSet, parse_requirement
 from preview.environments.sandbox.interpreter import PythonInterpreter
@@ -27,7 +28,7 @@ from preview.sources import Sources
 
 # Increase this when the content of an environment's folder changes, or the choice of packages for the same lines:
 # eviction then removes the older environments.
-_LAYOUT_VERSION = 7
+_LAYOUT_VERSION = 8
 # Version ranges, so that the servers fit the project's other pins.
 SERVERS: Final[Mapping[SuppliedServer, str]] = {"uvicorn": "uvicorn>=0.30", "waitress": "waitress>=3"}
 """Requirement lines of the servers that can be added."""
@@ -49,8 +50,7 @@ class Recipe:
         builder: See ``builder_name``.
         imports: Modules and names that the files import from packages. Not part of the key: they decide nothing in an
             environment whose packages go together.
-        stated: The Python that another file than a manifest names. Not part of the key, as ``imports``.
-        worked_on: The newest day in the project's files. Not part of the key, as ``imports``.
+        told: The day that the project's files tell. Part of the key: it may decide which versions are installed.
     """
 
     key: str
@@ -63,8 +63,7 @@ class Recipe:
     trial_builds: bool = False
     builder: str = ""
     imports: tuple[tuple[str, str], ...] = ()
-    stated: StatedPython | None = None
-    worked_on: WorkedOn | None = None
+    told: NewestPin | None = None
 
 
 def built_anew(recipe: Recipe, layout: Layout, *, is_held: bool) -> Recipe:
@@ -109,7 +108,9 @@ def make_recipe(
     """Return the recipe for one Python, with its key."""
     own = None if ahead_of is None else ahead_of.version
     trial = None if own is None else f"before {'.'.join(own.split('.')[:2])}{' built' if trial_builds else ''}"
-    key = _key(asked, interpreter, runs_code=runs_code, trial=trial)
+    # Without imports to try, or if packages may run no code, no day decides anything.
+    told = told_day(asked.worked_on, asked.stated) if runs_code and asked.imports else None
+    key = _key(asked, interpreter, runs_code=runs_code, trial=trial, told=told)
     server = asked.server
     if server is not None and interpreter.version.startswith("3.7."):
         server = _SERVERS_3_7.get(server, server)
@@ -123,8 +124,7 @@ def make_recipe(
         own,
         trial_builds,
         imports=asked.imports,
-        stated=asked.stated,
-        worked_on=asked.worked_on,
+        told=told,
     )
 
 
@@ -200,7 +200,9 @@ def _needed(found: Sequence[Wanted], named: Collection[str]) -> Iterator[Wanted]
             yield Wanted(choices[0], choices[0], one.file, f'imports "{one.module}", which needs it')
 
 
-def _key(asked: Asked, interpreter: PythonInterpreter, *, runs_code: bool, trial: str | None) -> str:
+def _key(
+    asked: Asked, interpreter: PythonInterpreter, *, runs_code: bool, trial: str | None, told: NewestPin | None
+) -> str:
     # Sorted: the order of lines does not change what is installed. Comments and spacing are removed before.
     required = asked.required
     facts = [
@@ -214,6 +216,7 @@ def _key(asked: Asked, interpreter: PythonInterpreter, *, runs_code: bool, trial
         sorted((one.module, one.distribution) for one in asked.wanted),
         *(() if runs_code else ("no code",)),
         *(() if trial is None else (trial,)),
+        *(() if told is None else (f"told {told.day}",)),
     ]
     # 128 bits of the hash: the name appears in every traceback.
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
