@@ -36,6 +36,8 @@ _PIECES = (
         "ONBUILD ",
         "LABEL a=b",
         "ARG ",
+        "ARG TARGETARCH",
+        "FROM $TARGETARCH",
     ),
     *("<<EOF", "<<-EOF", "<<'EOF'", '3<<"EOF"', "<<", "<<<a", "EOF", "\tEOF", "\nEOF\n", "#!/bin/sh", "#", "--link "),
     *("--chmod=755 ", "--from=b ", "--mount=type=", "--mount=type=bind,target=", "cache", "bind", ",", "=", "/x", "a"),
@@ -47,8 +49,8 @@ _WORDS = frozenset(
 )
 
 
-def read(text: str) -> Recipe:
-    return read_dockerfile(text, "Dockerfile", {"preview.data": "x"})
+def read(text: str, **arguments: str) -> Recipe:
+    return read_dockerfile(text, "Dockerfile", {"preview.data": "x"}, arguments=arguments)
 
 
 def lines_of(text: str) -> list[str]:
@@ -181,17 +183,26 @@ def test_the_platform_has_its_arguments() -> None:
     assert recipe.text.splitlines()[-3:] == [f"ARG TARGETARCH={architecture}", "ARG TARGETOS=plan9", "ARG OTHER"]
 
 
-@given(st.lists(st.sampled_from(_PIECES), max_size=40).map("".join) | st.text(max_size=200))
-def test_whatever_a_dockerfile_says_each_line_for_the_engine_is_a_checked_instruction(text: str) -> None:
+def test_an_argument_of_a_compose_file_adds_no_instruction() -> None:
+    evil = "amd64\nADD http://169.254.169.254/latest /x\nCOPY --from=victim/private:1 / /stolen"
+    recipe = read("FROM a\nARG TARGETARCH\n", TARGETARCH=evil)
+    assert recipe.text.splitlines()[3:] == [f"ARG TARGETARCH={PLATFORM['TARGETARCH']}"]
+    with pytest.raises(EnvironmentFailed, match="is no name of an image"):
+        read("ARG TARGETARCH\nFROM a:$TARGETARCH\n", TARGETARCH=evil)
+
+
+@given(
+    st.lists(st.sampled_from(_PIECES), max_size=40).map("".join) | st.text(max_size=200),
+    st.sampled_from(["", "a", "a\nADD http://x /x", "a\rONBUILD RUN x", "\nCOPY --from=c / /x", "\\", "\0 / /x", " "]),
+)
+def test_whatever_a_dockerfile_says_each_line_for_the_engine_is_a_checked_instruction(text: str, value: str) -> None:
     try:
-        recipe = read(f"FROM a\n{text}")
+        recipe = read(f"FROM a\nARG TARGETARCH\n{text}", TARGETARCH=value, x=value)
     except EnvironmentFailed:
         return
     for number, line in enumerate(recipe.with_files_image("img:1").splitlines()[1:]):
         word, _, rest = line.partition(" ")
-        assert (
-            word in "FROM RUN CMD LABEL EXPOSE ENV COPY ENTRYPOINT VOLUME USER WORKDIR ARG STOPSIGNAL HEALTHCHECK SHELL"
-        )
+        assert word in _WORDS
         assert line.replace("\t", " ").isprintable()
         assert not line.endswith(("\\", "`"))
         assert number or word == "FROM"

@@ -233,7 +233,13 @@ def _check(reading: _Reading, line: _Line, escape: str) -> list[str]:
     made = _translated(reading, word, rest, line.texts)
     if any(one.endswith(("\\", "`")) for one in made):
         raise Refused("the instruction ends with an escape")
+    if any(not _is_one_line(one) for one in made):
+        raise Refused("the instruction has a control character when it is filled in")
     return made
+
+
+def _is_one_line(made: str) -> bool:
+    return made.replace("\t", " ").replace(f" --from={FILES_IMAGE} ", " ", 1).isprintable()
 
 
 def _translated(reading: _Reading, word: str, rest: str, texts: Sequence[InlineText]) -> list[str]:
@@ -273,7 +279,8 @@ def _argument(reading: _Reading, rest: str) -> str:
         own = _filled(reading, value.strip("\"'")) if is_set else reading.arguments.get(name, "")
         reading.arguments[name] = reading.given.get(name) or own
     elif name in PLATFORM and not is_set:
-        return f"{name}={reading.given.get(name) or PLATFORM[name]}"
+        # The engine gets ``given`` beside the file; a value of it in a line could begin another instruction.
+        return f"{name}={PLATFORM[name]}"
     return rest
 
 
