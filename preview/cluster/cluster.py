@@ -24,14 +24,15 @@ from preview.storage.previews import end_waiting
 
 log = structlog.get_logger(__name__)
 
-# Ended previews whose last lines may be stored yet, how long rows are kept for them, and the most time to store an end.
+# Ended previews whose last lines may still be stored, how long rows are kept for them, and the most time to store an
+# end.
 _MOST_ENDED, _KEPT_MS, _STORED_WITHIN_MS = 10_000, 3_600_000, 300_000
 # A node that has not come back for a day does not: another machine has its place.
 _LOST_KEPT_MS, _FORGET_EACH_S = 24 * 3_600_000, 600.0
 # Transactions of the log writer in one second. Without a database, a node publishes lines as long as it has numbers for
 # them: of two leases, at the rate of the last transaction. A loss leaves a gap of so many numbers at most.
 _WRITES_PER_S, _MOST_AHEAD = 10, 100_000
-_PATIENCE = 3  # leases: for the end of that which a killed process of this name has left
+_PATIENCE = 3  # leases: to wait for the end of the lease that a killed process of this name has left
 
 
 class Cluster:

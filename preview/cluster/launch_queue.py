@@ -24,7 +24,8 @@ _WINDOW_MS = 60_000
 # Arbitrary constants: seeds of the locks of all queued launches, and of one user's launches of the last minute.
 _QUEUE_LOCK = 0x71756575
 _RATE_LOCK = 0x72617465
-# Previews of a user that tell where his environments are: the newest ones, of those that ended within the hour too.
+# Most previews of a user that are read to find the nodes with the environments: the newest, ended ones of the last
+# hour among them.
 _MOST_KNOWN = 200
 
 

@@ -160,7 +160,7 @@ class NodeQueue:
         self._declined[preview_id] = trio.current_time() + _DECLINED_S
 
     async def live_nodes(self, *, is_new: bool = False) -> list[Node]:
-        """Return the live nodes, of one renewal ago at the earliest: their loads are no newer in the database.
+        """Return the live nodes, at most one renewal old: the database has no newer loads.
 
         Args:
             is_new: Look at them now.

@@ -17,10 +17,10 @@ from enum import IntEnum
 MOST_DELAY_S = 0.1
 # Below this part of free memory a node takes nothing.
 LEAST_FREE_MEMORY = 0.05
-# So many nodes are invited to a launch that is queued, of so many that were drawn. If each launch woke all nodes, their
-# looks at the queue would grow with the square of the nodes.
+# The number of nodes that a queued launch invites, and of those drawn to choose them from. If each launch woke all
+# nodes, their looks at the queue would grow with the square of the nodes.
 INVITED, _DRAWN = 4, 16
-# Nodes that are not invited leave a launch to those that are for so long: a notice and the longest delay, twice.
+# Time that other nodes leave a launch to the invited ones: a notice and the longest delay, twice.
 LEFT_TO_INVITED_S = 0.25
 
 # Parts of the score; their sum is 1. A start in a warm environment takes tens of milliseconds, a build many seconds.
@@ -183,8 +183,8 @@ class Choice:
     Attributes:
         now: Ids of the previews to take now, in turn.
         next_s: Seconds until the next decision is due; None if nothing waits for this node.
-        suitable: Number of waiting previews that this node may run, whether it has room or not. Those that are left to
-            other nodes for a moment are none of them.
+        suitable: Number of waiting previews that this node may run, also if it is full now. Those that are left to
+            other nodes for a moment do not count.
     """
 
     now: tuple[str, ...]
@@ -235,7 +235,7 @@ def invite(
 ) -> tuple[str, ...]:
     """Return the names of a few nodes to wake for a queued preview: the best of some that are drawn.
 
-    1. Only nodes with its labels that do not drain; of these, only those with room, if one has room.
+    1. Only nodes with its labels that do not drain. If some of these are not full, only those.
     2. Those that have its environment are among the drawn ones. Drawing keeps nodes from choosing the same ones: the
        loads that they know are those of the last renewal.
 

@@ -118,11 +118,11 @@ def _keep_private(file: Path) -> None:
 
 
 def limit_idle(engine: Engine, most_s: float) -> None:
-    """Let transactions of new connections end that stand still for seconds; nothing on SQLite.
+    """End transactions of new connections that are idle for seconds; no effect on SQLite.
 
     Args:
         engine: One of ``make_engine``, for short transactions only.
-        most_s: Maximum; that of this module, if it is longer.
+        most_s: Most seconds; the module's own maximum applies too.
     """
 
     def on_connect(connection: psycopg.Connection[object], _record: ConnectionPoolEntry) -> None:

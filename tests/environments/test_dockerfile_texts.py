@@ -140,7 +140,7 @@ def test_a_file_with_permissions_is_one_of_the_project_and_no_link_or_folder_or_
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("RUN <<EOF\na", "the text after <<EOF has no end: no line is EOF alone"),
+        ("RUN <<EOF\na", "the text after <<EOF has no end; write EOF alone in a line after it"),
         ("RUN <<EOF <<EOF\na\nEOF", "the text after <<EOF has no end"),
         ("RUN cat <<a/b\na/b", "write '<<a/b' as <<NAME"),
         ("COPY <<.. /x\n..", "write '<<..' as <<NAME"),
@@ -150,7 +150,7 @@ def test_a_file_with_permissions_is_one_of_the_project_and_no_link_or_folder_or_
         ("COPY --from=b <<EOF /x\nEOF", "COPY --from with text in the Dockerfile"),
         ('COPY "a <<EOF b" /x', "COPY has << in a path"),
         ("RUN <<EOF\n" + "x" * 70_000 + "\nEOF", "more than 58 KiB"),
-        ("RUN <<EOF\n\0\nEOF", "a character that no command can have"),
+        ("RUN <<EOF\n\0\nEOF", "a NUL character; remove it"),
         ("RUN <<EOF\n#!\nEOF", "names no program"),
         ("RUN " + "<<E " * 21 + "\n" + "E\n" * 21, "more than 20 texts"),
         ("COPY --chmod=755 a b /x", "for several sources"),

@@ -122,7 +122,7 @@ async def test_nobody_builds_on_an_image_of_another_project_or_by_its_id(tmp_pat
         (f"FROM {BASE} AS alpine\nCOPY --from=alpine / /x\n", "the engine has no image alpine"),
         (f"# escape=`\nFROM {BASE}\nRUN echo `\n  x\nADD `\nhttp://x /y\n", "ADD may not fetch an address"),
         (f"FROM {BASE}\nCOPY --exclude=a b /c\n", "needs BuildKit"),
-        (f"FROM {BASE}\nRUN --security=insecure id\n", "is not supported by builds here"),
+        (f"FROM {BASE}\nRUN --security=insecure id\n", "is not supported here; leave it out"),
         ("RUN id\n", "comes before the first FROM"),
         (f"FROM {BASE}\nEVIL x\n", "is no instruction"),
         (f"FROM {BASE}\nRUN echo last words && exit 3\n", "returned a non-zero code: 3; its last line: last words"),

@@ -147,7 +147,7 @@ def test_what_needs_buildkit_names_the_line_the_reason_and_what_to_do(step: str,
         read_dockerfile(f"# syntax=docker/dockerfile:1\nFROM a AS base\n\n{step}\n", "Dockerfile", {})
     said = raised.value.message
     assert said.startswith(f"Dockerfile, line 4: {what}")
-    assert "needs BuildKit, which is not used here: it cannot limit a build's memory and network. " in said
+    assert "needs BuildKit, which is not used here, as it cannot limit a build's memory and network. " in said
     assert instead in said
 
 

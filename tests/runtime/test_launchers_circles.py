@@ -36,7 +36,7 @@ def load(app: str, models: str, folder: Path) -> subprocess.CompletedProcess[str
 def test_an_application_that_its_models_import_is_loaded_as_a_program(tmp_path: Path) -> None:
     done = load(APP, MODELS, tmp_path)
     assert done.stdout == "['db', 'name']\n", done.stderr
-    assert "app is imported while it is loaded: it is loaded as `python app.py` does" in done.stderr
+    assert "app is imported while it loads; it is loaded again as by `python app.py`" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ async def test_podman_runs_a_container(tmp_path: Path) -> None:
             assert await find_images(settings, [found]) is None
             context: Any = SimpleNamespace(images=None, runtimes={"container": found}, runtime=None)
             analysis: Any = SimpleNamespace(plan=SimpleNamespace(toolchain=Toolchain.IMAGE))
-            with pytest.raises(EnvironmentFailed, match="its engine is Podman, which limits neither processes"):
+            with pytest.raises(EnvironmentFailed, match="its engine is Podman, which does not limit"):
                 async with hold_environment(context, analysis, tmp_path, lambda *_: None, owner="u"):
                     pass
     finally:

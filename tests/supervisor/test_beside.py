@@ -71,8 +71,8 @@ def _beside(check: HealthCheck | None) -> Any:
     ("check", "failures", "last"),
     [
         (HealthCheck(("true",)), 3, "db is healthy"),
-        (HealthCheck(("false",), 5.0, 1.0, 2), 99, "its health check ends with 1: not yet"),
-        (HealthCheck(("false",), 30.0, 30.0, 99), 99, "it did not within 60 s (PREVIEW_STEP_TIMEOUT)"),
+        (HealthCheck(("false",), 5.0, 1.0, 2), 99, "its health check ended with code 1: not yet"),
+        (HealthCheck(("false",), 30.0, 30.0, 99), 99, "it took more than 60 s (PREVIEW_STEP_TIMEOUT)"),
         (None, 0, "it has no health check"),
     ],
 )
@@ -99,5 +99,5 @@ async def test_a_condition_that_is_met_holds_and_one_that_never_will_be_ends_the
     await wait_for(_preview(said), "api", {"db": HEALTHY}, {"db": state}, 60)
     assert said == [
         "db has ended with code 0",
-        "api starts, although db is not as depends_on says: it ended with exit code 3",
+        "api starts, although db does not meet depends_on: it ended with exit code 3",
     ]

@@ -23,7 +23,7 @@ export function grouped(projects: readonly Project[]): Group[] {
   return [...groups].map(([name, members]) => ({ name, projects: members })).sort(byName);
 }
 
-/** The projects whose name or group has all words of the text, in any order; the best match of each is no matter. */
+/** The projects whose name or group has all words of the text, in any order. They are not ranked. */
 export function matching(projects: readonly Project[], text: string): readonly Project[] {
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
   const textOf = ({ name, id, group }: Project): string => `${name} ${id} ${group ?? ""}`.toLowerCase();

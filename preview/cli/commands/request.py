@@ -48,7 +48,7 @@ def request(
         typer.Option("--var", metavar="NAME=VALUE", help="A value for {{NAME}}; may be repeated. Implies --resolve."),
     ] = None,
     resolve: Annotated[
-        bool, typer.Option("--resolve", help="Put the project's variables in for {{NAME}}, as the page does.")
+        bool, typer.Option("--resolve", help="Replace {{NAME}} by the project's variables, as the page does.")
     ] = False,
     fail: Annotated[bool, typer.Option("--fail", help="Exit with 1 if the status is 400 or above.")] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Also print the request id for log lookup.")] = False,

@@ -248,7 +248,10 @@ class ImageCache:
                     name,
                 )
             if name in recipe.own_shells and has_own_shell(image):
-                raise _bad_base(f"{name} has a SHELL of its own. Write it before the RUN with a text", name)
+                raise _bad_base(
+                    f"{name} has a SHELL of its own. Write that SHELL in the Dockerfile before the RUN that has a text",
+                    name,
+                )
             found[name] = str(image.get("Id"))
         return found
 
@@ -297,7 +300,7 @@ async def find_images(settings: Settings, runtimes: Iterable[object]) -> ImageCa
     try:
         root = await containers.images.root_folder()
         if containers.is_podman:
-            _log.warning("images are not built", reason="Podman limits neither processes nor size of a build's steps")
+            _log.warning("images are not built", reason="Podman does not limit a step's processes and size")
             return None
         if root is None or not await trio.to_thread.run_sync(root.is_dir):
             _log.warning("images are not built", reason="only Docker builds, beside the service", root=str(root))

@@ -93,18 +93,18 @@ def read_texts(line: str, following: Iterator[tuple[int, str]]) -> tuple[InlineT
         return ()
     markers = [one for one in words_of(line[at:]) if is_marker(one)]
     if len(markers) > _MOST_TEXTS:
-        raise NoText(f"an instruction has more than {_MOST_TEXTS} texts")
+        raise NoText(f"an instruction has more than {_MOST_TEXTS} texts; use several instructions")
     return tuple(_read_text(one, following) for one in markers)
 
 
 def _read_text(marker: str, following: Iterator[tuple[int, str]]) -> InlineText:
     found = _NAME.fullmatch(marker)
     if found is None or found[3] in (".", ".."):
-        raise NoText(f"write {marker[:40]!r} as <<NAME, with letters, digits, dots and lines in the name")
+        raise NoText(f"write {marker[:40]!r} as <<NAME, with only letters, digits, dots and lines in the name")
     lines: list[str] = []
     for _, line in following:
         end = line.removesuffix("\r")
         if (end.lstrip("\t") if found[1] else end) == found[3]:
             return InlineText(marker, found[3], "".join(f"{one}\n" for one in lines), bool(found[2]))
         lines.append(line)
-    raise NoText(f"the text after {marker} has no end: no line is {found[3]} alone")
+    raise NoText(f"the text after {marker} has no end; write {found[3]} alone in a line after it")

@@ -34,7 +34,7 @@ _MOST_FILES: Final = 200
 _SCRIPTS: Final = "/dev/pipes"
 # The Engine API starts BuildKit, but it ignores the limits of memory, processor time and file size, refuses a network
 # that is another container's, and lists no step that could be watched. Tried with Docker 20.10.24.
-_NO_BUILDKIT: Final = "needs BuildKit, which is not used here: it cannot limit a build's memory and network"
+_NO_BUILDKIT: Final = "needs BuildKit, which is not used here, as it cannot limit a build's memory and network"
 _INSTEAD: Final = {
     "--chmod": "Set the permissions by RUN chmod in the next line",
     "--exclude": "Name the files in .dockerignore",
@@ -102,12 +102,12 @@ class Needs:
 
     def is_stage(self, name: str) -> bool:
         """Return whether a name or number is that of a stage before the current one."""
-        # The current stage is none yet: the engine would look for an image of its name.
+        # The current stage does not count: the engine would look for an image of its name.
         return name.isdecimal() or name.lower() in [one.name for one in self.stages[:-1]]
 
 
 def needs_buildkit(what: str, instead: str) -> Refused:
-    """Return the refusal of what only BuildKit has."""
+    """Return the refusal of an option that only BuildKit has."""
     return Refused(f"{what} {_NO_BUILDKIT}. {instead}")
 
 
@@ -121,7 +121,7 @@ def split_flags(rest: str) -> tuple[list[str], str]:
 
 
 def copy_lines(needs: Needs, word: str, rest: str, texts: Sequence[InlineText]) -> list[str]:
-    """Return what copies the same.
+    """Return lines that copy the same files.
 
     Args:
         needs: Gets what the lines need.
@@ -157,7 +157,7 @@ def copy_lines(needs: Needs, word: str, rest: str, texts: Sequence[InlineText]) 
     copied += [_file_of_text(one, f"{folder}", len(paths) + number, mode) for number, one in enumerate(texts)]
     needs.files += copied
     if len(needs.files) > _MOST_FILES:
-        raise Refused(f"there are more than {_MOST_FILES} texts and files with --chmod")
+        raise Refused(f"there are more than {_MOST_FILES} texts and files with --chmod; COPY a folder instead")
     lines.append(f"COPY --from={FILES_IMAGE} {' '.join([*kept, *(f'/{one.path}' for one in copied), target])}")
     return lines
 
@@ -224,7 +224,7 @@ def _file_of_text(text: InlineText, folder: str, number: int, mode: int | None) 
 
 
 def run_lines(needs: Needs, rest: str, texts: Sequence[InlineText]) -> list[str]:
-    """Return what runs the same; see ``copy_lines``.
+    """Return lines that run the same command; see ``copy_lines``.
 
     Raises:
         Refused: There is no such line.
@@ -254,7 +254,7 @@ def _as_file(name: str, script: str) -> str:
     """
     program, *argument = script.partition("\n")[0][2:].strip(" \t\r").split(None, 1)[:2] or [""]
     if not program.startswith("/"):
-        raise Refused("the first line of a text names no program")
+        raise Refused("the first line of a text names no program; write an absolute path, such as #!/bin/sh")
     path = f"{_SCRIPTS}/{name}"
     run = shlex.join([program, *argument, path])
     return f"mkdir -p {_SCRIPTS} && printf %s {shlex.quote(script)} > {shlex.quote(path)} && exec {run}"
@@ -262,7 +262,7 @@ def _as_file(name: str, script: str) -> str:
 
 def _in_json(words: Sequence[str]) -> str:
     if any("\0" in one for one in words):
-        raise Refused("the text has a character that no command can have")
+        raise Refused("the text has a NUL character; remove it")
     line = f"RUN {json.dumps(list(words))}"
     if len(line) > _MOST_LINE:
         raise Refused(f"the text has more than {_MOST_LINE >> 10} KiB; put it into a file of the project, and COPY it")
@@ -275,7 +275,7 @@ def _flag_of_run(needs: Needs, flag: str) -> Iterator[str]:
     if flag in ("--network=none", "--network=default", "--security=sandbox"):
         return
     if name != "--mount":
-        raise Refused(f"RUN {quoted(flag[:60])} is not supported by builds here")
+        raise Refused(f"RUN {quoted(flag[:60])} is not supported here; leave it out")
     parts = dict(one.partition("=")[::2] for one in value.split(","))
     mount = {_MOUNT_KEYS.get(key, key): one for key, one in parts.items()}
     kind = mount.get("type", "bind")
@@ -288,7 +288,7 @@ def _flag_of_run(needs: Needs, flag: str) -> Iterator[str]:
     elif kind == "bind":
         yield _bind(needs, mount)
     else:
-        raise Refused(f"RUN {quoted(flag[:60])} is not supported by builds here")
+        raise Refused(f"RUN {quoted(flag[:60])} is not supported here; leave it out")
 
 
 def _bind(needs: Needs, mount: dict[str, str]) -> str:

@@ -45,18 +45,18 @@ class VariableSizes:
         """Note an instruction.
 
         Raises:
-            TooLong: It becomes too long, or all that set variables do together.
+            TooLong: It becomes too long, or all instructions that set variables become too long together.
         """
         if word not in _FILLED:
             return
         size = len(rest) + sum(self._size(name) for name in _REFERENCE.findall(rest))
         if size > MOST_LINE:
-            raise TooLong(f"{word} has more than {MOST_LINE >> 10} KiB when its variables are filled in")
+            raise TooLong(f"{word} has more than {MOST_LINE >> 10} KiB when its variables are filled in; shorten them")
         if word not in ("ARG", "ENV"):
             return
         self._total += size
         if self._total > MOST_IN_ALL:
-            raise TooLong(f"variables have more than {MOST_IN_ALL >> 10} KiB when they are filled in")
+            raise TooLong(f"variables have more than {MOST_IN_ALL >> 10} KiB when they are filled in; shorten them")
         for number, token in enumerate(rest.split()):
             key = token.partition("=")[0]
             if "$" in key:

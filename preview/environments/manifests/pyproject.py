@@ -130,7 +130,7 @@ def _indexes(tools: Mapping[str, object], source: str) -> Iterator[OwnIndex]:
             # Poetry names the public index without a URL.
             if str(entry.get("name")).lower() == "pypi" and "url" not in entry:
                 continue
-            # uv takes packages from an explicit index only if they name it; others have it to publish to.
+            # uv takes only packages that name it from an explicit index; some projects have one only to publish to.
             if tool == "uv" and entry.get("explicit") is True and entry.get("name") not in named:
                 continue
             yield OwnIndex(str(entry.get("url", "")), f"{source} [[tool.{tool}.{key}]]")

@@ -266,7 +266,7 @@ async def _stream_slot(backend: Backend, head: RequestHead, generation_id: str) 
     """
     identity = await _identity(backend, head)
     if identity is None or (await backend.service.generations.get(generation_id)).user_id != identity.user.id:
-        raise Forbidden("Only the user of a generation waits for its log.")
+        raise Forbidden("Only the owner of a generation can follow its log.")
     return backend.slots.hold(identity.key)
 
 

@@ -197,7 +197,7 @@ class SnapshotBody(_Body):
 
 
 def _without_default(schema: dict[str, Any]) -> None:
-    """Leave out the default of a field that means nothing if it is left out."""
+    """Remove the default of a field: a request without the field changes nothing."""
     schema.pop("default", None)
 
 

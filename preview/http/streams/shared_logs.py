@@ -59,7 +59,7 @@ class Locator(Protocol):
 
         Args:
             preview_id: The preview.
-            fresh: Do not believe an answer of before.
+            fresh: Look again; use no cached owner.
 
         Raises:
             DatabaseUnavailable: The database did not respond.

@@ -57,12 +57,12 @@ def _end(*_: object) -> None:
 
 
 def load_as_main(target: str, error: ImportError) -> str:
-    """Load a module that others import while it is loaded, as ``python FILE`` does; return its target.
+    """Load a module as ``python FILE`` does, because others import it while it loads; return its target.
 
     Run as a program, the module is not the one that the others import: they get a second one, which is complete.
 
     Raises:
-        ImportError: ``error``, if that is not why it was raised.
+        ImportError: ``error`` itself, if it has another cause.
     """
     module_name, _, attributes = target.partition(":")
     if f"partially initialized module {module_name!r}" not in str(error):
@@ -73,7 +73,7 @@ def load_as_main(target: str, error: ImportError) -> str:
     spec = importlib.util.spec_from_file_location(_AS_MAIN, found.origin)
     if spec is None or spec.loader is None:
         raise error
-    say(f"{module_name} is imported while it is loaded: it is loaded as `python {os.path.basename(found.origin)}` does")  # noqa: PTH119
+    say(f"{module_name} is imported while it loads; it is loaded again as by `python {os.path.basename(found.origin)}`")  # noqa: PTH119
     module = sys.modules[_AS_MAIN] = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
@@ -122,7 +122,7 @@ class _Reads:
             self.others.add(name)
 
     def _is_own(self, frame: types.FrameType | None) -> bool:
-        """Return true if the project's code is reached before the import of a package is."""
+        """Return true if the project's code is the reader: no import of a package is nearer on the stack."""
         for _ in range(_MOST_FRAMES):
             if frame is None or frame.f_globals.get("__name__", "").startswith("importlib."):
                 return False

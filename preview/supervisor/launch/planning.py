@@ -54,9 +54,9 @@ async def hold_environment(
             containers = context.runtimes.get("container", context.runtime)
             is_podman = isinstance(containers, ContainerRuntime) and containers.is_podman
             why = (
-                "its engine is Podman, which limits neither processes nor size of a build's steps. That needs Docker"
+                "its engine is Podman, which does not limit a build's processes and size. Use Docker"
                 if is_podman
-                else "that needs Docker on its machine, and PREVIEW_IMAGE_BUILDS=true"
+                else "builds need Docker on its machine, and PREVIEW_IMAGE_BUILDS=true"
             )
             raise EnvironmentFailed(
                 f"This project starts in an image, and this service builds none: {why}.", reason="no_images"

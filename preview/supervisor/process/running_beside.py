@@ -26,7 +26,7 @@ class RunningBeside:
     moved: trio.Event = field(default_factory=trio.Event)
 
     def meet(self, condition: str, fault: str = "") -> None:
-        """Note that a condition is met, or why it never will be. What is noted first holds."""
+        """Note that a condition is met, or why it never will be. Only the first note counts."""
         if condition not in self.met:
             self.met[condition] = fault
             self.moved.set()

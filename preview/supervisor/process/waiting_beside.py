@@ -21,7 +21,7 @@ _WORDS = {HEALTHY: "is healthy", DONE: "has ended with code 0"}
 async def wait_for(
     preview: LivePreview, name: str, waits: Mapping[str, str], states: Mapping[str, RunningBeside], within_s: float
 ) -> None:
-    """Wait until services meet their conditions; go on without, and say so, when they never will, or take too long.
+    """Wait until services meet their conditions; log why, and go on, if they never will or take too long.
 
     Args:
         preview: The preview.
@@ -42,15 +42,15 @@ async def wait_for(
         with trio.move_on_at(until):
             while condition not in state.met:
                 await state.moved.wait()
-        fault = state.met.get(condition, f"it did not within {within_s:g} s (PREVIEW_STEP_TIMEOUT)")
+        fault = state.met.get(condition, f"it took more than {within_s:g} s (PREVIEW_STEP_TIMEOUT)")
         if fault:
-            preview.log.say(f"{name} starts, although {other} is not as depends_on says: {fault}", Level.WARNING)
+            preview.log.say(f"{name} starts, although {other} does not meet depends_on: {fault}", Level.WARNING)
         else:
             preview.log.say(f"{other} {what}")
 
 
 async def watch_health(preview: LivePreview, one: BuiltBeside, process: RunningProcess, state: RunningBeside) -> None:
-    """Run a service's health check until it passes for the first time, or has failed for the time that it has.
+    """Run a service's health check until it passes for the first time, or its time to become healthy is over.
 
     Args:
         preview: The preview.
@@ -71,13 +71,13 @@ async def watch_health(preview: LivePreview, one: BuiltBeside, process: RunningP
         try:
             found = await process.check(check.argv, one.image.directory, check.timeout_s)
         except OSError as error:
-            preview.log.say(f"{one.name}: health check not run ({error.strerror or error})", Level.WARNING)
+            preview.log.say(f"{one.name}: the health check could not run ({error.strerror or error})", Level.WARNING)
         else:
             if found.code == 0:
                 state.meet(HEALTHY)
                 return
             if trio.current_time() >= unhealthy:
-                ended = "does not end" if found.code is None else f"ends with {found.code}"
+                ended = "did not end" if found.code is None else f"ended with code {found.code}"
                 state.meet(HEALTHY, f"its health check {ended}{f': {found.said}' if found.said else ''}")
                 return
         pause_s = min(pause_s * _TIMES, check.interval_s)

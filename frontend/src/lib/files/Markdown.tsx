@@ -6,7 +6,7 @@ import styles from "./markdown.module.css";
 
 /** A longer text is shown as it is written. */
 export const MOST_MARKDOWN_CHARS = 100_000;
-/** What is nested deeper is shown as it is written. */
+/** Deeper parts are shown as they are written. */
 const MOST_DEPTH = 30;
 
 type Node = ReturnType<typeof markdownLanguage.parser.parse>["topNode"];
@@ -155,7 +155,7 @@ class Renderer {
           <Fragment key={one.from}>{one.name === "URL" ? this.#slice(one) : this.#element(one, depth + 1)}</Fragment>,
         );
     }
-    // Nothing is loaded from elsewhere: a picture is its words.
+    // Nothing is loaded from elsewhere: a picture is shown as its description.
     const shown = node.name === "Image" ? <em>{words.length > 0 ? words : "image"}</em> : words;
     return url === null ? shown : link(this.#slice(url), shown, this.#onFile);
   }

@@ -109,7 +109,7 @@ export function Facts(props: FactsProps): ReactNode {
         {crash && (
           <div>
             <dt>{t("Crashes")}</dt>
-            <dd data-health="unhealthy" title={t("The newest: {reason}", { reason: visible(crash.reason) })}>
+            <dd data-health="unhealthy" title={t("Last crash: {reason}", { reason: visible(crash.reason) })}>
               {crash.is_restarting ? t("{count}, starting again…", { count: crash.count }) : String(crash.count)}
             </dd>
           </div>

@@ -34,5 +34,5 @@ test("a process that is started again after a crash is named in the header, with
   );
   const said = await screen.findByText("2, starting again…", {}, { timeout: 15_000 });
   expect(screen.getByText("Restarting")).toBeTruthy();
-  expect(said.title).toBe("The newest: Killed by SIGKILL");
+  expect(said.title).toBe("Last crash: Killed by SIGKILL");
 }, 20_000);

@@ -5,7 +5,7 @@ import { useTranslate } from "../texts/translate";
 import { visible } from "../ui/visible";
 import styles from "./endpointDoc.module.css";
 
-/** More is cut off: it is there to be read. */
+/** Longer text is cut off, so that a person can read it. */
 const MOST_CHARS = 10_000;
 const MOST_ROWS = 100;
 
@@ -33,7 +33,9 @@ export function EndpointDoc({ endpoint, summary }: EndpointDocProps): ReactNode 
       {summary && <p className={styles.summary}>{visible(summary)}</p>}
       {description && description !== summary && <p className={styles.words}>{cut(description)}</p>}
       {isEmpty && !description && (
-        <p className={styles.hint}>{t("Nothing else is known of it. A running preview may describe it.")}</p>
+        <p className={styles.hint}>
+          {t("Nothing else is known about this endpoint. A preview can describe its endpoints while it runs.")}
+        </p>
       )}
       {parameters.length > 0 && (
         <Part title={t("Parameters")}>

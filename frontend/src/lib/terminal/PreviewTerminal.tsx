@@ -337,7 +337,7 @@ function useLook({ client: given, look: first, onLook }: PreviewTerminalProps) {
     (path: string) =>
       setLook(({ columns = [], ...now }) => {
         const others = columns.filter((one) => one !== path);
-        // Of too many, the oldest goes.
+        // With too many columns, the oldest is removed.
         const next = others.length < columns.length ? others : [...others, path].slice(-MOST_COLUMNS);
         return next.length > 0 ? { ...now, columns: next } : now;
       }),

@@ -8,7 +8,7 @@ interface PointerOptions {
   /** The head of a stack was clicked. */
   onToggle: (row: HTMLElement) => void;
   onTerm: (term: string) => void;
-  /** A value is to be a column, or one no more. */
+  /** Show a value as a column, or remove its column. */
   onColumn: (path: string) => void;
   onFile: (path: string, line: number) => void;
 }

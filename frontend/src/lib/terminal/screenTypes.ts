@@ -43,7 +43,7 @@ export interface ScreenEvents {
   noteOf: (from: number, to: number) => string | undefined;
   /** A term for the filter was clicked. */
   onTerm: (term: string) => void;
-  /** A value is to be a column, or one no more. */
+  /** Show a value as a column, or remove its column. */
   onColumn: (path: string) => void;
   /** A place in the project's code was clicked. */
   onFile: (path: string, line: number) => void;

@@ -27,7 +27,7 @@ export function DraftVariables({ draft, onDraft, variables }: DraftVariablesProp
   if (draft.isLiteral)
     return (
       <p className={styles.hint}>
-        {t("{names} is sent as text.", { names: asText.map(written).join(", ") })}{" "}
+        {t("Sent as text: {names}.", { names: asText.map(written).join(", ") })}{" "}
         <Button small kind="quiet" onClick={() => onDraft({ ...draft, isLiteral: false })}>
           {t("Use variables")}
         </Button>
@@ -58,7 +58,7 @@ export function DraftVariables({ draft, onDraft, variables }: DraftVariablesProp
       {unset.size > 0 && (
         <div>
           <Button small kind="quiet" onClick={() => onDraft({ ...draft, isLiteral: true })}>
-            {t("Use the braces as text")}
+            {t("Send the braces as text")}
           </Button>
         </div>
       )}

@@ -37,9 +37,10 @@ export function VariableTable({ variables }: { variables: Variables }): ReactNod
   return (
     <section aria-label={t("Variables")} className={styles.part}>
       <p className={styles.hint}>
-        <b>{t("Variables")}</b> {t("{example} in a request stands for the value here.", { example: written("name") })}{" "}
+        <b>{t("Variables")}</b>{" "}
+        {t("Write {example} in a request to use the value from here.", { example: written("name") })}{" "}
         {variables.isShared
-          ? t("Guests who may send requests see the values, but no secrets.")
+          ? t("Guests who may send requests see the values, but not the secrets.")
           : t("Kept in this browser, without secrets and files.")}
       </p>
       {canChange && (
@@ -84,7 +85,7 @@ export function VariableTable({ variables }: { variables: Variables }): ReactNod
       )}
       {name !== "" && !isName && (
         <p className={styles.problem}>
-          {t("A name begins with a letter or an underscore, and has letters, digits, dots and hyphens.")}
+          {t("Begin the name with a letter or an underscore. Use only letters, digits, underscores, dots and hyphens.")}
         </p>
       )}
       {variables.problem !== null && <p className={styles.hint}>{variables.problem}</p>}

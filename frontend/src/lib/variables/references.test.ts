@@ -46,7 +46,7 @@ test("values are put into path, parameters, headers and body; a value of a path 
 
 test("what has no value is named before sending, unless its braces are sent as text", () => {
   const made = draft({ path: "/{{no}}", body: "{{nor}} {{id}}" });
-  expect(variableProblem(t, made, known, true)).toBe("{{no}}, {{nor}} has no value.");
+  expect(variableProblem(t, made, known, true)).toBe("Set a value for {{no}}, {{nor}}.");
   const literal = { ...made, isLiteral: true };
   expect(variableProblem(t, literal, known, true)).toBeNull();
   expect(filledDraft(literal, known.values).body).toBe("{{nor}} {{id}}");
@@ -59,7 +59,7 @@ test("a secret is left to the service, for the owner, and only where it can be p
   expect(variableProblem(t, header, known, false)).toMatch(/Only the owner/);
   expect(variableProblem(t, draft({ path: "/{{key}}" }), known, true)).toMatch(/Paths are logged/);
   const form = draft({ bodyKind: "form", form: [{ name: "a", value: "{{key}}", isFile: false }] });
-  expect(variableProblem(t, form, known, true)).toMatch(/not here/);
+  expect(variableProblem(t, form, known, true)).toMatch(/Use it only in/);
   // A saved request keeps the variable, and no secret.
   expect(savable("x", header).draft.headers[0]?.value).toBe("Bearer {{key}}");
   const mixed = draft({

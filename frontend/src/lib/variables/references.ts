@@ -65,7 +65,7 @@ export function needsService(draft: Draft, { secrets }: Known): boolean {
 /** Why a request with variables cannot be sent yet; null when it can. */
 export function variableProblem(t: Translate, draft: Draft, known: Known, isOwner: boolean): string | null {
   const unset = unsetIn(draft, known);
-  if (unset.length > 0) return t("{names} has no value.", { names: unset.map(written).join(", ") });
+  if (unset.length > 0) return t("Set a value for {names}.", { names: unset.map(written).join(", ") });
   const secret = namesOf(draft).find((name) => known.secrets.has(name));
   if (secret === undefined) return null;
   if (!isOwner) return t("Only the owner of the preview can send the secret {name}.", { name: written(secret) });
@@ -75,7 +75,7 @@ export function variableProblem(t: Translate, draft: Draft, known: Known, isOwne
     return t("{name} is a secret. Paths are logged: send it in a header or the body.", { name: written(logged) });
   const encoded = isSecret(encodedTexts(draft).join("\n"));
   if (encoded !== undefined)
-    return t("{name} is a secret. It can be sent in headers, the query and a body of text, not here.", {
+    return t("{name} is a secret. Use it only in headers, the query or a body of text.", {
       name: written(encoded),
     });
   return null;

@@ -19,7 +19,8 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def projects(
     group: Annotated[
-        str | None, typer.Option("--group", metavar="GROUP", help='Only those of this group; "" for those of none.')
+        str | None,
+        typer.Option("--group", metavar="GROUP", help='Only projects in this group; "" for those in none.'),
     ] = None,
     url: UrlOption = None,
     ca: CaOption = None,

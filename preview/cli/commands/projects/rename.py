@@ -20,7 +20,7 @@ def rename(
     generation: GenerationArgument,
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="New display name.")] = None,
     group: Annotated[
-        str | None, typer.Option("--group", metavar="GROUP", help='Group in your list of projects; "" for none.')
+        str | None, typer.Option("--group", metavar="GROUP", help='Put it in this group of your list; "" takes it out.')
     ] = None,
     url: UrlOption = None,
     ca: CaOption = None,

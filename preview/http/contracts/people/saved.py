@@ -80,7 +80,7 @@ class VariableBody(BaseModel):
     def _is_text(cls, value: str) -> str:
         if "\0" in value or any("\ud800" <= one <= "\udfff" for one in value):
             # Here, because an error of the database would quote the value.
-            raise ValueError("The value has a character that cannot be sent.")
+            raise ValueError("The value has a NUL character or half of a surrogate pair; remove it.")
         return value
 
 

@@ -57,7 +57,7 @@ async def resolved(
             "body": envelope.body if envelope.encoding is not None else filling.whole(envelope.body),
         }
     except RecursionError:
-        raise InvalidRequest("The body is nested too deeply.", field="body") from None
+        raise InvalidRequest("The body is nested too deeply; send it without `resolve`.", field="body") from None
     _check([*in_path.unresolved, *filling.unresolved])
     if filling.secrets:
         if is_guest:

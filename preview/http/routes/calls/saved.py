@@ -64,7 +64,7 @@ def saved_routes(running: Running) -> Blueprint:
         body = await read_json(request, VariableBody, limit_bytes=_VALUE_BYTES)
         if not is_name(name):
             raise InvalidRequest(
-                "A variable's name begins with a letter or '_', and has letters, digits, '.', '_' and '-', 64 at most.",
+                "A variable's name begins with a letter or '_'; use letters, digits, '.', '_' and '-', 64 at most.",
                 field="name",
             )
         return json_answer(
