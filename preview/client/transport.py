@@ -123,9 +123,9 @@ class Address:
     def moved(self, call: Call, response: httpx2.Response) -> Call | None:
         """Return the call to send instead; None if the response is no redirect of the service to the preview's node.
 
-        1. The token goes to no address but one that the service itself gives, with its field ``Preview-Owner``: the
-           same path at another host, not less encrypted, and once. A prefix of this address may be missing there.
-        2. Otherwise the call goes to the same address again, with the request to be passed on instead.
+        1. The token goes only to an address that the service itself names, with its field ``Preview-Owner``: the same
+           path at another host, never from ``https`` to ``http``, and once. It may lack the prefix of this address.
+        2. Otherwise the call goes to the same address again, and asks the service to pass it on.
         """
         is_of_service = "preview-owner" in response.headers
         if response.status_code != HTTPStatus.TEMPORARY_REDIRECT or call.url is not None or not is_of_service:

@@ -24,8 +24,7 @@ from preview.storage.previews import end_waiting
 
 log = structlog.get_logger(__name__)
 
-# Ended previews whose last lines may still be stored, how long rows are kept for them, and the most time to store an
-# end.
+# Ended previews whose last lines may still be stored, how long their rows are kept, and the most time to store an end.
 _MOST_ENDED, _KEPT_MS, _STORED_WITHIN_MS = 10_000, 3_600_000, 300_000
 # A node that has not come back for a day does not: another machine has its place.
 _LOST_KEPT_MS, _FORGET_EACH_S = 24 * 3_600_000, 600.0

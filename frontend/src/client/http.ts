@@ -37,9 +37,9 @@ const HOP = "preview-hop=1";
 /**
  * The address to ask instead; null if the answer is no redirect of the service to the preview's node.
  *
- * The token goes to no address but one that the service itself gives, with its field `Preview-Owner`: the same path at
- * another host, not less encrypted, and once. A prefix of this address (`base`) may be missing there. Otherwise the same
- * address is asked to pass the request on. Browsers do not show redirects, and the service sends them none.
+ * The token goes only to an address that the service itself names, with its field `Preview-Owner`: the same path at
+ * another host, never from `https` to `http`, and once. It may lack the prefix of this address (`base`). Otherwise the
+ * same address is asked to pass the request on. Browsers do not show redirects, and the service sends them none.
  */
 function movedTo(base: string, address: string, response: Response): string | null {
   if (response.status !== 307 || !response.headers.has("preview-owner") || !URL.canParse(address)) return null;

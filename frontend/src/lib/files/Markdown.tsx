@@ -1,6 +1,7 @@
 import { markdownLanguage } from "@codemirror/lang-markdown";
 import { createElement, Fragment, type ReactNode } from "react";
 
+import { useTranslate } from "../texts/translate";
 import { visible } from "../ui/visible";
 import styles from "./markdown.module.css";
 
@@ -22,14 +23,15 @@ interface MarkdownProps {
  * `mailto:` or to files of the project, and nothing is loaded.
  */
 export default function Markdown({ text, onFile }: MarkdownProps): ReactNode {
-  return <div className={styles.markdown}>{rendered(text, onFile)}</div>;
+  const t = useTranslate();
+  return <div className={styles.markdown}>{rendered(text, onFile, t("image"))}</div>;
 }
 
-function rendered(text: string, onFile: MarkdownProps["onFile"]): ReactNode {
+function rendered(text: string, onFile: MarkdownProps["onFile"], image: string): ReactNode {
   if (text.length > MOST_MARKDOWN_CHARS) return <pre>{visible(text)}</pre>;
   try {
     const top = markdownLanguage.parser.parse(text).topNode;
-    return new Renderer(text, onFile).blocks(top, 0);
+    return new Renderer(text, onFile, image).blocks(top, 0);
   } catch {
     // A text that is nested without end.
     return <pre>{visible(text)}</pre>;
@@ -51,10 +53,13 @@ const TAGS: Readonly<Record<string, string>> = {
 class Renderer {
   readonly #text: string;
   readonly #onFile: MarkdownProps["onFile"];
+  /** Stands for a picture without a description. */
+  readonly #image: string;
 
-  constructor(text: string, onFile: MarkdownProps["onFile"]) {
+  constructor(text: string, onFile: MarkdownProps["onFile"], image: string) {
     this.#text = text;
     this.#onFile = onFile;
+    this.#image = image;
   }
 
   /** The elements of a node that has only other nodes. */
@@ -156,7 +161,7 @@ class Renderer {
         );
     }
     // Nothing is loaded from elsewhere: a picture is shown as its description.
-    const shown = node.name === "Image" ? <em>{words.length > 0 ? words : "image"}</em> : words;
+    const shown = node.name === "Image" ? <em>{words.length > 0 ? words : this.#image}</em> : words;
     return url === null ? shown : link(this.#slice(url), shown, this.#onFile);
   }
 

@@ -920,6 +920,7 @@ export const ENGLISH = [
   "go",
   "going away",
   "host (everything this machine can reach)",
+  "image",
   "imported",
   "in 1 day",
   "in 1 hour",

@@ -40,6 +40,7 @@ const EXCEPTIONS: Readonly<Record<string, readonly RegExp[]>> = {
     /^ui\/theme|^terminal\/colours|^request\/(snippets|multipart)/,
     /: ws websocket \{\}$|: noopener noreferrer$/,
     /^files\/editor\.ts: .*(\(|px|cm-)/,
+    /^files\/Markdown\.tsx: [A-Z]\w+$/,
     /^traffic\/words\.ts: (access check|first byte)$/,
     /^settings\/EnvDialog\.tsx: (added|changed|same)$/,
   ],
