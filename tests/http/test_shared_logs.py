@@ -11,11 +11,13 @@ from typing import cast
 
 import pytest
 import trio
+import trio.testing
 from nodes_kit import SECRET, open_two
 
 from preview.cluster.credentials import NodeKey
 from preview.cluster.links import NodeLink
 from preview.errors import DatabaseUnavailable, PreviewUnavailable
+from preview.http.streams import shared_logs
 from preview.http.streams.direct import DirectStreams
 from preview.http.streams.log_streams import Waits
 from preview.http.streams.node_log import _send_all
@@ -113,8 +115,8 @@ LIES = {
     "garbage": b"\xff" * 100,
     "a huge frame": (1 << 31).to_bytes(4, "big"),
     "no beginning": lines(1, 3),
-    "lines left out": begin_frame(1) + lines(1, 3) + lines(5, 6),
-    "a gap left out": begin_frame(1) + lines(1, 3) + b"".join(frames(Gap(8, 9, "lost"))),
+    "lines left out": begin_frame(1, 3) + lines(1, 3) + lines(5, 6),
+    "a gap left out": begin_frame(1, 3) + lines(1, 3) + b"".join(frames(Gap(8, 9, "lost"))),
 }
 
 
@@ -124,7 +126,7 @@ async def test_an_owner_that_lies_is_left_and_readers_connect_again(lie: bytes) 
         assert owner.address is not None
         assert await shared.can_share("GET", b"/x/preview/logs/stream", owner.address, None)
         with shared.reading("preview_a") as one:
-            if b"line" in lie and lie.startswith(begin_frame(1)):
+            if b"line" in lie and lie.startswith(begin_frame(1, 3)):
                 replica = await shared.opened(one)
                 with replica.subscribe(after=0) as subscription:
                     got = await read(subscription)
@@ -138,9 +140,9 @@ async def test_an_owner_that_lies_is_left_and_readers_connect_again(lie: bytes) 
 
 
 async def test_a_cut_stream_goes_on_by_number_and_each_line_comes_once() -> None:
-    whole = begin_frame(5) + lines(5, 8)
-    second = begin_frame(9) + lines(9, 9) + lines(10, 12) + end(MOVED)
-    third = begin_frame(11) + lines(11, 14) + end(OVER)
+    whole = begin_frame(5, 8) + lines(5, 8)
+    second = begin_frame(9, 12) + lines(9, 9) + lines(10, 12) + end(MOVED)
+    third = begin_frame(11, 14) + lines(11, 14) + end(OVER)
     cut = HEAD + whole + lines(9, 11)[:-5]
     async with open_shared(cut, HEAD + second, HEAD + third) as (owner, shared), AsyncExitStack() as stack:
         replica = await shared.opened(stack.enter_context(shared.reading("preview_a")))
@@ -152,8 +154,51 @@ async def test_a_cut_stream_goes_on_by_number_and_each_line_comes_once() -> None
         assert owner.asked == [path, f"{path}?after=8", f"{path}?after=12"]
 
 
+async def test_a_reader_that_resumes_gets_no_line_again_while_the_owner_sends_what_it_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(shared_logs, "LAG_S", 60.0)
+    async with open_shared(HEAD + begin_frame(1, 3), stays=True) as (owner, shared), trio.open_nursery() as nursery:
+        with shared.reading("preview_a") as one:
+            got = list[int]()
+
+            async def resume(after: int | None) -> None:
+                got.append((await shared.opened(one, after)).last_seq)
+
+            nursery.start_soon(resume, 3)
+            # Last lines, and `follow=false`.
+            nursery.start_soon(resume, None)
+            await _until(_ready(lambda: owner.streams))
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            assert not got
+            await owner.streams[0].send_all(lines(1, 2))
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            assert not got
+            await owner.streams[0].send_all(lines(3, 3))
+            await _until(_ready(lambda: len(got) == 2))
+            # Another node was ahead by a line, which is on its way.
+            nursery.start_soon(resume, 4)
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            await owner.streams[0].send_all(lines(4, 4))
+            await _until(_ready(lambda: len(got) == 3))
+            assert got == [3, 3, 4]
+
+
+async def test_a_number_of_no_line_waits_for_an_owner_that_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared_logs, "LAG_S", 0.0)
+    async with open_shared(HEAD + begin_frame(1, 3) + lines(1, 3), stays=True) as (owner, shared):
+        with shared.reading("preview_a") as one:
+            # The number is an earlier preview's.
+            assert (await shared.opened(one, 9)).last_seq == 3
+            await owner.streams[0].send_eof()
+            await _until(_ready(lambda: len(owner.asked) > 1))
+            with pytest.raises(PreviewUnavailable):
+                await shared.opened(one, 9)
+            assert (await shared.opened(one, 3)).last_seq == 3
+
+
 async def test_a_thousand_readers_have_one_stream_and_a_stalled_one_catches_up() -> None:
-    async with open_shared(HEAD + begin_frame(1) + lines(1, 1), stays=True) as (owner, shared):
+    async with open_shared(HEAD + begin_frame(1, 1) + lines(1, 1), stays=True) as (owner, shared):
         with shared.reading("preview_a") as one:
             replica = await shared.opened(one)
             leaving = AsyncExitStack()
@@ -211,8 +256,8 @@ async def test_lines_that_the_owner_cannot_read_now_end_its_stream() -> None:
         sent.append(message)
 
     with trio.fail_after(60):
-        await _send_all(Waits(), cast("Subscription", Unreadable()), send)
-    assert [(one["body"], one["more_body"]) for one in sent] == [(begin_frame(7), True), (b"", False)]
+        await _send_all(Waits(), cast("Subscription", Unreadable()), send, 9)
+    assert [(one["body"], one["more_body"]) for one in sent] == [(begin_frame(7, 9), True), (b"", False)]
 
 
 async def test_a_log_is_given_to_nodes_only(tmp_path: Path) -> None:
@@ -240,6 +285,14 @@ async def test_a_log_is_given_to_nodes_only(tmp_path: Path) -> None:
 
 async def _says(subscription: Subscription, text: str) -> bool:
     return any(isinstance(event, Batch) and text in event.messages for event in await subscription.receive())
+
+
+def _ready(check: Callable[[], object]) -> Callable[[], Awaitable[bool]]:
+    async def look() -> bool:
+        await trio.lowlevel.checkpoint()
+        return bool(check())
+
+    return look
 
 
 async def _until(check: Callable[[], Awaitable[bool]]) -> None:

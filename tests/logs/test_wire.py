@@ -58,7 +58,9 @@ GOOD = [5, [1, 2], "\0\1", ["a", "b"], {"1": "req-1"}]
         framed(b"G", {"first_seq": -5, "last_seq": 4, "reason": "lost"}),
         framed(b"S", {"state": "running"}),
         framed(b"E", []),
-        framed(b"B", 0),
+        framed(b"B", 1),
+        framed(b"B", [0, 1]),
+        framed(b"B", [1, -1]),
     ],
 )
 def test_a_frame_that_is_not_valid_is_refused(data: bytes) -> None:
@@ -75,12 +77,12 @@ def test_any_bytes_are_events_or_refused(data: bytes, kind: bytes) -> None:
 
 def test_events_arrive_as_they_were_sent_in_any_pieces() -> None:
     batch = Batch("preview_b", 5, [1, 2], bytes([0, 1]), ["a\x1b[31m", "b\u2028ü"], {1: "req-1"})
-    sent = begin_frame(5) + KEEP_ALIVE_FRAME + b"".join(b"".join(frames(one)) for one in (STATUS, batch, END))
+    sent = begin_frame(5, 6) + KEEP_ALIVE_FRAME + b"".join(b"".join(frames(one)) for one in (STATUS, batch, END))
     sent += b"".join(frames(Gap(7, 9, "lost")))
     for size in (1, 7, len(sent)):
         reader = FrameReader("preview_a")
         got = [event for at in range(0, len(sent), size) for event in reader.feed(sent[at : at + size])]
-        assert got[0] == Begin(5)
+        assert got[0] == Begin(5, 6)
         # The sender does not choose the preview.
         assert [one.preview_id for one in got if isinstance(one, StatusChange | Batch | End)] == ["preview_a"] * 3
         assert isinstance(got[1], StatusChange)

@@ -75,7 +75,7 @@ def log_routes(contract: Contract, running: Running) -> Blueprint:
         if request.method == "HEAD":
             return _stream_response(b"", encoding.format)
         request_resources().enter_context(backend.slots.hold(watcher.user_id))
-        replica = await _replica(backend, watcher.record)
+        replica = await _replica(backend, watcher.record, after)
         after, tail = await first_lines(backend.previews, watcher.record, query, chosen, after, replica)
         begin = Beginning(after, tail, replica)
         direct = _open_direct(backend, encoding, watcher, begin) if query.follow else None
@@ -136,8 +136,10 @@ def _is_elsewhere(backend: Backend, record: PreviewRecord) -> bool:
     return is_clustered and record.is_active and backend.previews.find(record.id) is None
 
 
-async def _replica(backend: Backend, record: PreviewRecord) -> LogReplica | None:
+async def _replica(backend: Backend, record: PreviewRecord, after: int | None) -> LogReplica | None:
     """Return the log of a live preview on another node, until the end of the request; None if it is here, or over.
+
+    It has line ``after`` if the preview has it.
 
     Raises:
         PreviewUnavailable: The preview waits for a node of the cluster, or its node is lost.
@@ -150,7 +152,7 @@ async def _replica(backend: Backend, record: PreviewRecord) -> LogReplica | None
     if locator is None or await locator.locate(record.id, fresh=False) is None:
         await _check_here(backend, record)
     shared = request_resources().enter_context(backend.shared_logs.reading(record.id))
-    return await backend.shared_logs.opened(shared)
+    return await backend.shared_logs.opened(shared, after)
 
 
 async def _check_here(backend: Backend, record: PreviewRecord) -> None:

@@ -50,7 +50,7 @@ async def serve_node_log(
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_cancel_when_gone, receive, nursery.cancel_scope)
-            await _send_all(waits, subscription, send)
+            await _send_all(waits, subscription, send, preview.log.last_seq)
             nursery.cancel_scope.cancel()
 
 
@@ -60,8 +60,8 @@ def _subscribed(log: PreviewLog, after: int | None) -> Subscription:
     return log.subscribe(tail=min(_TAIL_LINES, len(log.backlog)))
 
 
-async def _send_all(waits: Waits, subscription: Subscription, send: Any) -> None:
-    data = begin_frame(subscription.next_seq)
+async def _send_all(waits: Waits, subscription: Subscription, send: Any, last_seq: int) -> None:
+    data = begin_frame(subscription.next_seq, last_seq)
     while not waits.draining:
         if data:
             await send({"type": "http.response.body", "body": data, "more_body": True})

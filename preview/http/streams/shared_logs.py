@@ -20,6 +20,7 @@ from preview.http.streams.direct import DirectStreams
 from preview.http.streams.node_log import KEEP_ALIVE_S, PREFIX
 from preview.logs import End, LogReplica, LogStore
 from preview.logs.filter import parse_filter
+from preview.logs.model.encode import Received
 from preview.logs.model.wire import MEDIA_TYPE, Begin, FrameReader, NotALog
 from preview.proxy.exchange import open_exchange
 from preview.proxy.http1 import request_head
@@ -35,6 +36,8 @@ _PAUSE_S = 0.2
 # For a response of the owner, and for the first reader.
 _ANSWER_S = 10.0
 _SILENT_S = 4 * KEEP_ALIVE_S
+# A reader may have read a line elsewhere that is on its way to this node.
+LAG_S = 1.0
 # Streams in a row that are no logs; afterwards each reader of this node gets a stream of its own for a while.
 _MOST_FAULTS = 3
 _PROBED_S = 60.0
@@ -74,7 +77,7 @@ class SharedLog:
     Attributes:
         replica: The log.
         readers: Their number.
-        begun: Set once lines can be read, or the replica is lost.
+        begun: Set once the lines that the owner had at the start can be read, or the replica is lost.
     """
 
     def __init__(self, replica: LogReplica, locator: Locator, pool: Pool) -> None:
@@ -87,6 +90,9 @@ class SharedLog:
         self._locator = locator
         self._pool = pool
         self._has_begun = False
+        # The newest line of the owner when the present stream began; None without a stream.
+        self._newest_seq: int | None = None
+        self._moved = trio.lowlevel.ParkingLot()
         # The owner's end, while the preview may go on elsewhere.
         self._held_end: End | None = None
         self._lost_at = 0.0
@@ -108,11 +114,21 @@ class SharedLog:
                     return
             except (PreviewError, trio.TooSlowError):
                 pass  # looked for again below
-            fresh = True
+            self._newest_seq, fresh = None, True
             if self.replica.end is None:
                 await trio.sleep(_PAUSE_S)
         if self.replica.end is None and self._held_end is not None:
             self.replica.take(self._held_end)
+
+    @property
+    def is_level(self) -> bool:
+        """True while the owner's stream is open, and has sent what was there when it began."""
+        return self._newest_seq is not None and self.replica.last_seq >= self._newest_seq
+
+    async def reached(self, seq: int) -> None:
+        """Wait for a line, or for the end of the log. The caller sets a deadline. Cancellation: nothing changes."""
+        while self.replica.last_seq < seq and self.replica.end is None:
+            await self._moved.park()
 
     async def _read(self, address: Address) -> None:
         """Take the events of one stream.
@@ -141,24 +157,30 @@ class SharedLog:
                 if piece is None:
                     return
                 for event in reader.feed(piece):
-                    if isinstance(event, Begin):
-                        self._begin(event)
-                    elif not self._has_begun:
-                        raise NotALog("an event before the beginning")
-                    elif isinstance(event, End) and event.reason and any(one in event.reason for one in MOVES):
-                        self._held_end = event
-                    else:
-                        replica.take(event)
+                    self._take(event)
                 self._lost_at = trio.current_time()
                 await trio.lowlevel.checkpoint()
+
+    def _take(self, event: Begin | Received) -> None:
+        if isinstance(event, Begin):
+            self._begin(event)
+        elif self._newest_seq is None:
+            raise NotALog("an event before the beginning")
+        elif isinstance(event, End) and event.reason and any(one in event.reason for one in MOVES):
+            self._held_end = event
+        else:
+            self.replica.take(event)
+        if self.is_level or self.replica.end is not None:
+            self.begun.set()
+        self._moved.unpark_all()
 
     def _begin(self, event: Begin) -> None:
         if not self._has_begun:
             self._has_begun = True
             self.replica.begin(event.seq)
-            self.begun.set()
         elif event.seq > self.replica.last_seq + 1:
             raise NotALog(f"it begins at line {event.seq} after line {self.replica.last_seq}")
+        self._newest_seq = event.last_seq
 
 
 class SharedLogs:
@@ -243,8 +265,12 @@ class SharedLogs:
                 self._drop(found)
                 found.scope.cancel()
 
-    async def opened(self, shared: SharedLog) -> LogReplica:
-        """Wait until the log's first lines are known.
+    async def opened(self, shared: SharedLog, after: int | None = None) -> LogReplica:
+        """Wait until the log has the lines that its owner had, so that its last number is not one of the past.
+
+        Args:
+            shared: The log.
+            after: The last line that the reader has. If the log ends before it, it belongs to an earlier preview.
 
         Raises:
             PreviewUnavailable: The owner does not respond.
@@ -253,7 +279,12 @@ class SharedLogs:
         """
         with trio.move_on_after(_ANSWER_S):
             await shared.begun.wait()
-        if not shared.begun.is_set() or shared.replica.is_lost:
+        is_behind = False
+        if after is not None and shared.begun.is_set():
+            with trio.move_on_after(LAG_S):
+                await shared.reached(after)
+            is_behind = shared.replica.last_seq < after and shared.replica.end is None and not shared.is_level
+        if is_behind or not shared.begun.is_set() or shared.replica.is_lost:
             raise PreviewUnavailable("The preview's node does not respond; try again in a moment.")
         return shared.replica
 

@@ -31,13 +31,14 @@ _MAX_MS = 253_402_300_799_999
 _BEGIN, _LINES, _STATUS, _GAP, _END = b"B", b"L", b"S", b"G", b"E"
 
 _Seq = Annotated[int, Field(ge=1, le=_MAX_SEQ, strict=True)]
+_LastSeq = Annotated[int, Field(ge=0, le=_MAX_SEQ, strict=True)]
 _Stamp = Annotated[int, Field(ge=0, le=_MAX_MS, strict=True)]
 _RequestId = Annotated[str, Field(pattern=f"^{REQUEST_ID}$")]
 _LINES_FORM: TypeAdapter[tuple[int, list[int], str, list[str], dict[int, str] | None]] = TypeAdapter(
     tuple[_Seq, list[_Stamp], str, list[str], dict[int, _RequestId] | None]
 )
 _STATUS_FORM, _GAP_FORM, _END_FORM = TypeAdapter(StatusChange), TypeAdapter(Gap), TypeAdapter(End)
-_BEGIN_FORM: TypeAdapter[int] = TypeAdapter(_Seq)
+_BEGIN_FORM: TypeAdapter[tuple[int, int]] = TypeAdapter(tuple[_Seq, _LastSeq])
 
 
 class NotALog(ValueError):
@@ -46,14 +47,20 @@ class NotALog(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """The first event: the number of the first line that follows."""
+    """The first event.
+
+    Attributes:
+        seq: Number of the first line that follows.
+        last_seq: Number of the newest line of the log, which follows too unless it is before ``seq``.
+    """
 
     seq: int
+    last_seq: int
 
 
-def begin_frame(seq: int) -> bytes:
+def begin_frame(seq: int, last_seq: int) -> bytes:
     """Return the first frame."""
-    return _frame(_BEGIN, b"%d" % seq)
+    return _frame(_BEGIN, b"[%d,%d]" % (seq, last_seq))
 
 
 def frames(event: Received) -> Iterator[bytes]:
@@ -112,7 +119,7 @@ class FrameReader:
             if kind == _END:
                 return replace(_END_FORM.validate_json(form), preview_id=self._preview_id)
             if kind == _BEGIN:
-                return Begin(_BEGIN_FORM.validate_json(form))
+                return Begin(*_BEGIN_FORM.validate_json(form))
             gap = _GAP_FORM.validate_json(form) if kind == _GAP else None
         except ValidationError as error:
             raise NotALog(f"a frame of kind {kind!r} is not valid") from error
