@@ -228,6 +228,14 @@ def test_whatever_a_dockerfile_says_each_line_for_the_engine_is_a_checked_instru
         f"ENV A={'x' * 60000}\nWORKDIR /$A/$A\n",
         "ENV " + "A=$PATH " * 300,
         f"ENV A={'x' * 60000}\n" + "ENV B=$A C=1\n" * 20,
+        # The engine's names are digits, single signs, and letters of any alphabet.
+        *(
+            f"ENV {name}=xxxxxxxxxx\n" + f"ENV {name}={f'${name}' * 10}\n" * 6
+            for name in ("1", "12", "@", "*", "-", "?", "!", "é", "Aé", "\u0431")
+        ),
+        "ENV 1=xxxxxxxxxx\n" + "ENV 1=${1}${1:-a}\n" * 20,
+        # Of this name it takes the A alone.
+        "ENV A=xxxxxxxxxx\n" + "ENV A=$A\u00b2$A\u00b2\n" * 20,
     ],
 )
 def test_variables_that_the_engine_would_fill_in_without_end_are_refused(text: str) -> None:
@@ -235,7 +243,16 @@ def test_variables_that_the_engine_would_fill_in_without_end_are_refused(text: s
         read(f"FROM a AS s0\n{text}")
 
 
+@pytest.mark.parametrize("name", ["A", "é", "1", "@", "-"])
+def test_a_pattern_that_the_engine_would_replace_in_a_variable_is_refused(name: str) -> None:
+    with pytest.raises(EnvironmentFailed, match="is not supported here; write the value out") as raised:
+        read(f"FROM a\nENV A=aaaaaaaaaa\nENV A=x${{{name}//a/$A}}\n")
+    assert raised.value.message.startswith("Dockerfile, line 3: ")
+
+
 def test_variables_of_an_ordinary_size_are_not() -> None:
+    assert lines_of("ENV A=${B:-/usr}/x\nRUN echo ${A//a/b}") == ["ENV A=${B:-/usr}/x", "RUN echo ${A//a/b}"]
+    assert len(lines_of("ENV PS1='\\u@\\h $ '\nWORKDIR $A/$é")) == 2
     text = 'ENV PATH=/a:$PATH:/b\nENV URL=http://$HOST/?q=1 JSON=\'{"a": "b=$c"}\'\n' * 40
     assert len(read(f"FROM a\n{text}WORKDIR $HOME/app\n").text.splitlines()) == 84
 

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from preview.core.quoting import quoted
+
 MOST_LINE: Final = 64 * 1024
 """Characters of an instruction after its variables are filled in."""
 
@@ -19,7 +21,10 @@ MOST_IN_ALL: Final = 1024 * 1024
 
 # A variable of the base image, such as PATH.
 _UNKNOWN: Final = 300
-_REFERENCE: Final = re.compile(r"\$\{?([A-Za-z_]\w*+)")
+# Each $ is one. The engine's names are also digits, single signs, and letters of any alphabet: these have no group.
+_REFERENCE: Final = re.compile(r"\$(?:\{?([A-Za-z_][A-Za-z0-9_]*+)(?![^\x00-\x7f]))?")
+# Newer engines replace each match of a pattern by a text, so that the value multiplies.
+_REPLACES: Final = re.compile(r"\$\{(?:\w*+|[@*#?$!-])/")
 _NO_NAME: Final = re.compile(r"\W")
 _FILLED: Final = frozenset({"ADD", "ARG", "COPY", "ENV", "EXPOSE", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR"})
 
@@ -40,16 +45,23 @@ class VariableSizes:
     _sizes: dict[str, int] = field(default_factory=dict)
     _any: int = 0
     _total: int = 0
+    _most: int = _UNKNOWN
+
+    def __post_init__(self) -> None:
+        self._most = max((_UNKNOWN, *map(len, self.given.values())))
 
     def note(self, word: str, rest: str) -> None:
         """Note an instruction.
 
         Raises:
-            TooLong: It becomes too long, or all instructions that set variables become too long together.
+            TooLong: It becomes too long, all instructions that set variables become too long together, or its length
+                cannot be told.
         """
         if word not in _FILLED:
             return
-        size = len(rest) + sum(self._size(name) for name in _REFERENCE.findall(rest))
+        if found := _REPLACES.search(rest):
+            raise TooLong(f"{quoted(found[0][:60])} in {word} is not supported here; write the value out")
+        size = len(rest) + sum(self._size(name) if name else self._most for name in _REFERENCE.findall(rest))
         if size > MOST_LINE:
             raise TooLong(f"{word} has more than {MOST_LINE >> 10} KiB when its variables are filled in; shorten them")
         if word not in ("ARG", "ENV"):
@@ -57,6 +69,7 @@ class VariableSizes:
         self._total += size
         if self._total > MOST_IN_ALL:
             raise TooLong(f"variables have more than {MOST_IN_ALL >> 10} KiB when they are filled in; shorten them")
+        self._most = max(self._most, size)
         for number, token in enumerate(rest.split()):
             key = token.partition("=")[0]
             if "$" in key:
