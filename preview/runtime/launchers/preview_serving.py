@@ -10,6 +10,7 @@ Runs in the child, on the project's own interpreter: standard library only.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import importlib
 import importlib.util
 import os
@@ -21,11 +22,13 @@ from collections.abc import Callable
 from typing import Any
 
 _AS_MAIN = "__preview_main__"
+_CIRCLE = "partially initialized module"
 # Packages read these for the project.
 _USUAL = frozenset(("FLASK_DEBUG", "FLASK_ENV", "FLASK_SKIP_DOTENV", "SSLKEYLOGFILE"))
 _MOST_NAMES = 40
 _MOST_OTHERS = 1000
 _MOST_FRAMES = 30
+_NO_DEFAULT = object()
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,80}\Z")
 
 
@@ -59,13 +62,15 @@ def _end(*_: object) -> None:
 def load_as_main(target: str, error: ImportError) -> str:
     """Load a module as ``python FILE`` does, because others import it while it loads; return its target.
 
+    A module of a package keeps its package, as with ``python -m``.
+
     Run as a program, the module is not the one that the others import: they get a second one, which is complete.
 
     Raises:
-        ImportError: ``error`` itself, if it has another cause.
+        ImportError: ``error`` itself, if it has another cause, or if the second attempt ends in such a circle too.
     """
     module_name, _, attributes = target.partition(":")
-    if f"partially initialized module {module_name!r}" not in str(error):
+    if f"{_CIRCLE} {module_name!r}" not in str(error):
         raise error
     found = importlib.util.find_spec(module_name)
     if found is None or found.origin is None:
@@ -73,12 +78,16 @@ def load_as_main(target: str, error: ImportError) -> str:
     spec = importlib.util.spec_from_file_location(_AS_MAIN, found.origin)
     if spec is None or spec.loader is None:
         raise error
-    say(f"{module_name} is imported while it loads; it is loaded again as by `python {os.path.basename(found.origin)}`")  # noqa: PTH119
+    command = f"-m {module_name}" if found.parent else os.path.basename(found.origin)  # noqa: PTH119
+    say(f"{module_name} is imported while it loads; it is loaded again as by `python {command}`")
     module = sys.modules[_AS_MAIN] = importlib.util.module_from_spec(spec)
+    module.__spec__, module.__package__ = found, found.parent
     try:
         spec.loader.exec_module(module)
-    except BaseException:
+    except BaseException as second:
         del sys.modules[_AS_MAIN]
+        if isinstance(second, ImportError) and _CIRCLE in str(second):
+            raise error from None
         raise
     return f"{_AS_MAIN}:{attributes}"
 
@@ -111,12 +120,17 @@ class _Reads:
         self.others: set[str] = set()
 
     def note(self, name: object) -> None:
-        """Note the name if the project's own code reads it."""
+        """Note the name if the project's own code reads it. Raises nothing: the project would see the exception."""
+        # The stack may be full, or have frames whose globals are strange.
+        with contextlib.suppress(Exception):
+            self._note(name, sys._getframe(2))  # noqa: SLF001  there is no other way to learn it
+
+    def _note(self, name: object, frame: types.FrameType) -> None:
         if not isinstance(name, str) or name in self.names or name in self.others or not _NAME.match(name):
             return
         if name in _USUAL:
             return
-        if len(self.names) < _MOST_NAMES and self._is_own(sys._getframe(2)):  # noqa: SLF001  there is no other way to learn it
+        if len(self.names) < _MOST_NAMES and self._is_own(frame):
             self.names[name] = None
         elif len(self.others) < _MOST_OTHERS:
             self.others.add(name)
@@ -124,7 +138,7 @@ class _Reads:
     def _is_own(self, frame: types.FrameType | None) -> bool:
         """Return true if the project's code is the reader: no import of a package is nearer on the stack."""
         for _ in range(_MOST_FRAMES):
-            if frame is None or frame.f_globals.get("__name__", "").startswith("importlib."):
+            if frame is None or str(frame.f_globals.get("__name__")).startswith("importlib."):
                 return False
             file = frame.f_code.co_filename
             if file.startswith(self.folders) and "/site-packages/" not in file:
@@ -160,6 +174,24 @@ def watch_reads(folders: tuple[str, ...], say: Callable[[str], None]) -> None:
                 reads.note(name)
             return default
 
+    def contains(self: Any, name: Any) -> bool:
+        try:
+            look_up(self, name)
+        except KeyError:
+            return False
+        return True
+
+    def pop(self: Any, name: Any, default: Any = _NO_DEFAULT) -> Any:
+        try:
+            value = look_up(self, name)
+        except KeyError:
+            if default is not _NO_DEFAULT:
+                return default
+            reads.note(name)
+            raise
+        del self[name]
+        return value
+
     def report() -> None:
         if reads.names:
             say(f"read without a value: {', '.join(reads.names)}")
@@ -167,10 +199,14 @@ def watch_reads(folders: tuple[str, ...], say: Callable[[str], None]) -> None:
     def stop() -> None:
         atexit.unregister(report)
         usual.__getitem__ = look_up
-        del usual.get, usual.preview_stop
+        for name in own:
+            delattr(usual, name)
 
-    # Its class has no ``get`` of its own.
-    usual.__getitem__, usual.get, usual.preview_stop = look_up_and_note, get, staticmethod(stop)
+    # Its class inherits these. Its own ``setdefault`` asks by ``in``.
+    own = {"get": get, "pop": pop, "__contains__": contains, "preview_stop": staticmethod(stop)}
+    usual.__getitem__ = look_up_and_note
+    for name, method in own.items():
+        setattr(usual, name, method)
     atexit.register(report)
 
 

@@ -14,13 +14,25 @@ const FRAMES = 30;
 // Programs that only start the program.
 const TOOLS = /(?:^|\/)(?:npm-cli|npx-cli|yarn|pnpm|nodemon|concurrently|cross-env|ts-node-dev)(?:\.c?js)?$/;
 
+// The program may replace the global one.
+const Usual = Error;
+
+/** Return the lines of the stack as Node writes it; the program may have another writer (`prepareStackTrace`). */
+function stackLines() {
+  const { prepareStackTrace, stackTraceLimit } = Usual;
+  try {
+    if (prepareStackTrace !== undefined) Usual.prepareStackTrace = undefined;
+    Usual.stackTraceLimit = FRAMES;
+    return String(new Usual().stack).split('\n').slice(1);
+  } finally {
+    if (prepareStackTrace !== undefined) Usual.prepareStackTrace = prepareStackTrace;
+    Usual.stackTraceLimit = stackTraceLimit;
+  }
+}
+
 /** Return true if the program's own code is reached before the loading of a package is. */
 function isOwn(root) {
-  const { stackTraceLimit } = Error;
-  Error.stackTraceLimit = FRAMES;
-  const lines = (new Error().stack || '').split('\n').slice(1);
-  Error.stackTraceLimit = stackTraceLimit;
-  for (const line of lines) {
+  for (const line of stackLines()) {
     if (line.includes('node:internal/modules/')) return false;
     if (line.includes(root) && !line.includes('/node_modules/')) return true;
   }
@@ -42,7 +54,11 @@ exports.watchReads = function watchReads() {
 
   const watched = new Proxy(usual, {
     get(target, name, receiver) {
-      note(name);
+      try {
+        note(name);
+      } catch {
+        // The program has changed what this needs (`Object.freeze(Error)`), or its stack is full.
+      }
       return Reflect.get(target, name, receiver);
     },
   });
