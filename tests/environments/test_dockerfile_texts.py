@@ -183,6 +183,35 @@ def test_the_platform_has_its_arguments() -> None:
     assert recipe.text.splitlines()[-3:] == [f"ARG TARGETARCH={architecture}", "ARG TARGETOS=plan9", "ARG OTHER"]
 
 
+def test_each_argument_of_a_line_is_read() -> None:
+    os, architecture = PLATFORM["TARGETOS"], PLATFORM["TARGETARCH"]
+    assert lines_of("ARG TARGETOS\tTARGETARCH A='TARGETOS TARGETARCH' B=\\ TARGETOS \"TARGETARCH\"") == [
+        f"ARG TARGETOS={os}\tTARGETARCH={architecture} A='TARGETOS TARGETARCH' B=\\ TARGETOS TARGETARCH={architecture}"
+    ]
+    assert read('ARG A=1 B="2" C\nFROM a:$B\n').images == ("a:2",)
+    assert read("ARG A=1 B=2-$A\nFROM a:$B\n").images == ("a:2-1",)
+    assert read("ARG A B\nFROM a:$B\n", B="3").images == ("a:3",)
+
+
+@pytest.mark.parametrize("number", ["2", "1", "99999999999999999999", "\u0661", "9" * 5000])
+@pytest.mark.parametrize("line", ["COPY --from={} / /x", "RUN --mount=from={},target=/x ls"])
+def test_a_number_is_a_stage_only_if_there_is_one(line: str, number: str) -> None:
+    assert read(f"FROM a\nFROM b\n{line.format(0)}\n").images == ("a", "b")
+    with pytest.raises(EnvironmentFailed, match=r"(no earlier stage has the number|--from=NAME)"):
+        read(f"FROM a\nFROM b\n{line.format(number)}\n")
+
+
+def test_a_platform_that_the_engine_does_not_have_is_left_out_with_a_warning() -> None:
+    own = PLATFORM["TARGETPLATFORM"]
+    for same in (own, "$BUILDPLATFORM", "${TARGETPLATFORM}", f"{own}/v8", "linux", ""):
+        assert read(f"FROM --platform={same} a\n").warnings == ()
+    for other in ("linux/s390x", "windows/amd64", "$P"):
+        recipe = read(f"ARG P=linux/s390x\nFROM --platform={other} a\n")
+        value = other.replace("$P", "linux/s390x")
+        assert recipe.warnings == (f"FROM --platform='{value}' is left out: builds here are for {own}",)
+        assert "FROM a\n" in recipe.text
+
+
 def test_an_argument_of_a_compose_file_adds_no_instruction() -> None:
     evil = "amd64\nADD http://169.254.169.254/latest /x\nCOPY --from=victim/private:1 / /stolen"
     recipe = read("FROM a\nARG TARGETARCH\n", TARGETARCH=evil)

@@ -17,7 +17,14 @@ from typing import Final
 
 from preview.core.quoting import quoted
 from preview.environments.images.context import EMPTY
-from preview.environments.images.inline_texts import InlineText, NoText, as_json, read_texts
+from preview.environments.images.inline_texts import (
+    InlineText,
+    NoText,
+    as_json,
+    change_words,
+    read_texts,
+    words_of,
+)
 from preview.environments.images.instructions import (
     FILES_IMAGE,
     CopiedFile,
@@ -250,7 +257,7 @@ def _translated(reading: _Reading, word: str, rest: str, texts: Sequence[InlineT
         case "LABEL" | "MAINTAINER":
             return []
         case "ARG":
-            rest = _argument(reading, rest)
+            rest = _arguments(reading, rest)
         case "ONBUILD":
             raise Refused("ONBUILD is not supported; write the instruction where it is to happen")
         case "COPY" | "ADD":
@@ -271,21 +278,28 @@ def _translated(reading: _Reading, word: str, rest: str, texts: Sequence[InlineT
     return [f"{word} {rest}".rstrip()]
 
 
-def _argument(reading: _Reading, rest: str) -> str:
-    """Note an argument before the first stage. Give those that BuildKit sets by itself their values in stages."""
-    name, is_set, value = rest.partition("=")
-    name = name.strip()
-    if not reading.needs.stages:
+def _arguments(reading: _Reading, rest: str) -> str:
+    """Note arguments before the first stage. Give those that BuildKit sets by itself their values in stages."""
+    if reading.needs.stages:
+        return change_words(rest, _with_value)
+    for word in words_of(rest):
+        name, is_set, value = word.partition("=")
         own = _filled(reading, value.strip("\"'")) if is_set else reading.arguments.get(name, "")
         reading.arguments[name] = reading.given.get(name) or own
-    elif name in PLATFORM and not is_set:
-        # The engine gets ``given`` beside the file; a value of it in a line could begin another instruction.
-        return f"{name}={PLATFORM[name]}"
     return rest
+
+
+def _with_value(word: str) -> str:
+    # The engine gets values of compose files beside the file; in a line one could begin another instruction.
+    name = word.strip("\"'")
+    return f"{name}={PLATFORM[name]}" if name in PLATFORM else word
 
 
 def _from(reading: _Reading, rest: str) -> str:
     words = [one for one in rest.split() if not one.startswith("--")]
+    for flag in rest.split():
+        if flag.startswith("--platform="):
+            _note_platform(reading, _filled(reading, flag.removeprefix("--platform=")))
     if len(words) not in (1, 3) or (len(words) == 3 and words[1].upper() != "AS"):
         raise Refused("write FROM image, or FROM image AS name")
     image, name = _filled(reading, words[0]), words[2].lower() if len(words) == 3 else ""
@@ -301,6 +315,14 @@ def _from(reading: _Reading, rest: str) -> str:
         note_image(reading.needs, image)
     stages.append(stage)
     return f"FROM {image}{f' AS {name}' if name else ''}"
+
+
+def _note_platform(reading: _Reading, name: str) -> None:
+    """Warn of a platform other than the engine's, which is such as ``linux/arm64/v8``, ``arm64`` or ``linux``."""
+    own = ("", "linux", _ARCHITECTURE, platform.machine())
+    if any(one not in own for one in name.lower().split("/")[:2]):
+        here = PLATFORM["TARGETPLATFORM"]
+        reading.needs.warnings[f"FROM --platform={quoted(name[:60])} is left out: builds here are for {here}"] = None
 
 
 def _filled(reading: _Reading, text: str) -> str:

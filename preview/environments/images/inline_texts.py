@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -57,6 +57,11 @@ class NoText(Exception):
 def words_of(text: str) -> list[str]:
     """Return the words of a line, with their quotes."""
     return _WORD.findall(text)
+
+
+def change_words(text: str, change: Callable[[str], str]) -> str:
+    """Return a line with each of its words changed, and its blanks as they are."""
+    return _WORD.sub(lambda found: change(found[0]), text)
 
 
 def as_json(text: str) -> list[str] | None:

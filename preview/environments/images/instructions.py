@@ -31,6 +31,8 @@ _PLAIN_PATH: Final = re.compile(r"[\w./@+][\w./@+-]{0,200}", re.ASCII)
 # The engine's parser takes no longer line; a program no longer argument.
 _MOST_LINE: Final = 60_000
 _MOST_FILES: Final = 200
+# Of the number of a stage. The engine takes a number that is too great for it for the name of an image.
+_MOST_DIGITS: Final = 9
 _SCRIPTS: Final = "/dev/pipes"
 # The Engine API starts BuildKit, but it ignores the limits of memory, processor time and file size, refuses a network
 # that is another container's, and lists no step that could be watched. Tried with Docker 20.10.24.
@@ -103,7 +105,9 @@ class Needs:
     def is_stage(self, name: str) -> bool:
         """Return whether a name or number is that of a stage before the current one."""
         # The current stage does not count: the engine would look for an image of its name.
-        return name.isdecimal() or name.lower() in [one.name for one in self.stages[:-1]]
+        if name.isdecimal():
+            return len(name) <= _MOST_DIGITS and int(name) < len(self.stages) - 1
+        return name.lower() in [one.name for one in self.stages[:-1]]
 
 
 def needs_buildkit(what: str, instead: str) -> Refused:
@@ -187,10 +191,12 @@ def need_image(needs: Needs, name: str) -> None:
     """Note the image that ``--from`` names, unless it is a stage.
 
     Raises:
-        Refused: It is no name of an image.
+        Refused: It is no name of an image, or the number of no stage.
     """
     if needs.is_stage(name):
         return
+    if name.isdecimal():
+        raise Refused(f"no earlier stage has the number {name[:20]}; the first one is 0")
     note_image(needs, name)
 
 
