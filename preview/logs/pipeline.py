@@ -110,13 +110,13 @@ class PreviewLog:
         """Return the last ``n`` lines in memory, oldest first; with ``level``, only lines at least that severe."""
         return self.backlog.last_lines(n, level)
 
-    def hide(self, secrets: Iterable[str]) -> None:
-        """Mask these values in later lines, unless the service's settings say not to; see ``SecretMask``."""
+    def hide(self, secrets: Iterable[str], *, sent: bool = False) -> None:
+        """Mask these values in later lines, unless the service's settings say not to; see ``SecretMask.add``."""
         if self._settings.log_mask_secrets:
             dropped = self._mask.dropped
-            self._mask.add(secrets)
+            self._mask.add(secrets, sent=sent)
             if self._mask.dropped and not dropped:
-                self.say("too many secrets: the oldest ones are not masked in this log any more", Level.WARNING)
+                self.say("too many secrets: some are not masked in this log any more", Level.WARNING)
 
     def say(self, message: str, level: Level = Level.INFO, request_id: str | None = None) -> None:
         """Publish a line of the service itself, or several if ``message`` has line ends.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from time import monotonic
 
 import structlog
 import trio
 
+from preview.logs.ingest.masking import encoded_forms
 from preview.traffic.direct import DirectReports, LineNumbers
 from preview.traffic.draft import Draft
 from preview.traffic.originals import Originals
@@ -22,8 +23,10 @@ WORK_S = 0.1
 
 
 _HIDDEN_CHARACTERS = 8
-# Each record is searched for each of them.
-_MOST_HIDDEN = 64
+# Values of requests: each record is searched for each of them.
+_MOST_SENT = 64
+# Values of the launch's settings, which have fewer: only many changes of a running preview's settings reach this.
+_MOST_OWN = 2000
 # Queued records at which the writer starts at once.
 HURRY = 4000
 
@@ -91,7 +94,7 @@ class PreviewTraffic:
         is_closed: No request follows.
         originals: The owner's newest requests, with their secrets.
         direct: Requests at the preview's own port, as its processes report them.
-        secrets: Values that are removed wherever they occur; see ``hide``.
+        secrets: By each form of the values that are removed wherever they occur, the value; see ``hide``.
         count: Called for each request that is not recorded: endpoint, status, seconds.
     """
 
@@ -116,7 +119,10 @@ class PreviewTraffic:
         self.listeners: list[Callable[[int, Draft], None]] = []
         self.originals = Originals()
         self.direct = DirectReports(self)
-        self.secrets: tuple[str, ...] = ()
+        self.secrets: Mapping[str, str] = {}
+        # Newest last.
+        self._own_secrets: dict[str, None] = {}
+        self._sent_secrets: dict[str, None] = {}
         self.waiting: deque[tuple[int, Draft]] = deque()
         self.waiting_bytes = 0
         self.in_flight = 0
@@ -138,10 +144,22 @@ class PreviewTraffic:
         self.capture = capture
         self.direct.ask()
 
-    def hide(self, secrets: Iterable[str]) -> None:
-        """Remove values from later records wherever they occur. Short ones stay, because they occur by chance."""
-        long = (one for one in secrets if len(one) >= _HIDDEN_CHARACTERS)
-        self.secrets = tuple(dict.fromkeys((*long, *self.secrets)))[:_MOST_HIDDEN]
+    def hide(self, secrets: Iterable[str], *, sent: bool = False) -> None:
+        """Remove values from later records wherever they occur: exact, as text in JSON, and as part of a URL.
+
+        Args:
+            secrets: The values. Short ones stay, because they occur by chance.
+            sent: Requests have them. Of these only the newest are kept; the launch's are kept beside them.
+        """
+        kept, most = (self._sent_secrets, _MOST_SENT) if sent else (self._own_secrets, _MOST_OWN)
+        for secret in secrets:
+            if len(secret) >= _HIDDEN_CHARACTERS:
+                kept.pop(secret, None)
+                kept[secret] = None
+        for secret in list(kept)[:-most]:
+            del kept[secret]
+        values = {**self._sent_secrets, **self._own_secrets}
+        self.secrets = {form: value for value in values for form in _forms(value)}
 
     @property
     def is_off(self) -> bool:
@@ -279,3 +297,11 @@ class PreviewTraffic:
 def unrecorded(preview_id: str, lines: LineNumbers) -> PreviewTraffic:
     """Return a recorder that keeps nothing."""
     return PreviewTraffic(preview_id, capture=Capture.OFF, lines=lines, bounds=Bounds(0, 0), wake=lambda: None)
+
+
+def _forms(value: str) -> Iterator[str]:
+    """Yield each form that a value has in a record."""
+    yield value
+    yield from encoded_forms(value)
+    # A header field, and a body that was cut, are read as Latin-1.
+    yield value.encode("utf-8", "surrogatepass").decode("latin-1")

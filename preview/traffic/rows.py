@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from json.encoder import encode_basestring
 from typing import Any
@@ -29,6 +29,7 @@ _BASE = 0x80
 _MOST_FACTS = 0xD7FF - _BASE
 _MAX_TARGET = 0x8000
 _NEVER = "-"
+_NOTHING: Mapping[str, str] = {}
 _FACTS = "%d %s %s %s %s %d %s %d %d %d %d %d %d %d %d %d %s"
 # A space ends a word of the facts; PostgreSQL stores no NUL.
 _UNSTORABLE = {ord(" "): "%20", 0: "%00"}
@@ -87,7 +88,7 @@ class RecordEncoder:
         self._marks: dict[str, str] = {}
 
     def encode(
-        self, draft: Draft, last_line: int, most: int = TARGET_CHARACTERS, *, secrets: Sequence[str] = ()
+        self, draft: Draft, last_line: int, most: int = TARGET_CHARACTERS, *, secrets: Mapping[str, str] = _NOTHING
     ) -> str:
         """Return the element of a draft, redacted.
 
@@ -95,7 +96,7 @@ class RecordEncoder:
             draft: The request.
             last_line: Number of the newest log line.
             most: Characters of the target to read; less of it takes less time.
-            secrets: Values that are removed wherever they occur.
+            secrets: By each form of the values that are removed wherever they occur, the value.
         """
         content = ""
         target = self._targets.get(draft.target)
@@ -105,7 +106,7 @@ class RecordEncoder:
                 target = _storable(redaction.target(draft.target.decode("latin-1"), most))
                 if not redaction.secrets and most >= TARGET_CHARACTERS:
                     self._targets[draft.target] = target
-            redaction.secrets |= self._known(secrets)
+            redaction.know(self._known(secrets))
             request = self._message(draft.request, redaction)
             content = f"[{request},{self._message(draft.response, redaction)}]"
             # A mark may be longer than its secret: cut again.
@@ -116,7 +117,7 @@ class RecordEncoder:
                 self._targets[draft.target] = target
         if secrets and draft.request is None:
             redaction = Redaction(self._redactor)
-            redaction.secrets |= self._known(secrets)
+            redaction.know(self._known(secrets))
             target = redaction.sweep(target)[:_MAX_TARGET]
         facts = _FACTS % (
             draft.ended_ms - int(draft.ended * 1000),
@@ -141,11 +142,11 @@ class RecordEncoder:
             raise ValueError("The facts are longer than their length can say.")
         return encode_basestring(f"{chr(_BASE + len(facts))}{facts}{content}")
 
-    def _known(self, secrets: Sequence[str]) -> dict[str, str]:
-        for secret in secrets:
-            if secret not in self._marks:
-                self._marks[secret] = self._redactor.hide(secret)
-        return {secret: self._marks[secret] for secret in secrets}
+    def _known(self, secrets: Mapping[str, str]) -> dict[str, str]:
+        for form, secret in secrets.items():
+            if form not in self._marks:
+                self._marks[form] = self._redactor.hide(secret)
+        return {form: self._marks[form] for form in secrets}
 
     def _message(self, message: DraftMessage | None, redaction: Redaction) -> str:
         if message is None:

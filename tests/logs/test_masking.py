@@ -96,6 +96,16 @@ def test_too_many_secrets_drop_the_oldest() -> None:
     assert framed([b"first-of-all last-of-all"], mask) == [f"first-of-all {MASK}"]
 
 
+def test_secrets_of_requests_are_dropped_before_those_of_the_launch() -> None:
+    mask = mask_of("value-of-the-launch")
+    mask.add(["value-of-the-launch"], sent=True)
+    for number in range(3):
+        mask.add([f"{number:04d}" + "/ü" * 8000], sent=True)
+    mask.add(["value-of-a-request"], sent=True)
+    assert mask.dropped
+    assert framed([b"value-of-the-launch value-of-a-request"], mask) == [f"{MASK} {MASK}"]
+
+
 def test_the_cost_does_not_grow_with_the_number_of_secrets_or_with_hostile_output() -> None:
     hostile = mask_of(*("a" * length + "b" for length in range(300, 800)))
     for data in (b"a" * 2_000_000, (b"a" * 700 + b"\n") * 3000, (b"a" * 700 + b"b\n") * 3000):

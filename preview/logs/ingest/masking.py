@@ -40,6 +40,8 @@ _TOKEN = re.compile(rb"(?<![\w-])eyJ[\w-]{8,}+\.[\w-]{8,}+\.[\w-]*+")
 # Codes of a login (RFC 6749 section 4.1.2) are longer than those of errors or countries.
 _CODE_CHARACTERS = 12
 _READ_BYTES = 1024
+# RFC 3986 section 3.4: what a query that is written as text keeps as it is.
+_SAFE_IN_QUERY = "/?:@!$&'()*+,;=-._~%"
 _SIGNS = (b"code", b"bearer", *(word.encode() for word in WORDS))
 _BORDERS = tuple(bytes([one]) for one in (*range(0x21), *b"\"'<>"))
 
@@ -53,7 +55,7 @@ class SecretMask:
     Attributes:
         is_active: True if there is anything to mask.
         longest: Length in bytes of the longest value; at least that of a query parameter, if those are masked.
-        dropped: Number of values that are not masked any more, because there are too many.
+        dropped: Number of forms of values that are not masked any more, because there are too many.
     """
 
     def __init__(self, *, queries: bool = False) -> None:
@@ -61,19 +63,23 @@ class SecretMask:
         # A longer value of a parameter is masked, but where a line is split in it, its next part is not.
         self.longest = _MOST_BEGINNING if queries else 0
         self.dropped = 0
-        # Newest last; the order of insertion decides what is dropped.
-        self._values: dict[bytes, None] = {}
+        # Whether only requests have it, by form. Newest last: the order of insertion decides what is dropped.
+        self._values: dict[bytes, bool] = {}
         self._sorted: list[bytes] = []
         self._search: BytesAhoCorasick | None = None
 
-    def add(self, values: Iterable[str]) -> None:
-        """Mask these values from now on: exact, as text in JSON, and as part of a URL; long values line by line."""
+    def add(self, values: Iterable[str], *, sent: bool = False) -> None:
+        """Mask these values from now on: exact, as text in JSON, and as part of a URL; long values line by line.
+
+        Args:
+            values: The values.
+            sent: Requests have them. They are dropped before others when there are too many.
+        """
         forms = {form: None for value in values for form in _forms(value)}
-        if not forms.keys() - self._values.keys():
+        if all(form in self._values and (sent or not self._values[form]) for form in forms):
             return
         for form in forms:
-            self._values.pop(form, None)
-        self._values |= forms
+            self._values[form] = self._values.pop(form, True) and sent
         self._bound()
         self._sorted = sorted(self._values)
         self.longest = max(self.longest, *map(len, self._sorted))
@@ -82,7 +88,7 @@ class SecretMask:
 
     def _bound(self) -> None:
         size = sum(map(len, self._values))
-        for value in list(self._values):
+        for value in sorted(self._values, key=lambda one: not self._values[one]):
             if size <= _MOST_BYTES:
                 break
             size -= len(value)
@@ -170,17 +176,19 @@ def _is_secret(found: re.Match[bytes]) -> bool:
     return ("://" in decoded and "@" in decoded) or ('"' in decoded and any(word in decoded for word in WORDS))
 
 
-def _encoded(value: str) -> Iterator[str]:
-    """Yield the forms in a URL: as a component, in a path, and in a form."""
+def encoded_forms(value: str) -> Iterator[str]:
+    """Yield the forms of a value in JSON, and in a URL: as a component, in a path, in a query, and in a form."""
+    for is_ascii in (True, False):
+        yield json.dumps(value, ensure_ascii=is_ascii)[1:-1]
     yield quote(value, safe="", errors="surrogatepass")
     yield quote(value, errors="surrogatepass")
+    yield quote(value, _SAFE_IN_QUERY, errors="surrogatepass")
     yield quote_plus(value, errors="surrogatepass")
 
 
 def _forms(value: str) -> Iterator[bytes]:
     """Yield each form in which programs print a value. Output is split into lines, so is the value."""
     value = value.strip()
-    in_json = (json.dumps(value, ensure_ascii=is_ascii)[1:-1] for is_ascii in (True, False))
-    for text in (*_LINE_ENDS.split(value), *in_json, *_encoded(value)):
+    for text in (*_LINE_ENDS.split(value), *encoded_forms(value)):
         if len(text) >= LEAST_CHARACTERS:
             yield text.encode("utf-8", "surrogatepass")

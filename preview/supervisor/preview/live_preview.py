@@ -181,10 +181,15 @@ class LivePreview:
         trace = self._flags.trace
         return given if trace is None else merge(given or Overrides(), Overrides(trace=trace))
 
-    def hide(self, secrets: Sequence[str]) -> None:
-        """Keep these values out of later log lines and recorded requests."""
-        self.log.hide(secrets)
-        self.traffic.hide(secrets)
+    def hide(self, secrets: Sequence[str], *, sent: bool = False) -> None:
+        """Keep these values out of later log lines and recorded requests.
+
+        Args:
+            secrets: The values.
+            sent: Requests have them. They give way to those of the launch when there are too many.
+        """
+        self.log.hide(secrets, sent=sent)
+        self.traffic.hide(secrets, sent=sent)
 
     def take_usage(self, usage: Usage) -> None:
         """Keep a measurement of all processes."""

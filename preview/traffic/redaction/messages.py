@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from secrets import token_bytes
@@ -41,6 +41,7 @@ _MARK = re.compile(r"\[redacted:(?:[0-9a-f]{8}|cut)\]")
 # Stand for marks while a text is swept: the first one for those it has, the others for those of the secrets. They are
 # surrogates, which no text has.
 _HOLE = 0xD800
+_MOST_HOLES = 0xDFFF - _HOLE
 _HOLES = re.compile("[\ud800-\udfff]")
 # Characters of a target that are read. The rest may have a part of a secret, and is dropped.
 TARGET_CHARACTERS = 4096
@@ -73,13 +74,19 @@ class Redaction:
 
     def __init__(self, redactor: Redactor) -> None:
         self._hide = redactor.hide
+        self._most = _MOST_SWEPT
         self.secrets: dict[str, str] = {}
+
+    def know(self, secrets: Mapping[str, str]) -> None:
+        """Take marks of secrets that are known beforehand. They take no place of those that are found."""
+        self.secrets |= secrets
+        self._most += len(secrets)
 
     def hide(self, secret: str) -> str:
         """Return the mark of a secret."""
         mark = self._hide(secret)
         is_known = len(secret) >= _SWEPT_CHARACTERS and secret not in _MARK_BEGINS and _MARK_BEGINS not in secret
-        if is_known and len(self.secrets) < _MOST_SWEPT:
+        if is_known and len(self.secrets) < self._most:
             self.secrets[secret] = mark
         return mark
 
@@ -88,14 +95,18 @@ class Redaction:
 
         Nothing is replaced within a mark, so that the text grows by a constant factor at most.
         """
-        if not any(secret in text for secret in self.secrets):
-            return text
+        # A secret may be a part of a longer one.
+        found = sorted((secret for secret in self.secrets if secret in text), key=len, reverse=True)
+        for start in range(0, len(found), _MOST_HOLES):
+            text = self._without(text, found[start : start + _MOST_HOLES])
+        return text
+
+    def _without(self, text: str, secrets: Sequence[str]) -> str:
         text = _HOLES.sub("\ufffd", text)
         kept = iter(_MARK.findall(text))
         text = _MARK.sub(chr(_HOLE), text)
         marks: list[str] = []
-        # A secret may be a part of a longer one.
-        for secret in sorted(self.secrets, key=len, reverse=True):
+        for secret in secrets:
             marks.append(self.secrets[secret])
             text = text.replace(secret, chr(_HOLE + len(marks)))
         return _HOLES.sub(lambda hole: marks[ord(hole[0]) - _HOLE - 1] if hole[0] != chr(_HOLE) else next(kept), text)

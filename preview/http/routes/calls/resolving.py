@@ -65,7 +65,7 @@ async def resolved(
                 f"Only the owner of the preview may send the secret {quoted(next(iter(filling.secrets)))}.",
                 reason="secret_variable",
             )
-        preview.hide([values.secret[name] for name in filling.secrets])
+        preview.hide([values.secret[name] for name in filling.secrets], sent=True)
     return envelope.model_copy(update=changes)
 
 
