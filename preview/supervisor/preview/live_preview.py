@@ -182,12 +182,7 @@ class LivePreview:
         return given if trace is None else merge(given or Overrides(), Overrides(trace=trace))
 
     def hide(self, secrets: Sequence[str], *, sent: bool = False) -> None:
-        """Keep these values out of later log lines and recorded requests.
-
-        Args:
-            secrets: The values.
-            sent: Requests have them. They give way to those of the launch when there are too many.
-        """
+        """Keep these values out of later log lines and records. Those ``sent`` in requests give way to the launch's."""
         self.log.hide(secrets, sent=sent)
         self.traffic.hide(secrets, sent=sent)
 
