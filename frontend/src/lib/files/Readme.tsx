@@ -1,4 +1,4 @@
-import { lazy, type ReactNode, Suspense } from "react";
+import type { ReactNode } from "react";
 
 import { useTranslate } from "../texts/translate";
 import panel from "../ui/panel.module.css";
@@ -6,9 +6,7 @@ import { useLoad } from "../ui/useLoad";
 import { visible } from "../ui/visible";
 import type { FileDesk, FilesSnapshot } from "./desk";
 import styles from "./files.module.css";
-
-/** Fetched with the first text in Markdown. */
-const Markdown = lazy(() => import("./Markdown"));
+import Markdown from "./Markdown";
 
 const README = /^readme(?:\.md|\.markdown)?$/i;
 const MARKDOWN = /\.(?:md|markdown)$/i;
@@ -43,9 +41,7 @@ export function Readme({ desk, files, path, onShow }: ReadmeProps): ReactNode {
   return (
     <div className={styles.readme} tabIndex={0} role="region" aria-label={visible(path)}>
       {isMarkdown(path) ? (
-        <Suspense fallback={<p className={panel.none}>{t("Loading…")}</p>}>
-          <Markdown text={file.text} onFile={onFile} />
-        </Suspense>
+        <Markdown text={file.text} onFile={onFile} />
       ) : (
         <pre className={styles.readmeText}>{visible(file.text)}</pre>
       )}
