@@ -17,12 +17,13 @@ from nodes_kit import SECRET, open_two
 from preview.cluster.credentials import NodeKey
 from preview.cluster.links import NodeLink
 from preview.errors import DatabaseUnavailable, PreviewUnavailable
+from preview.http.routes import logs as log_routes
 from preview.http.streams import shared_logs
 from preview.http.streams.direct import DirectStreams
 from preview.http.streams.log_streams import Waits
 from preview.http.streams.node_log import _send_all
 from preview.http.streams.shared_logs import SharedLogs
-from preview.logs import Batch, End, Gap, LogStore, Subscription
+from preview.logs import Batch, End, Gap, LogReplica, LogStore, Subscription
 from preview.logs.model.wire import begin_frame, frames
 from preview.proxy.pool import Address, open_pool
 from preview.runtime import InnerAddress
@@ -243,6 +244,33 @@ async def test_what_only_the_owner_knows_is_passed_on() -> None:
         assert not await shared.can_share("GET", path, (owner.address[0], 1), None)
 
 
+@pytest.mark.parametrize(("bound", "value"), [("_MOST_LOGS", 1), ("_MOST_BYTES", 1)])
+async def test_a_node_with_many_shared_logs_passes_the_next_one_on(
+    monkeypatch: pytest.MonkeyPatch, bound: str, value: int
+) -> None:
+    path = b"/api/generations/g/preview/logs/stream"
+    async with open_shared(HEAD + begin_frame(1, 3) + lines(1, 3), stays=True) as (owner, shared):
+        assert owner.address is not None
+        with shared.reading("preview_a") as one:
+            await shared.opened(one)
+            assert await shared.can_share("GET", path, owner.address, "preview_b")
+            monkeypatch.setattr(shared_logs, bound, value)
+            assert not await shared.can_share("GET", path, owner.address, "preview_b")
+            # Its log is in memory already.
+            assert await shared.can_share("GET", path, owner.address, "preview_a")
+        assert await shared.can_share("GET", path, owner.address, "preview_b")
+
+
+async def test_faults_that_are_far_apart_do_not_end_sharing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared_logs, "_FAULTS_S", -1.0)
+    monkeypatch.setattr(shared_logs, "_PAUSE_S", 0.0)
+    whole = HEAD + begin_frame(1, 3) + lines(1, 3) + end(OVER)
+    async with open_shared(*[HEAD + LIES["garbage"]] * 4, whole) as (owner, shared):
+        with shared.reading("preview_a") as one:
+            assert (await shared.opened(one)).last_seq == 3
+        assert len(owner.asked) == 5
+
+
 async def test_lines_that_the_owner_cannot_read_now_end_its_stream() -> None:
     class Unreadable:
         next_seq = 7
@@ -281,6 +309,36 @@ async def test_a_log_is_given_to_nodes_only(tmp_path: Path) -> None:
                 assert preview.log.subscriber_count == 1
             assert not len(shared)
         nursery.cancel_scope.cancel()
+
+
+async def test_a_reader_of_a_log_that_was_lost_while_its_first_lines_were_found_is_sent_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replica = LogReplica(
+        "preview_a", cast("LogStore", Store()), max_lines=9, max_bytes=9, channel_batches=9
+    )  # fmt: skip
+
+    async def found(*_: object) -> LogReplica:
+        return replica
+
+    async with open_two(tmp_path) as two:
+        registry, preview, got = two.owner.edge.app.backend.previews._registry, two.owner.preview, b""
+
+        async def lost(*_: object) -> tuple[int, None]:
+            # As on a node that does not have the preview.
+            registry.remove(preview)
+            replica.lose()
+            return 0, None
+
+        monkeypatch.setattr(log_routes, "_replica", found)
+        monkeypatch.setattr(log_routes, "first_lines", lost)
+        with trio.fail_after(60):
+            async with await trio.open_tcp_stream(*two.owner.edge.address) as stream:
+                await stream.send_all(two.head(f"GET {two.api}/logs/stream", two.authorization, host="localhost"))
+                while b"\r\n" not in got:
+                    got += await stream.receive_some()
+        registry.add(preview)
+    assert got.startswith(b"HTTP/1.1 503 "), got
 
 
 async def _says(subscription: Subscription, text: str) -> bool:

@@ -77,6 +77,9 @@ def log_routes(contract: Contract, running: Running) -> Blueprint:
         request_resources().enter_context(backend.slots.hold(watcher.user_id))
         replica = await _replica(backend, watcher.record, after)
         after, tail = await first_lines(backend.previews, watcher.record, query, chosen, after, replica)
+        # No await from here until the stream has joined: a lost log has no event that would end it.
+        if replica is not None and replica.is_lost:
+            raise PreviewUnavailable("The preview's node was lost; try again in a moment.")
         begin = Beginning(after, tail, replica)
         direct = _open_direct(backend, encoding, watcher, begin) if query.follow else None
         if direct is not None:

@@ -38,10 +38,16 @@ _ANSWER_S = 10.0
 _SILENT_S = 4 * KEEP_ALIVE_S
 # A reader may have read a line elsewhere that is on its way to this node.
 LAG_S = 1.0
-# Streams in a row that are no logs; afterwards each reader of this node gets a stream of its own for a while.
+# Streams that are no logs, each soon after the one before; afterwards each reader of this node gets a stream of its own
+# for a while.
 _MOST_FAULTS = 3
+_FAULTS_S = 60.0
 _PROBED_S = 60.0
 _MOST_NODES = 1000
+# Above either, requests for the next log are passed on: the owner's memory serves them. As many logs as a node has
+# previews by default. A log that is in memory may still grow up to its own bound, ``backlog_bytes``.
+_MOST_LOGS = 100
+_MOST_BYTES = 64 * 1024 * 1024
 # In the end of a log whose preview may go on elsewhere: the node shuts down, or has lost it.
 MOVES = (STOP_REASONS[StopCause.SHUTDOWN], "node lost ownership", "moved to another node")
 _OK, _NO_CONTENT = 200, 204
@@ -100,14 +106,15 @@ class SharedLog:
     async def follow(self) -> None:
         """Take events until the log has ended, or no owner is found. Cancellation: the stream is closed."""
         address: Address | None = None
-        faults, fresh, self._lost_at = 0, False, trio.current_time()
+        faults, faulty_at, fresh, self._lost_at = 0, 0.0, False, trio.current_time()
         while self.replica.end is None and trio.current_time() < self._lost_at + _PATIENCE_S:
             try:
                 address = await self._locator.locate(self.replica.preview_id, fresh=fresh)
                 if address is not None:
                     await self._read(address)
             except NotALog as fault:
-                faults += 1
+                now = trio.current_time()
+                faults, faulty_at = 1 if now > faulty_at + _FAULTS_S else faults + 1, now
                 log.warning("log stream of another node refused", preview=self.replica.preview_id, why=str(fault))
                 if faults >= _MOST_FAULTS:
                     self.refused = address
@@ -231,12 +238,16 @@ class SharedLogs:
         """
         if self.locator is None or method != "GET" or not self._settings.shared_log_streams:
             return False
-        if not _is_plain(target, live_id):
+        if not _is_plain(target, live_id) or not self._has_room(live_id):
             return False
         known = self._nodes.get(owner)
         if known is None or trio.current_time() > known[1]:
             known = self._nodes[owner] = await self._probe(owner), trio.current_time() + _PROBED_S
         return known[0]
+
+    def _has_room(self, preview_id: str | None) -> bool:
+        size_bytes = sum(one.replica.backlog.size_bytes for one in self._logs.values())
+        return preview_id in self._logs or (len(self._logs) < _MOST_LOGS and size_bytes < _MOST_BYTES)
 
     @contextmanager
     def reading(self, preview_id: str) -> Iterator[SharedLog]:
