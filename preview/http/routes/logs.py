@@ -140,9 +140,7 @@ def _is_elsewhere(backend: Backend, record: PreviewRecord) -> bool:
 
 
 async def _replica(backend: Backend, record: PreviewRecord, after: int | None) -> LogReplica | None:
-    """Return the log of a live preview on another node, until the end of the request; None if it is here, or over.
-
-    It has line ``after`` if the preview has it.
+    """Return the log of a live preview on another node, with line ``after``; None if the preview is here, or over.
 
     Raises:
         PreviewUnavailable: The preview waits for a node of the cluster, or its node is lost.
