@@ -198,3 +198,11 @@ def test_any_manifest_is_read_or_refused(
         read_project(folder)
     except EnvironmentFailed as error:
         assert error.message  # noqa: PT017  both outcomes are fine, a third is not
+
+
+@pytest.mark.parametrize("name", ['["own"]', "{ a = 1 }", "7", "[[]]"])
+@pytest.mark.parametrize("tool", ["uv.index", "poetry.source", "pdm.source"])
+def test_an_index_whose_name_is_no_text_is_read_like_any_other(tmp_path: Path, name: str, tool: str) -> None:
+    table = f'[[tool.{tool}]]\nname = {name}\nurl = "https://index.example/simple"\nexplicit = true\n'
+    required = read(tmp_path, pyproject__toml=f'[project]\nname = "app"\ndependencies = ["six"]\n{table}')
+    assert texts(required) == ["six"]

@@ -131,7 +131,7 @@ def _indexes(tools: Mapping[str, object], source: str) -> Iterator[OwnIndex]:
             if str(entry.get("name")).lower() == "pypi" and "url" not in entry:
                 continue
             # uv takes only packages that name it from an explicit index; some projects have one only to publish to.
-            if tool == "uv" and entry.get("explicit") is True and entry.get("name") not in named:
+            if tool == "uv" and entry.get("explicit") is True and str(entry.get("name")) not in named:
                 continue
             yield OwnIndex(str(entry.get("url", "")), f"{source} [[tool.{tool}.{key}]]")
             named.discard(str(entry.get("name")))
