@@ -166,6 +166,7 @@ class StartPlan:
         isolation: ``container`` if ``preview.toml`` or the launch request wants a container, or None.
         trace: Spans of each request are recorded; see ``preview.tracing``.
         on_crash: What happens when the process of the running preview crashes.
+        defaulted: Names of the variables that have a default in the sources.
         exports_spans: A traced project has OpenTelemetry, which may send spans of its own.
         decisions: One sentence each, for the log and ``preview detect``.
         warnings: One sentence each: a possible problem, and how to fix it.
@@ -197,6 +198,7 @@ class StartPlan:
     workers: tuple[Step, ...] = ()
     dockerfile: str | None = None
     image: ImageSource | None = None
+    defaulted: frozenset[str] = frozenset()
 
 
 def describe_plan(plan: StartPlan) -> dict[str, object]:

@@ -119,6 +119,7 @@ def plan_python(
             *work.steps,
         ),
         variables=variables,
+        defaulted=settings.defaulted,
         services=obstacles.applied(services),
         health_path=_health_path(sources, app, files),
         decisions=(*_decisions(target, layout, database, commands), *work.decisions),

@@ -179,6 +179,7 @@ def _plan(
         ),
         steps=steps,
         variables=variables,
+        defaulted=settings.defaulted,
         services=with_supplied_needs(services, settings, variables, database, facts, supply),
         decisions=(reason, *database.decisions),
         warnings=tuple(warnings),

@@ -120,6 +120,20 @@ def test_what_it_can_do_without_gets_none(tmp_path: Path, text: str) -> None:
     assert values(tmp_path, f"x = {text}\n") == {}
 
 
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ('x = os.getenv("X", "1"), os.getenv("Y", None), os.getenv("Z") or 9 * 9, os.getenv("V") or None', {"X", "Z"}),
+        ('try:\n    x = os.environ["X"]\nexcept KeyError:\n    x = ""\nos.environ["Y"]', {"X"}),
+        ('x = os.getenv("X", "1"), os.getenv("X"), os.environ["Y"]', set()),
+        ('os.getenv("x-y", 1)', set()),
+    ],
+)
+def test_the_plan_knows_which_variables_have_a_default(tmp_path: Path, text: str, names: set[str]) -> None:
+    plan = plan_of(tmp_path, {"main.py": f"import os\n{text}\n{FASTAPI}"})
+    assert plan.defaulted == names
+
+
 def test_what_a_try_goes_on_without_gets_none(tmp_path: Path) -> None:
     assert values(tmp_path, 'try:\n    x = os.environ["X"]\nexcept KeyError:\n    x = ""\n') == {}
 

@@ -200,6 +200,18 @@ def test_variables_come_from_the_example_and_what_is_required_is_made_up(tmp_pat
     assert plan.variables.keys() == {"API_URL", "JWT_SECRET"}
 
 
+def test_the_plan_knows_which_variables_have_a_default(tmp_path: Path) -> None:
+    source = (
+        "const { AA = 1, BB } = process.env;\nconst c = process.env.CC || 10 * 1024;\n"
+        "const d = process.env.DD ?? read();\n"
+        "if (process.env.EE === undefined) throw new Error('EE');\nconst f = process.env.FF ? 1 : 2;\n"
+        "let g = process.env.GG;\nconst h = process.env.HH || undefined;\n"
+        "process.env.II || 1; process.env.II.split();\n"
+    )
+    plan = plan_of(tmp_path, {"main": "server.js"}, {"server.js": EXPRESS + source + "app.listen(3000);\n"})
+    assert plan.defaulted == {"AA", "CC", "DD", "FF"}
+
+
 def test_dotenv_safe_gets_a_value_for_each_name_of_its_example(tmp_path: Path) -> None:
     package = {"main": "server.js", "dependencies": {"express": "^4", "dotenv-safe": "^8"}}
     plan = plan_of(tmp_path, package, {"server.js": EXPRESS + LISTEN, ".env.example": "EMAIL_HOST=\nPORT=1\n"})

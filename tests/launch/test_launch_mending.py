@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -23,9 +24,11 @@ def mend_of(
     folder: str = ".",
     required: frozenset[str] = frozenset(),
     folders: frozenset[str] = frozenset(),
+    defaulted: frozenset[str] = frozenset(),
 ) -> Mend | None:
     known = {name: Variable(name, value, origin) for name, (value, origin) in (variables or {}).items()}
     plan = StartPlan("fastapi", toolchain, Server.ASGI, None, variables=known, directory=folder, python_path=(folder,))
+    plan = replace(plan, defaulted=defaulted)
     own, withheld = frozenset({"app", "main"}), frozenset({"mine"})
     return find_mend(FailedStart(lines, plan, own, ROOT, spare or {}, files, withheld, {}, required, folders))
 
@@ -323,6 +326,11 @@ def test_what_a_program_read_without_a_value_gets_placeholders(lines: list[str])
 )
 def test_a_read_without_a_value_is_not_taken_for_the_cause_of_other_failures(lines: list[str]) -> None:
     assert not values(mend_of(*lines))
+
+
+def test_a_variable_with_a_default_in_the_sources_keeps_it() -> None:
+    found = values(mend_of("Missing configuration", READ, defaulted=frozenset({"SITE_KEY"})))
+    assert found.keys() == {"OTHER_URL"}
 
 
 def test_values_that_somebody_gave_stay_when_the_program_read_nothing() -> None:

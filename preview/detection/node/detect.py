@@ -178,6 +178,7 @@ def _plan(project: NodeProject, target: AppTarget | None, supplied: frozenset[Se
         steps=(*env_file, *command.steps, *work.steps, *build.steps, *tables.steps),
         health_path=_health_path(project, target),
         variables=variables,
+        defaulted=settings.defaulted,
         services=obstacles.applied(services),
         decisions=(*command.decisions, *tell_stand_in(project, command.script, build), *tables.decisions),
         warnings=(

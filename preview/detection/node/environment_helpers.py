@@ -81,7 +81,9 @@ def _calls(file: str, root: Node, helpers: Mapping[str, _Helper]) -> Iterator[Se
             rest = arguments[helper.index + 1 :]
             default = _literal(rest[0]) if rest else ""
             need = Need.DEFAULTED if rest else helper.need
-            yield SettingRead(name, file, node.start_point.row + 1, need, default=default or None)
+            yield SettingRead(
+                name, file, node.start_point.row + 1, need, default=default or None, has_default=bool(default)
+            )
 
 
 def _function_of(node: Node) -> Node | None:

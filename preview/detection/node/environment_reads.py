@@ -78,7 +78,10 @@ class _Reader:
             read = SettingRead(source_of(first), self._file, item.start_point.row + 1, Need.OPTIONAL)
             if not _NAME.fullmatch(read.name):
                 continue
-            yield read if default is None else replace(read, need=Need.DEFAULTED, default=_literal(default))
+            if default is not None:
+                has_default = _is_value(default)
+                read = replace(read, need=Need.DEFAULTED, default=_literal(default), has_default=has_default)
+            yield read
 
     def _asked(self, node: Node) -> Iterator[SettingRead]:
         """Match ``configService.get("X")`` and ``env.get("X").required()``."""
@@ -136,11 +139,11 @@ class _Reader:
         if parent.type == "binary_expression" and operator in {"||", "??"}:
             if parent.child_by_field_name("left") == node:
                 right = parent.child_by_field_name("right")
-                return replace(read, need=Need.DEFAULTED, default=_literal(right))
-        elif (parent.type == "binary_expression" and operator in {"===", "==", "!==", "!="}) or (
-            parent.type == "ternary_expression" and parent.child_by_field_name("condition") == node
-        ):
+                return replace(read, need=Need.DEFAULTED, default=_literal(right), has_default=_is_value(right))
+        elif parent.type == "binary_expression" and operator in {"===", "==", "!==", "!="}:
             return replace(read, need=Need.DEFAULTED)
+        elif parent.type == "ternary_expression" and parent.child_by_field_name("condition") == node:
+            return replace(read, need=Need.DEFAULTED, has_default=True)
         elif (
             parent.type == "unary_expression" and operator == "!" and _ends(parent)
         ) or parent.type == "member_expression":
@@ -153,6 +156,10 @@ class _Reader:
 
 def _is_environment(node: Node | None) -> bool:
     return source_of(node) in {"process.env", "globalThis.process.env", "Bun.env"}
+
+
+def _is_value(node: Node | None) -> bool:
+    return source_of(node) not in {"undefined", "null", "''", '""'}
 
 
 def _key(node: Node) -> str | None:

@@ -52,6 +52,11 @@ class ProjectSettings:
                  and (variable := self._value(read)) is not None}  # fmt: skip
         return found | _log_level(self.reads)
 
+    @property
+    def defaulted(self) -> frozenset[str]:
+        """Names of the variables that have a default in the sources."""
+        return frozenset(name for name, read in self.reads.items() if read.has_default)
+
     def _value(self, read: SettingRead) -> Variable | None:
         needed = read.need is Need.REQUIRED
         name = read.name.upper()

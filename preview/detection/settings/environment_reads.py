@@ -273,9 +273,9 @@ class _Reader:
         read = self._typed(read, node)
         if raw.default is not None:
             default = None if is_none(raw.default) else written_text(raw.default)
-            return replace(read, need=Need.DEFAULTED, default=default)
+            return replace(read, need=Need.DEFAULTED, default=default, has_default=not is_none(raw.default))
         if self._has_fallback(node) or name in self._given:
-            return replace(read, need=Need.DEFAULTED, default=self._fallback(node))
+            return replace(read, need=Need.DEFAULTED, default=self._fallback(node), has_default=True)
         if raw.strict or read.need is Need.REQUIRED or self._is_refused(node):
             return replace(read, need=Need.REQUIRED)
         return read

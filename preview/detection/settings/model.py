@@ -66,6 +66,7 @@ class SettingRead:
         annotation: The last part of the declared type, such as ``PostgresDsn``; empty without a declaration.
         least: The minimum length, or the minimum number.
         form: The form of a key, a ``KeyForm``; empty for all other values.
+        has_default: The program has a value of its own, whose text may be unknown.
     """
 
     name: str
@@ -78,6 +79,7 @@ class SettingRead:
     annotation: str = ""
     least: int = 0
     form: str = ""
+    has_default: bool = False
 
     @property
     def where(self) -> str:

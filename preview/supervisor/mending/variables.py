@@ -183,7 +183,7 @@ def _read_at_all(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
     if (number is not None and _OTHER_FAILURE.search(said[number])) or not any(map(_WANTS_VALUE.search, near)):
         return
     for name in found[-1]["names"].split(", "):
-        if name not in failed.plan.variables and name not in _COMMON:
+        if name not in failed.plan.variables and name not in _COMMON and name not in failed.plan.defaulted:
             yield name, placeholder_for(name)
 
 
