@@ -1,5 +1,5 @@
 import { markdownLanguage } from "@codemirror/lang-markdown";
-import { createElement, Fragment, type ReactNode } from "react";
+import { createElement, Fragment, type ReactNode, useMemo } from "react";
 
 import { useTranslate } from "../texts/translate";
 import { visible } from "../ui/visible";
@@ -9,6 +9,16 @@ import styles from "./markdown.module.css";
 export const MOST_MARKDOWN_CHARS = 100_000;
 /** Deeper parts are shown as they are written. */
 const MOST_DEPTH = 30;
+/** A text that takes longer to read is shown as it is written. */
+const MOST_MS = 200;
+/**
+ * Signs times characters of lines without an empty line between them. They are read in one step, which may take time by
+ * this product: some 100 ms at this size.
+ */
+const MOST_WORK = 50_000_000;
+const SIGNS = /[!-/:-@[-`{-~]/g;
+/** Time grows by the square of this depth too. */
+const NESTED = /^(?:[ \t]*(?:>|(?:[*+-]|\d{1,9}[.)])[ \t])){100}/m;
 
 type Node = ReturnType<typeof markdownLanguage.parser.parse>["topNode"];
 
@@ -24,13 +34,31 @@ interface MarkdownProps {
  */
 export default function Markdown({ text, onFile }: MarkdownProps): ReactNode {
   const t = useTranslate();
-  return <div className={styles.markdown}>{rendered(text, onFile, t("image"))}</div>;
+  const top = useMemo(() => read(text), [text]);
+  return <div className={styles.markdown}>{rendered(text, top, onFile, t("image"))}</div>;
 }
 
-function rendered(text: string, onFile: MarkdownProps["onFile"], image: string): ReactNode {
-  if (text.length > MOST_MARKDOWN_CHARS) return <pre>{visible(text)}</pre>;
+/** The parts of a text; null if it takes too long to find them. A hostile text would stop the page. */
+function read(text: string): Node | null {
+  if (text.length > MOST_MARKDOWN_CHARS || NESTED.test(text)) return null;
+  for (const lines of text.split(/\n[ \t]*\r?(?=\n)/))
+    if (lines.length * (lines.match(SIGNS)?.length ?? 0) > MOST_WORK) return null;
   try {
-    const top = markdownLanguage.parser.parse(text).topNode;
+    const started = performance.now();
+    const parse = markdownLanguage.parser.startParse(text);
+    for (;;) {
+      const tree = parse.advance();
+      if (tree) return tree.topNode;
+      if (performance.now() - started > MOST_MS) return null;
+    }
+  } catch {
+    return null;
+  }
+}
+
+function rendered(text: string, top: Node | null, onFile: MarkdownProps["onFile"], image: string): ReactNode {
+  if (top === null) return <pre>{visible(text)}</pre>;
+  try {
     return new Renderer(text, onFile, image).blocks(top, 0);
   } catch {
     // A text that is nested without end.

@@ -50,6 +50,25 @@ test("a text that is nested or long without end is shown soon, and bounded", () 
   expect(shown("x".repeat(MOST_MARKDOWN_CHARS + 1)).querySelector("pre")).toBeTruthy();
 }, 60_000);
 
+test("a text at the limit of characters that would take seconds to read is shown as it is written", () => {
+  for (const part of ["- ", "a*_", "[a](", "> ", "1. ", "*a ", "<a", "a`", "| "]) {
+    const text = part.repeat(Math.floor(MOST_MARKDOWN_CHARS / part.length));
+    expect(shown(text).querySelector("div > pre")?.textContent, part).toBe(text);
+    cleanup();
+  }
+  // The clock decides where many parts take long together; a README of this size does not.
+  const now = vi.spyOn(performance, "now").mockReturnValue(0);
+  const readme = "## Part\n\nSome *words* with `code`, and [a link](https://ok.example).\n\n- one\n- two\n\n".repeat(
+    900,
+  );
+  expect(shown(readme).querySelectorAll("h4").length).toBe(900);
+  cleanup();
+  let clock = 0;
+  now.mockImplementation(() => (clock += 10_000));
+  expect(shown(readme).querySelector("div > pre")).toBeTruthy();
+  now.mockRestore();
+}, 120_000);
+
 test("headings, lists, code, tables and links to files are shown as such", () => {
   const open = vi.fn();
   const onFile = (path: string): (() => void) | null => (path === "docs/a.md" ? open : null);

@@ -776,6 +776,7 @@ export const ENGLISH = [
   "The service was shut down, and this preview with it. Launch it again.",
   "The service was shut down.",
   "The snapshot ({size_bytes}) is deleted. {more}",
+  "The value of {name} has a variable itself. It cannot be sent together with a secret: change the value.",
   "The webhook answered {status}.",
   "The webhook failed: {problem}",
   "The {name} has no body.",

@@ -44,6 +44,23 @@ test("values are put into path, parameters, headers and body; a value of a path 
   expect(variableProblem(t, made, known, false)).toBeNull();
 });
 
+test("a value that becomes a variable is not sent where the service would fill it in", () => {
+  const values = new Map([
+    ["loop", "{{other_secret}}"],
+    ["escaped", "\\u007b\\u007bother_secret}}"],
+    ["first", "{{other"],
+    ["second", "_secret}}"],
+    ["plain", '{"a": {"b": 1}}'],
+  ]);
+  const taken: Known = { values, secrets: new Set(["key", "other_secret"]) };
+  const headers = [field("X-Key", "{{key}}")];
+  for (const body of ["{{loop}}", '"{{escaped}}"', "{{first}}{{second}}"])
+    expect(variableProblem(t, draft({ headers, body }), taken, true), body).toMatch(/has a variable itself/);
+  expect(variableProblem(t, draft({ headers, body: "{{plain}} {{key}}" }), taken, true)).toBeNull();
+  // Without a secret the page fills them, once.
+  expect(variableProblem(t, draft({ body: "{{loop}}" }), taken, true)).toBeNull();
+});
+
 test("what has no value is named before sending, unless its braces are sent as text", () => {
   const made = draft({ path: "/{{no}}", body: "{{nor}} {{id}}" });
   expect(variableProblem(t, made, known, true)).toBe("Set a value for {{no}}, {{nor}}.");

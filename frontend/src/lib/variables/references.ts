@@ -78,7 +78,31 @@ export function variableProblem(t: Translate, draft: Draft, known: Known, isOwne
     return t("{name} is a secret. Use it only in headers, the query or a body of text.", {
       name: written(encoded),
     });
+  if (isFilledTwice(draft, known)) {
+    const plain = namesOf(draft).filter((name) => !known.secrets.has(name));
+    const name = plain.find((one) => namesIn(unescaped(known.values.get(one) ?? "")).length > 0) ?? plain[0] ?? secret;
+    return t("The value of {name} has a variable itself. It cannot be sent together with a secret: change the value.", {
+      name: written(name),
+    });
+  }
   return null;
+}
+
+/** Whether values would become references, which the service then fills: a program may have chosen the values. */
+function isFilledTwice(draft: Draft, { values, secrets }: Known): boolean {
+  const kept = referencesOf(draft).filter((name) => secrets.has(name));
+  return referencesOf(filledDraft(draft, values)).length !== kept.length;
+}
+
+/** The names of all references that the service finds, as often as they occur. */
+function referencesOf(draft: Draft): string[] {
+  const text = [...loggedTexts(draft), ...encodedTexts(draft), ...plainTexts(draft)].join("\n");
+  return [...unescaped(text).matchAll(REFERENCE)].map((found) => found[1] ?? "");
+}
+
+/** The text after it was read as JSON. */
+function unescaped(text: string): string {
+  return text.replace(/\\u([0-9a-f]{4})/gi, (_, code: string) => String.fromCharCode(Number.parseInt(code, 16)));
 }
 
 function loggedTexts(draft: Draft): string[] {
