@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -156,9 +157,10 @@ SWARM = [
 def test_a_stack_of_three_nodes_has_all_that_it_mentions(choices: dict[str, str], tmp_path: Path) -> None:
     made = files("swarm", **choices)
     found = yaml.safe_load(made["stack.yaml"])
-    services = found["services"]
-    nodes = {name: one for name, one in services.items() if name.startswith("preview")}
-    assert sorted(nodes) == ["preview-1", "preview-2", "preview-3"]
+    nodes = {}
+    for name in ("preview-1", "preview-2", "preview-3"):
+        (nodes[name],) = yaml.safe_load(made[f"nodes/{name}.yaml"])["services"].values()
+    services = found["services"] | nodes
     for name, node in nodes.items():
         assert node["environment"] == {"PREVIEW_NODE_NAME": name, "PREVIEW_NODE_ADDRESS": f"{name}:7000"}
         # Its own name, before Swarm's DNS has it.
@@ -177,6 +179,12 @@ def test_a_stack_of_three_nodes_has_all_that_it_mentions(choices: dict[str, str]
         assert set(service.get("secrets", ())) <= found["secrets"].keys()
         named = [one.partition(":")[0] for one in service.get("volumes", ()) if isinstance(one, str)]
         assert set(named) <= found["volumes"].keys()
+    # Swarm changes no content of a secret: another content has another name.
+    for one in (*found["secrets"].values(), *found.get("configs", {}).values()):
+        (variable,) = re.findall(r"\$\{(\w+_HASH):\?", one["name"])
+        assert f'{variable}=$(hash "{one["file"]}")' in made["deploy.sh"].replace(
+            "hash Caddyfile", 'hash "./Caddyfile"'
+        )
     given = {one["file"] for one in found["secrets"].values()}
     assert {one.removeprefix("./") for one in given if one.startswith("./")} <= made.keys()
     assert ("caddy" in services) is (choices["tls"] == "caddy")
@@ -191,11 +199,59 @@ def test_a_stack_of_three_nodes_has_all_that_it_mentions(choices: dict[str, str]
             (tmp_path / name).parent.mkdir(exist_ok=True)
             (tmp_path / name).write_text(text)
         command = ["docker", "stack", "config", "--compose-file", str(tmp_path / "stack.yaml")]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        command += [f"--compose-file={tmp_path}/nodes/{name}.yaml" for name in nodes]
+        hashes = dict.fromkeys(re.findall(r"\b[A-Z_]+_HASH\b", made["deploy.sh"]), "-x")
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=os.environ | hashes)
         # Debian 12's Docker has no `config` for stacks.
         assert done.returncode == 0 or "unknown" in done.stderr.lower() or "Usage:" in done.stderr, done.stderr
         done = subprocess.run(["sh", "-n", str(tmp_path / "deploy.sh")], capture_output=True, text=True)
         assert (done.returncode, done.stderr) == (0, "")
+
+
+DOCKER = """#!/bin/sh
+echo "$*" >>"$LOG"
+case "$*" in
+    *stack\\ deploy*) touch "$LOG.started" ;;
+    *service\\ inspect*preview.files*) [ -e "$LOG.started" ] && echo "${LABEL:-$FILES_HASH}" ;;
+    *service\\ inspect*) [ -e "$LOG.started" ] && echo image:1 ;;
+    *service\\ ps*) echo "image:1 Complete 2 seconds ago" ;;
+    *service\\ update*) exit ${UPDATED:-0} ;;
+esac
+"""
+
+
+def test_a_stack_is_updated_node_by_node_each_drained_before(tmp_path: Path) -> None:
+    certificate = tmp_path / "chain.pem"
+    certificate.write_text("first")
+    stack, program, log = tmp_path / "stack", tmp_path / "bin" / "docker", tmp_path / "log"
+    options = ["--domain=preview.example.com", f"--certificate={certificate}", f"--key={certificate}", "--yes"]
+    assert run(["deploy", "init", str(stack), "--swarm", *options]) == 0
+    program.parent.mkdir()
+    program.write_text(DOCKER)
+    program.chmod(0o755)
+
+    def deployed(*arguments: str, **variables: str) -> list[str]:
+        """The commands that changed something."""
+        log.write_text("")
+        environment = os.environ | {"PATH": f"{program.parent}:{os.environ['PATH']}", "LOG": str(log), "LABEL": "old"}
+        command = ["sh", str(stack / "deploy.sh"), *arguments]
+        done = subprocess.run(command, env=environment | variables, capture_output=True, text=True, timeout=60)
+        assert (done.returncode != 0) is ("UPDATED" in variables), done.stderr
+        # A command of several lines has the first one here.
+        lines = [line for line in log.read_text().splitlines() if line.startswith(("stack", "service"))]
+        changing = [line for line in lines if re.match(r"stack deploy|service (create|update)", line)]
+        return [" ".join(re.findall(r"^\w+ \w+|nodes/[\w-]+|preview_\w[\w-]*", line)) for line in changing]
+
+    every = [f"nodes/preview-{number}" for number in (1, 2, 3)]
+    assert deployed() == [" ".join(["stack deploy", *every])]
+    step = "service create preview_drain preview_nodes|stack deploy {0}|service update preview_{1}"
+    steps = [step.format(one, one.partition("/")[2]).split("|") for one in every]
+    # The tables first: what all nodes share has the job for them.
+    assert deployed() == ["stack deploy", *steps[0], *steps[1], *steps[2]]
+    # One that does not start is the last; one whose files are the same is left alone.
+    assert deployed(UPDATED="1") == ["stack deploy", *steps[0]]
+    assert deployed(LABEL="") == ["stack deploy"]
+    assert deployed("--all", LABEL="") == ["stack deploy", *steps[0], *steps[1], *steps[2]]
 
 
 def test_a_stack_needs_a_database_that_its_nodes_share_and_a_proxy_that_it_has() -> None:

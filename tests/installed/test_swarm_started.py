@@ -10,10 +10,12 @@ import json
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -85,7 +87,9 @@ class Machine:
             time.sleep(0.5)
 
     def end(self) -> None:
-        self.process.terminate()
+        # `unshare` ignores the signal while its child runs.
+        with suppress(OSError, IndexError):
+            os.kill(self.engine, signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(60)
         self.process.kill()
@@ -147,18 +151,49 @@ def test_a_stack_on_two_machines_is_a_cluster_of_three_nodes(tmp_path: Path, mon
         assert run(["deploy", "init", str(stack), *told]) == 0
         # An engine without CAP_SYS_RESOURCE cannot raise its own limit.
         most = min(65536, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
-        file = stack / "stack.yaml"
-        file.write_text(file.read_text().replace("soft: 65536, hard: 65536", f"soft: {most}, hard: {most}"))
-        host = os.environ | {"DOCKER_HOST": f"unix://{one.folder}/s"}
-        subprocess.run(["sh", str(stack / "deploy.sh")], env=host, check=True, timeout=DEADLINE_S)
+        for file in (stack / "nodes").iterdir():
+            file.write_text(file.read_text().replace("soft: 65536, hard: 65536", f"soft: {most}, hard: {most}"))
+        deploy = partial(_deployed, stack, one)
+        deploy()
 
         as_admin = _admin(one)
         one.until("three nodes", lambda: len(_live(one, as_admin)) == 3)
         # Swarm has put some on each machine.
         assert one.node()
         two.until("a node of the other machine", lambda: bool(two.run("ps", "--quiet").stdout))
-        _a_preview_answers_through_the_other_machine(one, two, as_admin)
+        pushed = _a_preview_answers_through_the_other_machine(one, two, as_admin)
         _the_service_has_no_rights(two)
+        _an_update_moves_previews(deploy, stack, one, as_admin, pushed)
+
+
+def _deployed(stack: Path, machine: Machine) -> str:
+    host = os.environ | {"DOCKER_HOST": f"unix://{machine.folder}/s"}
+    done = subprocess.run(
+        ["sh", str(stack / "deploy.sh")], env=host, timeout=5 * DEADLINE_S, stdout=subprocess.PIPE, text=True
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
+    return done.stdout
+
+
+def _an_update_moves_previews(
+    deploy: Callable[[], str], stack: Path, machine: Machine, as_admin: list[str], pushed: str
+) -> None:
+    """One node after the other is drained and updated; what is the same is left alone."""
+    told = deploy()
+    assert told.count("is up to date") == 3, told
+    with (stack / "preview.env").open("a") as settings:
+        settings.write("PREVIEW_QUEUE_LIMIT=900\n")
+    told = deploy()
+    assert [told.count(f"preview-{number} is empty") for number in (1, 2, 3)] == [1, 1, 1], told
+    machine.until("three nodes after the update", lambda: len(_live(machine, as_admin)) == 3)
+
+    def answers() -> bool:
+        return (
+            b"Hello, world!"
+            in machine.run("exec", *as_admin, machine.node(), "preview", "request", pushed, "GET", "/").stdout
+        )
+
+    machine.until("the preview after the update", answers)
 
 
 def _admin(machine: Machine) -> list[str]:
@@ -182,7 +217,7 @@ def _live(machine: Machine, as_admin: list[str]) -> list[str]:
     return []
 
 
-def _a_preview_answers_through_the_other_machine(one: Machine, two: Machine, as_admin: list[str]) -> None:
+def _a_preview_answers_through_the_other_machine(one: Machine, two: Machine, as_admin: list[str]) -> str:
     node = one.node()
     write = "mkdir -p /tmp/hello && cat >/tmp/hello/main.py && printf '[start]\\ncommand = \"python3 main.py\"\\n' "
     write += ">/tmp/hello/preview.toml"
@@ -190,6 +225,7 @@ def _a_preview_answers_through_the_other_machine(one: Machine, two: Machine, as_
     pushed = json.loads(one.do("exec", *as_admin, node, "preview", "push", "/tmp/hello", "--json"))["id"]
     one.do("exec", *as_admin, node, "preview", "launch", pushed, "--wait", "200")
     assert "Hello, world!" in two.do("exec", *as_admin, two.node(), "preview", "request", pushed, "GET", "/")
+    return str(pushed)
 
 
 def _the_service_has_no_rights(machine: Machine) -> None:

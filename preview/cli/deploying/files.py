@@ -127,9 +127,15 @@ def _swarm(deployment: Deployment) -> list[OutFile]:
     if own:
         kept["postgres-password"] = password
     nodes = [f"preview-{number}" for number in range(1, deployment.nodes + 1)]
-    values = _values(deployment) | {"secrets": used, "all_secrets": sorted(kept), "node_names": nodes}
+    secret_files = {name: f"./secrets/{name}" for name in sorted(kept)}
+    if deployment.tls == "caddy" and deployment.certificate != INTERNAL:
+        secret_files |= {"certificate": deployment.certificate, "certificate-key": deployment.key}
+    values = _values(deployment) | {"secrets": used, "secret_files": secret_files, "node_names": nodes}
     values |= {"unmask": json.dumps(_UNMASK), "own_postgres": own, "internal": INTERNAL}
     made = [OutFile("stack.yaml", _rendered("swarm/stack.yaml", values))]
+    for index, node in enumerate(nodes, 1):
+        text = _rendered("swarm/node.yaml", values | {"node": node, "index": index})
+        made.append(OutFile(f"nodes/{node}.yaml", text))
     made.append(OutFile("deploy.sh", _rendered("swarm/deploy.sh", values), _PROGRAM))
     made.append(OutFile("preview.env", _rendered("compose/preview.env", values | {"nodes": max(2, deployment.nodes)})))
     made.append(OutFile("seccomp.json", _shipped("seccomp.json")))
