@@ -66,7 +66,13 @@ deploy
 # The tables of the new version come before its nodes. Tasks of earlier images do not count.
 echo "migrating the database"
 image=$(inspect '{{ "{{.Spec.TaskTemplate.ContainerSpec.Image}}" }}' migrate)
+tries=150
 until docker service ps --no-trunc --format '{{ "{{.Image}} {{.CurrentState}}" }}' preview_migrate | grep -qF "$image Complete"; do
+    tries=$((tries - 1))
+    if [ "$tries" = 0 ]; then
+        echo "the database was not migrated: docker service logs preview_migrate" >&2
+        exit 1
+    fi
     sleep 2
 done
 for node in {{ node_names | join(" ") }}; do
