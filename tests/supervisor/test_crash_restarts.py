@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 import trio
@@ -10,11 +11,17 @@ from handover_kit import body_of, reload, says, speaking, story
 from hypothesis import given
 from hypothesis import strategies as st
 from supervisor_kit import Rig, open_rig
+from trio.testing import wait_all_tasks_blocked
 
 from preview.core.lifecycle import Health, State
+from preview.errors import DataUnavailable, LaunchFailed, PreviewError
 from preview.settings import Settings
 from preview.supervisor import LivePreview
+from preview.supervisor.diagnosis import exits
+from preview.supervisor.preview.control import DataChange
 from preview.supervisor.preview.crashes import GaveUp, RestartBudget
+from preview.supervisor.process import processes
+from preview.supervisor.process.crash_restarts import CrashRestarts
 
 MakeSettings = Callable[..., Settings]
 
@@ -133,6 +140,149 @@ async def test_a_reload_takes_the_place_of_a_restart_that_waits(make_settings: M
         assert await body_of(preview) == "two"
         assert health_of(preview) is Health.HEALTHY
         assert not preview.crash.is_restarting
+
+
+@pytest.mark.parametrize("files", [_RESTART, {}], ids=["restart", "stay"])
+async def test_a_reload_while_the_crash_is_explained_decides(
+    make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch, files: dict[str, str]
+) -> None:
+    go, real = trio.Event(), exits.explain_exit
+
+    async def late(*given: Any, **named: Any) -> PreviewError:
+        await go.wait()
+        return await real(*given, **named)
+
+    monkeypatch.setattr(processes, "explain_exit", late)
+    async with open_rig(make_settings(crash_pause_s=3600)) as rig:
+        preview = await rig.running(speaking("one"), **files)
+        await crash(preview)
+        await says(preview, "process ended")
+        await reload(rig, speaking("two"))
+        go.set()
+        await wait_all_tasks_blocked()
+        assert preview.outcome is None
+        assert not preview.is_replaced
+        assert await body_of(preview) == "two"
+
+
+async def test_a_reload_that_fails_during_the_pause_is_no_crash(make_settings: MakeSettings) -> None:
+    async with open_rig(make_settings(crash_pause_s=3600, crash_restarts=1)) as rig:
+        preview = await rig.running(speaking("one"), **_RESTART)
+        await crash(preview)
+        await says(preview, "crashed: ")
+        with pytest.raises(PreviewError, match="not valid TOML"):
+            await reload(rig, speaking("two"), **{"preview.toml": "[start\n"})
+        await wait_all_tasks_blocked()
+        with pytest.raises(LaunchFailed, match="nothing_here"):
+            await reload(rig, "import nothing_here\n", **_RESTART)
+        await wait_all_tasks_blocked()
+        assert preview.outcome is None
+        assert preview.is_replaced
+        assert preview.crash is not None
+        assert (preview.crash.count, preview.crash.is_restarting) == (1, True)
+        assert sum(line.startswith("reload failed: ") for line in story(preview)) == 2
+        await reload(rig, speaking("two"))
+        assert await body_of(preview) == "two"
+
+
+@pytest.fixture
+def pause_over(monkeypatch: pytest.MonkeyPatch) -> trio.Event:
+    """Each pause is over once this event is set."""
+    over, real = trio.Event(), CrashRestarts.request_after
+
+    async def late(crashes: CrashRestarts, pause_s: float, moved: trio.Event) -> None:
+        await over.wait()
+        await real(crashes, 0.0, moved)
+
+    monkeypatch.setattr(CrashRestarts, "request_after", late)
+    return over
+
+
+async def test_the_end_of_the_pause_does_not_interrupt_a_reload(
+    make_settings: MakeSettings, pause_over: trio.Event
+) -> None:
+    async with open_rig(make_settings()) as rig:
+        preview = await rig.running(speaking("one"), **_RESTART)
+        assert preview.directory is not None
+        await crash(preview)
+        await says(preview, "crashed: ")
+        async with trio.open_nursery() as nursery:
+            slow = "while not os.path.exists('go'): time.sleep(0.01)\n"
+            nursery.start_soon(reload, rig, speaking("two", slow))
+            while len(rig.runtime.specs) < 2:
+                await trio.lowlevel.checkpoint()
+            pause_over.set()
+            await wait_all_tasks_blocked()
+            await trio.Path(preview.directory / "go").touch()
+        assert await body_of(preview) == "two"
+        assert len(rig.runtime.specs) == 2
+
+
+def restore(apply: Callable[[], Awaitable[None]]) -> DataChange:
+    """A replacement of data that does this, and undoes nothing."""
+
+    async def applied(_data: object) -> None:
+        await apply()
+
+    async def undo(_data: object) -> None:
+        await trio.lowlevel.checkpoint()
+
+    return DataChange("restore", applied, undo, "none")
+
+
+async def test_no_restart_follows_a_restore_that_outlasts_the_pause(
+    make_settings: MakeSettings, pause_over: trio.Event
+) -> None:
+    async with open_rig(make_settings()) as rig:
+        preview = await rig.running(speaking("one"), **_RESTART)
+        begun, go = trio.Event(), trio.Event()
+
+        async def apply() -> None:
+            begun.set()
+            await go.wait()
+
+        await crash(preview)
+        await says(preview, "crashed: ")
+        change = preview.changes.put(None, restore(apply))
+        await begun.wait()
+        pause_over.set()
+        await wait_all_tasks_blocked()
+        go.set()
+        await change.settled.wait()
+        await wait_all_tasks_blocked()
+        assert change.error is None
+        assert preview.changes.is_idle
+        assert len(rig.runtime.specs) == 2
+
+
+async def test_after_a_restore_that_fails_during_the_pause_a_process_serves(make_settings: MakeSettings) -> None:
+    async def fail() -> None:
+        raise DataUnavailable("The backup cannot be read.")
+
+    async with open_rig(make_settings(crash_pause_s=3600)) as rig:
+        preview = await rig.running(speaking("one"), **_RESTART)
+        await crash(preview)
+        await says(preview, "crashed: ")
+        change = preview.changes.put(None, restore(fail))
+        await change.settled.wait()
+        assert change.error is not None
+        assert await body_of(preview) == "one"
+        assert preview.crash is not None
+        assert not preview.crash.is_restarting
+        assert health_of(preview) is Health.HEALTHY
+
+
+async def test_the_memory_limit_holds_after_a_restart_for_memory(make_settings: MakeSettings) -> None:
+    settings = make_settings(memory_limit_mb=48, usage_interval_s=0.05, crash_pause_s=0.01, stop_grace_s=0.1)
+    async with open_rig(settings) as rig:
+        preview = await rig.running(speaking("one", _CRASHES), **_RESTART)
+        await crash(preview, "/eat")
+        await restarted(preview, 1)
+        await reload(rig, speaking("two", _CRASHES), **{"preview.toml": ""})
+        await crash(preview, "/eat")
+        with trio.fail_after(60):
+            await preview.over.wait()
+        assert "more than 48 MB of memory" in (preview.record.reason or "")
 
 
 async def test_without_the_option_or_with_a_bound_of_none_the_preview_fails(make_settings: MakeSettings) -> None:

@@ -90,8 +90,9 @@ def was_killed_for_memory(preview: LivePreview, process: RunningProcess) -> bool
 
 def stop_for_memory(preview: LivePreview, error: LaunchFailed) -> None:
     """End the preview with this error of its memory limit."""
-    if tell(preview, "memory", error.message, Level.ERROR):
-        preview.fail(error)
+    # An earlier process may have reached the limit, and the preview has been kept.
+    tell(preview, "memory", error.message, Level.ERROR)
+    preview.fail(error)
 
 
 class Excesses:

@@ -192,6 +192,11 @@ class Changes:
             self._came = trio.Event()
         return taken
 
+    @property
+    def is_idle(self) -> bool:
+        """True while no change waits, and none is carried out."""
+        return not self._waiting and all(one.settled.is_set() for one in self._taken)
+
     async def wait(self) -> None:
         """Wait until a change is requested. Cancellation: nothing changes."""
         await self._came.wait()

@@ -43,6 +43,9 @@ class CrashRestarts:
         self._budget = RestartBudget(settings.crash_restarts, settings.crash_window_s, settings.crash_pause_s)
         # The process whose crash was explained last, and its explanation.
         self._explained: tuple[ServerProcess, PreviewError] | None = None
+        # The process whose crash was counted last, and the end of the pause after it, by trio's clock.
+        self._counted: ServerProcess | None = None
+        self._pause_until = 0.0
 
     def applies(self, serving: ServerProcess) -> bool:
         """Return True if this process is started again when it crashes: it serves, and its plan wants that."""
@@ -56,16 +59,24 @@ class CrashRestarts:
             return self.failed_start
         return self._explained[1] if self._explained is not None and self._explained[0] is serving else None
 
+    def explain(self, serving: ServerProcess, error: PreviewError) -> None:
+        """Keep why the process has ended: the change that follows may fail, and the process is asked about again."""
+        self._explained = serving, error
+
+    def restarts(self, serving: ServerProcess) -> bool:
+        """Return True if the process has ended by itself and is started again: a failed reload changes nothing then."""
+        return serving.ended.is_set() and self.applies(serving)
+
     def decide(self, serving: ServerProcess, error: PreviewError) -> float | PreviewError:
         """Count the crash; return the pause in seconds before the restart, or the error that the preview fails with."""
         failed_start, self.failed_start = self.failed_start, None
-        is_known = failed_start is None and self._explained is not None and self._explained[0] is serving
-        self._explained = serving, error
         ended = serving.exit or Exit()
         if not self.applies(serving) or (serving.failure is None and ended.code == 0):
             return error
-        # A reload that fails during the pause leads here again, with the same crash.
-        settings, out_of_memory = self._settings, not is_known and error.details.get("limit") == "memory"
+        if failed_start is None and self._counted is serving:
+            # A reload has failed during the pause. The crash was counted; the pause goes on.
+            return max(0.0, self._pause_until - trio.current_time())
+        settings, out_of_memory = self._settings, error.details.get("limit") == "memory"
         pause_s = self._budget.crashed(trio.current_time(), served=failed_start is None, out_of_memory=out_of_memory)
         if isinstance(pause_s, GaveUp):
             window = _minutes(settings.crash_window_s)
@@ -75,6 +86,7 @@ class CrashRestarts:
                 else f"it was started again {self._budget.count} times in {window}"
             )
             return LaunchFailed(f"{error.message.rstrip('.')}. It is not started again: {why}.", **error.details)
+        self._counted, self._pause_until = serving, trio.current_time() + pause_s
         how = "out of memory" if out_of_memory else "failed start" if failed_start is not None else str(ended)
         self._tell(error.message.rstrip("."), how, pause_s)
         return pause_s
@@ -90,14 +102,16 @@ class CrashRestarts:
         log_crash(preview.record, reason=why, restarts_in_s=pause_s)
 
     def settle(self) -> None:
-        """Record that a process serves; the caller publishes it."""
+        """Record that a process serves."""
+        self.failed_start = None
         crash = self._preview.crash
         if crash is not None and crash.is_restarting:
             self._preview.crash = replace(crash, is_restarting=False)
-            self._preview.set_health(Health.HEALTHY)
+            if not self._preview.set_health(Health.HEALTHY):
+                self._preview.publish()
 
     async def request_after(self, pause_s: float, moved: trio.Event) -> None:
-        """Request the restart after the pause, unless another change is carried out by then.
+        """Request the restart after the pause, unless another change waits or is carried out then.
 
         Returns when a process serves or the change has failed: ``moved`` is set then. Cancellation: nothing changes.
         """
@@ -106,9 +120,11 @@ class CrashRestarts:
         with trio.move_on_after(pause_s):
             await moved.wait()
             return
-        # The queue may be full of other changes, or closed at the preview's end.
-        with suppress(PreviewError):
-            preview.changes.put(None, after_crash=True)
+        # A change under way would begin again if the restart joined it. If it fails, this is called again.
+        if preview.changes.is_idle:
+            # The queue is closed at the preview's end.
+            with suppress(PreviewError):
+                preview.changes.put(None, after_crash=True)
         await moved.wait()
 
 

@@ -123,7 +123,6 @@ class ProcessReplacer:
             preview.log.say(f"restarted in {took_s:.2f} s")
 
     def _note_restart(self) -> None:
-        self._processes.crashes.settle()
         self._preview.note_restart(self._revision)
         self._nursery.start_soon(save, self._preview, self._context)
 
@@ -193,7 +192,7 @@ class ProcessReplacer:
         if all(change.after_crash for change in changes):
             # It counts as a crash: the next restart follows after a longer pause, or none.
             self._processes.crashes.failed_start = error
-        elif current.is_told_to_end:
+        elif current.is_told_to_end and not self._processes.crashes.restarts(current):
             # The old process was stopped before the new one started, so nothing serves any more.
             self._preview.fail(error)
         elif self._preview.outcome is None:
@@ -307,6 +306,7 @@ class ProcessReplacer:
         if change.data is None:
             preview.served_settings = preview.launch_settings
         self._processes.take(candidate)
+        self._processes.crashes.settle()
         if change.files is None and change.data is None:
             self._processes.keep_snapshot()
         self._nursery.start_soon(save, preview, self._context)

@@ -184,17 +184,25 @@ class Processes:
         while True:
             serving, moved = self.current, self._moved
             await wait_any(serving.ended, moved)
-            if self.changing or serving is not self.current:
+            if not self._decides(serving):
                 await moved.wait()
             elif serving.ended.is_set():
                 error = self.crashes.known(serving) or await self._explain(serving)
                 if error is None:
                     return
+                self.crashes.explain(serving, error)
+                if not self._decides(serving):
+                    # A change has begun since the process ended, or has replaced it.
+                    continue
                 further = self.crashes.decide(serving, error)
                 if isinstance(further, PreviewError):
                     preview.fail(further)
                     return
-                await self.crashes.request_after(further, moved)
+                await self.crashes.request_after(further, self._moved)
+
+    def _decides(self, serving: ServerProcess) -> bool:
+        """Return True if this process's exit decides about the preview, and no replacement does."""
+        return not self.changing and serving is self.current
 
     async def _explain(self, serving: ServerProcess) -> PreviewError | None:
         """Log the process's exit and return its reason; None if the preview is over, or its launch is mended."""
