@@ -192,7 +192,7 @@ class Processes:
                     return
                 self.crashes.explain(serving, error)
                 if not self._decides(serving):
-                    # A change has begun since the process ended, or has replaced it.
+                    # A change has started since the process ended, or has replaced it.
                     continue
                 further = self.crashes.decide(serving, error)
                 if isinstance(further, PreviewError):
