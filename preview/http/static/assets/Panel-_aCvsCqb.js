@@ -1,1 +1,0 @@
-import{s as e}from"./controls-EoilSfz4.js";import{t}from"./panel.module-7F3DpNnq.js";import{n,t as r}from"./tokens.module-CHsfJA4M.js";import{t as i}from"./jsx-runtime-Wy9s6hX0.js";var a=i();function o(i){return(0,a.jsx)(`section`,{className:e(r.root,t.panel,i.className),style:{colorScheme:n(i.theme??`system`),...i.style},"aria-label":i.label,children:i.children})}export{o as t};

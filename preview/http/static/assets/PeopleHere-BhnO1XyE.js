@@ -1,1 +1,0 @@
-import{n as e}from"./Faces-D-S1kgO5.js";import{r as t}from"./useTogether-Dvaj4ql3.js";import{t as n}from"./jsx-runtime-Wy9s6hX0.js";var r=n();function i({generationId:n,onShow:i}){let{viewers:a}=t(n);return(0,r.jsx)(e,{viewers:a,onShow:i})}export{i as PeopleHere};

@@ -1,1 +1,0 @@
-import{n as e}from"./transport-BxrQOYdi.js";function t(t,n,r){return t.json(e(n,`/preview/checks`),r?{signal:r}:{})}function n(t,n,r){return t.json(e(n,`/preview/checks`),{method:`PUT`,json:r})}function r(t,n){return t.json(e(n,`/preview/checks/run`),{method:`POST`,json:{}})}export{r as n,n as r,t};

@@ -1,0 +1,1 @@
+export{a as markdown}from"./FilesPanel-Cy2os_4w.js";
