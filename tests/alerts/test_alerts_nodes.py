@@ -28,7 +28,8 @@ class Preview:
     def __init__(self) -> None:
         self.id = "p1"
         self.record = SimpleNamespace(user_id="ann", generation_id="g1", project_id="", state=State.RUNNING)
-        self.restarts, self.usage, self.settings = 0, None, SimpleNamespace(memory_limit_mb=1)
+        self.restarts, self.crash, self.usage = 0, None, None
+        self.settings = SimpleNamespace(memory_limit_mb=1)
         self.traffic = SimpleNamespace(listeners=[])
         self.watches: set[Any] = set()
         self.watched, self.fired = trio.Event(), trio.Event()
