@@ -5249,6 +5249,53 @@ export interface components {
             who: "owner" | "viewer" | "agent" | "service" | "unknown";
         };
         /**
+         * RequestVariableBody
+         * @description The value of a variable. A later value replaces it, and can make it a secret or not one.
+         */
+        RequestVariableBody: {
+            /**
+             * Secret
+             * @description No response ever has the value of a secret.
+             * @default false
+             */
+            secret?: boolean;
+            /**
+             * Value
+             * @example 7
+             */
+            value: string;
+        };
+        /**
+         * RequestVariableList
+         * @description All variables of a generation's requests, by name.
+         */
+        RequestVariableList: {
+            /** Items */
+            items: components["schemas"]["RequestVariableShape"][];
+            /** Next */
+            next: null;
+        };
+        /**
+         * RequestVariableShape
+         * @description A variable of requests.
+         */
+        RequestVariableShape: {
+            /**
+             * Name
+             * @example book_id
+             */
+            name: string;
+            /** Secret */
+            secret: boolean;
+            /** Updated At */
+            updated_at: string;
+            /**
+             * Value
+             * @description Null for a secret.
+             */
+            value: string | null;
+        };
+        /**
          * Rows
          * @description Rows of a statement.
          */
@@ -6685,33 +6732,6 @@ export interface components {
             timeout?: number | null;
         };
         /**
-         * VariableBody
-         * @description The value of a variable. A later value replaces it, and can make it a secret or not one.
-         */
-        VariableBody: {
-            /**
-             * Secret
-             * @description No response ever has the value of a secret.
-             * @default false
-             */
-            secret?: boolean;
-            /**
-             * Value
-             * @example 7
-             */
-            value: string;
-        };
-        /**
-         * VariableList
-         * @description All variables of a generation's requests, by name.
-         */
-        VariableList: {
-            /** Items */
-            items: components["schemas"]["VariableShape"][];
-            /** Next */
-            next: null;
-        };
-        /**
          * VariableShape
          * @description A variable or a secret.
          */
@@ -7301,6 +7321,9 @@ export type ReportedSeries = components['schemas']['ReportedSeries'];
 export type RequestItem = components['schemas']['RequestItem'];
 export type RequestList = components['schemas']['RequestList'];
 export type RequestShape = components['schemas']['RequestShape'];
+export type RequestVariableBody = components['schemas']['RequestVariableBody'];
+export type RequestVariableList = components['schemas']['RequestVariableList'];
+export type RequestVariableShape = components['schemas']['RequestVariableShape'];
 export type Rows = components['schemas']['Rows'];
 export type RuleList = components['schemas']['RuleList'];
 export type RuleShape = components['schemas']['RuleShape'];
@@ -7356,8 +7379,6 @@ export type Usage = components['schemas']['Usage'];
 export type UsageItem = components['schemas']['UsageItem'];
 export type V1EnvelopeBody = components['schemas']['V1EnvelopeBody'];
 export type V1LaunchBody = components['schemas']['V1LaunchBody'];
-export type VariableBody = components['schemas']['VariableBody'];
-export type VariableList = components['schemas']['VariableList'];
 export type VariableShape = components['schemas']['VariableShape'];
 export type VersionDetail = components['schemas']['VersionDetail'];
 export type VersionDiff = components['schemas']['VersionDiff'];

@@ -34,11 +34,11 @@ def together_operations() -> dict[str, Operation]:
             body=saved.SavedBody,
         ),
         "saved.delete_saved": Operation(GONE, (*_OWN, people_errors.SavedRequestNotFound), 204),
-        "saved.list_variables": Operation(Reply("The variables.", saved.VariableList), _OWN),
+        "saved.list_variables": Operation(Reply("The variables.", saved.RequestVariableList), _OWN),
         "saved.set_variable": Operation(
-            Reply("The variable.", saved.VariableShape),
+            Reply("The variable.", saved.RequestVariableShape),
             (*_OWN, errors.InvalidRequest, people_errors.VariableLimitReached),
-            body=saved.VariableBody,
+            body=saved.RequestVariableBody,
         ),
         "saved.delete_variable": Operation(GONE, (*_OWN, people_errors.VariableNotFound), 204),
         "together.join": Operation(

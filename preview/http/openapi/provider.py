@@ -22,6 +22,7 @@ from preview.http.core.errors import HTTP_CODES, problem_of
 from preview.http.openapi.model import Operation, Reply
 from preview.http.openapi.operations import BY_TAG
 from preview.logs import Contract
+from preview.together.variables import NAME as VARIABLE_NAME
 
 _OPERATIONS = {route: (tag, operation) for tag, routes in BY_TAG.items() for route, operation in routes.items()}
 _PATH = re.compile("<(?:[^:<>]*:)?([^<>]+)>")
@@ -31,6 +32,7 @@ _SECURITY: list[dict[str, list[str]]] = [{"bearer": []}, {"session": []}]
 _TICKET: list[dict[str, list[str]]] = [{"ticket": []}]
 # Routes that also accept an archive.
 _UPLOADS = frozenset({"generations.create_generation", "files.replace_files"})
+_NAMES_VARIABLE = "saved.set_variable"
 _OF_AGENTS = "agents.serve"
 _OF_EVENTS = frozenset({"text/event-stream", "application/x-ndjson"})
 _TEXTS = frozenset({"application/x-ndjson", "image/svg+xml"})
@@ -131,6 +133,8 @@ def _parameters(rule: Rule, operation: Operation, schemas: dict[str, Any]) -> li
 def _path_schema(rule: Rule, name: str) -> dict[str, Any]:
     if isinstance(rule._converters[name], RecordNumber):  # noqa: SLF001  as in Quart-Schema: there is no public way
         return {"type": "integer", "minimum": 1, "maximum": RecordNumber.MOST}
+    if rule.endpoint == _NAMES_VARIABLE and name == "name":
+        return {"type": "string", "pattern": f"^{VARIABLE_NAME}$"}
     return {"type": "string"}
 
 

@@ -67,7 +67,7 @@ class SavedList(Answer):
     next: None
 
 
-class VariableBody(BaseModel):
+class RequestVariableBody(BaseModel):
     """The value of a variable. A later value replaces it, and can make it a secret or not one."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
@@ -84,7 +84,7 @@ class VariableBody(BaseModel):
         return value
 
 
-class VariableShape(Answer):
+class RequestVariableShape(Answer):
     """A variable of requests."""
 
     name: str = Field(pattern=f"^{NAME}$", examples=["book_id"])
@@ -103,8 +103,8 @@ class VariableShape(Answer):
         )
 
 
-class VariableList(Answer):
+class RequestVariableList(Answer):
     """All variables of a generation's requests, by name."""
 
-    items: list[VariableShape]
+    items: list[RequestVariableShape]
     next: None

@@ -7,12 +7,12 @@ from quart import Blueprint, Response, request
 from preview.errors import GenerationReadOnly, InvalidRequest
 from preview.http.backend import Backend, BackendRoutes, Running
 from preview.http.contracts.people.saved import (
+    RequestVariableBody,
+    RequestVariableList,
+    RequestVariableShape,
     SavedBody,
     SavedList,
     SavedShape,
-    VariableBody,
-    VariableList,
-    VariableShape,
 )
 from preview.http.core.answers import json_answer, no_content
 from preview.http.core.reading import read_json
@@ -54,21 +54,21 @@ def saved_routes(running: Running) -> Blueprint:
     async def list_variables(backend: Backend, generation_id: str) -> Response:
         """Return the variables of requests, by name; secrets without values. Guests who may send requests see them."""
         variables = await _variables_of(backend, generation_id)
-        items = [VariableShape.of(one) for one in await variables.list(generation_id)]
-        return json_answer(VariableList(items=items, next=None))
+        items = [RequestVariableShape.of(one) for one in await variables.list(generation_id)]
+        return json_answer(RequestVariableList(items=items, next=None))
 
     @routes.put("/preview/variables/<name>")
     async def set_variable(backend: Backend, generation_id: str, name: str) -> Response:
         """Set a variable: `{{name}}` in a request with `resolve` stands for its value."""
         variables = await _variables_of(backend, generation_id)
-        body = await read_json(request, VariableBody, limit_bytes=_VALUE_BYTES)
+        body = await read_json(request, RequestVariableBody, limit_bytes=_VALUE_BYTES)
         if not is_name(name):
             raise InvalidRequest(
                 "A variable's name begins with a letter or '_'; use letters, digits, '.', '_' and '-', 64 at most.",
                 field="name",
             )
         return json_answer(
-            VariableShape.of(await variables.set(generation_id, name, body.value, is_secret=body.secret))
+            RequestVariableShape.of(await variables.set(generation_id, name, body.value, is_secret=body.secret))
         )
 
     @routes.delete("/preview/variables/<name>")
