@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from contextlib import nullcontext
 from html.parser import HTMLParser
 from typing import Any
@@ -15,6 +16,7 @@ from preview.detection import overrides_from_request
 from preview.detection.overrides.preview_file import _Start, _StepTable
 from preview.detection.overrides.start_schema import StartOptions
 from preview.http import PreviewApp, create_app
+from preview.http.core.answers import Answer
 from preview.http.openapi.operations import BY_TAG
 from preview.settings import load_settings
 
@@ -58,6 +60,17 @@ def test_the_table_of_operations_names_routes_that_exist(app: PreviewApp) -> Non
     listed = [route for routes in BY_TAG.values() for route in routes]
     ours = {rule.endpoint for rule in app.url_map.iter_rules() if not rule.websocket}
     assert sorted(listed) == sorted(ours - {OF_AGENTS})
+
+
+def test_no_two_models_of_responses_have_one_name() -> None:
+    """The document has one schema for each name: the second one would replace the first."""
+    todo, models = [Answer], set[type[Answer]]()
+    while todo:
+        found = todo.pop().__subclasses__()
+        todo += found
+        models |= set(found)
+    names = Counter(one.__name__ for one in models if one.__module__.startswith("preview."))
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 async def test_the_document_is_openapi_3_1_and_names_only_what_it_holds(app: PreviewApp) -> None:

@@ -822,7 +822,7 @@ export interface components {
             /** B */
             b: string | null;
             /** Items */
-            items: components["schemas"]["DifferenceShape"][];
+            items: components["schemas"]["SettingDifferenceShape"][];
             /**
              * Next
              * @default null
@@ -993,6 +993,60 @@ export interface components {
             status: number | null;
         };
         /**
+         * Detected
+         * @description Decisions of detection for one generation, before the settings apply.
+         */
+        Detected: {
+            /** Entries */
+            entries: components["schemas"]["DetectedEntry"][];
+            /** Generation Id */
+            generation_id: string;
+            /**
+             * Problem
+             * @description The reason why the files cannot be read; null if they can.
+             */
+            problem: string | null;
+        };
+        /**
+         * DetectedEntry
+         * @description One decision of detection.
+         */
+        DetectedEntry: {
+            /**
+             * Kind
+             * @description `database`: also a broker; `name` is then the variable with its address, if there is one.
+             * @enum {string}
+             */
+            kind: "framework" | "app" | "command" | "directory" | "network" | "health" | "port" | "database" | "variable";
+            /**
+             * Made Up
+             * @description Whether it is a placeholder that should be set.
+             */
+            made_up: boolean;
+            /** Name */
+            name: string;
+            /**
+             * Source
+             * @description `made up`, `example file`, `supplied`, `preview.toml` or `detected`.
+             */
+            source: string;
+            /**
+             * Text
+             * @description One sentence.
+             */
+            text: string;
+            /**
+             * Value
+             * @description Null if it may be a secret, or is generated for each preview.
+             */
+            value: string | null;
+            /**
+             * Where
+             * @description File and line that decided it, if known.
+             */
+            where: string;
+        };
+        /**
          * DiagnosisShape
          * @description Cause of a failed preview, and what to do.
          */
@@ -1085,25 +1139,31 @@ export interface components {
         };
         /**
          * DifferenceShape
-         * @description A variable or a start option of two presets.
+         * @description A value that differs.
          */
         DifferenceShape: {
             /**
-             * A
-             * @description Null if missing or a secret.
+             * After
+             * @description JSON text, cut at 500 characters; null if the value was removed.
              */
-            a: unknown;
-            /** B */
-            b: unknown;
-            /** Name */
-            name: string;
-            /** Secret */
-            secret: boolean;
+            after: string | null;
             /**
-             * State
+             * Before
+             * @description JSON text, cut at 500 characters; null if the value was added.
+             */
+            before: string | null;
+            /**
+             * Kind
              * @enum {string}
              */
-            state: "same" | "differs" | "only_a" | "only_b";
+            kind: "added" | "removed" | "changed";
+            /**
+             * Path
+             * @example $.items[0].title
+             * @example header.location
+             * @example status
+             */
+            path: string;
         };
         /**
          * EarlyProblem
@@ -1120,6 +1180,26 @@ export interface components {
             title: string;
             /** Type */
             type: string;
+        };
+        /**
+         * EffectiveShape
+         * @description A variable as the next launch gets it from the settings.
+         */
+        EffectiveShape: {
+            /** Name */
+            name: string;
+            /** Secret */
+            secret: boolean;
+            /**
+             * Source
+             * @enum {string}
+             */
+            source: "project" | "preset";
+            /**
+             * Value
+             * @description Null for a secret.
+             */
+            value: string | null;
         };
         /**
          * EndEvent
@@ -1449,17 +1529,39 @@ export interface components {
         };
         /**
          * EnvironmentShape
-         * @description A stored environment: the packages of projects with the same requirements.
+         * @description The launch settings of a project.
          */
         EnvironmentShape: {
-            /** Id */
-            id: string;
-            /** In Use */
-            in_use: boolean;
-            /** Last Used At */
-            last_used_at: string;
-            /** Size Bytes */
-            size_bytes: number;
+            /** Active Preset */
+            active_preset: string | null;
+            /** @description With `generation_id` in the query; else null. */
+            detected: components["schemas"]["Detected"] | null;
+            /**
+             * Effective
+             * @description Variables of the settings and the active preset, by name.
+             */
+            effective: components["schemas"]["EffectiveShape"][];
+            /** Presets */
+            presets: components["schemas"]["PresetShape"][];
+            /**
+             * Problem
+             * @description The reason why a launch cannot use the settings; null if it can.
+             */
+            problem: string | null;
+            /** Project Id */
+            project_id: string;
+            /**
+             * Revision
+             * @description Also the `ETag`.
+             */
+            revision: number;
+            /**
+             * Running
+             * @description Live previews of the project.
+             */
+            running: components["schemas"]["RunningShape"][];
+            /** @description The project's own settings. */
+            settings: components["schemas"]["SettingsLayer"];
         };
         /**
          * Environments
@@ -1467,7 +1569,7 @@ export interface components {
          */
         Environments: {
             /** Items */
-            items: components["schemas"]["EnvironmentShape"][];
+            items: components["schemas"]["PreparedEnvironmentShape"][];
             /**
              * Limit Bytes
              * @description `PREVIEW_ENVIRONMENT_MAX_BYTES`.
@@ -4037,6 +4139,20 @@ export interface components {
             where: string;
         };
         /**
+         * PreparedEnvironmentShape
+         * @description A stored environment: the packages of projects with the same requirements.
+         */
+        PreparedEnvironmentShape: {
+            /** Id */
+            id: string;
+            /** In Use */
+            in_use: boolean;
+            /** Last Used At */
+            last_used_at: string;
+            /** Size Bytes */
+            size_bytes: number;
+        };
+        /**
          * PresentViewer
          * @description A person who has the preview's page open.
          */
@@ -5374,6 +5490,23 @@ export interface components {
             webhook: components["schemas"]["WebhookShape"] | null;
         };
         /**
+         * RunningShape
+         * @description A live preview of the project, and the settings that its process started with.
+         */
+        RunningShape: {
+            /** Generation Id */
+            generation_id: string;
+            /**
+             * Is Current
+             * @description False if the saved settings differ: restart it to apply them.
+             */
+            is_current: boolean;
+            /** Preset */
+            preset: string | null;
+            /** Preview Id */
+            preview_id: string;
+        };
+        /**
          * SaveCheckBody
          * @description A check to be made of a recorded request.
          */
@@ -5544,6 +5677,46 @@ export interface components {
             before: string | null;
             /** Name */
             name: string;
+        };
+        /**
+         * SettingDifferenceShape
+         * @description A variable or a start option of two presets.
+         */
+        SettingDifferenceShape: {
+            /**
+             * A
+             * @description Null if missing or a secret.
+             */
+            a: unknown;
+            /** B */
+            b: unknown;
+            /** Name */
+            name: string;
+            /** Secret */
+            secret: boolean;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "same" | "differs" | "only_a" | "only_b";
+        };
+        /**
+         * SettingsLayer
+         * @description Settings of a project, or those of a preset that lies over them.
+         */
+        SettingsLayer: {
+            /** Memory Mb */
+            memory_mb: number | null;
+            /**
+             * Start
+             * @description Start options that differ from detection.
+             */
+            start: unknown;
+            /**
+             * Variables
+             * @description By name.
+             */
+            variables: components["schemas"]["VariableShape"][];
         };
         /**
          * ShareBody
@@ -7163,10 +7336,13 @@ export type CrashShape = components['schemas']['CrashShape'];
 export type DatabaseShape = components['schemas']['DatabaseShape'];
 export type Databases = components['schemas']['Databases'];
 export type DeliveryShape = components['schemas']['DeliveryShape'];
+export type Detected = components['schemas']['Detected'];
+export type DetectedEntry = components['schemas']['DetectedEntry'];
 export type DiagnosisShape = components['schemas']['DiagnosisShape'];
 export type Diagnostics = components['schemas']['Diagnostics'];
 export type DifferenceShape = components['schemas']['DifferenceShape'];
 export type EarlyProblem = components['schemas']['EarlyProblem'];
+export type EffectiveShape = components['schemas']['EffectiveShape'];
 export type EndEvent = components['schemas']['EndEvent'];
 export type EndShape = components['schemas']['EndShape'];
 export type EndpointBody = components['schemas']['EndpointBody'];
@@ -7279,6 +7455,7 @@ export type Plan = components['schemas']['Plan'];
 export type PlannedService = components['schemas']['PlannedService'];
 export type PlannedStep = components['schemas']['PlannedStep'];
 export type PlannedVariable = components['schemas']['PlannedVariable'];
+export type PreparedEnvironmentShape = components['schemas']['PreparedEnvironmentShape'];
 export type PresentViewer = components['schemas']['PresentViewer'];
 export type PresetBody = components['schemas']['PresetBody'];
 export type PresetList = components['schemas']['PresetList'];
@@ -7327,6 +7504,7 @@ export type RequestVariableShape = components['schemas']['RequestVariableShape']
 export type Rows = components['schemas']['Rows'];
 export type RuleList = components['schemas']['RuleList'];
 export type RuleShape = components['schemas']['RuleShape'];
+export type RunningShape = components['schemas']['RunningShape'];
 export type SaveCheckBody = components['schemas']['SaveCheckBody'];
 export type SavedBody = components['schemas']['SavedBody'];
 export type SavedList = components['schemas']['SavedList'];
@@ -7339,6 +7517,8 @@ export type Services = components['schemas']['Services'];
 export type Session = components['schemas']['Session'];
 export type Setting = components['schemas']['Setting'];
 export type SettingDifference = components['schemas']['SettingDifference'];
+export type SettingDifferenceShape = components['schemas']['SettingDifferenceShape'];
+export type SettingsLayer = components['schemas']['SettingsLayer'];
 export type ShareBody = components['schemas']['ShareBody'];
 export type ShareShape = components['schemas']['ShareShape'];
 export type SideBody = components['schemas']['SideBody'];

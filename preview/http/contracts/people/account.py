@@ -154,7 +154,7 @@ class OperatorUsers(Answer):
     next: str | None = Field(description="`cursor` of the next page; null on the last one.")
 
 
-class EnvironmentShape(Answer):
+class PreparedEnvironmentShape(Answer):
     """A stored environment: the packages of projects with the same requirements."""
 
     id: str
@@ -176,7 +176,7 @@ class EnvironmentShape(Answer):
 class Environments(Answer):
     """Stored environments, the last used first."""
 
-    items: list[EnvironmentShape]
+    items: list[PreparedEnvironmentShape]
     limit_bytes: int = Field(description="`PREVIEW_ENVIRONMENT_MAX_BYTES`.")
     next: None = Field(default=None, description="Always null.")
 

@@ -284,7 +284,7 @@ class SecretShape(Answer):
     is_set: Literal[True]
 
 
-class DifferenceShape(Answer):
+class SettingDifferenceShape(Answer):
     """A variable or a start option of two presets."""
 
     name: str
@@ -301,14 +301,15 @@ class ComparedPresets(Answer):
 
     a: str | None
     b: str | None
-    items: list[DifferenceShape]
+    items: list[SettingDifferenceShape]
     next: None = None
 
     @classmethod
     def of(cls, query: CompareQuery, found: Sequence[Differing]) -> Self:
         """Return the differences."""
         items = [
-            DifferenceShape(name=one.name, state=one.state, secret=one.is_secret, a=one.a, b=one.b) for one in found
+            SettingDifferenceShape(name=one.name, state=one.state, secret=one.is_secret, a=one.a, b=one.b)
+            for one in found
         ]
         return cls(a=query.a, b=query.b, items=items, next=None)
 

@@ -21,13 +21,13 @@ from preview.http.contracts.people.account import (
     AuditVerdict,
     Diagnostics,
     Environments,
-    EnvironmentShape,
     Nodes,
     NodeShape,
     OperatorPreview,
     OperatorPreviews,
     OperatorUser,
     OperatorUsers,
+    PreparedEnvironmentShape,
     Templates,
     TemplateShape,
     TierBody,
@@ -151,7 +151,7 @@ def operator_routes(running: Running) -> Blueprint:
     async def environments(backend: Backend) -> Response:
         """Return the stored environments, the last used first, for operators."""
         await _require_operator(backend)
-        items = [EnvironmentShape.of(one) for one in await backend.service.shelf.all()]
+        items = [PreparedEnvironmentShape.of(one) for one in await backend.service.shelf.all()]
         return json_answer(Environments(items=items, limit_bytes=backend.settings.environment_max_bytes, next=None))
 
     @routes.delete("/operator/environments/<environment_id>")
