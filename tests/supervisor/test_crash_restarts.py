@@ -235,16 +235,16 @@ async def test_no_restart_follows_a_restore_that_outlasts_the_pause(
 ) -> None:
     async with open_rig(make_settings()) as rig:
         preview = await rig.running(speaking("one"), **_RESTART)
-        begun, go = trio.Event(), trio.Event()
+        started, go = trio.Event(), trio.Event()
 
         async def apply() -> None:
-            begun.set()
+            started.set()
             await go.wait()
 
         await crash(preview)
         await says(preview, "crashed: ")
         change = preview.changes.put(None, restore(apply))
-        await begun.wait()
+        await started.wait()
         pause_over.set()
         await wait_all_tasks_blocked()
         go.set()

@@ -55,7 +55,7 @@ class VariableSizes:
 
         Raises:
             TooLong: It becomes too long, all instructions that set variables become too long together, or its length
-                cannot be told.
+                is not known.
         """
         if word not in _FILLED:
             return

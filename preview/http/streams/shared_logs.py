@@ -83,19 +83,19 @@ class SharedLog:
     Attributes:
         replica: The log.
         readers: Their number.
-        begun: Set once the lines that the owner had at the start can be read, or the replica is lost.
+        caught_up: Set once the lines that the owner had at the start can be read, or the replica is lost.
     """
 
     def __init__(self, replica: LogReplica, locator: Locator, pool: Pool) -> None:
         self.replica = replica
         self.readers = 0
-        self.begun = trio.Event()
+        self.caught_up = trio.Event()
         self.scope = trio.CancelScope()
         # The node whose streams were refused.
         self.refused: Address | None = None
         self._locator = locator
         self._pool = pool
-        self._has_begun = False
+        self._has_started = False
         # The newest line of the owner when the present stream began; None without a stream.
         self._newest_seq: int | None = None
         self._moved = trio.lowlevel.ParkingLot()
@@ -147,7 +147,7 @@ class SharedLog:
         Cancellation: it is closed.
         """
         replica, reader = self.replica, FrameReader(self.replica.preview_id)
-        query = f"?after={replica.last_seq}" if self._has_begun else ""
+        query = f"?after={replica.last_seq}" if self._has_started else ""
         target = f"{PREFIX}/{replica.preview_id}{query}".encode()
         async with open_exchange(self._pool, address, 0, "GET") as exchange:
             with trio.fail_after(_ANSWER_S):
@@ -178,12 +178,12 @@ class SharedLog:
         else:
             self.replica.take(event)
         if self.is_level or self.replica.end is not None:
-            self.begun.set()
+            self.caught_up.set()
         self._moved.unpark_all()
 
     def _begin(self, event: Begin) -> None:
-        if not self._has_begun:
-            self._has_begun = True
+        if not self._has_started:
+            self._has_started = True
             self.replica.begin(event.seq)
         elif event.seq > self.replica.last_seq + 1:
             raise NotALog(f"it begins at line {event.seq} after line {self.replica.last_seq}")
@@ -238,14 +238,14 @@ class SharedLogs:
         """
         if self.locator is None or method != "GET" or not self._settings.shared_log_streams:
             return False
-        if not _is_plain(target, live_id) or not self._has_room(live_id):
+        if not _is_plain(target, live_id) or not self._fits(live_id):
             return False
         known = self._nodes.get(owner)
         if known is None or trio.current_time() > known[1]:
             known = self._nodes[owner] = await self._probe(owner), trio.current_time() + _PROBED_S
         return known[0]
 
-    def _has_room(self, preview_id: str | None) -> bool:
+    def _fits(self, preview_id: str | None) -> bool:
         size_bytes = sum(one.replica.backlog.size_bytes for one in self._logs.values())
         return preview_id in self._logs or (len(self._logs) < _MOST_LOGS and size_bytes < _MOST_BYTES)
 
@@ -289,13 +289,13 @@ class SharedLogs:
         Cancellation: no state changes.
         """
         with trio.move_on_after(_ANSWER_S):
-            await shared.begun.wait()
+            await shared.caught_up.wait()
         is_behind = False
-        if after is not None and shared.begun.is_set():
+        if after is not None and shared.caught_up.is_set():
             with trio.move_on_after(LAG_S):
                 await shared.reached(after)
             is_behind = shared.replica.last_seq < after and shared.replica.end is None and not shared.is_level
-        if is_behind or not shared.begun.is_set() or shared.replica.is_lost:
+        if is_behind or not shared.caught_up.is_set() or shared.replica.is_lost:
             raise PreviewUnavailable("The preview's node does not respond; try again in a moment.")
         return shared.replica
 
@@ -313,7 +313,7 @@ class SharedLogs:
             if shared.replica.end is None:
                 shared.replica.lose()
                 self._direct.give_up(shared.replica)
-            shared.begun.set()
+            shared.caught_up.set()
 
     def _drop(self, shared: SharedLog) -> None:
         if self._logs.get(shared.replica.preview_id) is shared:
