@@ -8,6 +8,7 @@ import { useAction } from "../ui/useAction";
 import { visible } from "../ui/visible";
 import { NAME, nameFor, SECRET } from "./references";
 import type { Variables } from "./useVariables";
+import { SecretChoice } from "./SecretChoice";
 import styles from "./variables.module.css";
 
 interface NewVariableProps {
@@ -51,12 +52,7 @@ export function NewVariable({ from, value, variables, onDone }: NewVariableProps
         }}
       />
       <span className={styles.rowValue}>= {visible(value.slice(0, 200))}</span>
-      {variables.isShared && (
-        <label className={styles.secret}>
-          <input type="checkbox" checked={isSecret} onChange={(event) => setSecret(event.target.checked)} />{" "}
-          {t("Secret")}
-        </label>
-      )}
+      {variables.isShared && <SecretChoice isSecret={isSecret} onChange={setSecret} />}
       <Button small disabled={!isName || action.busy !== null} onClick={save}>
         {t("Set")}
       </Button>

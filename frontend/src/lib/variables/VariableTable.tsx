@@ -9,6 +9,7 @@ import { useAction } from "../ui/useAction";
 import { visible } from "../ui/visible";
 import { NAME, written } from "./references";
 import type { Variables } from "./useVariables";
+import { SecretChoice } from "./SecretChoice";
 import styles from "./variables.module.css";
 
 /** The variables of requests, to read and to change. */
@@ -72,12 +73,7 @@ export function VariableTable({ variables }: { variables: Variables }): ReactNod
               if (isName) save();
             }}
           />
-          {variables.isShared && (
-            <label className={styles.secret}>
-              <input type="checkbox" checked={isSecret} onChange={(event) => setSecret(event.target.checked)} />{" "}
-              {t("Secret")}
-            </label>
-          )}
+          {variables.isShared && <SecretChoice isSecret={isSecret} onChange={setSecret} />}
           <Button small disabled={!isName || action.busy !== null} onClick={save}>
             {t("Set")}
           </Button>

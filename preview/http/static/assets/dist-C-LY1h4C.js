@@ -1,1 +1,0 @@
-export{a as markdown}from"./FilesPanel-Cy2os_4w.js";
