@@ -19,6 +19,7 @@ from preview.proxy.carriage import standing_fields
 from preview.proxy.exchange import UpstreamExchange
 from preview.proxy.http1 import LAST_CHUNK, chunk
 from preview.proxy.network_stream import UpstreamGone
+from preview.supervisor.life.persistence import GOES_ON
 
 if TYPE_CHECKING:
     from preview.http.relay.head_cache import Returned
@@ -37,7 +38,7 @@ _OK = 200
 _LATER = frozenset({404, 409, 421, 429, 502, 503, 504})
 _END = b"event: end\n"
 # In the end of a stream whose preview may go on elsewhere: the node shuts down, or has lost it.
-_MOVES = (STOP_REASONS[StopCause.SHUTDOWN].encode(), b"node lost ownership", b"moved to another node")
+_MOVES = tuple(one.encode() for one in (STOP_REASONS[StopCause.SHUTDOWN], *GOES_ON))
 
 
 class LogFollow(SlowPath):

@@ -27,6 +27,7 @@ from preview.proxy.http1 import request_head
 from preview.proxy.passing_on import OWN_REQUEST
 from preview.proxy.pool import Address, Pool
 from preview.settings import Settings
+from preview.supervisor.life.persistence import GOES_ON
 
 log = structlog.get_logger(__name__)
 
@@ -49,7 +50,7 @@ _MOST_NODES = 1000
 _MOST_LOGS = 100
 _MOST_BYTES = 64 * 1024 * 1024
 # In the end of a log whose preview may go on elsewhere: the node shuts down, or has lost it.
-MOVES = (STOP_REASONS[StopCause.SHUTDOWN], "node lost ownership", "moved to another node")
+_MOVES = (STOP_REASONS[StopCause.SHUTDOWN], *GOES_ON)
 _OK, _NO_CONTENT = 200, 204
 _OWN_FIELDS = [(b"host", b"node"), OWN_REQUEST]
 
@@ -173,7 +174,7 @@ class SharedLog:
             self._begin(event)
         elif self._newest_seq is None:
             raise NotALog("an event before the beginning")
-        elif isinstance(event, End) and event.reason and any(one in event.reason for one in MOVES):
+        elif isinstance(event, End) and event.reason and any(one in event.reason for one in _MOVES):
             self._held_end = event
         else:
             self.replica.take(event)
