@@ -20,6 +20,7 @@ __all__ = ["SECRET_FIELDS", "secrets_in_files"]
 # Fields of ``Settings`` that have a password, a key, or an address that may contain one.
 SECRET_FIELDS = (
     *(
+        "bus_url",
         "cluster_secret",
         "database_url",
         "jwks_url",

@@ -158,10 +158,9 @@ class PreviewApp(QuartTrio):
             # Mounting applications do not forward the lifespan, so this application is the outermost.
             self._checks_hosts = True
         else:
-            peer = scope.get("client")
-            scope = origin_form(trusted_scope(scope, self._proxies))
+            peer, scope = scope.get("client"), origin_form(trusted_scope(scope, self._proxies))
             if is_node_log(scope):
-                await serve_node_log(self.backend.previews, self.backend.waits, scope, receive, send)
+                await serve_node_log(self.backend, scope, receive, send)
                 return
             routed = None if self.router is None else await self.router.route(head_of(scope, peer))
             if routed is not None or is_for_preview(self.access_gate, scope):
@@ -330,6 +329,7 @@ class PreviewApp(QuartTrio):
         slots = StreamSlots(settings.max_streams_per_user)
         direct = DirectStreams(nursery, keep_alive_s=settings.keep_alive_s, pending_bytes=settings.backlog_bytes)
         streams = Streams(lambda: slots.total, lambda: direct.total)
+        logs = SharedLogs(nursery, client.pool, settings, service.log_store, direct)
         endpoints = EndpointBook(service.generations, client, service.reader)
         return Backend(
             service=service,
@@ -343,10 +343,10 @@ class PreviewApp(QuartTrio):
             slots=slots,
             waits=Waits(),
             direct=direct,
-            shared_logs=SharedLogs(nursery, client.pool, settings, service.log_store, direct),
+            shared_logs=logs,
             endpoints=endpoints,
             prober=Prober(nursery, service, client, endpoints.find),
-            metrics=make_metrics(service, people.audit, streams, self.carried),
+            metrics=make_metrics(service, people.audit, streams, self.carried, logs),
             edits=None if service.library is None else FileEdits(nursery, service.library, service.previews),
             turns=UserTurns(),
             checks=CheckBook(service, partial(carry_check, client)),

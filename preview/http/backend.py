@@ -21,6 +21,7 @@ from preview.http.streams.agent_calls import AgentCalls
 from preview.http.streams.direct import DirectStreams
 from preview.http.streams.log_streams import StreamSlots, Waits
 from preview.http.streams.shared_logs import SharedLogs
+from preview.logs.bus import LogBus
 from preview.proxy import PreviewClient
 from preview.replay.checks.book import CheckBook
 from preview.replay.probe import Prober
@@ -90,6 +91,11 @@ class Backend:
     def settings(self) -> Settings:
         """Settings that the service was opened with."""
         return self.service.settings
+
+    @property
+    def bus(self) -> LogBus | None:
+        """Has lines of logs that several nodes of the cluster read; None if there is none."""
+        return self.shared_logs.bus
 
     @property
     def previews(self) -> PreviewManager:

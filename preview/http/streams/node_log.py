@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from contextlib import ExitStack
+from typing import Any, Protocol
 
 import trio
 
 from preview.errors import DatabaseUnavailable
 from preview.http.streams.log_streams import Waits
-from preview.logs import PreviewLog, Subscription
-from preview.logs.model.wire import KEEP_ALIVE_FRAME, MEDIA_TYPE, begin_frame, frames
+from preview.logs import End, PreviewLog, Subscription
+from preview.logs.bus import LogBus, Publication
+from preview.logs.model.encode import Received
+from preview.logs.model.events import StatusChange
+from preview.logs.model.wire import KEEP_ALIVE_FRAME, MEDIA_TYPE, begin_frame, frames, position_frame
 from preview.proxy.forwarded import BY_NODE_ITSELF
 from preview.supervisor import PreviewManager
 
@@ -23,7 +27,9 @@ PREFIX = "/preview-node/logs"
 """Path of these streams. Without an id, the response only says that this node has them."""
 
 _PATH = re.compile(rf"{PREFIX}/([A-Za-z0-9_-]{{1,128}})")
-_AFTER = re.compile(rb"after=(\d{1,15})")
+_QUERY = re.compile(rb"(?:after=(\d{1,15}))?(?:&bus=(yes|only))?")
+# Pause between two positions.
+_POSITION_S = 0.5
 # Lines that a new stream begins with. Earlier ones are read from the database.
 _TAIL_LINES = 1000
 # Most seconds without a frame.
@@ -35,22 +41,49 @@ def is_node_log(scope: Mapping[str, Any]) -> bool:
     return bool(scope.get(BY_NODE_ITSELF)) and scope["type"] == "http" and scope["path"].startswith(PREFIX)
 
 
-async def serve_node_log(
-    previews: PreviewManager, waits: Waits, scope: Mapping[str, Any], receive: Any, send: Any
-) -> None:
-    """Serve one request of another node. Cancellation: the stream is cut off."""
+class Serving(Protocol):
+    """The parts that serve logs to nodes: see ``preview.http.backend.Backend``."""
+
+    @property
+    def previews(self) -> PreviewManager:
+        """The previews of this node."""
+
+    @property
+    def waits(self) -> Waits:
+        """Wakes streams when the service shuts down."""
+
+    @property
+    def bus(self) -> LogBus | None:
+        """Has lines of logs that several nodes read."""
+
+
+async def serve_node_log(serving: Serving, scope: Mapping[str, Any], receive: Any, send: Any) -> None:
+    """Serve one request of another node. Cancellation: the stream is cut off.
+
+    With ``bus=yes`` the node gets a position once it can read lines from the bus. With ``bus=only`` it does so: the
+    stream has positions, states and the end, and ends itself when the bus no longer has the lines.
+    """
+    previews, waits, bus = serving.previews, serving.waits, serving.bus
     found = _PATH.fullmatch(scope["path"])
     preview = None if found is None else previews.find(found[1])
     if scope["method"] != "GET" or preview is None:
         await _say(send, 204 if scope["path"] == PREFIX else 404)
         return
-    asked = _AFTER.fullmatch(scope["query_string"])
-    with preview.streaming(), _subscribed(preview.log, None if asked is None else int(asked[1])) as subscription:
+    asked = _QUERY.fullmatch(scope["query_string"])
+    after, way = (None, None) if asked is None else (None if asked[1] is None else int(asked[1]), asked[2])
+    with ExitStack() as held:
+        held.enter_context(preview.streaming())
+        read = None if bus is None or way is None else held.enter_context(bus.read_by_node(preview.log))
         headers = [(b"content-type", MEDIA_TYPE)]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_cancel_when_gone, receive, nursery.cancel_scope)
-            await _send_all(waits, subscription, send, preview.log.last_seq)
+            if way == b"only":
+                await _send_positions(waits, preview.log, read, after or 0, send)
+            else:
+                await _send_all(
+                    waits, held.enter_context(_subscribed(preview.log, after)), send, preview.log.last_seq, read
+                )
             nursery.cancel_scope.cancel()
 
 
@@ -60,8 +93,10 @@ def _subscribed(log: PreviewLog, after: int | None) -> Subscription:
     return log.subscribe(tail=min(_TAIL_LINES, len(log.backlog)))
 
 
-async def _send_all(waits: Waits, subscription: Subscription, send: Any, last_seq: int) -> None:
-    data = begin_frame(subscription.next_seq, last_seq)
+async def _send_all(
+    waits: Waits, subscription: Subscription, send: Any, last_seq: int, read: Publication | None = None
+) -> None:
+    data, is_told = begin_frame(subscription.next_seq, last_seq), False
     while not waits.draining:
         if data:
             await send({"type": "http.response.body", "body": data, "more_body": True})
@@ -76,6 +111,47 @@ async def _send_all(waits: Waits, subscription: Subscription, send: Any, last_se
             data = KEEP_ALIVE_FRAME
         else:
             data = b"".join(frame for event in events for frame in frames(event))
+        stream = None if read is None or is_told else read.has_after(subscription.next_seq - 1)
+        if stream is not None:
+            data, is_told = data + position_frame(subscription.next_seq - 1, stream.token), True
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+class _Changes:
+    """The changes of a log besides its lines."""
+
+    watchers = 1
+
+    def __init__(self, log: PreviewLog) -> None:
+        self.waiting: list[StatusChange | End] = [one for one in (log.status, log.end) if one is not None]
+
+    def offer(self, event: Received) -> None:
+        if isinstance(event, StatusChange | End):
+            self.waiting.append(event)
+
+
+async def _send_positions(waits: Waits, log: PreviewLog, read: Publication | None, after: int, send: Any) -> None:
+    changes, told, silent_s, is_over = _Changes(log), -1, 0.0, False
+    stream = None if read is None else read.has_after(after)
+    log.broadcast.add(changes)
+    try:
+        while read is not None and stream is not None and not waits.draining and not is_over:
+            if read.has_after(after) is not stream:
+                break
+            data = b"" if log.last_seq == told else position_frame(log.last_seq, stream.token)
+            told = log.last_seq
+            events, changes.waiting = changes.waiting, []
+            is_over = any(isinstance(event, End) for event in events)
+            data += b"".join(frame for event in events for frame in frames(event))
+            silent_s = 0.0 if data else silent_s + _POSITION_S
+            if data or silent_s >= KEEP_ALIVE_S:
+                silent_s = 0.0
+                await send({"type": "http.response.body", "body": data or KEEP_ALIVE_FRAME, "more_body": True})
+            if not is_over:
+                with waits.until(_POSITION_S):
+                    await read.ended.wait()
+    finally:
+        log.broadcast.remove(changes)
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

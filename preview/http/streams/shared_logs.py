@@ -12,22 +12,25 @@ from urllib.parse import parse_qs
 
 import structlog
 import trio
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
 
 from preview.core.bounded_dict import BoundedDict
-from preview.core.lifecycle import STOP_REASONS, StopCause
 from preview.errors import PreviewError, PreviewUnavailable
+from preview.http.metrics.families import counter
+from preview.http.streams.bus_reading import BusReading, is_move, open_bus
 from preview.http.streams.direct import DirectStreams
 from preview.http.streams.node_log import KEEP_ALIVE_S, PREFIX
 from preview.logs import End, LogReplica, LogStore
+from preview.logs.bus import BusStream, LogBus
 from preview.logs.filter import parse_filter
 from preview.logs.model.encode import Received
-from preview.logs.model.wire import MEDIA_TYPE, Begin, FrameReader, NotALog
+from preview.logs.model.wire import MEDIA_TYPE, Begin, FrameReader, NotALog, Position
 from preview.proxy.exchange import open_exchange
 from preview.proxy.http1 import request_head
 from preview.proxy.passing_on import OWN_REQUEST
 from preview.proxy.pool import Address, Pool
 from preview.settings import Settings
-from preview.supervisor.life.persistence import GOES_ON
 
 log = structlog.get_logger(__name__)
 
@@ -39,6 +42,8 @@ _ANSWER_S = 10.0
 _SILENT_S = 4 * KEEP_ALIVE_S
 # A reader may have read a line elsewhere that is on its way to this node.
 LAG_S = 1.0
+# After a fault of the bus.
+_NO_BUS_S = 10.0
 # Streams that are no logs, each soon after the one before; afterwards each reader of this node gets a stream of its own
 # for a while.
 _MOST_FAULTS = 3
@@ -49,8 +54,6 @@ _MOST_NODES = 1000
 # previews by default. A log that is in memory may still grow up to its own bound, ``backlog_bytes``.
 _MOST_LOGS = 100
 _MOST_BYTES = 64 * 1024 * 1024
-# In the end of a log whose preview may go on elsewhere: the node shuts down, or has lost it.
-_MOVES = (STOP_REASONS[StopCause.SHUTDOWN], *GOES_ON)
 _OK, _NO_CONTENT = 200, 204
 _OWN_FIELDS = [(b"host", b"node"), OWN_REQUEST]
 
@@ -87,8 +90,13 @@ class SharedLog:
         caught_up: Set once the lines that the owner had at the start can be read, or the replica is lost.
     """
 
-    def __init__(self, replica: LogReplica, locator: Locator, pool: Pool) -> None:
+    def __init__(self, replica: LogReplica, locator: Locator, pool: Pool, bus: LogBus | None = None) -> None:
         self.replica = replica
+        self._bus = bus
+        # Until then lines come from the owner.
+        self._no_bus_until = 0.0
+        # Where the bus has the lines after the last one.
+        self._bus_stream: BusStream | None = None
         self.readers = 0
         self.caught_up = trio.Event()
         self.scope = trio.CancelScope()
@@ -111,8 +119,11 @@ class SharedLog:
         while self.replica.end is None and trio.current_time() < self._lost_at + _PATIENCE_S:
             try:
                 address = await self._locator.locate(self.replica.preview_id, fresh=fresh)
-                if address is not None:
-                    await self._read(address)
+                if address is not None and await self._read(address):
+                    if self._bus is not None and self._bus_stream is not None:
+                        await self._read_bus(self._bus, self._bus_stream, address)
+                    self._newest_seq, fresh = None, False
+                    continue
             except NotALog as fault:
                 now = trio.current_time()
                 faults, faulty_at = 1 if now > faulty_at + _FAULTS_S else faults + 1, now
@@ -138,8 +149,8 @@ class SharedLog:
         while self.replica.last_seq < seq and self.replica.end is None:
             await self._moved.park()
 
-    async def _read(self, address: Address) -> None:
-        """Take the events of one stream.
+    async def _read(self, address: Address) -> bool:
+        """Take the events of one stream. Return whether to go on at once: with the bus, or to ask for it.
 
         Raises:
             NotALog: The stream is not one of a log, or leaves lines out.
@@ -148,33 +159,58 @@ class SharedLog:
         Cancellation: it is closed.
         """
         replica, reader = self.replica, FrameReader(self.replica.preview_id)
-        query = f"?after={replica.last_seq}" if self._has_started else ""
-        target = f"{PREFIX}/{replica.preview_id}{query}".encode()
+        query = f"after={replica.last_seq}" if self._has_started else ""
+        self._bus_stream, asks = None, self._may_use_bus()
+        if asks:
+            query += "&bus=yes"
+        target = (f"{PREFIX}/{replica.preview_id}" + (f"?{query}" if query else "")).encode()
         async with open_exchange(self._pool, address, 0, "GET") as exchange:
             with trio.fail_after(_ANSWER_S):
                 await exchange.start(request_head("GET", target, _OWN_FIELDS, None))
                 await exchange.drain()
                 answer = await exchange.read_head()
             if answer.status != _OK:
-                return
+                return False
             if dict(answer.fields).get(b"content-type") != MEDIA_TYPE:
                 raise NotALog("another media type")
             while replica.end is None:
                 with trio.fail_after(_SILENT_S):
                     piece = await exchange.read_piece()
                 if piece is None:
-                    return
+                    return False
                 for event in reader.feed(piece):
+                    if isinstance(event, Position):
+                        if self._bus is None or not self._has_started:
+                            raise NotALog("a position that was not asked for")
+                        self._bus_stream = BusStream(replica.preview_id, event.token)
+                        return True
                     self._take(event)
                 self._lost_at = trio.current_time()
+                if not asks and self._may_use_bus():
+                    return True
                 await trio.lowlevel.checkpoint()
+        return False
 
-    def _take(self, event: Begin | Received) -> None:
+    def _may_use_bus(self) -> bool:
+        return self._bus is not None and trio.current_time() >= self._no_bus_until
+
+    async def _read_bus(self, bus: LogBus, stream: BusStream, address: Address) -> None:
+        """Take lines from the bus until it fails, or the log ends. Cancellation: all connections are closed."""
+        reading = BusReading(bus, self.replica, stream, self._take)
+        await reading.run(self._pool, address)
+        self._lost_at = trio.current_time()
+        self._held_end = reading.held_end or self._held_end
+        if self.replica.end is None:
+            self._no_bus_until = trio.current_time() + _NO_BUS_S
+
+    def _take(self, event: Begin | Position | Received) -> None:
         if isinstance(event, Begin):
             self._begin(event)
+        elif isinstance(event, Position):
+            self._newest_seq = event.seq
         elif self._newest_seq is None:
             raise NotALog("an event before the beginning")
-        elif isinstance(event, End) and event.reason and any(one in event.reason for one in _MOVES):
+        elif isinstance(event, End) and event.reason and is_move(event.reason):
             self._held_end = event
         else:
             self.replica.take(event)
@@ -191,7 +227,7 @@ class SharedLog:
         self._newest_seq = event.last_seq
 
 
-class SharedLogs:
+class SharedLogs(Collector):
     """The shared logs of this node. If sharing is impossible, requests are passed on, each with a stream of its own.
 
     Args:
@@ -200,14 +236,22 @@ class SharedLogs:
         settings: The service's settings.
         store: Reads lines that are not in memory.
         direct: Groups of readers, which end with their log.
+        bus: Has lines of logs that several nodes read; None if there is none.
 
     Attributes:
         locator: Finds owners; None outside a cluster.
     """
 
     def __init__(
-        self, nursery: trio.Nursery, pool: Pool, settings: Settings, store: LogStore, direct: DirectStreams
+        self,
+        nursery: trio.Nursery,
+        pool: Pool,
+        settings: Settings,
+        store: LogStore,
+        direct: DirectStreams,
+        bus: LogBus | None = None,
     ) -> None:
+        self.bus = bus or open_bus(settings, nursery)
         self.locator: Locator | None = None
         self._nursery = nursery
         self._pool = pool
@@ -223,6 +267,15 @@ class SharedLogs:
         self.locator = locator
         if locator is not None:
             locator.shared_logs = self
+
+    def collect(self) -> Iterator[Metric]:
+        """See ``Collector``."""
+        bus = self.bus
+        written, dropped, faults, refused = (0,) * 4 if bus is None else bus.counts
+        yield counter("preview_bus_lines", "Lines written to Redis for other nodes.", written)
+        yield counter("preview_bus_dropped_lines", "Lines not written because Redis was too slow.", dropped)
+        yield counter("preview_bus_faults", "Failures to write a log to Redis.", faults)
+        yield counter("preview_bus_refused", "Logs read from the owner again after a fault of Redis.", refused)
 
     def __len__(self) -> int:
         """Return the number of logs that have readers."""
@@ -266,7 +319,7 @@ class SharedLogs:
                 preview_id, self._store, max_lines=settings.max_log_lines, max_bytes=settings.backlog_bytes,
                 channel_batches=settings.subscriber_batches,
             )  # fmt: skip
-            found = self._logs[preview_id] = SharedLog(replica, self.locator, self._pool)
+            found = self._logs[preview_id] = SharedLog(replica, self.locator, self._pool, self.bus)
             self._nursery.start_soon(self._run, found)
         found.readers += 1
         try:

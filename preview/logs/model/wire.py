@@ -28,7 +28,7 @@ _FRAME_LINES = 10_000
 _MAX_SEQ = 10**15
 # The end of the year 9999, which is the last that a time stamp can show.
 _MAX_MS = 253_402_300_799_999
-_BEGIN, _LINES, _STATUS, _GAP, _END = b"B", b"L", b"S", b"G", b"E"
+_BEGIN, _LINES, _STATUS, _GAP, _END, _POSITION = b"B", b"L", b"S", b"G", b"E", b"P"
 
 _Seq = Annotated[int, Field(ge=1, le=_MAX_SEQ, strict=True)]
 _LastSeq = Annotated[int, Field(ge=0, le=_MAX_SEQ, strict=True)]
@@ -39,6 +39,9 @@ _LINES_FORM: TypeAdapter[tuple[int, list[int], str, list[str], dict[int, str] | 
 )
 _STATUS_FORM, _GAP_FORM, _END_FORM = TypeAdapter(StatusChange), TypeAdapter(Gap), TypeAdapter(End)
 _BEGIN_FORM: TypeAdapter[tuple[int, int]] = TypeAdapter(tuple[_Seq, _LastSeq])
+_POSITION_FORM: TypeAdapter[tuple[int, str]] = TypeAdapter(
+    tuple[_LastSeq, Annotated[str, Field(pattern="^[0-9a-f]{16}$")]]
+)
 
 
 class NotALog(ValueError):
@@ -56,6 +59,24 @@ class Begin:
 
     seq: int
     last_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """The number of the owner's newest line; in a stream with lines it says that the bus has those that follow.
+
+    Attributes:
+        seq: The number.
+        token: Which stream of the bus has the lines.
+    """
+
+    seq: int
+    token: str
+
+
+def position_frame(seq: int, token: str) -> bytes:
+    """Return a frame for nodes that read lines from the bus."""
+    return _frame(_POSITION, _POSITION_FORM.dump_json((seq, token)))
 
 
 def begin_frame(seq: int, last_seq: int) -> bytes:
@@ -88,13 +109,13 @@ class FrameReader:
         # The beginning of an incomplete frame.
         self._rest = bytearray()
 
-    def feed(self, data: bytes) -> list[Begin | Received]:
+    def feed(self, data: bytes) -> list[Begin | Position | Received]:
         """Return the events of the frames that are complete.
 
         Raises:
             NotALog: A frame is too long, or its content is not valid.
         """
-        rest, events, at = self._rest, list[Begin | Received](), 0
+        rest, events, at = self._rest, list[Begin | Position | Received](), 0
         rest += data
         while len(rest) - at >= _LENGTH_BYTES:
             size = int.from_bytes(rest[at : at + _LENGTH_BYTES], "big")
@@ -109,7 +130,7 @@ class FrameReader:
         del rest[:at]
         return events
 
-    def _event(self, frame: bytes) -> Begin | Received:
+    def _event(self, frame: bytes) -> Begin | Position | Received:
         kind, form = frame[:1], frame[1:]
         try:
             if kind == _LINES:
@@ -120,6 +141,8 @@ class FrameReader:
                 return replace(_END_FORM.validate_json(form), preview_id=self._preview_id)
             if kind == _BEGIN:
                 return Begin(*_BEGIN_FORM.validate_json(form))
+            if kind == _POSITION:
+                return Position(*_POSITION_FORM.validate_json(form))
             gap = _GAP_FORM.validate_json(form) if kind == _GAP else None
         except ValidationError as error:
             raise NotALog(f"a frame of kind {kind!r} is not valid") from error
