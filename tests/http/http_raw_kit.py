@@ -121,11 +121,12 @@ async def open_edge(
     *,
     config: str = "errorlog = '-'\n",
     prepare: Callable[[PreviewApp], object] = lambda _: None,
+    within_s: float = 60,
     **changes: Any,
 ) -> AsyncIterator[Edge]:
     settings = edge_settings(folder, **changes)
     file = _written(folder, config)
-    with trio.fail_after(60):
+    with trio.fail_after(within_s):
         async with open_service(settings) as service, trio.open_nursery() as nursery:
             app = create_app(settings, service=service)
             prepare(app)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -105,23 +105,34 @@ class Two:
         return answer
 
 
+@dataclass
+class Owning:
+    """A node with a live preview of ann's; see ``Two``."""
+
+    owner: Door
+    internal: tuple[str, int]
+    directory: Directory
+
+
 @asynccontextmanager
-async def open_two(folder: Path, app: Any = echo, **settings: Any) -> AsyncIterator[Two]:
+async def open_owner(folder: Path, app: Any = echo, **settings: Any) -> AsyncIterator[Owning]:
     directory, internal = Directory(), free_address("127.0.0.2")
     settings = {"jwt_secret": JWT_SECRET, **settings}
-    async with AsyncExitStack() as stack:
-        # One data folder each: only PostgreSQL would be shared.
-        owner = await stack.enter_async_context(
-            open_door(folder / "b", app, prepare=joining("b", directory, internal), **settings)
-        )
-        joined = joining("a", directory, free_address("127.0.0.3"))
-        other = await stack.enter_async_context(
-            open_edge(folder / "a", prepare=joined, build_on_push=False, **settings)
-        )
+    async with open_door(folder / "b", app, prepare=joining("b", directory, internal), **settings) as owner:
         directory.owners[owner.preview.id] = Owner("b", internal, 1)
         directory.previews[owner.generation] = owner.preview.id
         host, _, port = internal.rpartition(":")
-        yield Two(owner, other, (host, int(port)), directory)
+        yield Owning(owner, (host, int(port)), directory)
+
+
+@asynccontextmanager
+async def open_two(folder: Path, app: Any = echo, **settings: Any) -> AsyncIterator[Two]:
+    # One data folder each: only PostgreSQL would be shared.
+    async with open_owner(folder, app, **settings) as owning:
+        joined = joining("a", owning.directory, free_address("127.0.0.3"))
+        settings = {"jwt_secret": JWT_SECRET, **settings}
+        async with open_edge(folder / "a", prepare=joined, build_on_push=False, **settings) as other:
+            yield Two(owning.owner, other, owning.internal, owning.directory)
 
 
 @dataclass

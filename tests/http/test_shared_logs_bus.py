@@ -10,7 +10,7 @@ from typing import cast
 
 import pytest
 import trio
-from nodes_kit import SECRET, open_two
+from nodes_kit import SECRET, open_owner
 from redis_kit import Server, open_redis_server
 
 from preview.cluster.credentials import NodeKey
@@ -25,6 +25,7 @@ from preview.runtime import InnerAddress
 from preview.settings import Settings
 
 KEY = b"k" * 32
+PATIENCE_S = 180
 
 
 class Locator:
@@ -82,15 +83,19 @@ async def reading(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     monkeypatch.setattr(shared_logs, "_NO_BUS_S", 0.2)
     with open_redis_server(folder) as server:
         await server.up()
-        async with open_two(folder) as two, open_pool() as pool, trio.open_nursery() as nursery:
-            preview = two.owner.preview
+        async with (
+            open_owner(folder, within_s=PATIENCE_S) as owning,
+            open_pool() as pool,
+            trio.open_nursery() as nursery,
+        ):
+            preview = owning.owner.preview
             owner, bus = (LogBus(server.address, KEY, nursery) for _ in range(2))
-            two.owner.edge.app.backend.shared_logs.bus = owner
-            address = InnerAddress(*two.internal, NodeLink("b", two.internal, NodeKey(SECRET)))
+            owning.owner.edge.app.backend.shared_logs.bus = owner
+            address = InnerAddress(*owning.internal, NodeLink("b", owning.internal, NodeKey(SECRET)))
             direct = DirectStreams(nursery, keep_alive_s=60, pending_bytes=1 << 20)
             shared = SharedLogs(nursery, pool, Settings(), cast("LogStore", Store()), direct, bus)
             shared.share_by(Locator(address))
-            with trio.fail_after(120), shared.reading(preview.id) as one:
+            with trio.fail_after(PATIENCE_S), shared.reading(preview.id) as one:
                 replica = await shared.opened(one)
                 with replica.subscribe(tail=0) as subscription:
                     yield Reading(preview.log, owner, bus, subscription, server)

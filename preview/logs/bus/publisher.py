@@ -21,7 +21,7 @@ from preview.logs.model.events import Gap
 log = structlog.get_logger(__name__)
 
 LEAST_NODES = 3
-"""Other nodes that read a log before its lines go over the bus: for a single one its own stream costs less."""
+"""Other nodes that read a log before its lines go over the bus: for fewer of them, streams cost less."""
 _WITHIN_S = 1.0
 _REPLY_BYTES = 1024 * 1024
 _LOOK_S, _LINGER_LOOKS = 1.0, 5
@@ -113,6 +113,11 @@ class LogBus:
     def counts(self) -> tuple[int, int, int, int]:
         """The four numbers above, in their order."""
         return self.lines, self.dropped_lines, self.faults, self.refused
+
+    @property
+    def is_writing(self) -> bool:
+        """True while some log of this node is written."""
+        return any(one.is_running for one in self._publications.values())
 
     @contextmanager
     def read_by_node(self, watched: Watched) -> Iterator[Publication]:
