@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import ast
+from typing import Final
+
+# Of a preview: what `os.name`, `sys.platform` and `platform.system()` are.
+_SYSTEM: Final = {("os", "name"): "posix", ("sys", "platform"): "linux", ("platform", "system"): "Linux"}
 
 
 def last_name(node: ast.AST | None) -> str:
@@ -39,4 +43,50 @@ def written_text(node: ast.expr | None) -> str | None:
         return f"{written_text(node.left) or '*'}{written_text(node.right) or '*'}"
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "format":
         return written_text(node.func.value)
+    return None
+
+
+def on_linux(test: ast.expr) -> bool | None:
+    """Return whether a condition that asks only for the operating system holds in a preview; None for others."""
+    match test:
+        case ast.UnaryOp(op=ast.Not(), operand=inner):
+            told = on_linux(inner)
+            return None if told is None else not told
+        case ast.Compare(left=left, ops=[operator], comparators=[right]):
+            return _compared(operator, system_name(left), right)
+        case ast.Call(func=ast.Attribute(value=value, attr="startswith"), args=[ast.Constant(value=str(start))]):
+            name = system_name(value)
+            return None if name is None else name.startswith(start)
+    return None
+
+
+def system_name(node: ast.expr) -> str | None:
+    """Return the operating system's name as ``os.name``, ``sys.platform`` or ``platform.system()`` tell it, or None."""
+    match node:
+        case ast.Call(func=ast.Attribute(value=value, attr="lower"), args=[]):
+            name = system_name(value)
+            return None if name is None else name.lower()
+        case ast.Call(func=ast.Attribute(attr="system") as function, args=[]):
+            node = function
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+        return _SYSTEM.get((node.value.id, node.attr))
+    return None
+
+
+def _compared(operator: ast.cmpop, name: str | None, right: ast.expr) -> bool | None:
+    try:
+        other = ast.literal_eval(right)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return None
+    if name is None or not isinstance(other, str | list | tuple | set):
+        return None
+    match operator:
+        case ast.Eq():
+            return name == other
+        case ast.NotEq():
+            return name != other
+        case ast.In():
+            return name in other
+        case ast.NotIn():
+            return name not in other
     return None

@@ -463,3 +463,30 @@ def test_a_helper_of_a_platform_demands_encryption(tmp_path: Path, call: str, *,
     files = django(f"{settings}import django_heroku\ndjango_heroku.settings({call})\n", "django\npsycopg2-binary\n")
     plan = supplied_plan(tmp_path, files)
     assert any("shop/settings.py:5 requires TLS" in line for line in plan.warnings) is insists
+
+
+@pytest.mark.parametrize(
+    "windows",
+    [
+        'os.name == "nt"',
+        'not os.name == "posix"',
+        'sys.platform.startswith("win")',
+        'platform.system().lower() in ("windows", "darwin")',
+    ],
+)
+def test_what_is_for_another_operating_system_is_not_read(tmp_path: Path, windows: str) -> None:
+    server, file = f'"mysql+pymysql://{MY}"', '"sqlite:///notes.db"'
+    choice = f"import os, platform, sys\ndef url():\n  if {windows}:\n    return {file}\n  else:\n    return {server}\n"
+    written = fastapi(choice + ENGINE.format("url()"), "pymysql")
+    assert {one.kind for one in supplied_plan(tmp_path / "a", written).services if one.supplied} == {MYSQL}
+    written = fastapi(f"import os, platform, sys\n{ENGINE.format(f'{file} if {windows} else {server}')}", "pymysql")
+    assert {one.kind for one in supplied_plan(tmp_path / "b", written).services if one.supplied} == {MYSQL}
+    turned = fastapi(f"import os, platform, sys\n{ENGINE.format(f'{server} if {windows} else {file}')}", "pymysql")
+    assert not [one for one in supplied_plan(tmp_path / "c", turned).services if one.supplied]
+
+
+@pytest.mark.parametrize("test", ['os.name == "nt"', 'sys.platform == "win32"'])
+def test_djangos_database_for_another_operating_system_is_not_read(tmp_path: Path, test: str) -> None:
+    sqlite, mysql = table("'django.db.backends.sqlite3'", NAME="'a'"), table("'django.db.backends.mysql'", NAME="'a'")
+    written = django(f"import sys\nif {test}:\n  {sqlite}else:\n  {mysql}", "mysqlclient\n")
+    assert {one.kind for one in supplied_plan(tmp_path, written).services if one.supplied} == {MYSQL}

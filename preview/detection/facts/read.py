@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from preview.detection.expressions import last_name
+from preview.detection.expressions import last_name, on_linux
 from preview.detection.facts.model import Address, Call, Facts
 from preview.sources import Sources
 from preview.sources.repair import FIELDS
@@ -73,8 +73,17 @@ class _Visitor(ast.NodeVisitor):
         test = node.test
         if isinstance(test, ast.Compare) and last_name(test.left) == "__name__":
             self._visit_each(node.orelse)
-            return
-        self.generic_visit(node)
+        elif (told := on_linux(test)) is not None:
+            self._visit_each(node.body if told else node.orelse)
+        else:
+            self.generic_visit(node)
+
+    def visit_IfExp(self, node: ast.IfExp) -> None:
+        told = on_linux(node.test)
+        if told is None:
+            self.generic_visit(node)
+        else:
+            self.visit(node.body if told else node.orelse)
 
     def _visit_each(self, nodes: Iterable[ast.AST]) -> None:
         for node in nodes:
