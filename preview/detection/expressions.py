@@ -47,7 +47,7 @@ def written_text(node: ast.expr | None) -> str | None:
 
 
 def on_linux(test: ast.expr) -> bool | None:
-    """Return whether a condition that asks only for the operating system holds in a preview; None for others."""
+    """Return whether a condition on the operating system alone is true in a preview; None for others."""
     match test:
         case ast.UnaryOp(op=ast.Not(), operand=inner):
             told = on_linux(inner)
