@@ -121,8 +121,8 @@ def test_a_preview_that_cannot_start_is_exit_code_1_with_its_reason(tmp_path: Pa
     assert process.returncode == ExitCode.FAILED
     # Once as it printed it, once as the reason of the end.
     assert sum(line.endswith("| RuntimeError: why") for line in out.splitlines()) == 1
-    assert (
-        without_remark(error) == "preview: The process ended with exit code 1 before it answered: RuntimeError: why\n"
+    assert without_remark(error) == (
+        "preview: The process ended with exit code 1 before it answered: RuntimeError: why (main.py line 3)\n"
     )
 
 

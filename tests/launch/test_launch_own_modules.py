@@ -8,6 +8,7 @@ import pytest
 
 from preview.supervisor.diagnosis.diagnose import diagnose
 from preview.supervisor.diagnosis.exits import name_own_module
+from preview.supervisor.diagnosis.places import own_place
 
 
 def explain(project: Path, module: str, file: str = "app/main.py") -> str:
@@ -148,3 +149,35 @@ def test_a_file_out_of_the_project_or_behind_a_link_is_not_looked_for(tmp_path: 
     found = diagnose(lines)
     assert found is not None
     assert name_own_module(found, lines, project) == found
+
+
+def test_a_django_model_imported_by_another_name_is_told_by_the_import(shop: Path) -> None:
+    frames = (("core/academics/models.py", 8), ("core/administration/models.py", 12))
+    said = said_of(
+        shop,
+        *frames,
+        error="RuntimeError: Model class administration.models.Article doesn't declare an explicit app_label and "
+        "isn't in an application in INSTALLED_APPS.",
+    )
+    assert said == (
+        "core/academics/models.py, line 8, imports 'administration.models', which has models and is in no application "
+        "of INSTALLED_APPS. Import it by the name that its application has there, or add the application."
+    )
+
+
+@pytest.mark.parametrize(
+    ("trace", "place"),
+    [
+        (['  File "{project}/a/b.py", line 3, in f', '  File "/lib/c.py", line 9, in f', "{error}"], "a/b.py line 3"),
+        (["{error}", "    at f (/lib/a.js:1:2)", "    at Object.<anonymous> ({project}/b.js:7:3)"], "b.js line 7"),
+        (["{error}", "    at async file://{project}/src/c.mjs:2:9"], "src/c.mjs line 2"),
+        (["{error}", "    at f ({project}/node_modules/a/a.js:1:2)"], ""),
+        (['  File "{project}/../x.py", line 3, in <module>', "{error}"], ""),
+        (['  File "{project}/old.py", line 3, in f', "Traceback (most recent call last):", "{error}"], ""),
+        (["no error"], ""),
+    ],
+)  # fmt: skip
+def test_the_nearest_own_line_of_an_error_is_found(tmp_path: Path, trace: list[str], place: str) -> None:
+    lines = [line.format(project=tmp_path, error="TypeError: no") for line in trace]
+    assert own_place(lines, tmp_path) == place
+    assert own_place(lines, None) == ""

@@ -1,4 +1,4 @@
-"""Diagnosis of an import of the project's own names: which one lacks, and which modules import each other."""
+"""Diagnosis of an import of the project's own names: which one lacks, is double, or is in a circle."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ _IMPORT = re.compile(
     r"(?: \(most likely due to a circular import\))?(?: \((?P<path>[^)]{1,300})\))?"
 )
 _FRAME = re.compile(r'^\s{0,8}File "(?P<path>[^"]{1,400})", line (?P<line>\d{1,7}), in ')
+_MODEL = re.compile(
+    r"^RuntimeError: Model class (?P<module>[\w.]{1,200})\.(?P<name>\w{1,100}) doesn't declare an explicit app_label "
+    r"and isn't in an application in INSTALLED_APPS"
+)
 _START = "Traceback (most recent call last)"
 _MOST_LINES = 150
 # The folder of a preview's files.
@@ -55,6 +59,28 @@ def bad_import(lines: Sequence[str], number: int) -> Diagnosis | None:
         f"{file}, line {line}, imports {name!r} from {module!r}, which does not have it. Add it, or correct the "
         "import.",
         {"name": name, "file": file, "line": int(line)},
+    )
+
+
+def bad_model(lines: Sequence[str], number: int) -> Diagnosis | None:
+    """Diagnose a Django model in a module that no installed application has, and name who imports it; else None."""
+    said = _MODEL.match(lines[number])
+    if said is None:
+        return None
+    module, frames = said["module"], [one for one in _frames(lines, number) if _PROJECT in one[0]]
+    own = f"/{module.replace('.', '/')}"
+    asking = next((one for one in reversed(frames) if not one[0].removesuffix(".py").endswith(own)), None)
+    told = f"The module {module!r} has models"
+    facts: dict[str, object] = {"module": module}
+    if asking is not None:
+        file, line = asking[0].rpartition(_PROJECT)[2], int(asking[1])
+        told = f"{file}, line {line}, imports {module!r}, which has models"
+        facts |= {"file": file, "line": line}
+    return Diagnosis(
+        "wrong_setting",
+        f"{told} and is in no application of INSTALLED_APPS. Import it by the name that its application has there, or "
+        "add the application.",
+        facts,
     )
 
 

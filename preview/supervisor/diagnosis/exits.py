@@ -26,6 +26,7 @@ from preview.supervisor.diagnosis.needs import (
     find_unreached,
 )
 from preview.supervisor.diagnosis.other_case import in_other_case, name_file_in_other_case, written_otherwise
+from preview.supervisor.diagnosis.places import own_place
 from preview.supervisor.preview.live_preview import LivePreview
 
 _FRAME = re.compile(r'File "(?P<path>[^"]{1,1000})", line (?P<line>\d{1,7})')
@@ -143,6 +144,8 @@ async def explain_exit(
     error = last_error(lines)
     if error is not None:
         error = with_own_paths(in_words(error, _MAX_ERROR), preview.directory) or None
+        place = own_place(lines, preview.directory)
+        error = f"{error} ({place})" if error and place and place.partition(" ")[0] not in error else error
     said = f": {error}" if error else "."
     missing = [] if is_own_mistake(error) else await find_unreached(preview, needs)
     if served:
