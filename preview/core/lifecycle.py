@@ -50,6 +50,29 @@ class StopCause(StrEnum):
     SHUTDOWN = "shutdown"
 
 
+class Departure(StrEnum):
+    """Reason of a preview's end on this node only: another one goes on with it."""
+
+    MOVED = "moved"  # this node drains
+    NODE_LOST = "node_lost"  # this node has lost its lease, or the preview
+
+
+DEPARTURE_REASONS: Mapping[Departure, str] = MappingProxyType(
+    {Departure.MOVED: "moved to another node", Departure.NODE_LOST: "node lost ownership"}
+)
+"""Reason that readers of the log get."""
+
+
+def may_go_on(cause: str | None, reason: str | None) -> bool:
+    """Return whether a preview that ends on its node may go on: there once its service is back, or elsewhere.
+
+    Args:
+        cause: Of the end, a value of ``StopCause`` or ``Departure``. Only this decides.
+        reason: Of the end. Nodes of earlier versions moved previews without a cause; a program may choose this text.
+    """
+    return cause in _GOES_ON or (cause is None and reason in _EARLIER_REASONS)
+
+
 STOP_REASONS: Mapping[StopCause, str] = MappingProxyType(
     {
         StopCause.USER: "stopped on request",
@@ -59,6 +82,9 @@ STOP_REASONS: Mapping[StopCause, str] = MappingProxyType(
     }
 )
 """Reason stored in the row of a stopped preview."""
+
+_GOES_ON = frozenset({StopCause.SHUTDOWN.value, *(one.value for one in Departure)})
+_EARLIER_REASONS = frozenset(DEPARTURE_REASONS.values())
 
 
 # Rows of older versions have the second reason.

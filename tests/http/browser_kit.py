@@ -22,8 +22,8 @@ from preview.core.ids import new_preview_id
 from preview.core.lifecycle import Health, State
 from preview.logs import PreviewLog
 from preview.supervisor import LivePreview
-from preview.supervisor.preview.live_preview import Outcome
 from preview.supervisor.preview.new_record import new_record
+from preview.supervisor.preview.outcome import Outcome
 from preview.user import User
 
 FILES = {"main.py": "app = None\n"}

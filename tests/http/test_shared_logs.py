@@ -17,20 +17,22 @@ from nodes_kit import SECRET, open_two
 from preview.cluster.credentials import NodeKey
 from preview.cluster.links import NodeLink
 from preview.errors import DatabaseUnavailable, PreviewUnavailable
+from preview.http.relay import log_follow
 from preview.http.routes import logs as log_routes
 from preview.http.streams import shared_logs
 from preview.http.streams.direct import DirectStreams
 from preview.http.streams.log_streams import Waits
 from preview.http.streams.node_log import _send_all
 from preview.http.streams.shared_logs import SharedLogs
-from preview.logs import Batch, End, Gap, LogReplica, LogStore, Subscription
+from preview.logs import Batch, Contract, Encoding, End, Format, Gap, LogReplica, LogStore, Subscription
+from preview.logs.model.encode import encode
 from preview.logs.model.wire import begin_frame, frames
 from preview.proxy.pool import Address, open_pool
 from preview.runtime import InnerAddress
 from preview.settings import Settings
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/vnd.preview.log-frames\r\nconnection: close\r\n\r\n"
-MOVED = End("", "stopped", "moved to another node", None, None, 1)
+MOVED = End("", "failed", "moved to another node", None, None, 1, "moved")
 OVER = End("", "stopped", "You stopped it.", 0, None, 1)
 
 
@@ -153,6 +155,47 @@ async def test_a_cut_stream_goes_on_by_number_and_each_line_comes_once() -> None
         assert got == [*(f"line {number}" for number in range(5, 15)), "end: You stopped it."]
         path = "/preview-node/logs/preview_a"
         assert owner.asked == [path, f"{path}?after=8", f"{path}?after=12"]
+
+
+LIAR = "failed: no module named 'moved to another node'; node lost ownership; stopped: the service is shutting down"
+
+
+async def test_a_programs_words_in_the_reason_of_its_end_do_not_delay_it() -> None:
+    over = End("", "failed", LIAR, 1, None, 1)
+    async with (
+        open_shared(HEAD + begin_frame(1, 3) + lines(1, 3) + end(over)) as (owner, shared),
+        AsyncExitStack() as stack,
+    ):
+        replica = await shared.opened(stack.enter_context(shared.reading("preview_a")))
+        with replica.subscribe(after=2) as subscription:
+            assert await read(subscription) == ["line 3", f"end: {LIAR}"]
+        # Nobody has been asked for more.
+        assert owner.asked == ["/preview-node/logs/preview_a"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "cause", "goes_on"),
+    [
+        (LIAR, None, False),
+        ('node lost ownership", "cause": "moved', "user", False),
+        ("anything", "shutdown", True),
+        ("anything", "moved", True),
+        ("anything", "node_lost", True),
+        # As nodes of earlier versions say it.
+        ("node lost ownership", None, True),
+    ],
+)
+@pytest.mark.parametrize("contract", Contract)
+def test_a_stream_between_nodes_goes_on_by_the_cause_of_its_end(
+    reason: str, cause: str | None, goes_on: bool, contract: Contract
+) -> None:
+    encoded = encode([End("preview_a", "failed", reason, 1, None, 1, cause)], Encoding(contract, Format.SSE))
+    assert log_follow._may_go_on(encoded) is goes_on
+
+
+@pytest.mark.parametrize("form", [b"", b"data: []", b'data: {"cause": []}', b"data: [", b"data: {}\ndata: {}"])
+def test_an_end_that_cannot_be_read_is_the_end(form: bytes) -> None:
+    assert not log_follow._may_go_on(b"event: end\n" + form + b"\n\n")
 
 
 async def test_a_reader_that_resumes_gets_no_line_again_while_the_owner_sends_what_it_has(

@@ -15,13 +15,12 @@ from supervisor_kit import ANN, NEVER_ANSWERS, SERVER, Rig, open_rig
 from trio.testing import wait_all_tasks_blocked
 
 from preview.cluster import Taken
-from preview.core.lifecycle import State
+from preview.core.lifecycle import Departure, State
 from preview.errors import AlreadyRunning, DiskFull, GenerationNotFound, LaunchFailed
 from preview.people_errors import IsolationBelowMinimum
 from preview.rollout import FlagName, Rollout
 from preview.settings import Settings
 from preview.supervisor import LaunchRequest
-from preview.supervisor.life.persistence import MOVED
 from preview.supervisor.manager import takeovers as module
 from preview.supervisor.manager.takeovers import Takeovers
 
@@ -63,7 +62,7 @@ async def queue(rig: Rig, preview_id: str) -> None:
     assert cluster is not None
     if preview is not None:
         cluster.moving.add(preview_id)
-        preview.fail(LaunchFailed(MOVED))
+        preview.depart(Departure.MOVED, LaunchFailed("moved"))
         await preview.over.wait()
     assert await owner(rig, preview_id) == ("queued", None)
 

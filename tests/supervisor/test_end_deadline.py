@@ -10,24 +10,24 @@ import trio
 import trio.testing
 
 from preview.cluster import Cluster, NodeFacts
-from preview.core.lifecycle import State
-from preview.errors import DatabaseUnavailable, StartupTimeout
+from preview.core.lifecycle import Departure, State
+from preview.errors import DatabaseUnavailable, LaunchFailed, StartupTimeout
 from preview.supervisor.launch.saving import FLUSH_S, STORE_S
 from preview.supervisor.life import persistence
-from preview.supervisor.life.persistence import MOVED, conclude
+from preview.supervisor.life.persistence import conclude
 from preview.supervisor.manager.queued import QueuedLaunches
-from preview.supervisor.preview.live_preview import Outcome
+from preview.supervisor.preview.outcome import Outcome, departed
 
 
 async def _hang(*_: object) -> None:
     await trio.sleep_forever()
 
 
-def _preview(reason: str) -> Any:
+def _preview(outcome: Outcome) -> Any:
     ignore = SimpleNamespace(close=lambda _: None)
     log = SimpleNamespace(say=lambda *_: None, published=_hang, last_seq=1, finish=lambda _: None)
     return SimpleNamespace(
-        id="p", outcome=Outcome(State.STOPPED, reason), exit=None, record=SimpleNamespace(steps=(), port=1),
+        id="p", outcome=outcome, exit=None, record=SimpleNamespace(steps=(), port=1),
         stored=True, log=log, move=lambda *_: None, uptime_s=1.0, cause=None, accepted=trio.Event(),
         settled=trio.Event(), changes=ignore, inside=ignore,
     )  # fmt: skip
@@ -54,7 +54,8 @@ async def test_a_preview_whose_last_lines_are_not_stored_in_time_is_not_this_nod
         store=SimpleNamespace(update=_hang),
     )  # fmt: skip
     with trio.move_on_after(FLUSH_S + STORE_S):
-        await conclude(_preview(MOVED if moves else "stopped"), context)
+        moved = departed(Departure.MOVED, LaunchFailed("moved"))
+        await conclude(_preview(moved if moves else Outcome(State.STOPPED, "stopped")), context)
     assert (cluster.fences, cluster.moving) == ({}, set())
     assert cluster._ended["p"] == 7
     assert cluster._releases == ({} if moves else {"p": 7})

@@ -1208,7 +1208,7 @@ export interface components {
         EndEvent: {
             /**
              * Cause
-             * @description Cause of the stop; null if the preview failed or the cause is unknown.
+             * @description Cause of the stop; `moved` or `node_lost` if another node goes on with the preview; null if the preview failed or the cause is unknown.
              */
             cause: string | null;
             /** Exit Code */

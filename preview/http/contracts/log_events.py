@@ -9,6 +9,11 @@ from pydantic import Field, RootModel
 from preview.http.contracts.shared import LaunchStepShape, Line, PlanLaunchStep, PlanLine
 from preview.http.core.answers import Answer, PlanAnswer
 
+_CAUSE = (
+    "Cause of the stop; `moved` or `node_lost` if another node goes on with the preview; null if the preview failed or "
+    "the cause is unknown."
+)
+
 
 class LineEvent(Line):
     """A line. In SSE its number is the event's `id`, and the event has no name."""
@@ -61,7 +66,7 @@ class EndEvent(_Change):
     type: Literal["end"]
     exit_code: int | None
     exit_signal: int | None
-    cause: str | None = Field(description="Cause of the stop; null if the preview failed or the cause is unknown.")
+    cause: str | None = Field(description=_CAUSE)
 
 
 class LogEvent(
@@ -103,7 +108,7 @@ class PlanEndEvent(_PlanChange):
     type: Literal["end"]
     exit_code: int | None
     exit_signal: int | None
-    cause: str | None = Field(description="Cause of the stop; null if the preview failed or the cause is unknown.")
+    cause: str | None = Field(description=_CAUSE)
 
 
 class PlanLogEvent(

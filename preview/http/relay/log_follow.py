@@ -6,12 +6,13 @@ has the preview by then, after the last event that the client has. The client no
 
 from __future__ import annotations
 
+import json
 from time import monotonic
 from typing import TYPE_CHECKING
 
 import trio
 
-from preview.core.lifecycle import STOP_REASONS, StopCause
+from preview.core.lifecycle import may_go_on
 from preview.errors import NoActivePreview, PreviewError
 from preview.http.relay.head_cache import passed_head, request_lines
 from preview.http.relay.slow_path import SlowPath
@@ -19,7 +20,6 @@ from preview.proxy.carriage import standing_fields
 from preview.proxy.exchange import UpstreamExchange
 from preview.proxy.http1 import LAST_CHUNK, chunk
 from preview.proxy.network_stream import UpstreamGone
-from preview.supervisor.life.persistence import GOES_ON
 
 if TYPE_CHECKING:
     from preview.http.relay.head_cache import Returned
@@ -37,8 +37,7 @@ _OK = 200
 # The new owner does not have the preview yet, or has as many streams as it allows for a moment.
 _LATER = frozenset({404, 409, 421, 429, 502, 503, 504})
 _END = b"event: end\n"
-# In the end of a stream whose preview may go on elsewhere: the node shuts down, or has lost it.
-_MOVES = tuple(one.encode() for one in (STOP_REASONS[StopCause.SHUTDOWN], *GOES_ON))
+_DATA = b"\ndata: "
 
 
 class LogFollow(SlowPath):
@@ -56,7 +55,7 @@ class LogFollow(SlowPath):
             return
         self._delivery.begin(found, [])
         farewell = await self._until_lost(b"".join(content))
-        while farewell is None or any(reason in farewell for reason in _MOVES):
+        while farewell is None or _may_go_on(farewell):
             if not await self._resume():
                 break
             farewell = await self._until_lost(b"".join(self._exchange.take_rest()))
@@ -155,6 +154,16 @@ class LogFollow(SlowPath):
         if status != _OK:
             exchange.release()
         return status
+
+
+def _may_go_on(farewell: bytes) -> bool:
+    """Return whether the last event of a stream is the end of a preview that may go on."""
+    _, _, form = farewell.partition(_DATA)
+    try:
+        end = json.loads(form.partition(b"\n")[0])
+        return may_go_on(end.get("cause"), end.get("reason"))
+    except (ValueError, AttributeError, TypeError):
+        return False
 
 
 def _end_in(whole: bytes) -> int:

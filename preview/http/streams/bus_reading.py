@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 import trio
 
-from preview.core.lifecycle import STOP_REASONS, StopCause
+from preview.core.lifecycle import may_go_on
 from preview.errors import PreviewError
 from preview.http.streams.node_log import KEEP_ALIVE_S, PREFIX
 from preview.logs import End, LogReplica
@@ -20,7 +20,6 @@ from preview.proxy.http1 import request_head
 from preview.proxy.passing_on import OWN_REQUEST
 from preview.proxy.pool import Address, Pool
 from preview.settings import Settings
-from preview.supervisor.life.persistence import GOES_ON
 
 log = structlog.get_logger(__name__)
 
@@ -31,8 +30,6 @@ _LATE_S = 1.0
 _LOOK_S = 0.1
 _OK = 200
 _OWN_FIELDS = [(b"host", b"node"), OWN_REQUEST]
-# In the end of a log whose preview may go on elsewhere: the node shuts down, or has lost it.
-_MOVES = (STOP_REASONS[StopCause.SHUTDOWN], *GOES_ON)
 
 Take = Callable[[Position | Received], None]
 
@@ -43,11 +40,6 @@ def open_bus(settings: Settings, nursery: trio.Nursery) -> LogBus | None:
     if settings.bus_url is None or key is None:
         return None
     return LogBus(redis_address(settings.bus_url.get_secret_value()), key.encode(), nursery)
-
-
-def is_move(reason: str) -> bool:
-    """Return whether a log that ended for this reason may go on at another node."""
-    return any(one in reason for one in _MOVES)
 
 
 class BusReading:
@@ -111,7 +103,7 @@ class BusReading:
             elif trio.current_time() > self._since + _LATE_S:
                 raise BusFault("lines are late")
             await trio.sleep(_LOOK_S)
-        if is_move(self._end.reason or ""):
+        if may_go_on(self._end.cause, self._end.reason):
             self.held_end = self._end
         else:
             self._take(self._end)

@@ -16,9 +16,10 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from preview.core.bounded_dict import BoundedDict
+from preview.core.lifecycle import may_go_on
 from preview.errors import PreviewError, PreviewUnavailable
 from preview.http.metrics.families import counter
-from preview.http.streams.bus_reading import BusReading, is_move, open_bus
+from preview.http.streams.bus_reading import BusReading, open_bus
 from preview.http.streams.direct import DirectStreams
 from preview.http.streams.node_log import KEEP_ALIVE_S, PREFIX
 from preview.logs import End, LogReplica, LogStore
@@ -210,7 +211,7 @@ class SharedLog:
             self._newest_seq = event.seq
         elif self._newest_seq is None:
             raise NotALog("an event before the beginning")
-        elif isinstance(event, End) and event.reason and is_move(event.reason):
+        elif isinstance(event, End) and may_go_on(event.cause, event.reason):
             self._held_end = event
         else:
             self.replica.take(event)

@@ -144,7 +144,8 @@ class End:
         state: ``stopped`` or ``failed``.
         reason: One sentence, or None.
         exit_code: Exit code of the process; None if it never ran or a signal ended it.
-        cause: Cause of the stop, a ``StopCause`` value; None if the preview failed or the cause is unknown.
+        cause: Cause of the stop: a value of ``StopCause``, or of ``Departure`` if another node goes on with the
+            preview; None if the preview failed or the cause is unknown.
         steps: Steps of the launch, in order.
     """
 

@@ -8,20 +8,14 @@ import trio
 
 from preview.cluster import Cluster
 from preview.core.clock import now_ms
-from preview.core.lifecycle import State, StopCause
+from preview.core.lifecycle import Departure, State, StopCause
 from preview.errors import ServiceStopping
 from preview.logs import End, Level
 from preview.runtime import Exit
 from preview.supervisor.launch.saving import FLUSH_S, STORE_S, store_end
 from preview.supervisor.launch.start_queue import SupervisorContext
-from preview.supervisor.preview.live_preview import LivePreview, Outcome
-
-LOST_OWNERSHIP = "node lost ownership"
-"""Reason of the end on a node that another one has taken the preview from."""
-MOVED = "moved to another node"
-"""Reason of the end on a node that drains."""
-GOES_ON = frozenset({LOST_OWNERSHIP, MOVED})
-"""Reasons of an end on this node, after which another node has the preview, or takes it."""
+from preview.supervisor.preview.live_preview import LivePreview
+from preview.supervisor.preview.outcome import Outcome
 
 
 def lost_ownership() -> ServiceStopping:
@@ -41,18 +35,17 @@ async def conclude(preview: LivePreview, context: SupervisorContext) -> None:
         exited = preview.exit or Exit()
         preview.record = replace(preview.record, exit_code=exited.code, exit_signal=exited.signal)
         if preview.stored:
-            goes_on = outcome.reason in GOES_ON
-            level = Level.ERROR if outcome.state is State.FAILED and not goes_on else Level.INFO
+            level = Level.ERROR if outcome.state is State.FAILED and outcome.departure is None else Level.INFO
             preview.log.say(_last_words(preview, outcome), level)
-            if outcome.reason != LOST_OWNERSHIP:
+            if outcome.departure is not Departure.NODE_LOST:
                 with trio.move_on_after(FLUSH_S):
                     await preview.log.published()
         # Before the state change: a client that sees the end also sees the final number of lines.
         preview.record = replace(preview.record, last_seq=preview.log.last_seq)
         preview.move(outcome.state, outcome.reason)
         # A preview that this node has lost may be its own again by now, under a new fence, which is not this one's.
-        is_lost = outcome.reason == LOST_OWNERSHIP
-        cause, steps = outcome.cause and outcome.cause.value, preview.record.steps
+        is_lost = outcome.departure is Departure.NODE_LOST
+        cause, steps = outcome.end_cause, preview.record.steps
         preview.log.finish(
             End(preview.id, outcome.state, outcome.reason, exited.code, exited.signal, now_ms(), cause, steps)
         )
@@ -69,8 +62,8 @@ async def conclude(preview: LivePreview, context: SupervisorContext) -> None:
             if context.cluster is not None:
                 await context.cluster.release(preview.id)
     finally:
-        cluster = context.cluster
-        if cluster is not None and preview.stored and preview.outcome and preview.outcome.reason != LOST_OWNERSHIP:
+        cluster, known = context.cluster, preview.outcome
+        if cluster is not None and preview.stored and known and known.departure is not Departure.NODE_LOST:
             # The deadline may have come before its owner's row was changed.
             cluster.drop(preview.id, moves=preview.id in cluster.moving)
         preview.accepted.set()
@@ -97,7 +90,7 @@ def _interrupted(preview: LivePreview) -> Outcome:
 
 
 def _last_words(preview: LivePreview, outcome: Outcome) -> str:
-    if outcome.reason in GOES_ON:
+    if outcome.departure is not None:
         return outcome.reason
     if outcome.state is State.FAILED:
         # The reason of a stop for exceeding a limit starts with "stopped:".

@@ -10,12 +10,11 @@ import trio
 from preview.cluster import Cluster
 from preview.core.clock import utc_now
 from preview.core.ids import new_snapshot_id
-from preview.core.lifecycle import State
+from preview.core.lifecycle import DEPARTURE_REASONS, Departure, State
 from preview.data import DataSnapshot, PreviewData, SnapshotKind
 from preview.errors import LaunchFailed, PreviewError
 from preview.logs import Level
 from preview.supervisor.launch.start_queue import SupervisorContext
-from preview.supervisor.life.persistence import MOVED
 from preview.supervisor.preview.live_preview import LivePreview
 
 log = structlog.get_logger(__name__)
@@ -32,7 +31,7 @@ async def move(preview: LivePreview, context: SupervisorContext, cluster: Cluste
     # A user may have stopped it meanwhile, or it has ended.
     if preview.outcome is None:
         cluster.moving.add(preview.id)
-        preview.fail(LaunchFailed(MOVED))
+        preview.depart(Departure.MOVED, LaunchFailed(DEPARTURE_REASONS[Departure.MOVED]))
         await preview.over.wait()
 
 

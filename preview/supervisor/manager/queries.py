@@ -19,7 +19,6 @@ from preview.logs import End, History, LogPager, LogStore, Subscription
 from preview.logs.filter import Filter, KnownRequests, Resolved
 from preview.storage.tables import PreviewRecord
 from preview.supervisor.launch.start_queue import SupervisorContext
-from preview.supervisor.life.persistence import GOES_ON
 from preview.supervisor.manager.queued import QueuedLaunches
 from preview.supervisor.manager.registry import PreviewRegistry, no_active_preview, with_last_lines
 from preview.supervisor.preview.confinement import Confinement
@@ -95,7 +94,7 @@ class PreviewQueries:
             try:
                 return await self._wait_here(preview, timeout_s, deadline)
             except (LaunchFailed, ServiceStopping):
-                if self.queued is None or preview.outcome is None or preview.outcome.reason not in GOES_ON:
+                if self.queued is None or preview.outcome is None or preview.outcome.departure is None:
                     raise
 
     async def _wait_here(self, preview: LivePreview, timeout_s: float, deadline: float) -> PreviewRecord:

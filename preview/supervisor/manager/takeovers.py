@@ -27,7 +27,7 @@ from preview.cluster import (
 )
 from preview.core.clock import utc_now
 from preview.core.launch_steps import waiting_steps
-from preview.core.lifecycle import STOP_REASONS, Health, State, StopCause
+from preview.core.lifecycle import STOP_REASONS, Departure, Health, State, StopCause
 from preview.errors import (
     DatabaseUnavailable,
     DataUnavailable,
@@ -48,7 +48,7 @@ from preview.storage.tables import PreviewRecord
 from preview.supervisor.launch.launch_options import open_options
 from preview.supervisor.launch.start_queue import SupervisorContext
 from preview.supervisor.launch.warming import Whose
-from preview.supervisor.life.persistence import LOST_OWNERSHIP, lost_ownership
+from preview.supervisor.life.persistence import lost_ownership
 from preview.supervisor.life.preview_slot import PreviewSlot
 from preview.supervisor.limits.disk import check_free_disk
 from preview.supervisor.manager.arms import LaunchArm, choose_arm, make_preview
@@ -385,11 +385,11 @@ class Takeovers:
         for preview_id in preview_ids:
             preview = self._registry.by_id.get(preview_id)
             if preview is not None:
-                preview.fail(lost_ownership(), LOST_OWNERSHIP)
+                preview.depart(Departure.NODE_LOST, lost_ownership())
 
     async def _end_all(self) -> None:
         previews = [*self._registry.by_id.values(), *self._registry.trials]
         for preview in previews:
-            preview.fail(lost_ownership(), LOST_OWNERSHIP)
+            preview.depart(Departure.NODE_LOST, lost_ownership())
         for preview in previews:
             await preview.over.wait()

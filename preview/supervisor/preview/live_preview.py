@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from hmac import compare_digest
 from itertools import count
@@ -19,7 +19,7 @@ from preview.core.clock import now_ms, utc_now
 from preview.core.ids import new_token
 from preview.core.isolation import Network
 from preview.core.launch_steps import FILES, LaunchStep, StepState
-from preview.core.lifecycle import STOP_REASONS, CheckFault, Health, State, StopCause, advance
+from preview.core.lifecycle import STOP_REASONS, CheckFault, Departure, Health, State, StopCause, advance
 from preview.detection import Overrides, StartPlan, merge
 from preview.errors import InvalidRequest, LaunchFailed, PreviewError
 from preview.launch_settings import NO_SETTINGS, ResolvedSettings
@@ -38,6 +38,7 @@ from preview.supervisor.preview.launch_settings import settings_text
 from preview.supervisor.preview.mends import Mends
 from preview.supervisor.preview.network import Reach, reach_of
 from preview.supervisor.preview.new_record import hash_token
+from preview.supervisor.preview.outcome import Outcome, departed
 from preview.supervisor.preview.service_log import log_transition
 from preview.tracing import PreviewTraces, untraced
 from preview.tracing.otlp import OTLP_PORT, OtlpReceiver
@@ -46,23 +47,6 @@ from preview.traffic import PreviewSeries, PreviewTraffic, unrecorded
 # One per browser tab that sends requests; a client whose token was dropped requests a new one.
 MAX_FURTHER_TOKENS = 16
 _WITHOUT_CHECKS = LineFilter(checks=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """Outcome of a preview. The first cause decides it, once.
-
-    Attributes:
-        state: ``stopped`` or ``failed``.
-        reason: One sentence.
-        cause: Reason for the stop; None when the preview failed.
-        error: The failure, raised to the caller who waits for the launch; None when the preview was stopped.
-    """
-
-    state: State
-    reason: str
-    cause: StopCause | None = None
-    error: PreviewError | None = None
 
 
 class LivePreview:
@@ -312,6 +296,12 @@ class LivePreview:
             return
         self.outcome = Outcome(State.FAILED, reason or error.message, error=error)
         self.scope.cancel()
+
+    def depart(self, why: Departure, error: PreviewError) -> None:
+        """Tear the preview down on this node, and leave it to others; the first outcome counts."""
+        if self.outcome is None:
+            self.outcome = departed(why, error)
+            self.scope.cancel()
 
     @property
     def cause(self) -> PreviewError:

@@ -143,6 +143,23 @@ describe("a log connection", () => {
     expect(watched.connection.state).toMatchObject({ phase: "ended" });
   });
 
+  test.each(["moved", "node_lost"])("goes on with another node after an end there (%s)", async (cause) => {
+    const first = new Stream();
+    const second = new Stream();
+    watched = new Watched([() => first.response, () => second.response]);
+    first.write(statusEvent("p1") + frame(line(1)) + endEvent("p1", "in other words", { cause, status: "failed" }));
+    first.close();
+    await settled();
+    expect(watched.connection.state).toMatchObject({ phase: "reconnecting", isShutDown: false });
+    await vi.advanceTimersByTimeAsync(2_000);
+    second.write(frame(line(2)) + endEvent("p1"));
+    second.close();
+    await settled();
+    expect(watched.asked).toEqual([undefined, 1]);
+    expect(watched.lines.map((one) => one.seq)).toEqual([1, 2]);
+    expect(watched.connection.state).toMatchObject({ phase: "ended" });
+  });
+
   test("204 means that nothing is left to say", async () => {
     watched = new Watched([() => new Response(null, { status: 204 })], { previewId: "p1", lastSeq: 9 });
     await settled();

@@ -128,8 +128,8 @@ export class LogConnection {
   /** The stream closed in order: at the preview's end, or because the service goes down or the token is over. */
   #closed(): void {
     const end = this.#end;
-    if (end && !isShutDown(end)) this.#finish(end);
-    else if (end) this.#retry("The service was shut down.");
+    if (end && !mayGoOn(end)) this.#finish(end);
+    else if (end) this.#retry(isShutDown(end) ? "The service was shut down." : "The preview moves to another node.");
     else this.#retry("The service closed the connection.", this.#attempt === 0);
   }
 
@@ -189,7 +189,7 @@ export class LogConnection {
         if (this.#isOther((said as EndEvent).id)) return;
         this.#end = said as EndEvent;
         this.#previewId = this.#end.id;
-        if (!isShutDown(this.#end)) this.#options.onEvent({ kind: "end", end: this.#end });
+        if (!mayGoOn(this.#end)) this.#options.onEvent({ kind: "end", end: this.#end });
         break;
       case "expired":
         // The next connection comes with the token of then; where there is none, it shows that.
@@ -248,7 +248,11 @@ export class LogConnection {
   }
 }
 
-/** Whether the service says goodbye as it goes down itself; the true end follows when it is back. */
+/** Whether the service goes down, or another node goes on with the preview; what follows comes from there. */
+function mayGoOn(end: EndEvent): boolean {
+  return isShutDown(end) || end.cause === "moved" || end.cause === "node_lost";
+}
+
 function isShutDown(end: EndEvent): boolean {
   return end.cause === "shutdown";
 }
