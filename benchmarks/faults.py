@@ -8,14 +8,15 @@ dense or behind a named gap; rows agree with reality. It ends at the first breac
     python benchmarks/faults.py --faults 2000 [--minutes M] [--seed S] [--isolation plain] [--kind WORD] [--warm]
         [--round N]
     python benchmarks/faults.py --cluster [--nodes 3] [--minutes M] [--seed S] [--isolation plain] [--lease S]
-        [--keep FOLDER]
+        [--keep FOLDER] [--warm] [--launches 10] [--watchers 0] [--requests 0]
 
 Where it runs as an ordinary user the service has a broker, which is killed too; with --warm it has a template, and
 previews are forked.
 
 With --cluster the faults are done to nodes in network namespaces on one PostgreSQL, under launches, watchers and
-requests (scaled to two processors): kill -9, SIGSTOP, cut networks, PostgreSQL killed, a full disk, a wrong clock. It
-ends with all breaches, and the seconds until lost previews were served again. It needs root.
+requests (scaled to two processors, or as many as are asked for): kill -9, SIGSTOP, cut networks, PostgreSQL killed, a
+full disk, a wrong clock. It ends with all breaches, and the seconds until lost previews were served again. It needs
+root.
 """
 
 from __future__ import annotations
@@ -38,11 +39,14 @@ from _measure import RUN_BY, percentile
 
 sys.path[:0] = [str(Path(__file__).resolve().parent.parent / "tests" / part) for part in ("", "faults")]
 
-from cluster_faults import Options, open_campaign  # noqa: E402  found by the line above
+from cluster_faults import Campaign as ClusterCampaign  # noqa: E402  found by the line above
+from cluster_faults import Options, open_campaign  # noqa: E402  likewise
 from fault_campaign import ALL_KINDS, Campaign  # noqa: E402  likewise
 from fault_kinds import Kind  # noqa: E402
 from fault_machine import small_disk  # noqa: E402
 from fault_world import World, open_world  # noqa: E402
+
+_FEW_WATCHERS = 50
 
 
 def main() -> None:
@@ -57,13 +61,28 @@ def main() -> None:
     parser.add_argument("--cluster", action="store_true", help="faults of a cluster")
     parser.add_argument("--nodes", type=int, default=3, help="nodes of the cluster (3)")
     parser.add_argument("--lease", type=float, default=2.0, help="PREVIEW_NODE_LEASE_S (2)")
+    parser.add_argument("--launches", type=float, default=10, help="launches offered to the cluster a minute (10)")
+    parser.add_argument("--watchers", type=int, default=0, help="further readers of logs (0)")
+    parser.add_argument("--requests", type=float, default=0, help="further requests to previews a second (0)")
     parser.add_argument("--keep", type=Path, default=None, help="copy the nodes' logs there")
     options = parser.parse_args()
     seed = random.SystemRandom().randrange(10**6) if options.seed is None else options.seed
     print(f"seed {seed}, isolation {options.isolation}, {'warm' if options.warm else 'cold'}, as {RUN_BY}", flush=True)
     if options.cluster:
         isolation = "plain" if options.isolation == "auto" else options.isolation
-        chosen = Options(options.nodes, options.minutes, seed, options.lease, isolation=isolation)
+        chosen = Options(
+            options.nodes,
+            options.minutes,
+            seed,
+            options.lease,
+            launch_each_s=60 / options.launches,
+            watchers=options.watchers,
+            requests_per_s=options.requests,
+            # A crowd's reader costs what its lines cost.
+            line_s=0.25 if options.watchers > _FEW_WATCHERS else 0.05,
+            warm=options.warm,
+            isolation=isolation,
+        )
         with tempfile.TemporaryDirectory(prefix="preview-faults-") as folder:
             sys.exit(trio.run(_run_cluster, Path(folder), chosen, options.keep))
     with tempfile.TemporaryDirectory(prefix="preview-faults-") as folder, _data_folder(Path(folder)) as data:
@@ -122,6 +141,7 @@ async def _run_cluster(folder: Path, options: Options, kept: Path | None) -> int
                 for name, node in campaign.nodes.items():
                     shutil.copy(node.log, kept / f"{name}.log")
         load = campaign.load
+        _report_load(campaign)
         print(f"\n{len(campaign.faults)} faults: {dict(sorted(Counter(campaign.faults).items()))}")
         print(f"{dict(sorted(load.counts.items()))}")
         for why, seconds in sorted(load.returns.items()):
@@ -129,6 +149,18 @@ async def _run_cluster(folder: Path, options: Options, kept: Path | None) -> int
             print(f"served again after {why}: {len(seconds)} times, {spread} s")
         print(f"{len(load.breaches)} breaches", *load.breaches, sep="\n  ")
         return int(bool(load.breaches))
+
+
+def _report_load(campaign: ClusterCampaign) -> None:
+    load, crowd, a_minute = campaign.load, campaign.crowd, 60 / campaign.launching_s
+    offered, served = load.counts["launches offered"], len(load.delays)
+    print(f"\na minute: {offered * a_minute:.0f} launches offered, {served * a_minute:.0f} served within 30 s")
+    print("launches took", *(f"p{part} {percentile(load.delays, part):.1f}" for part in (50, 95)), "s")
+    if crowd is not None and crowd.counts:
+        counts = {name: count / crowd.seconds for name, count in sorted(crowd.counts.items())}
+        print("crowd, a second:", {name: round(rate, 2) for name, rate in counts.items()})
+        print(f"answers took {crowd.delays_ms} ms (p50, p95, p99); {crowd.watching:.0f} readers at a time")
+    print(f"load {os.getloadavg()[0]:.1f}")
 
 
 def _report(campaign: Campaign, world: World, kinds: Sequence[Kind], seconds: float) -> None:

@@ -12,8 +12,10 @@ from typing import Any
 
 import psycopg
 import trio
+from cluster_crowd import Orders, Seen, open_crowd
 from cluster_load import Load, Standing, check_lines
 from cluster_net import DATABASE, Net, node_address, open_net
+from fault_ledger import Broken
 from fault_machine import below, listening, marked, small_disk
 from fault_postgres import Postgres, open_postgres
 from fault_service import Service, log_faults
@@ -46,6 +48,10 @@ class Options:
         standing: Previews that live for the whole run.
         launch_each_s: Seconds between launches of others.
         call_each_s: Seconds between two calls of each standing preview.
+        watchers: Readers of the standing previews' logs, in a process of their own.
+        requests_per_s: Requests to the standing previews, offered by that process.
+        line_s: Seconds between two lines of a preview.
+        warm: Nodes have templates.
         isolation: ``PREVIEW_ISOLATION``.
     """
 
@@ -56,6 +62,10 @@ class Options:
     standing: int = 5
     launch_each_s: float = 6.0
     call_each_s: float = 0.3
+    watchers: int = 0
+    requests_per_s: float = 0
+    line_s: float = 0.05
+    warm: bool = False
     isolation: str = "plain"
 
 
@@ -66,7 +76,9 @@ class Campaign:
         self.options, self.net, self.server, self.nodes = options, net, server, nodes
         self.rng = random.Random(options.seed)
         self.out: set[str] = set()
-        self.load = Load(nodes, self.usable, self.rng)
+        self.load = Load(nodes, self.usable, self.rng, options.line_s)
+        self.crowd: Seen | None = None
+        self.launching_s = 0.0
         self.faults: list[str] = []
         self._kinds: dict[str, Callable[[str], Awaitable[None]]] = {
             "kill -9": self._kill,
@@ -107,9 +119,19 @@ class Campaign:
                 nursery.start_soon(self.load.watch, one)
             nursery.start_soon(self.load.churn, self.options.launch_each_s)
             await self._served("the start")
-            await self._inject(trio.current_time() + self.options.minutes * 60)
+            began = trio.current_time()
+            with open_crowd(self._orders()) as found:
+                await self._inject(began + self.options.minutes * 60)
+            self.crowd, self.launching_s = found[0], trio.current_time() - began
             nursery.cancel_scope.cancel()
         await self._end()
+
+    def _orders(self) -> Orders:
+        owners = self.load.standing
+        token = next(iter(self.nodes.values())).token
+        previews = [(one.preview_id, one.generation_id, token(one.user)) for one in owners]
+        urls = [node.url for node in self.nodes.values()]
+        return Orders(urls, previews, self.options.watchers, self.options.requests_per_s)
 
     async def _inject(self, until: float) -> None:
         deck: list[str] = []
@@ -229,6 +251,7 @@ class Campaign:
         left = self.rows("SELECT id, status FROM preview_instances WHERE status IN ('starting', 'running', 'stopping')")
         breaches += [f"not over in the database: {row}" for row in left]
         self._check_owners()
+        self._join_crowd()
         self._check_logs()
         for name, node in self.nodes.items():
             found = below(node.pid)
@@ -256,6 +279,17 @@ class Campaign:
                 self.load.breaches.append(f"{preview_id}: the fence {fence} belonged to two nodes")
         self.load.counts["changes of owners"] = len(rows)
         self.load.counts["owners"] = len(owners)
+
+    def _join_crowd(self) -> None:
+        """Add what the crowd was shown to what other watchers were shown: the same lines."""
+        assert self.crowd is not None
+        self.load.breaches += self.crowd.breaches
+        for preview_id, lines in self.crowd.lines.items():
+            try:
+                for seq, message in lines.items():
+                    self.load.ledger.note(preview_id, int(seq), message)
+            except Broken as error:
+                self.load.breaches.append(f"crowd: {error}")
 
     def _check_logs(self) -> None:
         previews = [row[0] for row in self.rows("SELECT DISTINCT preview_id FROM preview_logs")]
@@ -299,6 +333,7 @@ async def open_campaign(folder: Path, options: Options) -> AsyncIterator[Campaig
                 # More than a preview in real life sees.
                 "NODE_CHANGES": "100000",
                 "MAX_LOG_LINES": "5000",
+                "WARM_TEMPLATES": "2" if options.warm else "0",
             }
             nodes[name] = Service(
                 folder / name,

@@ -17,21 +17,23 @@ from fault_client import Client, Unanswered, _read_events, open_raw
 from fault_ledger import Broken, Ledger, Reading
 from fault_service import Service
 
-__all__ = ["FILES", "Load", "Standing", "check_lines"]
+__all__ = ["Load", "Standing", "check_lines", "project"]
 
 # Each start has a name of its own, which is in all its lines and answers.
 MAIN_PY = """
-import threading, time, uuid
+import os, sys, threading, time, uuid
 
 START = uuid.uuid4().hex[:12]
+# The server logs each request there; readers of a log that many call would get nothing else.
+OUT, sys.stdout = sys.stdout, open(os.devnull, "w")
 
 
 def talk():
     number = 0
     while True:
-        print(f"line {number} of {START}", flush=True)
+        print(f"line {number} of {START}", file=OUT, flush=True)
         number += 1
-        time.sleep(0.05)
+        time.sleep(LINE_S)
 
 
 threading.Thread(target=talk, daemon=True).start()
@@ -41,11 +43,17 @@ def app(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [START.encode()]
 """
-FILES = {
-    "main.py": MAIN_PY,
-    "preview.toml": '[start]\napp = "main:app"\nserver = "wsgi"\nhealth = "/health"\n',
-    "requirements.txt": "",
-}
+
+
+def project(line_s: float = 0.05) -> dict[str, str]:
+    """Files of a project that prints a line each ``line_s`` seconds."""
+    return {
+        "main.py": MAIN_PY.replace("LINE_S", str(line_s)),
+        "preview.toml": '[start]\napp = "main:app"\nserver = "wsgi"\nhealth = "/health"\n',
+        "requirements.txt": "",
+    }
+
+
 _LINE = re.compile(r"line (\d+) of ([0-9a-f]{12})$")
 _ASK_S = 4.0
 _SILENCE_S = 6.0
@@ -91,14 +99,22 @@ class Load:
         nodes: All nodes.
         usable: Returns the nodes that a load balancer would use now.
         rng: Source of choices.
+        line_s: Seconds between two lines of a preview.
 
     Attributes:
         breaches: What must not be.
         returns: Seconds until a lost preview was served again, by kind of fault.
         counts: What happened.
+        delays: Seconds of each launch until its preview served.
     """
 
-    def __init__(self, nodes: Mapping[str, Service], usable: Callable[[], list[Service]], rng: random.Random) -> None:
+    def __init__(
+        self,
+        nodes: Mapping[str, Service],
+        usable: Callable[[], list[Service]],
+        rng: random.Random,
+        line_s: float = 0.05,
+    ) -> None:
         self.nodes, self.usable, self.rng = nodes, usable, rng
         self.ledger = Ledger()
         self.watchers: list[Watcher] = []
@@ -107,6 +123,8 @@ class Load:
         self.returns: dict[str, list[float]] = {}
         self.counts: Counter[str] = Counter()
         self.launched: set[str] = set()
+        self.delays: list[float] = []
+        self._files = project(line_s)
         self._unready: set[str] = set()
 
     def lose(self, previews: list[Standing], why: str, *, moves: bool) -> None:
@@ -141,18 +159,20 @@ class Load:
 
     async def launch(self, user: str) -> tuple[str, str] | None:
         """Push and launch; ids of the generation and the preview. Cancellation: it may go on."""
-        status, answer = await self.ask("POST", "/api/v1/generations", user, body={"files": FILES})
+        status, answer = await self.ask("POST", "/api/v1/generations", user, body={"files": self._files})
         if status != 201 or answer is None:
             self.counts[f"push {status}"] += 1
             return None
         generation_id = str(answer.json()["id"])
-        path = f"/api/v1/generations/{generation_id}/preview/launch"
+        path, asked_at = f"/api/v1/generations/{generation_id}/preview/launch", trio.current_time()
         status, answer = await self.ask("POST", path, user, body={}, wait_s=30)
         self.counts[f"launch {status}"] += 1
         if status not in {201, 202} or answer is None:
             return None
         preview_id = str(answer.json()["id"])
         self.launched.add(preview_id)
+        if status == 201:
+            self.delays.append(trio.current_time() - asked_at)
         return generation_id, preview_id
 
     # Tasks
@@ -249,6 +269,7 @@ class Load:
         async with trio.open_nursery() as nursery:
             while True:
                 number += 1
+                self.counts["launches offered"] += 1
                 nursery.start_soon(self._live_shortly, f"churn{number}")
                 await trio.sleep(each_s * self.rng.uniform(0.5, 1.5))
 

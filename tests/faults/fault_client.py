@@ -15,7 +15,7 @@ import trio
 from fault_ledger import Broken, Reading
 from fault_service import Service
 
-__all__ = ["Answer", "Client", "Unanswered", "open_raw", "reset"]
+__all__ = ["Answer", "Client", "Unanswered", "open_raw", "reset", "take_frame"]
 
 _PATIENCE_S = 30
 _GOODBYE = "stopped: the service is shutting down"
@@ -175,14 +175,15 @@ async def _read_events(stream: trio.SocketStream, parser: h11.Connection, readin
             *frames, rest = (rest + event.data).split(b"\n\n")
             for frame in frames:
                 count += 1
-                _take(frame.decode(), reading)
+                take_frame(frame.decode(), reading)
                 if most is not None and count >= most:
                     return status
         elif isinstance(event, h11.EndOfMessage | h11.ConnectionClosed):
             return status
 
 
-def _take(frame: str, reading: Reading) -> None:
+def take_frame(frame: str, reading: Reading) -> None:
+    """Note one event of a stream: a line, a gap, an end."""
     fields = dict(line.partition(": ")[::2] for line in frame.split("\n") if not line.startswith(":"))
     if "data" not in fields:
         return
