@@ -1,4 +1,4 @@
-"""How a preview ended."""
+"""The outcome of a preview."""
 
 from __future__ import annotations
 
