@@ -123,6 +123,7 @@ def test_what_may_be_missing_or_is_somebody_elses_is_not_asked_for(tmp_path: Pat
         ("ENGINE = 'django.db.backends.postgresql'", ["psycopg2-binary"]),
         ("c = X(schemes=['bcrypt'])", ["bcrypt"]),
         ("from flask_bootstrap import Bootstrap5", ["bootstrap-flask"]),
+        ("from flask.ext.wtf import Form\nfrom flask.ext import login", ["flask-login", "flask-wtf"]),
         (
             "INSTALLED_APPS = ['background_task', 'dal_select2']",
             ["django-autocomplete-light", "django-background-tasks"],

@@ -39,6 +39,25 @@ def test_a_name_that_python_dropped_is_given_back_and_told(code: str, name: str,
     assert done.returncode == 0
 
 
+def test_extensions_of_flask_have_their_old_names(tmp_path: Path) -> None:
+    (tmp_path / "flask").mkdir()
+    (tmp_path / "flask" / "__init__.py").touch()
+    (tmp_path / "flask_wtf.py").write_text("class Form: ...\n")
+    done = run(
+        "from flask.ext.wtf import Form\nfrom flask.ext import wtf\nimport flask.ext.wtf, flask_wtf\n"
+        "assert flask.ext.wtf is wtf is flask_wtf and flask_wtf.__name__ == 'flask_wtf'\nimport flask.ext.nothing\n",
+        tmp_path,
+    )
+    assert done.stderr.startswith("flask.ext was removed from Flask 1.0 and is restored, because old uses it\n")
+    assert done.stderr.endswith("ModuleNotFoundError: No module named 'flask_nothing'\n")
+
+
+def test_flask_without_extensions_hears_nothing(tmp_path: Path) -> None:
+    (tmp_path / "flask.py").touch()
+    assert run("import flask\n", tmp_path).stderr == ""
+    assert run("import flask.other\n", tmp_path).stderr.endswith("'flask' is not a package\n")
+
+
 def test_it_is_told_once(tmp_path: Path) -> None:
     done = run("import collections\nfor _ in range(3): collections.Mapping\n", tmp_path)
     assert done.stderr.count("\n") == 1

@@ -141,6 +141,13 @@ class _Scan:
             self._follow([base], module, names)
             return
         top = module.partition(".")[0]
+        if module == "flask.ext":
+            for name in names:
+                self._import(f"flask_{name}", (), file, 0, optional=optional)
+            return
+        if module.startswith("flask.ext."):
+            module = f"flask_{module.removeprefix('flask.ext.')}"
+            top = module.partition(".")[0]
         if self._follow(self._roots, module, names) or top in self._own or optional:
             return
         if top in _STANDARD:

@@ -12,6 +12,8 @@ import base64
 import collections
 import collections.abc
 import functools
+import importlib
+import importlib.machinery
 import inspect
 import math
 import sys
@@ -61,6 +63,40 @@ def give_back(say: Callable[[str], None]) -> None:
         module = sys.modules.get(module_name)
         if module is not None and not hasattr(module, "__getattr__"):
             module.__dict__["__getattr__"] = _answering(module_name, names, say)
+    sys.meta_path.append(_Extensions(say))
+
+
+class _Extensions:
+    """Finds ``flask.ext.NAME``, the form of ``flask_NAME`` that Flask 1.0 removed, if nothing else does."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._said = False
+
+    def find_spec(self, fullname: str, _path: object, _target: object = None) -> importlib.machinery.ModuleSpec | None:
+        if fullname != "flask.ext" and not fullname.startswith("flask.ext."):
+            return None
+        if not self._said:
+            self._said = True
+            self._say(f"flask.ext was removed from Flask 1.0 and is restored, because {_asker()} uses it")
+        loader: Any = self
+        return importlib.machinery.ModuleSpec(fullname, loader, is_package=fullname == "flask.ext")
+
+    def create_module(self, _spec: importlib.machinery.ModuleSpec) -> None:
+        """Have the import system make an empty module."""
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        head, _, name = module.__name__.rpartition(".")
+        if head == "flask":
+            module.__dict__["__getattr__"] = self._part
+        else:
+            # The import system returns what is in this place afterwards.
+            sys.modules[module.__name__] = importlib.import_module(f"flask_{name}")
+
+    def _part(self, name: str) -> types.ModuleType:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return importlib.import_module(f"flask.ext.{name}")
 
 
 def _answering(module_name: str, names: dict[str, Any], say: Callable[[str], None]) -> Callable[[str], Any]:
