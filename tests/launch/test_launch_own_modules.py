@@ -41,6 +41,25 @@ def test_a_module_like_none_of_the_project_is_named_all_the_same(project: Path) 
     )
 
 
+@pytest.mark.parametrize("line", ["config.py", "/app/config.py", "config/ "])
+def test_a_module_that_version_control_leaves_out_is_told_as_such(project: Path, line: str) -> None:
+    (project / ".gitignore").write_text(f"*.pyc\n{line}\n")
+    assert explain(project, "app.config") == (
+        "app/main.py line 3 imports 'app.config', which the project does not have: .gitignore leaves it out of version "
+        "control. Add it, as its author has it."
+    )
+    assert "gitignore" not in explain(project, "app.xyzzy")
+
+
+def test_a_list_of_ignored_files_behind_a_link_is_not_read(
+    project: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "ignored"
+    elsewhere.write_text("config.py\n")
+    (project / ".gitignore").symlink_to(elsewhere)
+    assert "gitignore" not in explain(project, "app.config")
+
+
 def test_the_package_may_lie_in_a_folder_of_the_project(project: Path) -> None:
     assert "did you mean 'shop.models'?" in explain(project, "shop.model", "backend/shop/models.py")
 

@@ -32,6 +32,8 @@ from preview.supervisor.preview.live_preview import LivePreview
 _FRAME = re.compile(r'File "(?P<path>[^"]{1,1000})", line (?P<line>\d{1,7})')
 # Maximum number of entries read from a folder.
 _MAX_ENTRIES = 2_000
+# Bytes read of ``.gitignore``.
+_MAX_IGNORED = 64_000
 # Quoted of an exception that no rule explains.
 _MAX_ERROR = 240
 
@@ -71,7 +73,20 @@ def name_own_module(found: Diagnosis, lines: Sequence[str], project: Path) -> Di
         return found
     near = difflib.get_close_matches(last, modules, n=1)
     hint = f"; did you mean '{'.'.join([*parents, near[0]])}'?" if near else ". Add it, or correct the import."
+    if not near and _is_ignored(project, last):
+        hint = ": .gitignore leaves it out of version control. Add it, as its author has it."
     return replace(found, message=f"{_place(lines, project)} '{module}', which the project does not have{hint}")
+
+
+def _is_ignored(project: Path, module: str) -> bool:
+    """Return True if the project's ``.gitignore`` names this module or package."""
+    file = project / ".gitignore"
+    if file.is_symlink() or not file.is_file():
+        return False
+    with file.open("rb") as opened:
+        text = opened.read(_MAX_IGNORED).decode("utf-8", "replace")
+    lines = (line.strip().rstrip("/").rpartition("/")[2] for line in text.splitlines())
+    return any(line in {f"{module}.py", module} for line in lines)
 
 
 def _package(project: Path, lines: Sequence[str], parents: Sequence[str]) -> Path | None:
