@@ -9,6 +9,7 @@ from preview.detection.overrides.preview_file import (
     overrides_of,
     read_preview_file,
 )
+from preview.detection.own_starts import OWN_START
 from preview.detection.plan import (
     GIVEN,
     MAIN_PROGRAM,
@@ -34,6 +35,7 @@ __all__ = [
     "INIT",
     "MAIN_PROGRAM",
     "MAKE_MIGRATIONS",
+    "OWN_START",
     "PREVIEW_FILE",
     "SEED",
     "Kind",

@@ -16,6 +16,7 @@ from preview.detection.node import detect_node
 from preview.detection.overrides.choose import choose_app, has_framework
 from preview.detection.overrides.given import Overrides, merge
 from preview.detection.overrides.preview_file import PREVIEW_FILE, read_preview_file
+from preview.detection.own_starts import OWN_START, find_own_start
 from preview.detection.own_version import with_own_version
 from preview.detection.plain import LISTED, PLAIN_SERVERS, find_made_app, find_stated_app
 from preview.detection.plan import Origin, Server, ServiceKind, StartPlan, Toolchain, Variable
@@ -65,6 +66,8 @@ def detect(
     apps = find_apps(sources)
     try:
         plan = _plan(sources, apps, given, kinds)
+        if given.is_own_start:
+            plan, given = _with_own_start(plan, sources, apps, given, kinds)
     except InvalidGeneration as error:
         if given.app is not None or not _STARTS_NOTHING & error.details.keys():
             raise
@@ -132,6 +135,20 @@ def _plan(sources: Sources, apps: Sequence[FoundApp], given: Overrides, kinds: f
     raise _not_runnable(sources)
 
 
+def _with_own_start(
+    plan: StartPlan, sources: Sources, apps: Sequence[FoundApp], given: Overrides, kinds: frozenset[ServiceKind]
+) -> tuple[StartPlan, Overrides]:
+    """Return the plan of the project's own command. Nothing changes without one, or with an application given."""
+    if given.app is not None or given.command is not None or given.framework is not None:
+        return plan, given
+    found = find_own_start(sources, plan, apps)
+    if found is None:
+        return plan, given
+    given = merge(given, found.start)
+    other = _plan(sources, apps, given, kinds)
+    return replace(other, decisions=(f"{OWN_START} {found.why}", *other.decisions)), given
+
+
 def _choices(apps: Sequence[FoundApp], listed: Sequence[FoundApp], given: Overrides) -> list[FoundApp]:
     """Return the applications that may decide how the project starts."""
     if given.app is not None:
@@ -182,6 +199,7 @@ def _overridden(plan: StartPlan, given: Overrides) -> StartPlan:
         on_crash=given.on_crash or plan.on_crash,
         variables=_variables(plan, given),
         extra_requirements=tuple(dict.fromkeys((*plan.extra_requirements, *given.extra_requirements))),
+        is_dated=given.is_dated,
         decisions=(*plan.decisions, *_told(given)),
     )
 

@@ -167,6 +167,7 @@ class StartPlan:
         trace: Spans of each request are recorded; see ``preview.tracing``.
         on_crash: What happens when the process of the running preview crashes.
         defaulted: Names of the variables that have a default in the sources.
+        is_dated: All Python packages are as of the day that the project's files tell.
         exports_spans: A traced project has OpenTelemetry, which may send spans of its own.
         decisions: One sentence each, for the log and ``preview detect``.
         warnings: One sentence each: a possible problem, and how to fix it.
@@ -199,6 +200,7 @@ class StartPlan:
     dockerfile: str | None = None
     image: ImageSource | None = None
     defaulted: frozenset[str] = frozenset()
+    is_dated: bool = False
 
 
 def describe_plan(plan: StartPlan) -> dict[str, object]:

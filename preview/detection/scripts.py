@@ -186,6 +186,11 @@ def _plan(
     )
 
 
+def runs_server(sources: Sources, file: str) -> bool:
+    """Return whether a file has a call that runs a server."""
+    return _library(sources, file) is not None or _RUNS.search(sources.text(file)) is not None
+
+
 def _library(sources: Sources, name: str) -> str | None:
     text = sources.text(name)
     found = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -134,6 +134,11 @@ def _plain(text: str, file: str) -> str:
         text = re.sub(r"\n\s*-\s+(?=\S*[^\s:]\s*(?:\n|$))", " ", text)
         text = re.sub(r"((?:command|entrypoint|startCommand):)\s*[>|]?-?\s*\n\s*", r"\1 ", text)
     return re.sub(r"[\"'\[\],`]+", " ", text)
+
+
+def read_command(words: Sequence[str], file: str) -> StartCommand | None:
+    """Return the start command that consists of these words; None if it is of another form."""
+    return _command(shlex.join(words), file, 0, None) if words else None
 
 
 def _command(text: str, file: str, weight: int, workdir: str | None) -> StartCommand | None:

@@ -79,6 +79,7 @@ def request_of(plan: StartPlan, project: Path) -> EnvironmentRequest:
         server=_supplied(plan),
         entry=plan.target.file if plan.target is not None else None,
         image=plan.image,
+        is_dated=plan.is_dated,
     )
 
 

@@ -49,12 +49,14 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, old: str, new: 
         yield
 
 
-def write_project(tmp_path: Path, requirements: str, code: str = "import shop\n") -> EnvironmentRequest:
+def write_project(
+    tmp_path: Path, requirements: str, code: str = "import shop\n", *, is_dated: bool = False
+) -> EnvironmentRequest:
     project = tmp_path / "project"
     project.mkdir()
     (project / "requirements.txt").write_text(requirements)
     (project / "main.py").write_text(code)
-    return EnvironmentRequest(project, entry="main.py")
+    return EnvironmentRequest(project, entry="main.py", is_dated=is_dated)
 
 
 async def build(settings: Settings, request: EnvironmentRequest) -> tuple[set[str], str]:
@@ -115,6 +117,29 @@ async def test_no_import_is_tried_without_old_pins_beside_new_packages(
     with packages(tmp_path, monkeypatch, old=old, new=new):
         found, _ = await build(settings, write_project(tmp_path, requirements))
     assert "parts-2" in found
+
+
+@pytest.mark.parametrize("changes", ["## 1.0 - 2020-05-12\n", ""])
+async def test_after_a_failed_start_versions_of_the_project_s_day_are_taken_though_imports_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Settings, changes: str
+) -> None:
+    pin = "shop" if changes else "shop==1"
+    with packages(tmp_path, monkeypatch, old="2020-05-12", new="2026-01-01"):
+        request = write_project(tmp_path, f"{pin}\n", "import parts\n", is_dated=True)
+        (request.project / "CHANGELOG.md").write_text(changes)
+        found, said = await build(settings, request)
+    assert found >= {"shop-1", "parts-1", "uvicorn-99"}
+    where = "according to CHANGELOG.md" if changes else "the date of the newest pin (shop==1)"
+    assert f"using package versions as of 2020-05-12, {where}: with current ones, a start failed" in said
+
+
+async def test_without_a_day_a_failed_start_has_todays_versions_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    with packages(tmp_path, monkeypatch, old="2020-05-12", new="2026-01-01"):
+        found, said = await build(settings, write_project(tmp_path, "shop\n", "import parts\n", is_dated=True))
+    assert found >= {"shop-1", "parts-2"}
+    assert "as of" not in said
 
 
 async def test_an_index_without_dates_leaves_today_s_versions(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 
@@ -93,6 +94,20 @@ async def test_nothing_is_said_beside_lines_and_after_the_end(autojump_clock: tr
         "preparing the environment: 19 s so far",
         "preparing the environment: 23 s so far",
     ]
+
+
+async def test_an_installation_of_minutes_prints_a_line_every_five_seconds(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    times: list[float] = []
+    async with open_progress(lambda _line, _level: times.append(trio.current_time())) as report:
+        began = trio.current_time()
+        report.begin("installing packages")
+        await trio.sleep(300)
+        ended = trio.current_time()
+    gaps = [later - earlier for earlier, later in itertools.pairwise([began, *times, ended])]
+    assert max(gaps) <= 5
+    assert len(times) >= 60
 
 
 @given(st.lists(st.text() | st.from_regex(r"   (Building|Built) [a-z]{1,3}==1"), max_size=20))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -10,6 +10,7 @@ import pytest
 from launch_kit import ANN, Rig, ask, story
 
 from preview.core.lifecycle import State
+from preview.detection import OWN_START
 from preview.environments import Environment
 from preview.errors import EnvironmentFailed, LaunchFailed
 from preview.supervisor import LaunchRequest, LivePreview
@@ -32,7 +33,11 @@ http.server.HTTPServer(("", int(os.environ["PORT"])), Handler).serve_forever()
 
 
 async def launch(rig: Rig, text: str) -> LivePreview:
-    rig.source.projects["g1"] = {"main.py": text}
+    return await launch_files(rig, {"main.py": text})
+
+
+async def launch_files(rig: Rig, files: Mapping[str, str]) -> LivePreview:
+    rig.source.projects["g1"] = files
     launched = await rig.service.previews.launch(LaunchRequest(ANN, "g1"))
     preview = rig.service.previews.find(launched.record.id)
     assert preview is not None
@@ -90,3 +95,29 @@ async def test_a_package_that_cannot_be_installed_is_taken_back(rig: Rig, monkey
     assert isinstance(preview.cause, LaunchFailed)
     assert "nowhere_at_all" in preview.cause.message
     assert not preview.mends.overrides.extra_requirements
+
+
+async def test_the_project_s_own_command_is_tried_once_after_the_found_application(rig: Rig) -> None:
+    served = SERVER.replace('dict(os.environ)["_".join(["STRIPE", "KEY"])]', '""')
+    files = {
+        "main.py": "import http.server\nfrom helpers import gone\nhttp.server.HTTPServer(0, 0)\n",
+        "helpers.py": "",
+        "logs/.keep": "",
+        "tools/serve.py": served,
+        "README.md": "# Shop\n\n```console\n$ python tools/serve.py\n```\n",
+    }
+    preview = await launch_files(rig, files)
+    said = story(preview)
+    assert preview.record.state is State.RUNNING, said
+    command = '"python tools/serve.py" (README.md, line 4)'
+    assert [line for line in said if line.endswith("starting again")] == [
+        f"the application could not be loaded: it is {OWN_START} {command}; starting again"
+    ]
+    await rig.service.previews.stop("g1")
+    # The next launch begins with what has worked. What fails there too is reported as it is.
+    files["tools/serve.py"] = "import http.server\nraise NameError('second')\nhttp.server.HTTPServer(0, 0)\n"
+    rig.source.projects["g1"] = files
+    again = await launch_files(rig, files)
+    assert isinstance(again.cause, LaunchFailed)
+    assert "second" in again.cause.message
+    assert not [line for line in story(again) if line.endswith("starting again")]

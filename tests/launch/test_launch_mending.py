@@ -25,12 +25,13 @@ def mend_of(
     required: frozenset[str] = frozenset(),
     folders: frozenset[str] = frozenset(),
     defaulted: frozenset[str] = frozenset(),
+    has_day: bool = False,
 ) -> Mend | None:
     known = {name: Variable(name, value, origin) for name, (value, origin) in (variables or {}).items()}
     plan = StartPlan("fastapi", toolchain, Server.ASGI, None, variables=known, directory=folder, python_path=(folder,))
     plan = replace(plan, defaulted=defaulted)
     own, withheld = frozenset({"app", "main"}), frozenset({"mine"})
-    return find_mend(FailedStart(lines, plan, own, ROOT, spare or {}, files, withheld, {}, required, folders))
+    return find_mend(FailedStart(lines, plan, own, ROOT, spare or {}, files, withheld, {}, required, folders, has_day))
 
 
 def values(mend: Mend | None) -> dict[str, str]:
@@ -336,3 +337,50 @@ def test_a_variable_with_a_default_in_the_sources_keeps_it() -> None:
 def test_values_that_somebody_gave_stay_when_the_program_read_nothing() -> None:
     given = {"SITE_KEY": ("mine", Origin.REQUEST)}
     assert values(mend_of("Missing configuration", READ, variables=given)).keys() == {"OTHER_URL"}
+
+
+PACKAGE = '  File "/cache/environments/1/lib/python3.11/site-packages/shop/views.py", line 3, in <module>'
+OWN = f'  File "{ROOT}/app/views.py", line 3, in <module>'
+
+
+@pytest.mark.parametrize(
+    ("frame", "error"),
+    [
+        (PACKAGE, "TypeError: __init__() got an unexpected keyword argument 'loop'"),
+        (PACKAGE, "AttributeError: 'Router' object has no attribute 'routes_by_name'"),
+        (PACKAGE, "ImportError: cannot import name 'Undefined' from 'parts.fields'"),
+        (OWN, "ImportError: cannot import name 'gone' from 'parts' (/x/site-packages/parts/__init__.py)"),
+        (OWN, "AttributeError: module 'parts' has no attribute 'gone'"),
+        (OWN, "ModuleNotFoundError: No module named 'parts.contrib'"),
+    ],
+)
+def test_an_error_of_a_package_brings_those_of_the_project_s_day(frame: str, error: str) -> None:
+    mend = mend_of(TRACE, OWN, "    shop.view(1)", frame, "    view(loop=1)", "    ^^^^^^^", error, has_day=True)
+    assert mend is not None
+    assert mend.is_dated
+    assert mend_of(TRACE, frame, error) is None  # no file tells a day
+    assert mend_of(TRACE, frame, error, has_day=True, toolchain=Toolchain.NODE) is None
+
+
+@pytest.mark.parametrize(
+    ("frame", "error"),
+    [
+        (OWN, "TypeError: view() missing 1 required positional argument: 'id'"),
+        (OWN, "ImportError: cannot import name 'gone' from 'app.views'"),
+        (OWN, "AttributeError: module 'json' has no attribute 'gone'"),
+        (PACKAGE, "ValueError: no such port"),
+        (PACKAGE, "sqlalchemy.exc.OperationalError: no such table"),
+    ],
+)
+def test_other_errors_choose_no_older_packages(frame: str, error: str) -> None:
+    mend = mend_of(TRACE, PACKAGE, "    load()", frame, "    view()", error, has_day=True)
+    assert mend is None or not mend.is_dated
+
+
+def test_older_packages_that_cannot_be_had_are_taken_back() -> None:
+    mends = Mends()
+    mends.add("dated", Overrides(is_dated=True), (), "choosing all packages as of the project's day")
+    assert mends.overrides.is_dated
+    assert mends.take_back()
+    assert not mends.overrides.is_dated
+    assert not mends.take_back()

@@ -36,6 +36,8 @@ class Overrides:
             comes from a failed attempt, and counts only in place of no value or of the one that the attempt had.
         extra_requirements: Requirements that no manifest declares, as lines for the installer.
         added_path: Folders for the end of ``PYTHONPATH``, whatever else decides it.
+        is_own_start: The project's own command starts it, if that names another entry than the detected one.
+        is_dated: All packages are as of the day that the project's files tell.
     """
 
     framework: str | None = None
@@ -57,6 +59,8 @@ class Overrides:
     variables: Mapping[str, Variable] = field(default_factory=dict)
     extra_requirements: tuple[str, ...] = ()
     added_path: tuple[str, ...] = ()
+    is_dated: bool = False
+    is_own_start: bool = False
 
     @property
     def is_empty(self) -> bool:
@@ -64,7 +68,7 @@ class Overrides:
         return self == Overrides()
 
 
-_MERGED = frozenset({"variables", "extra_requirements", "added_path"})
+_MERGED = frozenset({"variables", "extra_requirements", "added_path", "is_dated", "is_own_start"})
 
 
 def merge(lower: Overrides, upper: Overrides) -> Overrides:
@@ -83,6 +87,8 @@ def merge(lower: Overrides, upper: Overrides) -> Overrides:
         variables=_merged(lower.variables, upper.variables),
         extra_requirements=tuple(dict.fromkeys((*lower.extra_requirements, *upper.extra_requirements))),
         added_path=tuple(dict.fromkeys((*lower.added_path, *upper.added_path))),
+        is_dated=lower.is_dated or upper.is_dated,
+        is_own_start=lower.is_own_start or upper.is_own_start,
     )
 
 

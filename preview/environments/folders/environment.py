@@ -45,6 +45,7 @@ class EnvironmentRequest:
         asked: Requirements that were read already; None reads them in a thread.
         image: The project's Dockerfile, if it is started by that.
         owner: The user, for a fair order of builds.
+        is_dated: All packages are as of the day that the project's files tell, also if imports work with current ones.
     """
 
     project: Path
@@ -55,6 +56,7 @@ class EnvironmentRequest:
     asked: Asked | None = field(default=None, compare=False, repr=False)
     image: ImageSource | None = None
     owner: str = field(default="", compare=False)
+    is_dated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,6 +116,7 @@ class Asked:
         old_uses: Uses of APIs that Pythons newer than the service's own lack.
         imports: Modules and names that its files import from packages; see ``drift``.
         worked_on: The newest day in its files; None if there is none.
+        is_dated: See ``EnvironmentRequest``.
     """
 
     required: RequirementSet
@@ -126,3 +127,4 @@ class Asked:
     old_uses: tuple[OldUse, ...] = ()
     imports: tuple[tuple[str, str], ...] = ()
     worked_on: WorkedOn | None = None
+    is_dated: bool = False

@@ -1,12 +1,14 @@
-"""The day on which a project was last worked on, according to files that tools have dated."""
+"""The day on which a project was last worked on, according to files that tools or their authors have dated."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
+from preview.core.clock import utc_now
 from preview.sources import Sources
 
 # Migrations, by Django's ``makemigrations`` and Alembic's ``revision``.
@@ -18,6 +20,14 @@ _MOST_IMPORT_BYTES: Final = 20_000
 # Flask 1.0 removed `flask.ext` in April 2018: projects that still have it go with packages of the next year at most.
 _FLASK_EXT: Final = re.compile(rb"^[ \t]{0,20}(?:from|import) flask\.ext\b", re.MULTILINE)
 _BEFORE_FLASK_1: Final = date(2019, 7, 1)
+# `## [1.2.0] - 2021-03-04`, `1.2.0 (2021-03-04)`, in the project's folder or right below it.
+_CHANGES: Final = re.compile(r"(?:[^/]{1,100}/)?(?:CHANGELOG|CHANGES|HISTORY)(?:\.\w{1,8})?", re.IGNORECASE)
+_RELEASE: Final = re.compile(rb"^(?:#{1,4} |v?\d|\[|\*\*)[^\n]{0,80}?\b(20\d{2}-\d{2}-\d{2})\b", re.MULTILINE)
+# https://packaging.python.org/en/latest/specifications/pylock-toml/; uv.lock has the same key.
+_LOCKS: Final = re.compile(r"(?:[^/]{1,100}/)?(?:uv|pylock(?:\.[\w-]{1,40})?)\.(?:lock|toml)")
+_UPLOADED: Final = re.compile(rb"\bupload-time = \"?(20\d{2}-\d{2}-\d{2})")
+_MOST_BYTES_READ: Final = 2 << 20
+_MOST_DATED: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +39,21 @@ class WorkedOn:
 
 
 def find_worked_on(sources: Sources) -> WorkedOn | None:
-    """Return the newest date of the project's migrations, or that of an import of old days; None without both."""
+    """Return the newest date of the project's migrations, changelogs and lock files, or else of an import of old days.
+
+    None without all of them. Days to come do not count.
+    """
+    today = utc_now().date()
+    dated = (one for one in (*_migrations(sources), *_documents(sources)) if one.day <= today)
+    return max(dated, key=lambda one: one.day, default=None) or _by_imports(sources)
+
+
+def _migrations(sources: Sources) -> Iterator[WorkedOn]:
     names = [name for name in sources.names if any(folder in f"/{name}" for folder in _FOLDERS)]
-    newest: WorkedOn | None = None
     for name in sorted(names, reverse=True)[:_MOST_FILES]:
         match = _DATED.search(sources.text(name)[:_MOST_BYTES])
-        day = None if match is None else _day(match[1].decode())
-        if day is not None and (newest is None or day > newest.day):
-            newest = WorkedOn(day, name)
-    return newest or _by_imports(sources)
+        if match is not None:
+            yield from _day(match[1], name)
 
 
 def _by_imports(sources: Sources) -> WorkedOn | None:
@@ -47,8 +63,17 @@ def _by_imports(sources: Sources) -> WorkedOn | None:
     return None if found is None else WorkedOn(_BEFORE_FLASK_1, found)
 
 
-def _day(text: str) -> date | None:
+def _documents(sources: Sources) -> Iterator[WorkedOn]:
+    for names, pattern in ((_CHANGES, _RELEASE), (_LOCKS, _UPLOADED)):
+        for name in [one for one in sources.all_names if names.fullmatch(one)][:_MOST_DATED]:
+            found = set(pattern.findall(sources.text(name)[:_MOST_BYTES_READ]))
+            # Written in this form, the newest day is the last one in the order of the alphabet.
+            for day in sorted(found, reverse=True):
+                yield from _day(day, name)
+
+
+def _day(text: bytes, file: str) -> Iterator[WorkedOn]:
     try:
-        return date.fromisoformat(text)
+        yield WorkedOn(date.fromisoformat(text.decode()), file)
     except ValueError:
-        return None
+        return

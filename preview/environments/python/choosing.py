@@ -98,6 +98,13 @@ class Choice:
         named = await self._named(asked, usual)
         # What a tool is set to says nothing against newer Pythons.
         may_be_newer = named is None or (asked.stated is not None and asked.stated.is_hint)
+        if asked.is_dated:
+            # Old packages have no wheels for newer Pythons, and nothing is tried with two of them.
+            may_be_newer = False
+            if named is not None and asked.stated is not None and not asked.stated.is_hint:
+                report(f"Using Python {named.version} ({asked.stated.file})", logging.INFO)
+                return self._recipe_for(asked, named)
+            named = None
         if may_be_newer and newer is not None and allows(requires, usual) and allows(requires, newer.interpreter):
             tried = self._trial(asked, usual, newer, report)
             if tried is not None:

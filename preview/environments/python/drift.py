@@ -41,6 +41,8 @@ from preview.runtime.launchers.paths import LAUNCHERS
 # Packages of one year mostly go together.
 _OLD: Final = timedelta(days=365)
 _NEWER: Final = timedelta(days=180)
+# Versions of a day within the last week are today's.
+_RECENT: Final = timedelta(days=7)
 # The oldest build tools that are taken: setuptools 57.4, the last that converts Python 2 (``use_2to3``) on 3.11. Older
 # ones than 40.8 satisfy no build. Since Python 3.12 there is no distutils: setuptools 68.2, of its day.
 _TOOLS: Final = date(2021, 8, 1)
@@ -88,16 +90,19 @@ def day_of_python(stated: StatedPython | None) -> NewestPin | None:
     return NewestPin(f"Python 3.{stated.minor} in {stated.file}", _WRITTEN_BY[stated.minor], is_told=True)
 
 
-def day_of_files(worked_on: WorkedOn | None) -> NewestPin | None:
-    """Return the day of the project's newest migration; None if it is of the last year."""
-    if worked_on is None or worked_on.day > (utc_now() - _OLD).date():
+def day_of_files(worked_on: WorkedOn | None, *, is_recent: bool = False) -> NewestPin | None:
+    """Return the newest day that the project's files tell; None if it is of the last year, or week if ``is_recent``."""
+    if worked_on is None or worked_on.day > (utc_now() - (_RECENT if is_recent else _OLD)).date():
         return None
     return NewestPin(worked_on.file, worked_on.day, is_told=True)
 
 
-def told_day(worked_on: WorkedOn | None, stated: StatedPython | None) -> NewestPin | None:
-    """Return the day that a project's files tell: its newest migration, or else the Python that they name."""
-    return day_of_files(worked_on) or day_of_python(stated)
+def told_day(worked_on: WorkedOn | None, stated: StatedPython | None, *, is_recent: bool = False) -> NewestPin | None:
+    """Return the day that a project's files tell: its newest dated file, or else the Python that they name.
+
+    With ``is_recent`` a day of the last year counts too.
+    """
+    return day_of_files(worked_on, is_recent=is_recent) or day_of_python(stated)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +170,12 @@ async def find_newest_pin(
     interpreter: PythonInterpreter,
     cage: Cage | None,
     told: NewestPin | None = None,
+    *,
+    is_dated: bool = False,
 ) -> NewestPin | None:
     """Return the newest pin of an environment in which drift is suspected; None if there is none.
+
+    With ``is_dated`` a start has failed, and drift is suspected also among younger packages.
 
     A project without versions has the day that its files tell (``told``). It also counts if it is later than all pins.
 
@@ -189,10 +198,12 @@ async def find_newest_pin(
     pins = [(dates[name], name, version) for name, (version, is_pin) in written.items() if is_pin and name in dates]
     pins = pins or [(dates[name], name, version) for name, (version, _) in written.items() if name in dates]
     if not pins:
-        return None
+        return told if is_dated else None
     newest, name, version = max(pins)
     later = [dates[other] for other in free - written.keys() if other in dates]
-    if newest > utc_now() - _OLD or max(later, default=newest) < newest + _NEWER:
+    if newest > utc_now() - (_RECENT if is_dated else _OLD):
+        return None
+    if not is_dated and max(later, default=newest) < newest + _NEWER:
         return None
     if told is not None and told.day > newest.date():
         return told

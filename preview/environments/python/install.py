@@ -79,7 +79,7 @@ class Installation:
         self._has_wheels_only = self._is_trial and not recipe.trial_builds
         self._runs_code = recipe.runs_code
         self._imports = recipe.imports
-        self._told = recipe.told
+        self._told, self._is_dated = recipe.told, recipe.is_dated
         self._dated: Dated | None = None
         self._built_alone: set[str] = set()
         # Install wheels without builds until it turns out that a package must be built.
@@ -126,26 +126,28 @@ class Installation:
             self._decide('"MySQLdb" is PyMySQL: mysqlclient cannot be built here')
 
     async def _check_drift(self) -> None:
-        """Choose versions as of the newest pin's date if imports fail with today's.
+        """Choose versions as of the newest pin's date if imports fail with today's, or if a start has failed.
 
         Raises:
             EnvironmentFailed: Imports fail in a trial of a newer Python.
         """
-        if not self._runs_code or not self._imports or self._offline or self._has_date:
+        is_dated = self._is_dated
+        if self._offline or self._has_date or not (is_dated or (self._runs_code and self._imports)):
             return
-        cage = self._building
-        pin = await find_newest_pin(self._required, self._temporary, self._interpreter, cage, self._told)
-        failing = () if pin is None else await failing_imports(self._imports, self._temporary, cage)
-        if pin is None or not failing:
+        cage, imports = self._building, self._imports if self._runs_code else ()
+        find = partial(find_newest_pin, self._required, self._temporary, self._interpreter, cage, self._told)
+        pin = await find(is_dated=is_dated)
+        failing = () if pin is None or not imports else await failing_imports(imports, self._temporary, cage)
+        if pin is None or not (failing or is_dated):
             return
-        said = f"importing {failing[0].module} failed: {failing[0].why}"
+        said = f"importing {failing[0].module} failed: {failing[0].why}" if failing else "a start failed"
         if self._is_trial:
             raise EnvironmentFailed(said, reason=PYTHON)
         required, exempt = self._required, {*self._loosening.levels, *([name_of(self._server)] if self._server else ())}
         self._dated = Dated(pin.day, exempt)
         if await self._install_dated(self._dated):
-            left = await failing_imports(self._imports, self._temporary, cage)
-            if len(left) < len(failing):
+            left = await failing_imports(imports, self._temporary, cage) if imports else ()
+            if len(left) < len(failing) or (is_dated and not left):
                 self._decide(f"using package versions as of {pin.day}, {pin.why}: with current ones, {said}")
                 return
         self._required, self._dated = required, Dated(None)

@@ -51,6 +51,7 @@ class Recipe:
         imports: Modules and names that the files import from packages. Not part of the key: they decide nothing in an
             environment whose packages go together.
         told: The day that the project's files tell. Part of the key: it may decide which versions are installed.
+        is_dated: See ``EnvironmentRequest``. Part of the key.
     """
 
     key: str
@@ -64,6 +65,7 @@ class Recipe:
     builder: str = ""
     imports: tuple[tuple[str, str], ...] = ()
     told: NewestPin | None = None
+    is_dated: bool = False
 
 
 def built_anew(recipe: Recipe, layout: Layout, *, is_held: bool) -> Recipe:
@@ -82,7 +84,7 @@ def read_request(request: EnvironmentRequest, sources: Sources) -> Asked:
     wanted = request.server
     server = None if wanted is None or required.brings(wanted) else SERVERS[wanted]
     if request.entry is None:
-        return Asked(with_companions(required), server, ())
+        return Asked(with_companions(required), server, (), is_dated=request.is_dated)
     found = find_imports(sources, request.entry)
     required = _with_new_syntax(_with_old_pydantic(required, found.names), sources)
     return Asked(
@@ -94,6 +96,7 @@ def read_request(request: EnvironmentRequest, sources: Sources) -> Asked:
         tuple(find_old_uses(sources)),
         found.names,
         find_worked_on(sources),
+        request.is_dated,
     )
 
 
@@ -109,7 +112,8 @@ def make_recipe(
     own = None if ahead_of is None else ahead_of.version
     trial = None if own is None else f"before {'.'.join(own.split('.')[:2])}{' built' if trial_builds else ''}"
     # Without imports to try, or if packages may run no code, no day decides anything.
-    told = told_day(asked.worked_on, asked.stated) if runs_code and asked.imports else None
+    decides = asked.is_dated or (runs_code and bool(asked.imports))
+    told = told_day(asked.worked_on, asked.stated, is_recent=asked.is_dated) if decides else None
     key = _key(asked, interpreter, runs_code=runs_code, trial=trial, told=told)
     server = asked.server
     if server is not None and interpreter.version.startswith("3.7."):
@@ -125,6 +129,7 @@ def make_recipe(
         trial_builds,
         imports=asked.imports,
         told=told,
+        is_dated=asked.is_dated,
     )
 
 
@@ -217,6 +222,7 @@ def _key(
         *(() if runs_code else ("no code",)),
         *(() if trial is None else (trial,)),
         *(() if told is None else (f"told {told.day}",)),
+        *(("dated",) if asked.is_dated else ()),
     ]
     # 128 bits of the hash: the name appears in every traceback.
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]

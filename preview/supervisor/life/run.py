@@ -173,7 +173,8 @@ async def _attempt(
     since_seq = preview.log.last_seq
     analysis = replace(analysis, plan=with_folders(analysis.plan, preview.mends.folders))
     with trio.CancelScope() as scope:
-        mender = Mender(preview, scope, analysis)
+        offline = context.settings.uv_offline
+        mender = Mender(preview, scope, analysis, context.analyses, is_offline=offline)
         try:
             async with (
                 _open_environment(preview, context, workspace, analysis) as environment,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container
 
+from preview.supervisor.mending.dates import mend_date
 from preview.supervisor.mending.folders import mend_folders
 from preview.supervisor.mending.model import FailedStart, Mend
 from preview.supervisor.mending.modules import mend_modules
@@ -19,7 +20,7 @@ def find_mend(failed: FailedStart, tried: Container[object] = ()) -> Mend | None
         failed: The failed start.
         tried: Changes of earlier mends, which did not help.
     """
-    for find in (mend_versions, mend_paths, mend_modules, mend_variables, mend_folders):
+    for find in (mend_versions, mend_paths, mend_modules, mend_variables, mend_folders, mend_date):
         mend = find(failed)
         if mend is not None and mend.changes not in tried:
             return mend

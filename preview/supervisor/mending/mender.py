@@ -12,12 +12,15 @@ import trio
 from packaging.utils import canonicalize_name
 
 from preview.core.descriptors import walk
-from preview.detection import Overrides, Toolchain, merge
+from preview.detection import OWN_START, Overrides, Toolchain, merge
 from preview.environments import RequirementSet
+from preview.environments.python.drift import told_day
+from preview.errors import PreviewError
 from preview.logs import Level
-from preview.supervisor.launch.project_analysis import ProjectAnalysis
+from preview.supervisor.launch.project_analysis import AnalysisCache, ProjectAnalysis
 from preview.supervisor.mending.find import find_mend
 from preview.supervisor.mending.model import FailedStart, Mend, shortened
+from preview.supervisor.mending.starts import has_failed_to_load, is_other_start
 from preview.supervisor.preview.live_preview import LivePreview
 
 _MOST: Final = 5
@@ -34,12 +37,24 @@ class Mender:
         preview: The preview.
         scope: Cancelled to end the attempt.
         analysis: The attempt's analysis.
+        analyses: Analyses the project with other overrides.
+        is_offline: Installers use only what they have.
     """
 
-    def __init__(self, preview: LivePreview, scope: trio.CancelScope, analysis: ProjectAnalysis) -> None:
+    def __init__(
+        self,
+        preview: LivePreview,
+        scope: trio.CancelScope,
+        analysis: ProjectAnalysis,
+        analyses: AnalysisCache,
+        *,
+        is_offline: bool = False,
+    ) -> None:
         self._preview = preview
         self._scope = scope
         self._analysis = analysis
+        self._analyses = analyses
+        self._is_offline = is_offline
         self.found: Mend | None = None
 
     async def offer(self, lines: Sequence[str]) -> bool:
@@ -57,17 +72,53 @@ class Mender:
             return False
         if self._analysis.plan.toolchain is Toolchain.IMAGE:
             return False
-        find = partial(self._find, str(preview.directory), shortened(lines), mends.tried)
+        last = shortened(lines)
+        find = partial(self._find, str(preview.directory), last, mends.tried)
         mend = await trio.to_thread.run_sync(find, abandon_on_cancel=True)
+        if mend is None and has_failed_to_load(last):
+            mend = await self._find_own_start(preview.directory)
         if mend is None or preview.outcome is not None:
             return False
         self.found = mend
         preview.log.say(f"{mend.why}; starting again", Level.WARNING)
         path = tuple(one for one in mend.python_path or () if one not in self._analysis.plan.python_path)
-        added = Overrides(variables=mend.variables, extra_requirements=mend.requirements, added_path=path)
+        added = Overrides(
+            variables=mend.variables,
+            extra_requirements=mend.requirements,
+            added_path=path,
+            is_dated=mend.is_dated,
+            is_own_start=mend.is_own_start,
+        )
         mends.add(mend.changes, merge(mends.overrides, added), mend.folders, mend.why)
         self._scope.cancel()
         return True
+
+    async def _find_own_start(self, project: Path) -> Mend | None:
+        """Return the start by the project's own command, if that starts another entry; once for each launch.
+
+        A worker reads the files, as before the first attempt. Cancellation: nothing changes.
+        """
+        given = self._preview.overrides or Overrides()
+        if given.is_own_start:
+            return None
+        wanted = merge(given, Overrides(is_own_start=True))
+        try:
+            # Processes of the failed attempt may still write in the folder.
+            found = await self._analyses.analyse(project, wanted, is_still=False)
+        except PreviewError:
+            return None
+        why = next((one for one in found.plan.decisions if one.startswith(OWN_START)), None)
+        if why is None or not is_other_start(self._analysis.plan, found.plan):
+            return None
+        return Mend(f"the application could not be loaded: it is {why}", is_own_start=True)
+
+    def _has_day(self) -> bool:
+        """Return whether the project's files tell a day, or name versions that have one."""
+        asked = self._analysis.asked
+        if asked is None or self._is_offline or (asked.required.all_pinned and asked.required.constraints):
+            return False
+        told = told_day(asked.worked_on, asked.stated, is_recent=True)
+        return told is not None or any(one.pinned for one in asked.required.requirements)
 
     def _find(self, project: str, lines: Sequence[str], tried: frozenset[object]) -> Mend | None:
         """Return a mend; None if there is none, or the project's folders cannot be read. For a thread."""
@@ -89,6 +140,7 @@ class Mender:
             {one.name: one.pinned for one in (*required.requirements, *required.constraints) if one.name},
             {one.name for one in required.requirements if one.name and one.applies},
             folders,
+            self._has_day(),
         )
         return find_mend(failed, tried)
 

