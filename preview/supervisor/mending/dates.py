@@ -12,10 +12,9 @@ from preview.supervisor.mending.model import FailedStart, Mend, newest_error
 _CHANGED: Final = re.compile(r"(?:ModuleNotFoundError|ImportError|AttributeError|TypeError): ")
 _FRAME: Final = re.compile(r'\s{0,8}File "(?P<path>[^"]{1,400})", line \d{1,7}')
 _PACKAGES: Final = "/site-packages/"
-_NAME: Final = r"'(?P<module>[A-Za-z_]\w{0,100})[.\w]{0,200}'"
 _OF_MODULE: Final = (
-    re.compile(rf"ImportError: cannot import name '\w{{1,100}}' from {_NAME}"),
-    re.compile(rf"AttributeError: (?:partially initialized )?module {_NAME} has no attribute "),
+    re.compile(r"ImportError: cannot import name '\w{1,100}' from '(?P<module>[A-Za-z_]\w{0,100})[.\w]{0,200}'"),
+    re.compile(r"AttributeError: module '(?P<module>[A-Za-z_]\w{0,100})[.\w]{0,200}' has no attribute "),
     # Python names a dotted module only if its first part exists.
     re.compile(r"ModuleNotFoundError: No module named '(?P<module>[A-Za-z_]\w{0,100})\.[.\w]{1,200}'"),
 )
