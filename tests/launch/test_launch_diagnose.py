@@ -176,6 +176,11 @@ def test_a_server_that_refuses_is_not_missing(said: str, expected: str) -> None:
 OTHERS = [
     ("ModuleNotFoundError: No module named 'jose'", "missing_module", "'jose'"),
     ("TypeError: Missing parameter name at 1: https://git.new/pathToRegexpError", "other_version", "Express 5"),
+    (
+        "Error: Node Sass does not yet support your current environment: Linux 64-bit with Unsupported runtime (115)",
+        "other_version",
+        '"overrides": {"node-sass": "npm:sass@1"}',
+    ),
     ("ModuleNotFoundError: No module named 'urlparse'", "python_version", "a module of Python 2"),
     (
         "FileNotFoundError: [Errno 2] Unable to synchronously open file (unable to open file: name = 'model.h5', errno = 2, e",

@@ -221,6 +221,11 @@ _express_5 = _said(
     "A route's path is written for Express 4, and Express 5 is installed. Write the path for Express 5 (`/*rest` for "
     '`*`, `{{/:id}}` for `/:id?`), or require "express": "^4" in package.json.',
 )
+_no_sass = _said(
+    "other_version",
+    "node-sass works with no Node as new as this one. Replace it by its successor: put "
+    '"overrides": {{"node-sass": "npm:sass@1"}} into package.json, or require sass itself.',
+)
 _no_client = _said(
     "missing_module", "Prisma's client was not generated. Add `npx prisma generate` as a step in preview.toml."
 )
@@ -330,6 +335,7 @@ _RULES: tuple[Rule, ...] = (
     _rule(r"ImportError: cannot import name '(?P<name>\w{1,100})' from '(?P<module>[\w.]{1,200})'", _python_name),
     _rule(r"(?:require|module|exports|__dirname) is not defined in ES module scope", _es_module),
     _rule(r"TypeError: .{1,100}: https://git\.new/pathToRegexpError", _express_5),
+    _rule(r"Node Sass does not yet support your current environment", _no_sass),
     _rule(r"@prisma/client did not initialize yet|Cannot find module '\.prisma/client", _no_client),
     _rule(
         r"Prisma Client could not locate the Query Engine|[Qq]uery [Ee]ngine (?:library|binary) for current platform|"

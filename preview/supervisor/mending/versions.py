@@ -25,15 +25,28 @@ _SAID: Final = {
             r"'(?:Flask|Blueprint)' object has no attribute '(?:before_first_request|before_app_first_request)'"
         ),
         re.compile(r"'Flask' object has no attribute 'json_encoder'"),
+        re.compile(r"module 'flask\.json' has no attribute 'JSONEncoder'"),
         re.compile(r"cannot import name '(?:_app_ctx_stack|_request_ctx_stack|JSONEncoder|escape|Markup)' from 'flask"),
+    ),
+    "flask<2.2": (re.compile(r"cannot import name '_endpoint_from_view_func' from 'flask"),),
+    "flask<2.1": (re.compile(r"cannot import name 'safe_join' from 'flask"),),
+    "flask<2": (re.compile(r"No module named 'flask\._compat'"),),
+    "wtforms<3": (
+        re.compile(r"cannot import name '(?:TextField|Required|HTMLString)' from 'wtforms"),
+        re.compile(r"module 'wtforms(?:\.\w+)?' has no attribute '(?:TextField|Required|HTMLString)'"),
+        re.compile(r"No module named 'wtforms\.(?:ext|compat|fields\.html5|widgets\.html5)"),
     ),
     "werkzeug<3": (
         re.compile(r"cannot import name '(?:url_quote|url_decode|url_encode|url_unquote|url_parse)' from 'werkzeug"),
         re.compile(r"module 'werkzeug' has no attribute '__version__'"),
     ),
-    "werkzeug<2.1": (re.compile(r"cannot import name '(?:safe_str_cmp|pbkdf2_bin)' from 'werkzeug"),),
+    "werkzeug<2.2": (re.compile(r"cannot import name 'parse_rule' from 'werkzeug"),),
+    "werkzeug<2.1": (
+        re.compile(r"cannot import name '(?:safe_str_cmp|pbkdf2_bin|BaseResponse|BaseRequest)' from 'werkzeug"),
+    ),
     "werkzeug<1": (
         re.compile(r"cannot import name '(?:secure_filename|FileStorage|cached_property)' from 'werkzeug'"),
+        re.compile(r"No module named 'werkzeug\.contrib"),
     ),
     "jinja2<3.1": (
         re.compile(
@@ -64,13 +77,21 @@ _SAID: Final = {
         ),
         re.compile(r"cannot import name 'url' from 'django\.conf\.urls"),
         re.compile(r"got an unexpected keyword argument 'providing_args'"),
+        re.compile(r"module 'django\.db\.models' has no attribute 'NullBooleanField'"),
+        re.compile(r"No module named 'django\.contrib\.postgres\.fields\.jsonb'"),
     ),
     "django<5": (
         re.compile(r"cannot import name 'NullBooleanField' from 'django"),
         re.compile(r"cannot import name 'utc' from 'django.utils.timezone'"),
         re.compile(r"cannot import name 'get_storage_class' from 'django"),
     ),
+    "django<5.1": (
+        re.compile(r"'class Meta' got invalid attribute\(s\): index_together"),
+        re.compile(r"cannot import name 'CI(?:Char|Email|Text)Field' from 'django"),
+    ),
     "django<3": (
+        re.compile(r"cannot import name '(?:available_attrs|lru_cache|render_to_response)' from 'django"),
+        re.compile(r"No module named 'django\.utils\.lru_cache'"),
         re.compile(r"cannot import name 'python_2_unicode_compatible' from 'django"),
         re.compile(r"No module named 'django\.utils\.six'"),
         re.compile(r"cannot import name 'staticfiles' from 'django\.contrib"),
