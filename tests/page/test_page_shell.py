@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from page_kit import FILES, PATIENCE_MS, Running, Visit, visit
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Locator, expect
 
 
 def shoot(seen: Visit, name: str) -> None:
@@ -117,6 +117,57 @@ def test_a_project_is_renamed_duplicated_and_removed_from_its_menu(running: Runn
         shoot(seen, "shell-removed")
         page.get_by_role("button", name="Undo").click()
         page.get_by_role("heading", name="Till copy", exact=True, level=2).wait_for()
+
+
+def test_projects_are_grouped_and_stay_so_after_a_reload(running: Running, browser: Browser) -> None:
+    with visit(browser) as seen, running.api("grouper") as api:
+        page = seen.page
+        for name in ("till", "cellar", "notes"):
+            api.post("/api/v1/generations", json={"name": name, "files": FILES}).raise_for_status()
+        seen.sign_in(running, "grouper")
+        projects = page.get_by_role("navigation", name="Projects")
+
+        def move(name: str, group: str) -> None:
+            projects.get_by_role("button", name=re.compile(f"^{name}")).click()
+            page.get_by_role("button", name=f"More for {name}").click()
+            page.get_by_role("menuitem", name="Move to a group…").click()
+            page.get_by_role("combobox", name="Group", exact=True).fill(group)
+            page.get_by_role("button", name="Move", exact=True).click()
+
+        def group(name: str) -> Locator:
+            return projects.get_by_role("region", name=name, exact=True)
+
+        # A name that is none yet makes a group; another project is moved into it.
+        move("till", "<b>Shop</b>")
+        expect(group("<b>Shop</b>").get_by_role("listitem")).to_have_count(1)
+        move("cellar", "<b>Shop</b>")
+        expect(group("<b>Shop</b>").get_by_role("listitem")).to_have_count(2)
+        expect(projects.get_by_role("listitem")).to_have_count(3)
+        page.reload()
+        expect(group("<b>Shop</b>").get_by_role("listitem")).to_have_count(2)
+
+        # Closed by the keyboard, and closed after a reload.
+        head = group("<b>Shop</b>").get_by_role("button", name="<b>Shop</b>")
+        head.press("Enter")
+        expect(head).to_have_attribute("aria-expanded", "false")
+        page.reload()
+        expect(head).to_have_attribute("aria-expanded", "false")
+        expect(projects.get_by_role("listitem")).to_have_count(1)
+        head.click()
+
+        # Renamed: each of its projects is moved to the new name. Without a project a group is gone.
+        move("till", "Trade")
+        expect(group("Trade")).to_contain_text("till")
+        move("cellar", "Trade")
+        expect(group("Trade").get_by_role("listitem")).to_have_count(2)
+        expect(group("<b>Shop</b>")).to_have_count(0)
+        move("till", "")
+        move("cellar", "")
+        expect(group("Trade")).to_have_count(0)
+        page.reload()
+        expect(projects.get_by_role("listitem")).to_have_count(3)
+        expect(projects.get_by_role("region")).to_have_count(0)
+        assert seen.violations == []
 
 
 def test_another_tab_learns_of_changes_at_once_and_without_polling(running: Running, browser: Browser) -> None:

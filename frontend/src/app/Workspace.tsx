@@ -41,6 +41,9 @@ export function Workspace(props: WorkspaceProps): ReactNode {
   const { id, name } = project;
   const view = useAddressOf(id);
   const [pane, setPane] = useState(() => paneOf(view.query));
+  // How often the variable that a failed launch missed was asked for, and of which project.
+  const [asked, setAsked] = useState({ id, count: 0 });
+  const missing = asked.id === id ? asked.count : 0;
   const isSmall = useSmallScreen();
   // A large screen always shows the log.
   const shown = isSmall || pane !== LOG ? pane : FIRST;
@@ -74,12 +77,15 @@ export function Workspace(props: WorkspaceProps): ReactNode {
         {...{ name, theme, onSignIn, onShow, nameOf, onState }}
         generationId={id}
         onShowMetrics={() => show("metrics")}
-        onShowSettings={() => show("settings")}
+        onShowSettings={() => {
+          setAsked({ id, count: missing + 1 });
+          show("settings");
+        }}
       />
       <div className={styles.panes} style={split.style}>
         {!isSmall && <Splitter split={split} />}
         <PaneSwitch shown={shown} isSmall={isSmall} unread={unread} onShow={show} />
-        <Panes key={`${id} ${view.round}`} {...props} query={view.query} pane={shown} onPane={show} />
+        <Panes key={`${id} ${view.round}`} {...props} query={view.query} pane={shown} missing={missing} onPane={show} />
       </div>
     </main>
   );
@@ -88,10 +94,11 @@ export function Workspace(props: WorkspaceProps): ReactNode {
 interface PanesProps extends WorkspaceProps {
   query: URLSearchParams;
   pane: string;
+  missing: number;
   onPane: (pane: string) => void;
 }
 
-function Panes({ project, theme, onShow, query, pane, onPane }: PanesProps): ReactNode {
+function Panes({ project, theme, onShow, query, pane, missing, onPane }: PanesProps): ReactNode {
   const { id, name } = project;
   const client = usePreviewClient();
   const seen = useSeen(pane);
@@ -139,6 +146,7 @@ function Panes({ project, theme, onShow, query, pane, onPane }: PanesProps): Rea
       theme,
       query,
       earlier,
+      missing,
       failure,
       onFailure,
       onShowLog,

@@ -26,6 +26,8 @@ export interface PaneContext {
   query: URLSearchParams;
   /** How often earlier launches were asked for. */
   earlier: number;
+  /** How often the variable that a failed launch missed was asked for. */
+  missing: number;
   /** The failure and the file that are open; null for their lists. */
   failure: string | null;
   file: FilePlace | null;
@@ -147,5 +149,5 @@ function People(context: PaneContext): ReactNode {
 }
 
 function Settings(context: PaneContext): ReactNode {
-  return <SettingsPanel {...common(context)} onOpenFile={context.openFile} />;
+  return <SettingsPanel {...common(context)} onOpenFile={context.openFile} asked={context.missing} />;
 }

@@ -1,4 +1,4 @@
-import type { ReactNode } from "react";
+import { Fragment, type ReactNode } from "react";
 
 import type { PreviewClient } from "../api/client";
 import { deleteRemoved, listRemoved, restoreRemoved } from "../api/projects";
@@ -11,6 +11,7 @@ import { useAction } from "../ui/useAction";
 import { useLoad } from "../ui/useLoad";
 import { visible } from "../ui/visible";
 import styles from "./account.module.css";
+import { RecordTable } from "./RecordTable";
 import { amount } from "./UsageView";
 
 interface RemovedViewProps {
@@ -46,43 +47,27 @@ export function RemovedView({ client, onRestored }: RemovedViewProps): ReactNode
       <News action={action} />
       {removed.value?.length === 0 && <p className={styles.muted}>Nothing was deleted recently.</p>}
       {removed.value && removed.value.length > 0 && (
-        <div className={styles.scroll} tabIndex={0} role="region" aria-label="Deleted projects">
-          <table className={styles.table}>
-            <thead>
-              <tr>
-                {["Project", "Size", "Deleted", "Kept until"].map((one) => (
-                  <th key={one} scope="col">
-                    {one}
-                  </th>
-                ))}
-                <th scope="col">
-                  <span className={controls.hidden}>Action</span>
-                </th>
-              </tr>
-            </thead>
-            <tbody>
-              {removed.value.map((one) => {
-                const name = visible(one.name || one.id);
-                return (
-                  <tr key={one.id}>
-                    <td>{name}</td>
-                    <td>{amount(one.size_bytes, "bytes")}</td>
-                    <td>{ago(t, one.removed_at)}</td>
-                    <td>{new Date(one.expires_at).toLocaleString()}</td>
-                    <td>
-                      <Button small disabled={action.busy !== null} onClick={() => restore(one.id, name)}>
-                        Restore<span className={controls.hidden}> {name}</span>
-                      </Button>{" "}
-                      <Button small kind="quiet" disabled={action.busy !== null} onClick={() => remove(one.id, name)}>
-                        Delete now<span className={controls.hidden}>: {name}</span>
-                      </Button>
-                    </td>
-                  </tr>
-                );
-              })}
-            </tbody>
-          </table>
-        </div>
+        <RecordTable
+          title="Deleted projects"
+          heads={["Project", "Size", "Deleted", "Kept until", ""]}
+          rows={removed.value.map((one) => {
+            const name = visible(one.name || one.id);
+            return [
+              name,
+              amount(one.size_bytes, "bytes"),
+              ago(t, one.removed_at),
+              new Date(one.expires_at).toLocaleString(),
+              <Fragment key="actions">
+                <Button small disabled={action.busy !== null} onClick={() => restore(one.id, name)}>
+                  Restore<span className={controls.hidden}> {name}</span>
+                </Button>{" "}
+                <Button small kind="quiet" disabled={action.busy !== null} onClick={() => remove(one.id, name)}>
+                  Delete now<span className={controls.hidden}>: {name}</span>
+                </Button>
+              </Fragment>,
+            ];
+          })}
+        />
       )}
     </>
   );

@@ -4,7 +4,7 @@ import type { PreviewClient } from "../api/client";
 import { type NewContent, readArchive } from "../api/files";
 import { usePreviewClient } from "../context";
 import { useTranslate } from "../texts/translate";
-import { Button, IconButton, Notice, saveFile } from "../ui/controls";
+import { Button, classes, IconButton, Notice, saveFile } from "../ui/controls";
 import { Ask } from "../ui/Dialog";
 import { count } from "../ui/format";
 import { News } from "../ui/News";
@@ -101,7 +101,7 @@ export function FilesPanel(props: FilesPanelProps): ReactNode {
   if (place.of !== shown) setPlace({ of: shown, at: line === null ? null : { line } });
   return (
     <Panel {...props} label={t("Files")}>
-      <div className={styles.files} data-open={path !== null}>
+      <div className={styles.files} data-open={path !== null} data-readme={readme !== null}>
         <div className={styles.list}>
           <div className={panel.bar}>
             <h3>
@@ -150,7 +150,7 @@ export function FilesPanel(props: FilesPanelProps): ReactNode {
                   </Button>
                 )}
               </News>
-              <p className={panel.none}>
+              <p className={classes(panel.none, styles.choose)}>
                 {t("Choose a file to read or change it. Saving reloads the running preview.")}
               </p>
               {readme !== null && <Readme {...{ desk, files }} path={readme} onShow={(one) => show({ path: one })} />}

@@ -57,12 +57,12 @@ function read(text: string): Node | null {
 }
 
 function rendered(text: string, top: Node | null, onFile: MarkdownProps["onFile"], image: string): ReactNode {
-  if (top === null) return <pre>{visible(text)}</pre>;
+  if (top === null) return <pre tabIndex={0}>{visible(text)}</pre>;
   try {
     return new Renderer(text, onFile, image).blocks(top, 0);
   } catch {
     // A text that is nested without end.
-    return <pre>{visible(text)}</pre>;
+    return <pre tabIndex={0}>{visible(text)}</pre>;
   }
 }
 
@@ -130,7 +130,7 @@ class Renderer {
       case "InlineCode":
         return <code>{this.#inline(node, depth)}</code>;
       case "HTMLBlock":
-        return <pre>{this.#words(node.from, node.to)}</pre>;
+        return <pre tabIndex={0}>{this.#words(node.from, node.to)}</pre>;
       case "HorizontalRule":
         return <hr />;
       case "HardBreak":
@@ -168,7 +168,7 @@ class Renderer {
   #code(node: Node): ReactNode {
     const parts = node.getChildren("CodeText").map((one) => this.#slice(one));
     return (
-      <pre>
+      <pre tabIndex={0}>
         <code>{visible(parts.join(node.name === "CodeBlock" ? "\n" : ""))}</code>
       </pre>
     );

@@ -207,7 +207,7 @@ export function goToLine(view: EditorView, line: number): void {
     effects: [showPlace.of(found.from), EditorView.scrollIntoView(found.from, { y: "center" })],
   });
   // A touch screen would cover half of the text with its keyboard.
-  if (matchMedia("(pointer: fine)").matches) view.focus();
+  if (!matchMedia("(pointer: coarse)").matches) view.focus();
 }
 
 function hasLongLine(state: EditorState): boolean {

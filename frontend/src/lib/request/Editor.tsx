@@ -56,6 +56,9 @@ export function Editor(props: EditorProps): ReactNode {
   const t = useTranslate();
   const { draft, onDraft, isSending, unavailable, baseUrl, ready = draft, blocked = null } = props;
   const wrong = obstacle(t, draft) ?? blocked;
+  const isFieldEmpty = draft.pathFields.some((one) => !one.value);
+  // An empty field says at its place that it is required.
+  const said = unavailable ?? (isFieldEmpty ? null : wrong);
   const [percent, setPercent] = usePartSplit();
   // Beside a short sentence, the form keeps its size.
   const isSplit = props.hasResponse && percent !== null;
@@ -65,7 +68,7 @@ export function Editor(props: EditorProps): ReactNode {
     event.preventDefault();
     if (isSending || unavailable !== null) return;
     if (wrong === null) props.onSend();
-    else if (draft.pathFields.some((one) => !one.value)) emptyField(form.current)?.focus();
+    else if (isFieldEmpty) emptyField(form.current)?.focus();
     else form.current?.querySelector<HTMLElement>(blocked === null ? "[data-path]" : "[data-unset]")?.focus();
   };
   return (
@@ -113,9 +116,9 @@ export function Editor(props: EditorProps): ReactNode {
         >
           <div className={editorStyles.editor}>
             <Source draft={draft} onOpenFile={props.onOpenFile} />
-            {(unavailable ?? wrong) !== null && (
+            {said !== null && (
               <p className={styles.hint} role="status">
-                {unavailable ?? wrong}
+                {said}
               </p>
             )}
             {wrong === null && warning(t, ready) !== null && (

@@ -47,6 +47,8 @@ test("Send without a required field leads to it, and says that it is required", 
   expect(document.activeElement).toBe(field);
   const problem = field.getAttribute("aria-describedby");
   expect(problem && document.getElementById(problem)?.textContent).toBe("book is required.");
+  // Once: the sentence is at its field, and the form does not move while it is filled.
+  expect(screen.getAllByText("book is required.")).toHaveLength(1);
 });
 
 test("a path without its slash has the focus, too", () => {

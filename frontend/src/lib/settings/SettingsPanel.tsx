@@ -1,7 +1,7 @@
 import { type ReactNode, useEffect, useState } from "react";
 
 import type { PreviewClient } from "../api/client";
-import { changeEnvironment, readEnvironment } from "../api/settings";
+import { changeEnvironment, type ProjectEnvironment, readEnvironment } from "../api/settings";
 import { usePreviewClient } from "../context";
 import { useTranslate } from "../texts/translate";
 import { Button, IconButton, Notice } from "../ui/controls";
@@ -23,6 +23,8 @@ export interface SettingsPanelProps extends PanelProps {
   client?: PreviewClient | undefined;
   /** Called to show a line of a file. */
   onOpenFile?: ((path: string, line: number) => void) | undefined;
+  /** How often the variable that a failed launch missed was asked for: each time its field is opened. */
+  asked?: number | undefined;
 }
 
 /** Launch settings of a generation's project: variables, secrets, presets, start options. It fills its parent. */
@@ -58,6 +60,13 @@ export function SettingsPanel(props: SettingsPanelProps): ReactNode {
   const restart = (): Promise<string> =>
     client.restart(generationId).then(() => t("The preview runs with the saved settings."));
   const saved = running ? t("Saved.") : t("Saved. It applies at the next launch.");
+  const [answered, setAnswered] = useState(0);
+  const asked = props.asked ?? 0;
+  if (found && asked !== answered) {
+    setAnswered(asked);
+    const missing = instance?.status === "failed" ? missingVariable(found, instance.reason) : undefined;
+    if (missing) setWanted({ name: missing, round: wanted.round + 1 });
+  }
   const show = (name: string | null): void => {
     setChosen(name);
     setOption(null);
@@ -167,4 +176,10 @@ export function SettingsPanel(props: SettingsPanelProps): ReactNode {
       </div>
     </Panel>
   );
+}
+
+/** The first variable that has a placeholder, and that the reason of a failure names. */
+function missingVariable({ detected }: ProjectEnvironment, reason: string | null): string | undefined {
+  const words = new Set(reason?.match(/\w+/g));
+  return detected?.entries.find((one) => one.kind === "variable" && one.made_up && words.has(one.name))?.name;
 }

@@ -46,3 +46,23 @@ test("what is typed stays when the preview changes, when a variable is saved, an
   expect((await screen.findByRole("alert")).textContent).toContain("It is a secret.");
   expect(screen.getByRole<HTMLInputElement>("textbox", { name: "Value" }).value).toBe("typed");
 });
+
+test("asked for what a failed launch missed, it opens the field of that variable", async () => {
+  const reason = "KeyError: 'preview'. SHOP_CURRENCY is not set, so it had the placeholder preview.";
+  const entry = (name: string) => ({ kind: "variable", name, value: "preview", source: "", where: "main.py:6", made_up: true, text: name }); // prettier-ignore
+  const client = clientOf(({ path }) => {
+    const instance = { id: "p1", generation_id: "g1", status: "failed", reason };
+    if (path.includes("/previews?")) return json({ previews: [instance] });
+    if (path.endsWith("/previews/p1") || path.endsWith("/preview/status")) return json(instance);
+    if (path.endsWith("/generations/g1")) return json({ id: "g1", project_id: "shop" });
+    const settings = { variables: [], start: {}, memory_mb: null };
+    const detected = { problem: null, entries: [entry("SHOP"), entry("SHOP_CURRENCY")] };
+    return json({ project_id: "shop", revision: 1, active_preset: null, settings, presets: [], effective: [], problem: null, running: [], detected }); // prettier-ignore
+  });
+  const { rerender } = render(<SettingsPanel generationId="g1" client={client} asked={0} />);
+  await screen.findByRole("button", { name: "Set it: SHOP_CURRENCY" });
+  expect(screen.queryByRole("textbox", { name: "Value" })).toBeNull();
+  rerender(<SettingsPanel generationId="g1" client={client} asked={1} />);
+  expect(document.activeElement).toBe(screen.getByRole("textbox", { name: "Value" }));
+  expect(screen.getByRole<HTMLInputElement>("textbox", { name: "Name" }).value).toBe("SHOP_CURRENCY");
+});
