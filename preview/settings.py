@@ -124,7 +124,7 @@ class Settings(ServiceSettings):
     loopback_ports: Ports = ()
     syscalls_allowed: SystemCalls = ()
     container_engine: str = Field("auto", max_length=200)
-    container_runtime: Literal["runc", "crun"] | None = None
+    container_runtime: Literal["runc", "crun", "runsc"] | None = None
     container_image: str | None = Field(None, max_length=200)
 
     # Warm starts: templates that have imported an environment's packages

@@ -40,7 +40,9 @@ _PODMAN = (
 )
 _ALONE = ("setsid", "--fork", "unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--")
 _START_S = 20.0
-FURTHER_RUNTIMES = ("crun",)
+# Debian's runsc takes every network namespace of a newer kernel for the machine's own.
+_ARGUMENTS = {"runsc": {"runtimeArgs": ["--host-uds=all", "--network=none"]}}
+FURTHER_RUNTIMES = ("crun", "runsc")
 """The engine's own runtimes beside runc, where Debian's packages of these names are installed."""
 
 
@@ -68,7 +70,11 @@ def engine_here() -> Path | str:
 
 def start_engine(folder: Path) -> int | str:
     """Start an engine in a folder. Return the descriptor whose end ends it, or why it does not start."""
-    runtimes = {name: {"path": path} for name in FURTHER_RUNTIMES if (path := shutil.which(name)) is not None}
+    runtimes: dict[str, object] = {
+        name: {"path": path, **_ARGUMENTS.get(name, {})}
+        for name in FURTHER_RUNTIMES
+        if (path := shutil.which(name)) is not None
+    }
     (folder / "json").write_text(json.dumps({"runtimes": runtimes} if runtimes else {}))
     reading, writing = os.pipe()
     # Of a new session, and nobody's child: what an engine starts would else become the children of these tests.

@@ -34,11 +34,16 @@ async def open_local_socket(path: Path, serve: Serve) -> AsyncIterator[None]:
     Cancellation: every connection is closed.
     """
     limiter = trio.CapacityLimiter(_MOST_CONNECTIONS)
-    async with beside(partial(accept_all, _listen(path), serve, limiter)):
+    async with beside(partial(accept_all, listen_local(path), serve, limiter)):
         yield
 
 
-def _listen(path: Path) -> socket.socket:
+def listen_local(path: Path) -> socket.socket:
+    """Return a local socket that listens at a path whose folder exists; the caller closes it.
+
+    Raises:
+        OSError: It cannot be made.
+    """
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         folder = os.open(path.parent, _FOLDER)

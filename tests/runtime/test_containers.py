@@ -29,7 +29,7 @@ from preview.core.isolation import Isolation
 from preview.errors import ConfigurationError, LaunchFailed
 from preview.runtime import Exit, ProcessSpec, Refusal, child_subreaper, open_ladder
 from preview.runtime.container import ContainerRuntime, Engine, description, engine_socket, starting
-from preview.runtime.container.joining import Joined, NotJoined, Order, open_door
+from preview.runtime.container.joining import Door, Joined, NotJoined, Order, open_door
 from preview.runtime.container.probe import open_containers, probe_containers
 from preview.runtime.interface import Held
 from preview.runtime.isolation_levels import PlainRuntime, _further
@@ -129,7 +129,7 @@ async def nobody() -> int:
 
 
 async def test_a_process_outside_of_the_container_is_not_let_in(tmp_path: Path) -> None:
-    with open_door(tmp_path / "door") as door:
+    with open_door(tmp_path / "door", Door) as door:
         others = []
         for _ in range(8):
             other = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)

@@ -19,10 +19,18 @@ from preview.runtime.sandbox.port_forwarding import bridge_needs
 from preview.runtime.sandbox.runtime import owned
 from preview.runtime.sandbox.view import is_system
 
+GVISOR: Final = "runsc"
+"""Name of gVisor's runtime."""
+
 DATA_LABEL: Final = "preview.data"
 """Label with the name of the service's data folder, by which a later run finds its leftovers."""
 
 PREVIEW_LABEL: Final = "preview.id"
+MEETING: Final = "meeting"
+"""Folder beside the socket, in which a container of gVisor makes its sockets."""
+
+_MET: Final = Path("/run/preview-meet")
+
 WRAPPERS: Final = 1
 """Processes of the container besides the preview's: the first one."""
 
@@ -37,6 +45,8 @@ EMPTY_FILE: Final = "empty"
 
 # The first program opens some, with numbers up to 66.
 _LEAST_FILES = 128
+# gVisor has threads of its own, and about two for each of the program's. Without room for one more it ends.
+_GVISOR_TASKS = 192
 _NANO = 1_000_000_000
 _IN_MEMORY = ("/tmp", "/dev/shm")  # noqa: S108  the container's own
 _HOSTS, _USERS, _PRELOAD = Path("/etc/hosts"), Path("/etc/passwd"), Path("/etc/ld.so.preload")
@@ -63,6 +73,11 @@ class Habits:
     limits: frozenset[str]
     is_podman: bool = False
     users: str = ""
+
+    @property
+    def is_gvisor(self) -> bool:
+        """True if the engine's own runtime is gVisor."""
+        return self.runtime.startswith(GVISOR)
 
 
 def users_file(user: str) -> str:
@@ -102,6 +117,7 @@ def describe_container(
         # Else Podman makes these writable in memory, without a size.
         folders |= {"/run": temp.replace("1777", "0755"), "/var/tmp": temp}  # noqa: S108  the container's own
     mounts, root = _mounts(habits, spec, door), habits.image.interpreter.root
+    met = [str(_MET)] if habits.is_gvisor else []
     if spec.image is not None:
         targets = [Path(str(one["Target"])) for one in mounts]
         owner, _, group = user.partition(":")
@@ -127,9 +143,10 @@ def describe_container(
         "Ulimits": [
             _ulimit("core", 0),
             _ulimit("nofile", max(spec.limits.open_files, _LEAST_FILES)),
-            _ulimit("nproc", processes + WRAPPERS),
+            # Of gVisor's own threads it would be another limit.
+            *([] if habits.is_gvisor else [_ulimit("nproc", processes + WRAPPERS)]),
         ],
-        **_limits(habits.limits, spec),
+        **_limits(habits, spec),
     }
     if habits.runtime:
         host["Runtime"] = habits.runtime
@@ -141,7 +158,7 @@ def describe_container(
         host |= {"NetworkMode": network.name, "Dns": ["127.0.0.1"], "DnsSearch": ["."]}
     return {
         "Image": habits.image.name,
-        "Entrypoint": [*habits.image.interpreter.command, "-I", "-S", f"{root}{JOIN}", f"{SHOWN}/join"],
+        "Entrypoint": [*habits.image.interpreter.command, "-I", "-S", f"{root}{JOIN}", f"{SHOWN}/join", *met],
         "Cmd": [],
         # A name without a value takes a variable of the image away; Podman would take the engine's.
         "Env": [] if spec.image is None else [f"{one}=" if habits.is_podman else one for one in spec.image.variables],
@@ -195,7 +212,8 @@ def _ulimit(name: str, most: int) -> Mapping[str, object]:
     return {"Name": name, "Soft": most, "Hard": most}
 
 
-def _limits(limited: frozenset[str], spec: ProcessSpec) -> Mapping[str, object]:
+def _limits(habits: Habits, spec: ProcessSpec) -> Mapping[str, object]:
+    limited = habits.limits
     found: dict[str, object] = {}
     if "memory" in limited:
         # Memory and swap together, so no additional swap.
@@ -203,7 +221,9 @@ def _limits(limited: frozenset[str], spec: ProcessSpec) -> Mapping[str, object]:
     if "cpu" in limited:
         found["NanoCpus"] = round(spec.limits.cpu_cores * _NANO)
     if "processes" in limited:
-        found["PidsLimit"] = spec.limits.processes + WRAPPERS
+        found["PidsLimit"] = (
+            2 * spec.limits.processes + _GVISOR_TASKS if habits.is_gvisor else spec.limits.processes + WRAPPERS
+        )
     return found
 
 
@@ -224,6 +244,8 @@ def _mounts(habits: Habits, spec: ProcessSpec, door: Path) -> list[Mapping[str, 
     if spec.image is not None:
         shown[_PRELOAD] = door / EMPTY_FILE, False
     shown[SHOWN] = door, False
+    if habits.is_gvisor:
+        shown[_MET] = door / MEETING, True
     needed = (target for target in sorted(shown) if not _is_shown_by_another(target, shown))
     return [_bind(shown[target][0], target, writable=shown[target][1]) for target in needed]
 

@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import trio
 
@@ -186,15 +186,49 @@ class Door:
             with ExitStack() as held:
                 held.callback(close_inbound, connection)
                 try:
-                    first = held.enter_context(closing(await _verify_first(connection, container, first_pid)))
+                    first = held.enter_context(closing(await self._verify_first(connection, container, first_pid)))
                 except NotVerified as error:
                     self.fault = str(error)
                     continue
                 self.close()
-                joined = Joined(first, await _find_program(connection, first), connection)
+                await _receive_word(connection)
+                joined = Joined(first, self._find_program(first), connection)
                 held.pop_all()
                 return joined
         raise NotJoined(f"another process answers for it ({self.fault})")
+
+    async def _verify_first(
+        self, connection: socket.socket, container: str, first_pid: Callable[[], Awaitable[int]]
+    ) -> OpenProcess:
+        pid = peer_of(connection)
+        in_group = container in groups_of(pid)
+        # A reused pid is noticed: the first process of a namespace does not end before the check does.
+        is_named = in_group or await first_pid() == pid
+
+        def find_fault(pid: int) -> str | None:
+            numbers = proctree.namespace_pids(pid)
+            if len(numbers) < 2 or numbers[-1] != _FIRST_PID:
+                return "it is not the first process of a container"
+            if not is_named or in_group != (container in groups_of(pid)):
+                return "neither its control group nor the engine names it"
+            return None
+
+        return verify(pid, find_fault)
+
+    def _find_program(self, first: OpenProcess) -> OpenProcess:
+        def find_fault(pid: int) -> str | None:
+            # The container's first process has forked once; its engine has used up some numbers before.
+            stat = proctree.read_stat(pid)
+            if stat is None or stat.parent != first.pid:
+                return "it is not the container's program"
+            return None
+
+        for pid in proctree.children(first.pid):
+            try:
+                return verify(pid, find_fault)
+            except NotVerified:
+                continue
+        raise NotJoined("it ended before its program ran")
 
     def close(self) -> None:
         """Refuse further connections."""
@@ -202,9 +236,16 @@ class Door:
         (self.folder / _NAME).unlink(missing_ok=True)
 
 
+_Door = TypeVar("_Door", bound="Door")
+
+
 @contextmanager
-def open_door(folder: Path) -> Iterator[Door]:
+def open_door(folder: Path, kind: type[_Door]) -> Iterator[_Door]:
     """Open the socket of one container in a new folder, which is removed at the end.
+
+    Args:
+        folder: The folder.
+        kind: How it verifies what connects.
 
     Raises:
         OSError: It cannot be made.
@@ -223,7 +264,7 @@ def open_door(folder: Path) -> Iterator[Door]:
             (folder / _NAME).chmod(0o666)
             listener.listen(_MOST_TRIES)
             listener.setblocking(False)
-            yield Door(folder, listener)
+            yield kind(folder, listener)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -240,37 +281,28 @@ async def _accept(listener: socket.socket) -> socket.socket:
             return connection
 
 
-async def _verify_first(
-    connection: socket.socket, container: str, first_pid: Callable[[], Awaitable[int]]
-) -> OpenProcess:
+def peer_of(connection: socket.socket | trio.socket.SocketType) -> int:
+    """Return the pid of the process that has connected.
+
+    Raises:
+        NotVerified: The kernel does not name it here.
+    """
     said = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    pid = _CREDENTIALS.unpack(said)[0]
+    pid = int(_CREDENTIALS.unpack(said)[0])
     if pid <= 0:
         raise NotVerified("its processes cannot be seen from here: run the service beside the engine, not inside of it")
-
-    in_group = container in _groups_of(pid)
-    # A pid that is reused meanwhile is noticed: the first process of a namespace does not end before the check does.
-    is_named = in_group or await first_pid() == pid
-
-    def find_fault(pid: int) -> str | None:
-        numbers = proctree.namespace_pids(pid)
-        if len(numbers) < 2 or numbers[-1] != _FIRST_PID:
-            return "it is not the first process of a container"
-        if not is_named or in_group != (container in _groups_of(pid)):
-            return "neither its control group nor the engine names it"
-        return None
-
-    return verify(pid, find_fault)
+    return pid
 
 
-def _groups_of(pid: int) -> str:
+def groups_of(pid: int) -> str:
+    """Return the control groups of a process, as the kernel lists them; empty if it has ended."""
     try:
         return Path(f"/proc/{pid}/cgroup").read_text("utf-8", "replace")
     except (FileNotFoundError, ProcessLookupError):
         return ""
 
 
-async def _find_program(connection: socket.socket, first: OpenProcess) -> OpenProcess:
+async def _receive_word(connection: socket.socket) -> None:
     try:
         word = await receive(connection, _HELLO_BYTES)
         said = parse(word.data)
@@ -278,17 +310,3 @@ async def _find_program(connection: socket.socket, first: OpenProcess) -> OpenPr
         said = {}
     if said.get("joined") is not True:
         raise NotJoined("its first program does not keep to the rules")
-
-    def find_fault(pid: int) -> str | None:
-        # The container's first process has forked once; its engine has used up some numbers of the namespace before.
-        stat = proctree.read_stat(pid)
-        if stat is None or stat.parent != first.pid:
-            return "it is not the container's program"
-        return None
-
-    for pid in proctree.children(first.pid):
-        try:
-            return verify(pid, find_fault)
-        except NotVerified:
-            continue
-    raise NotJoined("it ended before its program ran")

@@ -18,6 +18,7 @@ from preview.runtime.cgroups.home import home_name
 from preview.runtime.container.addresses import engine_socket
 from preview.runtime.container.description import Habits
 from preview.runtime.container.engine import Engine, EngineError
+from preview.runtime.container.gvisor import GvisorRuntime
 from preview.runtime.container.image import host_image, operators_image
 from preview.runtime.container.interpreter import NoInterpreter
 from preview.runtime.container.runtime import ContainerRuntime, Containment
@@ -141,7 +142,8 @@ async def _make(
         filter=compile_filter(also_allowed=calls),
         said=_said(engine, info, habits.runtime, is_rootless=is_rootless),
     )
-    return ContainerRuntime(parts, SandboxRuntime(etc, own_users=own_users, calls=calls, broker=broker))
+    kind = GvisorRuntime if habits.is_gvisor else ContainerRuntime
+    return kind(parts, SandboxRuntime(etc, own_users=own_users, calls=calls, broker=broker))
 
 
 def _said(engine: Engine, info: Mapping[str, object], runtime: str, *, is_rootless: bool) -> str:

@@ -115,29 +115,12 @@ class ContainerProcess(ForkedProcess):
 
     async def check(self, argv: Sequence[str], directory: str, within_s: float) -> Checked:
         """See ``ChecksInside``. Cancellation: the check is killed when its time is over."""
-        reading, writing = os.pipe2(os.O_CLOEXEC)
+        order = replace(self._order, argv=list(argv), directory=Path(directory), within_s=within_s)
         try:
-            result, told = os.pipe2(os.O_CLOEXEC)
-        except OSError:
-            os.close(reading)
-            os.close(writing)
-            raise
-        async with trio.lowlevel.FdStream(reading) as output, trio.lowlevel.FdStream(result) as answer:
-            try:
-                order = replace(
-                    self._order,
-                    argv=list(argv),
-                    directory=Path(directory),
-                    descriptors={1: writing},
-                    within_s=within_s,
-                )
-                with memory_file(order.packed()) as packed:
-                    await send(self.own, b"check", (packed, told, writing))
-            except PacketsEnded:
-                return Checked(None, "its process has ended")
-            finally:
-                os.close(writing)
-                os.close(told)
+            output, answer = await self._start_check(order)
+        except PacketsEnded:
+            return Checked(None, "its process has ended")
+        async with output, answer:
             said, code = bytearray(), bytearray()
             with trio.move_on_after(within_s + _ANSWER_S):
                 async with trio.open_nursery() as nursery:
@@ -147,6 +130,35 @@ class ContainerProcess(ForkedProcess):
                     nursery.cancel_scope.cancel()
         text = bytes(code).decode("ascii", "replace")
         return Checked(int(text) if _NUMBER.fullmatch(text) else None, _last_line(bytes(said)))
+
+    async def _start_check(self, order: Order) -> tuple[trio.abc.ReceiveStream, trio.abc.ReceiveStream]:
+        """Start a check; return its output and its result.
+
+        Raises:
+            PacketsEnded: The container has ended.
+            OSError: No file descriptor is free.
+
+        Cancellation: the check may run.
+        """
+        reading, writing = os.pipe2(os.O_CLOEXEC)
+        try:
+            result, told = os.pipe2(os.O_CLOEXEC)
+        except OSError:
+            os.close(reading)
+            os.close(writing)
+            raise
+        output, answer = trio.lowlevel.FdStream(reading), trio.lowlevel.FdStream(result)
+        try:
+            with memory_file(replace(order, descriptors={1: writing}).packed()) as packed:
+                await send(self.own, b"check", (packed, told, writing))
+        except BaseException:
+            await trio.aclose_forcefully(output)
+            await trio.aclose_forcefully(answer)
+            raise
+        finally:
+            os.close(writing)
+            os.close(told)
+        return output, answer
 
     async def kill(self) -> None:
         """See ``ForkedProcess``. Cancellation: the end was asked for. Call it under a bounded shield."""

@@ -44,7 +44,7 @@ from preview.runtime.interface import Held, InnerSocket, ProcessSpec
 from preview.runtime.kernel.proctree import MARKER
 from preview.runtime.launchers import BRIDGE
 from preview.runtime.process.process import open_tree
-from preview.runtime.process.spawning import number_in, tasks_on_machine
+from preview.runtime.process.spawning import fill_in, tasks_on_machine
 from preview.runtime.sandbox.port_forwarding import bridge_prefix, open_reached
 from preview.runtime.sandbox.runtime import SandboxRuntime
 from preview.runtime.warm.forks.process import Fork
@@ -52,7 +52,12 @@ from preview.runtime.warm.forks.process import Fork
 log = structlog.get_logger(__name__)
 
 # Numbers of descriptors in the program: see ``inherited`` in ``process.spawning``.
-_OUTPUT, _LISTENER, _CONTROL, _WAY_OUT, _VARIABLES, _FOLDER = 1, 64, 65, 66, 67, 68
+OUTPUT: Final = 1
+LISTENER: Final = 64
+CONTROL: Final = 65
+VARIABLES: Final = 67
+WORKING_FOLDER: Final = 68
+_WAY_OUT: Final = 66
 _CONTENTS: Final = "contents"
 _NAME_BYTES = 6
 _BEHIND = 64
@@ -79,6 +84,19 @@ class Containment:
     said: str
 
 
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """Sockets to hand over to a container.
+
+    Attributes:
+        serving: The listening socket, or what stands for it; None if nothing is served.
+        way_out: Through which it hands out listening sockets; None if nothing leads out.
+    """
+
+    serving: socket.socket | None
+    way_out: socket.socket | None
+
+
 class ContainerRuntime(ColdStarts):
     """See ``Runtime``. Made by ``probe_containers``.
 
@@ -86,6 +104,8 @@ class ContainerRuntime(ColdStarts):
         parts: Parameters of the containers.
         cage: A sandbox's rules for users, sockets and ports, which are the same here. It starts nothing.
     """
+
+    _door = Door
 
     def __init__(self, parts: Containment, cage: SandboxRuntime) -> None:
         self._parts = parts
@@ -157,13 +177,10 @@ class ContainerRuntime(ColdStarts):
         uid = await self._cage.give_files(spec)
         user = parts.own_user if uid is None else f"{uid}:{uid}"
         name = f"{parts.habits.data}-{secrets.token_hex(_NAME_BYTES)}"
-        async with (
-            self._cage.open_serving(spec) as serving,
-            open_reached(spec) as way_out,
-            AsyncExitStack() as held,
-        ):
+        async with AsyncExitStack() as held:
             try:
-                door = held.enter_context(open_door(parts.doors / name))
+                door = held.enter_context(open_door(parts.doors / name, self._door))
+                ends = await held.enter_async_context(self._open_ends(spec, door, uid))
                 _write(door.folder / EMPTY_FILE, "")
                 if spec.image is not None:
                     known = await trio.to_thread.run_sync(parts.habits.hosts.read_text)
@@ -173,7 +190,7 @@ class ContainerRuntime(ColdStarts):
                 container = await held.enter_async_context(open_container(parts.engine, name, description))
                 if spec.image is not None:
                     check_mounts(await parts.engine.describe(container))
-                process = await self._run(spec, container, door, (serving, way_out), uid, copies)
+                process = await self._run(spec, container, door, ends, uid, copies)
             except (EngineError, NotJoined, NoInterpreter, BadVolume) as error:
                 raise LaunchFailed(f"The container could not be started: {error}.") from error
             except OSError as error:
@@ -181,6 +198,12 @@ class ContainerRuntime(ColdStarts):
                 raise LaunchFailed(f"The container could not be started: {why}.", errno=error.errno) from error
             held.enter_context(closing(process))
             yield await held.enter_async_context(open_tree(process, spec))
+
+    @asynccontextmanager
+    async def _open_ends(self, spec: ProcessSpec, _door: Door, _uid: int | None) -> AsyncIterator[Ends]:
+        """Open what the container gets. Cancellation: every connection is closed."""
+        async with self._cage.open_serving(spec) as serving, open_reached(spec) as way_out:
+            yield Ends(serving, way_out)
 
     @property
     def is_podman(self) -> bool:
@@ -238,7 +261,7 @@ class ContainerRuntime(ColdStarts):
         spec: ProcessSpec,
         container: str,
         door: Door,
-        sockets: tuple[socket.socket | None, socket.socket | None],
+        ends: Ends,
         uid: int | None,
         copies: Contents,
     ) -> ContainerProcess:
@@ -251,8 +274,11 @@ class ContainerRuntime(ColdStarts):
                 if uid is not None:
                     # Programs open /dev/stdout by its path.
                     os.fchown(writing, uid, uid)
-                order = self._order(spec, writing, *sockets, copies)
-                with variables_apart(spec, order, _VARIABLES) as apart, with_folder(apart, _FOLDER, copies) as whole:
+                order = self._order_of_sockets(spec, writing, ends, copies)
+                with (
+                    variables_apart(spec, order, VARIABLES) as apart,
+                    with_folder(apart, WORKING_FOLDER, copies) as whole,
+                ):
                     await joined.command(whole)
             except BaseException:
                 output.close()
@@ -272,29 +298,46 @@ class ContainerRuntime(ColdStarts):
             group=find_group(joined.first.pid, container),
         )
 
+    def _order_of_sockets(self, spec: ProcessSpec, output: int, ends: Ends, copies: Contents) -> Order:
+        descriptors = {OUTPUT: output}
+        for number, given in ((LISTENER, ends.serving), (CONTROL, spec.control), (_WAY_OUT, ends.way_out)):
+            if given is not None:
+                descriptors[number] = given.fileno()
+        pipe = os.fstat(output)
+        return self._order(
+            spec,
+            descriptors,
+            f"{pipe.st_dev}:{pipe.st_ino}",
+            copies,
+            way_out=None if ends.way_out is None else _WAY_OUT,
+            carried=ends.serving is not None and ends.serving.family == socket.AF_UNIX,
+        )
+
     def _order(
         self,
         spec: ProcessSpec,
-        output: int,
-        serving: socket.socket | None,
-        way_out: socket.socket | None,
+        descriptors: dict[int, int],
+        log_name: str,
         copies: Contents,
+        *,
+        way_out: int | None,
+        carried: bool,
     ) -> Order:
-        descriptors = {_OUTPUT: output}
-        for number, given in ((_LISTENER, serving), (_CONTROL, spec.control), (_WAY_OUT, way_out)):
-            if given is not None:
-                descriptors[number] = given.fileno()
-        carried = serving is not None and serving.family == socket.AF_UNIX
-        listener = None if serving is None else _LISTENER
+        """Return the order.
+
+        Args:
+            spec: The process.
+            descriptors: See ``Order``.
+            log_name: What stands for the pipe of the output.
+            copies: Contents of the image's folders.
+            way_out: See ``bridge_prefix``.
+            carried: See ``bridge_prefix``.
+        """
+        listener = LISTENER if LISTENER in descriptors else None
         interpreter = self._habits(spec).image.interpreter
-        bridge = bridge_prefix(
-            spec,
-            listener=listener,
-            way_out=None if way_out is None else _WAY_OUT,
-            carried=carried,
-            python=interpreter.command,
-        )
-        argv, environment = number_in(spec, listener, None if spec.control is None else _CONTROL, output)
+        python = interpreter.command
+        bridge = bridge_prefix(spec, listener=listener, way_out=way_out, carried=carried, python=python)
+        argv, environment = fill_in(spec, listener, CONTROL if CONTROL in descriptors else None, log_name)
         elsewhere = {folder: path for path, folder in spec.shown_at.items()}
         return Order(
             argv=[*(interpreter.root + one if one == str(BRIDGE) else one for one in bridge), *argv],

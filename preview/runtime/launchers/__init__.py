@@ -6,10 +6,12 @@ programs import nothing from ``preview``.
 
 from preview.runtime.launchers.paths import (
     BRIDGE,
+    BY_SOCKETS,
     COMMAND_HOOK,
     LAUNCHERS,
     LISTEN_HOOK,
     MAKE_MIGRATIONS,
+    OUT,
     RUN_MAIN,
     SERVE_ASGI,
     SERVE_DJANGO,
@@ -18,10 +20,12 @@ from preview.runtime.launchers.paths import (
 
 __all__ = [
     "BRIDGE",
+    "BY_SOCKETS",
     "COMMAND_HOOK",
     "LAUNCHERS",
     "LISTEN_HOOK",
     "MAKE_MIGRATIONS",
+    "OUT",
     "RUN_MAIN",
     "SERVE_ASGI",
     "SERVE_DJANGO",

@@ -6,7 +6,8 @@ Usage: ``bridge.py [--serve FD PORT | --stand-in FD PORT] [--reach FD PORT,PORTâ
 itself: on PORT, or else on the port of this network that answers HTTP. ``--stand-in``: the same for a program that
 takes a listening socket by the number FD: a socket of this network that listens on PORT gets the number. ``--reach``:
 makes sockets that listen on these ports, and sends them through the unix socket FD to the service, which forwards their
-connections. Finally this process becomes the program.
+connections; if FD is -1, a separate process forwards them to the service's sockets. Finally this process becomes the
+program.
 
 Of an image's process, the variables come in a file: the descriptor that ``PREVIEW_VARIABLES`` names. The image may set
 ``LD_PRELOAD`` and the like, which are for the program alone.
@@ -25,11 +26,12 @@ import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120  isolated mode leaves it out
-from preview_reach import LOOPBACK, listen, reach  # type: ignore[import-not-found]
+from preview_reach import LOOPBACK, forward, listen, listen_all, reach  # type: ignore[import-not-found]
 
 TYPE_CHECKING = False  # typing has it too, and takes longer to import
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
 # The service's backlog: listening again sets it again (listen(2)).
 _SERVE_BACKLOG = 512
@@ -53,7 +55,9 @@ def main(arguments: list[str]) -> None:
     given = list(zip(options[::3], map(int, options[1::3]), options[2::3], strict=True))
     reached = [int(port) for option, _, value in given if option == "--reach" for port in value.split(",")]
     for option, descriptor, value in given:
-        if option == "--reach":
+        if option == "--reach" and descriptor < 0:
+            serve_out(reached)
+        elif option == "--reach":
             reach(descriptor, reached)
         elif option == "--stand-in":
             stand_in(descriptor, int(value), reached)
@@ -81,15 +85,28 @@ def serve(descriptor: int, port: int, reached: list[int]) -> None:
 
     ``reached``: ports of this network on which the service listens, not the program.
     """
+    apart(lambda: carry(descriptor, port, reached))
+    os.close(descriptor)
+
+
+def serve_out(reached: list[int]) -> None:
+    """Start the process that forwards connections to these ports out of gVisor, which hands out no sockets."""
+    listeners = listen_all(reached)
+    apart(lambda: forward(listeners))
+    for one in listeners:
+        one.close()
+
+
+def apart(task: Callable[[], None]) -> None:
+    """Run a task in a process of its own, until it is killed with its namespace."""
     middle = os.fork()
     if middle == 0:
         # A double fork, so that the program has no child that it did not start, for example when it waits for all.
         if os.fork() == 0:
             detach()
-            carry(descriptor, port, reached)
+            task()
         os._exit(0)
     os.waitpid(middle, 0)
-    os.close(descriptor)
 
 
 def stand_in(descriptor: int, port: int, reached: list[int]) -> None:

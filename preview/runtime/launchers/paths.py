@@ -14,5 +14,11 @@ LISTEN_HOOK = LAUNCHERS / "listen.cjs"
 BRIDGE = LAUNCHERS / "bridge.py"
 COMMAND_HOOK = LAUNCHERS / "commands"
 """Folder with a ``sitecustomize``, by which Python web servers of a start command report their requests."""
+OUT = "out-"
+"""Beginning of the names of sockets that lead out of gVisor, before the port; see ``preview_reach.py``."""
+
+BY_SOCKETS = -1
+"""In place of the descriptor through which the bridge hands out sockets: they lead out by those names."""
+
 RUN_MAIN = LAUNCHERS / "preview_main.py"
 MAKE_MIGRATIONS = COMMAND_HOOK / "preview_migrations.py"

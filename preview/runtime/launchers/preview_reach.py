@@ -9,17 +9,56 @@ from __future__ import annotations
 import socket
 
 _BACKLOG = 128
+_READ_BYTES = 64 * 1024
+# Where containers show the service's sockets: see ``runtime/container/joining.py``, ``runtime/launchers/paths.py``.
+_OUT = "/run/preview-join/out-"
 LOOPBACK = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 
 
 def reach(descriptor: int, ports: list[int]) -> None:
     """Listen on the ports, send the sockets through the unix socket to the service, and close them here."""
-    tried = [listen(family, host, port) for port in ports for family, host in LOOPBACK]
-    listeners = [one for one in tried if one is not None]
+    listeners = listen_all(ports)
     with socket.socket(fileno=descriptor) as out:
         socket.send_fds(out, [b"."], [one.fileno() for one in listeners])
     for one in listeners:
         one.close()
+
+
+def listen_all(ports: list[int]) -> list[socket.socket]:
+    """Return sockets that listen on these ports of the loopback interface, those of them that are free."""
+    tried = [listen(family, host, port) for port in ports for family, host in LOOPBACK]
+    return [one for one in tried if one is not None]
+
+
+def forward(listeners: list[socket.socket]) -> None:
+    """Forward connections to the service's sockets, each named by its port, until this process is killed."""
+    import asyncio  # noqa: PLC0415  takes long, and only gVisor needs it
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(_READ_BYTES):
+                writer.write(data)
+                await writer.drain()
+            writer.write_eof()
+        except OSError:
+            writer.transport.abort()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        port = writer.get_extra_info("sockname")[1]
+        try:
+            far_reader, far_writer = await asyncio.open_unix_connection(f"{_OUT}{port}")
+        except OSError:
+            writer.transport.abort()
+            return
+        await asyncio.gather(pump(reader, far_writer), pump(far_reader, writer))
+        for one in (far_writer, writer):
+            one.close()
+
+    async def run() -> None:
+        servers = [await asyncio.start_server(connected, sock=one, backlog=_BACKLOG) for one in listeners]
+        await asyncio.gather(*(one.serve_forever() for one in servers))
+
+    asyncio.run(run())
 
 
 def listen(family: int, host: str, port: int) -> socket.socket | None:

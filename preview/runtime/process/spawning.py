@@ -123,7 +123,18 @@ def number_in(spec: ProcessSpec, fd: int | None, control: int | None, output: in
         output: Pipe of the output, with the number that it has here.
     """
     pipe = os.fstat(output)
-    log = f"{pipe.st_dev}:{pipe.st_ino}"
+    return fill_in(spec, fd, control, f"{pipe.st_dev}:{pipe.st_ino}")
+
+
+def fill_in(spec: ProcessSpec, fd: int | None, control: int | None, log: str) -> tuple[list[str], dict[str, str]]:
+    """Return the same as ``number_in``.
+
+    Args:
+        spec: See ``number_in``.
+        fd: See ``number_in``.
+        control: See ``number_in``.
+        log: What stands for the pipe of the output.
+    """
 
     def filled(text: str) -> str:
         text = text.replace(LOG_PLACEHOLDER, log)

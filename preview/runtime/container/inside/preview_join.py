@@ -1,6 +1,6 @@
 """First process of a container: fetches what the service hands over, runs the program, and ends with it.
 
-Usage: ``preview_join.py SOCKET``
+Usage: ``preview_join.py SOCKET [FOLDER]``; for FOLDER see ``preview_meet.py``
 
 The service listens on the unix socket SOCKET, which the container shows. This process connects and forks. Its child
 receives the order, a JSON text in memory, with descriptors: the output, and the sockets of the preview. Then the child
@@ -44,16 +44,20 @@ _READ_BYTES = 64 * 1024
 _MOST_DESCRIPTORS = 8
 # The order, the pipe of the result, and the output.
 _LEAST_OF_CHECK = 3
-_CANNOT_RUN = 127
+CANNOT_RUN = 127
 # Version 2 of control groups, and version 1, where engines show them.
 _MEMORY_EVENTS = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
 
 
-def main(path: str) -> None:
+def main(path: str, folder: str | None = None) -> None:
     """Join, run the program, and end with its exit status."""
     libc = ctypes.CDLL(None, use_errno=True)
     # The program has the same user: it must not trace this process, nor read its descriptors.
     libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    if folder is not None:
+        from preview_meet import main as meet  # type: ignore[import-not-found]  # noqa: PLC0415  in gVisor alone
+
+        meet(path, folder, libc)
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
@@ -68,7 +72,7 @@ def main(path: str) -> None:
             become(own, taking, libc)
         except BaseException as error:  # noqa: BLE001  whatever it is, it is said, and the process ends
             say(f"The program cannot be run: {getattr(error, 'strerror', None) or error}\n")
-        os._exit(_CANNOT_RUN)
+        os._exit(CANNOT_RUN)
     os.close(taking)
     signal.signal(signal.SIGTERM, lambda *_: pass_on(program))
     # Only now: the service looks for the child.
@@ -81,7 +85,7 @@ def become(own: socket.socket, taking: int, libc: ctypes.CDLL) -> None:
     _, descriptors, _, _ = socket.recv_fds(own, 16, _MOST_DESCRIPTORS)
     if not descriptors:
         # The service has gone.
-        os._exit(_CANNOT_RUN)
+        os._exit(CANNOT_RUN)
     os.close(taking)
     own.close()
     take_over(json.loads(read_all(descriptors[0])), descriptors, libc)
@@ -216,7 +220,7 @@ class Check:
         except BaseException as error:  # noqa: BLE001  whatever it is, it is said, and the process ends
             say(f"cannot be run: {getattr(error, 'strerror', None) or error}\n")
         finally:
-            os._exit(_CANNOT_RUN)
+            os._exit(CANNOT_RUN)
 
     def refuse(self, descriptors: list[int], error: Exception) -> None:
         """Send the result of a command that cannot be started."""
@@ -225,7 +229,7 @@ class Check:
         with suppress(OSError, MemoryError):
             # The pipes are new and empty, so nothing waits.
             os.write(descriptors[-1], f"cannot be run: {getattr(error, 'strerror', None) or error}\n".encode())
-            os.write(descriptors[1], str(_CANNOT_RUN).encode())
+            os.write(descriptors[1], str(CANNOT_RUN).encode())
 
     def end_in_time(self) -> None:
         """Kill a check whose time is over."""
@@ -305,4 +309,4 @@ def say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])
