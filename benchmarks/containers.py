@@ -1,6 +1,7 @@
 """What does a container cost, and is any left after ``kill -9`` of the service?
 
-``uv run python benchmarks/containers.py --engine unix:///PATH [--rounds N] [--previews N]``
+``uv run python benchmarks/containers.py --engine unix:///PATH [--rounds N] [--previews N]``; with gVisor
+``PREVIEW_CONTAINER_RUNTIME=runsc`` before it.
 
 * *launch*: ``examples/hello`` from the request to the first good answer: bare uvicorn in the same environment (the
   floor), a sandbox started cold, and a container.

@@ -100,6 +100,11 @@ def is_podman() -> bool:
     return os.environ.get("PREVIEW_TEST_PODMAN") == "1"
 
 
+def is_gvisor() -> bool:
+    """Whether the containers under test are gVisor's."""
+    return os.environ.get("PREVIEW_TEST_CONTAINER_RUNTIME") == "runsc"
+
+
 def engine_or_skip() -> Path:
     """The engine's socket; where it cannot run its tests are skipped, or fail if they have to run."""
     found = engine_here()

@@ -29,7 +29,7 @@ print(json.dumps({
                                    '/proc/sys/kernel', '/sys', os.path.dirname(os.getcwd()), os.getcwd()]
                  if writable(path)],
     'user': [os.getuid(), os.geteuid(), os.getgid(), os.getgroups()],
-    'capabilities': [int(status[name].strip(), 16) for name in ('CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb')],
+    'capabilities': [int(status.get('Cap' + name, '0').strip(), 16) for name in ('Inh', 'Prm', 'Eff', 'Bnd', 'Amb')],
     'seccomp': int(status['Seccomp']),
     'host': os.uname().nodename,
 }))

@@ -10,6 +10,7 @@ import pytest
 import trio
 from runtime_kit import INTERPRETER, LIMITS, PYTHON, read_line
 
+from preview.core.isolation import Network
 from preview.runtime import CONTROL_PLACEHOLDER, FD_PLACEHOLDER, Exit, ProcessSpec, Runtime
 from preview.runtime.kernel import proctree
 
@@ -117,6 +118,8 @@ async def test_the_control_channel_is_inherited(runtime: Runtime, listener: sock
 async def test_no_connection_is_lost_while_one_tree_follows_the_other(
     runtime: Runtime, listener: socket.socket, inherited: socket.socket, project: Path
 ) -> None:
+    if not runtime.shares_listener(Network.NONE):
+        pytest.skip("a bridge keeps accepting for a program that has ended: one tree follows the other later")
     first, second = (tree(inherited, project, number, ANSWERS) for number in (1, 2))
     answers: list[str] = []
     is_over = False

@@ -46,7 +46,10 @@ def main(path: str, folder: str, libc: ctypes.CDLL) -> None:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     orders, serving = bind(f"{folder}/orders"), bind(f"{folder}/serving")
     own = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    own.connect(path)
+    try:
+        own.connect(path)
+    except OSError as error:
+        sys.exit(f"gVisor reaches no socket of the machine ({error.strerror}): start runsc with --host-uds=all")
     own.send(b'{"joined":true}')
     outside = accept(orders, own)
     order = json.loads(read_to_end(outside))
