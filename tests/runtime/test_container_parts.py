@@ -326,7 +326,7 @@ async def test_a_check_without_a_free_descriptor_leaves_none_open(monkeypatch: p
     monkeypatch.setattr(os, "pipe2", pipe)
     process: Any = object.__new__(ContainerProcess)
     with pytest.raises(OSError, match="too many"):
-        await process.check(["true"], "/", 1.0)
+        await process._start_check(None)
     monkeypatch.undo()
     for one in made[0]:
         with pytest.raises(OSError, match="Bad file"):

@@ -36,7 +36,8 @@ PACKAGE = Path(preview.__file__).parent
 # is found.
 MAKERS = {
     # The sender that the kernel attached to a message, or the peer of a connection: its control group and namespaces.
-    "verify": {"runtime/container/joining.py", "runtime/warm/origin.py"},
+    # Of gVisor, its sandbox beside that peer.
+    "verify": {"runtime/container/joining.py", "runtime/container/gvisor/meeting.py", "runtime/warm/origin.py"},
     # A control group; children of a process that was started here; an earlier run's rows and marks.
     "find_living": {
         "runtime/cgroups/group.py",
@@ -67,6 +68,8 @@ def modules_with(text: str) -> set[str]:
 
 # They run in a sandbox of E2B, and in a container: a number there means a process inside.
 INSIDE = ("http/e2b/inside/keeper.py", "runtime/container/inside/preview_join.py")
+# In a container of gVisor all others end, and no number is named.
+ALL_OTHERS = "runtime/container/inside/preview_meet.py"
 
 
 def test_nothing_else_makes_a_verified_process() -> None:
@@ -86,6 +89,7 @@ def test_nothing_else_makes_a_verified_process() -> None:
     # A container's process is asked with signal 0, which sends nothing, whether it may be signalled.
     assert modules_with("os.kill(") == {
         *INSIDE,
+        ALL_OTHERS,
         "runtime/container/process.py",
         "runtime/process/ending.py",
         "runtime/process/freezing.py",
