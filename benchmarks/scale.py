@@ -7,7 +7,9 @@ Real services on one PostgreSQL, all on this machine; for root, with control gro
 * *overhead*: the same project, launched and stopped in turns by a service alone and by a node of a cluster, each on a
   database of its own; the time of each request to launch, until the preview answers;
 * *scale*: one node, then three. Each node has the same share of the processors, its previews included (control group
-  with a quota); PostgreSQL and the clients are outside. Two clients a node launch and stop without a pause.
+  with a quota); PostgreSQL and the clients are outside. Two clients a node launch and stop without a pause. Beside the
+  launches a second, the processor time of a launch, in the nodes' groups and in PostgreSQL: it can be compared on a
+  busy machine too, where nodes do not get their whole share.
 """
 
 from __future__ import annotations
@@ -20,9 +22,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import psycopg
 import trio
@@ -45,28 +48,61 @@ _LAUNCH = "/api/v1/generations/{}/preview/launch"
 _STOP = "/api/v1/generations/{}/preview"
 
 
+_ROOT = Path("/sys/fs/cgroup")
+_IS_SECOND = (_ROOT / "cgroup.controllers").exists()
+_CONTROLLERS = [_ROOT] if _IS_SECOND else [_ROOT / "cpu", _ROOT / "cpuacct"]
+
+
+class Share:
+    """A control group, of one hierarchy or of two (version 1)."""
+
+    def __init__(self, name: str) -> None:
+        self.folders = [place / f"preview-scale-{name}" for place in _CONTROLLERS]
+
+    def enter(self, pid: int) -> None:
+        for folder in self.folders:
+            (folder / "cgroup.procs").write_text(str(pid))
+
+    @property
+    def used_s(self) -> float:
+        """Processor time of all that was ever in it."""
+        if not _IS_SECOND:
+            return int((self.folders[1] / "cpuacct.usage").read_text()) / 1e9
+        return int((self.folders[0] / "cpu.stat").read_text().split()[1]) / 1e6
+
+
+def leave() -> None:
+    """Put this process back into the root groups."""
+    for place in _CONTROLLERS:
+        (place / "cgroup.procs").write_text(str(os.getpid()))
+
+
 @contextmanager
-def open_share(name: str, cores: float) -> Iterator[Path]:
-    """A control group (version 1 or 2) whose processes get so much of the processors together."""
-    root = Path("/sys/fs/cgroup")
-    is_second = (root / "cgroup.controllers").exists()
-    folder = (root if is_second else root / "cpu") / f"preview-scale-{name}"
-    folder.mkdir()
-    if is_second:
-        (folder / "cpu.max").write_text(f"{int(cores * _PERIOD_US)} {_PERIOD_US}")
-    else:
-        (folder / "cpu.cfs_period_us").write_text(str(_PERIOD_US))
-        (folder / "cpu.cfs_quota_us").write_text(str(int(cores * _PERIOD_US)))
+def open_share(name: str, cores: float | None) -> Iterator[Share]:
+    """A control group whose processes get so much of the processors together; None: it only counts."""
+    share = Share(name)
+    for folder in share.folders:
+        folder.mkdir()
+    if cores is not None and _IS_SECOND:
+        (share.folders[0] / "cpu.max").write_text(f"{int(cores * _PERIOD_US)} {_PERIOD_US}")
+    elif cores is not None:
+        (share.folders[0] / "cpu.cfs_period_us").write_text(str(_PERIOD_US))
+        (share.folders[0] / "cpu.cfs_quota_us").write_text(str(int(cores * _PERIOD_US)))
     try:
-        yield folder
+        yield share
     finally:
-        # Of the service inside, the kernel may take a moment.
-        for _ in range(100):
-            with suppress(OSError):
-                for inner in sorted(folder.glob("**/"), reverse=True):
-                    inner.rmdir()
-                break
-            time.sleep(0.05)
+        for folder in share.folders:
+            _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    # Of the service inside, the kernel may take a moment.
+    for _ in range(100):
+        with suppress(OSError):
+            for inner in sorted(folder.glob("**/"), reverse=True):
+                inner.rmdir()
+            return
+        time.sleep(0.05)
 
 
 def service(folder: Path, cache: Path, url: str, name: str, number: int, *, is_node: bool) -> Service:
@@ -143,9 +179,18 @@ async def _named(name: str, launcher: Launcher) -> Mapping[str, float]:
     return {name: await launcher.cycle_ms()}
 
 
-async def launches_per_s(server: Postgres, folder: Path, count: int, share: float, seconds: float) -> float:
+class Sustained(NamedTuple):
+    """Launches a second, and the processor time of one in milliseconds: of the nodes, and of PostgreSQL."""
+
+    per_s: float
+    node_ms: float
+    database_ms: float
+
+
+async def sustained(
+    server: Postgres, database: Share, folder: Path, count: int, share: float, seconds: float
+) -> Sustained:
     """Launches that so many nodes sustain together, each with a share of the processors."""
-    mine = Path("/sys/fs/cgroup/cpu" if Path("/sys/fs/cgroup/cpu").exists() else "/sys/fs/cgroup")
     nodes: list[Service] = []
     done = 0
 
@@ -162,11 +207,11 @@ async def launches_per_s(server: Postgres, folder: Path, count: int, share: floa
                     folder, folder / "cache", server.url, f"n{count}{number}", 10 * count + number, is_node=True
                 )
                 nodes.append(node)
-                (place / "cgroup.procs").write_text(str(os.getpid()))
+                place.enter(os.getpid())
                 try:
                     await node.start()
                 finally:
-                    (mine / "cgroup.procs").write_text(str(os.getpid()))
+                    leave()
             launchers = [Launcher(node, f"user-{node.folder.name}-{n}") for node in nodes for n in range(_CLIENTS)]
             async with trio.open_nursery() as nursery:
                 for launcher in launchers:
@@ -176,8 +221,10 @@ async def launches_per_s(server: Postgres, folder: Path, count: int, share: floa
                     for launcher in launchers:
                         nursery.start_soon(work, launcher)
                     await trio.sleep(2)
-                    done = 0
-            return done / seconds
+                    done, nodes_s, database_s = 0, sum(one.used_s for one in shares), database.used_s
+            nodes_s, database_s = sum(one.used_s for one in shares) - nodes_s, database.used_s - database_s
+            each = 1000 / max(1, done)
+            return Sustained(done / seconds, nodes_s * each, database_s * each)
         finally:
             for node in nodes:
                 if node.process is not None:
@@ -186,7 +233,7 @@ async def launches_per_s(server: Postgres, folder: Path, count: int, share: floa
 
 
 @contextmanager
-def open_shares(count: int, cores: float) -> Iterator[Sequence[Path]]:
+def open_shares(count: int, cores: float) -> Iterator[Sequence[Share]]:
     """So many equal shares."""
     if not count:
         yield []
@@ -197,20 +244,35 @@ def open_shares(count: int, cores: float) -> Iterator[Sequence[Path]]:
 
 async def run(options: argparse.Namespace) -> None:
     """Open the database, and measure."""
-    with tempfile.TemporaryDirectory(prefix="preview-scale-") as name, open_postgres() as server:
+    with ExitStack() as stack:
+        name = stack.enter_context(tempfile.TemporaryDirectory(prefix="preview-scale-"))
+        database = stack.enter_context(open_share(f"{os.getpid()}-database", None))
+        database.enter(os.getpid())
+        try:
+            server = stack.enter_context(open_postgres())
+        finally:
+            leave()
         folder = Path(name)
         if options.part != "scale":
             figures = compare(await measure_overhead(server, folder, options.rounds * 4), unit="ms", floor=ALONE)
             report("launch until it answers", figures)
             save(options.save, {"overhead": figures})
         if options.part != "overhead":
-            found: dict[int, list[float]] = {1: [], 3: []}
+            found: dict[int, list[Sustained]] = {1: [], 3: []}
             for _ in range(options.rounds):
                 for count, values in found.items():
-                    values.append(await launches_per_s(server, folder, count, options.share, options.seconds))
-                    print(f"{count} nodes: {values[-1]:.2f} launches/s", flush=True)
-            ratio = statistics.median(three / one for one, three in zip(found[1], found[3], strict=True))
+                    one = await sustained(server, database, folder, count, options.share, options.seconds)
+                    values.append(one)
+                    print(
+                        f"{count} nodes: {one.per_s:.2f} launches/s, each {one.node_ms:.0f} ms of the nodes' "
+                        f"processors, {one.database_ms:.0f} ms of PostgreSQL's; load {os.getloadavg()[0]:.0f}",
+                        flush=True,
+                    )
+            pairs = list(zip(found[1], found[3], strict=True))
+            ratio = statistics.median(three.per_s / one.per_s for one, three in pairs)
+            costs = statistics.median(one.node_ms / three.node_ms for one, three in pairs)
             print(f"three nodes sustain {ratio:.2f} x the launches of one, each with {options.share} processors")
+            print(f"by the processor time of a launch: {3 * costs:.2f} x")
 
 
 def main() -> None:
