@@ -56,6 +56,41 @@ export function OperatorView({ client }: { client: PreviewClient }): ReactNode {
     nodes.refresh();
   };
   const problem = previews.problem ?? users.problem ?? environments.problem ?? templates.problem ?? nodes.problem;
+  // The nodes of a cluster have addresses. Only they are shown for all of it: the other lists are one node's.
+  const isCluster = nodes.value?.some((one) => one.address !== null) ?? false;
+  const where = isCluster ? " on the node that answers" : "";
+  const machines = (
+    <RecordTable
+      title="Nodes"
+      heads={["Name", "State", "System", "Processors", "Previews", "Isolation", ""]}
+      rows={nodes.value?.map((one) => [
+        visible(one.name),
+        one.is_live ? (one.is_draining ? "draining" : "live") : "lost",
+        visible(one.system),
+        one.processors,
+        `${one.live_previews} of ${one.max_previews}`,
+        visible(one.isolation),
+        one.address !== null && (
+          <IconButton
+            key="drain"
+            icon={one.is_draining ? "restart" : "clear"}
+            label={`${one.is_draining ? "Resume" : "Drain"} ${visible(one.name)}`}
+            onClick={() =>
+              setQuestion({
+                title: one.is_draining ? "Resume this node?" : "Drain this node?",
+                text: one.is_draining
+                  ? "It accepts new previews again."
+                  : "It accepts no new previews. Its running previews are restarted on other nodes.",
+                action: one.is_draining ? "Resume" : "Drain",
+                busy: one.is_draining ? "Resuming…" : "Draining…",
+                act: () => drainNode(client, one.name, !one.is_draining),
+              })
+            }
+          />
+        ),
+      ])}
+    />
+  );
   return (
     <>
       {problem && (
@@ -69,8 +104,9 @@ export function OperatorView({ client }: { client: PreviewClient }): ReactNode {
           Refresh
         </Button>
       </div>
+      {isCluster && machines}
       <RecordTable
-        title={`Live previews: ${previews.value?.items.length ?? 0} of ${previews.value?.limit ?? "–"}`}
+        title={`Live previews${where}: ${previews.value?.items.length ?? 0} of ${previews.value?.limit ?? "–"}`}
         heads={["User", "Preview", "State", "Memory", "Age", ""]}
         rows={previews.value?.items.map((one) => [
           visible(one.user_id),
@@ -126,7 +162,7 @@ export function OperatorView({ client }: { client: PreviewClient }): ReactNode {
       />
       <InvitationsView client={client} onChanged={users.refresh} />
       <RecordTable
-        title="Environments"
+        title={`Environments${where}`}
         heads={["Key", "Size", "Last used", ""]}
         rows={environments.value?.items.map((one) => [
           one.id,
@@ -151,7 +187,7 @@ export function OperatorView({ client }: { client: PreviewClient }): ReactNode {
         ])}
       />
       <RecordTable
-        title={`Templates: ${templates.value?.items.filter((one) => one.is_ready).length ?? 0} of ${templates.value?.limit ?? "–"} ready`}
+        title={`Templates${where}: ${templates.value?.items.filter((one) => one.is_ready).length ?? 0} of ${templates.value?.limit ?? "–"} ready`}
         heads={["Environment", "State", "Starts", "Age", ""]}
         rows={templates.value?.items.map((one) => [
           one.key,
@@ -190,36 +226,7 @@ export function OperatorView({ client }: { client: PreviewClient }): ReactNode {
           </span>,
         ])}
       />
-      <RecordTable
-        title="Nodes"
-        heads={["Name", "State", "System", "Processors", "Previews", "Isolation", ""]}
-        rows={nodes.value?.map((one) => [
-          visible(one.name),
-          one.is_live ? (one.is_draining ? "draining" : "live") : "lost",
-          visible(one.system),
-          one.processors,
-          `${one.live_previews} of ${one.max_previews}`,
-          visible(one.isolation),
-          one.address !== null && (
-            <IconButton
-              key="drain"
-              icon={one.is_draining ? "restart" : "clear"}
-              label={`${one.is_draining ? "Resume" : "Drain"} ${visible(one.name)}`}
-              onClick={() =>
-                setQuestion({
-                  title: one.is_draining ? "Resume this node?" : "Drain this node?",
-                  text: one.is_draining
-                    ? "It accepts new previews again."
-                    : "It accepts no new previews. Its running previews are restarted on other nodes.",
-                  action: one.is_draining ? "Resume" : "Drain",
-                  busy: one.is_draining ? "Resuming…" : "Draining…",
-                  act: () => drainNode(client, one.name, !one.is_draining),
-                })
-              }
-            />
-          ),
-        ])}
-      />
+      {!isCluster && machines}
       <AuditView client={client} isOperator />
       {question && (
         <Ask
