@@ -58,6 +58,7 @@ _LINE = re.compile(r"line (\d+) of ([0-9a-f]{12})$")
 _ASK_S = 4.0
 _SILENCE_S = 6.0
 _PROBE_S = 1.0
+_WRONG = 400
 
 
 @dataclass
@@ -167,6 +168,8 @@ class Load:
         path, asked_at = f"/api/v1/generations/{generation_id}/preview/launch", trio.current_time()
         status, answer = await self.ask("POST", path, user, body={}, wait_s=30)
         self.counts[f"launch {status}"] += 1
+        if status == _WRONG and answer is not None:
+            self.breaches.append(f"a valid launch was refused: {answer.text[:500]}")
         if status not in {201, 202} or answer is None:
             return None
         preview_id = str(answer.json()["id"])
