@@ -303,7 +303,7 @@ class PreviewApp(QuartTrio):
                     observing(made.checks.watch),
                     observing(made.metrics.launches.observe),
                     exporting(service, made.metrics, made.people.audit, nursery),
-                    telling_changes(service, made.people.events),
+                    telling_changes(made, nursery),
                 ):
                     self.router = router or self.router
                     made.shared_logs.share_by(router)

@@ -2,6 +2,7 @@
 
 from preview.together.comments import Comment, Comments
 from preview.together.events import EventBook, UserEvent, UserEvents
+from preview.together.node_events import NodeEvents
 from preview.together.presence import OWNER_ID, Audience, Presence, Viewer
 from preview.together.saved import SavedRequest, SavedRequests
 from preview.together.target import Target, TargetKind
@@ -14,6 +15,7 @@ __all__ = [
     "Comments",
     "EventBook",
     "Filling",
+    "NodeEvents",
     "Presence",
     "RequestVariables",
     "SavedRequest",

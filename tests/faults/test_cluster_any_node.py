@@ -116,3 +116,41 @@ async def test_revoked_access_ends_open_streams_through_all_nodes(
         assert not kept.ended.is_set()
         await client.aclose()
         nursery.cancel_scope.cancel()
+
+
+@pytest.mark.long
+async def test_events_come_from_the_node_that_runs_the_preview(tmp_path: Path, cache: Path, server: Postgres) -> None:
+    async with open_nodes(tmp_path, cache, server, "one", "two", ISOLATION="plain") as world:
+        client, other = Client(world.nodes["two"], "ann"), Client(world.nodes["one"], "ann")
+        got = b""
+        async with open_raw(world.nodes["two"]) as stream, trio.open_nursery() as nursery:
+            token = f"Authorization: {client.headers['Authorization']}"
+            head = ["GET /api/v1/events HTTP/1.1", "Host: localhost", token, "Accept: text/event-stream", "", ""]
+            await stream.send_all("\r\n".join(head).encode())
+
+            async def read() -> None:
+                nonlocal got
+                while piece := await stream.receive_some():
+                    got += piece
+
+            nursery.start_soon(read)
+            await until("the stream has begun", lambda: b"event: start" in got)
+            generation_id = await world.push("one")
+            preview_id = await world.launch("one", generation_id)
+            name = f'"id": "{preview_id}"'.encode()
+            await until("it runs", lambda: name in got and b'"status": "running"' in got)
+            api = f"/api/v1/generations/{generation_id}/preview"
+            comment = {"target": {"kind": "line", "id": "1"}, "text": "look here"}
+            made = await client.ask("POST", f"{api}/comments", comment)
+            assert made.status == 201, made
+            await until("the comment is seen", lambda: b"look here" in got)
+            assert (await other.ask("DELETE", api)).status in {200, 204}
+            await until("it has stopped", lambda: b'"status": "stopped"' in got)
+            # Notices are lost: the reader is asked to read everything again.
+            server.kill()
+            server.spawn()
+            server.wait_ready()
+            await until("it starts again", lambda: got.count(b"event: start") > 1)
+            nursery.cancel_scope.cancel()
+        await client.aclose()
+        await other.aclose()

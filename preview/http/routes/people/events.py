@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
+import trio
 from quart import Blueprint, Response, request
 
 from preview.auth import Identity
@@ -27,10 +29,10 @@ from preview.http.identity import own_generation, require_identity
 from preview.http.protocol.listening import request_resources
 from preview.http.streams.event_stream import EventStreamBody
 from preview.logs import StatusChange
-from preview.service import Service
 from preview.storage.tables import PreviewRecord
 from preview.supervisor import LivePreview
-from preview.together import Audience, EventBook, UserEvent
+from preview.supervisor.life.persistence import GOES_ON
+from preview.together import Audience, EventBook, NodeEvents, UserEvent
 
 _EVENTS = "text/event-stream"
 _STREAM_HEADERS = {"Cache-Control": "no-cache", "Vary": "Accept", "X-Accel-Buffering": "no"}
@@ -114,8 +116,24 @@ def _state(backend: Backend, identity: Identity, generation_id: str | None) -> E
         and generation_id in (None, one.record.generation_id)
         and (guest is None or one.id == guest.preview_id)
     ]
-    people = (PreviewPeople.of(one, _audience(backend, one), is_owner=guest is None) for one in live)
+    people = [PreviewPeople.of(one, _audience(backend, one), is_owner=guest is None) for one in live]
+    if guest is None:
+        people += _people_elsewhere(backend, identity.user.id, generation_id, {one.id for one in live})
     return EventsState(items=[one for one in people if one.viewers or one.unread], next=None)
+
+
+def _people_elsewhere(
+    backend: Backend, user_id: str, generation_id: str | None, here: Collection[str]
+) -> Iterator[PreviewPeople]:
+    """Yield what other nodes have sent of the people at their previews."""
+    events = backend.people.events.kept(user_id)
+    if events is None:
+        return
+    ended = {one.preview_id for one in events.newest("preview") if json.loads(one.data)["stopped_at"] is not None}
+    for one in events.newest("viewers"):
+        is_wanted = generation_id in (None, one.generation_id) and one.preview_id not in {*here, *ended}
+        if one.node is not None and is_wanted:
+            yield PreviewPeople.model_validate(json.loads(one.data))
 
 
 # The events
@@ -159,13 +177,17 @@ def tell_removed_comment(backend: Backend, record: PreviewRecord, comment_id: st
 
 
 @contextmanager
-def telling_changes(service: Service, book: EventBook) -> Iterator[None]:
-    """Tell users of changes of previews and generations while this context is open."""
+def telling_changes(backend: Backend, nursery: trio.Nursery) -> Iterator[None]:
+    """Tell users of changes of previews and generations while this context is open, on all nodes of a cluster."""
+    service, book = backend.service, backend.people.events
     library, observe = service.library, _generation_observer(book)
+    if service.cluster is not None:
+        retell, cluster = partial(_retell, backend), service.cluster
+        nursery.start_soon(NodeEvents(cluster.name, book, cluster.notices, service.database, retell).run)
     if library is not None:
         library.observers.append(observe)
     try:
-        with service.previews.observing(_preview_observer(book)):
+        with service.previews.observing(_preview_observer(backend)):
             yield
     finally:
         if library is not None:
@@ -188,9 +210,20 @@ def _generation_observer(book: EventBook) -> Callable[[str, str, Generation | No
     return observe
 
 
-def _preview_observer(book: EventBook) -> Callable[[LivePreview], None]:
+def _retell(backend: Backend, user_id: str) -> None:
+    """Tell the present state of a user's previews on this node."""
+    for one in backend.previews.all_active.values():
+        if one.record.user_id == user_id:
+            tell_preview(backend.people.events, one.record)
+            tell_people(backend, one)
+
+
+def _preview_observer(backend: Backend) -> Callable[[LivePreview], None]:
     def observe(preview: LivePreview) -> None:
-        preview.log.broadcast.add(_States(book, preview))
+        preview.log.broadcast.add(_States(backend.people.events, preview))
+        if backend.service.cluster is not None:
+            # Readers elsewhere may know the people of the node that had it before.
+            tell_people(backend, preview)
 
     return observe
 
@@ -213,6 +246,9 @@ class _States:
 
     def _tell(self) -> None:
         record = self._preview.record
+        if any(one in (record.reason or "") for one in GOES_ON):
+            # Another node has it, and tells its state.
+            return
         # Steps of the launch are in the log's stream.
         seen = (record.state, record.health, record.reason, record.base_url, record.exit_code)
         if seen != self._told:
