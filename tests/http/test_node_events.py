@@ -18,11 +18,12 @@ from nodes_kit import open_two
 
 from preview.cluster import ANYTHING, Notices
 from preview.core.clock import utc_now
-from preview.core.lifecycle import Health, State
-from preview.errors import DatabaseUnavailable
+from preview.core.lifecycle import Departure, Health, State, StopCause
+from preview.errors import DatabaseUnavailable, PreviewUnavailable
 from preview.http.routes.people.events import _retell, _States, tell_removed_comment
 from preview.logs import StatusChange
 from preview.storage.database import Database
+from preview.supervisor.preview.outcome import Outcome, departed
 from preview.together import EventBook, NodeEvents, UserEvents, node_events
 
 PATIENCE_S = 60
@@ -272,10 +273,17 @@ async def test_a_reader_learns_of_previews_people_and_comments_of_the_other_node
             await seen(ann, "generation", name="shop")
             # As its task tells: a preview that goes on elsewhere has not ended.
             told = _States(one.edge.app.backend.people.events, one.preview)
-            for reason in ("node lost ownership", "stopped on request"):
-                now = utc_now()
-                one.preview.record = replace(one.preview.record, state=State.STOPPED, reason=reason, stopped_at=now)
-                told.offer(StatusChange(one.preview.id, State.STOPPED, Health.UNKNOWN, reason, 0))
+            outcomes = (
+                departed(Departure.NODE_LOST, PreviewUnavailable("It is lost.")),
+                Outcome(State.STOPPED, "stopped on request", StopCause.USER),
+            )
+            for outcome in outcomes:
+                one.preview.outcome = outcome
+                one.preview.record = replace(
+                    one.preview.record, state=outcome.state, reason=outcome.reason, stopped_at=utc_now()
+                )
+                told.offer(StatusChange(one.preview.id, outcome.state, Health.UNKNOWN, outcome.reason, 0))
+                await settled()
             await seen(ann, "preview", status="stopped")
             assert "node lost ownership" not in "".join(line.sent)
         nursery.cancel_scope.cancel()

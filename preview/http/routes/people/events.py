@@ -31,7 +31,6 @@ from preview.http.streams.event_stream import EventStreamBody
 from preview.logs import StatusChange
 from preview.storage.tables import PreviewRecord
 from preview.supervisor import LivePreview
-from preview.supervisor.life.persistence import GOES_ON
 from preview.together import Audience, EventBook, NodeEvents, UserEvent
 
 _EVENTS = "text/event-stream"
@@ -246,8 +245,8 @@ class _States:
 
     def _tell(self) -> None:
         record = self._preview.record
-        if any(one in (record.reason or "") for one in GOES_ON):
-            # Another node has it, and tells its state.
+        if self._preview.outcome is not None and self._preview.outcome.departure is not None:
+            # Another node goes on with it, and tells its state.
             return
         # Steps of the launch are in the log's stream.
         seen = (record.state, record.health, record.reason, record.base_url, record.exit_code)
