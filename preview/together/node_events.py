@@ -20,8 +20,6 @@ from preview.errors import DatabaseUnavailable
 from preview.storage.database import Database, notify
 from preview.together.events import EventBook, UserEvent
 
-__all__ = ["NodeEvents"]
-
 log = structlog.get_logger(__name__)
 
 _EVENT, _READERS = "event:", "readers:"
