@@ -154,7 +154,7 @@ class EventBook:
         self._users: dict[str, UserEvents] = {}
 
     def find(self, user_id: str) -> UserEvents | None:
-        """Return a user's events for a change; None if nobody has read them lately, so that nobody is told."""
+        """Return a user's events for a change; None if nobody has read them lately."""
         found = self.kept(user_id)
         if found is None and self.nodes is not None and self.nodes.wants(user_id):
             found = self._open(user_id)

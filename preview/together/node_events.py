@@ -139,7 +139,7 @@ class NodeEvents:
             if payloads:
                 await self._database.write(send)
         except DatabaseUnavailable as error:
-            log.info("events not sent to other nodes yet", events=len(payloads), reason=error.message)
+            log.info("events not sent to nodes", events=len(payloads), reason=error.message)
             return False
         return True
 
