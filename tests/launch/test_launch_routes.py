@@ -242,6 +242,24 @@ app.use(router.routes());
 app.use((context) => { context.body = 'koa'; });
 app.listen(3000);
 """
+# Middleware below a path may answer there; that of the whole application answers nothing.
+HONO_APP = """
+import { Hono } from 'hono';
+import { serve } from '@hono/node-server';
+const app = new Hono();
+const users = new Hono();
+app.use('*', async (context, next) => { await next(); });
+users.use('*', async (context, next) => { await next(); });
+for (const name of ['apples', 'pears']) users.get(`/${name}/:id{[0-9]+}`, (context) => context.text(name));
+users.post('/', async (context, next) => next(), (context) => context.text('made'));
+users.onError((error, context) => context.text('error'));
+app.route('/api/users', users);
+app.use('/admin/*', async (context, next) => { await next(); });
+app.all('/any', (context) => context.text('any'));
+app.on(['PUT', 'PATCH'], '/both/:name?', (context) => context.text('both'));
+app.get('/', (context) => context.text('hono'));
+serve({ fetch: app.fetch, port: 3000 });
+"""
 
 
 @pytest.mark.parametrize(
@@ -259,8 +277,18 @@ app.listen(3000);
             {"GET /api/apples/{id}", "GET /api/pears/{id}"},
             ("/",),
         ),
+        pytest.param(
+            '{"hono": "^4.6.0", "@hono/node-server": "^1.13.0"}',
+            HONO_APP,
+            {
+                *("GET /", "GET /api/users/apples/{id}", "GET /api/users/pears/{id}", "POST /api/users"),
+                *("* /any", "PUT /both/{name}", "PATCH /both/{name}"),
+            },
+            ("/api/users", "/admin"),
+            marks=pytest.mark.long,
+        ),
     ],
-    ids=["fastify", "koa"],
+    ids=["fastify", "koa", "hono"],
 )
 async def test_other_frameworks_of_node_in_modules(
     rig: Rig, packages: str, text: str, routes: set[str], unknown: tuple[str, ...]

@@ -86,6 +86,7 @@ if (inode > 0) {
     if (port !== ownPort) fs.writeSync(1, `the program asks for port ${port}; the preview serves it on ${ownPort}\n`);
     const options = typeof given[0] === 'object' && given[0] !== null ? given[0] : {};
     const callback = given.filter((one) => typeof one === 'function').slice(-1);
+    routes.findHono();
     // Not in a worker, for which the primary accepts.
     if (cluster.isWorker) {
       watchServer(this, reports, tracer);

@@ -1,12 +1,14 @@
 // Lists the routes of the program's own application, for a report to the service (see handover.cjs): Express, NestJS,
-// Fastify, and Koa with its router. See preview/endpoints/application.py for the lines.
+// Fastify, Hono, and Koa with its router. See preview/endpoints/application.py for the lines.
 //
 // `watch` notes objects that nothing leads to later: the path of a mounted router (Express), the application behind a
-// callback (Koa), each route (Fastify, through its own diagnostics channel). Nothing else of the program changes.
+// callback (Koa), each route (Fastify, through its own diagnostics channel; Hono, as its router gets them). Nothing else
+// of the program changes.
 'use strict';
 
 const cluster = require('cluster');
 const Module = require('module');
+const { pathToFileURL } = require('url');
 
 const MOST_LINES = 10000;
 const MOST_CHARACTERS = 300000;
@@ -26,6 +28,10 @@ const koas = new WeakMap();
 const expressApps = new Set();
 const fastifies = new Set();
 const patched = new WeakSet();
+// By router of Hono: its routes. Hono adds them to the router that answers its first request.
+const honoRoutes = new WeakMap();
+const honoRouters = [];
+const MOST_ROUTERS = 100;
 
 /** Wrap a method; `note` gets the object, the arguments and the result, and its errors have no effect. */
 function wrap(owner, name, note) {
@@ -94,6 +100,54 @@ function watchFastify() {
     });
   });
 }
+
+function noteFirstMatch(router) {
+  const { match } = router;
+  router.match = function firstMatch(...given) {
+    router.match = match;
+    // Throws if this kind of router does not support a path: Hono then tries another one.
+    const found = match.apply(router, given);
+    if (honoRouters.length < MOST_ROUTERS) honoRouters.push(router);
+    return found;
+  };
+}
+
+function watchHono(found) {
+  for (const Router of [found.RegExpRouter, found.TrieRouter]) {
+    if (typeof Router !== 'function' || patched.has(Router)) continue;
+    patched.add(Router);
+    wrap(Router.prototype, 'add', (router, [method, path, handlers]) => {
+      if (!honoRoutes.has(router)) {
+        honoRoutes.set(router, []);
+        noteFirstMatch(router);
+      }
+      const routes = honoRoutes.get(router);
+      // Middleware takes `next` too.
+      const handler = [handlers].flat()[0];
+      const isMiddleware = method === 'ALL' && (handler.__COMPOSED_HANDLER || handler).length > 1;
+      if (routes.length < MOST_LINES) routes.push([isMiddleware ? '?' : method, String(path)]);
+    });
+  }
+}
+
+/** Note the routers of Hono, if the program has that package; before its server answers for the first time. */
+exports.findHono = function findHono() {
+  if (expressApps.size > 0 || fastifies.size > 0) return;
+  try {
+    const main = Module.createRequire(process.argv[1]).resolve('hono');
+    const at = main.lastIndexOf('/hono/dist/');
+    for (const name of at < 0 ? [] : ['reg-exp-router', 'trie-router']) {
+      const dist = main.slice(0, at + 11);
+      const file = `router/${name}/router.js`;
+      const loaded = require.cache[`${dist}cjs/${file}`];
+      // The same file as the program's own import has: it is not loaded twice.
+      if (loaded) watchHono(loaded.exports);
+      else import(pathToFileURL(dist + file).href).then(watchHono, () => {});
+    }
+  } catch {
+    // The program does not have it.
+  }
+};
 
 /** Note what `list` needs, from now on. */
 exports.watch = function watch() {
@@ -196,6 +250,19 @@ function addKoa(table, app) {
   table.add('?', ['/']);
 }
 
+function addHono(table) {
+  for (const [method, path] of honoRoutes.get(honoRouters[0])) {
+    // `/:id{[0-9]+}` is `/:id`.
+    const text = path.replace(/(:\w+)\{(?:[^{}]|\{[^{}]*\})*\}/g, '$1');
+    const below = text.replace(/\/?\*$/, '');
+    if (method !== '?') table.add(method === 'ALL' ? '*' : method, [text]);
+    // Middleware below a path may answer there.
+    else if (below !== '') table.add('?', [below]);
+  }
+  // Which of several applications serves is not known.
+  if (honoRouters.length > 1) table.add('?', ['/']);
+}
+
 function addServer(table, server) {
   const listeners = server.listeners('request');
   const own = [...fastifies].filter(({ fastify }) => fastify.server === server);
@@ -205,7 +272,8 @@ function addServer(table, server) {
   if (koa) return addKoa(table, koa);
   const isApp = (one) => typeof one === 'function' && typeof one.handle === 'function' && typeof one.set === 'function';
   const app = listeners.find(isApp) || (expressApps.size === 1 ? [...expressApps][0] : undefined);
-  return app ? addExpress(table, routerOf(app), ['/'], 0) : table.add('?', ['/']);
+  if (app) return addExpress(table, routerOf(app), ['/'], 0);
+  return honoRouters.length > 0 ? addHono(table) : table.add('?', ['/']);
 }
 
 /** Return the report's lines for the application behind a server. */
