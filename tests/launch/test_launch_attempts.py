@@ -97,6 +97,43 @@ async def test_a_package_that_cannot_be_installed_is_taken_back(rig: Rig, monkey
     assert not preview.mends.overrides.extra_requirements
 
 
+# What the program prints as it ends: an error that a package raises.
+CHANGED = """
+import http.server, os, sys
+print('Traceback (most recent call last):', file=sys.stderr)
+print('  File "/packages/site-packages/shop/views.py", line 3, in view', file=sys.stderr)
+print("TypeError: run() got an unexpected keyword argument 'loop'", file=sys.stderr)
+sys.exit(1)
+http.server.HTTPServer(0, 0)
+"""
+
+
+async def test_packages_of_the_project_s_day_are_tried_once_and_taken_back(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+
+    @asynccontextmanager
+    async def refuse(context: Any, analysis: ProjectAnalysis, *rest: Any, **more: Any) -> AsyncIterator[Environment]:
+        assert analysis.asked is not None
+        assert analysis.asked.is_dated is analysis.plan.is_dated
+        asked.append(analysis.plan.is_dated)
+        if asked[-1]:
+            raise EnvironmentFailed("The packages of that day cannot be installed.", reason="not_found")
+        async with open_environment(context, analysis, *rest, **more) as environment:
+            yield environment
+
+    monkeypatch.setattr(run, "open_environment", refuse)
+    preview = await launch_files(rig, {"main.py": CHANGED, "CHANGELOG.md": "## 1.2.0 - 2021-03-04\n"})
+    assert asked == [False, True, False]
+    assert [line for line in story(preview) if "; starting again" in line] == [
+        "the error comes from a package: choosing all packages as of the project's day; starting again",
+        "The packages of that day cannot be installed; starting again without what was added",
+    ]
+    assert isinstance(preview.cause, LaunchFailed)
+    assert not preview.mends.overrides.is_dated
+
+
 async def test_the_project_s_own_command_is_tried_once_after_the_found_application(rig: Rig) -> None:
     served = SERVER.replace('dict(os.environ)["_".join(["STRIPE", "KEY"])]', '""')
     files = {
