@@ -185,6 +185,13 @@ def test_a_failure_is_explained_with_its_package(text: str, reason: str, name: s
     assert (found.reason, found.requirement) == (reason, name)
 
 
+def test_a_version_that_another_package_requires_is_named_with_its_range() -> None:
+    lines = ["npm error code ETARGET", "npm error notarget No matching version found for old-fb@^6001.1.0-dev."]
+    said = explain_npm(lines, NodeManifest({".": {"dependencies": {"express": "^4"}}})).message
+    assert said.startswith("No version matches old-fb@^6001.1.0-dev, which another package requires: the registry may")
+    assert "overrides in package.json" in said
+
+
 def test_a_failure_of_npm_itself_is_no_packages_fault() -> None:
     assert failed_package(["npm error code ETARGET", "npm error path /x/node_modules/a"]) is None
 

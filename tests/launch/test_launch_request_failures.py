@@ -49,6 +49,8 @@ def test_any_lines_are_read(lines: list[str]) -> None:
 def test_the_sentence_names_the_command_that_is_known() -> None:
     plan = StartPlan("django", Toolchain.PYTHON, Server.DJANGO, None)
     assert 'steps = ["python manage.py migrate"]' in explain_missing_table("a", plan)
+    node = StartPlan("express", Toolchain.NODE, Server.NODE, None)
+    assert 'steps = ["node init_db.js"]' in explain_missing_table("a", node)
     step = Step("init", ("flask", "init-db"), ".", "why")
     known = StartPlan("flask", Toolchain.PYTHON, Server.WSGI, None, steps=(step,))
     assert "`flask init-db` makes the tables" in explain_missing_table("a", known)

@@ -31,6 +31,9 @@ _AT: Final = r"(?P<name>(?:@[^\s/]+(?:/|%2f))?[^\s/]+?)(?:/-/\S*)?(?:\s|$)"
 _MISSING_AT: Final = re.compile(rf"404 Not Found - GET \S*?/{_AT}", re.IGNORECASE | re.MULTILINE)
 _DENIED_AT: Final = re.compile(rf"40[13] [A-Z]\w* - GET \S*?/{_AT}", re.IGNORECASE | re.MULTILINE)
 _NO_VERSION: Final = re.compile(rf"No matching version found for {_NAMED}@", re.MULTILINE)
+_NO_RANGE: Final = re.compile(
+    r"No matching version found for @?[^\s@]{1,200}@(?P<range>[^\s]{1,80}?)\.?$", re.MULTILINE
+)
 _FOUND: Final = re.compile(r"Found: (?P<found>[^\s]{1,200})")
 _PEER: Final = re.compile(
     r"Could not resolve dependency:\s+(?:npm (?:error|ERR!) )?(?:peer(?:Optional)? |dev |optional )?"
@@ -199,6 +202,8 @@ def _explain(text: str, manifest: NodeManifest) -> Explanation:
             name = found.replace("%2f", "/").replace("%2F", "/")
             if code == "EUNSUPPORTEDPROTOCOL":
                 name = _with_protocol(name, manifest) or name
+            if case.reason == "no_version" and name and manifest.range_of(name) is None:
+                return Explanation(_gone(name, text), case.reason, name)
             return Explanation(
                 case.sentence(_named(name, manifest)), case.reason, name or None, _origin(name, manifest)
             )
@@ -207,6 +212,16 @@ def _explain(text: str, manifest: NodeManifest) -> Explanation:
     if code == "EBADENGINE":
         return _engine(text, manifest)
     return _build(text, manifest) or _other(text, code)
+
+
+def _gone(name: str, text: str) -> str:
+    """Return the sentence for a version that a package requires, and that the registry does not have."""
+    match = _NO_RANGE.search(text)
+    wanted = f"{name}@{match['range']}" if match else name
+    return (
+        f"No version matches {wanted}, which another package requires: the registry may have it no longer; set a "
+        "version that exists under overrides in package.json, or take a newer version of that package"
+    )
 
 
 def _with_protocol(protocol: str, manifest: NodeManifest) -> str | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import trio
 
-from preview.detection import INIT, MAKE_MIGRATIONS, StartPlan, Variable
+from preview.detection import INIT, MAKE_MIGRATIONS, StartPlan, Toolchain, Variable
 from preview.logs import Level
 from preview.logs.model.batch import Batch
 from preview.logs.model.encode import Received
@@ -75,9 +75,10 @@ def explain_missing_table(name: str, plan: StartPlan) -> str:
     if plan.framework == "django":
         command = "python manage.py migrate"
         return f'The database has no table {name!r}. Name the step in preview.toml: [start] steps = ["{command}"].'
+    command = "node init_db.js" if plan.toolchain is Toolchain.NODE else "python init_db.py"
     return (
         f"The database has no table {name!r}, and no command that makes the tables was found. Name it in preview.toml: "
-        '[start] steps = ["python init_db.py"].'
+        f'[start] steps = ["{command}"].'
     )
 
 
