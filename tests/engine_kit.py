@@ -100,9 +100,14 @@ def is_podman() -> bool:
     return os.environ.get("PREVIEW_TEST_PODMAN") == "1"
 
 
+def own_runtime() -> str | None:
+    """The engine's own runtime under test; None is its default."""
+    return os.environ.get("PREVIEW_TEST_CONTAINER_RUNTIME") or None
+
+
 def is_gvisor() -> bool:
     """Whether the containers under test are gVisor's."""
-    return os.environ.get("PREVIEW_TEST_CONTAINER_RUNTIME") == "runsc"
+    return own_runtime() == "runsc"
 
 
 def engine_or_skip() -> Path:

@@ -14,7 +14,7 @@ from typing import Any
 import httpx2
 import pytest
 import trio
-from engine_kit import engine_or_skip, is_podman
+from engine_kit import engine_or_skip, is_podman, own_runtime
 from planned_kit import give_plan, take_plans
 
 from preview.core.clock import utc_now
@@ -93,7 +93,8 @@ def is_warm(preview: LivePreview) -> bool:
 def isolation_of(rung: str) -> dict[str, Any]:
     """Settings of a rung."""
     if rung == "container":
-        return {"isolation": "container", "container_engine": f"unix://{engine_or_skip()}", "warm_templates": 0}
+        named = {"container_engine": f"unix://{engine_or_skip()}", "container_runtime": own_runtime()}
+        return {"isolation": "container", **named, "warm_templates": 0}
     return {"isolation": "plain" if rung == "plain" else "auto", "warm_templates": 2 if rung == "warm" else 0}
 
 

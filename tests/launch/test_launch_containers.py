@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from engine_kit import engine_or_skip
+from engine_kit import engine_or_skip, own_runtime
 from launch_kit import ANN, Rig, ask, command, open_rig, story
 
 from preview.core.lifecycle import State
@@ -41,7 +41,7 @@ def open_contained(
 
     @asynccontextmanager
     async def opened(**values: object) -> AsyncIterator[Rig]:
-        named = {"container_engine": f"unix://{engine}", **values}
+        named = {"container_engine": f"unix://{engine}", "container_runtime": own_runtime(), **values}
         settings = make_settings_in(cache_dir=launch_cache_dir, stop_grace_s=2, **named)
         with trio.fail_after(60):
             async with open_rig(settings, monkeypatch) as rig:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from engine_kit import engine_or_skip
+from engine_kit import engine_or_skip, own_runtime
 from runtime_kit import broker_if_needed, make_runtime
 
 from preview.runtime import Refusal, Runtime
@@ -21,9 +21,7 @@ from preview.settings import load_settings
 def _probed(engine: Path) -> ContainerRuntime | Refusal:
     """Once for each worker; the folder stays, as the service's own does."""
     folder = Path(tempfile.gettempdir()) / f"preview-test-containers-{os.getpid()}"
-    # The engine's own runtime: see docs/containers.md.
-    named = os.environ.get("PREVIEW_TEST_CONTAINER_RUNTIME") or None
-    settings = load_settings(data_dir=folder, container_engine=f"unix://{engine}", container_runtime=named)
+    settings = load_settings(data_dir=folder, container_engine=f"unix://{engine}", container_runtime=own_runtime())
 
     async def probe() -> ContainerRuntime | Refusal:
         return await probe_containers(settings, broker=await broker_if_needed(folder))

@@ -14,6 +14,7 @@ import sys
 import tempfile
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import child_programs
 import structlog
@@ -59,7 +60,9 @@ async def main(name: str, project: Path, program: str, listener_fd: int | None) 
         runtime: Runtime = PlainRuntime()
         if name == "container":
             engine = f"unix://{os.environ['PREVIEW_TEST_ENGINE']}"
-            contained = await probe_containers(Settings(data_dir=Path(etc), container_engine=engine))
+            own: Any = os.environ.get("PREVIEW_TEST_CONTAINER_RUNTIME") or None
+            settings = Settings(data_dir=Path(etc), container_engine=engine, container_runtime=own)
+            contained = await probe_containers(settings)
             assert not isinstance(contained, Refusal)
             runtime = contained
         if isinstance(sandbox, SandboxRuntime) and name not in ("plain", "container"):
