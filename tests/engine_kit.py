@@ -95,11 +95,6 @@ def start_engine(folder: Path) -> int | str:
     return writing
 
 
-def is_podman() -> bool:
-    """Whether the tests' own engine is Podman."""
-    return os.environ.get("PREVIEW_TEST_PODMAN") == "1"
-
-
 def own_runtime() -> str | None:
     """The engine's own runtime under test; None is its default."""
     return os.environ.get("PREVIEW_TEST_CONTAINER_RUNTIME") or None
@@ -108,6 +103,15 @@ def own_runtime() -> str | None:
 def is_gvisor() -> bool:
     """Whether the containers under test are gVisor's."""
     return own_runtime() == "runsc"
+
+
+IN_TIME_S = 240 if is_gvisor() else 60
+"""For a test with a preview: gVisor starts programs slowly on a busy machine."""
+
+
+def is_podman() -> bool:
+    """Whether the tests' own engine is Podman."""
+    return os.environ.get("PREVIEW_TEST_PODMAN") == "1"
 
 
 def engine_or_skip() -> Path:

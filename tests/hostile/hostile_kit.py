@@ -14,7 +14,7 @@ from typing import Any
 import httpx2
 import pytest
 import trio
-from engine_kit import engine_or_skip, is_podman, own_runtime
+from engine_kit import IN_TIME_S, engine_or_skip, is_podman, own_runtime
 from planned_kit import give_plan, take_plans
 
 from preview.core.clock import utc_now
@@ -66,7 +66,7 @@ class Rig:
         if self.service.settings.warm_templates and not is_warm(preview):
             runtime = self.service.previews._context.runtime
             assert isinstance(runtime, WarmRuntime)
-            with trio.fail_after(60):
+            with trio.fail_after(IN_TIME_S):
                 while not runtime.templates.ready:  # noqa: ASYNC110  a pool tells nobody
                     await trio.sleep(0.01)
             await self.service.previews.stop(generation_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import trio
+from engine_kit import IN_TIME_S
 from hostile_kit import MIB, Rig, request
 
 from preview.core.lifecycle import State
@@ -27,7 +28,7 @@ async def asked(rig: Rig, preview: LivePreview, *names: str) -> list[str]:
         for name in names:
             message = make_request("GET", f"/{name}", query={}, headers=(), body=None, body_limit_bytes=1024)
             try:
-                with trio.fail_after(60):
+                with trio.fail_after(IN_TIME_S):
                     answer = await client.send(preview.address, message)
             except PreviewError as error:
                 told.append(error.code)

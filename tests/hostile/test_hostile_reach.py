@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import trio
+from engine_kit import IN_TIME_S
 from hostile_kit import PROGRAMS, RUNGS, SECRET, a_world, isolation_of, open_hostile_rig, request
 from hostile_ledger import ATTACKS, EXCESSES, Attack
 from process_kit import is_zombie
@@ -47,7 +48,7 @@ def _attack_all(rung: str, folder: Path, cache_dir: Path) -> Told:
     told: Told = {}
 
     async def main(world: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-        with trio.fail_after(60):
+        with trio.fail_after(IN_TIME_S):
             async with open_hostile_rig(settings, monkeypatch) as rig:
                 other = await rig.running("other", "hostile_app", "leave_for_others")
                 told["left"] = await request(other, "leave_for_others", {})

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from engine_kit import engine_or_skip, own_runtime
+from engine_kit import IN_TIME_S, engine_or_skip, own_runtime
 from launch_kit import ANN, Rig, ask, command, open_rig, story
 
 from preview.core.lifecycle import State
@@ -43,7 +43,7 @@ def open_contained(
     async def opened(**values: object) -> AsyncIterator[Rig]:
         named = {"container_engine": f"unix://{engine}", "container_runtime": own_runtime(), **values}
         settings = make_settings_in(cache_dir=launch_cache_dir, stop_grace_s=2, **named)
-        with trio.fail_after(60):
+        with trio.fail_after(IN_TIME_S):
             async with open_rig(settings, monkeypatch) as rig:
                 yield rig
             label = f"preview.data={home_name(settings.data_dir)}"
