@@ -155,10 +155,11 @@ def test_projects_are_grouped_and_stay_so_after_a_reload(running: Running, brows
         expect(projects.get_by_role("listitem")).to_have_count(1)
         head.click()
 
-        # Renamed: each of its projects is moved to the new name. Without a project a group is gone.
-        move("till", "Trade")
-        expect(group("Trade")).to_contain_text("till")
-        move("cellar", "Trade")
+        # Renamed, with all its projects. Without a project a group is gone.
+        page.get_by_role("button", name="More for cellar").click()
+        page.get_by_role("menuitem", name="Rename its group…").click()
+        page.get_by_role("textbox", name="Group", exact=True).fill("Trade")
+        page.get_by_role("button", name="Rename", exact=True).click()
         expect(group("Trade").get_by_role("listitem")).to_have_count(2)
         expect(group("<b>Shop</b>")).to_have_count(0)
         move("till", "")
@@ -221,3 +222,9 @@ def test_a_telephone_shows_the_log_soon_and_reaches_every_action(running: Runnin
             expect(page.get_by_role("menuitem", name=item, exact=True)).to_be_visible()
         shoot(seen, "shell-phone-menu")
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        # At 200 % zoom of a small window, too: the menu scrolls.
+        page.set_viewport_size({"width": 640, "height": 400})
+        last = page.get_by_role("menuitem", name="Sign out walker", exact=True)
+        last.scroll_into_view_if_needed()
+        expect(last).to_be_in_viewport(ratio=1)
+        assert page.evaluate("scrollY") == 0

@@ -25,9 +25,10 @@ interface ProjectMenuProps {
 /** All that can be done with a project as a whole. */
 export function ProjectMenu(props: ProjectMenuProps): ReactNode {
   const { project, projects, onSelect, onReplace, isUploading } = props;
-  const [asked, setAsked] = useState<"rename" | "group" | "remove" | null>(null);
+  const [asked, setAsked] = useState<"rename" | "group" | "whole-group" | "remove" | null>(null);
   const [group, setGroup] = useState("");
   const groups = [...new Set((projects.list ?? []).map((one) => one.group ?? ""))].filter(Boolean).sort();
+  const members = (projects.list ?? []).filter((one) => one.group === project.group);
   const [isKept, setKept] = useState(true);
   const [name, setName] = useState(project.name);
   const [wrong, setWrong] = useState<string | null>(null);
@@ -71,6 +72,17 @@ export function ProjectMenu(props: ProjectMenuProps): ReactNode {
         setAsked("group");
       },
     },
+    ...(project.group
+      ? [
+          {
+            label: "Rename its group…",
+            act: () => {
+              setGroup(project.group ?? "");
+              setAsked("whole-group");
+            },
+          },
+        ]
+      : []),
     { label: "Duplicate", act: () => attempt(duplicate()) },
     ...(isRunning && !isUploading ? [{ label: "Replace files…", act: () => folder.current?.click() }] : []),
     { label: "Delete…", act: () => attempt(askToRemove()) },
@@ -115,6 +127,28 @@ export function ProjectMenu(props: ProjectMenuProps): ReactNode {
               onChange={(event) => setName(event.target.value)}
             />
           </label>
+        </Ask>
+      )}
+      {asked === "whole-group" && (
+        <Ask
+          title={`Rename the group “${project.group ?? ""}”`}
+          action="Rename"
+          kind="primary"
+          onYes={() => group.trim() !== "" && attempt(moveAll(members, group.trim()))}
+          onClose={() => setAsked(null)}
+        >
+          <label className={styles.renameField}>
+            Group
+            <input
+              className={controls.field}
+              value={group}
+              maxLength={80}
+              autoFocus
+              onFocus={(event) => event.target.select()}
+              onChange={(event) => setGroup(event.target.value)}
+            />
+          </label>
+          <p>{members.length === 1 ? "It has one project." : `It has ${members.length} projects.`}</p>
         </Ask>
       )}
       {asked === "group" && (
@@ -162,4 +196,9 @@ export function ProjectMenu(props: ProjectMenuProps): ReactNode {
       )}
     </>
   );
+}
+
+/** One after the other: the first that is refused ends it. */
+async function moveAll(members: readonly Project[], group: string): Promise<void> {
+  for (const one of members) await moveProject(client, one.id, group);
 }
