@@ -1,4 +1,4 @@
-"""Errors about people (guests, comments, tokens), traces, profiles and flags, derived from ``preview.errors``."""
+"""Errors about people (guests, comments, tokens), imports, traces and flags, derived from ``preview.errors``."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from preview.errors import Forbidden, LimitReached, PreviewError
 __all__ = [
     "AgentsUnavailable", "ApiTokenLimitReached", "ApiTokenNotFound", "CommentLimitReached", "CommentNotFound",
     "ContractNotOffered", "EnvironmentInUse", "EnvironmentNotFound", "FlagChanged", "FlagNotFound",
-    "GuestLimitReached", "InvitationLimitReached", "InvitationNotFound", "IsolationBelowMinimum", "LaunchesStopped",
-    "MemberNotFound", "NodeNotFound", "ProfileNotFound", "ProfileUnavailable", "SavedRequestLimitReached",
+    "GuestLimitReached", "ImportFailed", "ImportsOff", "InvitationLimitReached", "InvitationNotFound",
+    "IsolationBelowMinimum", "LaunchesStopped", "MemberNotFound", "NodeNotFound", "ProfileNotFound",
+    "ProfileUnavailable", "RepositoryNotFound", "SavedRequestLimitReached",
     "SavedRequestNotFound", "TemplateNotFound", "TooFast", "TraceNotFound", "UnresolvedVariables",
     "VariableLimitReached", "VariableNotFound", "ViewerNotFound",
 ]  # fmt: skip
@@ -92,6 +93,18 @@ class GuestLimitReached(LimitReached):
     code = "guest_limit_reached"
 
 
+class ImportFailed(PreviewError):
+    """A repository could not be downloaded."""
+
+    code = "import_failed"
+
+
+class ImportsOff(PreviewError):
+    """The operator has switched imports from GitHub off."""
+
+    code = "imports_off"
+
+
 class InvitationLimitReached(LimitReached):
     """The service has the maximum number of invitations. ``details["limit"]`` is that number."""
 
@@ -108,6 +121,12 @@ class MemberNotFound(PreviewError):
     """No invited person has this id."""
 
     code = "member_not_found"
+
+
+class RepositoryNotFound(PreviewError):
+    """No public repository, or no such branch, tag or commit of it, is at an address."""
+
+    code = "repository_not_found"
 
 
 class SavedRequestLimitReached(LimitReached):
@@ -165,7 +184,7 @@ class TemplateNotFound(PreviewError):
 
 
 class TooFast(PreviewError):
-    """A person sends positions or comments faster than allowed."""
+    """A person acts more often than allowed: positions, comments, imports."""
 
     code = "too_fast"
 

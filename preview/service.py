@@ -22,6 +22,7 @@ from preview.embedding import in_asyncio
 from preview.environments import EnvironmentCache, Jail, Shelf, find_images, find_jail
 from preview.environments.node import NodeEnvironmentCache
 from preview.generations import GenerationLibrary, GenerationSource
+from preview.github import GithubImporter
 from preview.launch_settings import LaunchSettings
 from preview.logs import LogStore, LogWriter, journal_folder, open_journal, recover_lines, run_log_writer
 from preview.logs.failures.collector import FailureCollector, open_failures
@@ -93,6 +94,7 @@ class Service:
         shelf: Stored environments.
         rollout: Flags of operators.
         traces: Spans of previews' requests.
+        imports: Imports repositories from GitHub.
         cluster: The cluster of which this service is a node; None if it is none.
     """
 
@@ -120,6 +122,7 @@ class Service:
     shelf: Shelf
     traces: TraceKeeper
     rollout: Rollout
+    imports: GithubImporter
     cluster: Cluster | None = None
 
     @property
@@ -238,7 +241,7 @@ async def open_service(
                         DataManager(settings, manager, snapshots, _comparing(settings, ladder.runtime).run),
                         TrafficStore(database), traffic, series,
                         failures, alerts, sealer, launch_settings, context.environments.shelf, traces, rollout,
-                        cluster,
+                        GithubImporter(settings, reading), cluster,
                     )  # fmt: skip
 
 

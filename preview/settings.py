@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_validator
@@ -21,10 +21,12 @@ from preview.errors import ConfigurationError
 from preview.settings_address import MongodbChoice, MysqlChoice, PostgresChoice, RedisChoice, ServerAddress
 from preview.settings_errors import problem_of
 from preview.settings_fields import (
+    ARCHIVES_URL,
     LOCAL_USER,
     Bytes,
     Count,
     Destinations,
+    GithubSite,
     HostName,
     LeastLevels,
     LevelWord,
@@ -228,6 +230,11 @@ class Settings(ServiceSettings):
     removed_kept_s: float = Field(24 * 3600, ge=0, allow_inf_nan=False, validation_alias=_env("REMOVED_KEPT"))
     generation_versions: Count = 100
     version_bytes: Bytes = 200 * _MIB
+    github_url: GithubSite = "https://github.com"
+    github_archives_url: Annotated[str, Field(pattern=ARCHIVES_URL, max_length=300)] | None = None
+    import_timeout_s: Seconds = Field(120, validation_alias=_env("IMPORT_TIMEOUT"))
+    imports_per_minute: Count = 10
+    imports_at_once: Count = 4
 
     # Environments
     environment_max_age_s: Seconds = Field(30 * 24 * 3600, validation_alias=_env("ENVIRONMENT_MAX_AGE"))

@@ -13,11 +13,13 @@ from pydantic_settings import NoDecode
 from preview.core.quoting import quoted
 
 __all__ = [
+    "ARCHIVES_URL",
     "LEAST_LOOPBACK_PORT",
     "LOCAL_USER",
     "Bytes",
     "Count",
     "Destinations",
+    "GithubSite",
     "HostName",
     "Hosts",
     "LeastLevels",
@@ -73,6 +75,17 @@ def _origin(text: str) -> str:
             f"{quoted(text)} is not an origin; write https://HOST or https://HOST:PORT, no path, or '*' for any"
         )
     return text.lower()
+
+
+def _github_site(text: str) -> str:
+    """Return the origin of GitHub's pages, or ``off``."""
+    return "off" if text.lower() == "off" else _single_origin(text)
+
+
+def _single_origin(text: str) -> str:
+    if text == "*":
+        raise ValueError("'*' is not an origin; write https://HOST or https://HOST:PORT, or 'off'")
+    return _origin(text)
 
 
 def _network(text: str) -> str:
@@ -162,6 +175,9 @@ def _level(value: object) -> object:
 
 LevelWord = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_level)]
 Hosts = Annotated[tuple[str, ...], NoDecode, _list_of(_host)]
+GithubSite = Annotated[str, AfterValidator(_github_site)]
+# A host, and a folder where its archives have no host of their own.
+ARCHIVES_URL = r"^https?://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?(/[A-Za-z0-9._-]+)*$"
 HostName = Annotated[str, AfterValidator(_plain_host)]
 Networks = Annotated[tuple[str, ...], NoDecode, _list_of(_network)]
 # An unprivileged process, like the sandbox's port forwarder, cannot listen on lower ports (ip(7),

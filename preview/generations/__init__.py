@@ -8,7 +8,14 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from preview.generations.archive import plain_bytes, unpack, unpack_tar_gz, unpack_zip
+from preview.generations.archive import (
+    RepositoryPart,
+    plain_bytes,
+    unpack,
+    unpack_repository,
+    unpack_tar_gz,
+    unpack_zip,
+)
 from preview.generations.files import check_files, check_paths, parse_files_json
 from preview.generations.folder import FolderGenerations
 from preview.generations.folder_changes import FolderChange, FolderChanges
@@ -44,6 +51,7 @@ __all__ = [
     "GenerationSource",
     "GenerationVersions",
     "Packer",
+    "RepositoryPart",
     "StoredFile",
     "Version",
     "VersionFile",
@@ -55,6 +63,7 @@ __all__ = [
     "parse_files_json",
     "plain_bytes",
     "unpack",
+    "unpack_repository",
     "unpack_tar_gz",
     "unpack_zip",
 ]

@@ -18,6 +18,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, cast
 
@@ -149,12 +150,68 @@ def unpack(source: IO[bytes], limits: GenerationLimits, plain: IO[bytes] | None 
     raise InvalidGeneration("The file is neither a zip nor a tar.gz archive.")
 
 
-def unpack_zip(source: IO[bytes] | Path, limits: GenerationLimits) -> dict[str, bytes]:
+@dataclass(slots=True)
+class RepositoryPart:
+    """The part of a repository's archive that is unpacked.
+
+    Attributes:
+        folder: Path in the repository; empty for all of it.
+        links: Paths of the symbolic links that were left out.
+        top: Top folder of the archive, which all entries are in; set by the first one.
+    """
+
+    folder: str = ""
+    links: list[str] = field(default_factory=list)
+    top: str = ""
+
+    def name_of(self, entry: zipfile.ZipInfo) -> str | None:
+        """Return the entry's name in the folder; None if it is left out.
+
+        Raises:
+            InvalidGeneration: The archive is not one of a repository.
+        """
+        top, _, path = entry.orig_filename.partition("/")
+        self.top = self.top or top
+        if top != self.top or not top:
+            raise InvalidGeneration("The archive is not one of a repository: it has more than one top folder.")
+        inside = f"{self.folder}/" if self.folder else ""
+        name = path.removeprefix(inside)
+        if not name or not path.startswith(inside):
+            return None
+        if stat.S_IFMT(entry.external_attr >> 16) == stat.S_IFLNK:
+            self.links.append(name)
+            return None
+        return name
+
+
+def unpack_repository(source: IO[bytes], limits: GenerationLimits, part: RepositoryPart) -> dict[str, bytes]:
+    """Return the files of a repository's zip archive, without its top folder and without symbolic links.
+
+    Args:
+        source: Seekable file at position 0. Read in this thread.
+        limits: Limits of the unpacked files.
+        part: What is unpacked; receives what was left out.
+
+    Raises:
+        InvalidGeneration: As ``unpack_zip``, or nothing is in the folder.
+        TooLarge: As ``unpack_zip``.
+    """
+    head = source.read(len(_ZIP))
+    source.seek(0)
+    if head != _ZIP:
+        raise InvalidGeneration("The download is not a zip archive; try again.")
+    return unpack_zip(source, limits, part)
+
+
+def unpack_zip(
+    source: IO[bytes] | Path, limits: GenerationLimits, part: RepositoryPart | None = None
+) -> dict[str, bytes]:
     """Return the files of a zip archive. Leaves out empty folders and the folder that macOS adds (``__MACOSX``).
 
     Args:
         source: A file's path, or a seekable file at position 0. Read in this thread.
         limits: Limits of the unpacked files.
+        part: Unpack a part, as of a repository; None unpacks all entries under their own names.
 
     Raises:
         InvalidGeneration: The archive is broken or encrypted, or contains entries that are not allowed.
@@ -163,7 +220,7 @@ def unpack_zip(source: IO[bytes] | Path, limits: GenerationLimits) -> dict[str, 
     with _opened(source) as file, _refusing_broken("zip"):
         bounded = BoundedReads(file, _ZIP_TAIL_BYTES + limits.files * _ZIP_RECORD_BYTES, "zip")
         with zipfile.ZipFile(cast("IO[bytes]", bounded)) as archive:
-            return _read_zip(archive, limits)
+            return _read_zip(archive, limits, part)
 
 
 def unpack_tar_gz(
@@ -193,7 +250,7 @@ def plain_bytes(limits: GenerationLimits) -> int:
     return limits.size_bytes + 2 * limits.files * _TAR_OVERHEAD_BYTES + tarfile.RECORDSIZE
 
 
-def _read_zip(archive: zipfile.ZipFile, limits: GenerationLimits) -> dict[str, bytes]:
+def _read_zip(archive: zipfile.ZipFile, limits: GenerationLimits, part: RepositoryPart | None) -> dict[str, bytes]:
     entries = archive.infolist()
     _check_overlap(entries)
     check, budget, files = PathCheck(limits), Budget(limits), {}
@@ -203,6 +260,11 @@ def _read_zip(archive: zipfile.ZipFile, limits: GenerationLimits) -> dict[str, b
         name = entry.orig_filename
         if name.partition("/")[0] == _MAC_FOLDER:
             continue
+        if part is not None:
+            chosen = part.name_of(entry)
+            if chosen is None:
+                continue
+            name = chosen
         _check_zip_entry(entry, name)
         if name.endswith("/"):
             check.add_folder(name)
@@ -212,6 +274,9 @@ def _read_zip(archive: zipfile.ZipFile, limits: GenerationLimits) -> dict[str, b
     for path, entry in members:
         with archive.open(entry) as content:
             files[path] = _read_bounded(content.read, budget)
+    if part is not None and not files:
+        where = f"The repository has no files in the folder {shown(part.folder)}" if part.folder else "It has no files"
+        raise InvalidGeneration(f"{where}; check its address.", path=named(part.folder))
     require_some(files)
     return files
 

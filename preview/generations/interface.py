@@ -29,6 +29,7 @@ class Generation:
         size_bytes: Sum of the files' sizes; None if the source does not count them.
         revision: Increases with each change of the files.
         group: The group that its owner has put it in; empty for none.
+        origin: Address of the repository that its files were imported from; empty for none.
     """
 
     id: str
@@ -40,6 +41,7 @@ class Generation:
     size_bytes: int | None = None
     revision: int = 1
     group: str = ""
+    origin: str = ""
 
     @property
     def version(self) -> int:

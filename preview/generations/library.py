@@ -72,6 +72,7 @@ class GenerationLibrary:
         name: str,
         files: Mapping[str, bytes],
         note: VersionNote | None = None,
+        origin: str = "",
     ) -> Generation:
         """Store a new generation. Creates the rows of the user and the project if they are missing.
 
@@ -82,6 +83,7 @@ class GenerationLibrary:
             name: A display name; may be empty.
             files: Content by relative path.
             note: Note of the first version; default: a push of the owner.
+            origin: Address of the repository that the files are from; empty for none.
 
         Raises:
             InvalidRequest: The name or the project's id is invalid.
@@ -106,6 +108,7 @@ class GenerationLibrary:
             name=name,
             file_count=len(checked),
             size_bytes=sum(map(len, checked.values())),
+            origin=origin,
         )
         facts = await trio.to_thread.run_sync(facts_of, checked)
         first = partial(insert_first, made, facts, note or VersionNote(user_id, "push"))
@@ -172,21 +175,24 @@ class GenerationLibrary:
             observe(changed.user_id, changed.id, changed)
         return changed
 
-    async def rename(self, generation_id: str, name: str | None = None, *, group: str | None = None) -> Generation:
-        """Give the generation another display name, or put it in another group; return it.
+    async def rename(
+        self, generation_id: str, name: str | None = None, *, group: str | None = None, origin: str | None = None
+    ) -> Generation:
+        """Give the generation another display name, group or origin; return it.
 
         Args:
             generation_id: The generation.
             name: The name; None leaves it.
             group: The group; empty for none, None leaves it.
+            origin: Address of the repository that the files are from; None leaves it.
 
         Raises:
             InvalidRequest: The name or the group is invalid.
             GenerationNotFound: No generation has this id.
 
-        Cancellation: both are changed or neither.
+        Cancellation: all are changed or none.
         """
-        values: dict[str, str] = {}
+        values: dict[str, str] = {} if origin is None else {"origin": origin}
         if name is not None:
             _check_name(name)
             values["name"] = name
@@ -364,6 +370,7 @@ def _insert(
             file_count=made.file_count,
             size_bytes=made.size_bytes,
             created_at=moment,
+            origin=made.origin,
         )
     )
     insert_files(made.id, files, connection)
@@ -386,6 +393,7 @@ def _generation(row: Row[Any]) -> Generation:
         size_bytes=row.size_bytes,
         revision=row.revision,
         group=row.group_name,
+        origin=row.origin,
     )
 
 

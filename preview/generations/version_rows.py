@@ -18,7 +18,7 @@ from preview.storage.version_tables import file_contents, generation_versions, v
 
 T = TypeVar("T")
 
-VersionOrigin = Literal["push", "sync", "edit", "upload", "restore", "fork"]
+VersionOrigin = Literal["push", "sync", "edit", "upload", "restore", "fork", "import"]
 
 _G, _V, _P, _C = generation_files.c, generation_versions.c, version_files.c, file_contents.c
 # Paths or hashes in one condition, below the databases' limits of parameters.

@@ -37,6 +37,8 @@ AUDITED: Mapping[str, str] = MappingProxyType(
         "together.delete_comment": "comment deleted",
         "generations.create_generation": "project added",
         "examples.add_example": "project added",
+        "imports.add_repository": "project added",
+        "imports.update_from_repository": "files changed",
         "snapshots.fork": "project added",
         "generations.rename_generation": "project renamed",
         "generations.delete_generation": "project removed",

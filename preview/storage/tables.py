@@ -71,6 +71,8 @@ generations = Table(
     Column("revision", Integer, nullable=False, server_default=text("1")),
     # The user's own order of the list; empty for none.
     Column("group_name", String(80), nullable=False, server_default=text("''")),
+    # Address of the repository that the files were imported from; empty for none.
+    Column("origin", String(2048), nullable=False, server_default=text("''")),
     ForeignKeyConstraint(["project_id", "user_id"], ["projects.id", "projects.user_id"], ondelete="CASCADE"),
 )
 
@@ -392,4 +394,4 @@ class PreviewRecord:
 
 
 # The newest file in ``migrations/versions``; a test compares them.
-HEAD = "0036"
+HEAD = "0037"

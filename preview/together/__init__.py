@@ -3,7 +3,7 @@
 from preview.together.comments import Comment, Comments
 from preview.together.events import EventBook, UserEvent, UserEvents
 from preview.together.node_events import NodeEvents
-from preview.together.presence import OWNER_ID, Audience, Presence, Viewer
+from preview.together.presence import OWNER_ID, Audience, Paces, Presence, Viewer
 from preview.together.saved import SavedRequest, SavedRequests
 from preview.together.target import Target, TargetKind
 from preview.together.variables import Filling, RequestVariables, Values, Variable
@@ -16,6 +16,7 @@ __all__ = [
     "EventBook",
     "Filling",
     "NodeEvents",
+    "Paces",
     "Presence",
     "RequestVariables",
     "SavedRequest",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from preview.errors import PreviewError
-from preview.generations import GenerationLimits, check_files, plain_bytes, unpack
+from preview.generations import GenerationLimits, RepositoryPart, check_files, plain_bytes, unpack, unpack_repository
 from preview.worker.checks import Forged
 
 _PIECE_BYTES: Final = 1 << 20
@@ -20,9 +20,23 @@ class ArchiveAnswer:
 
     Attributes:
         files: Path and size in bytes of each file, in the order of their contents.
+        links: Paths of symbolic links of a repository, which were left out; at most ``MOST_LINKS``.
     """
 
     files: Sequence[tuple[str, int]]
+    links: Sequence[str] = ()
+
+
+MOST_LINKS: Final = 100
+_LONGEST_LINK: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Unpacked:
+    """The files of a repository: content by path, and paths of the symbolic links that were left out."""
+
+    files: Mapping[str, bytes]
+    links: Sequence[str]
 
 
 def file_bytes(limits: GenerationLimits) -> int:
@@ -30,7 +44,9 @@ def file_bytes(limits: GenerationLimits) -> int:
     return max(limits.size_bytes, plain_bytes(limits))
 
 
-def unpack_into(archive: int, contents: int, plain: int, limits: GenerationLimits) -> ArchiveAnswer:
+def unpack_into(
+    archive: int, contents: int, plain: int, limits: GenerationLimits, folder: str | None = None
+) -> ArchiveAnswer:
     """Unpack an archive. Runs in the worker.
 
     Args:
@@ -38,16 +54,23 @@ def unpack_into(archive: int, contents: int, plain: int, limits: GenerationLimit
         contents: Descriptor of an empty file, which receives the contents of all files.
         plain: Descriptor of an empty file, which receives the decompressed tar.
         limits: Limits on the unpacked files.
+        folder: Folder of a repository, whose archive this is; empty for all of it. None: another archive.
 
     Raises:
         PreviewError: The same errors as ``unpack`` raises.
     """
     with os.fdopen(archive, "rb") as source, os.fdopen(plain, "rb+") as inflated, os.fdopen(contents, "wb") as target:
         source.seek(0)
-        files = unpack(source, limits, inflated)
+        part = RepositoryPart(folder or "")
+        files = unpack(source, limits, inflated) if folder is None else unpack_repository(source, limits, part)
         for content in files.values():
             target.write(content)
-    return ArchiveAnswer([(path, len(content)) for path, content in files.items()])
+    return ArchiveAnswer([(path, len(content)) for path, content in files.items()], shown_links(part.links))
+
+
+def shown_links(links: Sequence[str]) -> Sequence[str]:
+    """Return some of the links, shortened."""
+    return [one[:_LONGEST_LINK] for one in links[:MOST_LINKS]]
 
 
 def contents_of(answer: ArchiveAnswer, contents: int, limits: GenerationLimits) -> dict[str, bytes]:

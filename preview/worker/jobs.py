@@ -75,7 +75,8 @@ def _pins(context: JobContext, arguments: Mapping[str, Any]) -> object:
 
 def _unpack(context: JobContext, arguments: Mapping[str, Any]) -> object:
     archive, contents, plain = context.files
-    return unpack_into(archive, contents, plain, GenerationLimits(arguments["files"], arguments["size_bytes"]))
+    limits = GenerationLimits(arguments["files"], arguments["size_bytes"])
+    return unpack_into(archive, contents, plain, limits, arguments.get("folder"))
 
 
 def _compare(context: JobContext, arguments: Mapping[str, Any]) -> object:

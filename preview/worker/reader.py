@@ -21,10 +21,10 @@ from preview.environments.node.locks import LockFile, Pins
 from preview.environments.node.manifest import NodeManifest
 from preview.environments.node.recipe import InThread, NodeReader
 from preview.errors import AnalysisFailed
-from preview.generations import GenerationLimits, unpack
+from preview.generations import GenerationLimits, RepositoryPart, unpack, unpack_repository
 from preview.worker.analysis import Analysis, analyse, read_openapi
 from preview.worker.answers import clean
-from preview.worker.archives import ArchiveAnswer, contents_of
+from preview.worker.archives import ArchiveAnswer, Unpacked, contents_of, shown_links
 from preview.worker.checks import Forged, check_analysis
 from preview.worker.differences import FilePair, Text, compare_files, pack
 from preview.worker.node_manifests import NodeAnswer, check_pins, manifest_of
@@ -66,6 +66,12 @@ class ProjectReader(NodeReader, Protocol):
 
     async def unpack(self, archive: IO[bytes], limits: GenerationLimits) -> Mapping[str, bytes]:
         """Return an archive's files; see ``generations.unpack``. Cancellation: the call leaves nothing behind."""
+
+    async def unpack_repository(self, archive: IO[bytes], limits: GenerationLimits, folder: str) -> Unpacked:
+        """Return a repository's files; see ``generations.unpack_repository``.
+
+        Cancellation: the call leaves nothing behind.
+        """
 
     async def compare(self, pairs: Sequence[FilePair]) -> Sequence[Text]:
         """Return the diffs; see ``compare_files``. Cancellation: the call leaves nothing behind."""
@@ -111,12 +117,20 @@ class WorkerReader:
 
     async def unpack(self, archive: IO[bytes], limits: GenerationLimits) -> Mapping[str, bytes]:
         """Implement the protocol. Cancellation: the worker is killed."""
-        arguments = {"files": limits.files, "size_bytes": limits.size_bytes}
+        return (await self._unpack(archive, limits, None)).files
+
+    async def unpack_repository(self, archive: IO[bytes], limits: GenerationLimits, folder: str) -> Unpacked:
+        """Implement the protocol. Cancellation: the worker is killed."""
+        return await self._unpack(archive, limits, folder)
+
+    async def _unpack(self, archive: IO[bytes], limits: GenerationLimits, folder: str | None) -> Unpacked:
+        arguments = {"files": limits.files, "size_bytes": limits.size_bytes, "folder": folder}
         with _temporary() as contents, _temporary() as plain:
             files = [await trio.to_thread.run_sync(_on_disk, archive), contents, plain]
             found = await self._pool.run("unpack", arguments, _ARCHIVE, files=files)
             with _refusing_forged("The archive"):
-                return await trio.to_thread.run_sync(contents_of, found, contents, limits)
+                unpacked = await trio.to_thread.run_sync(contents_of, found, contents, limits)
+        return Unpacked(unpacked, [clean(one) for one in shown_links(found.links)])
 
     async def compare(self, pairs: Sequence[FilePair]) -> Sequence[Text]:
         """Implement the protocol. Cancellation: the worker is killed."""
@@ -169,6 +183,13 @@ class InProcess(InThread):
         """Implement the protocol. Cancellation: takes effect after the thread has finished."""
         archive.seek(0)
         return await trio.to_thread.run_sync(unpack, archive, limits)
+
+    async def unpack_repository(self, archive: IO[bytes], limits: GenerationLimits, folder: str) -> Unpacked:
+        """Implement the protocol. Cancellation: takes effect after the thread has finished."""
+        archive.seek(0)
+        part = RepositoryPart(folder)
+        files = await trio.to_thread.run_sync(unpack_repository, archive, limits, part)
+        return Unpacked(files, shown_links(part.links))
 
     async def compare(self, pairs: Sequence[FilePair]) -> Sequence[Text]:
         """Implement the protocol. Cancellation: takes effect after the thread has finished."""

@@ -161,6 +161,10 @@ class GenerationShape(Answer):
     size_bytes: int | None
     version: int = Field(description="Number of the newest version of the files.")
     group: str = Field(description="Group in its owner's list of projects; empty for none.", examples=["Shops"])
+    origin: str = Field(
+        description="Address of the repository that the files were imported from; empty for none.",
+        examples=["https://github.com/ann/shop"],
+    )
     files: list[FileShape] | None = None
 
     @classmethod
@@ -168,6 +172,28 @@ class GenerationShape(Answer):
         """Return the generation with its files' paths and sizes."""
         listed = [{"path": path, "size_bytes": size} for path, size in files]
         return cls.taken_from(one, files=listed)
+
+
+class ImportedGeneration(GenerationShape):
+    """A generation that was imported from GitHub."""
+
+    commit: str = Field(description="Hash of the commit; empty if it is not known.")
+    notes: list[str] = Field(description="Sentences about what the files lack, such as submodules.")
+
+
+class ImportedChange(FilesChanged):
+    """A change of a generation's files to those of a repository."""
+
+    origin: str = Field(description="Address of the repository; with `commit`, the same files again.")
+    commit: str = Field(description="Hash of the commit; empty if it is not known.")
+    notes: list[str] = Field(description="Sentences about what the files lack, such as submodules.")
+
+
+class ImportSource(Answer):
+    """Where repositories can be imported from."""
+
+    address: str = Field(description="Address of GitHub; empty if imports are off.", examples=["https://github.com"])
+    size_bytes: int = Field(description="Maximum size of a repository's archive.")
 
 
 class GenerationPage(Answer):

@@ -1,4 +1,4 @@
-"""Models of queries about versions and launches."""
+"""Models of queries about versions and launches, and of imports."""
 
 from __future__ import annotations
 
@@ -66,3 +66,28 @@ class LaunchCompareQuery(_Query):
     """The other side of a comparison."""
 
     against: str = Field(default="", max_length=128, description="Id of the earlier launch's preview; required.")
+
+
+class _Import(BaseModel):
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
+
+
+class ImportBody(_Import):
+    """A repository of GitHub that becomes a generation."""
+
+    url: str = Field(
+        max_length=1024,
+        description="Address of a public repository, a branch or a folder of it.",
+        examples=["https://github.com/ann/shop", "https://github.com/ann/shops/tree/main/bookshop"],
+    )
+    name: str = Field(default="", max_length=256, description="Name for people; default: the repository's.")
+    project_id: str | None = Field(default=None, description="Project of the generation; default: a new one.")
+
+
+class ImportChangeBody(_Import):
+    """A repository of GitHub whose files a generation gets."""
+
+    url: str = Field(default="", max_length=1024, description="Its address; default: the generation's `origin`.")
+    commit: str = Field(
+        default="", max_length=64, description="Commit to take, such as the one that `dry_run` has shown."
+    )

@@ -30,6 +30,7 @@ from preview.http.openapi.record_operations import (
 from preview.http.openapi.replay_operations import probe_operations, replay_operations
 from preview.http.openapi.settings_operations import settings_operations
 from preview.http.openapi.version_operations import (
+    import_operations,
     metrics_operations,
     naming_operations,
     removal_operations,
@@ -269,6 +270,7 @@ def _generations() -> dict[str, Operation]:
             Reply("The plan.", generations.Plan), (errors.InvalidGeneration, errors.TooComplex, errors.AnalysisFailed)
         ),
         **naming_operations(kept),
+        **import_operations(_UPLOAD, _EDIT, {"Location": "Address of the generation."}),
         "generations.delete_generation": Operation(GONE, (errors.AlreadyRunning,), 204),
         "files.list_files": Operation(files, others=_SAME, headers=_IF_NONE_MATCH, is_missing=True),
         "files.get_file": Operation(file, (errors.FileNotKept,), others=_SAME, headers=_IF_NONE_MATCH, is_missing=True),

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from preview import errors
+from preview import errors, people_errors
 from preview.http.contracts import generations
 from preview.http.contracts.history import launches, versions
 from preview.http.contracts.history.metrics import MetricsShape
 from preview.http.core.bodies import OneRequestQuery, PageQuery, RenameBody
-from preview.http.core.version_bodies import DiffQuery, LaunchCompareQuery, NoteQuery, VersionsQuery
+from preview.http.core.version_bodies import (
+    ChangeQuery,
+    DiffQuery,
+    ImportBody,
+    ImportChangeBody,
+    LaunchCompareQuery,
+    NoteQuery,
+    VersionsQuery,
+)
 from preview.http.openapi.model import ErrorKinds, Operation, Reply
 
-_IF_MATCH = {"If-Match": "Restore only if the files' `ETag` is still this one (RFC 9110)."}
+_IF_MATCH = {"If-Match": "Change the files only if their `ETag` is still this one (RFC 9110)."}
 
 
 def version_operations() -> dict[str, Operation]:
@@ -49,6 +57,34 @@ def naming_operations(added: Reply) -> dict[str, Operation]:
             (errors.InvalidRequest,),
             body=RenameBody,
             is_missing=True,
+        ),
+    }
+
+
+def import_operations(upload: ErrorKinds, edit: ErrorKinds, location: dict[str, str]) -> dict[str, Operation]:
+    """Describe the routes of imports; with the errors of an upload and of an edit."""
+    failed: ErrorKinds = (
+        people_errors.ImportsOff,
+        people_errors.RepositoryNotFound,
+        people_errors.ImportFailed,
+        people_errors.TooFast,
+    )
+    return {
+        "imports.import_source": Operation(Reply("Where from.", generations.ImportSource)),
+        "imports.add_repository": Operation(
+            Reply("The stored generation.", generations.ImportedGeneration, headers=location),
+            (*upload, *failed, errors.AnalysisFailed),
+            201,
+            query=NoteQuery,
+            body=ImportBody,
+            is_missing=True,
+        ),
+        "imports.update_from_repository": Operation(
+            Reply("The stored change.", generations.ImportedChange),
+            (*edit, *failed, errors.AnalysisFailed),
+            query=ChangeQuery,
+            body=ImportChangeBody,
+            headers=_IF_MATCH,
         ),
     }
 

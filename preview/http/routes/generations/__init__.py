@@ -2,6 +2,7 @@
 
 from preview.http.routes.generations.examples import example_routes
 from preview.http.routes.generations.files import file_routes, generation_routes
+from preview.http.routes.generations.imports import import_routes
 from preview.http.routes.generations.launches import launch_routes
 from preview.http.routes.generations.metrics import metrics_routes
 from preview.http.routes.generations.profiles import profile_routes
@@ -13,6 +14,7 @@ __all__ = [
     "example_routes",
     "file_routes",
     "generation_routes",
+    "import_routes",
     "launch_routes",
     "metrics_routes",
     "profile_routes",
