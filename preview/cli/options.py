@@ -69,6 +69,15 @@ EnvOption = Annotated[
 ]
 DirectoryArgument = Annotated[Path, typer.Argument(metavar="DIR", help="The backend's folder.")]
 
+SourceArgument = Annotated[
+    str, typer.Argument(metavar="DIR|URL", help="The backend's folder, or the address of a public GitHub repository.")
+]
+
+
+def is_address(source: str) -> bool:
+    """Return True for the address of a repository, False for a folder."""
+    return source.startswith(("https://", "http://"))
+
 
 def existing_folder(directory: Path) -> Path:
     """Return the folder as an absolute path.

@@ -31,6 +31,7 @@ import { Workspace } from "./Workspace";
 
 const AccountDialog = lazy(async () => ({ default: (await import("../lib/account/AccountDialog")).AccountDialog }));
 const PeopleHere = lazy(async () => ({ default: (await import("../lib/together/PeopleHere")).PeopleHere }));
+const FromGithub = lazy(async () => ({ default: (await import("./FromGithub")).FromGithub }));
 const Palette = lazy(async () => ({ default: (await import("./Palette")).Palette }));
 const Shortcuts = lazy(async () => ({ default: (await import("./Shortcuts")).Shortcuts }));
 
@@ -159,7 +160,7 @@ function Home({ session, theme, onTheme, onSignedOut, onSignOut }: HomeProps): R
   );
   const notifications = useNotifications(projects.list, select);
   const isSmall = useSmallScreen();
-  const [overlay, setOverlay] = useState<"palette" | "help" | "account" | null>(null);
+  const [overlay, setOverlay] = useState<"palette" | "help" | "account" | "github" | null>(null);
   useShortcuts(setOverlay);
   const { refresh } = projects;
   useEffect(
@@ -167,11 +168,13 @@ function Home({ session, theme, onTheme, onSignedOut, onSignOut }: HomeProps): R
     [selected, refresh],
   );
   const nextTheme = useCallback(() => onTheme(NEXT_THEME[theme]), [onTheme, theme]);
+  const openGithub = useCallback(() => setOverlay("github"), []);
   const more: MenuItem[] = [
     { label: `Theme: ${theme}`, act: nextTheme },
     ...(notifications.isOn === null
       ? []
       : [{ label: "Desktop notifications", act: notifications.toggle, isChecked: notifications.isOn }]),
+    ...(projects.takesUploads ? [{ label: "Import from GitHub…", act: openGithub }] : []),
     ...(session.user_id ? [{ label: "Account, usage and limits", act: () => setOverlay("account") }] : []),
     { label: "Commands (Ctrl+K)", act: () => setOverlay("palette") },
     { label: "Keyboard shortcuts (?)", act: () => setOverlay("help") },
@@ -180,6 +183,7 @@ function Home({ session, theme, onTheme, onSignedOut, onSignOut }: HomeProps): R
     projects,
     onSelect: select,
     onReplace: drop.replace,
+    onUpdate: drop.update,
     isUploading: drop.isUploading,
   };
   const signOutItem: MenuItem = {
@@ -257,7 +261,7 @@ function Home({ session, theme, onTheme, onSignedOut, onSignOut }: HomeProps): R
         </span>
       </header>
       <div className={styles.columns}>
-        {!isSmall && <Sidebar {...ofProject} selected={selected} onPick={drop.take} />}
+        {!isSmall && <Sidebar {...ofProject} selected={selected} onPick={drop.take} onGithub={openGithub} />}
         <div className={styles.main}>
           <ReplaceQuestion drop={drop} />
           <RemovedNotice projects={projects} onSelect={select} />
@@ -273,7 +277,9 @@ function Home({ session, theme, onTheme, onSignedOut, onSignOut }: HomeProps): R
               nameOf={(id) => projects.list?.find((one) => one.id === id)?.name ?? id}
             />
           ) : (
-            projects.list !== null && <Welcome projects={projects} drop={drop} onSelect={select} />
+            projects.list !== null && (
+              <Welcome projects={projects} drop={drop} onGithub={openGithub} onSelect={select} />
+            )
           )}
         </div>
       </div>
@@ -294,6 +300,7 @@ function Home({ session, theme, onTheme, onSignedOut, onSignOut }: HomeProps): R
             onRestored={(id) => void projects.refresh().then(() => select(id))}
           />
         )}
+        {overlay === "github" && <FromGithub onImport={drop.takeFrom} onClose={() => setOverlay(null)} />}
         {overlay === "help" && <Shortcuts onClose={() => setOverlay(null)} />}
       </Suspense>
     </div>

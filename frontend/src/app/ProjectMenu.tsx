@@ -16,6 +16,7 @@ interface ProjectMenuProps {
   projects: Projects;
   onSelect: (id: string) => void;
   onReplace: (picked: Promise<Picked>) => void;
+  onUpdate: () => void;
   isUploading: boolean;
   /** More of the page, below what concerns the project. */
   more?: readonly MenuItem[];
@@ -24,7 +25,7 @@ interface ProjectMenuProps {
 
 /** All that can be done with a project as a whole. */
 export function ProjectMenu(props: ProjectMenuProps): ReactNode {
-  const { project, projects, onSelect, onReplace, isUploading } = props;
+  const { project, projects, onSelect, onReplace, onUpdate, isUploading } = props;
   const [asked, setAsked] = useState<"rename" | "group" | "whole-group" | "remove" | null>(null);
   const [group, setGroup] = useState("");
   const groups = [...new Set((projects.list ?? []).map((one) => one.group ?? ""))].filter(Boolean).sort();
@@ -85,6 +86,7 @@ export function ProjectMenu(props: ProjectMenuProps): ReactNode {
       : []),
     { label: "Duplicate", act: () => attempt(duplicate()) },
     ...(isRunning && !isUploading ? [{ label: "Replace files…", act: () => folder.current?.click() }] : []),
+    ...(project.origin && !isUploading ? [{ label: "Update from GitHub…", act: onUpdate }] : []),
     { label: "Delete…", act: () => attempt(askToRemove()) },
   ];
   return (

@@ -21,13 +21,18 @@ interface SidebarProps {
   selected: string | null;
   onSelect: (id: string) => void;
   onPick: (picked: Promise<Picked>) => void;
+  /** Asks for the address of a repository. */
+  onGithub: () => void;
+  /** Makes the selected project's files those of its repository. */
+  onUpdate: () => void;
   /** New files of the selected project. */
   onReplace: (picked: Promise<Picked>) => void;
   isUploading: boolean;
 }
 
 /** The person's projects, and the place to drop another. */
-export function Sidebar({ projects, selected, onSelect, onPick, onReplace, isUploading }: SidebarProps): ReactNode {
+export function Sidebar(props: SidebarProps): ReactNode {
+  const { projects, selected, onSelect, onReplace, onUpdate, isUploading } = props;
   const t = useTranslate();
   const { list, takesUploads, isLost } = projects;
   const [search, setSearch] = useState("");
@@ -71,6 +76,7 @@ export function Sidebar({ projects, selected, onSelect, onPick, onReplace, isUpl
                       projects={projects}
                       onSelect={onSelect}
                       onReplace={onReplace}
+                      onUpdate={onUpdate}
                       isUploading={isUploading}
                     />
                   </span>
@@ -80,7 +86,7 @@ export function Sidebar({ projects, selected, onSelect, onPick, onReplace, isUpl
           </ProjectGroup>
         ))}
       </div>
-      {takesUploads && list !== null && list.length > 0 && <DropZone onPick={onPick} isUploading={isUploading} />}
+      {takesUploads && list !== null && list.length > 0 && <DropZone {...props} />}
     </nav>
   );
 }
@@ -129,7 +135,8 @@ function closedGroups(): string[] {
   }
 }
 
-export function DropZone({ onPick, isUploading }: Pick<SidebarProps, "onPick" | "isUploading">): ReactNode {
+export function DropZone(props: Pick<SidebarProps, "onPick" | "onGithub" | "isUploading">): ReactNode {
+  const { onPick, onGithub, isUploading } = props;
   const folder = useRef<HTMLInputElement>(null);
   const archive = useRef<HTMLInputElement>(null);
   return (
@@ -144,6 +151,9 @@ export function DropZone({ onPick, isUploading }: Pick<SidebarProps, "onPick" | 
         </Button>
         <Button small icon="upload" disabled={isUploading} onClick={() => archive.current?.click()}>
           Zip
+        </Button>
+        <Button small icon="link" disabled={isUploading} onClick={onGithub}>
+          GitHub
         </Button>
       </div>
       <input

@@ -13,11 +13,12 @@ import type { Upload } from "./useUpload";
 interface WelcomeProps {
   projects: Projects;
   drop: Upload;
+  onGithub: () => void;
   onSelect: (id: string) => void;
 }
 
 /** Shown to people without a project: how to begin, with their own or with an example. */
-export function Welcome({ projects, drop, onSelect }: WelcomeProps): ReactNode {
+export function Welcome({ projects, drop, onGithub, onSelect }: WelcomeProps): ReactNode {
   if (!projects.takesUploads)
     return (
       <main id="main" tabIndex={-1} className={styles.welcome}>
@@ -29,11 +30,11 @@ export function Welcome({ projects, drop, onSelect }: WelcomeProps): ReactNode {
     <main id="main" tabIndex={-1} className={styles.welcome}>
       <h2>Run a backend and watch its logs</h2>
       <ol>
-        <li>Drop a project’s folder or zip here.</li>
+        <li>Drop a project’s folder or zip here, or import it from GitHub.</li>
         <li>Launch it: dependencies are installed, and it gets a URL.</li>
         <li>Watch its log, and send requests to its endpoints.</li>
       </ol>
-      <DropZone onPick={drop.take} isUploading={drop.isUploading} />
+      <DropZone onPick={drop.take} onGithub={onGithub} isUploading={drop.isUploading} />
       <Examples projects={projects} onSelect={onSelect} />
       <p className={styles.frameworks}>
         Works with FastAPI, Starlette, Flask, Django, Quart and other Python frameworks, and with Express, NestJS,

@@ -21,6 +21,7 @@ function show(): void {
       projects={projects}
       onSelect={() => undefined}
       onReplace={() => undefined}
+      onUpdate={() => undefined}
       isUploading={false}
     />,
   );

@@ -29,7 +29,9 @@ function show(): void {
       selected={null}
       onSelect={nothing}
       onPick={nothing}
+      onGithub={nothing}
       onReplace={nothing}
+      onUpdate={nothing}
       isUploading={false}
     />,
   );
@@ -62,6 +64,7 @@ test("a project is moved to a group by its menu", async () => {
       projects={projectsOf(LIST)}
       onSelect={() => undefined}
       onReplace={() => undefined}
+      onUpdate={() => undefined}
       isUploading={false}
     />,
   );

@@ -20,6 +20,8 @@ export interface Project {
   createdAt: string | null;
   /** The group that the person has put it in; none if it is empty. */
   group?: string;
+  /** Address of the repository that it was imported from; none if it is empty. */
+  origin?: string;
   preview: PreviewInstance | null;
   /** The state that is shown for it elsewhere on the page, which is newer than the list's. */
   shownState?: string;
@@ -53,7 +55,7 @@ const EACH_MS = 5_000;
 
 /** What the service has said of the person's generations, null if a host keeps them, and of their previews. */
 interface Known {
-  generations: readonly Pick<Generation, "id" | "name" | "created_at" | "group">[] | null;
+  generations: readonly Pick<Generation, "id" | "name" | "created_at" | "group" | "origin">[] | null;
   previews: readonly PreviewInstance[];
 }
 
@@ -263,7 +265,7 @@ function tellChanges(
 
 /** Generations with their newest preview; where a host keeps the generations, those that have had a preview. */
 export function projectsOf(
-  generations: readonly Pick<Generation, "id" | "name" | "created_at" | "group">[] | null,
+  generations: readonly Pick<Generation, "id" | "name" | "created_at" | "group" | "origin">[] | null,
   previews: readonly PreviewInstance[],
 ): Project[] {
   const newest = new Map<string, PreviewInstance>();
@@ -273,6 +275,7 @@ export function projectsOf(
     name: visible(one.name || one.id),
     createdAt: one.created_at,
     group: visible(one.group ?? ""),
+    origin: one.origin ?? "",
     preview: newest.get(one.id) ?? null,
   }));
   const ids = new Set(known.map((one) => one.id));

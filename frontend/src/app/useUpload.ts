@@ -1,8 +1,10 @@
 import { type DragEvent, useCallback, useRef, useState } from "react";
 
 import { asProblem } from "../lib/api/problem";
+import { importRepository, updateFromRepository } from "../lib/api/projects";
 import type { FilesChanged } from "../lib/api/types";
 import { ended } from "../lib/launch/ending";
+import { visible } from "../lib/ui/visible";
 import { client } from "./ownToken";
 import { PickError, pickDropped, type Picked } from "./folder";
 import { isOn, type Project, type Projects } from "./useProjects";
@@ -14,8 +16,14 @@ export interface Upload {
   problem: string | null;
   /** Upload it as a new project. */
   take: (picked: Promise<Picked>) => void;
+  /** Import a repository as a new project. */
+  takeFrom: (address: string) => void;
   /** Make the shown project's files these; asks first if files would be removed. */
   replace: (picked: Promise<Picked>) => void;
+  /** Make the shown project's files those of its repository; always asks first. */
+  update: () => void;
+  /** What there is to know of the last import. */
+  news: string | null;
   /** A replacement that waits for an answer. */
   asked: Replacement | null;
   answer: (isAgreed: boolean) => void;
@@ -31,7 +39,9 @@ export interface Upload {
 /** Files that would replace those of a project. */
 export interface Replacement {
   project: Project;
-  picked: Picked;
+  send: () => Promise<FilesChanged>;
+  /** The repository at a commit; null for files of the person. */
+  source: string | null;
   changed: number;
   removed: string[];
 }
@@ -52,11 +62,13 @@ export function useUpload(projects: Projects, shown: Project | null, onDone: (id
   const shownId = shown?.id ?? null;
   const [asked, setAsked] = useState<Replacement | null>(null);
   const [replaced, setReplaced] = useState<Replaced | null>(null);
+  const [news, setNews] = useState<{ of: string; message: string } | null>(null);
   const depth = useRef(0);
   const { takesUploads } = projects;
   const send = (sending: Promise<string | null>): void => {
     setUploading(true);
     setProblem(null);
+    setNews(null);
     sending
       .then((message) => message !== null && setProblem({ of: shownId, message }))
       .catch((error: unknown) =>
@@ -64,9 +76,19 @@ export function useUpload(projects: Projects, shown: Project | null, onDone: (id
       )
       .finally(() => setUploading(false));
   };
-  const take = (picked: Promise<Picked>): void =>
+  const tell = (of: string, message: string): void => setNews({ of, message });
+  const takeFrom = (address: string): void =>
+    add(
+      importRepository(client, address).then(async (made) => {
+        await projects.refresh();
+        if (made.notes.length > 0) tell(made.id, `Imported. ${made.notes.join(" ")}`);
+        return made.id;
+      }),
+    );
+  const take = (picked: Promise<Picked>): void => add(picked.then(projects.upload));
+  const add = (adding: Promise<string>): void =>
     send(
-      picked.then(projects.upload).then((id) => {
+      adding.then((id) => {
         onDone(id);
         // Beside the upload: what it says concerns the project alone, and is no reason to wait.
         client.checkPlan(id).catch((error: unknown) => {
@@ -85,13 +107,32 @@ export function useUpload(projects: Projects, shown: Project | null, onDone: (id
   };
   const propose = async (project: Project, picked: Picked): Promise<string | null> => {
     const plan = await projects.replace(project.id, picked, true);
-    if (plan.removed.length === 0) return make(project, picked);
-    setAsked({ project, picked, changed: plan.changed.length, removed: plan.removed });
+    const sending = (): Promise<FilesChanged> => projects.replace(project.id, picked);
+    if (plan.removed.length === 0) return make(project, sending);
+    setAsked({ project, send: sending, source: null, changed: plan.changed.length, removed: plan.removed });
     return null;
   };
-  const make = async (project: Project, picked: Picked): Promise<string | null> => {
+  const update = (): void => {
+    if (shown) send(proposeUpdate(shown));
+  };
+  const proposeUpdate = async (project: Project): Promise<string | null> => {
+    const { changed, removed, origin, commit } = await updateFromRepository(client, project.id, {}, true);
+    const source = withoutScheme(origin) + (commit === "" ? "" : ` at ${commit.slice(0, 7)}`);
+    if (changed.length + removed.length === 0) tell(project.id, `Up to date with ${source}.`);
+    else
+      setAsked({
+        project,
+        // Just what was shown, also if somebody pushes meanwhile.
+        send: () => updateFromRepository(client, project.id, { url: origin, commit }, false),
+        source,
+        changed: changed.length,
+        removed,
+      });
+    return null;
+  };
+  const make = async (project: Project, sending: () => Promise<FilesChanged>): Promise<string | null> => {
     setReplaced(null);
-    const made = await projects.replace(project.id, picked);
+    const made = await sending();
     const { changed, removed, version } = made;
     if (changed.length + removed.length > 0)
       setReplaced({ project, before: version - 1, changed: changed.length, removed: removed.length });
@@ -99,7 +140,7 @@ export function useUpload(projects: Projects, shown: Project | null, onDone: (id
   };
   const answer = (isAgreed: boolean): void => {
     setAsked(null);
-    if (asked && isAgreed) send(make(asked.project, asked.picked));
+    if (asked && isAgreed) send(make(asked.project, asked.send));
   };
   const undo = (): void => {
     setReplaced(null);
@@ -127,6 +168,7 @@ export function useUpload(projects: Projects, shown: Project | null, onDone: (id
   const dismiss = (): void => {
     forget();
     setReplaced(null);
+    setNews(null);
   };
   // It stays with what was on the screen when it happened.
   const told = problem?.of === shownId ? problem.message : null;
@@ -135,7 +177,10 @@ export function useUpload(projects: Projects, shown: Project | null, onDone: (id
     isUploading,
     problem: told,
     take,
+    takeFrom,
     replace,
+    update,
+    news: news?.of === shownId ? news.message : null,
     asked,
     answer,
     replaced,
@@ -144,6 +189,10 @@ export function useUpload(projects: Projects, shown: Project | null, onDone: (id
     forget,
     handlers,
   };
+}
+
+function withoutScheme(address: string): string {
+  return visible(address.replace(/^https?:\/\//, ""));
 }
 
 function withoutRefusal(message: string): string {

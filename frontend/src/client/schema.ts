@@ -2379,6 +2379,12 @@ export interface components {
             id: string;
             /** Name */
             name: string;
+            /**
+             * Origin
+             * @description Address of the repository that the files were imported from; empty for none.
+             * @example https://github.com/ann/shop
+             */
+            origin: string;
             /** Project Id */
             project_id: string;
             /** Size Bytes */
@@ -2443,6 +2449,12 @@ export interface components {
             id: string;
             /** Name */
             name: string;
+            /**
+             * Origin
+             * @description Address of the repository that the files were imported from; empty for none.
+             * @example https://github.com/ann/shop
+             */
+            origin: string;
             /** Project Id */
             project_id: string;
             /** Size Bytes */
@@ -2589,6 +2601,124 @@ export interface components {
             statement: string;
         };
         /**
+         * ImportBody
+         * @description A repository of GitHub that becomes a generation.
+         */
+        ImportBody: {
+            /**
+             * Name
+             * @description Name for people; default: the repository's.
+             * @default
+             */
+            name?: string;
+            /**
+             * Project Id
+             * @description Project of the generation; default: a new one.
+             * @default null
+             */
+            project_id?: string | null;
+            /**
+             * Url
+             * @description Address of a public repository, a branch or a folder of it.
+             * @example https://github.com/ann/shop
+             * @example https://github.com/ann/shops/tree/main/bookshop
+             */
+            url: string;
+        };
+        /**
+         * ImportChangeBody
+         * @description A repository of GitHub whose files a generation gets.
+         */
+        ImportChangeBody: {
+            /**
+             * Commit
+             * @description Commit to take, such as the one that `dry_run` has shown.
+             * @default
+             */
+            commit?: string;
+            /**
+             * Url
+             * @description Its address; default: the generation's `origin`.
+             * @default
+             */
+            url?: string;
+        };
+        /**
+         * ImportSource
+         * @description Where repositories can be imported from.
+         */
+        ImportSource: {
+            /**
+             * Address
+             * @description Address of GitHub; empty if imports are off.
+             * @example https://github.com
+             */
+            address: string;
+            /**
+             * Size Bytes
+             * @description Maximum size of a repository's archive.
+             */
+            size_bytes: number;
+        };
+        /**
+         * ImportedChange
+         * @description A change of a generation's files to those of a repository.
+         */
+        ImportedChange: {
+            /**
+             * Added
+             * @description Paths among `changed` of files that did not exist before.
+             */
+            added: string[];
+            /**
+             * Changed
+             * @description Paths of files with new content, new files included.
+             */
+            changed: string[];
+            /**
+             * Commit
+             * @description Hash of the commit; empty if it is not known.
+             */
+            commit: string;
+            /**
+             * Etag
+             * @description Entity tag of the files after the change.
+             */
+            etag: string;
+            /** File Count */
+            file_count: number;
+            /** Generation Id */
+            generation_id: string;
+            /**
+             * Notes
+             * @description Sentences about what the files lack, such as submodules.
+             */
+            notes: string[];
+            /**
+             * Origin
+             * @description Address of the repository; with `commit`, the same files again.
+             */
+            origin: string;
+            reload: components["schemas"]["ReloadShape"];
+            /**
+             * Removed
+             * @description Paths of removed files.
+             */
+            removed: string[];
+            /** Size Bytes */
+            size_bytes: number;
+            /**
+             * Version
+             * @description Number of the newest version: the one that this change made, if it made one.
+             */
+            version: number;
+            /**
+             * Versions Removed
+             * @description Number of the oldest versions that were removed to keep to the limits.
+             */
+            versions_removed: number;
+        };
+        /**
          * ImportedEnv
          * @description Result of a ``.env`` text: names alone.
          */
@@ -2612,6 +2742,58 @@ export interface components {
              * @description Those that are kept as secrets.
              */
             secrets: string[];
+        };
+        /**
+         * ImportedGeneration
+         * @description A generation that was imported from GitHub.
+         */
+        ImportedGeneration: {
+            /**
+             * Commit
+             * @description Hash of the commit; empty if it is not known.
+             */
+            commit: string;
+            /** Created At */
+            created_at: string;
+            /** File Count */
+            file_count: number | null;
+            /**
+             * Files
+             * @default null
+             */
+            files?: components["schemas"]["FileShape"][] | null;
+            /**
+             * Group
+             * @description Group in its owner's list of projects; empty for none.
+             * @example Shops
+             */
+            group: string;
+            /** Id */
+            id: string;
+            /** Name */
+            name: string;
+            /**
+             * Notes
+             * @description Sentences about what the files lack, such as submodules.
+             */
+            notes: string[];
+            /**
+             * Origin
+             * @description Address of the repository that the files were imported from; empty for none.
+             * @example https://github.com/ann/shop
+             */
+            origin: string;
+            /** Project Id */
+            project_id: string;
+            /** Size Bytes */
+            size_bytes: number | null;
+            /** User Id */
+            user_id: string;
+            /**
+             * Version
+             * @description Number of the newest version of the files.
+             */
+            version: number;
         };
         /**
          * ImportedShape
@@ -4552,7 +4734,7 @@ export interface components {
              * @description Stable error code, for programs to decide by.
              * @enum {string}
              */
-            code: "agents_unavailable" | "alert_limit_reached" | "alert_not_found" | "already_running" | "analysis_failed" | "api_token_limit_reached" | "api_token_not_found" | "body_too_large" | "comment_limit_reached" | "comment_not_found" | "configuration_error" | "contract_not_offered" | "data_unavailable" | "database_unavailable" | "disk_full" | "environment_failed" | "environment_in_use" | "environment_not_found" | "failure_not_found" | "file_not_found" | "flag_changed" | "flag_not_found" | "forbidden" | "generation_limit_reached" | "generation_not_found" | "generation_read_only" | "guest_limit_reached" | "head_too_large" | "host_not_allowed" | "internal_error" | "invalid_filter" | "invalid_generation" | "invalid_path" | "invalid_preview_token" | "invalid_request" | "invitation_limit_reached" | "invitation_not_found" | "isolation_below_minimum" | "launch_failed" | "launches_stopped" | "member_not_found" | "method_not_allowed" | "no_active_preview" | "no_port_available" | "node_not_found" | "not_found" | "pin_limit_reached" | "precondition_failed" | "preset_not_found" | "preview_limit_reached" | "preview_not_found" | "preview_unavailable" | "probe_not_found" | "profile_not_found" | "profile_unavailable" | "project_mismatch" | "project_not_found" | "query_refused" | "record_incomplete" | "request_not_found" | "request_timeout" | "root_without_sandbox" | "saved_request_limit_reached" | "saved_request_not_found" | "sealed_text_unreadable" | "secret_not_found" | "service_short" | "service_stopping" | "settings_limit_reached" | "share_limit_reached" | "share_not_found" | "snapshot_limit_reached" | "snapshot_not_found" | "startup_timeout" | "template_not_found" | "too_complex" | "too_fast" | "too_large" | "too_many_launches" | "too_many_streams" | "trace_not_found" | "unauthenticated" | "unresolved_variables" | "unsupported_media_type" | "upgrade_required" | "upstream_failed" | "upstream_timeout" | "user_not_found" | "variable_limit_reached" | "variable_not_found" | "version_not_found" | "viewer_not_found";
+            code: "agents_unavailable" | "alert_limit_reached" | "alert_not_found" | "already_running" | "analysis_failed" | "api_token_limit_reached" | "api_token_not_found" | "body_too_large" | "comment_limit_reached" | "comment_not_found" | "configuration_error" | "contract_not_offered" | "data_unavailable" | "database_unavailable" | "disk_full" | "environment_failed" | "environment_in_use" | "environment_not_found" | "failure_not_found" | "file_not_found" | "flag_changed" | "flag_not_found" | "forbidden" | "generation_limit_reached" | "generation_not_found" | "generation_read_only" | "guest_limit_reached" | "head_too_large" | "host_not_allowed" | "import_failed" | "imports_off" | "internal_error" | "invalid_filter" | "invalid_generation" | "invalid_path" | "invalid_preview_token" | "invalid_request" | "invitation_limit_reached" | "invitation_not_found" | "isolation_below_minimum" | "launch_failed" | "launches_stopped" | "member_not_found" | "method_not_allowed" | "no_active_preview" | "no_port_available" | "node_not_found" | "not_found" | "pin_limit_reached" | "precondition_failed" | "preset_not_found" | "preview_limit_reached" | "preview_not_found" | "preview_unavailable" | "probe_not_found" | "profile_not_found" | "profile_unavailable" | "project_mismatch" | "project_not_found" | "query_refused" | "record_incomplete" | "repository_not_found" | "request_not_found" | "request_timeout" | "root_without_sandbox" | "saved_request_limit_reached" | "saved_request_not_found" | "sealed_text_unreadable" | "secret_not_found" | "service_short" | "service_stopping" | "settings_limit_reached" | "share_limit_reached" | "share_not_found" | "snapshot_limit_reached" | "snapshot_not_found" | "startup_timeout" | "template_not_found" | "too_complex" | "too_fast" | "too_large" | "too_many_launches" | "too_many_streams" | "trace_not_found" | "unauthenticated" | "unresolved_variables" | "unsupported_media_type" | "upgrade_required" | "upstream_failed" | "upstream_timeout" | "user_not_found" | "variable_limit_reached" | "variable_not_found" | "version_not_found" | "viewer_not_found";
             /** Detail */
             detail: string;
             /** Details */
@@ -6987,7 +7169,7 @@ export interface components {
              * @description Kind of the change.
              * @enum {string}
              */
-            source: "push" | "sync" | "edit" | "upload" | "restore" | "fork";
+            source: "push" | "sync" | "edit" | "upload" | "restore" | "fork" | "import";
         };
         /**
          * VersionDiff
@@ -7109,7 +7291,7 @@ export interface components {
              * @description Kind of the change.
              * @enum {string}
              */
-            source: "push" | "sync" | "edit" | "upload" | "restore" | "fork";
+            source: "push" | "sync" | "edit" | "upload" | "restore" | "fork" | "import";
         };
         /**
          * ViewerList
@@ -7401,7 +7583,12 @@ export type Happened = components['schemas']['Happened'];
 export type HashedFile = components['schemas']['HashedFile'];
 export type HeadEvent = components['schemas']['HeadEvent'];
 export type HintShape = components['schemas']['HintShape'];
+export type ImportBody = components['schemas']['ImportBody'];
+export type ImportChangeBody = components['schemas']['ImportChangeBody'];
+export type ImportSource = components['schemas']['ImportSource'];
+export type ImportedChange = components['schemas']['ImportedChange'];
 export type ImportedEnv = components['schemas']['ImportedEnv'];
+export type ImportedGeneration = components['schemas']['ImportedGeneration'];
 export type ImportedShape = components['schemas']['ImportedShape'];
 export type Instance = components['schemas']['Instance'];
 export type InstancePage = components['schemas']['InstancePage'];

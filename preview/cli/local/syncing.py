@@ -84,23 +84,8 @@ class Mirror:
             Abort: The user does not agree.
         """
         change, kept, _ = self._difference()
-        removed = change.removed
-        if is_agreed or not removed:
-            return
-        if not sys.stdin.isatty():
-            if len(removed) > UNASKED_REMOVALS:
-                raise UsageMistake(
-                    f"{len(removed)} of {kept} files are not in {self.folder} and would be removed from "
-                    f"{self._generation_id}; give --yes if that is intended, or see all with --dry-run."
-                )
-            return
-        for path in removed[:_SHOWN_REMOVALS]:
-            say(f"remove  {visible(path)}")
-        if len(removed) > _SHOWN_REMOVALS:
-            say(f"… and {len(removed) - _SHOWN_REMOVALS} more")
-        question = f"Remove {len(removed)} of {kept} files from {self._generation_id}?"
-        if not typer.confirm(question, err=True):
-            raise typer.Abort
+        if not is_agreed:
+            agree_to_removals(self._generation_id, change.removed, kept, str(self.folder))
 
     def show_change(self) -> None:
         """Print what ``send_all`` would change; nothing is sent."""
@@ -111,10 +96,7 @@ class Mirror:
         if not change:
             self._tell_same()
             return
-        for word, paths in (("change", sorted(change.written)), ("remove", sorted(change.removed))):
-            for path in paths:
-                show(f"{word}  {visible(path)}")
-        show(f"Would sync: {change_words(len(change.written), len(change.removed))}")
+        show_plan(sorted(change.written), sorted(change.removed))
 
     def _difference(self) -> tuple[FolderChange, int, str]:
         """Return the difference, the number of stored files, and their entity tag."""
@@ -181,6 +163,44 @@ class Mirror:
             undo = f"preview versions restore {self._generation_id} {answer['version'] - 1}"
             show(f"Synced: {counts}. Undo: {undo}")
         return tell_reload(reload)
+
+
+def agree_to_removals(generation_id: str, removed: Sequence[str], kept: int, source: str) -> None:
+    """Show the files that would be removed, and ask. Few need no answer if there is no terminal to ask at.
+
+    Args:
+        generation_id: The generation.
+        removed: Paths of the files.
+        kept: Number of the generation's files.
+        source: What does not have these files, for people.
+
+    Raises:
+        UsageMistake: Many files would be removed, and there is no terminal to ask at.
+        Abort: The user does not agree.
+    """
+    if not removed:
+        return
+    if not sys.stdin.isatty():
+        if len(removed) > UNASKED_REMOVALS:
+            raise UsageMistake(
+                f"{len(removed)} of {kept} files are not in {source} and would be removed from "
+                f"{generation_id}; give --yes if that is intended, or see all with --dry-run."
+            )
+        return
+    for path in removed[:_SHOWN_REMOVALS]:
+        say(f"remove  {visible(path)}")
+    if len(removed) > _SHOWN_REMOVALS:
+        say(f"… and {len(removed) - _SHOWN_REMOVALS} more")
+    if not typer.confirm(f"Remove {len(removed)} of {kept} files from {generation_id}?", err=True):
+        raise typer.Abort
+
+
+def show_plan(changed: Sequence[str], removed: Sequence[str]) -> None:
+    """Print what a dry run would change."""
+    for word, paths in (("change", changed), ("remove", removed)):
+        for path in paths:
+            show(f"{word}  {visible(path)}")
+    show(f"Would sync: {change_words(len(changed), len(removed))}")
 
 
 def tell_reload(reload: dict[str, Any]) -> bool:

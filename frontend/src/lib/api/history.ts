@@ -8,7 +8,7 @@ export interface Version {
   author: string;
   /** Program that made it; may be empty. */
   agent: string;
-  source: "push" | "sync" | "edit" | "upload" | "restore" | "fork";
+  source: "push" | "sync" | "edit" | "upload" | "restore" | "fork" | "import";
   message: string;
   file_count: number;
   size_bytes: number;

@@ -1,6 +1,6 @@
 import type { PreviewClient } from "./client";
 import { of } from "./transport";
-import type { Generation } from "./types";
+import type { FilesChanged, Generation } from "./types";
 
 /** A small project that comes with the service. */
 export interface Example {
@@ -65,4 +65,33 @@ export function restoreRemoved(client: PreviewClient, id: string): Promise<Gener
 
 export async function deleteRemoved(client: PreviewClient, id: string): Promise<void> {
   await client.send(`/api/v1/removed/${encodeURIComponent(id)}`, { method: "DELETE" });
+}
+
+/** Where projects are imported from; without an address, nowhere. */
+export async function importSource(client: PreviewClient, signal?: AbortSignal): Promise<string> {
+  return (await client.json<{ address: string }>("/api/v1/imports", signal ? { signal } : {})).address;
+}
+
+/** What an import has to say beside what it made. */
+interface Imported {
+  origin: string;
+  /** The hash; empty if it is not known. */
+  commit: string;
+  /** Sentences about what the files lack. */
+  notes: string[];
+}
+
+/** Import a public repository of GitHub as a new project. */
+export function importRepository(client: PreviewClient, url: string): Promise<Generation & Imported> {
+  return client.json("/api/v1/imports", { method: "POST", json: { url } });
+}
+
+/** Make a project's files those of the repository that it was imported from; a dry run only tells what would change. */
+export function updateFromRepository(
+  client: PreviewClient,
+  id: string,
+  which: { url?: string; commit?: string },
+  isDry: boolean,
+): Promise<FilesChanged & Imported> {
+  return client.json(of(id, isDry ? "/import?dry_run=true" : "/import"), { method: "POST", json: which });
 }

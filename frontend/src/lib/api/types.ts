@@ -50,6 +50,8 @@ export type Generation = Pick<Schemas["GenerationShape"], "id" | "project_id" | 
   size_bytes: number;
   /** A service before groups leaves it out. */
   group?: string;
+  /** Address of the repository that it was imported from; a service before imports leaves it out. */
+  origin?: string;
 };
 
 /** Best evidence of an endpoint: the source files, the OpenAPI document or the application's own route table. */

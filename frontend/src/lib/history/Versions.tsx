@@ -27,6 +27,7 @@ const HOW: Record<Version["source"], Untranslated> = {
   upload: english("Files replaced"),
   restore: english("Rolled back"),
   fork: english("Forked"),
+  import: english("Imported from GitHub"),
 };
 
 /** The versions of the files: what each changed, roll back, and undo of that. */

@@ -300,6 +300,7 @@ export const ENGLISH = [
   "Import",
   "Import HAR",
   "Import a Postman collection",
+  "Imported from GitHub",
   "In the route table of the running application",
   "In this browser",
   "Info",

@@ -1,14 +1,16 @@
-"""``preview push``: upload a folder as a new generation."""
+"""``preview push``: upload a folder, or import a repository, as a new generation."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from preview.cli.client import open_api
+from preview.cli.local.repositories import add_repository
 from preview.cli.local.syncing import packed
-from preview.cli.options import CaOption, DirectoryArgument, JsonOption, UrlOption, existing_folder
+from preview.cli.options import CaOption, JsonOption, SourceArgument, UrlOption, existing_folder, is_address
 from preview.cli.terminal import counted, print_json, progress, say, show
 
 app = typer.Typer(add_completion=False)
@@ -19,33 +21,47 @@ _UPLOAD_TIMEOUT_S = 600.0
 
 @app.command()
 def push(
-    directory: DirectoryArgument,
+    source: SourceArgument,
     project: Annotated[
         str | None,
         typer.Option("--project", metavar="ID", help="The project it belongs to. Default: one of the same name."),
     ] = None,
     name: Annotated[
-        str | None, typer.Option("--name", metavar="NAME", help="Its display name. Default: the folder's.")
+        str | None,
+        typer.Option("--name", metavar="NAME", help="Its display name. Default: that of DIR or URL."),
     ] = None,
     url: UrlOption = None,
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Upload a folder as a new generation.
+    """Upload a folder, or import a public GitHub repository, as a new generation.
 
-    Leaves out version control, caches, environments and node_modules. Prints the generation's id.
+    Of a folder, version control, caches, environments and node_modules are left out. The address of a repository may
+    name a branch and a folder. Prints the generation's id.
 
     Example: preview push examples/bookshop --name shop
+
+    Example: preview push https://github.com/OWNER/NAME/tree/main/api
     """
-    folder = existing_folder(directory)
-    fields = {"name": name or folder.name} | ({"project_id": project} if project else {})
-    with open_api(url, ca) as api, progress(f"uploading {folder.name}…"), packed(folder) as archive:
-        files = {"archive": (f"{folder.name}.tar.gz", archive, "application/gzip")}
-        response = api.call("POST", "/generations", files=files, data=fields, timeout_s=_UPLOAD_TIMEOUT_S)
-    generation: dict[str, Any] = response.json()
+    fields = {"project_id": project} if project else {}
+    if is_address(source):
+        with open_api(url, ca) as api:
+            generation = add_repository(api, {"url": source} | ({"name": name} if name else {}) | fields)
+    else:
+        generation = _upload(existing_folder(Path(source)), name, fields, url, ca)
     if as_json:
         print_json(generation)
         return
     show(generation["id"])
     amount = counted(generation["file_count"], "file")
-    say(f"{amount}, {generation['size_bytes']} bytes; next: preview launch {generation['id']}")
+    commit = f" at commit {generation['commit'][:7]}" if generation.get("commit") else ""
+    say(f"{amount}, {generation['size_bytes']} bytes{commit}; next: preview launch {generation['id']}")
+
+
+def _upload(folder: Path, name: str | None, fields: dict[str, str], url: str | None, ca: Path | None) -> dict[str, Any]:
+    fields = {"name": name or folder.name} | fields
+    with open_api(url, ca) as api, progress(f"uploading {folder.name}…"), packed(folder) as archive:
+        files = {"archive": (f"{folder.name}.tar.gz", archive, "application/gzip")}
+        response = api.call("POST", "/generations", files=files, data=fields, timeout_s=_UPLOAD_TIMEOUT_S)
+    generation: dict[str, Any] = response.json()
+    return generation

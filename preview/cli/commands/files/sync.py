@@ -1,23 +1,26 @@
-"""``preview sync``: update a stored generation from a folder, and reload its preview."""
+"""``preview sync``: update a stored generation from a folder or a repository, and reload its preview."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from preview.cli.client import generation_path, open_api
-from preview.cli.exits import ExitCode
+from preview.cli.exits import ExitCode, UsageMistake
+from preview.cli.local.repositories import sync_repository
 from preview.cli.local.run_async import run_async
 from preview.cli.local.syncing import Mirror, follow_folder
 from preview.cli.options import (
     CaOption,
-    DirectoryArgument,
     GenerationArgument,
     JsonOption,
+    SourceArgument,
     UrlOption,
     YesOption,
     existing_folder,
+    is_address,
 )
 
 app = typer.Typer(add_completion=False)
@@ -26,7 +29,7 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def sync(
     generation: GenerationArgument,
-    directory: DirectoryArgument,
+    source: SourceArgument,
     watch: Annotated[bool, typer.Option("--watch", help="Keep running, and send each saved file.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would change.")] = False,
     yes: YesOption = False,
@@ -34,7 +37,7 @@ def sync(
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Replace a generation's files with a folder's, and reload its preview.
+    """Replace a generation's files with a folder's or a repository's, and reload its preview.
 
     Only differences are sent. Files that the folder lacks are removed: the command shows them and asks first. Without a
     terminal it needs --yes to remove more than three. Files that `preview push` skips are not sent.
@@ -42,9 +45,17 @@ def sync(
     Without --watch, the exit code is 1 if the preview does not start with the change; the change is kept anyway.
 
     Example: preview sync GEN examples/hello --watch
+
+    Example: preview sync GEN https://github.com/OWNER/NAME
     """
-    folder = existing_folder(directory)
     generation_path(generation)
+    if is_address(source):
+        if watch:
+            raise UsageMistake("--watch follows a folder; leave it out for a repository.")
+        with open_api(url, ca) as api:
+            is_good = sync_repository(api, generation, source, is_dry=dry_run, is_agreed=yes, as_json=as_json)
+        raise typer.Exit(ExitCode.OK if is_good else ExitCode.FAILED)
+    folder = existing_folder(Path(source))
     with open_api(url, ca) as api:
         mirror = Mirror(api, generation, folder, as_json=as_json)
         if dry_run:
