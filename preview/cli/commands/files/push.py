@@ -34,10 +34,10 @@ def push(
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Upload a folder, or import a public GitHub repository, as a new generation.
+    """Upload a folder, or import a GitHub repository, as a new generation.
 
-    Of a folder, version control, caches, environments and node_modules are left out. The address of a repository may
-    name a branch and a folder. Prints the generation's id.
+    Of a folder, version control, caches, environments and node_modules are left out. The repository
+    must be public; its address may name a branch and a folder. Prints the generation's id.
 
     Example: preview push examples/bookshop --name shop
 
