@@ -74,12 +74,11 @@ class GenerationLibrary:
         note: VersionNote | None = None,
         origin: str = "",
     ) -> Generation:
-        """Store a new generation. Creates the rows of the user and the project if they are missing.
+        """Store a new generation, with the rows of the user and the project if they are missing.
 
         Args:
             user_id: The owner.
-            project_id: An id that the user chose; the project is created if missing. Other users' projects may
-                have the same id. None creates a new project.
+            project_id: An id that the user chose, also if other users have the same; None makes a new one.
             name: A display name; may be empty.
             files: Content by relative path.
             note: Note of the first version; default: a push of the owner.

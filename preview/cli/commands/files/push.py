@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from preview.cli.client import open_api
-from preview.cli.local.repositories import add_repository
+from preview.cli.commands.files.repositories import add_repository
 from preview.cli.local.syncing import packed
 from preview.cli.options import CaOption, JsonOption, SourceArgument, UrlOption, existing_folder, is_address
 from preview.cli.terminal import counted, print_json, progress, say, show

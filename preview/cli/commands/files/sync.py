@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from preview.cli.client import generation_path, open_api
+from preview.cli.commands.files.repositories import sync_repository
 from preview.cli.exits import ExitCode, UsageMistake
-from preview.cli.local.repositories import sync_repository
 from preview.cli.local.run_async import run_async
 from preview.cli.local.syncing import Mirror, follow_folder
 from preview.cli.options import (
