@@ -50,7 +50,7 @@ class Fetched:
 
     @property
     def source(self) -> str:
-        """Where the files are from, for people: ``github.com/OWNER/NAME@commit``."""
+        """Repository and commit, for people: ``github.com/OWNER/NAME@commit``."""
         host = self.origin.partition("://")[2].partition("/")[0]
         folder = f" ({self.repository.folder})" if self.repository.folder else ""
         return f"{host}/{self.repository.full_name}@{self.commit or self.repository.ref}{folder}"

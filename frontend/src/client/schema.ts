@@ -2645,7 +2645,7 @@ export interface components {
         };
         /**
          * ImportSource
-         * @description Where repositories can be imported from.
+         * @description Address that repositories are imported from.
          */
         ImportSource: {
             /**

@@ -190,7 +190,7 @@ class ImportedChange(FilesChanged):
 
 
 class ImportSource(Answer):
-    """Where repositories can be imported from."""
+    """Address that repositories are imported from."""
 
     address: str = Field(description="Address of GitHub; empty if imports are off.", examples=["https://github.com"])
     size_bytes: int = Field(description="Maximum size of a repository's archive.")
