@@ -111,8 +111,8 @@ class ClusterRouter:
 
     async def route(self, head: RequestHead) -> Admitted | OwnAnswer | None:
         """See ``NodeRouter``. Cancellation: no state changes."""
-        subject = self._subject(head.host, head.target)
-        if subject is None or self._is_here(subject):
+        subject = self.subject_of(head.host, head.target)
+        if subject is None or self.is_here(subject):
             return None
         try:
             if not head.is_from_node:
@@ -153,7 +153,7 @@ class ClusterRouter:
     async def locate(self, preview_id: str, *, fresh: bool) -> InnerAddress | None:
         """See ``preview.http.streams.shared_logs.Locator``. Cancellation: no state changes."""
         subject = Subject(preview_id, is_generation=False)
-        if self._is_here(subject):
+        if self.is_here(subject):
             return self._address(Owner(self.node, self.address, 0))
         if fresh:
             self.router.forget(subject)
@@ -179,7 +179,7 @@ class ClusterRouter:
             with slot, trio.move_on_after(_QUEUED_S):
                 while self.router.is_queued(subject):
                     await trio.sleep(_LOOK_S)
-                    if self._is_here(subject):
+                    if self.is_here(subject):
                         break
                     if (owner := await self.router.find(subject)) is not None:
                         return owner
@@ -191,10 +191,10 @@ class ClusterRouter:
 
     async def owner(self, head: RequestHead) -> Admitted | None:
         """See ``NodeRouter``. Cancellation: no state changes."""
-        subject = self._subject(head.host, head.target)
+        subject = self.subject_of(head.host, head.target)
         if subject is None:
             return None
-        if self._is_here(subject):
+        if self.is_here(subject):
             return self._admitted(Owner(self.node, self.address, 0), subject, head.host)
         try:
             owner = await self.router.find(subject)
@@ -206,11 +206,12 @@ class ClusterRouter:
 
     def forget(self, head: RequestHead) -> None:
         """See ``NodeRouter``."""
-        subject = self._subject(head.host, head.target)
+        subject = self.subject_of(head.host, head.target)
         if subject is not None:
             self.router.forget(subject)
 
-    def _subject(self, host: str, target: bytes) -> Subject | None:
+    def subject_of(self, host: str, target: bytes) -> Subject | None:
+        """Return what a request names; None if it is for no preview or generation."""
         place = self._gate.places.find(host, target)
         if place is not None:
             return None if place.preview_id is None else Subject(place.preview_id, is_generation=False)
@@ -220,28 +221,18 @@ class ClusterRouter:
         named = found[2].decode()
         return Subject(named, found[1] == b"generations") if is_valid_id(named) else None
 
-    def _is_here(self, subject: Subject) -> bool:
+    def is_here(self, subject: Subject) -> bool:
+        """Return whether this node has the preview."""
         previews = self._backend().previews
         live = previews.active(subject.id) if subject.is_generation else previews.find(subject.id)
         return live is not None
 
     def _admitted(self, owner: Owner, subject: Subject, host: str) -> Admitted:
-        return Admitted(
-            f"node {owner.node}",
-            self._address(owner),
-            0,
-            0,
-            "",
-            nullcontext,
-            again=partial(self._again, owner, subject, host),
-            is_node=True,
+        again = _Again(self, owner, subject, host)
+        admitted = again.admitted = Admitted(
+            f"node {owner.node}", self._address(owner), 0, 0, "", nullcontext, again=again, is_node=True
         )
-
-    def _again(self, owner: Owner, subject: Subject, host: str, target: bytes) -> Admitted | None:
-        """Admit a further request that differs only in its target, while the owner is known and the same."""
-        if self._subject(host, target) != subject or self.router.known(subject) is not owner or is_log_stream(target):
-            return None
-        return None if self._is_here(subject) else self._admitted(owner, subject, host)
+        return admitted
 
     def _address(self, owner: Owner) -> InnerAddress:
         kept = self._addresses.get(owner.node)
@@ -254,6 +245,32 @@ class ClusterRouter:
         made = InnerAddress(host, int(port), NodeLink(owner.node, (host, int(port)), self.key))
         self._addresses[owner.node] = (owner, made)
         return made
+
+
+class _Again:
+    """Admits further requests that differ only in their target, while the owner is known and the same.
+
+    Attributes:
+        admitted: The admission of the first one, which is that of all.
+    """
+
+    __slots__ = ("_host", "_is_named_by_host", "_nodes", "_owner", "_subject", "admitted")
+
+    def __init__(self, nodes: ClusterRouter, owner: Owner, subject: Subject, host: str) -> None:
+        self.admitted: Admitted | None = None
+        self._nodes = nodes
+        self._owner = owner
+        self._subject = subject
+        self._host = host
+        self._is_named_by_host = nodes.subject_of(host, b"/") == subject
+
+    def __call__(self, target: bytes) -> Admitted | None:
+        nodes, subject = self._nodes, self._subject
+        if nodes.router.known(subject) is not self._owner or is_log_stream(target):
+            return None
+        if not self._is_named_by_host and nodes.subject_of(self._host, target) != subject:
+            return None
+        return None if nodes.is_here(subject) else self.admitted
 
 
 async def _stream_slot(backend: Backend, head: RequestHead, generation_id: str) -> AbstractContextManager[None]:
