@@ -19,7 +19,7 @@ from preview.core.lifecycle import StopCause
 from preview.data import Confined, SnapshotStore
 from preview.detection import ServiceKind
 from preview.embedding import in_asyncio
-from preview.environments import EnvironmentCache, Jail, Shelf, find_images, find_jail
+from preview.environments import EnvironmentCache, Jail, Shelf, find_jail, open_images
 from preview.environments.node import NodeEnvironmentCache
 from preview.generations import GenerationLibrary, GenerationSource
 from preview.github import GithubImporter
@@ -190,6 +190,7 @@ async def open_service(
                 _open_ladder(settings, runtime) as ladder,
                 open_backing(settings, ladder.runtime) as backing,
                 open_cluster(settings, database, ladder.runtime.name) as cluster,
+                open_images(settings, (ladder.runtime, *ladder.further.values()), ladder.groups) as images,
             ):
                 jail = await _find_jail(settings, ladder)
                 rollout = Rollout(database, settings, ladder.runtime.name, ladder.further)
@@ -214,7 +215,7 @@ async def open_service(
                     runtimes=ladder.further,
                     cluster=cluster,
                     sealer=sealer,
-                    images=await find_images(settings, (ladder.runtime, *ladder.further.values())),
+                    images=images,
                 )
                 context.environments.shelf.taken["node"] = context.node_environments.taken
                 context.observers.extend((failures.watch, series.watch))

@@ -2,7 +2,7 @@
 
 from preview.environments.folders.environment import Environment, EnvironmentRequest, How, Report, SuppliedServer
 from preview.environments.folders.image_source import BuiltBeside, BuiltImage, HealthCheck
-from preview.environments.images import ImageCache, find_images
+from preview.environments.images import ImageCache, open_images
 from preview.environments.imports.names import OWN_NAMES, distribution_of, is_known_module
 from preview.environments.node.modules import NO_ENGINE
 from preview.environments.python.choosing import find_newer
@@ -32,8 +32,8 @@ __all__ = [
     "StoredEnvironment",
     "SuppliedServer",
     "distribution_of",
-    "find_images",
     "find_jail",
     "find_newer",
     "is_known_module",
+    "open_images",
 ]

@@ -19,7 +19,7 @@ from test_images import build
 
 from preview.environments.images.dockerfile import PLATFORM, Recipe, read_dockerfile
 from preview.environments.images.files_image import pack_files
-from preview.environments.images.inline_texts import as_json, is_marker
+from preview.environments.images.inline_texts import arguments_of, as_json, change_arguments, is_marker
 from preview.errors import EnvironmentFailed
 from preview.runtime.container.images import Images
 
@@ -321,3 +321,43 @@ CMD ["/bin/run"]
     assert {"$as it is\\", "no tabs", "by perl: /dev/pipes/EOF", "echo content of run.sh"} <= set(said)
     engine = await import_base(engine_or_skip())
     assert [one.name for one in await Images(engine, tmp_path.name).stored() if "files" in one.name] == []
+
+
+def words_of_the_engine(text: str, escape: str) -> list[str]:
+    """The engine's own reading of ``ARG``, character by character."""
+    words, quote, at = [""], "", 0
+    while at < len(text):
+        one = text[at]
+        if one == escape:
+            words[-1] += text[at : at + 2]
+            at += 2
+            continue
+        if not quote and one.isspace():
+            words.append("")
+        else:
+            words[-1] += one
+            quote = ("" if one == quote else quote) if quote else (one if one in "'\"" else "")
+        at += 1
+    return [one for one in words if one]
+
+
+@given(
+    st.lists(st.sampled_from(["a", "TARGETARCH", "=", " ", "\t", "'", '"', "\\", "`", "$X"])), st.sampled_from("\\`")
+)
+def test_arguments_are_read_as_the_engine_reads_them(pieces: list[str], escape: str) -> None:
+    text = "".join(pieces)
+    assert arguments_of(text, escape) == words_of_the_engine(text, escape)
+    assert change_arguments(text, escape, str) == text
+
+
+@pytest.mark.parametrize(
+    ("line", "as_engine"),
+    [
+        ('ARG X="a\\" TARGETARCH', 'ARG X="a\\" TARGETARCH={}'),
+        ("ARG X=a` TARGETARCH TARGETARCH", "ARG X=a` TARGETARCH TARGETARCH={}"),
+        ("ARG X='a`' TARGETARCH' TARGETARCH", "ARG X='a`' TARGETARCH' TARGETARCH={}"),
+    ],
+)
+def test_another_escape_character_splits_arguments_as_in_the_engine(line: str, as_engine: str) -> None:
+    recipe = read(f"# escape=`\nFROM a\n{line}\n")
+    assert recipe.text.splitlines()[-1] == as_engine.format(PLATFORM["TARGETARCH"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from image_kit import BASE, import_base
 
 from preview.environments import Environment, EnvironmentRequest, ImageCache, ImageSource
 from preview.environments.images.network import NO_NETWORK, BuildNetwork, OpenNetwork
+from preview.environments.images.steps import OpenSteps, open_engines_group, open_own_group
 from preview.errors import EnvironmentFailed, LaunchFailed
+from preview.runtime.cgroups import open_engine_groups
 from preview.runtime.container import EngineError
 from preview.runtime.container.images import Images, StoredImage
 from preview.settings import Settings
@@ -42,15 +45,27 @@ async def build(
     root = await images.root_folder()
     assert root is not None
     settings = Settings(data_dir=tmp_path, **values)  # type: ignore[arg-type]
-    cache = ImageCache(settings, images, root, open_network)
     try:
         with trio.fail_after(120):
-            async with cache.open_environment(
-                EnvironmentRequest(project, image=ImageSource("Dockerfile")), lambda line, _: said.append(line)
-            ) as found:
+            async with (
+                open_steps_of(images, settings) as open_steps,
+                ImageCache(settings, images, root, open_network, open_steps).open_environment(
+                    EnvironmentRequest(project, image=ImageSource("Dockerfile")), lambda line, _: said.append(line)
+                ) as found,
+            ):
                 return found
     finally:
         (tmp_path / "said").write_text("\n".join(said))
+
+
+@asynccontextmanager
+async def open_steps_of(images: Images, settings: Settings) -> AsyncIterator[OpenSteps]:
+    if not images.is_podman:
+        yield open_engines_group
+        return
+    async with open_engine_groups(settings.data_dir, None) as groups:
+        assert groups is not None
+        yield partial(open_own_group, groups, settings)
 
 
 async def test_an_image_is_built_once_and_says_how_it_runs(tmp_path: Path) -> None:
@@ -191,7 +206,8 @@ async def test_a_context_is_bounded_and_the_oldest_images_go(tmp_path: Path) -> 
 
 async def test_a_step_has_a_limited_number_of_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("preview.environments.images.watch._LOOK_S", 0.05)
-    monkeypatch.setattr("preview.environments.images.watch._MOST_PROCESSES", 20)
+    monkeypatch.setattr("preview.environments.images.watch.MOST_PROCESSES", 20)
+    monkeypatch.setattr("preview.environments.images.steps.MOST_PROCESSES", 20)
     bomb = (
         "perl -e 'for (1..2000) { $p = fork; if (!defined $p) { print qq(refused\\n); exit } "
         "if (!$p) { sleep 100; exit } select undef, undef, undef, 0.03 }'"

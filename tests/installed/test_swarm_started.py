@@ -139,9 +139,9 @@ def test_a_stack_on_two_machines_is_a_cluster_of_three_nodes(tmp_path: Path, mon
     with _two_machines(tmp_path) as (one, two):
         (tmp_path / "images").mkdir()
         _images(one, tmp_path / "images")
-        saved = subprocess.Popen([*one.docker, "save", _IMAGE, "caddy:2"], stdout=subprocess.PIPE)
-        subprocess.run([*two.docker, "load", "--quiet"], stdin=saved.stdout, check=True, stdout=subprocess.DEVNULL)
-        assert saved.wait() == 0
+        with subprocess.Popen([*one.docker, "save", _IMAGE, "caddy:2"], stdout=subprocess.PIPE) as saved:
+            subprocess.run([*two.docker, "load", "--quiet"], stdin=saved.stdout, check=True, stdout=subprocess.DEVNULL)
+        assert saved.returncode == 0
         one.do("swarm", "init", "--advertise-addr", one.address)
         token = one.do("swarm", "join-token", "--quiet", "worker")
         two.do("swarm", "join", "--token", token, "--advertise-addr", two.address, f"{one.address}:2377")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from engine_kit import engine_or_skip
+from engine_kit import engine_or_skip, is_podman
 from image_kit import BASE, SERVER, import_base
 from launch_kit import Rig, ask, open_rig, says, story
 
@@ -41,7 +41,8 @@ async def test_a_project_with_a_dockerfile_is_built_and_served_at_its_own_port(
             assert preview.record.state is State.RUNNING, "\n".join(story(preview)[-12:])
             assert (await ask(preview)).text == "built here"
             lines = story(preview)
-            assert "Step 1/8 : FROM preview-test/base:latest" in lines, lines
+            first = "STEP 1/8: FROM docker.io/preview-test/base:latest" if is_podman() else f"Step 1/8 : FROM {BASE}"
+            assert first in lines, lines
             # A user of its own, as in every container, and no root.
             assert any(line.startswith("up at 80 as ") and not line.endswith(" as 0") for line in lines), lines
             assert preview.confinement is not None

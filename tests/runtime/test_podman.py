@@ -24,7 +24,7 @@ from runtime_containers import containers_or_skip
 from runtime_kit import INTERPRETER, LIMITS, PYTHON
 
 from preview.detection import Toolchain
-from preview.environments import find_images
+from preview.environments import open_images
 from preview.errors import EnvironmentFailed
 from preview.runtime import Exit, ProcessSpec, child_subreaper
 from preview.runtime.container import ContainerRuntime, Engine, probe_containers
@@ -39,6 +39,13 @@ _SUITES = (
     "tests/runtime/test_runtime_contract.py",
     "tests/launch/test_launch_containers.py",
     "tests/hostile",
+)
+_BUILDS = (
+    "tests/environments/test_images.py",
+    "tests/environments/test_podman_builds.py",
+    "tests/launch/test_launch_image_network.py",
+    "tests/launch/test_launch_image_user.py",
+    "tests/launch/test_launch_images.py",
 )
 _OWN = (sys.executable, "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", "-m", "not timed and not long")
 _needs_podman = pytest.mark.skipif(
@@ -64,11 +71,12 @@ async def test_podman_runs_a_container(tmp_path: Path) -> None:
             settings = load_settings(data_dir=tmp_path, container_engine=f"unix://{folder}/s")
             found = await probe_containers(settings)
             assert isinstance(found, ContainerRuntime), found
-            # It limits neither processes nor size of a build's steps. The launch says so.
-            assert await find_images(settings, [found]) is None
+            # Steps run in groups of the service; where it may make none, the launch says so.
+            async with open_images(settings, [found], None) as images:
+                assert (images is not None) == (os.geteuid() == 0)
             context: Any = SimpleNamespace(images=None, runtimes={"container": found}, runtime=None)
             analysis: Any = SimpleNamespace(plan=SimpleNamespace(toolchain=Toolchain.IMAGE))
-            with pytest.raises(EnvironmentFailed, match="its engine is Podman, which does not limit"):
+            with pytest.raises(EnvironmentFailed, match="nothing would limit the number of a build's processes"):
                 async with hold_environment(context, analysis, tmp_path, lambda *_: None, owner="u"):
                     pass
     finally:
@@ -108,4 +116,14 @@ def test_the_suites_of_containers_pass_on_podman(user: str) -> None:
         pytest.skip("root runs them, as itself and as an ordinary user")
     start = _OWN if user == "root" else ("bash", str(_ROOT / "scripts" / "ci-user.sh"))
     done = subprocess.run([*start, *_SUITES, "-k", "container"], cwd=_ROOT, check=False)
+    assert done.returncode == 0
+
+
+@pytest.mark.long
+@_needs_podman
+@pytest.mark.usefixtures("podman")
+def test_builds_are_limited_on_podman() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("root's service alone makes groups for a build")
+    done = subprocess.run([*_OWN, *_BUILDS], cwd=_ROOT, check=False)
     assert done.returncode == 0

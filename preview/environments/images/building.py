@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import IO, Final
@@ -15,10 +15,12 @@ from preview.environments.folders.environment import Report
 from preview.environments.images.context import DOCKERFILE
 from preview.environments.images.network import BuildNetwork, OpenNetwork
 from preview.environments.images.output import BadOutput, BuildOutput
+from preview.environments.images.steps import OpenSteps
 from preview.environments.images.watch import look_at_disk, watch_build
 from preview.errors import EnvironmentFailed, LaunchFailed
 from preview.runtime.container import EngineError
-from preview.runtime.container.images import BuildLimits, Images
+from preview.runtime.container.builds import BuildLimits
+from preview.runtime.container.images import Images
 from preview.settings import Settings
 
 _PIECE_BYTES: Final = 256 * 1024
@@ -36,6 +38,7 @@ async def build_image(
     packed: IO[bytes],
     arguments: Mapping[str, str],
     open_network: OpenNetwork,
+    open_steps: OpenSteps,
     report: Report,
 ) -> None:
     """Build an image.
@@ -48,6 +51,7 @@ async def build_image(
         packed: What the build may copy.
         arguments: Values of ``ARG``.
         open_network: Opens the network of its steps.
+        open_steps: Opens the group of its steps.
         report: Called with each line of the build and its severity.
 
     Raises:
@@ -64,21 +68,28 @@ async def build_image(
     packed.seek(0)
     limit_s = settings.environment_build_timeout_s
     with trio.move_on_after(limit_s) as scope:
-        async with _open_network(open_network, report) as network, trio.open_nursery() as nursery:
+        token = f"preview-build-{secrets.token_hex(8)}"
+        async with (
+            _open_network(open_network, report) as network,
+            open_steps(token) as group,
+            trio.open_nursery() as nursery,
+        ):
             limits = BuildLimits(
                 settings.build_memory_mb << 20,
                 settings.cpu_limit,
                 settings.image_max_bytes,
                 network.name,
-                f"preview-build-{secrets.token_hex(8)}",
+                token,
                 {**arguments, **network.arguments},
+                group.path,
             )
 
             def end(reason: str) -> None:
                 failed.append(reason)
                 nursery.cancel_scope.cancel()
 
-            nursery.start_soon(watch_build, images, limits.token, root, before, settings.image_max_bytes, end)
+            nursery.start_soon(_end_with_network, network, end)
+            nursery.start_soon(watch_build, images, token, group, root, before, settings.image_max_bytes, end)
             nursery.start_soon(_tell_while_silent, output, report)
             try:
                 async with images.open_build(name, DOCKERFILE, limits, size, _pieces(packed)) as pieces:
@@ -100,6 +111,12 @@ async def build_image(
         failed.append(f"it did not finish within {limit_s:g} s (PREVIEW_ENVIRONMENT_BUILD_TIMEOUT)")
     if reason := (failed or [output.error])[0]:
         raise EnvironmentFailed(_failure(reason, output.last), reason="image_build")
+
+
+async def _end_with_network(network: BuildNetwork, end: Callable[[str], None]) -> None:
+    """End the build if its network ends; later steps might get another one under its name. Cancellation: no effect."""
+    await network.ended()
+    end("its network has ended")
 
 
 @asynccontextmanager

@@ -35,8 +35,12 @@ def is_base(name: str, image: Mapping[str, object], own: Mapping[str, str]) -> b
     about = _config(image)
     labels, triggers = about.get("Labels") or {}, about.get("OnBuild")
     names = [*_texts(image.get("RepoTags")), *_texts(image.get("RepoDigests"))]
-    full = name if ":" in name.rpartition("/")[2] or "@" in name else f"{name}:latest"
-    return full in names and not triggers and isinstance(labels, dict) and not own.keys() & labels.keys()
+    return full_name(name) in names and not triggers and isinstance(labels, dict) and not own.keys() & labels.keys()
+
+
+def full_name(name: str) -> str:
+    """Return the name of an image with its tag or digest."""
+    return name if ":" in name.rpartition("/")[2] or "@" in name else f"{name}:latest"
 
 
 def has_volumes(image: Mapping[str, object]) -> bool:

@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,14 +20,17 @@ import trio
 from preview.environments.folders.environment import Environment, EnvironmentRequest, How, Report
 from preview.environments.folders.image_source import BuiltBeside, BuiltImage
 from preview.environments.images.building import build_image
-from preview.environments.images.built import has_own_shell, has_volumes, is_base, read_built, with_source
+from preview.environments.images.built import full_name, has_own_shell, has_volumes, is_base, read_built, with_source
 from preview.environments.images.context import open_below, pack_context, read_small
 from preview.environments.images.dockerfile import MOST_BYTES, Recipe, read_dockerfile
 from preview.environments.images.files_image import FilesImages, pack_files
 from preview.environments.images.network import NO_NETWORK, OpenNetwork, open_engines_network, open_index_network
+from preview.environments.images.steps import OpenSteps, open_engines_group, open_own_group, why_no_steps
 from preview.environments.images.turns import BuildTurns
 from preview.errors import EnvironmentFailed
+from preview.runtime.cgroups import CgroupTree, open_engine_groups
 from preview.runtime.container import ContainerRuntime, EngineError
+from preview.runtime.container.builds import WHOLE_NAMES, podman_text
 from preview.runtime.container.images import Images
 from preview.settings import Settings
 from preview.sources.image_source import Beside, ImageSource
@@ -43,11 +46,20 @@ class ImageCache:
         images: The engine's images.
         root: The engine's folder, as this machine shows it.
         open_network: Opens the network of a build.
+        open_steps: Opens the group of a build's steps.
     """
 
-    def __init__(self, settings: Settings, images: Images, root: Path, open_network: OpenNetwork = NO_NETWORK) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        images: Images,
+        root: Path,
+        open_network: OpenNetwork = NO_NETWORK,
+        open_steps: OpenSteps = open_engines_group,
+    ) -> None:
         self._settings = settings
         self._open_network = open_network
+        self._open_steps = open_steps
         self._images = images
         self._root = root
         self._used: dict[str, float] = {}
@@ -143,9 +155,9 @@ class ImageCache:
         recipe = await trio.to_thread.run_sync(_recipe, project, source, self._images.labels)
         for warning in recipe.warnings:
             report(warning, logging.WARNING)
-        bases = await self._bases(recipe)
+        bases, names = await self._bases(recipe)
         with tempfile.TemporaryFile(dir=self._settings.data_dir) as packed:
-            files, digest = await self._pack(project, source, recipe, packed)
+            files, digest = await self._pack(project, source, recipe, names, packed)
             arguments = dict(sorted(source.arguments.items()))
             said = repr((digest, sorted(bases.items()), self._settings.image_network, arguments))
             name = self._images.name_of(hashlib.sha256(said.encode()).hexdigest())
@@ -161,12 +173,15 @@ class ImageCache:
                 async with self._files.open_image(files):
                     return name, "built", await self._build(name, packed, arguments, network, request.owner, report)
 
-    async def _pack(self, project: Path, source: ImageSource, recipe: Recipe, packed: IO[bytes]) -> tuple[bytes, str]:
+    async def _pack(
+        self, project: Path, source: ImageSource, recipe: Recipe, names: Mapping[str, str], packed: IO[bytes]
+    ) -> tuple[bytes, str]:
         """Write what the build copies into a file; return its files with an image of their own, and the hash of all."""
 
         def pack() -> tuple[bytes, str]:
             files = pack_files(project, source.context, recipe.files) if recipe.files else b""
-            text = recipe.with_files_image(self._files.name_of(files))
+            text = recipe.with_files_image(self._images.full_name(self._files.name_of(files)))
+            text = podman_text(text, names) if self._images.is_podman else text
             most_bytes, check = self._settings.image_context_bytes, trio.from_thread.check_cancelled
             return files, pack_context(project, source.context, text, packed, most_bytes, check)
 
@@ -211,7 +226,15 @@ class ImageCache:
             async with self._turns.open_turn(owner, queued):
                 try:
                     await build_image(
-                        self._images, self._settings, self._root, name, packed, arguments, network, report
+                        self._images,
+                        self._settings,
+                        self._root,
+                        name,
+                        packed,
+                        arguments,
+                        network,
+                        self._open_steps,
+                        report,
                     )
                 except EnvironmentFailed as error:
                     failure = error
@@ -224,9 +247,10 @@ class ImageCache:
             raise EnvironmentFailed("The image cannot be built: it is gone already.", reason="engine")
         return found
 
-    async def _bases(self, recipe: Recipe) -> dict[str, str]:
-        """Return the ids of the images that the build needs; the engine must have each, as nothing is pulled."""
+    async def _bases(self, recipe: Recipe) -> tuple[dict[str, str], dict[str, str]]:
+        """Return ids and whole names of the images that the build needs; the engine must have each: none is pulled."""
         found: dict[str, str] = {}
+        names: dict[str, str] = {}
         for name in recipe.images:
             image = await self._images.inspect(name)
             if image is None:
@@ -253,7 +277,9 @@ class ImageCache:
                     name,
                 )
             found[name] = str(image.get("Id"))
-        return found
+            whole = image.get(WHOLE_NAMES)
+            names |= {name: whole[full]} if isinstance(whole, dict) and (full := full_name(name)) in whole else {}
+        return found, names
 
     async def evict(self) -> int:
         """Remove the oldest images beyond the limits, but none in use; return their number.
@@ -283,34 +309,53 @@ class ImageCache:
         return removed
 
 
-async def find_images(settings: Settings, runtimes: Iterable[object]) -> ImageCache | None:
-    """Return the images of the engine that one of the runtimes has; None if there is none, or builds are off.
+@asynccontextmanager
+async def open_images(
+    settings: Settings, runtimes: Iterable[object], groups: CgroupTree | None
+) -> AsyncIterator[ImageCache | None]:
+    """Open the images of the engine that one of the runtimes has; None if there is none, or builds are off.
 
     Removes the oldest images beyond the limits.
 
     Args:
         settings: See ``ImageCache``.
         runtimes: Runtimes that launches may get.
+        groups: The service's own control groups.
 
     Cancellation: some images are removed.
     """
     containers = next((one for one in runtimes if isinstance(one, ContainerRuntime)), None)
     if containers is None or not settings.image_builds:
-        return None
+        yield None
+        return
+    async with AsyncExitStack() as held:
+        yield await _open(settings, containers, groups, held)
+
+
+async def _open(
+    settings: Settings, containers: ContainerRuntime, groups: CgroupTree | None, held: AsyncExitStack
+) -> ImageCache | None:
+    """Return the images of an engine; None if it builds none, which is logged."""
+    images = containers.images
+    open_steps: OpenSteps = open_engines_group
     try:
-        root = await containers.images.root_folder()
-        if containers.is_podman:
-            _log.warning("images are not built", reason="Podman does not limit a step's processes and size")
-            return None
+        root = await images.root_folder()
         if root is None or not await trio.to_thread.run_sync(root.is_dir):
-            _log.warning("images are not built", reason="only Docker builds, beside the service", root=str(root))
+            _log.warning("images are not built", reason="an engine builds beside the service only", root=str(root))
             return None
-        images = ImageCache(settings, containers.images, root, _network_of(settings, containers))
-        await images.evict()
+        if containers.is_podman:
+            found = await held.enter_async_context(open_engine_groups(settings.data_dir, groups))
+            reason = await why_no_steps(images, found)
+            if found is None or reason:
+                _log.warning("images are not built", reason=reason)
+                return None
+            open_steps = partial(open_own_group, found, settings)
+        cache = ImageCache(settings, images, root, _network_of(settings, containers), open_steps)
+        await cache.evict()
     except (EngineError, OSError) as error:
         _log.warning("images are not built", reason=str(error))
         return None
-    return images
+    return cache
 
 
 def _network_of(settings: Settings, containers: ContainerRuntime) -> OpenNetwork:

@@ -20,10 +20,10 @@ from preview.environments.images.context import EMPTY
 from preview.environments.images.inline_texts import (
     InlineText,
     NoText,
+    arguments_of,
     as_json,
-    change_words,
+    change_arguments,
     read_texts,
-    words_of,
 )
 from preview.environments.images.instructions import (
     FILES_IMAGE,
@@ -237,7 +237,7 @@ def _check(reading: _Reading, line: _Line, escape: str) -> list[str]:
         reading.sizes.note(word, rest)
     except TooLong as error:
         raise Refused(str(error)) from None
-    made = _translated(reading, word, rest, line.texts)
+    made = _translated(reading, word, rest, line.texts, escape)
     if any(one.endswith(("\\", "`")) for one in made):
         raise Refused("the instruction ends with an escape")
     if any(not _is_one_line(one) for one in made):
@@ -249,7 +249,7 @@ def _is_one_line(made: str) -> bool:
     return made.replace("\t", " ").replace(f" --from={FILES_IMAGE} ", " ", 1).isprintable()
 
 
-def _translated(reading: _Reading, word: str, rest: str, texts: Sequence[InlineText]) -> list[str]:
+def _translated(reading: _Reading, word: str, rest: str, texts: Sequence[InlineText], escape: str) -> list[str]:
     needs = reading.needs
     match word:
         case "FROM":
@@ -257,7 +257,7 @@ def _translated(reading: _Reading, word: str, rest: str, texts: Sequence[InlineT
         case "LABEL" | "MAINTAINER":
             return []
         case "ARG":
-            rest = _arguments(reading, rest)
+            rest = _arguments(reading, rest, escape)
         case "ONBUILD":
             raise Refused("ONBUILD is not supported; write the instruction where it is to happen")
         case "COPY" | "ADD":
@@ -278,11 +278,11 @@ def _translated(reading: _Reading, word: str, rest: str, texts: Sequence[InlineT
     return [f"{word} {rest}".rstrip()]
 
 
-def _arguments(reading: _Reading, rest: str) -> str:
+def _arguments(reading: _Reading, rest: str, escape: str) -> str:
     """Note arguments before the first stage. Give those that BuildKit sets by itself their values in stages."""
     if reading.needs.stages:
-        return change_words(rest, _with_value)
-    for word in words_of(rest):
+        return change_arguments(rest, escape, _with_value)
+    for word in arguments_of(rest, escape):
         name, is_set, value = word.partition("=")
         own = _filled(reading, value.strip("\"'")) if is_set else reading.arguments.get(name, "")
         reading.arguments[name] = reading.given.get(name) or own

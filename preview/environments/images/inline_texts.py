@@ -22,6 +22,16 @@ _NAME: Final = re.compile(r"""[0-9]{0,3}<<(-?)(["']?)([A-Za-z0-9_.][\w.-]{0,100}
 _LEADING_TABS: Final = re.compile(r"(?m)^\t+")
 
 
+def _arguments(escape: str) -> re.Pattern[str]:
+    """Return words of the engine's own parser: an escape holds in any quotes, and these may have no end."""
+    one = re.escape(escape)
+    quotes = "|".join(rf"{end}(?:[^{end}{one}]|{one}.|{one}$)*+(?:{end}|$)" for end in "'\"")
+    return re.compile(rf"(?:[^\s'\"{one}]|{one}.|{one}$|{quotes})++")
+
+
+_ARGUMENTS: Final = {one: _arguments(one) for one in "\\`"}
+
+
 @dataclass(frozen=True, slots=True)
 class InlineText:
     """A text in the Dockerfile.
@@ -55,13 +65,23 @@ class NoText(Exception):
 
 
 def words_of(text: str) -> list[str]:
-    """Return the words of a line, with their quotes."""
+    """Return the words of a line, with their quotes, as a shell reads them."""
     return _WORD.findall(text)
 
 
-def change_words(text: str, change: Callable[[str], str]) -> str:
-    """Return a line with each of its words changed, and its blanks as they are."""
-    return _WORD.sub(lambda found: change(found[0]), text)
+def arguments_of(text: str, escape: str) -> list[str]:
+    """Return the words of ``ARG``, with their quotes, as the engine reads them.
+
+    Args:
+        text: The instruction without its first word.
+        escape: The Dockerfile's escape character.
+    """
+    return _ARGUMENTS[escape].findall(text)
+
+
+def change_arguments(text: str, escape: str, change: Callable[[str], str]) -> str:
+    """Return ``ARG`` with each of its words changed, and its blanks as they are; see ``arguments_of``."""
+    return _ARGUMENTS[escape].sub(lambda found: change(found[0]), text)
 
 
 def as_json(text: str) -> list[str] | None:

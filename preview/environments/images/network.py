@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -42,11 +42,13 @@ class BuildNetwork:
         name: The engine's name for it.
         arguments: Values of ``ARG`` that point programs to it.
         refused: Sentences about hosts that steps wanted to reach and must not.
+        ended: Returns when there is no such network any more.
     """
 
     name: str
     arguments: Mapping[str, str] = field(default_factory=dict)
     refused: Sequence[str] = ()
+    ended: Callable[[], Awaitable[object]] = trio.sleep_forever
 
 
 OpenNetwork = Callable[[], AbstractAsyncContextManager[BuildNetwork]]
@@ -95,4 +97,4 @@ async def open_index_network(containers: ContainerRuntime, settings: Settings) -
         if b"ready" not in said:
             raise LaunchFailed(f"its container is not ready: {said.decode('utf-8', 'replace')[-200:] or 'it ended'}")
         proxies = {name: value for name, value in way_out_variables().items() if name in _ARGUMENTS}
-        yield BuildNetwork(f"container:{process.container}", proxies, proxy.refused)
+        yield BuildNetwork(f"container:{process.container}", proxies, proxy.refused, process.wait)

@@ -7,12 +7,16 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from preview.runtime.container.builds import without_hiding
+
 _MOST_PENDING: Final = 1024 * 1024
 _MOST_LINE: Final = 2000
 _MOST_LINES: Final = 2000
 _RUNNING: Final = re.compile(r" ---> Running in ([0-9a-f]{12})")
 _COLOUR: Final = re.compile(r"\x1b\[[0-9;]{0,20}m")
-_NOISE: Final = re.compile(r" ---> [0-9a-f]{12}|Removing intermediate container [0-9a-f]{12}|Successfully built .*")
+_NOISE: Final = re.compile(
+    r" ---> [0-9a-f]{12}|--> [0-9a-f]{11}|Removing intermediate container [0-9a-f]{12}|Successfully built .*"
+)
 
 
 class BadOutput(Exception):
@@ -70,7 +74,7 @@ class BuildOutput:
         if isinstance(aux, dict) and isinstance(aux.get("ID"), str):
             self.image = aux["ID"]
         if isinstance(said.get("error"), str):
-            self.error = said["error"]
+            self.error = without_hiding(said["error"])
         stream = said.get("stream")
         if isinstance(stream, str):
             *lines, self._line = (self._line + stream).replace("\r", "\n").split("\n")
@@ -79,7 +83,7 @@ class BuildOutput:
                 yield from self._say(line)
 
     def _say(self, line: str) -> Iterator[str]:
-        line = _COLOUR.sub("", line[: 2 * _MOST_LINE])
+        line = without_hiding(_COLOUR.sub("", line[: 2 * _MOST_LINE]))
         line = "".join(one if one.isprintable() or one == "\t" else " " for one in line[:_MOST_LINE]).rstrip()
         if found := _RUNNING.fullmatch(line):
             self.container = found[1]

@@ -1,7 +1,7 @@
 """Bound what a Dockerfile's variables grow to when the engine fills them in.
 
 ``ENV A=$A$A`` doubles a value. The engine fills it in itself, in its own memory, which no limit of a build bounds. So
-the greatest length that a line can have is computed here, without making it.
+the greatest length that a line can have is computed here, without making it. An escaped ``$`` counts as a variable too.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 Nothing that a step prints counts. Its containers are found by the engine's own description of them. What they write is
 the engine's sum, which has neither deleted nor very small files; so the free space and the free inodes of the engine's
-disk count too.
+disk count too. Podman tells no such sum. There the service adds up the files that a step's root file system has, and
+the processes have a group (``steps``).
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from typing import Final
 
 import trio
 
+from preview.environments.images.steps import MOST_PROCESSES, StepGroup, size_below, written_folders
 from preview.runtime.container import EngineError
 from preview.runtime.container.images import Images
 
 _LOOK_S: Final = 0.25
 _SIZE_S: Final = 2.0
-_MOST_PROCESSES: Final = 1024
 # Steps that end while they are looked at are a few in a row.
 _MOST_FAILURES: Final = 40
 # The engine's disk may lose this many times the limit of one build: it counts what all others write too.
@@ -60,13 +61,20 @@ def look_at_disk(folder: Path) -> DiskState:
 
 
 async def watch_build(
-    images: Images, token: str, root: Path, before: DiskState, most_bytes: int, end: Callable[[str], None]
+    images: Images,
+    token: str,
+    group: StepGroup,
+    root: Path,
+    before: DiskState,
+    most_bytes: int,
+    end: Callable[[str], None],
 ) -> None:
     """End a build that takes too much. Runs until cancelled, or until it has ended the build.
 
     Args:
         images: The engine's images.
         token: The build's name; see ``Images.open_build``.
+        group: The group of its steps.
         root: The engine's folder.
         before: State of its disk before the build.
         most_bytes: What the build may write, in all its steps.
@@ -81,7 +89,10 @@ async def watch_build(
             end(reason)
 
         nursery.start_soon(_watch_disk, root, before, most_bytes, stop)
-        nursery.start_soon(_watch_steps, images, token, most_bytes, stop)
+        if images.is_podman:
+            nursery.start_soon(_watch_folders, group, root, most_bytes, stop)
+        else:
+            nursery.start_soon(_watch_steps, images, token, most_bytes, stop)
 
 
 async def _watch_disk(root: Path, before: DiskState, most_bytes: int, end: Callable[[str], None]) -> None:
@@ -115,7 +126,7 @@ async def _watch_steps(images: Images, token: str, most_bytes: int, end: Callabl
             for one in running:
                 if one not in written:
                     # Known once it has its limit: an engine that does not answer now is asked again.
-                    await images.limit_processes(one, _MOST_PROCESSES)
+                    await images.limit_processes(one, MOST_PROCESSES)
                     written[one] = 0
             if trio.current_time() - looked < _SIZE_S:
                 continue
@@ -130,5 +141,22 @@ async def _watch_steps(images: Images, token: str, most_bytes: int, end: Callabl
             continue
         failures = 0
         if sum(written.values()) > most_bytes:
-            end(f"its steps write more than {most_bytes >> 20} MiB (PREVIEW_IMAGE_MAX_BYTES)")
+            end(_too_much(most_bytes))
             return
+
+
+async def _watch_folders(group: StepGroup, root: Path, most_bytes: int, end: Callable[[str], None]) -> None:
+    written: dict[Path, int] = {}
+
+    def look() -> None:
+        for folder in written_folders(group.pids(), root):
+            written[folder] = max(written.get(folder, 0), size_below(folder))
+
+    while sum(written.values()) <= most_bytes:
+        await trio.sleep(_SIZE_S)
+        await trio.to_thread.run_sync(look)
+    end(_too_much(most_bytes))
+
+
+def _too_much(most_bytes: int) -> str:
+    return f"its steps write more than {most_bytes >> 20} MiB (PREVIEW_IMAGE_MAX_BYTES)"

@@ -148,6 +148,9 @@ def describe_container(
         ],
         **_limits(habits, spec),
     }
+    if habits.is_podman and spec.network is not Network.HOST:
+        # Docker's own default.
+        host["Sysctls"] = {"net.ipv4.ip_unprivileged_port_start": "0"}
     if habits.runtime:
         host["Runtime"] = habits.runtime
     if habits.users:

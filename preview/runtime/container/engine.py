@@ -124,9 +124,9 @@ class Engine:
         Cancellation: the image may have been made.
         """
         repository, _, tag = name.rpartition(":")
-        query = urlencode(
-            [("fromSrc", "-"), ("repo", repository), ("tag", tag), *(("changes", one) for one in changes)]
-        )
+        # Podman takes the tag from the name alone.
+        named = [("repo", name if self.is_podman else repository), ("tag", tag)]
+        query = urlencode([("fromSrc", "-"), *named, *(("changes", one) for one in changes)])
         await self._call("POST", f"/images/create?{query}", archive=archive, within_s=_IMAGE_S)
 
     async def create(self, name: str, description: Mapping[str, object]) -> str:

@@ -5,20 +5,27 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote, urlencode
 
+from preview.runtime.container.builds import (
+    HERE,
+    BuildLimits,
+    docker_request,
+    in_dockers_words,
+    podman_name,
+    podman_request,
+)
 from preview.runtime.container.description import DATA_LABEL, PREVIEW_LABEL
 from preview.runtime.container.engine import Engine, EngineError
 
 _NOT_FOUND: Final = 404
 _IMAGE_ID = re.compile(r"sha256:[0-9a-f]{64}")
-_PERIOD_US: Final = 100_000
 _ID = re.compile(r"[0-9a-f]{64}")
-_HERE: Final = "127.0.0.1"
+_SHARED: Final = "container:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,21 +42,6 @@ class StoredImage:
     parent: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class BuildLimits:
-    """Limits of one build: memory, processor cores, the largest file, and the engine's name of the network.
-
-    ``token`` is the build's name, one word, by which its containers are found; ``arguments`` has values of ``ARG``.
-    """
-
-    memory_bytes: int
-    cpu_cores: float
-    file_bytes: int
-    network: str
-    token: str
-    arguments: Mapping[str, str] = field(default_factory=dict)
-
-
 class Images:
     """Images that one service has built on its engine.
 
@@ -63,6 +55,11 @@ class Images:
         self._data = data
 
     @property
+    def is_podman(self) -> bool:
+        """True if the engine is Podman; known once it has answered."""
+        return self._engine.is_podman
+
+    @property
     def labels(self) -> Mapping[str, str]:
         """Labels of all images that the service builds."""
         return {DATA_LABEL: self._data}
@@ -71,6 +68,10 @@ class Images:
         """Return the name of the image with this content."""
         return f"preview-{kind}-{self._data.lower()}:{digest[:40]}"
 
+    def full_name(self, name: str) -> str:
+        """Return the name of an image of the service as a Dockerfile has to write it."""
+        return podman_name(name) if self._engine.is_podman else name
+
     async def inspect(self, name: str) -> Mapping[str, object] | None:
         """Return what the engine knows about an image; None if it has none of this name. Cancellation: no effect.
 
@@ -78,16 +79,19 @@ class Images:
             EngineError: No engine answers.
         """
         try:
-            return _object(await self._engine.call("GET", f"/images/{quote(name, safe='/:@')}/json"))
+            return self._described(await self._engine.call("GET", f"/images/{quote(name, safe='/:@')}/json"))
         except EngineError as error:
             if error.status == _NOT_FOUND:
                 return None
             raise
 
-    def open_build(
+    @asynccontextmanager
+    async def open_build(
         self, name: str, dockerfile: str, limits: BuildLimits, size: int, content: AsyncIterator[bytes]
-    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
         """Open a build, and yield its answer as it comes. Leaving the context early ends the build.
+
+        Podman goes on with a running step then, until the processes in its group are killed.
 
         Args:
             name: Name of the image.
@@ -101,24 +105,23 @@ class Images:
 
         Cancellation: the engine ends the build.
         """
-        query = {
-            "t": name,
-            "dockerfile": dockerfile,
-            "rm": "1",
-            "forcerm": "1",
-            "pull": "0",
-            "networkmode": limits.network,
-            "memory": str(limits.memory_bytes),
-            "memswap": str(limits.memory_bytes),
-            "cpuperiod": str(_PERIOD_US),
-            "cpuquota": str(round(limits.cpu_cores * _PERIOD_US)),
-            "buildargs": json.dumps(dict(limits.arguments)),
-            "labels": json.dumps(dict(self.labels)),
-            # The one part of its containers' description that is the build's own, and not a part of the image.
-            "extrahosts": f"{limits.token}:{_HERE}",
-            "ulimits": json.dumps([{"Name": "fsize", "Soft": limits.file_bytes, "Hard": limits.file_bytes}]),
-        }
-        return self._engine.open_upload(f"/build?{urlencode(query)}", size, content)
+        if self._engine.is_podman:
+            if not limits.group.startswith("/"):
+                raise EngineError("nothing would limit the number of processes")
+            request = podman_request(name, dockerfile, limits, self.labels, await self._network_of(limits))
+        else:
+            request = docker_request(name, dockerfile, limits, self.labels)
+        async with self._engine.open_upload(request, size, content) as pieces:
+            yield pieces
+
+    async def _network_of(self, limits: BuildLimits) -> int | None:
+        """Return the process whose network the steps of a build share; None if they share none."""
+        if not limits.network.startswith(_SHARED):
+            return None
+        pid = (await self._engine.state(limits.network.removeprefix(_SHARED))).get("Pid")
+        if not isinstance(pid, int) or pid <= 0:
+            raise EngineError("the container of its network has ended")
+        return pid
 
     async def import_files(self, name: str, archive: bytes) -> None:
         """Make an image of nothing but files, with the service's labels. Cancellation: it may have been made.
@@ -159,7 +162,7 @@ class Images:
             if error.status is None:
                 raise
             return False
-        return host.get("ExtraHosts") == [f"{token}:{_HERE}"]
+        return host.get("ExtraHosts") == [f"{token}:{HERE}"]
 
     async def limit_processes(self, container: str, most: int) -> None:
         """Limit the number of a running container's processes, where the engine can. Cancellation: it may be limited.
@@ -239,7 +242,11 @@ class Images:
         label = json.dumps({"label": [f"{DATA_LABEL}={self._data}"]})
         query = urlencode({"filters": label, **({"all": "1"} if steps else {})})
         said = await self._engine.call("GET", f"/images/json?{query}")
-        return [found for one in (said if isinstance(said, list) else []) if (found := _stored(_object(one)))]
+        listed = [self._described(one) for one in (said if isinstance(said, list) else [])]
+        return [found for one in listed if (found := _stored(one))]
+
+    def _described(self, said: object) -> Mapping[str, object]:
+        return in_dockers_words(_object(said)) if self._engine.is_podman else _object(said)
 
     async def remove(self, image: StoredImage) -> bool:
         """Remove an image, unless a container uses it; return whether it is gone. Cancellation: it may be removed.

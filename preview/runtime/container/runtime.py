@@ -39,7 +39,13 @@ from preview.runtime.container.joining import Door, NotJoined, Order, open_door,
 from preview.runtime.container.network import PrivateNetwork, open_private_network, remove_networks
 from preview.runtime.container.process import ContainerProcess, find_group
 from preview.runtime.container.starting import open_container, remove_container, start_container
-from preview.runtime.container.volumes import BadVolume, check_mounts
+from preview.runtime.container.volumes import (
+    BadVolume,
+    check_mounts,
+    open_owned_folders,
+    remove_owned_folders,
+    without_owners,
+)
 from preview.runtime.interface import Held, InnerSocket, ProcessSpec
 from preview.runtime.kernel.proctree import MARKER
 from preview.runtime.launchers import BRIDGE
@@ -163,6 +169,8 @@ class ContainerRuntime(ColdStarts):
         async with trio.open_nursery() as nursery:
             for one in found:
                 nursery.start_soon(_remove_leftover, parts.engine, one)
+        if parts.habits.is_podman:
+            await remove_owned_folders(parts.engine, f"{DATA_LABEL}={parts.habits.data}")
         await remove_networks(parts.engine, parts.habits.data)
         return len(found)
 
@@ -187,9 +195,12 @@ class ContainerRuntime(ColdStarts):
                     _write(door.folder / HOSTS_FILE, hosts_of(known, spec.image))
                 copies = await self._copies(spec, user, door, name, held)
                 description = self._describe(spec, user, door, copies)
+                if parts.habits.is_podman:
+                    owned = open_owned_folders(parts.engine, name, {DATA_LABEL: parts.habits.data}, description)
+                    description = await held.enter_async_context(owned)
                 container = await held.enter_async_context(open_container(parts.engine, name, description))
                 if spec.image is not None:
-                    check_mounts(await parts.engine.describe(container))
+                    check_mounts(await parts.engine.describe(container), name)
                 process = await self._run(spec, container, door, ends, uid, copies)
             except (EngineError, NotJoined, NoInterpreter, BadVolume) as error:
                 raise LaunchFailed(f"The container could not be started: {error}.") from error
@@ -243,6 +254,7 @@ class ContainerRuntime(ColdStarts):
         targets = [Path(one) for one in mounted_in(bare)]
         # The engine reads through mounts, and the image's own list is wanted.
         bare = without_mount(bare, "/etc/passwd")
+        bare = without_owners(bare) if self.is_podman else bare
 
         def open_unused() -> AbstractAsyncContextManager[str]:
             return open_container(self._parts.engine, f"{name}-look", bare)

@@ -54,9 +54,10 @@ async def hold_environment(
             containers = context.runtimes.get("container", context.runtime)
             is_podman = isinstance(containers, ContainerRuntime) and containers.is_podman
             why = (
-                "its engine is Podman, which does not limit a build's processes and size. Use Docker"
+                "its engine is Podman, and nothing would limit the number of a build's processes. That needs a service "
+                "of root's on the engine's machine, or Docker"
                 if is_podman
-                else "builds need Docker on its machine, and PREVIEW_IMAGE_BUILDS=true"
+                else "builds need an engine on its machine, and PREVIEW_IMAGE_BUILDS=true"
             )
             raise EnvironmentFailed(
                 f"This project starts in an image, and this service builds none: {why}.", reason="no_images"

@@ -1,0 +1,173 @@
+"""The control group of a build's steps, where the engine limits no number of processes itself (Podman).
+
+The service makes a group for each build, with limits of memory, processor time and processes, and Podman runs the steps
+in it. At the end all that still runs in it is killed. A step does not see its group: where version 1 is mounted, Podman
+would let it change its own one.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import secrets
+import tarfile
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from preview.environments.images.context import DOCKERFILE, member_of
+from preview.errors import EnvironmentFailed, LaunchFailed
+from preview.runtime.cgroups import EngineGroups
+from preview.runtime.container import EngineError
+from preview.runtime.container.builds import BuildLimits, podman_text
+from preview.runtime.container.images import Images
+from preview.settings import Settings
+
+MOST_PROCESSES: Final = 1024
+"""Processes and threads of a step."""
+
+_TRIAL_S: Final = 60.0
+_TRIAL_MIB: Final = 256
+_NO_PROGRAM: Final = "/no-program"
+# Of the root file system, in the words of the kernel.
+_WRITTEN: Final = re.compile(r"^[^\n]* / / [^\n]* - overlay [^\n]*[, ]upperdir=(/[^,\s\\]+)", re.MULTILINE)
+
+_MOST_LOOKED_AT: Final = 1_000_000
+_BLOCK: Final = 512
+
+
+@dataclass(frozen=True, slots=True)
+class StepGroup:
+    """The group of a build's steps: the engine's path of it, and the processes in it; neither if the engine has them.
+
+    Attributes:
+        path: Below where groups are mounted.
+        pids: Returns the processes.
+    """
+
+    path: str = ""
+    pids: Callable[[], Sequence[int]] = tuple
+
+
+OpenSteps = Callable[[str], AbstractAsyncContextManager[StepGroup]]
+"""Opens the group for the steps of the build with this token."""
+
+
+@asynccontextmanager
+async def open_engines_group(token: str) -> AsyncIterator[StepGroup]:
+    """Yield none: the engine makes a group for each step, in which the service limits it."""
+    del token
+    yield StepGroup()
+
+
+@asynccontextmanager
+async def open_own_group(groups: EngineGroups, settings: Settings, token: str) -> AsyncIterator[StepGroup]:
+    """Yield a group with the limits of a build.
+
+    Raises:
+        EnvironmentFailed: The kernel refuses it.
+
+    Cancellation: all steps are killed, and the group is removed (bounded).
+    """
+    try:
+        async with groups.open(
+            token,
+            memory_bytes=settings.build_memory_mb << 20,
+            cpu_cores=settings.cpu_limit,
+            processes=MOST_PROCESSES,
+        ) as (group, path):
+            yield StepGroup(path, group.pids)
+    except LaunchFailed as error:
+        raise EnvironmentFailed(f"The image cannot be built: {error.message}", reason="engine") from error
+
+
+def written_folders(pids: Sequence[int], root: Path) -> set[Path]:
+    """Return the folders below the engine's to which processes write. Blocks on the disk."""
+    found = set()
+    for pid in pids:
+        with suppress(OSError):
+            mounts = Path(f"/proc/{pid}/mountinfo").read_text("utf-8", "replace")
+            folders = [Path(one) for one in _WRITTEN.findall(mounts)]
+            found |= {one for one in folders if one.is_relative_to(root) and ".." not in one.parts}
+    return found
+
+
+def size_below(folder: Path) -> int:
+    """Return the bytes on the disk below a folder that a hostile program may change. Blocks on the disk."""
+    size, count, folders = 0, 0, [str(folder)]
+    while folders and count < _MOST_LOOKED_AT:
+        # What has gone, and paths that are too long, do not count.
+        with suppress(OSError), os.scandir(folders.pop()) as entries:
+            for one in entries:
+                count += 1
+                size += one.stat(follow_symlinks=False).st_blocks * _BLOCK
+                if one.is_dir(follow_symlinks=False):
+                    folders.append(one.path)
+    return size
+
+
+async def why_no_steps(images: Images, groups: EngineGroups | None) -> str:
+    """Return why the engine's steps would not run in groups of the service, as half a sentence; empty if they do.
+
+    A trial is built, and the kernel says whether anything ran in its group.
+
+    Raises:
+        EngineError: No engine answers.
+
+    Cancellation: the trial ends, and its group is removed.
+    """
+    if groups is None:
+        return "Podman limits no number of processes of a build, and this service may make no control group for it"
+    token = f"preview-trial-{secrets.token_hex(8)}"
+    base = images.name_of(token, "trial")
+    limits = partial(BuildLimits, _TRIAL_MIB << 20, 1.0, 1 << 20, "none", token)
+    await images.import_files(base, _packed({"empty": b""}))
+    try:
+        with trio.fail_after(_TRIAL_S):
+            async with groups.open(token, memory_bytes=_TRIAL_MIB << 20, cpu_cores=1.0, processes=MOST_PROCESSES) as (
+                group,
+                path,
+            ):
+                said = await _try(images, base, limits(group=path))
+                used = group.usage()
+    except LaunchFailed as error:
+        return error.message.rstrip(".")
+    except trio.TooSlowError:
+        return f"a trial of Podman's builds took more than {_TRIAL_S:g} s"
+    finally:
+        with trio.move_on_after(_TRIAL_S, shield=True), suppress(EngineError):
+            await images.remove_named(base)
+    # The engine's own process enters the group before it finds that there is no such program.
+    if used.cpu_s or used.memory_bytes:
+        return ""
+    return f"Podman does not run a build's steps in the control group that the service has made ({said})"
+
+
+async def _try(images: Images, base: str, limits: BuildLimits) -> str:
+    dockerfile = f'FROM {images.full_name(base)}\nRUN ["{_NO_PROGRAM}"]\n'
+    packed = _packed({DOCKERFILE: podman_text(dockerfile, {}).encode()})
+    said = b""
+    async with images.open_build(
+        base.replace("trial", "tried", 1), DOCKERFILE, limits, len(packed), _whole(packed)
+    ) as answer:
+        async for piece in answer:
+            said = (said + piece)[-2000:]
+    return " ".join(said.decode("utf-8", "replace").splitlines()[-1:])[:300]
+
+
+async def _whole(content: bytes) -> AsyncIterator[bytes]:
+    yield content
+
+
+def _packed(files: dict[str, bytes]) -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for name, content in files.items():
+            archive.addfile(member_of(name, 0o644, len(content)), io.BytesIO(content))
+    return packed.getvalue()
