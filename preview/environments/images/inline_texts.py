@@ -17,19 +17,14 @@ _TAKES_TEXTS: Final = re.compile(r"(?:RUN|COPY|ADD)[ \t]+", re.IGNORECASE)
 _FLAG: Final = re.compile(r"--\S*+[ \t]*+")
 # Words of a shell: quotes and escapes hold blanks together.
 _WORD: Final = re.compile(r"""(?:[^\s'"\\]|\\.|'[^']*+'|"(?:[^"\\]|\\.)*+")++""")
+# Words of the engine's own parser, by its escape character, which holds in any quotes. These may have no end.
+_ARGUMENTS: Final = {
+    "\\": re.compile(r"""(?:[^\s'"\\]|\\.|\\$|'(?:[^'\\]|\\.|\\$)*+(?:'|$)|"(?:[^"\\]|\\.|\\$)*+(?:"|$))++"""),
+    "`": re.compile(r"""(?:[^\s'"`]|`.|`$|'(?:[^'`]|`.|`$)*+(?:'|$)|"(?:[^"`]|`.|`$)*+(?:"|$))++"""),
+}
 _MARKER: Final = re.compile(r"[0-9]*+<<-?[^<]+")
 _NAME: Final = re.compile(r"""[0-9]{0,3}<<(-?)(["']?)([A-Za-z0-9_.][\w.-]{0,100})\2""", re.ASCII)
 _LEADING_TABS: Final = re.compile(r"(?m)^\t+")
-
-
-def _arguments(escape: str) -> re.Pattern[str]:
-    """Return words of the engine's own parser: an escape holds in any quotes, and these may have no end."""
-    one = re.escape(escape)
-    quotes = "|".join(rf"{end}(?:[^{end}{one}]|{one}.|{one}$)*+(?:{end}|$)" for end in "'\"")
-    return re.compile(rf"(?:[^\s'\"{one}]|{one}.|{one}$|{quotes})++")
-
-
-_ARGUMENTS: Final = {one: _arguments(one) for one in "\\`"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,7 @@ OpenSteps = Callable[[str], AbstractAsyncContextManager[StepGroup]]
 
 @asynccontextmanager
 async def open_engines_group(token: str) -> AsyncIterator[StepGroup]:
-    """Yield none: the engine makes a group for each step, in which the service limits it."""
+    """Yield none: the engine makes a group for each step, where the service limits it. Cancellation: no effect."""
     del token
     yield StepGroup()
 
