@@ -17,7 +17,7 @@ _TAKES_TEXTS: Final = re.compile(r"(?:RUN|COPY|ADD)[ \t]+", re.IGNORECASE)
 _FLAG: Final = re.compile(r"--\S*+[ \t]*+")
 # Words of a shell: quotes and escapes hold blanks together.
 _WORD: Final = re.compile(r"""(?:[^\s'"\\]|\\.|'[^']*+'|"(?:[^"\\]|\\.)*+")++""")
-# Words of the engine's own parser, by its escape character, which holds in any quotes. These may have no end.
+# Words of the engine's own parser, by its escape character, which counts in any quotes. These may have no end.
 _ARGUMENTS: Final = {
     "\\": re.compile(r"""(?:[^\s'"\\]|\\.|\\$|'(?:[^'\\]|\\.|\\$)*+(?:'|$)|"(?:[^"\\]|\\.|\\$)*+(?:"|$))++"""),
     "`": re.compile(r"""(?:[^\s'"`]|`.|`$|'(?:[^'`]|`.|`$)*+(?:'|$)|"(?:[^"`]|`.|`$)*+(?:"|$))++"""),

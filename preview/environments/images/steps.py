@@ -35,8 +35,6 @@ MOST_PROCESSES: Final = 1024
 _TRIAL_S: Final = 60.0
 _TRIAL_MIB: Final = 256
 _NO_PROGRAM: Final = "/no-program"
-# Of the root file system, in the words of the kernel.
-_WRITTEN: Final = re.compile(r"^[^\n]* / / [^\n]* - overlay [^\n]*[, ]upperdir=(/[^,\s\\]+)", re.MULTILINE)
 
 _MOST_LOOKED_AT: Final = 1_000_000
 _BLOCK: Final = 512
@@ -93,9 +91,19 @@ def written_folders(pids: Sequence[int], root: Path) -> set[Path]:
     for pid in pids:
         with suppress(OSError):
             mounts = Path(f"/proc/{pid}/mountinfo").read_text("utf-8", "replace")
-            folders = [Path(one) for one in _WRITTEN.findall(mounts)]
+            folders = [Path(one) for line in mounts.splitlines() for one in _upper_of_root(line)]
             found |= {one for one in folders if one.is_relative_to(root) and ".." not in one.parts}
     return found
+
+
+def _upper_of_root(line: str) -> list[str]:
+    """Return the folder to which the root file system writes, if that is what a line of ``mountinfo`` is about."""
+    before, _, after = line.partition(" - ")
+    kind, *others = after.split(" ")
+    if kind != "overlay" or before.split(" ")[3:5] != ["/", "/"]:
+        return []
+    options = others[-1].split(",") if others else []
+    return [one.removeprefix("upperdir=") for one in options if one.startswith("upperdir=")]
 
 
 def size_below(folder: Path) -> int:
