@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import os
-import re
 import secrets
 import tarfile
 from collections.abc import AsyncIterator, Callable, Sequence
