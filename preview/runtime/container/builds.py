@@ -1,4 +1,4 @@
-"""What an engine is asked for one build: Docker by its own interface, Podman by Podman's own.
+"""The request for one build: Docker by its own interface, Podman by Podman's own.
 
 Podman's form of Docker's request fetches images that are missing, and limits no number of processes. In its own one
 (`/libpod/build`, source: docs.podman.io) a build pulls nothing, and its steps run in a control group that the service
