@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
+from preview.core.quoting import visible
+
 # Seconds that a completion may wait for the service; a person waits for the Tab key.
 _COMPLETION_S = 2.0
 
@@ -66,3 +68,24 @@ def complete_generation(incomplete: str) -> list[tuple[str, str]]:
         return []
     found = [(one["id"], one.get("name") or "") for one in answer["generations"]]
     return [one for one in found if one[0].startswith(incomplete)]
+
+
+def complete_saved(ctx: Any, incomplete: str) -> list[tuple[str, str]]:
+    """Return the names of the generation's saved requests that begin like this, with their methods and paths.
+
+    Returns nothing if no service runs, or if it does not answer in two seconds.
+    """
+    from preview.cli.client import generation_path, open_api  # noqa: PLC0415
+    from preview.errors import PreviewError  # noqa: PLC0415
+
+    generation = ctx.params.get("generation")
+    if not isinstance(generation, str):
+        return []
+    try:
+        with open_api(None) as api:
+            path = generation_path(generation, "/preview/saved")
+            items = api.call("GET", path, timeout_s=_COMPLETION_S).json()["items"]
+    except (PreviewError, OSError):
+        return []
+    found = [(visible(one["name"]), visible(f"{one['method']} {one['path']}")) for one in items]
+    return [one for one in found if one[0].lower().startswith(incomplete.lower())]

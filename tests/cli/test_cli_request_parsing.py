@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from preview.cli.commands.environment.saved_requests import envelope_of
 from preview.cli.commands.projects.ls import age_of
 from preview.cli.commands.request import (
     _filled,
@@ -86,3 +87,39 @@ def test_json_is_indented_for_people_and_text_is_left() -> None:
 )
 def test_an_age_is_one_number(seconds: float, said: str) -> None:
     assert age_of(seconds) == said
+
+
+def _draft(**more: Any) -> dict[str, Any]:
+    draft = {"pathFields": [], "query": [], "headers": [], "body": "", "cookies": [], "form": []} | more
+    return {"name": "n", "method": "POST", "path": more.get("path", "/"), "more": {"draft": draft}}
+
+
+def test_a_saved_request_keeps_its_variables_and_nothing_else_of_it_is_a_path_or_a_header() -> None:
+    fields = [{"name": "id", "value": "../{{id}} ?#/x", "type": "path"}]
+    assert envelope_of(_draft(path="/a/{id}", pathFields=fields))["path"] == "/a/..%2F{{id}}%20%3F%23%2Fx"
+    whole = _draft(
+        query=[{"name": "q", "value": "1"}, {"name": "q", "value": "{{q}}"}, {"name": "empty", "value": ""}],
+        headers=[{"name": "X-Empty", "value": "", "type": "string"}, {"name": "X-Own", "value": "", "type": None}],
+        cookies=[{"name": "a", "value": "{{a}}"}],
+        body='{"a": {{n}}}',
+    )
+    assert envelope_of(whole) == {
+        "method": "POST",
+        "path": "/",
+        "query": {"q": ["1", "{{q}}"]},
+        "headers": {"X-Own": "", "Cookie": "a={{a}}", "Content-Type": "application/json"},
+        "body": '{"a": {{n}}}',
+        "resolve": True,
+    }
+    assert "resolve" not in envelope_of(_draft(isLiteral=True))
+    form = envelope_of(_draft(bodyKind="form", form=[{"name": "a b", "value": "{{c}}&d"}]))
+    assert form["body"] == "a+b={{c}}%26d"
+    # Another client may have saved anything.
+    for more in ({}, {"draft": None}, {"draft": {"query": 7, "headers": [None, {"name": 1}], "body": None}}):
+        assert envelope_of({"name": "n", "method": "GET", "path": "/x", "more": more})["path"] == "/x"
+
+
+@pytest.mark.parametrize("more", [{"bodyKind": "multipart"}, {"bodyKind": "file"}, {"path": "/{id}"}])
+def test_a_saved_request_that_lacks_something_says_so(more: dict[str, Any]) -> None:
+    with pytest.raises(UsageMistake, match="The saved request 'n'"):
+        envelope_of(_draft(**more))

@@ -10,14 +10,17 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import httpx2
 import pytest
 from cli_at_terminal import at_terminal
 from cli_service import PROGRAM, Started, serving, write_project
 
+from preview.cli.client import generation_path, open_api
 from preview.cli.entry import run
 from preview.cli.exits import ExitCode
+from preview.cli.help import complete_saved
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +163,37 @@ def test_a_request_sends_json_and_headers(running: str, capsys: pytest.CaptureFi
     assert json.loads(json.loads(capsys.readouterr().out)["body"]) == {"a": 7}
     assert run(["request", running, "GET", "/{{nothing}}", "--resolve"]) == 1
     assert "nothing" in capsys.readouterr().err
+
+
+def test_a_saved_request_is_sent_with_its_variables_and_secrets(
+    running: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draft = {
+        "method": "POST", "path": "/{where}", "pathFields": [{"name": "where", "value": "echo", "type": "path"}],
+        "query": [], "headers": [{"name": "Content-Type", "value": "application/json", "type": None}],
+        "body": '{"key": "{{key}}", "n": {{n}}}', "bodyKind": "text", "cookies": [], "form": [],
+    }  # fmt: skip
+    with open_api(None) as api:
+        path = generation_path(running, "/preview")
+        body = {"name": "Add a book", "method": "POST", "path": "/{where}", "more": {"draft": draft}}
+        api.call("POST", f"{path}/saved", body=body)
+        api.call("PUT", f"{path}/variables/key", body={"value": "s3cr3t-value", "secret": True})
+    assert run(["request", running, "--list"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split() == ["Add", "a", "book", "POST", "/{where}"]
+    assert run(["request", running, "--saved", "add a book", "--var", "n=7", "--json"]) == 0
+    assert json.loads(json.loads(capsys.readouterr().out)["body"]) == {"key": "s3cr3t-value", "n": 7}
+    assert run(["request", running, "--saved", "Add a book", "-d", '{"n": 1}', "--json"]) == 0
+    assert json.loads(json.loads(capsys.readouterr().out)["body"]) == {"n": 1}
+    assert run(["request", running, "--saved", "Add a book"]) == 1
+    assert "'n'" in capsys.readouterr().err
+    assert run(["request", running, "--saved", "Ad a book"]) == ExitCode.USAGE
+    assert "did you mean 'Add a book'?" in capsys.readouterr().err
+    for mistake in (["GET"], [], ["--list", "GET", "/"], ["--saved", "x", "GET", "/"], ["--saved", "x", "--list"]):
+        assert run(["request", running, *mistake]) == ExitCode.USAGE, mistake
+        assert "METHOD and PATH" in capsys.readouterr().err
+    context = Mock(params={"generation": running})
+    assert complete_saved(context, "add") == [("Add a book", "POST /{where}")]
+    assert complete_saved(Mock(params={}), "") == []
 
 
 ACTS = "\x1b]0;title\x07\x1b]52;c;aGk=\x07\x1b[2J\x9b2J\u202eevil"

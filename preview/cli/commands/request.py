@@ -6,18 +6,21 @@ import base64
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 from urllib.parse import parse_qs, quote, urlsplit
 
 import typer
+from rich.text import Text
 
 from preview.cli.client import Api, generation_path, open_api, unreachable
+from preview.cli.commands.environment.saved_requests import envelope_of, find_saved, saved_requests
 from preview.cli.exits import ApiRefused, CommandFailed, ExitCode, UsageMistake
+from preview.cli.help import complete_saved
 from preview.cli.options import CaOption, GenerationArgument, JsonOption, UrlOption
-from preview.cli.terminal import paint, print_json, progress, say, wants_colour
+from preview.cli.terminal import listing, paint, print_json, progress, say, table_console, wants_colour
 from preview.cli.tokens import TokenFile
 from preview.client.errors import Unreachable
 from preview.core.quoting import quoted, visible
@@ -35,8 +38,17 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def request(
     generation: GenerationArgument,
-    method: Annotated[str, typer.Argument(metavar="METHOD", help="GET, POST, …")],
-    path: Annotated[str, typer.Argument(metavar="PATH", help="Absolute path on the preview, with a query if needed.")],
+    method: Annotated[str | None, typer.Argument(metavar="METHOD", help="GET, POST, …")] = None,
+    path: Annotated[
+        str | None, typer.Argument(metavar="PATH", help="Absolute path on the preview, with a query if needed.")
+    ] = None,
+    saved: Annotated[
+        str | None,
+        typer.Option(
+            "--saved", metavar="NAME", help="Send the saved request of this name.", autocompletion=complete_saved
+        ),
+    ] = None,
+    listed: Annotated[bool, typer.Option("--list", help="List the saved requests; send nothing.")] = False,
     data: Annotated[
         str | None, typer.Option("-d", "--data", metavar="BODY", help="The body; JSON is sent as JSON, @FILE reads it.")
     ] = None,
@@ -63,19 +75,23 @@ def request(
     --stream and --json, each event of the response is one line.
 
     Example: preview request GEN POST /books -d '{"title": "Emma"}'
+
+    Example: preview request GEN --saved "Add a book" --var title=Emma
     """
+    if [listed, saved is not None, method is not None].count(True) != 1 or (method is None) != (path is None):
+        raise UsageMistake("Write METHOD and PATH, or --saved NAME, or --list.")
     values = dict(_split_variable(text) for text in var or ())
-    fill = partial(_filled, values)
-    address = _split_query(path)
-    envelope = {
-        "method": method.upper(),
-        "path": _filled({name: quote(value, _SAFE_IN_PATH) for name, value in values.items()}, address["path"]),
-        "query": {key: [*map(fill, v)] if isinstance(v, list) else fill(v) for key, v in address["query"].items()},
-        "headers": {name: fill(value) for name, value in map(_split_header, header or ())},
-        "body": _read_body(data, fill),
-        **({"resolve": True} if resolve or values else {}),
-    }
     with open_api(url, ca) as api:
+        if listed:
+            _list_saved(api, generation, as_json=as_json)
+            return
+        if saved is not None:
+            envelope = envelope_of(find_saved(api, generation, saved))
+        else:
+            envelope = {"method": (method or "").upper(), "headers": {}, "body": None} | _split_query(path or "")
+        envelope = _completed(envelope, values, data, header or ())
+        if resolve or values:
+            envelope["resolve"] = True
         if stream:
             status = _with_token(api, generation, partial(_follow, api, generation, envelope, as_json=as_json))
             if fail and status >= 400:
@@ -88,6 +104,34 @@ def request(
         _print_answer(generation, answer, verbose=verbose)
     if fail and answer["status_code"] >= 400:
         raise typer.Exit(ExitCode.FAILED)
+
+
+def _completed(
+    envelope: dict[str, Any], values: dict[str, str], data: str | None, headers: Sequence[str]
+) -> dict[str, Any]:
+    """Return the request with the given headers, body, and values of variables."""
+    fill = partial(_filled, values)
+    in_path = {name: quote(value, _SAFE_IN_PATH) for name, value in values.items()}
+    query, body = envelope["query"], envelope["body"]
+    return envelope | {
+        "path": _filled(in_path, envelope["path"]),
+        "query": {key: [*map(fill, v)] if isinstance(v, list) else fill(v) for key, v in query.items()},
+        "headers": {name: fill(value) for name, value in [*envelope["headers"].items(), *map(_split_header, headers)]},
+        "body": (None if body is None else fill(body)) if data is None else _read_body(data, fill),
+    }
+
+
+def _list_saved(api: Api, generation_id: str, *, as_json: bool) -> None:
+    items = saved_requests(api, generation_id)
+    if as_json:
+        print_json({"items": items})
+    elif items:
+        table = listing("NAME", "METHOD", "PATH")
+        for one in items:
+            table.add_row(*(Text(visible(one[field])) for field in ("name", "method", "path")))
+        table_console().print(table)
+    else:
+        say("No requests are saved; save one on the page.")
 
 
 def _with_token(api: Api, generation_id: str, send: Callable[[str], Sent]) -> Sent:
