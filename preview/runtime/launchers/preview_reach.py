@@ -36,9 +36,12 @@ def forward(listeners: list[socket.socket]) -> None:
 
     async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            while data := await reader.read(_READ_BYTES):
+            # Without an assignment expression: a fork of a template may run on Python 3.7.
+            data = await reader.read(_READ_BYTES)
+            while data:
                 writer.write(data)
                 await writer.drain()
+                data = await reader.read(_READ_BYTES)
             writer.write_eof()
         except OSError:
             writer.transport.abort()
