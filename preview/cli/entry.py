@@ -57,7 +57,7 @@ COMMANDS: dict[str, Entry] = {
     "endpoints": Entry("endpoints", "List the endpoints of a folder's backend.", _MAIN),
     "push": Entry("files.push", "Upload a folder, or import a GitHub repository, as a new generation.", _CLIENT),
     "pull": Entry("files.pull", "Write a generation's files into a folder.", _CLIENT),
-    "sync": Entry("files.sync", "Replace a generation's files with others, and reload its preview.", _CLIENT),
+    "sync": Entry("files.sync", "Replace a generation's files, and reload its preview.", _CLIENT),
     "versions": Entry(
         "history.versions", "List the versions of a generation's files, show what differs, and roll back.", _CLIENT
     ),

@@ -33,7 +33,7 @@ export function FromGithub({ onImport, onClose }: FromGithubProps): ReactNode {
       ) : (
         <>
           <label className={styles.renameField}>
-            Address of a public repository, a branch or a folder of it
+            Address of a public repository, or of a branch or folder in it
             <input
               className={controls.field}
               type="text"
@@ -48,8 +48,7 @@ export function FromGithub({ onImport, onClose }: FromGithubProps): ReactNode {
             />
           </label>
           <p>
-            Nothing of it runs until you launch it. If the repository is private, clone it and run{" "}
-            <code>preview push</code>.
+            Nothing runs until you launch it. If the repository is private, clone it and run <code>preview push</code>.
           </p>
         </>
       )}

@@ -75,12 +75,12 @@ function UpdateQuestion({ drop, asked }: { drop: Upload; asked: Replacement }): 
       onClose={() => drop.answer(false)}
     >
       <p>
-        The files become those of {asked.source}: {count(t, asked.changed, "{count} file", "{count} files")} will be
-        added or changed, and {count(t, asked.removed.length, "{count} file", "{count} files")} removed
+        The files will match {asked.source}. {count(t, asked.changed, "{count} file", "{count} files")} will be added or
+        changed, and {count(t, asked.removed.length, "{count} file", "{count} files")} removed
         {asked.removed.length > 0 ? ":" : "."}
       </p>
       <Removed paths={asked.removed} />
-      <p>Your own changes of these files are replaced. You can undo this.</p>
+      <p>Your own changes to these files will be replaced. You can undo this.</p>
     </Ask>
   );
 }

@@ -54,7 +54,9 @@ def logs(
     ] = None,
     stream: Annotated[
         Literal["stdout", "stderr"] | None,
-        typer.Option("--stream", metavar="STREAM", help="Only lines known to be of stderr, or all others (stdout)."),
+        typer.Option(
+            "--stream", metavar="STREAM", help="Only lines known to come from stderr, or all others (stdout)."
+        ),
     ] = None,
     launch: Annotated[
         str | None,

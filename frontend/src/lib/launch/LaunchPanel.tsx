@@ -127,10 +127,7 @@ function WholeLaunchPanel(props: LaunchPanelProps): ReactNode {
           {shown.word}
         </span>
         {queue && (
-          <span
-            className={styles.held}
-            title={t("No node of the cluster has room now; the launch starts in its turn.")}
-          >
+          <span className={styles.held} title={t("No node of the cluster has room right now; the launch is queued.")}>
             {t("Place {place} of {waiting}", { place: String(queue.place), waiting: String(queue.waiting) })}
           </span>
         )}

@@ -55,7 +55,7 @@ test("a value that becomes a variable is not sent where the service would fill i
   const taken: Known = { values, secrets: new Set(["key", "other_secret"]) };
   const headers = [field("X-Key", "{{key}}")];
   for (const body of ["{{loop}}", '"{{escaped}}"', "{{first}}{{second}}"])
-    expect(variableProblem(t, draft({ headers, body }), taken, true), body).toMatch(/has a variable itself/);
+    expect(variableProblem(t, draft({ headers, body }), taken, true), body).toMatch(/contains another variable/);
   expect(variableProblem(t, draft({ headers, body: "{{plain}} {{key}}" }), taken, true)).toBeNull();
   // Without a secret the page fills them, once.
   expect(variableProblem(t, draft({ body: "{{loop}}" }), taken, true)).toBeNull();

@@ -75,15 +75,18 @@ export function variableProblem(t: Translate, draft: Draft, known: Known, isOwne
     return t("{name} is a secret. Paths are logged: send it in a header or the body.", { name: written(logged) });
   const encoded = isSecret(encodedTexts(draft).join("\n"));
   if (encoded !== undefined)
-    return t("{name} is a secret. Use it only in headers, the query or a body of text.", {
+    return t("{name} is a secret. Use it only in headers, the query or a text body.", {
       name: written(encoded),
     });
   if (isFilledTwice(draft, known)) {
     const plain = namesOf(draft).filter((name) => !known.secrets.has(name));
     const name = plain.find((one) => namesIn(unescaped(known.values.get(one) ?? "")).length > 0) ?? plain[0] ?? secret;
-    return t("The value of {name} has a variable itself. It cannot be sent together with a secret: change the value.", {
-      name: written(name),
-    });
+    return t(
+      "The value of {name} contains another variable. It cannot be sent together with a secret: change the value.",
+      {
+        name: written(name),
+      },
+    );
   }
   return null;
 }

@@ -84,7 +84,7 @@ def _path(path: str, draft: dict[str, Any], name: str) -> str:
         field, _, kind = found[1].partition(":")
         if not values.get(field):
             raise UsageMistake(
-                f"The saved request {quoted(name)} has no value for {quoted(field)}; save it again with one."
+                f"The saved request {quoted(name)} has no value for {quoted(field)}; add one on the page."
             )
         safe = "/" if kind == "path" else ""
         parts = _VARIABLE.split(values[field])
@@ -97,8 +97,8 @@ def _body(draft: dict[str, Any], headers: dict[str, str], name: str) -> str | No
     kind = draft.get("bodyKind") or "text"
     if kind in {"file", "multipart"}:
         raise UsageMistake(
-            f"The saved request {quoted(name)} sends files or a form with files, which are not saved; send it from the "
-            "page, or its body with --data."
+            f"The saved request {quoted(name)} contains files, which are not saved; send it from the page, or give its "
+            "body with --data."
         )
     if kind == "form":
         return urlencode([(field, value) for field, value, _ in _fields(draft, "form")], safe="{}")

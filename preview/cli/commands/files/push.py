@@ -36,8 +36,8 @@ def push(
 ) -> None:
     """Upload a folder, or import a GitHub repository, as a new generation.
 
-    Of a folder, version control, caches, environments and node_modules are left out. The repository
-    must be public; its address may name a branch and a folder. Prints the generation's id.
+    Uploads leave out version control, caches, environments and node_modules. The repository must be public; its address
+    may name a branch and a folder. Prints the generation's id.
 
     Example: preview push examples/bookshop --name shop
 

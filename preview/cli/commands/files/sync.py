@@ -37,9 +37,9 @@ def sync(
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Replace a generation's files with others, and reload its preview.
+    """Replace a generation's files, and reload its preview.
 
-    The others are those of a folder, or of a public GitHub repository.
+    The new files come from a folder or a public GitHub repository.
 
     Only differences are sent. Files that the folder lacks are removed: the command shows them and asks first. Without a
     terminal it needs --yes to remove more than three. Files that `preview push` skips are not sent.
