@@ -115,7 +115,7 @@ print('up', flush=True)
 time.sleep(600)
 """
 SHOW = """
-import json, os, resource, sys
+import json, os, resource, signal, sys
 with open('/proc/self/status') as file:
     status = dict(line.split(':', 1) for line in file)
 fds = sorted(int(name) for name in os.listdir('/proc/self/fd'))
@@ -131,7 +131,7 @@ print(json.dumps({
     'pid': os.getpid(),
     'stdin': os.readlink('/proc/self/fd/0'),
     'cwd': os.getcwd(),
-    'sigint_ignored': bool(int(status['SigIgn'].strip(), 16) & (1 << 1)),
+    'sigint_ignored': signal.getsignal(signal.SIGINT) is signal.SIG_IGN,
     'argv': sys.argv,
 }))
 """
