@@ -125,8 +125,8 @@ def test_what_may_be_missing_or_is_somebody_elses_is_not_asked_for(tmp_path: Pat
         ("from flask_bootstrap import Bootstrap5", ["bootstrap-flask"]),
         ("from flask.ext.wtf import Form\nfrom flask.ext import login", ["flask-login", "flask-wtf"]),
         (
-            "INSTALLED_APPS = ['background_task', 'dal_select2']",
-            ["django-autocomplete-light", "django-background-tasks"],
+            "INSTALLED_APPS = ['background_task', 'bootstrapform', 'dal_select2']",
+            ["django-autocomplete-light", "django-background-tasks", "django-bootstrap-form"],
         ),
         ("import pandas as pd\nx = pd.read_excel('a.xlsx')", ["openpyxl", "pandas"]),
         ("x = BeautifulSoup(page.text, 'lxml')", ["lxml"]),
