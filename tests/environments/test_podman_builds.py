@@ -67,7 +67,7 @@ def limits_of_steps(folder: Path) -> dict[str, str]:
 
 
 async def nothing_is_left(folder: Path) -> None:
-    with trio.fail_after(60):
+    with trio.fail_after(180):
         while await left_over() or groups_of(folder):  # noqa: ASYNC110  another program's state
             await trio.sleep(0.1)
 
