@@ -15,6 +15,7 @@ import trio
 from github_kit import COMMIT, Github, moved, open_github, repository_zip, response
 from http_kit import FILES, World, open_world
 
+from preview.cli.entry import run
 from preview.errors import InvalidRequest
 from preview.github import Repository, Site, parse_address
 from preview.http.contracts import generations
@@ -339,3 +340,29 @@ def test_the_hosts_are_the_operators_choice() -> None:
     assert parse_address("git.example.com/ann/shop", own) == [Repository("ann", "shop")]
     with pytest.raises(InvalidRequest):
         parse_address("https://github.com/ann/shop", own)
+
+
+async def test_the_command_line_imports_shows_what_an_update_changes_and_makes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    newer = "1" * 40
+    async with open_both(tmp_path) as (world, github):
+        monkeypatch.setenv("PREVIEW_URL", world.url)
+        monkeypatch.setenv("PREVIEW_TOKEN", world.token("ann"))
+
+        async def tell(*words: str) -> tuple[int, str, str]:
+            code = await trio.to_thread.run_sync(run, list(words))
+            return code, *capsys.readouterr()
+
+        github.answers[ARCHIVE] = response(repository_zip({"main.py": "x = 1\n"}, links={"l": "main.py"}))
+        code, out, err = await tell("push", f"{github.url}/ann/shop")
+        assert code == 0, err
+        assert f"at commit {COMMIT[:7]}" in err
+        assert "Symbolic links are left out: 'l'" in err
+        changed = response(repository_zip({"main.py": "x = 2\n"}, commit=newer))
+        github.answers[ARCHIVE] = github.answers[f"/codeload/ann/shop/zip/{newer}"] = changed
+        sync = ("sync", out.split()[-1], f"{github.url}/ann/shop")
+        assert "change  main.py" in (await tell(*sync, "--dry-run"))[1]
+        assert (await tell(*sync))[1].startswith("Synced: 1 changed. Undo: preview versions restore")
+        assert "nothing to change" in (await tell(*sync))[1]
+        assert (await tell(*sync, "--watch"))[0] == 2
