@@ -21,7 +21,7 @@ from preview.client.event_parser import EventParser
 from preview.client.events import Event, Line
 from preview.client.files import Source
 from preview.client.log_follower import LogFollower
-from preview.client.models import InstancePage, ProxiedAnswer
+from preview.client.models import ImportedGeneration, InstancePage, ProxiedAnswer
 from preview.client.operations import Level
 from preview.client.session import PreviewSession, body_of, checked_id
 from preview.client.transport import Address, BoundedBody, Token, check_plain, close_response
@@ -207,6 +207,10 @@ class AsyncClient:
         steps = operations.launch(source, name=name, project_id=project_id, env=env, start=start, wait=wait)
         return AsyncPreview(self, await self.run(steps))
 
+    async def import_repository(self, url: str, name: str = "", project_id: str | None = None) -> ImportedGeneration:
+        """Import a public repository, as ``Client.import_repository``. Cancellation: the generation may remain."""
+        return await self.run(operations.import_repository(url, name, project_id))
+
     def preview(self, generation_id: str) -> AsyncPreview:
         """Return the newest preview of a generation; nothing is requested yet."""
         return AsyncPreview(self, PreviewSession(checked_id(generation_id)))
@@ -219,10 +223,7 @@ class AsyncClient:
         return (await self.call(Call("GET", "/previews", params={"limit": limit}))).read(InstancePage)
 
     async def call(self, call: Call) -> Reply:
-        """Send any request; return its successful response.
-
-        Raises:
-            PreviewProblem, Unreachable, InvalidAnswer: See ``answered``.
+        """Send any request; return its successful response. Errors are those of ``answered``.
 
         Cancellation: the service may have received the request.
         """
@@ -324,6 +325,7 @@ class AsyncPreview:
     remove = _Operation(operations.remove)
     restart = _Operation(operations.restart)
     reload = _Operation(operations.reload)
+    update_from_repository = _Operation(operations.update_from_repository)
     lines = _Operation(operations.lines)
     snapshot = _Operation(operations.snapshot)
     snapshots = _Operation(operations.snapshots)

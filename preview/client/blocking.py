@@ -19,7 +19,7 @@ from preview.client.event_parser import EventParser
 from preview.client.events import Event, Line
 from preview.client.files import Source
 from preview.client.log_follower import LogFollower
-from preview.client.models import InstancePage, ProxiedAnswer
+from preview.client.models import ImportedGeneration, InstancePage, ProxiedAnswer
 from preview.client.operations import Level
 from preview.client.session import PreviewSession, body_of, checked_id
 from preview.client.transport import Address, BoundedBody, Token, check_plain
@@ -192,6 +192,10 @@ class Client:
         steps = operations.launch(source, name=name, project_id=project_id, env=env, start=start, wait=wait)
         return Preview(self, self.run(steps))
 
+    def import_repository(self, url: str, name: str = "", project_id: str | None = None) -> ImportedGeneration:
+        """Import a public repository of GitHub, or a branch or folder of it; nothing of it runs until you launch it."""
+        return self.run(operations.import_repository(url, name, project_id))
+
     def preview(self, generation_id: str) -> Preview:
         """Return the newest preview of a generation; nothing is requested yet."""
         return Preview(self, PreviewSession(checked_id(generation_id)))
@@ -295,6 +299,7 @@ class Preview:
     remove = _Operation(operations.remove)
     restart = _Operation(operations.restart)
     reload = _Operation(operations.reload)
+    update_from_repository = _Operation(operations.update_from_repository)
     lines = _Operation(operations.lines)
     snapshot = _Operation(operations.snapshot)
     snapshots = _Operation(operations.snapshots)

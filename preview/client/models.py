@@ -266,6 +266,23 @@ class FilesChanged(Shape):
     reload: Reload
 
 
+class ImportedGeneration(Generation):
+    """A generation of a repository; ``notes`` has a sentence for each thing that its files lack."""
+
+    name: str
+    origin: str
+    commit: str
+    notes: list[str]
+
+
+class ImportedChange(FilesChanged):
+    """A change of the files to those of a repository; ``origin`` and ``commit`` name just these files."""
+
+    origin: str
+    commit: str
+    notes: list[str]
+
+
 class Snapshot(Shape):
     """Stored data of the application: files and databases at one moment."""
 

@@ -21,6 +21,8 @@ from preview.client.models import (
     FileList,
     FilesChanged,
     Generation,
+    ImportedChange,
+    ImportedGeneration,
     Launched,
     NewToken,
     PreviewStatus,
@@ -55,6 +57,27 @@ def create(source: Source, name: str | None, project_id: str | None) -> Steps[Ge
     files = uploads.multipart("files", packed)
     call = Call("POST", "/generations", files=files, fields=fields, timeout_s=_UPLOAD_TIMEOUT_S)
     return (yield from answered(call)).read(Generation)
+
+
+def import_repository(url: str, name: str | None, project_id: str | None) -> Steps[ImportedGeneration]:
+    """Have the service import a repository as a new generation."""
+    fields = {"url": url} | ({"name": name} if name else {}) | ({"project_id": project_id} if project_id else {})
+    call = Call("POST", "/imports", body=fields, timeout_s=_UPLOAD_TIMEOUT_S)
+    return (yield from answered(call)).read(ImportedGeneration)
+
+
+def update_from_repository(
+    session: PreviewSession, url: str = "", *, commit: str = "", dry_run: bool = False
+) -> Steps[ImportedChange]:
+    """Replace all files with those of the repository, and reload the running preview.
+
+    Without ``url`` it is the repository that the generation was imported from. ``dry_run`` stores nothing; its
+    ``origin`` and ``commit``, given as ``url`` and ``commit``, get just what it has shown.
+    """
+    params: dict[str, str | int] = {"dry_run": "true"} if dry_run else {}
+    body = {"url": url, "commit": commit}
+    call = Call("POST", session.path("/import"), params=params, body=body, timeout_s=_SLOW_TIMEOUT_S)
+    return (yield from answered(call)).read(ImportedChange)
 
 
 def launch(

@@ -22,7 +22,8 @@ PAIRS: list[tuple[type[BaseModel], type[BaseModel]]] = [
     (models.Reload, generations.ReloadShape), (models.ReloadError, generations.ReloadError),
     (models.Snapshot, data.SnapshotShape), (models.SnapshotList, data.SnapshotList),
     (models.Restored, data.ReplacedShape), (models.Environment, launch_settings.EnvironmentShape),
-    (models.Variable, launch_settings.EffectiveShape),
+    (models.Variable, launch_settings.EffectiveShape), (models.ImportedGeneration, generations.ImportedGeneration),
+    (models.ImportedChange, generations.ImportedChange),
 ]  # fmt: skip
 EVENTS: list[tuple[type[BaseModel], type[BaseModel]]] = [
     (events.Line, log_events.LineEvent), (events.Status, log_events.StatusEvent), (events.Gap, log_events.GapEvent),

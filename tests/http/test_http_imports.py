@@ -16,6 +16,7 @@ from github_kit import COMMIT, Github, moved, open_github, repository_zip, respo
 from http_kit import FILES, World, open_world
 
 from preview.cli.entry import run
+from preview.client import AsyncClient, Client, PreviewProblem
 from preview.errors import InvalidRequest
 from preview.github import Repository, Site, parse_address
 from preview.http.contracts import generations
@@ -320,6 +321,35 @@ async def test_an_update_shows_what_would_change_and_takes_just_that(tmp_path: P
         ):
             answer = await world.ask("POST", f"{path}/import", body, user=user)
             assert answer.status_code == status, (body, answer.text)
+
+
+async def test_both_clients_import_a_repository_and_update_from_it(tmp_path: Path) -> None:
+    newer = "1" * 40
+    async with open_both(tmp_path) as (world, github):
+        token = world.token("ann")
+        github.answers[ARCHIVE] = response(repository_zip({"main.py": "x = 1\n", "old.py": ""}))
+        async with AsyncClient(world.url, token) as client:
+            with pytest.raises(PreviewProblem) as refused:
+                await client.import_repository("https://evil.example/ann/shop")
+            assert refused.value.details["field"] == "url"
+            made = await client.import_repository("ann/shop", name="My shop", project_id="shops")
+            assert (made.name, made.project_id, made.commit, made.notes) == ("My shop", "shops", COMMIT, [])
+            assert made.origin == f"{github.url}/ann/shop"
+            changed = response(repository_zip({"main.py": "x = 2\n"}, commit=newer))
+            github.answers[ARCHIVE] = github.answers[f"/codeload/ann/shop/zip/{newer}"] = changed
+            plan = await client.preview(made.id).update_from_repository(dry_run=True)
+            assert (plan.changed, plan.removed, plan.commit) == (["main.py"], ["old.py"], newer)
+        github.answers[ARCHIVE] = response(repository_zip({"other.py": ""}))
+
+        def of_threads() -> None:
+            with Client(world.url, token) as client:
+                preview = client.preview(made.id)
+                done = preview.update_from_repository(plan.origin, commit=plan.commit)
+                assert (done.version, done.changed, done.removed) == (2, ["main.py"], ["old.py"])
+                assert preview.update_from_repository().changed == ["other.py"]
+                assert client.import_repository(plan.origin).name == "shop"
+
+        await trio.to_thread.run_sync(of_threads)
 
 
 async def test_a_pushed_project_is_bound_to_a_repository_by_its_first_update(tmp_path: Path) -> None:
