@@ -1,0 +1,1 @@
+export{a as markdown}from"./FilesPanel-Bg5lZC96.js";

@@ -1,1 +1,0 @@
-export{a as markdown}from"./FilesPanel-0PmSfeEh.js";
