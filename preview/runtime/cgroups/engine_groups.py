@@ -7,21 +7,31 @@ service's own.
 
 from __future__ import annotations
 
+import os
 import posixpath
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+import structlog
 import trio
 
-from preview.runtime.cgroups.group import Cgroup
+from preview.runtime.cgroups.group import Cgroup, remove_groups
 from preview.runtime.cgroups.home import Refused, home_name
 from preview.runtime.cgroups.own_groups import OwnGroup, OwnGroups, read_own_groups
 from preview.runtime.cgroups.tree import CgroupTree
 from preview.runtime.cgroups.v1 import V1Home
 
+_log = structlog.get_logger(__name__)
+
 _RELEASE_S: Final = 3.0
+# After ``CgroupTree`` has waited for up to 4 s; together less than the time for a stop (``stop_budget_s``).
+_END_S: Final = 3.0
+# The next build waits this long for what earlier ones have left.
+_EARLIER_S: Final = 1.0
+# After this time the groups below are listed again: the engine may have made more of them.
+_ROUND_S: Final = 0.25
 _UNIFIED: Final = "unified"
 
 
@@ -36,6 +46,8 @@ class EngineGroups:
     def __init__(self, tree: CgroupTree, mounts: frozenset[str]) -> None:
         self._tree = tree
         self._mounts = mounts
+        # Also those that are removed, until the next is opened: an engine makes missing groups again.
+        self._ended: list[Cgroup] = []
 
     @asynccontextmanager
     async def open(
@@ -43,18 +55,70 @@ class EngineGroups:
     ) -> AsyncIterator[tuple[Cgroup, str]]:
         """Open a group with limits, and yield it with the engine's path of it; see ``CgroupTree.open``.
 
+        The engine may still be at work in the group at its end. A group that stays busy is removed at the next call.
+
+        Args:
+            name: No earlier group had this name.
+            memory_bytes: See ``GroupLimits``.
+            cpu_cores: See ``GroupLimits``.
+            processes: See ``GroupLimits``.
+
         Raises:
             LaunchFailed: The kernel refuses the group, or a limit; nothing is left.
 
         Cancellation: all processes in it are killed, and it is removed (bounded).
         """
-        async with self._tree.open(name, memory_bytes=memory_bytes, cpu_cores=cpu_cores, processes=processes) as group:
+        await self._remove_earlier()
+        async with (
+            self._ending() as ended,
+            self._tree.open(name, memory_bytes=memory_bytes, cpu_cores=cpu_cores, processes=processes) as group,
+        ):
+            ended.append(group)
             yield group, self._path_of(group)
+
+    @asynccontextmanager
+    async def _ending(self) -> AsyncIterator[list[Cgroup]]:
+        """Yield a list for a group; at the end, remove what is left of it."""
+        ended: list[Cgroup] = []
+        try:
+            yield ended
+        finally:
+            self._ended += ended
+            with trio.move_on_after(_END_S, shield=True):
+                for group in ended:
+                    await _remove(group)
+
+    async def _remove_earlier(self) -> None:
+        """Remove what earlier builds have left, and what the engine has made again."""
+        with trio.move_on_after(_EARLIER_S):
+            async with trio.open_nursery() as nursery:
+                for group in tuple(self._ended):
+                    nursery.start_soon(self._remove_one, group)
+
+    async def _remove_one(self, group: Cgroup) -> None:
+        await _remove(group)
+        # Another build may have done so.
+        with suppress(ValueError):
+            self._ended.remove(group)
 
     def _path_of(self, group: Cgroup) -> str:
         directory = group.directories[0]
         mount = next(one for one in self._mounts if f"{directory}/".startswith(f"{one}/"))
         return f"/{posixpath.relpath(directory, mount)}"
+
+
+async def _remove(group: Cgroup) -> None:
+    """Kill processes in a group that has ended, and remove it, until nothing is left. Bounded by the caller."""
+    if not _is_left(group):
+        return
+    while _is_left(group):
+        await group.kill()
+        await remove_groups(group.directories, _ROUND_S)
+    _log.info("control group removed late", name=group.name)
+
+
+def _is_left(group: Cgroup) -> bool:
+    return any(os.path.exists(one) for one in group.directories)  # noqa: PTH110  a few names
 
 
 @asynccontextmanager
@@ -91,7 +155,9 @@ async def open_engine_groups(
         yield EngineGroups(tree, frozenset(one.mount for one in tops.values()))
     finally:
         with trio.move_on_after(_RELEASE_S, shield=True):
-            await home.release()
+            # The engine may have made more groups below since they were listed.
+            while await home.release():
+                await trio.lowlevel.checkpoint()
 
 
 class _EngineHome(V1Home):
