@@ -249,6 +249,8 @@ async def run(options: argparse.Namespace) -> None:
     if not folders or options.only_report:
         return
     settings = {"PREVIEW_ENVIRONMENT_BUILD_TIMEOUT": str(options.install_timeout)}
+    if options.start_timeout is not None:
+        settings["PREVIEW_STARTUP_TIMEOUT"] = str(options.start_timeout)
     # Two slots: a preview that is being stopped still counts.
     async with open_public_service(cache=options.keep, at_once=2, settings=settings) as service:
         for folder in folders:
@@ -271,6 +273,7 @@ def main() -> None:
     parser.add_argument("--truth", action="store_true", help="compare endpoints with the application's own table")
     parser.add_argument("--keep", type=Path, default=None, help="a cache folder that stays, with the environments")
     parser.add_argument("--install-timeout", type=float, default=300, help="seconds for one environment")
+    parser.add_argument("--start-timeout", type=float, default=None, help="seconds to the first answer of a start")
     parser.add_argument("--timeout", type=float, default=900, help="seconds for one launch, everything included")
     parser.add_argument("--only-report", action="store_true", help="measure nothing, print the tables of --save")
     options = parser.parse_args()
