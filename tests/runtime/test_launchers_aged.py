@@ -52,6 +52,21 @@ def test_extensions_of_flask_have_their_old_names(tmp_path: Path) -> None:
     assert done.stderr.endswith("ModuleNotFoundError: No module named 'flask_nothing'\n")
 
 
+@pytest.mark.parametrize("has_one", [False, True])
+def test_the_form_of_an_old_extension_is_one_of_flask(has_one: bool, tmp_path: Path) -> None:
+    (tmp_path / "flask").mkdir()
+    (tmp_path / "flask" / "__init__.py").touch()
+    # Flask-WTF since 0.15: its name `Form` is WTForms' own, which knows no request.
+    own = "    validate_on_submit = data = 1" if has_one else "    data = 1"
+    (tmp_path / "flask_wtf.py").write_text(f"class Form:\n{own}\nclass FlaskForm(Form):\n    validate_on_submit = 2\n")
+    done = run(
+        "from flask.ext.wtf import Form\nfrom flask.ext import wtf\n"
+        f"assert Form is wtf.Form\nassert Form.validate_on_submit == {1 if has_one else 2}\n",
+        tmp_path,
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (0, 1), done.stderr
+
+
 def test_flask_without_extensions_hears_nothing(tmp_path: Path) -> None:
     (tmp_path / "flask.py").touch()
     assert run("import flask\n", tmp_path).stderr == ""

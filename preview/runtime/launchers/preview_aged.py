@@ -90,8 +90,16 @@ class _Extensions:
         if head == "flask":
             module.__dict__["__getattr__"] = self._part
         else:
+            found: Any = importlib.import_module(f"flask_{name}")
+            if (
+                name == "wtf"
+                and hasattr(found, "FlaskForm")
+                and not hasattr(getattr(found, "Form", None), "validate_on_submit")
+            ):
+                # The Flask-WTF of that time had one class; today `Form` is WTForms' own, which knows no request.
+                found.Form = found.FlaskForm
             # The import system returns what is in this place afterwards.
-            sys.modules[module.__name__] = importlib.import_module(f"flask_{name}")
+            sys.modules[module.__name__] = found
 
     def _part(self, name: str) -> types.ModuleType:
         if name.startswith("__"):

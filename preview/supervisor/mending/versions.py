@@ -10,6 +10,8 @@ from packaging.utils import canonicalize_name
 from preview.detection import Toolchain
 from preview.supervisor.mending.model import FailedStart, Mend, newest_error
 
+# Version 2 of each took their modules `types` and `enums` away.
+_GOOGLE: Final = ("language", "speech", "texttospeech", "videointelligence", "vision")
 # What a newer version says, and the first that does not belong to the project.
 _SAID: Final = {
     "flask-sqlalchemy<3": (
@@ -131,6 +133,14 @@ _SAID: Final = {
         re.compile(r"'(?:FastAPI|APIRouter|Starlette)' object has no attribute '(?:on_event|add_event_handler)'"),
     ),
     "setuptools<81": (re.compile(r"No module named 'pkg_resources'"),),
+    **{
+        f"google-cloud-{name}<2": (
+            re.compile(rf"cannot import name '(?:types|enums)' from 'google\.cloud\.{name}'"),
+            re.compile(rf"module 'google\.cloud\.{name}' has no attribute '(?:types|enums)'"),
+            re.compile(rf"No module named 'google\.cloud\.{name}\.(?:types|enums)'"),
+        )
+        for name in _GOOGLE
+    },
 }
 _RULES: Final = tuple((pattern, line) for line, patterns in _SAID.items() for pattern in patterns)
 # Other packages raise such errors, too.
