@@ -10,8 +10,6 @@ from packaging.utils import canonicalize_name
 from preview.detection import Toolchain
 from preview.supervisor.mending.model import FailedStart, Mend, newest_error
 
-# Version 2 of each took their modules `types` and `enums` away.
-_GOOGLE: Final = ("language", "speech", "texttospeech", "videointelligence", "vision")
 # What a newer version says, and the first that does not belong to the project.
 _SAID: Final = {
     "flask-sqlalchemy<3": (
@@ -133,14 +131,27 @@ _SAID: Final = {
         re.compile(r"'(?:FastAPI|APIRouter|Starlette)' object has no attribute '(?:on_event|add_event_handler)'"),
     ),
     "setuptools<81": (re.compile(r"No module named 'pkg_resources'"),),
-    **{
-        f"google-cloud-{name}<2": (
-            re.compile(rf"cannot import name '(?:types|enums)' from 'google\.cloud\.{name}'"),
-            re.compile(rf"module 'google\.cloud\.{name}' has no attribute '(?:types|enums)'"),
-            re.compile(rf"No module named 'google\.cloud\.{name}\.(?:types|enums)'"),
-        )
-        for name in _GOOGLE
-    },
+    # Version 2 of each took their modules `types` and `enums` away.
+    "google-cloud-language<2": (
+        re.compile(r"'(?:types|enums)' from 'google\.cloud\.language'"),
+        re.compile(r"'google\.cloud\.language(?:' has no attribute '|\.)(?:types|enums)'"),
+    ),
+    "google-cloud-speech<2": (
+        re.compile(r"'(?:types|enums)' from 'google\.cloud\.speech'"),
+        re.compile(r"'google\.cloud\.speech(?:' has no attribute '|\.)(?:types|enums)'"),
+    ),
+    "google-cloud-texttospeech<2": (
+        re.compile(r"'(?:types|enums)' from 'google\.cloud\.texttospeech'"),
+        re.compile(r"'google\.cloud\.texttospeech(?:' has no attribute '|\.)(?:types|enums)'"),
+    ),
+    "google-cloud-videointelligence<2": (
+        re.compile(r"'(?:types|enums)' from 'google\.cloud\.videointelligence'"),
+        re.compile(r"'google\.cloud\.videointelligence(?:' has no attribute '|\.)(?:types|enums)'"),
+    ),
+    "google-cloud-vision<2": (
+        re.compile(r"'(?:types|enums)' from 'google\.cloud\.vision'"),
+        re.compile(r"'google\.cloud\.vision(?:' has no attribute '|\.)(?:types|enums)'"),
+    ),
 }
 _RULES: Final = tuple((pattern, line) for line, patterns in _SAID.items() for pattern in patterns)
 # Other packages raise such errors, too.
