@@ -281,6 +281,40 @@ def test_python_2_is_named(code: str, said: str) -> None:
     assert found.message == "a.py, line 3, is written in Python 2. Previews run Python 3: port it first."
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "AttributeError: 'dict' object has no attribute 'iterkeys'",
+        "AttributeError: 'collections.OrderedDict' object has no attribute 'has_key'",
+        "NameError: name 'unicode' is not defined. Did you mean: 'unicodedata'?",
+        "NameError: name 'xrange' is not defined",
+    ],
+)
+def test_a_name_of_python_2_is_told_with_its_place(said: str) -> None:
+    own = [
+        "Traceback (most recent call last):",
+        '  File "/x/project/a.py", line 3, in <module>',
+        "    code",
+        "    ^^^^",
+    ]
+    found = diagnose([*own, said])
+    assert found is not None
+    assert (found.reason, dict(found.details)) == ("python_version", {"file": "a.py", "line": 3})
+    assert found.message == "a.py, line 3, is written in Python 2. Previews run Python 3: port it first."
+    # A package that says so is not the project's to port.
+    again = diagnose([*own, '  File "/e/site-packages/b.py", line 1, in b', "    code", said])
+    assert again is None or again.reason != "python_version"
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["AttributeError: 'Shop' object has no attribute 'has_key'", "NameError: name 'unicodes' is not defined"],
+)
+def test_names_like_those_of_python_2_are_the_projects_own(said: str) -> None:
+    found = diagnose(["Traceback (most recent call last):", '  File "/x/project/a.py", line 3, in f', "    code", said])
+    assert found is None or found.reason != "python_version"
+
+
 def test_a_merge_that_nobody_has_finished_is_named() -> None:
     lines = ['  File "/x/project/a.py", line 1', "    <<<<<<< HEAD", "    ^^", "SyntaxError: invalid syntax"]
     found = diagnose(lines)

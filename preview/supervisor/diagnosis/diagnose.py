@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from preview.detection import ServiceNeed
-from preview.supervisor.diagnosis.diagnose_imports import bad_import, bad_model
+from preview.supervisor.diagnosis.diagnose_imports import bad_import, bad_model, old_name
 from preview.supervisor.diagnosis.diagnose_services import diagnose_services
 from preview.supervisor.diagnosis.diagnose_syntax import SYNTAX, bad_syntax
 from preview.supervisor.diagnosis.diagnosis import Diagnosis
@@ -74,7 +74,7 @@ _CERTAIN = frozenset(
 
 def _newest(lines: Sequence[str], rules: Sequence[Rule]) -> Diagnosis | None:
     for number in range(len(lines) - 1, -1, -1):
-        if (found := bad_import(lines, number) or bad_model(lines, number)) is not None:
+        if (found := bad_import(lines, number) or bad_model(lines, number) or old_name(lines, number)) is not None:
             return found
         for pattern, tell in rules:
             match = pattern.search(lines[number])

@@ -1,4 +1,4 @@
-"""Diagnosis of an import of the project's own names: which one lacks, is double, or is in a circle."""
+"""Diagnosis of an import of the project's own names: which one lacks, is double, or is in a circle; of old names."""
 
 from __future__ import annotations
 
@@ -16,6 +16,12 @@ _FRAME = re.compile(r'^\s{0,8}File "(?P<path>[^"]{1,400})", line (?P<line>\d{1,7
 _MODEL = re.compile(
     r"^RuntimeError: Model class (?P<module>[\w.]{1,200})\.(?P<name>\w{1,100}) doesn't declare an explicit app_label "
     r"and isn't in an application in INSTALLED_APPS"
+)
+# What Python 3 has no more. A class of the project may have such a method.
+_OLD = re.compile(
+    r"^(?:AttributeError: '(?:dict|collections\.\w{1,40})' object has no attribute "
+    r"'(?:iteritems|iterkeys|itervalues|has_key)'"
+    r"|NameError: name '(?:basestring|execfile|raw_input|unichr|unicode|xrange)' is not defined)"
 )
 _START = "Traceback (most recent call last)"
 _MOST_LINES = 150
@@ -81,6 +87,21 @@ def bad_model(lines: Sequence[str], number: int) -> Diagnosis | None:
         f"{told} and is in no application of INSTALLED_APPS. Import it by the name that its application has there, or "
         "add the application.",
         facts,
+    )
+
+
+def old_name(lines: Sequence[str], number: int) -> Diagnosis | None:
+    """Diagnose a name of Python 2 that the project itself uses; None for packages and other lines."""
+    if not _OLD.match(lines[number]):
+        return None
+    path, line = next(reversed(_frames(lines, number)), ("", ""))
+    if _PROJECT not in path:
+        return None
+    file = path.rpartition(_PROJECT)[2]
+    return Diagnosis(
+        "python_version",
+        f"{file}, line {line}, is written in Python 2. Previews run Python 3: port it first.",
+        {"file": file, "line": int(line)},
     )
 
 
