@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,18 +34,22 @@ _SILENT = {
 _NOTHING = {"notes.txt": "nothing to run here\n"}
 _SETTLED_MS = 700
 _SHORT_LIFE_S = "9"
+_LOOKS = [f"{scheme}-{width}" for scheme in ("light", "dark") for width in (1440, 820, 390)]
 
 
-def take_states(browser: Browser, folder: Path, work: Path) -> None:
-    """Write a picture of each state, in both schemes, at three widths."""
+def take_states(browser: Browser, folder: Path, work: Path, looks: Sequence[str] = ()) -> None:
+    """Write a picture of each state, in these looks such as ``dark-390``: by default both schemes at three widths."""
     folder.mkdir(parents=True, exist_ok=True)
+    chosen = [_look_of(one) for one in looks or _LOOKS]
     with run_service(work / "service") as running:
-        for scheme, width in _looks():
+        for scheme, width in chosen:
             with visit(browser, scheme=scheme, width=width, height=800 if width > 900 else 740) as seen:
                 _Album(seen, folder, f"{scheme}-{width}").walk(running)
             with visit(browser, scheme=scheme, width=width, height=800 if width > 900 else 740) as seen:
                 _Album(seen, folder, f"{scheme}-{width}").walk_through_data(running)
-    for scheme, width in _looks():
+            with visit(browser, scheme=scheme, width=width, height=800 if width > 900 else 740) as seen:
+                _Album(seen, folder, f"{scheme}-{width}").walk_through_dialogs(running)
+    for scheme, width in chosen:
         with (
             run_service(work / f"short-{scheme}-{width}", PREVIEW_MAX_UPTIME=_SHORT_LIFE_S) as running,
             visit(browser, scheme=scheme, width=width, height=800 if width > 900 else 740) as seen,
@@ -53,10 +57,9 @@ def take_states(browser: Browser, folder: Path, work: Path) -> None:
             _Album(seen, folder, f"{scheme}-{width}").walk_to_the_end(running)
 
 
-def _looks() -> Iterator[tuple[str, int]]:
-    for scheme in ("light", "dark"):
-        for width in (1440, 820, 390):
-            yield scheme, width
+def _look_of(text: str) -> tuple[str, int]:
+    scheme, _, width = text.partition("-")
+    return scheme, int(width)
 
 
 class _Album:
@@ -185,6 +188,53 @@ class _Album:
         page.get_by_role("button", name="Compare before the change").click()
         page.get_by_text("Dune").wait_for()
         self.take("24-changes")
+
+    def walk_through_dialogs(self, running: Running) -> None:
+        """Take what is dropped and imported, and the operator's flags."""
+        seen, page = self.seen, self.seen.page
+        seen.sign_in(running, f"dialogs-{self.look}")
+        held = page.evaluate_handle("""() => {
+            const transfer = new DataTransfer();
+            transfer.items.add(new File(["x"], "x.zip", { type: "application/zip" }));
+            return transfer;
+        }""")
+        page.locator("header").first.dispatch_event("dragenter", {"dataTransfer": held})
+        self.take("25-dropping")
+        page.locator("header").first.dispatch_event("dragleave", {"dataTransfer": held})
+        seen.drop_zip("shop", FILES)
+        seen.launch()
+        self._pane("Requests")
+        page.get_by_role("tab", name="Recorded").click()
+        self.take("26-nothing-recorded")
+        page.get_by_role("button", name="Paste a curl command").click()
+        self.take("27-curl")
+        command = f"curl {running.url}/books/1?language=de -H 'Accept: application/json'"
+        page.get_by_role("dialog").get_by_role("textbox").fill(command)
+        page.get_by_role("dialog").get_by_role("button", name="Import", exact=True).click()
+        seen.send()
+        seen.wait_for_answer()
+        page.get_by_role("tab", name="Recorded").click()
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Export HAR").click()
+        page.get_by_label("HAR file").set_input_files(download.value.path())
+        page.get_by_text("1 request imported.").wait_for()
+        self.take("28-har-imported")
+        running.end_previews(f"dialogs-{self.look}")
+        page.context.clear_cookies()
+        seen.sign_in(running, "local")
+        page.get_by_role("button", name="Account of").click()
+        dialog = page.get_by_role("dialog", name="Account")
+        dialog.get_by_role("tab", name="Operator").click()
+        page.keyboard.press("ArrowRight")
+        tracing = dialog.get_by_role("region", name="Tracing")
+        tracing.get_by_text("Gradual rollout and comparison").click()
+        self.take("29-flags")
+        tracing.get_by_role("button", name="5 %", exact=True).click()
+        page.get_by_role("dialog", name="Roll out on to 5 % of users?").wait_for()
+        self.take("30-flag-question")
+        page.keyboard.press("Escape")
+        dialog.get_by_role("region", name="Flag changes").scroll_into_view_if_needed()
+        self.take("31-flag-changes")
 
     def _pane(self, name: str) -> None:
         """On a small screen one pane at a time is shown."""

@@ -36,6 +36,7 @@ def main() -> int:
     parser.add_argument(
         "--states", type=Path, metavar="FOLDER", help="every state of the page, instead of the README's"
     )
+    parser.add_argument("--look", action="append", default=[], metavar="SCHEME-WIDTH", help="only so: dark-390")
     parser.add_argument("--monitoring", action="store_true", help="Prometheus' page of the alert rules")
     given = parser.parse_args()
     states: Path | None = given.states
@@ -49,7 +50,7 @@ def main() -> int:
         elif states is None:
             take_stories(browser, Path(folder))
         else:
-            take_states(browser, states, Path(folder))
+            take_states(browser, states, Path(folder), given.look)
     return 0
 
 

@@ -40,6 +40,7 @@ export function FromGithub({ onImport, onClose }: FromGithubProps): ReactNode {
               inputMode="url"
               autoCapitalize="off"
               spellCheck={false}
+              required
               maxLength={1024}
               value={address}
               placeholder={`${site ?? "https://github.com"}/OWNER/NAME`}

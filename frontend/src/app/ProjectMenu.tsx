@@ -123,6 +123,7 @@ export function ProjectMenu(props: ProjectMenuProps): ReactNode {
             <input
               className={controls.field}
               value={name}
+              required
               maxLength={256}
               autoFocus
               onFocus={(event) => event.target.select()}

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
 import { clientOf, json } from "../lib/testing";
 import { client } from "./ownToken";
+import { FromGithub } from "./FromGithub";
 import { ProjectMenu } from "./ProjectMenu";
 import { Sidebar } from "./Sidebar";
 import type { Project, Projects } from "./useProjects";
@@ -74,4 +75,17 @@ test("a project is moved to a group by its menu", async () => {
   fireEvent.click(screen.getByText("Move"));
   await vi.waitFor(() => expect(asked).toHaveLength(1));
   expect(JSON.stringify(asked[0])).toContain("Shops");
+});
+
+test("an import without an address stays open, and says no", () => {
+  vi.spyOn(client, "json").mockImplementation(() => new Promise(() => undefined));
+  const onImport = vi.fn();
+  const onClose = vi.fn();
+  render(<FromGithub onImport={onImport} onClose={onClose} />);
+  const send = screen.getByText("Import", { exact: true });
+  fireEvent.click(send);
+  expect(onClose).not.toHaveBeenCalled();
+  fireEvent.change(screen.getByRole("textbox", { hidden: true }), { target: { value: " ann/shop " } });
+  fireEvent.click(send);
+  expect(onImport).toHaveBeenCalledWith("ann/shop");
 });
