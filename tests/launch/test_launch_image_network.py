@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from engine_kit import engine_or_skip
+from engine_kit import engine_or_skip, own_runtime
 from image_kit import BASE, SERVER, import_base
 from launch_kit import ask, open_rig, story
 
@@ -63,7 +63,11 @@ async def test_a_build_reaches_package_indexes_alone(
                 nursery.start_soon(partial(trio.serve_listeners, partial(serve, name), [listener]))
             index, other = (f"127.0.0.1:{port}" for port in ports)
             settings = make_settings_in(
-                cache_dir=launch_cache_dir, stop_grace_s=2, container_engine=f"unix://{engine}", build_hosts=[index]
+                cache_dir=launch_cache_dir,
+                stop_grace_s=2,
+                container_engine=f"unix://{engine}",
+                container_runtime=own_runtime(),
+                build_hosts=[index],
             )
             files = {
                 "Dockerfile": (

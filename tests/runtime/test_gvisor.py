@@ -6,6 +6,8 @@ suites of all runtimes run on it by ``PREVIEW_TEST_CONTAINER_RUNTIME=runsc``.
 
 from __future__ import annotations
 
+import errno
+import importlib
 import os
 import shutil
 import signal
@@ -24,17 +26,20 @@ import trio
 from engine_kit import engine_or_skip
 from runtime_kit import INTERPRETER, LIMITS, PYTHON, open_descriptors, read_all, read_line
 
+import preview
 from preview.core.isolation import Network
 from preview.errors import LaunchFailed
 from preview.runtime import Exit, ProcessSpec, Refusal, child_subreaper
 from preview.runtime.container import probe_containers
 from preview.runtime.container.gvisor import GvisorRuntime
 from preview.runtime.container.gvisor.meeting import ORDERS, GvisorDoor, Meeting
-from preview.runtime.container.joining import NotJoined, open_door
+from preview.runtime.container.gvisor.process import GvisorProcess
+from preview.runtime.container.joining import NotJoined, Order, open_door
 from preview.runtime.interface import FD_PLACEHOLDER
 from preview.settings import Settings
 
 _ID = "0" * 64
+INSIDE = Path(preview.__file__).parent / "runtime/container/inside"
 
 
 async def nobody() -> int:
@@ -120,6 +125,45 @@ async def test_connections_go_to_the_sockets_that_were_there_first(meeting: Meet
                 await meeting.connect(ORDERS)
             for one in waiting:
                 await one.aclose()
+
+
+def test_half_a_check_holds_nothing_up_and_is_paired_with_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(INSIDE))
+    first = importlib.import_module("preview_meet")
+    started: list[bytes] = []
+    check = first.Check()
+    monkeypatch.setattr(check, "fork", lambda _own, given, _libc: started.append(os.pread(given[0], 100, 0)))
+
+    def come(data: bytes) -> socket.socket:
+        one = socket.socket(socket.AF_UNIX)
+        one.connect(str(tmp_path / "orders"))
+        one.sendall(data)
+        one.shutdown(socket.SHUT_WR)
+        check.take(orders, None, None)
+        return one
+
+    with closing(first.bind(str(tmp_path / "orders"))) as orders, ExitStack() as held:
+        # The service gives up between the two connections; then a result without its order comes, and a whole check.
+        for data in (b'1\n{"half', b'2\n{"given up"}', b"1", b'3\n{"whole"}', b"3", b"3"):
+            held.enter_context(closing(come(data)))
+        assert started == [b'{"whole"}']
+        assert check.waiting is None
+
+
+async def test_a_check_without_a_free_descriptor_is_no_fault_of_the_preview(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def send(_data: bytes) -> trio.SocketStream:
+        await trio.lowlevel.checkpoint()
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    process = GvisorProcess.__new__(GvisorProcess)
+    meeting = Meeting.__new__(Meeting)
+    monkeypatch.setattr(meeting, "send", send, raising=False)
+    process.take(meeting, 0)
+    process._order = Order(["a"], {}, Path("/"), LIMITS, 1, b"", {})
+    with pytest.raises(OSError, match="Too many open files"):
+        await process.check(["x"], "/", 5.0)
 
 
 @lru_cache(maxsize=1)

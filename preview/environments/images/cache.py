@@ -360,7 +360,7 @@ async def _open(
 
 def _network_of(settings: Settings, containers: ContainerRuntime) -> OpenNetwork:
     if settings.image_network == "indexes":
-        return partial(open_index_network, containers, settings)
+        return partial(open_index_network, containers.on_engines_runtime(), settings)
     return partial(open_engines_network, settings.image_network)
 
 

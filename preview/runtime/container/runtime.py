@@ -221,6 +221,11 @@ class ContainerRuntime(ColdStarts):
         """True if the engine is Podman."""
         return self._parts.habits.is_podman
 
+    def on_engines_runtime(self) -> ContainerRuntime:
+        """Return this with the engine's default runtime. A build's container of gVisor would share no network."""
+        habits = replace(self._parts.habits, runtime="")
+        return ContainerRuntime(replace(self._parts, habits=habits), self._cage)
+
     @property
     def images(self) -> Images:
         """The images that this service builds on the engine."""

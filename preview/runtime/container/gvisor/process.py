@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import count
 
 import trio
 
+from preview.core.descriptors import raise_want
 from preview.runtime.container.gvisor.meeting import Meeting
 from preview.runtime.container.joining import Order
 from preview.runtime.container.process import ContainerProcess
@@ -16,6 +19,7 @@ class GvisorProcess(ContainerProcess):
     """See ``RunningProcess``. Made by ``GvisorRuntime``."""
 
     _meeting: Meeting
+    _numbers: Iterator[int]
 
     def take(self, meeting: Meeting, own_tasks: int) -> None:
         """Complete the process.
@@ -25,6 +29,7 @@ class GvisorProcess(ContainerProcess):
             own_tasks: Tasks of gVisor in the container's control group, before the program ran.
         """
         self._meeting = meeting
+        self._numbers = count(1)
         self._wrappers = own_tasks
 
     async def _ask(self) -> None:
@@ -35,13 +40,17 @@ class GvisorProcess(ContainerProcess):
             await trio.lowlevel.checkpoint()
 
     async def _start_check(self, order: Order) -> tuple[trio.abc.ReceiveStream, trio.abc.ReceiveStream]:
+        # The first program starts a check when it has both connections of one number.
+        number = str(next(self._numbers)).encode()
         try:
-            packed = replace(order, descriptors={1: 1}).packed()
-            output = await self._meeting.send(packed)
+            output = await self._meeting.send(number + b"\n" + replace(order, descriptors={1: 1}).packed())
             try:
-                return output, await self._meeting.send(b"")
+                return output, await self._meeting.send(number)
             except BaseException:
                 await trio.aclose_forcefully(output)
                 raise
-        except (OSError, trio.BrokenResourceError) as error:
+        except OSError as error:
+            raise_want(error)
+            raise PacketsEnded from error
+        except trio.BrokenResourceError as error:
             raise PacketsEnded from error

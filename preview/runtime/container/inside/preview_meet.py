@@ -5,8 +5,8 @@ Usage: ``preview_join.py SOCKET FOLDER``, which calls ``main``
 This process binds two sockets in FOLDER, which the container shows writable: gVisor makes them sockets of the machine.
 Then it connects to SOCKET, as in every container, and the service opens connections to the two. The first connection
 brings the order, and takes the program's output. Further ones bring the content of files, or stand for the sockets that
-other containers receive. A pair of connections is a check: its order and output, and its result. The other socket is
-the program's listening socket.
+other containers receive. A pair of connections is a check: its number, order and output; its number and result. The
+other socket is the program's listening socket.
 
 A word from the service, ``end``, is SIGTERM for the program's group: the engine takes a third of a second to signal.
 
@@ -187,17 +187,31 @@ def conclude(own: socket.socket, status: int, copying: threading.Thread) -> int:
 
 
 class Check(join.Check):  # type: ignore[misc]
-    """See ``preview_join.Check``; its order comes by two connections."""
+    """See ``preview_join.Check``. Its order comes by two connections, which name one number.
+
+    The service may give up between the two, so nothing waits for the second one.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting: tuple[bytes, bytes, socket.socket] | None = None
 
     def take(self, orders: socket.socket, own: socket.socket, libc: ctypes.CDLL) -> None:
-        """Receive an order, and start its command in place of one that still runs."""
+        """Receive one connection; with the second of two, start the command in place of one that still runs."""
         descriptors: list[int] = []
         try:
-            said = accept(orders, own)
+            connection = orders.accept()[0]
+            number, _, order = read_to_end(connection).partition(b"\n")
+            expected, before, said = self.waiting or (b"", b"", None)
+            self.waiting = (number, order, connection) if order else None
+            if order or said is None or number != expected:
+                for left in (said, None if order else connection):
+                    if left is not None:
+                        left.close()
+                return
             packed = os.memfd_create("preview")
-            descriptors.append(packed)
-            os.write(packed, read_to_end(said))
-            descriptors += [accept(orders, own).detach(), said.detach()]
+            descriptors += [packed, connection.detach(), said.detach()]
+            os.write(packed, before)
             self.end()
             self.fork(own, descriptors, libc)
         except (OSError, MemoryError, ValueError, KeyError, TypeError) as error:
