@@ -33,11 +33,13 @@ class Edit:
         written: Content by relative path, each path checked.
         removed: Paths; missing ones are ignored.
         is_whole: Remove all files that are not in ``written``.
+        origin: Address of the repository that the files are from; None leaves the one that is stored.
     """
 
     written: Mapping[str, bytes]
     removed: Collection[str] = ()
     is_whole: bool = False
+    origin: str | None = None
 
     @classmethod
     def of(cls, written: Mapping[str, bytes], removed: Sequence[str], limits: GenerationLimits) -> Edit:
@@ -138,7 +140,12 @@ def edit_files(order: EditOrder, connection: Connection) -> Edited | None:
     _check(sizes, order.limits)
     now = replace(generation, revision=row.revision, file_count=len(sizes), size_bytes=sum(sizes.values()))
     added = sorted(path for path in written if path not in before)
-    if order.is_dry or not (written or removed):
+    if order.is_dry:
+        return Edited(now, written, sorted(removed), added)
+    if edit.origin is not None:
+        now = replace(now, origin=edit.origin)
+        connection.execute(update(generations).where(_G.id == now.id).values(origin=edit.origin))
+    if not (written or removed):
         return Edited(now, written, sorted(removed), added)
     now = replace(now, revision=row.revision + 1)
     delta = FilesDelta({path: order.facts[path] for path in written}, removed, before)

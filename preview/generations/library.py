@@ -174,24 +174,21 @@ class GenerationLibrary:
             observe(changed.user_id, changed.id, changed)
         return changed
 
-    async def rename(
-        self, generation_id: str, name: str | None = None, *, group: str | None = None, origin: str | None = None
-    ) -> Generation:
-        """Give the generation another display name, group or origin; return it.
+    async def rename(self, generation_id: str, name: str | None = None, *, group: str | None = None) -> Generation:
+        """Give the generation another display name or group; return it.
 
         Args:
             generation_id: The generation.
             name: The name; None leaves it.
             group: The group; empty for none, None leaves it.
-            origin: Address of the repository that the files are from; None leaves it.
 
         Raises:
             InvalidRequest: The name or the group is invalid.
             GenerationNotFound: No generation has this id.
 
-        Cancellation: all are changed or none.
+        Cancellation: both are changed or none.
         """
-        values: dict[str, str] = {} if origin is None else {"origin": origin}
+        values: dict[str, str] = {}
         if name is not None:
             _check_name(name)
             values["name"] = name
@@ -304,7 +301,7 @@ class GenerationLibrary:
             edited = await self._database.write(change, size_bytes=size_bytes)
         if edited is None:
             raise _not_found(generation_id)
-        if not is_dry and not edited.is_empty:
+        if not is_dry and (not edited.is_empty or edited.generation.origin != found.origin):
             self.tell(edited.generation)
         if is_dry or self._on_push is None:
             return edited

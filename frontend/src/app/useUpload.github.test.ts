@@ -11,14 +11,17 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-type Sent = [method: string, path: string, body: unknown];
+type Sent = [method: string, path: string, body: unknown, tag?: string];
 
 function serviceOf(answers: Record<string, unknown>): Sent[] {
   const sent: Sent[] = [];
   const service = clientOf((request) => {
-    sent.push([request.method, request.path, request.body === "" ? null : JSON.parse(request.body)]);
+    const tag = request.headers.get("If-Match");
+    const body: unknown = request.body === "" ? null : JSON.parse(request.body);
+    sent.push(tag === null ? [request.method, request.path, body] : [request.method, request.path, body, tag]);
     const key = Object.keys(answers).find((one) => request.path.endsWith(one));
-    return key === undefined ? json({}) : json(answers[key]);
+    const answer = key === undefined ? {} : answers[key];
+    return answer instanceof Response ? answer : json(answer);
   });
   vi.spyOn(client, "json").mockImplementation((path, options) => service.json(path, options));
   vi.spyOn(client, "checkPlan").mockResolvedValue(undefined);
@@ -33,6 +36,7 @@ const PLAN = {
   version: 2,
   origin: "https://github.com/ann/shop",
   commit: "1".repeat(40),
+  etag: '"1"',
   notes: [],
   reload: { status: "none" },
 };
@@ -62,7 +66,22 @@ test("an update is shown before it is made, and takes the commit that was shown"
   await waitFor(() => expect(result.current.asked).not.toBeNull());
   act(() => result.current.answer(true));
   await waitFor(() => expect(result.current.replaced?.before).toBe(1));
-  expect(sent[2]).toEqual(["POST", "/api/v1/generations/g/import", { url: PLAN.origin, commit: PLAN.commit }]);
+  const body = { url: PLAN.origin, commit: PLAN.commit };
+  expect(sent[2]).toEqual(["POST", "/api/v1/generations/g/import", body, PLAN.etag]);
+});
+
+test("an update replaces nothing if the files have changed since it was shown", async () => {
+  const refusal = new Response(JSON.stringify({ status: 412, code: "precondition_failed", detail: "Read it again." }), {
+    status: 412,
+    headers: { "Content-Type": "application/problem+json" },
+  });
+  serviceOf({ "/import?dry_run=true": PLAN, "/import": refusal });
+  const { result } = renderHook(() => useUpload(projects, { id: "g", name: "shop" } as Project, vi.fn()));
+  act(() => result.current.update());
+  await waitFor(() => expect(result.current.asked).not.toBeNull());
+  act(() => result.current.answer(true));
+  await waitFor(() => expect(result.current.problem).toContain("nothing was replaced. Update it again."));
+  expect(result.current.replaced).toBeNull();
 });
 
 test("a project that is up to date is not asked about", async () => {

@@ -1,7 +1,7 @@
 import { type DragEvent, useCallback, useRef, useState } from "react";
 
 import { asProblem } from "../lib/api/problem";
-import { importRepository, updateFromRepository } from "../lib/api/projects";
+import { importRepository, makeUpdate, planUpdate } from "../lib/api/projects";
 import type { FilesChanged } from "../lib/api/types";
 import { ended } from "../lib/launch/ending";
 import { visible } from "../lib/ui/visible";
@@ -116,14 +116,15 @@ export function useUpload(projects: Projects, shown: Project | null, onDone: (id
     if (shown) send(proposeUpdate(shown));
   };
   const proposeUpdate = async (project: Project): Promise<string | null> => {
-    const { changed, removed, origin, commit } = await updateFromRepository(client, project.id, {}, true);
+    const plan = await planUpdate(client, project.id);
+    const { changed, removed, origin, commit } = plan;
     const source = withoutScheme(origin) + (commit === "" ? "" : ` at ${commit.slice(0, 7)}`);
     if (changed.length + removed.length === 0) tell(project.id, `Up to date with ${source}.`);
     else
       setAsked({
         project,
-        // Just what was shown, also if somebody pushes meanwhile.
-        send: () => updateFromRepository(client, project.id, { url: origin, commit }, false),
+        // Just what was shown, also if somebody pushes meanwhile or saves a file.
+        send: () => makeUpdate(client, project.id, plan).catch(asMissed),
         source,
         changed: changed.length,
         removed,
@@ -189,6 +190,12 @@ export function useUpload(projects: Projects, shown: Project | null, onDone: (id
     forget,
     handlers,
   };
+}
+
+/** An update that was refused because of what has changed since it was shown. */
+function asMissed(error: unknown): never {
+  if (asProblem(error).status !== 412) throw error;
+  throw new PickError("The project’s files have changed meanwhile, so nothing was replaced. Update it again.");
 }
 
 function withoutScheme(address: string): string {

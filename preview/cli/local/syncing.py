@@ -59,7 +59,7 @@ _SHOWN_PATHS = 3
 
 # Files that a synchronization removes without asking, if there is no terminal to ask at.
 UNASKED_REMOVALS = 3
-_SHOWN_REMOVALS = 20
+_SHOWN_TO_AGREE = 20
 _NOTE = {"source": "sync", "agent": "preview CLI"}
 
 
@@ -187,12 +187,42 @@ def agree_to_removals(generation_id: str, removed: Sequence[str], kept: int, sou
                 f"{generation_id}; give --yes if that is intended, or see all with --dry-run."
             )
         return
-    for path in removed[:_SHOWN_REMOVALS]:
-        say(f"remove  {visible(path)}")
-    if len(removed) > _SHOWN_REMOVALS:
-        say(f"… and {len(removed) - _SHOWN_REMOVALS} more")
+    _say_paths("remove", removed)
     if not typer.confirm(f"Remove {len(removed)} of {kept} files from {generation_id}?", err=True):
         raise typer.Abort
+
+
+def agree_to_replacement(generation_id: str, plan: Mapping[str, Any]) -> None:
+    """Show what an import would change, and ask. Without a terminal, only many removals need an answer.
+
+    Args:
+        generation_id: The generation.
+        plan: The service's response to the dry run.
+
+    Raises:
+        UsageMistake: Many files would be removed, and there is no terminal to ask at.
+        Abort: The user does not agree.
+    """
+    changed, removed, origin = plan["changed"], plan["removed"], visible(plan["origin"])
+    if not sys.stdin.isatty():
+        kept = plan["file_count"] + len(removed) - len(plan["added"])
+        agree_to_removals(generation_id, removed, kept, origin)
+        return
+    if not changed and not removed:
+        return
+    _say_paths("change", changed)
+    _say_paths("remove", removed)
+    source = origin + (f" at {plan['commit'][:7]}" if plan["commit"] else "")
+    words = change_words(len(changed), len(removed))
+    if not typer.confirm(f"Replace the files of {generation_id} by those of {source} ({words})?", err=True):
+        raise typer.Abort
+
+
+def _say_paths(word: str, paths: Sequence[str]) -> None:
+    for path in paths[:_SHOWN_TO_AGREE]:
+        say(f"{word}  {visible(path)}")
+    if len(paths) > _SHOWN_TO_AGREE:
+        say(f"… and {len(paths) - _SHOWN_TO_AGREE} more to {word}")
 
 
 def show_plan(changed: Sequence[str], removed: Sequence[str]) -> None:

@@ -1,6 +1,7 @@
 import type { PreviewClient } from "./client";
 import { of } from "./transport";
-import type { FilesChanged, Generation } from "./types";
+import type { FilesSaved } from "./files";
+import type { Generation } from "./types";
 
 /** A small project that comes with the service. */
 export interface Example {
@@ -86,12 +87,19 @@ export function importRepository(client: PreviewClient, url: string): Promise<Ge
   return client.json("/api/v1/imports", { method: "POST", json: { url } });
 }
 
-/** Make a project's files those of the repository that it was imported from; a dry run only tells what would change. */
-export function updateFromRepository(
-  client: PreviewClient,
-  id: string,
-  which: { url?: string; commit?: string },
-  isDry: boolean,
-): Promise<FilesChanged & Imported> {
-  return client.json(of(id, isDry ? "/import?dry_run=true" : "/import"), { method: "POST", json: which });
+/** A change that an update makes or would make. */
+type Update = FilesSaved & Imported;
+
+/** What an update of a project from the repository that it was imported from would change. */
+export function planUpdate(client: PreviewClient, id: string): Promise<Update> {
+  return client.json(of(id, "/import?dry_run=true"), { method: "POST", json: {} });
+}
+
+/** Make just the update that was planned. Rejects with status 412 if the project's files are others now. */
+export function makeUpdate(client: PreviewClient, id: string, { origin, commit, etag }: Update): Promise<Update> {
+  return client.json(of(id, "/import"), {
+    method: "POST",
+    json: { url: origin, commit },
+    headers: { "If-Match": etag },
+  });
 }

@@ -41,8 +41,9 @@ def sync(
 
     The new files come from a folder or a public GitHub repository.
 
-    Only differences are sent. Files that the folder lacks are removed: the command shows them and asks first. Without a
-    terminal it needs --yes to remove more than three. Files that `preview push` skips are not sent.
+    Only differences are sent. Files that the folder lacks are removed: the command shows them and asks first. For a
+    repository, it shows and asks before every change. Without a terminal it needs --yes to remove more than three.
+    Files that `preview push` skips are not sent.
 
     Without --watch, the exit code is 1 if the preview does not start with the change; the change is kept anyway.
 

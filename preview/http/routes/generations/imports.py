@@ -66,7 +66,8 @@ def import_routes(running: Running) -> Blueprint:
         """Replace all of the generation's files with those of a repository; its running preview is reloaded.
 
         Without `url` it is the repository that the generation was imported from. With `dry_run=true` nothing is stored,
-        and the response tells what would change; send its `origin` as `url`, and its `commit`, to get just that.
+        and the response tells what would change. To get just that, send its `origin` as `url`, its `commit`, and its
+        `etag` in `If-Match`.
         """
         identity, generation = await own_generation(backend, generation_id)
         library, edits, query = _library(backend), backend.edits, checked_query(request, ChangeQuery)
@@ -78,13 +79,11 @@ def import_routes(running: Running) -> Blueprint:
             raise InvalidRequest("This generation was not imported; send the repository's address.", field="url")
         found = await backend.service.imports.fetch(identity.user.id, address, body.commit)
         remember_detail(request.scope, found.source)
-        edit, note = Edit(found.files, is_whole=True), query.note(identity, "import", found.source)
+        edit, note = Edit(found.files, is_whole=True, origin=found.origin), query.note(identity, "import", found.source)
         if query.dry_run:
             edited = await library.edit(generation_id, edit, expected=expected, is_dry=True)
             return _changed(Saved(edited, Reload("none")), found)
         saved = await edits.save(identity.user, generation_id, edit, note=note, expected=expected)
-        if found.origin != generation.origin:
-            await library.rename(generation_id, origin=found.origin)
         return _changed(saved, found)
 
     return routes
