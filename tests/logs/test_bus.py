@@ -250,6 +250,15 @@ async def test_an_emptied_or_trimmed_redis_costs_no_line(server: Server) -> None
             await node.has(log.last_seq)
 
 
+async def test_a_stream_that_was_deleted_expires_again(server: Server) -> None:
+    async with opened(server) as (log, bus, node):
+        for _ in range(3):
+            said(log, 3)
+            await until(lambda: bus.lines == log.last_seq)
+            assert await server.do("TTL", node.stream.name) in range(1, 61)
+            await server.do("FLUSHALL")
+
+
 async def test_a_killed_redis_costs_no_line_and_is_used_again(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("preview.logs.bus.publisher._PAUSE_S", 0.05)
     async with opened(server) as (log, bus, node):

@@ -176,7 +176,7 @@ class LogBus:
         """
         if publication.stream is not None:
             await redis.call("DEL", publication.stream.name, within_s=_WITHIN_S)
-        watched, expires_at = publication.log, 0.0
+        watched = publication.log
         written = watched.last_seq
         with watched.subscribe(after=written) as subscription:
             stream = publication.begin(written)
@@ -194,20 +194,19 @@ class LogBus:
                     continue
                 if len(batches) != len(events) and any(isinstance(one, Gap) for one in events):
                     raise BusFault("lines are lost")
-                await self._add(redis, stream, batches, renews=trio.current_time() > expires_at)
+                await self._add(redis, stream, batches)
                 self.lines += sum(map(len, batches))
                 written = batches[-1].last_seq
-                if trio.current_time() > expires_at:
-                    expires_at = trio.current_time() + EXPIRY_S / 4
 
-    async def _add(self, redis: Redis, stream: BusStream, batches: list[Batch], *, renews: bool) -> None:
-        made = [add_command(stream, name, content) for name, content in entries_of(stream, batches, self.key)]
-        # With the entries: a stream that this node cannot reach any more expires too.
-        expiry = [("EXPIRE", stream.name, EXPIRY_S)]
-        replies = await redis.call_all([*made, *(expiry if renews else ())], within_s=_WITHIN_S)
+    async def _add(self, redis: Redis, stream: BusStream, batches: list[Batch]) -> None:
+        # After each entry: it may be the first one of a stream that was deleted, and the last that this node can send.
+        expiry = ("EXPIRE", stream.name, EXPIRY_S)
+        entries = entries_of(stream, batches, self.key)
+        made = [one for name, content in entries for one in (add_command(stream, name, content), expiry)]
+        replies = await redis.call_all(made, within_s=_WITHIN_S)
         if any(isinstance(one, RedisRefusal) for one in replies):
             # A stranger's entry stands there with a later number.
             await redis.call("DEL", stream.name, within_s=_WITHIN_S)
-            for reply in await redis.call_all([*made, *expiry], within_s=_WITHIN_S):
+            for reply in await redis.call_all(made, within_s=_WITHIN_S):
                 if isinstance(reply, RedisRefusal):
                     raise reply
