@@ -1,8 +1,9 @@
-"""The address of a server of the operator's, with an administrator's account, as a URL in a setting."""
+"""The address of a server of the operator's, with an account, as a URL in a setting."""
 
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
@@ -13,7 +14,16 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from pydantic import PlainValidator
 from pydantic_settings import NoDecode
 
-__all__ = ["MongodbChoice", "MysqlChoice", "PostgresChoice", "RedisChoice", "ServerAddress", "Tls"]
+__all__ = [
+    "MongodbChoice",
+    "MysqlChoice",
+    "PostgresChoice",
+    "RedisAddress",
+    "RedisChoice",
+    "ServerAddress",
+    "Tls",
+    "redis_address",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +54,14 @@ class Tls(Enum):
     # The certificate is of an authority that is known; with the last, it is the host's.
     AUTHORITY = "verify-ca"
     HOST = "verify-full"
+
+
+# A user part of printable ASCII without "#", "/", "?", "@" and brackets.
+_REDIS = re.compile(
+    r"""(?P<scheme>rediss?)://(?:(?P<user>[!"$-.0->A-Z\\^-~]{0,500})@)?"""
+    r"(?:(?P<host>[A-Za-z0-9._-]{1,255})|\[(?P<ipv6>[0-9a-fA-F:.]{2,60})\])(?::(?P<port>[0-9]{1,5}))?(?:/(?P<number>[0-9]{0,3}))?"
+)
+_REDIS_PORT = "6379"
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,3 +179,41 @@ RedisChoice = Annotated[
         "redis-server; the service then runs one for each preview"
     ),
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class RedisAddress:
+    """Address and user of a Redis. Made by ``redis_address``."""
+
+    host: str
+    port: int
+    is_tls: bool
+    user: str | None
+    password: str | None = field(repr=False)
+    database: int
+
+
+def redis_address(url: str) -> RedisAddress:
+    """Read ``redis://[USER:PASSWORD@]HOST[:PORT][/NUMBER]``, or ``rediss://`` for TLS.
+
+    Raises:
+        ValueError: It is no such address. Neither the text nor a cause has a part of it.
+    """
+    found = _REDIS.fullmatch(url)
+    port = 0 if found is None else int(found["port"] or _REDIS_PORT)
+    if found is None or port not in range(1, 65536) or not _is_ipv6(found["ipv6"]):
+        raise ValueError(
+            "write it as redis://USER:PASSWORD@HOST:6379/0, or rediss:// for TLS, with %XX for special characters"
+        )
+    user, _, password = (found["user"] or "").partition(":")
+    return RedisAddress(
+        found["host"] or found["ipv6"], port, found["scheme"] == "rediss", unquote(user) or None,
+        unquote(password) or None, int(found["number"] or 0),
+    )  # fmt: skip
+
+
+def _is_ipv6(text: str | None) -> bool:
+    try:
+        return text is None or ipaddress.IPv6Address(text) is not None
+    except ValueError:
+        return False

@@ -11,7 +11,7 @@ __all__ = ["problem_of"]
 # Values never shown, because they may contain passwords or keys.
 _SECRET = frozenset(
     {
-        *("PREVIEW_DATABASE_URL", "PREVIEW_JWT_SECRET", "PREVIEW_JWKS_URL", "PREVIEW_SEALING_KEYS"),
+        *("PREVIEW_BUS_URL", "PREVIEW_DATABASE_URL", "PREVIEW_JWT_SECRET", "PREVIEW_JWKS_URL", "PREVIEW_SEALING_KEYS"),
         *("PREVIEW_POSTGRES", "PREVIEW_MYSQL", "PREVIEW_REDIS", "PREVIEW_MONGODB"),
     }
 )

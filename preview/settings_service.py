@@ -5,22 +5,19 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
-import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AliasChoices, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from preview.settings_address import redis_address
 from preview.settings_fields import Count, Hosts, Networks, Origins, Seconds, UserIds
 
 __all__ = ["ServiceSettings"]
 
 _MIN_SECRET_BYTES = 32
 _PUBLIC_URL = r"^https?://[A-Za-z0-9.\[\]:_-]+$"
-_BUS_URL = re.compile(
-    r"rediss?://([^\s@/?#]{0,500}@)?([A-Za-z0-9._-]{1,255}|\[[0-9a-fA-F:.]{2,60}\])(:[0-9]{1,5})?(/[0-9]{0,3})?"
-)
 _NODE_ADDRESS = r"^([A-Za-z0-9._-]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}$"
 
 
@@ -131,9 +128,11 @@ class ServiceSettings(BaseSettings):
                 "PREVIEW_OIDC_ISSUER signs people in on the page, with sessions that this service signs: "
                 "leave PREVIEW_JWT_ALGORITHM at HS256"
             )
-        found = None if self.bus_url is None else _BUS_URL.fullmatch(self.bus_url.get_secret_value())
-        if self.bus_url is not None and (found is None or int((found[3] or ":1")[1:]) not in range(1, 65536)):
-            raise ValueError("PREVIEW_BUS_URL is no address of Redis: write it as redis://USER:PASSWORD@HOST:6379/0")
+        if self.bus_url is not None:
+            try:
+                redis_address(self.bus_url.get_secret_value())
+            except ValueError as fault:
+                raise ValueError(f"PREVIEW_BUS_URL is no address of Redis: {fault}") from None
         return self._checked_cluster()
 
     def _checked_cluster(self) -> Self:

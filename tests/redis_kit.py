@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from preview.logs.bus import RedisAddress
 from preview.logs.bus.redis import RedisFault, open_redis
+from preview.settings_address import RedisAddress
 
 PATIENCE_S = 60
 

@@ -7,7 +7,7 @@ import pytest
 
 from preview.errors import ConfigurationError
 from preview.settings import Settings, load_settings
-from preview.settings_address import ServerAddress, Tls
+from preview.settings_address import RedisAddress, ServerAddress, Tls, redis_address
 
 SECRET = "sesame-sesame-sesame-sesame-sesame-sesame"
 
@@ -223,6 +223,39 @@ def test_a_wrong_address_of_a_server_is_one_sentence_without_its_password(
     with pytest.raises(ConfigurationError, match=f"^{variable}: .*{said}") as caught:
         load_settings()
     assert "sesame" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:sesame[b]c@host", "redis://:sesame[@host", "redis://:sesame[x@[::1]:6379", "redis://:sesame\uff1a@host",
+        "redis://:sesame\u2100@host", "redis://:sesame@[::::]", "redis://:sesame@host:0", "redis://:sesame@host:99999",
+        "redis://:sesame/@host", "redis://:sesame@host?x=1", "redis://:sesame@host/a", "redis://:sesame@",
+        "http://:sesame@host",
+    ],
+)  # fmt: skip
+def test_a_wrong_address_of_the_bus_is_one_sentence_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("PREVIEW_BUS_URL", url)
+    with pytest.raises(
+        ConfigurationError, match="^PREVIEW_BUS_URL is no address of Redis: write it as redis://"
+    ) as caught:
+        load_settings()
+    assert "sesame" not in "".join(traceback.format_exception(caught.value))
+    with pytest.raises(ValueError, match=r"^write it as redis://"):
+        redis_address(url)
+
+
+def test_an_address_of_the_bus_is_read_with_its_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    for url, expected in (
+        ("redis://host", RedisAddress("host", 6379, False, None, None, 0)),
+        ("rediss://a:s%5B%40%C3%A9@[::1]:6380/7", RedisAddress("::1", 6380, True, "a", "s[@\u00e9", 7)),
+        ("redis://:a:b@host/", RedisAddress("host", 6379, False, None, "a:b", 0)),
+    ):
+        monkeypatch.setenv("PREVIEW_BUS_URL", url)
+        load_settings()
+        assert redis_address(url) == expected
 
 
 def test_an_address_of_mysql_is_read_too(monkeypatch: pytest.MonkeyPatch) -> None:

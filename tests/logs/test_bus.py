@@ -12,13 +12,14 @@ import trio
 import trio.lowlevel
 from redis_kit import Server, open_redis_server
 
-from preview.logs.bus import BusFault, BusStream, LogBus, Publication, RedisAddress, follow_bus, redis_address
+from preview.logs.bus import BusFault, BusStream, LogBus, Publication, follow_bus
 from preview.logs.bus.entries import add_command, batches_in, entries_of
 from preview.logs.bus.publisher import LEAST_NODES
 from preview.logs.bus.redis import RedisFault, RedisRefusal, ReplyReader, encode_command, open_redis
 from preview.logs.delivery.backlog import Backlog, Broadcast, Cursor
 from preview.logs.delivery.subscription import Subscription
 from preview.logs.model.batch import Batch
+from preview.settings_address import RedisAddress
 
 KEY = b"k" * 32
 ID = "preview_1"
@@ -61,14 +62,6 @@ def test_replies_are_read_in_any_pieces() -> None:
         found = replies_in(ReplyReader(1000), wire, size)
         assert found[:5] == [b"OK", 7, None, b"a\r\n", [[b"x"], None]]
         assert isinstance(found[5], RedisRefusal)
-
-
-@pytest.mark.parametrize(
-    "url", ["http://x", "redis://", "redis:///1", "redis://x/a", "redis://x?y=1", "redis://x:99999"]
-)
-def test_an_address_that_is_none_is_refused(url: str) -> None:
-    with pytest.raises(ValueError, match=r"redis://|out of range"):
-        redis_address(url)
 
 
 def test_only_the_owners_entries_are_lines() -> None:

@@ -11,7 +11,7 @@ from preview.core.lifecycle import may_go_on
 from preview.errors import PreviewError
 from preview.http.streams.node_log import KEEP_ALIVE_S, PREFIX
 from preview.logs import End, LogReplica
-from preview.logs.bus import BusFault, BusStream, LogBus, follow_bus, redis_address
+from preview.logs.bus import BusFault, BusStream, LogBus, follow_bus
 from preview.logs.model.encode import Received
 from preview.logs.model.events import StatusChange
 from preview.logs.model.wire import FrameReader, NotALog, Position
@@ -20,6 +20,7 @@ from preview.proxy.http1 import request_head
 from preview.proxy.passing_on import OWN_REQUEST
 from preview.proxy.pool import Address, Pool
 from preview.settings import Settings
+from preview.settings_address import redis_address
 
 log = structlog.get_logger(__name__)
 

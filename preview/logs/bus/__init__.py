@@ -6,6 +6,5 @@ Redis is never the truth. Each entry is signed, and a reader that finds a fault 
 from preview.logs.bus.entries import BusFault, BusStream
 from preview.logs.bus.publisher import LogBus, Publication
 from preview.logs.bus.reader import follow_bus
-from preview.logs.bus.redis import RedisAddress, redis_address
 
-__all__ = ["BusFault", "BusStream", "LogBus", "Publication", "RedisAddress", "follow_bus", "redis_address"]
+__all__ = ["BusFault", "BusStream", "LogBus", "Publication", "follow_bus"]

@@ -12,11 +12,12 @@ import trio
 
 from preview.errors import PreviewError
 from preview.logs.bus.entries import EXPIRY_S, BusFault, BusStream, add_command, entries_of
-from preview.logs.bus.redis import Redis, RedisAddress, RedisFault, RedisRefusal, open_redis
+from preview.logs.bus.redis import Redis, RedisFault, RedisRefusal, open_redis
 from preview.logs.delivery.backlog import Broadcast
 from preview.logs.delivery.subscription import Subscription
 from preview.logs.model.batch import Batch
 from preview.logs.model.events import Gap
+from preview.settings_address import RedisAddress
 
 log = structlog.get_logger(__name__)
 

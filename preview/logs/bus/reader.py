@@ -7,8 +7,9 @@ from collections.abc import Callable
 import trio
 
 from preview.logs.bus.entries import MOST_REPLY_BYTES, READ_ENTRIES, BusFault, BusStream, batches_in
-from preview.logs.bus.redis import RedisAddress, RedisFault, open_redis
+from preview.logs.bus.redis import RedisFault, open_redis
 from preview.logs.model.batch import Batch
+from preview.settings_address import RedisAddress
 
 _CONNECT_S = 1.0
 # Redis waits so long for new lines, and may be late by the other.

@@ -10,13 +10,12 @@ from __future__ import annotations
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
 from functools import cache
-from urllib.parse import unquote, urlsplit
 
 import trio
 
-_PORT = 6379
+from preview.settings_address import RedisAddress
+
 _PIECE_BYTES = 64 * 1024
 # A line of a reply that is no string: a number, a state, an error.
 _MOST_LINE_BYTES = 64 * 1024
@@ -34,33 +33,6 @@ class RedisFault(Exception):
 
 class RedisRefusal(RedisFault):
     """Redis refused a command."""
-
-
-@dataclass(frozen=True, slots=True)
-class RedisAddress:
-    """Address and user of a Redis. Made by ``redis_address``."""
-
-    host: str
-    port: int
-    is_tls: bool
-    user: str | None
-    password: str | None = field(repr=False)
-    database: int
-
-
-def redis_address(url: str) -> RedisAddress:
-    """Read ``redis://[USER:PASSWORD@]HOST[:PORT][/NUMBER]``, or ``rediss://`` for TLS.
-
-    Raises:
-        ValueError: It is no such address. The text does not have it.
-    """
-    parts = urlsplit(url)
-    number = parts.path.strip("/") or "0"
-    if parts.scheme not in ("redis", "rediss") or not parts.hostname or parts.query or not number.isdecimal():
-        raise ValueError("write it as redis://HOST:6379 or rediss://USER:PASSWORD@HOST:6379/0")
-    user = unquote(parts.username) if parts.username else None
-    password = unquote(parts.password) if parts.password else None
-    return RedisAddress(parts.hostname, parts.port or _PORT, parts.scheme == "rediss", user, password, int(number))
 
 
 def encode_command(words: Sequence[bytes | str | int]) -> bytes:
