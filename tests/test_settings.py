@@ -239,7 +239,7 @@ def test_a_wrong_address_of_the_bus_is_one_sentence_without_its_password(
 ) -> None:
     monkeypatch.setenv("PREVIEW_BUS_URL", url)
     with pytest.raises(
-        ConfigurationError, match="^PREVIEW_BUS_URL is no address of Redis: write it as redis://"
+        ConfigurationError, match=r"^PREVIEW_BUS_URL is no address of Redis: write it as redis://"
     ) as caught:
         load_settings()
     assert "sesame" not in "".join(traceback.format_exception(caught.value))
