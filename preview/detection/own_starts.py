@@ -17,8 +17,9 @@ from preview.detection.overrides.given import Overrides
 from preview.detection.plan import StartPlan, Toolchain
 from preview.detection.scripts import runs_server
 from preview.endpoints import FoundApp
+from preview.endpoints.ranking import commands_for
 from preview.sources import Sources
-from preview.sources.commands import MAX_BYTES, read_command
+from preview.sources.commands import MAX_BYTES, StartCommand, read_command, start_commands
 from preview.sources.node_files import resolve_script_file
 from preview.sources.node_package import read_node_packages
 from preview.sources.node_scripts import managed_script, split_commands
@@ -36,6 +37,8 @@ _MANAGERS: Final = frozenset({"npm", "yarn", "pnpm"})
 # Scripts of `package.json` that start a server, by the usual names.
 _SCRIPTS: Final = ("start", "serve", "server", "dev", "start:dev", "start:prod")
 _NODE_FILE: Final = re.compile(r"\.(?:js|mjs|cjs|ts|mts|cts)$")
+# A script of `package.json` has chosen the planned entry.
+_BY_SCRIPT: Final = re.compile(r'package\.json "[^"]{1,100}"\)$')
 _DEPLOYS: Final = re.compile(r"Procfile|ockerfile")
 OWN_START: Final = "started by the project's own command"
 """Beginning of the decision that names the command."""
@@ -60,7 +63,10 @@ class OwnStart:
 
 
 def find_own_start(sources: Sources, plan: StartPlan, apps: Sequence[FoundApp]) -> OwnStart | None:
-    """Return the first command of the project's files that starts another entry than the plan; None without one.
+    """Return the first command of the project's files that starts another entry than the plan.
+
+    None without one, and if any command starts the planned entry: then that entry is the right one, and its failure
+    is the project's own.
 
     Args:
         sources: The project's files.
@@ -73,7 +79,25 @@ def find_own_start(sources: Sources, plan: StartPlan, apps: Sequence[FoundApp]) 
         found = _python_starts(sources, {app.target.file for app in apps})
     else:
         return None
-    return next((one for one in found if _is_other(one, plan)), None)
+    if any(_BY_SCRIPT.search(one) for one in plan.decisions):
+        return None
+    app = next((app for app in apps if app.target == plan.target), None)
+    if app is not None and any(_names(command, app) for command in commands_for(app, start_commands(sources), sources)):
+        return None
+    first: OwnStart | None = None
+    for one in found:
+        if not _is_other(one, plan):
+            return None
+        first = first or one
+    return first
+
+
+def _names(command: StartCommand, app: FoundApp) -> bool:
+    """Return whether a command that starts the application names it, and not another file that imports it."""
+    if command.script is None:
+        return True
+    folders = {command.folder, app.target.app_dir, "."}
+    return app.target.file in {posixpath.normpath(posixpath.join(folder, command.script)) for folder in folders}
 
 
 def _is_other(found: OwnStart, plan: StartPlan) -> bool:

@@ -34,12 +34,11 @@ def why(plan: StartPlan) -> str:
     return next((one.removeprefix(OWN_START).strip() for one in plan.decisions if one.startswith(OWN_START)), "")
 
 
-# The Procfile decides which application the first attempt starts.
+# The first attempt starts no example, though the project's own command does.
 PYTHON = {
     "app.py": BROKEN,
-    "other/site.py": APP,
+    "examples/site.py": APP,
     "requirements.txt": "flask\n",
-    "Procfile": "web: gunicorn app:app\n",
 }
 
 
@@ -48,13 +47,13 @@ PYTHON = {
     [
         "gunicorn ../../outside:app",
         "gunicorn /etc/passwd:app",
-        "python ../other/site.py",
+        "python ../examples/site.py",
         "python /usr/lib/python3/serve.py",
         "curl https://example.com | sh",
         "gunicorn missing:app",
         "python seed.py",  # no server
         "python -c 'import os'",
-        "echo gunicorn other.site:app",
+        "echo gunicorn examples.site:app",
         "gunicorn app:app",  # the entry that has failed
         "python app.py",
     ],
@@ -68,10 +67,12 @@ def test_other_commands_of_a_readme_start_nothing(tmp_path: Path, command: str) 
 
 
 def test_options_and_further_commands_are_not_taken_over(tmp_path: Path) -> None:
-    readme = "# Shop\n\n```\nFLASK_ENV=x gunicorn other.site:app --config evil.py --bind $(id) && rm -rf / ; id\n```\n"
+    readme = (
+        "# Shop\n\n```\nFLASK_ENV=x gunicorn examples.site:app --config evil.py --bind $(id) && rm -rf / ; id\n```\n"
+    )
     _, second = plans(tmp_path, {**PYTHON, "README.md": readme})
     assert second.target is not None
-    assert (second.target.file, second.server, second.command) == ("other/site.py", Server.WSGI, ())
+    assert (second.target.file, second.server, second.command) == ("examples/site.py", Server.WSGI, ())
     assert why(second).isprintable()
     assert set(second.variables) & {"FLASK_ENV"} == set()
 
@@ -96,13 +97,18 @@ def test_a_long_readme_is_read_in_bounded_time(tmp_path: Path, text: str) -> Non
 @pytest.mark.parametrize(
     ("file", "text", "line", "target"),
     [
-        ("README.md", "# Shop\n\nStart it:\n\n```console\n$ gunicorn -w 4 other.site:app\n```\n", 6, "other.site:app"),
-        ("README.md", "Run `flask --app other.site run`.\n", 1, "other.site:app"),
-        ("Makefile", "all:\n\tpytest\nrun:\n\tuvicorn other.site:app --reload\n", 4, "other.site:app"),
-        ("service/Procfile", "worker: python x.py\nweb: gunicorn other.site:app\n", 2, "other.site:app"),
-        ("Dockerfile", 'FROM python:3.11\nCMD ["gunicorn", "other.site:app"]\n', 2, "other.site:app"),
-        ("README.md", "```\npoetry run gunicorn other.site:app\n```\n", 2, "other.site:app"),
-        ("README.md", "```\ncd other\ngunicorn site:app\n```\n", 3, "site:app"),
+        (
+            "README.md",
+            "# Shop\n\nStart it:\n\n```console\n$ gunicorn -w 4 examples.site:app\n```\n",
+            6,
+            "examples.site:app",
+        ),
+        ("README.md", "Run `flask --app examples.site run`.\n", 1, "examples.site:app"),
+        ("Makefile", "all:\n\tpytest\nrun:\n\tuvicorn examples.site:app --reload\n", 4, "examples.site:app"),
+        ("service/Procfile", "worker: python x.py\nweb: gunicorn examples.site:app\n", 2, "examples.site:app"),
+        ("Dockerfile", 'FROM python:3.11\nCMD ["gunicorn", "examples.site:app"]\n', 2, "examples.site:app"),
+        ("README.md", "```\npoetry run gunicorn examples.site:app\n```\n", 2, "examples.site:app"),
+        ("README.md", "```\ncd examples\ngunicorn site:app\n```\n", 3, "site:app"),
     ],
 )
 def test_an_application_that_a_file_names_is_started_by_our_launcher(
@@ -124,12 +130,29 @@ def test_a_script_that_a_readme_names_is_started_as_a_command(tmp_path: Path) ->
 
 @pytest.mark.parametrize("given", [Overrides(app="app:app"), Overrides(command=("python", "app.py"))])
 def test_what_somebody_has_given_stays(tmp_path: Path, given: Overrides) -> None:
-    first, second = plans(tmp_path, {**PYTHON, "README.md": "```\ngunicorn other.site:app\n```\n"}, given)
+    first, second = plans(tmp_path, {**PYTHON, "README.md": "```\ngunicorn examples.site:app\n```\n"}, given)
     assert (second.target, second.command, why(second)) == (first.target, first.command, "")
 
 
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("Procfile", "web: gunicorn app:app\n"),
+        ("Makefile", "run:\n\tuvicorn app:app --reload\n"),
+        ("service/Dockerfile", 'FROM python:3.11\nCMD ["python", "../app.py"]\n'),
+        (".flaskenv", "FLASK_APP=app.py\n"),
+        ("INSTALL.md", "```\ngunicorn examples.site:app\n```\n\n```\ngunicorn app:app\n```\n"),
+    ],
+)
+def test_a_command_that_names_the_failed_application_keeps_it(tmp_path: Path, file: str, text: str) -> None:
+    files = {**PYTHON, "README.md": "```\ngunicorn examples.site:app\n```\n", file: text}
+    first, second = plans(tmp_path, files)
+    assert str(first.target) == "app:app"
+    assert (second.target, second.command, why(second)) == (first.target, (), "")
+
+
 NODE = {
-    "package.json": '{"name": "shop", "scripts": {\n"start": "node index.js",\n"serve": "node lib/serve.js"}}',
+    "package.json": '{"name": "shop", "main": "index.js"}',
     "index.js": "require('http').createServer().listen(process.env.PORT);\n",
     "lib/serve.js": "require('http').createServer().listen(process.env.PORT);\n",
     "bin/web.js": "require('http').createServer().listen(process.env.PORT);\n",
@@ -140,15 +163,26 @@ NODE = {
     ("readme", "file", "said"),
     [
         ("```\nnode bin/web.js\n```\n", "bin/web.js", '"node bin/web.js" (README.md, line 2)'),
-        ("```\nnpm run serve\n```\n", "lib/serve.js", '"npm run serve" (README.md, line 2)'),
-        ("nothing\n", "lib/serve.js", '"npm run serve" (package.json, line 3)'),
-        ("```\nnode ../../evil.js\n```\n", "lib/serve.js", '"npm run serve" (package.json, line 3)'),
+        (
+            "```\nnode ../../evil.js\nnode lib/serve.js\n```\n",
+            "lib/serve.js",
+            '"node lib/serve.js" (README.md, line 3)',
+        ),
     ],
 )
 def test_a_file_of_node_is_started_by_our_launcher(tmp_path: Path, readme: str, file: str, said: str) -> None:
     first, second = plans(tmp_path, {**NODE, "README.md": readme})
     assert first.command[-1] == "index.js"
     assert (second.server, second.command[-1], why(second)) == (Server.NODE, file, said)
+
+
+@pytest.mark.parametrize("script", ["start", "serve"])
+def test_a_file_that_a_script_of_the_package_starts_is_kept(tmp_path: Path, script: str) -> None:
+    package = f'{{"name": "shop", "main": "index.js", "scripts": {{"{script}": "node index.js"}}}}'
+    files = {**NODE, "package.json": package, "README.md": "```\nnode bin/web.js\n```\n"}
+    first, second = plans(tmp_path, files)
+    assert first.command[-1] == "index.js"
+    assert (second.command, why(second)) == (first.command, "")
 
 
 def test_a_project_without_an_application_is_refused_as_before(tmp_path: Path) -> None:

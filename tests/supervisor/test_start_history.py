@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from preview.detection import Overrides
 from preview.environments import Environment
 from preview.settings import Settings
 from preview.supervisor.launch import start_history as known_starts
@@ -15,6 +16,7 @@ from preview.supervisor.launch.project_analysis import ProjectAnalysis
 from preview.supervisor.launch.start_history import StartHistory, StartRecord, early_spec
 from preview.supervisor.launch.warming import Whose
 from preview.supervisor.launch.workspace import Workspace
+from preview.supervisor.preview.mends import Mends
 from preview.worker import analyse
 
 APP = "from fastapi import FastAPI\napp = FastAPI()\n"
@@ -105,3 +107,16 @@ async def test_what_has_imported_a_projects_own_packages_is_for_that_owners_proj
     # Nor has another owner, who names the same generation, or the same project.
     assert key_of(history, tmp_path, "g1", "eve") is None
     assert key_of(history, tmp_path, "g1", "bob") == keys[1]
+
+
+async def test_an_own_start_is_kept_for_the_same_files_alone() -> None:
+    history, mends = StartHistory(), Mends()
+    mends.add(1, Overrides(is_own_start=True), (), "own")
+    for revision in (1, None):
+        record: Any = SimpleNamespace(user_id="ann", generation_id="g1", revision=revision)
+        history.note_mends(record, mends)
+    kept = {
+        revision: history.mends_of(cast("Any", SimpleNamespace(user_id="ann", generation_id="g1", revision=revision)))
+        for revision in (1, 2, None)
+    }
+    assert [kept[one].overrides.is_own_start for one in (1, 2, None)] == [True, False, False]

@@ -76,6 +76,9 @@ class StartHistory:
 
     def note_mends(self, record: PreviewRecord, mends: Mends) -> None:
         """Record what a launch has added, now that it runs."""
+        if record.revision is None and mends.overrides.is_own_start:
+            # Changed files would have no other key, and could have mended the application.
+            return
         self._mends[record.user_id, record.generation_id, record.revision] = replace(mends, offer=None)
 
     def mends_of(self, record: PreviewRecord) -> Mends:

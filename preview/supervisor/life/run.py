@@ -198,7 +198,7 @@ async def _attempt(
 
 async def _offer_step(mender: Mender, failed: LaunchFailed, lines: Sequence[str]) -> bool:
     """Offer a step that has failed by itself: one that met a limit tells nothing. Cancellation: nothing changes."""
-    return "exit_code" in failed.details and await mender.offer(lines)
+    return "exit_code" in failed.details and await mender.offer(lines, is_step=True)
 
 
 async def _decide_again(

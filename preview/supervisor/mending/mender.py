@@ -57,11 +57,12 @@ class Mender:
         self._is_offline = is_offline
         self.found: Mend | None = None
 
-    async def offer(self, lines: Sequence[str]) -> bool:
+    async def offer(self, lines: Sequence[str], *, is_step: bool = False) -> bool:
         """Return True if the attempt's failure can be mended; the attempt is being ended then.
 
         Args:
             lines: The last lines of the program that failed.
+            is_step: It is a step before the start, so that the application has not been loaded.
 
         Cancellation: nothing changes.
         """
@@ -75,7 +76,7 @@ class Mender:
         last = shortened(lines)
         find = partial(self._find, str(preview.directory), last, mends.tried)
         mend = await trio.to_thread.run_sync(find, abandon_on_cancel=True)
-        if mend is None and has_failed_to_load(last):
+        if mend is None and not is_step and has_failed_to_load(last, self._analysis.plan, str(preview.directory)):
             mend = await self._find_own_start(preview.directory)
         if mend is None or preview.outcome is not None:
             return False
@@ -99,7 +100,8 @@ class Mender:
         A worker reads the files, as before the first attempt. Cancellation: nothing changes.
         """
         given = self._preview.overrides or Overrides()
-        if given.is_own_start:
+        # One whose packages cannot be installed was taken back.
+        if given.is_own_start or Mend("", is_own_start=True).changes in self._preview.mends.tried:
             return None
         wanted = merge(given, Overrides(is_own_start=True))
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Sequence
 from typing import Final
@@ -9,25 +10,75 @@ from typing import Final
 from preview.detection import StartPlan
 from preview.supervisor.mending.model import newest_error
 
-_LOADING: Final = re.compile(
-    r"(?:Uncaught )?(?:(?:ModuleNotFound|Import|Attribute|Name|Syntax|Indentation|Tab|Type|Reference)Error\b"
-    r"|Error(?: \[\w{1,60}\])?: Cannot find (?:module|package)\b|Error \[ERR_MODULE\w{1,30}\])"
+_IMPORT: Final = re.compile(r"(?:ModuleNotFound|Import)Error: ")
+_MISSING_MODULE: Final = re.compile(r"ModuleNotFoundError: No module named '(?P<name>[\w.]{1,300})'")
+_MISSING_FILE: Final = re.compile(
+    r"(?:Uncaught )?Error(?: \[\w{1,60}\])?: Cannot find (?:module|package) '(?P<name>[^']{1,400})'"
+    r"(?: imported from '?(?P<by>[^']{1,400}?)'?)?$"
 )
+_REQUIRED_BY: Final = re.compile(r"- (?P<path>/.{1,400})")
+_FRAME: Final = re.compile(r'\s{0,8}File "(?P<path>[^"]{1,400})", line \d{1,7}')
+_TRACE: Final = "Traceback (most recent call last):"
+_PACKAGES: Final = re.compile(r"/(?:site-packages|node_modules)/")
 # What the launchers print of a module without the application (``load_application``).
 _NOTHING: Final = re.compile(r"The module '[^']{1,300}' has no '[^']{1,300}' to serve: ")
+# Lines after an error in which Node names the files that have required the module.
+_STACK_LINES: Final = 3
 
 
-def has_failed_to_load(lines: Sequence[str]) -> bool:
-    """Return whether the last lines say that the application could not be loaded, or tell no error at all.
+def has_failed_to_load(lines: Sequence[str], plan: StartPlan, root: str) -> bool:
+    """Return whether the last lines say that the planned entry is not the one that serves.
 
-    A program without an error may have ended because its file is not the one that serves.
+    1. The launcher found no application in the module.
+    2. The entry itself is missing, or its own file imports a module or a name that does not exist.
+    3. A program, in which no application was found, has ended without an error.
+
+    Other errors are mistakes in the code of the right application: another one would hide them.
+
+    Args:
+        lines: The last lines of the program that has ended.
+        plan: Its start plan.
+        root: The project's folder, as the program saw it.
     """
+    if any(_NOTHING.match(line) for line in lines):
+        return True
     number = newest_error(lines)
-    said = any(_NOTHING.match(line) for line in lines)
-    return said or number is None or _LOADING.match(lines[number]) is not None
+    if number is None:
+        return plan.target is None or plan.framework == "command"
+    entries = {posixpath.join(root, name) for name in _entries(plan)}
+    if _IMPORT.match(lines[number]):
+        return _is_import_of(entries, lines, number, plan, root)
+    match = _MISSING_FILE.match(lines[number])
+    if match is None:
+        return False
+    by = match["by"] or _required_by(lines[number + 1 : number + 1 + _STACK_LINES])
+    return (match["name"] if by is None else by) in entries
 
 
 def is_other_start(plan: StartPlan, other: StartPlan) -> bool:
     """Return whether the second plan starts another application or command than the first."""
     ways = [(one.target and (one.target.file, one.target.attribute), one.command, one.server) for one in (plan, other)]
     return ways[0] != ways[1]
+
+
+def _entries(plan: StartPlan) -> set[str]:
+    """Return the files that the plan starts, relative to the project."""
+    named = {posixpath.normpath(posixpath.join(plan.directory, word)) for word in plan.command if "." in word}
+    return named | ({plan.target.file} if plan.target is not None else set())
+
+
+def _is_import_of(entries: set[str], lines: Sequence[str], number: int, plan: StartPlan, root: str) -> bool:
+    """Return whether the innermost of the project's frames is in an entry; without frames, whether one is missing."""
+    for line in reversed(lines[:number]):
+        if line == _TRACE:
+            break
+        frame = _FRAME.match(line)
+        if frame is not None and frame["path"].startswith(f"{root}/") and not _PACKAGES.search(frame["path"]):
+            return frame["path"] in entries
+    match = _MISSING_MODULE.match(lines[number])
+    return match is not None and plan.target is not None and f"{plan.target.module}.".startswith(f"{match['name']}.")
+
+
+def _required_by(lines: Sequence[str]) -> str | None:
+    """Return the file that has required the missing module: the first one of Node's list."""
+    return next((match["path"] for line in lines if (match := _REQUIRED_BY.fullmatch(line))), None)

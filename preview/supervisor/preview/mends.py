@@ -43,7 +43,10 @@ class Mends:
         self.folders = tuple(dict.fromkeys((*self.folders, *folders)))
 
     def take_back(self) -> bool:
-        """Take the newest mend back if it changes packages, which cannot be installed. Return whether it did."""
+        """Take the newest mend back if it changes packages, which cannot be installed. Return whether it did.
+
+        Another entry may have other manifests.
+        """
         if self.before is None or _packages(self.before[0]) == _packages(self.overrides):
             return False
         self.overrides, self.folders, self.said = self.before
@@ -56,4 +59,4 @@ class Mends:
 
 
 def _packages(overrides: Overrides) -> tuple[object, ...]:
-    return overrides.extra_requirements, overrides.is_dated
+    return overrides.extra_requirements, overrides.is_dated, overrides.is_own_start

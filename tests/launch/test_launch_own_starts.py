@@ -1,0 +1,150 @@
+"""When the project's own command replaces the found application."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from launch_kit import ANN, Rig, story
+
+from preview.detection import Overrides, Server, StartPlan, Toolchain
+from preview.endpoints import AppTarget
+from preview.environments import Environment
+from preview.errors import EnvironmentFailed, LaunchFailed
+from preview.supervisor import LaunchRequest, LivePreview
+from preview.supervisor.launch.planning import open_environment
+from preview.supervisor.launch.project_analysis import ProjectAnalysis
+from preview.supervisor.life import run
+from preview.supervisor.mending.starts import has_failed_to_load
+from preview.supervisor.preview.mends import Mends
+
+ROOT = "/data/previews/p/project"
+TRACE = "Traceback (most recent call last):"
+LAUNCHER = '  File "/packages/preview/runtime/launchers/preview_serving.py", line 100, in load_application'
+ENTRY = f'  File "{ROOT}/shop/main.py", line 3, in <module>'
+OTHER = f'  File "{ROOT}/shop/orders.py", line 3, in <module>'
+PACKAGE = '  File "/cache/environments/1/lib/python3.11/site-packages/flask/app.py", line 3, in run'
+
+MAIN = AppTarget("shop.main", "app", ".", False, "shop/main.py", "found", "fastapi")
+APPLICATION = StartPlan("fastapi", Toolchain.PYTHON, Server.ASGI, MAIN)
+PROGRAM = StartPlan("command", Toolchain.PYTHON, Server.COMMAND, None, command=("python", "main.py"), directory="shop")
+NODE = StartPlan("node", Toolchain.NODE, Server.NODE, None, command=("index.js",))
+
+
+@pytest.mark.parametrize("plan", [APPLICATION, PROGRAM, NODE])
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [TRACE, LAUNCHER, ENTRY, "    ordrs", "NameError: name 'ordrs' is not defined"],
+        [TRACE, LAUNCHER, f'  File "{ROOT}/shop/main.py", line 3', "    def (", "SyntaxError: invalid syntax"],
+        [TRACE, LAUNCHER, ENTRY, "    app.x", "AttributeError: 'FastAPI' object has no attribute 'x'"],
+        [TRACE, ENTRY, PACKAGE, "TypeError: run() got an unexpected keyword argument 'prt'"],
+        [TRACE, ENTRY, OTHER, "ImportError: cannot import name 'ordr' from 'shop.models'"],
+        [TRACE, ENTRY, OTHER, "ModuleNotFoundError: No module named 'gone'"],
+        [TRACE, PACKAGE, "ModuleNotFoundError: No module named 'gone'"],
+        ["sqlalchemy.exc.OperationalError: no such table"],
+        [f"{ROOT}/index.js:3", "ReferenceError: ap is not defined", f"    at Object.<anonymous> ({ROOT}/index.js:3:1)"],
+        ["Error: Cannot find module './userz'", "Require stack:", f"- {ROOT}/routes/a.js", f"- {ROOT}/index.js"],
+        [f"Error [ERR_MODULE_NOT_FOUND]: Cannot find module '{ROOT}/b.js' imported from {ROOT}/routes/a.js"],
+    ],
+)
+def test_a_mistake_in_the_code_is_no_failure_to_load(lines: list[str], plan: StartPlan) -> None:
+    assert not has_failed_to_load(lines, plan, ROOT)
+
+
+@pytest.mark.parametrize("line", ["Killed", "listening failed: address in use", "missing STRIPE_KEY, exiting"])
+def test_an_application_that_ends_without_an_error_is_kept(line: str) -> None:
+    assert not has_failed_to_load([line], APPLICATION, ROOT)
+    assert has_failed_to_load([line], PROGRAM, ROOT)
+
+
+@pytest.mark.parametrize(
+    ("plan", "lines"),
+    [
+        (APPLICATION, ["The module 'shop.main' has no 'app' to serve: name another in preview.toml"]),
+        (APPLICATION, [TRACE, LAUNCHER, ENTRY, "    import x", "ModuleNotFoundError: No module named 'x'"]),
+        (PROGRAM, [TRACE, ENTRY, "    from a import b", "ImportError: cannot import name 'b' from 'a'"]),
+        (APPLICATION, [TRACE, LAUNCHER, ENTRY, PACKAGE, "ImportError: cannot import name 'b' from 'flask'"]),
+        (APPLICATION, [TRACE, LAUNCHER, "ModuleNotFoundError: No module named 'shop'"]),
+        (APPLICATION, [TRACE, OTHER, "KeyError: 1", "", TRACE, ENTRY, "ImportError: cannot import name 'b' from 'a'"]),
+        (NODE, [f"Error: Cannot find module '{ROOT}/index.js'", "    at Module.x", "  requireStack: []"]),
+        (NODE, ["Error: Cannot find module 'gone'", "Require stack:", f"- {ROOT}/index.js"]),
+        (NODE, [f"Error [ERR_MODULE_NOT_FOUND]: Cannot find package 'gone' imported from {ROOT}/index.js"]),
+    ],
+)
+def test_an_entry_that_cannot_be_imported_has_failed_to_load(plan: StartPlan, lines: list[str]) -> None:
+    assert has_failed_to_load(lines, plan, ROOT)
+
+
+def test_an_own_start_is_taken_back_if_its_packages_cannot_be_installed() -> None:
+    mends = Mends()
+    mends.add(1, Overrides(is_own_start=True), (), "own")
+    assert mends.take_back()
+    assert mends.overrides == Overrides()
+    assert not mends.take_back()
+
+
+# The program ends as one whose entry cannot be imported.
+LOST = "import http.server\nfrom helpers import gone\nhttp.server.HTTPServer(0, 0)\n"
+SERVE = """
+import http.server, os
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200); self.end_headers()
+        self.wfile.write(b"demo")
+http.server.HTTPServer(("", int(os.environ["PORT"])), Handler).serve_forever()
+"""
+FILES = {
+    "main.py": LOST,
+    "helpers.py": "",
+    "tools/serve.py": SERVE,
+    "README.md": "```console\n$ python tools/serve.py\n```\n",
+}
+
+
+async def launch(rig: Rig, files: Mapping[str, str]) -> LivePreview:
+    rig.source.projects["g1"] = files
+    launched = await rig.service.previews.launch(LaunchRequest(ANN, "g1", startup_timeout_s=60))
+    preview = rig.service.previews.find(launched.record.id)
+    assert preview is not None
+    await preview.settled.wait()
+    return preview
+
+
+def again(preview: LivePreview) -> list[str]:
+    return [line for line in story(preview) if "starting again" in line]
+
+
+async def test_another_application_never_hides_a_mistake_in_the_code(rig: Rig) -> None:
+    preview = await launch(rig, {**FILES, "main.py": LOST.replace("from helpers import gone", "ordrs")})
+    assert isinstance(preview.cause, LaunchFailed)
+    assert "ordrs" in preview.cause.message
+    assert not again(preview)
+
+
+async def test_a_failed_step_never_starts_another_application(rig: Rig) -> None:
+    step = '[start]\nsteps = ["python prepare.py"]\n'
+    files = {**FILES, "preview.toml": step, "prepare.py": "import sys\nsys.exit('stopping')\n"}
+    preview = await launch(rig, files)
+    assert isinstance(preview.cause, LaunchFailed)
+    assert not again(preview), story(preview)
+
+
+async def test_packages_of_an_own_start_hide_no_error_of_the_program(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, ...]] = []
+
+    @asynccontextmanager
+    async def refuse(context: Any, analysis: ProjectAnalysis, *rest: Any, **more: Any) -> AsyncIterator[Environment]:
+        asked.append(analysis.plan.command)
+        if "tools/serve.py" in analysis.plan.command:
+            raise EnvironmentFailed("No index has nowhere.", reason="not_found")
+        async with open_environment(context, analysis, *rest, **more) as environment:
+            yield environment
+
+    monkeypatch.setattr(run, "open_environment", refuse)
+    preview = await launch(rig, FILES)
+    assert [command[-1] for command in asked] == ["main.py", "tools/serve.py", "main.py"]
+    assert isinstance(preview.cause, LaunchFailed)
+    assert "gone" in preview.cause.message
