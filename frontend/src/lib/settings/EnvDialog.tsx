@@ -54,7 +54,7 @@ export function EnvDialog(props: EnvDialogProps): ReactNode {
             className={controls.field}
             rows={9}
             required
-            autoFocus
+            data-autofocus
             spellCheck={false}
             autoComplete="off"
             placeholder={"LOG_LEVEL=DEBUG\nSTRIPE_API_KEY=sk_…"}

@@ -45,7 +45,7 @@ export function PasteCurl({ client, generationId, onDraft, onClose }: PasteCurlP
             <textarea
               className={controls.field}
               rows={7}
-              autoFocus
+              data-autofocus
               spellCheck={false}
               value={text}
               onChange={(event) => setText(event.target.value)}

@@ -20,3 +20,20 @@ test.each([
   fireEvent.change(screen.getByLabelText("HAR file"), { target: { files: [new File(["{}"], "a.har")] } });
   expect(await screen.findByText(said)).toBeTruthy();
 });
+
+test("a curl command can be pasted at once: its field has the focus when the dialog is open", () => {
+  // As in a browser: nothing in a closed dialog takes the focus, and the first button gets it when it opens.
+  const open = vi.spyOn(HTMLDialogElement.prototype, "showModal").mockImplementation(function (
+    this: HTMLDialogElement,
+  ): void {
+    this.open = true;
+    this.querySelector("button")?.focus();
+  });
+  const client = clientOf(() => json({}));
+  const records = { records: [], capture: "off", refresh: vi.fn() } as unknown as Records;
+  const common = { client, generationId: "g", desk: new RequestDesk(client, "g"), records, filter: "" };
+  render(<RecordTools {...common} selection={null} isRunning />);
+  fireEvent.click(screen.getByText("Paste a curl command"));
+  expect(document.activeElement?.tagName).toBe("TEXTAREA");
+  open.mockRestore();
+});

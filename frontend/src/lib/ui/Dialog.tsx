@@ -90,7 +90,11 @@ interface Modal {
  */
 function useModal(onClose: () => void): Modal {
   const ref = useRef<HTMLDialogElement>(null);
-  useEffect(() => ref.current?.showModal(), []);
+  useEffect(() => {
+    ref.current?.showModal();
+    // The browser begins with the close button, and React's autoFocus comes before the dialog is open.
+    ref.current?.querySelector<HTMLElement>("[data-autofocus]")?.focus();
+  }, []);
   const close = (): void => {
     ref.current?.close();
     onClose();
