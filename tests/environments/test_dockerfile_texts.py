@@ -361,3 +361,7 @@ def test_arguments_are_read_as_the_engine_reads_them(pieces: list[str], escape: 
 def test_another_escape_character_splits_arguments_as_in_the_engine(line: str, as_engine: str) -> None:
     recipe = read(f"# escape=`\nFROM a\n{line}\n")
     assert recipe.text.splitlines()[-1] == as_engine.format(PLATFORM["TARGETARCH"])
+
+
+def test_a_byte_order_mark_hides_no_directive() -> None:
+    assert read("\ufeff# escape=`\nFROM a\nRUN echo `\n  x\n").text.splitlines()[-1] == "RUN echo   x"

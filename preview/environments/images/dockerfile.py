@@ -141,6 +141,8 @@ def read_dockerfile(
     Raises:
         EnvironmentFailed: It is not valid, or asks for what a build here may not do.
     """
+    # An editor's byte order mark is no part of the first line.
+    text = text.removeprefix("\ufeff")
     reading, escape = _Reading(dict(PLATFORM), arguments, VariableSizes(arguments)), _escape(text)
     needs = reading.needs
     written: list[str] = [f"# escape={escape}"]
@@ -200,7 +202,7 @@ def _logical_lines(text: str, escape: str) -> Iterator[_Line]:
     """Yield each instruction, with its texts."""
     parts: list[str] = []
     first = 0
-    lines = iter(enumerate(text.removeprefix("\ufeff").split("\n"), 1))
+    lines = iter(enumerate(text.split("\n"), 1))
     for number, raw in lines:
         line = raw.removesuffix("\r").rstrip(" \t")
         if not line.strip() or line.lstrip(" \t").startswith("#"):

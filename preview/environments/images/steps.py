@@ -8,14 +8,12 @@ would let it change its own one.
 from __future__ import annotations
 
 import io
-import os
 import secrets
 import tarfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 import trio
@@ -34,9 +32,6 @@ MOST_PROCESSES: Final = 1024
 _TRIAL_S: Final = 60.0
 _TRIAL_MIB: Final = 256
 _NO_PROGRAM: Final = "/no-program"
-
-_MOST_LOOKED_AT: Final = 1_000_000
-_BLOCK: Final = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,41 +77,6 @@ async def open_own_group(groups: EngineGroups, settings: Settings, token: str) -
             yield StepGroup(path, group.pids)
     except LaunchFailed as error:
         raise EnvironmentFailed(f"The image cannot be built: {error.message}", reason="engine") from error
-
-
-def written_folders(pids: Sequence[int], root: Path) -> set[Path]:
-    """Return the folders below the engine's to which processes write. Blocks on the disk."""
-    found = set()
-    for pid in pids:
-        with suppress(OSError):
-            mounts = Path(f"/proc/{pid}/mountinfo").read_text("utf-8", "replace")
-            folders = [Path(one) for line in mounts.splitlines() for one in _upper_of_root(line)]
-            found |= {one for one in folders if one.is_relative_to(root) and ".." not in one.parts}
-    return found
-
-
-def _upper_of_root(line: str) -> list[str]:
-    """Return the folder to which the root file system writes, if that is what a line of ``mountinfo`` is about."""
-    before, _, after = line.partition(" - ")
-    kind, *others = after.split(" ")
-    if kind != "overlay" or before.split(" ")[3:5] != ["/", "/"]:
-        return []
-    options = others[-1].split(",") if others else []
-    return [one.removeprefix("upperdir=") for one in options if one.startswith("upperdir=")]
-
-
-def size_below(folder: Path) -> int:
-    """Return the bytes on the disk below a folder that a hostile program may change. Blocks on the disk."""
-    size, count, folders = 0, 0, [str(folder)]
-    while folders and count < _MOST_LOOKED_AT:
-        # What has gone, and paths that are too long, do not count.
-        with suppress(OSError), os.scandir(folders.pop()) as entries:
-            for one in entries:
-                count += 1
-                size += one.stat(follow_symlinks=False).st_blocks * _BLOCK
-                if one.is_dir(follow_symlinks=False):
-                    folders.append(one.path)
-    return size
 
 
 async def why_no_steps(images: Images, groups: EngineGroups | None) -> str:

@@ -3,20 +3,24 @@
 Nothing that a step prints counts. Its containers are found by the engine's own description of them. What they write is
 the engine's sum, which has neither deleted nor very small files; so the free space and the free inodes of the engine's
 disk count too. Podman tells no such sum. There the service adds up the files that a step's root file system has, and
-the processes have a group (``steps``).
+the processes have a group (``steps``). A step may leave its root (``chroot``): the folder of a root that was seen once
+is measured until it is gone.
 """
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import trio
 
-from preview.environments.images.steps import MOST_PROCESSES, StepGroup, size_below, written_folders
+from preview.environments.images.steps import MOST_PROCESSES, StepGroup
 from preview.runtime.container import EngineError
 from preview.runtime.container.images import Images
 
@@ -29,6 +33,21 @@ _TIMES: Final = 2
 _MOST_FILES: Final = 1_000_000
 _LEAST_BYTES: Final = 1 << 30
 _LEAST_FILES_SHARE: Final = 0.02
+# Deeper folders end the build: each level takes two descriptors.
+_MOST_DEPTH: Final = 100
+_BLOCK: Final = 512
+_CHECKED_FILES: Final = 100
+# A runtime's own process shows no root of a step for a moment.
+_HIDING_S: Final = 10.0
+# Of these no storage driver makes a root.
+_NO_ROOTS: Final = frozenset(
+    {"", "proc", "sysfs", "tmpfs", "ramfs", "devtmpfs", "devpts", "mqueue", "cgroup", "cgroup2"}
+)
+# A step may make very many mounts; the root is the first.
+_MOUNTS_BYTES: Final = 32 * 1024
+_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_GONE: Final = frozenset({errno.ENOENT, errno.ELOOP, errno.ENOTDIR, errno.ESTALE})
+_ESCAPED: Final = re.compile(r"\\([0-7]{3})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,16 +165,154 @@ async def _watch_steps(images: Images, token: str, most_bytes: int, end: Callabl
 
 
 async def _watch_folders(group: StepGroup, root: Path, most_bytes: int, end: Callable[[str], None]) -> None:
-    written: dict[Path, int] = {}
+    folders = StepFolders(root, most_bytes)
+    measured = shown = trio.current_time()
+    while True:
+        await trio.sleep(_LOOK_S)
+        try:
+            if not await trio.to_thread.run_sync(lambda: folders.look(group.pids()), abandon_on_cancel=True):
+                shown = trio.current_time()
+            if trio.current_time() - measured >= _SIZE_S:
+                await trio.to_thread.run_sync(folders.measure, trio.from_thread.check_cancelled, abandon_on_cancel=True)
+                measured = trio.current_time()
+        except TooMuch as error:
+            end(str(error))
+            return
+        except OSError as error:
+            end(f"what its steps write cannot be measured ({error.strerror})")
+            return
+        if trio.current_time() - shown > _HIDING_S:
+            end("a step hides its root file system, so what it writes cannot be measured")
+            return
 
-    def look() -> None:
-        for folder in written_folders(group.pids(), root):
-            written[folder] = max(written.get(folder, 0), size_below(folder))
 
-    while sum(written.values()) <= most_bytes:
-        await trio.sleep(_SIZE_S)
-        await trio.to_thread.run_sync(look)
-    end(_too_much(most_bytes))
+class TooMuch(Exception):
+    """Steps have written too much; the message is half a sentence."""
+
+
+@dataclass(slots=True)
+class StepFolders:
+    """The folders to which the root file systems of a build's steps write. All methods block.
+
+    Attributes:
+        root: The engine's folder.
+        most_bytes: What they may have together.
+        written: The most bytes that each of them had.
+    """
+
+    root: Path
+    most_bytes: int
+    written: dict[Path, int] = field(default_factory=dict)
+
+    def look(self, pids: Sequence[int]) -> bool:
+        """Note the folders of these processes. Return whether a step runs, but none is known to which it writes."""
+        hides = False
+        for pid in pids:
+            # A process that has ended has no mounts.
+            with suppress(OSError):
+                with Path(f"/proc/{pid}/mountinfo").open("rb") as file:
+                    mounts = file.read(_MOUNTS_BYTES)
+                kind, folder = root_of(mounts.decode("utf-8", "replace"), self.root)
+                hides |= kind in _NO_ROOTS
+                if folder is not None:
+                    self.written.setdefault(folder, 0)
+        return hides and not any(one.is_dir() for one in self.written)
+
+    def measure(self, check: Callable[[], None]) -> None:
+        """Measure all folders that are there; what is gone counts as it was.
+
+        Args:
+            check: Called now and then; what it raises ends the work.
+
+        Raises:
+            TooMuch: They have more than they may.
+            OSError: One cannot be read.
+        """
+        for folder, before in self.written.items():
+            others = sum(self.written.values()) - before
+            self.written[folder] = max(before, size_below(folder, self.most_bytes - others, check))
+            if sum(self.written.values()) > self.most_bytes:
+                raise TooMuch(_too_much(self.most_bytes))
+
+
+def root_of(mounts: str, root: Path) -> tuple[str, Path | None]:
+    """Return the kind of a process's root file system, and the folder below the engine's to which it writes.
+
+    Args:
+        mounts: Its ``mountinfo``. What lies outside the process's root is not in it, so the kind may be empty.
+        root: The engine's folder.
+    """
+    for line in mounts.splitlines():
+        before, _, after = line.partition(" - ")
+        if before.split(" ")[4:5] != ["/"]:
+            continue
+        kind, *others = after.split(" ")
+        options = others[-1].split(",") if others else []
+        for one in options:
+            if kind == "overlay" and one.startswith("upperdir="):
+                # With many layers the engine writes it relative to the driver's folder.
+                name = _ESCAPED.sub(lambda found: chr(int(found[1], 8)), one.removeprefix("upperdir="))
+                folder = Path(os.path.realpath(root / "overlay" / name))
+                if folder.is_relative_to(os.path.realpath(root)):
+                    return kind, folder
+        return kind, None
+    return "", None
+
+
+def size_below(folder: Path, most_bytes: int, check: Callable[[], None] = lambda: None) -> int:
+    """Return the bytes on the disk below a folder that a hostile program may change. Blocks on the disk.
+
+    Args:
+        folder: The folder.
+        most_bytes: When there are more, the rest is not looked at.
+        check: Called now and then; what it raises ends the work.
+
+    Raises:
+        TooMuch: It has too many files, or folders that are too deep.
+        OSError: It cannot be read.
+    """
+    found = _Measured(most_bytes, check)
+    found.add(str(folder), None, 0)
+    return found.bytes
+
+
+@dataclass(slots=True)
+class _Measured:
+    """Bytes and files that were counted. One folder of each level is open, and no path and no list is in memory."""
+
+    most_bytes: int
+    check: Callable[[], None]
+    bytes: int = 0
+    files: int = 0
+
+    def add(self, name: str, above: int | None, depth: int) -> None:
+        """Add a folder, opened from the one above it, and never through a link; nothing if it has gone."""
+        if depth > _MOST_DEPTH:
+            raise TooMuch(f"its steps make folders that are more than {_MOST_DEPTH} deep")
+        try:
+            descriptor = os.open(name, _FOLDER, dir_fd=above)
+            try:
+                with os.scandir(descriptor) as entries:
+                    for one in entries:
+                        self._add_entry(one, descriptor, depth)
+                        if self.bytes > self.most_bytes:
+                            return
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            if error.errno not in _GONE:
+                raise
+
+    def _add_entry(self, one: os.DirEntry[str], folder: int, depth: int) -> None:
+        self.files += 1
+        if self.files % _CHECKED_FILES == 0:
+            self.check()
+        if self.files > _MOST_FILES:
+            raise TooMuch(f"its steps write more than {_MOST_FILES} files")
+        with suppress(FileNotFoundError):
+            self.bytes += one.stat(follow_symlinks=False).st_blocks * _BLOCK
+            if one.is_dir(follow_symlinks=False):
+                self.add(one.name, folder, depth + 1)
 
 
 def _too_much(most_bytes: int) -> str:

@@ -17,11 +17,11 @@ from urllib.parse import urlencode
 
 HERE: Final = "127.0.0.1"
 _PERIOD_US: Final = 100_000
-# Other formats have no HEALTHCHECK and no SHELL.
 # The runtime would show a step its control group; in version 1, it could change that.
 _HIDDEN: Final = "--mount=type=tmpfs,target=/sys/fs/cgroup,tmpfs-size=4096,ro "
 _FLAGS: Final = re.compile(r"COPY((?: --\S+)+)")
 _FROM: Final = re.compile(r" --from=(\S+)")
+# Other formats have no HEALTHCHECK and no SHELL.
 _FORMAT: Final = "application/vnd.docker.distribution.manifest.v2+json"
 WHOLE_NAMES: Final = "WholeNames"
 """Where a description has Podman's whole names of an image, each by the name that Docker would give."""
