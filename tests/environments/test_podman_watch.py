@@ -6,16 +6,19 @@ import os
 import subprocess
 import sys
 import tracemalloc
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 
-from preview.environments.images import watch
+from preview.environments.images import steps, watch
 from preview.environments.images.steps import StepGroup
 from preview.environments.images.watch import StepFolders, TooMuch, root_of, size_below
+from preview.errors import EnvironmentFailed
+from preview.settings import Settings
 
 LONG = "a" * 255
 ROOT = "1 0 0:9 / / rw - overlay overlay rw,lowerdir=l/A:l/B,"
@@ -166,3 +169,29 @@ async def test_a_step_that_hides_its_root_ends_the_build(tmp_path: Path, monkeyp
     with chrooted(tmp_path) as pid, trio.fail_after(60):
         await watch._watch_folders(StepGroup("/x", lambda: [pid]), tmp_path, 1 << 30, said.append)
     assert said == ["a step hides its root file system, so what it writes cannot be measured"]
+
+
+async def test_a_trial_is_made_before_the_first_build_and_again_after_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = ["a trial was slow", ""]
+
+    async def answer(*_: object) -> str:
+        await trio.lowlevel.checkpoint()
+        return answers.pop(0)
+
+    @asynccontextmanager
+    async def opened(*_: object) -> AsyncIterator[StepGroup]:
+        yield StepGroup("/x")
+
+    monkeypatch.setattr(steps, "why_no_steps", answer)
+    monkeypatch.setattr(steps, "open_own_group", opened)
+    tried: Any = steps.TriedSteps(None, None, Settings(data_dir=tmp_path))  # type: ignore[arg-type]  # not asked
+    assert answers
+    with pytest.raises(EnvironmentFailed, match="cannot be built: a trial was slow"):
+        async with tried.open("one"):
+            pass
+    for token in ("two", "three"):
+        async with tried.open(token) as group:
+            assert group.path == "/x"
+    assert not answers

@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextma
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
 
 import structlog
 import trio
@@ -25,7 +25,7 @@ from preview.environments.images.context import open_below, pack_context, read_s
 from preview.environments.images.dockerfile import MOST_BYTES, Recipe, read_dockerfile
 from preview.environments.images.files_image import FilesImages, pack_files
 from preview.environments.images.network import NO_NETWORK, OpenNetwork, open_engines_network, open_index_network
-from preview.environments.images.steps import OpenSteps, open_engines_group, open_own_group, why_no_steps
+from preview.environments.images.steps import OpenSteps, TriedSteps, open_engines_group
 from preview.environments.images.turns import BuildTurns
 from preview.errors import EnvironmentFailed
 from preview.runtime.cgroups import CgroupTree, open_engine_groups
@@ -36,6 +36,8 @@ from preview.settings import Settings
 from preview.sources.image_source import Beside, ImageSource
 
 _log = structlog.get_logger(__name__)
+
+_NO_GROUPS: Final = "Podman limits no number of a build's processes, and this service may make no control group for it"
 
 
 class ImageCache:
@@ -345,11 +347,10 @@ async def _open(
             return None
         if containers.is_podman:
             found = await held.enter_async_context(open_engine_groups(settings.data_dir, groups))
-            reason = await why_no_steps(images, found)
-            if found is None or reason:
-                _log.warning("images are not built", reason=reason)
+            if found is None:
+                _log.warning("images are not built", reason=_NO_GROUPS)
                 return None
-            open_steps = partial(open_own_group, found, settings)
+            open_steps = TriedSteps(images, found, settings).open
         cache = ImageCache(settings, images, root, _network_of(settings, containers), open_steps)
         await cache.evict()
     except (EngineError, OSError) as error:

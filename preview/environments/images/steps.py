@@ -79,7 +79,42 @@ async def open_own_group(groups: EngineGroups, settings: Settings, token: str) -
         raise EnvironmentFailed(f"The image cannot be built: {error.message}", reason="engine") from error
 
 
-async def why_no_steps(images: Images, groups: EngineGroups | None) -> str:
+class TriedSteps:
+    """Opens groups of builds' steps. Before the first one, a trial shows that they work; after a failure, another one.
+
+    Args:
+        images: The engine's images.
+        groups: Makes the groups.
+        settings: Limits of builds.
+    """
+
+    def __init__(self, images: Images, groups: EngineGroups, settings: Settings) -> None:
+        self._images = images
+        self._groups = groups
+        self._settings = settings
+        self._trial = trio.Lock()
+        self._works = False
+
+    @asynccontextmanager
+    async def open(self, token: str) -> AsyncIterator[StepGroup]:
+        """Yield a group; see ``open_own_group``.
+
+        Raises:
+            EnvironmentFailed: The trial failed, or the kernel refuses the group.
+            EngineError: No engine answers.
+
+        Cancellation: as ``open_own_group``; a trial ends.
+        """
+        async with self._trial:
+            if not self._works:
+                if reason := await why_no_steps(self._images, self._groups):
+                    raise EnvironmentFailed(f"The image cannot be built: {reason}.", reason="engine")
+                self._works = True
+        async with open_own_group(self._groups, self._settings, token) as group:
+            yield group
+
+
+async def why_no_steps(images: Images, groups: EngineGroups) -> str:
     """Return why the engine's steps would not run in groups of the service, as half a sentence; empty if they do.
 
     A trial is built, and the kernel says whether anything ran in its group.
@@ -89,14 +124,12 @@ async def why_no_steps(images: Images, groups: EngineGroups | None) -> str:
 
     Cancellation: the trial ends, and its group is removed.
     """
-    if groups is None:
-        return "Podman limits no number of processes of a build, and this service may make no control group for it"
     token = f"preview-trial-{secrets.token_hex(8)}"
     base = images.name_of(token, "trial")
     limits = partial(BuildLimits, _TRIAL_MIB << 20, 1.0, 1 << 20, "none", token)
-    await images.import_files(base, _packed({"empty": b""}))
     try:
         with trio.fail_after(_TRIAL_S):
+            await images.import_files(base, _packed({"empty": b""}))
             async with groups.open(token, memory_bytes=_TRIAL_MIB << 20, cpu_cores=1.0, processes=MOST_PROCESSES) as (
                 group,
                 path,
