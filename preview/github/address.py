@@ -25,6 +25,8 @@ _TAKEN: Final = frozenset({"tree", "commit"})
 # A branch's name may have slashes, and the address does not say where the folder begins.
 _MOST_REF_PARTS: Final = 4
 _NEWEST: Final = "HEAD"
+# Characters of a generation's name.
+_MOST_TITLE: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ class Repository:
     @property
     def title(self) -> str:
         """A name for the project."""
-        return self.folder.rpartition("/")[2] or self.name
+        return self.folder.rpartition("/")[2][:_MOST_TITLE] or self.name
 
     def page(self, site: Site) -> str:
         """Return the address that a browser opens, which ``parse_address`` reads again."""
@@ -137,6 +139,13 @@ def parse_address(text: str, site: Site) -> Sequence[Repository]:
     found = [] if kind not in _TAKEN or (kind == "commit" and len(parts) > 1) else _meanings(owner, name, parts)
     if not found:
         raise _invalid(text, site)
+    # It is stored as a browser writes it, where a letter may take up to twelve characters, and is read again.
+    if any(len(one.page(site)) > MOST_ADDRESS for one in found):
+        raise InvalidRequest(
+            f"The address has more than {MOST_ADDRESS} characters as a browser writes it; clone the repository, and "
+            "upload the folder with `preview push`.",
+            field="url",
+        )
     return found
 
 

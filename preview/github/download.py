@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
@@ -30,6 +31,8 @@ _FAILURES: Final = (
     httpcore2.UnsupportedProtocol,
     OSError,
 )
+# What this machine may run out of; GitHub is not to blame for it.
+_SHORTAGES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.ENOSPC, errno.EDQUOT})
 
 
 class Downloader:
@@ -51,6 +54,7 @@ class Downloader:
         Raises:
             ImportFailed: The host does not answer, or not with an archive.
             TooLarge: The archive is over the limit.
+            OSError: This machine is out of disk space, memory or file descriptors.
 
         Cancellation: the connection is closed; a part may have been written.
         """
@@ -61,6 +65,7 @@ class Downloader:
                 try:
                     following = await self._take(pool, address, target)
                 except _FAILURES as error:
+                    _raise_shortage(error)
                     raise ImportFailed(
                         f"{self._site.host} could not be reached or broke the download off "
                         f"({str(error) or type(error).__name__}); try again in a moment."
@@ -137,6 +142,15 @@ class Downloader:
             # Reads some hundred certificates: once, and not in the event loop.
             self._trust = await trio.to_thread.run_sync(ssl.create_default_context)
         return self._trust
+
+
+def _raise_shortage(error: BaseException) -> None:
+    """Raise the shortage of this machine that caused an error, if one did."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in _SHORTAGES:
+            raise cause
+        cause = cause.__cause__
 
 
 def _origin(address: str) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import IO, Final
 
@@ -23,6 +23,8 @@ from preview.worker import ProjectReader
 # A thread writes larger content to disk in one go; for smaller content, memory is cheaper than a thread.
 _SPOOL_BYTES: Final = 1024 * 1024
 _MINUTE_S: Final = 60
+# Seconds that an import waits for those of others: less than a person waits before an empty page.
+_MOST_WAIT_S: Final = 10
 # The end of a zip archive whose comment is a commit's hash: the record's last field is the comment's length.
 _COMMENT: Final = re.compile(rb"PK\x05\x06.{16}(?:\x28\x00([0-9a-f]{40})|\x40\x00([0-9a-f]{64}))\Z", re.DOTALL)
 _TAIL_BYTES: Final = 22 + 64
@@ -89,7 +91,7 @@ class GithubImporter:
         Raises:
             ImportsOff: The operator has switched imports off.
             InvalidRequest: The address or the commit is invalid.
-            TooFast: The user imports too often, or has an import in progress.
+            TooFast: The user imports too often, or has an import in progress; or too many others import.
             RepositoryNotFound: No public repository, branch or folder is at the address.
             ImportFailed: The download failed.
             InvalidGeneration, TooLarge, AnalysisFailed: As for an upload.
@@ -100,16 +102,32 @@ class GithubImporter:
         meant = parse_address(address, site)
         wanted = [one.at(commit) for one in meant] if commit else meant
         with self._one_at_a_time(user_id):
-            self._paces.spend(user_id)
-            try:
-                with trio.fail_after(self._settings.import_timeout_s):
-                    async with self._at_once:
-                        return await self._fetch(site, meant, wanted)
-            except trio.TooSlowError as error:
-                raise ImportFailed(
-                    f"The import took longer than {self._settings.import_timeout_s:g} s; try again, or clone the "
-                    "repository and upload it with `preview push`."
-                ) from error
+            async with self._slot():
+                # Who has waited in vain has not imported.
+                self._paces.spend(user_id)
+                return await self._fetch_in_time(site, meant, wanted)
+
+    @asynccontextmanager
+    async def _slot(self) -> AsyncIterator[None]:
+        try:
+            with trio.fail_after(_MOST_WAIT_S):
+                await self._at_once.acquire()
+        except trio.TooSlowError as error:
+            raise TooFast("Others are importing from GitHub; try again in a moment.") from error
+        try:
+            yield
+        finally:
+            self._at_once.release()
+
+    async def _fetch_in_time(self, site: Site, meant: Sequence[Repository], wanted: Sequence[Repository]) -> Fetched:
+        try:
+            with trio.fail_after(self._settings.import_timeout_s):
+                return await self._fetch(site, meant, wanted)
+        except trio.TooSlowError as error:
+            raise ImportFailed(
+                f"The import took longer than {self._settings.import_timeout_s:g} s; try again, or clone the "
+                "repository and upload it with `preview push`."
+            ) from error
 
     @contextmanager
     def _one_at_a_time(self, user_id: str) -> Iterator[None]:

@@ -11,6 +11,7 @@ import pytest
 from preview.cli.commands.environment.saved_requests import envelope_of
 from preview.cli.commands.projects.ls import age_of
 from preview.cli.commands.request import (
+    _completed,
     _filled,
     _indented,
     _read_body,
@@ -123,3 +124,16 @@ def test_a_saved_request_keeps_its_variables_and_nothing_else_of_it_is_a_path_or
 def test_a_saved_request_that_lacks_something_says_so(more: dict[str, Any]) -> None:
     with pytest.raises(UsageMistake, match="The saved request 'n'"):
         envelope_of(_draft(**more))
+
+
+@pytest.mark.parametrize("kind", ["multipart", "file", "form", "text"])
+def test_a_given_body_takes_the_place_of_the_saved_one(kind: str) -> None:
+    saved = envelope_of(_draft(bodyKind=kind, body='{"a": 1}'), has_body=True)
+    assert saved["headers"] == {}
+    assert _completed(saved, {}, "a=1", ())["body"] == "a=1"
+
+
+def test_a_given_header_takes_the_place_of_the_saved_one_in_any_case() -> None:
+    saved = envelope_of(_draft(headers=[{"name": "Authorization", "value": "old"}, {"name": "X-Own", "value": "1"}]))
+    headers = _completed(saved, {}, None, ["authorization: new"])["headers"]
+    assert headers == {"X-Own": "1", "authorization": "new"}

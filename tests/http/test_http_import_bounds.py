@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,6 +15,9 @@ from github_kit import Github, open_github, repository_zip, response
 from http_kit import FILES, World, open_world
 
 from preview.cli.entry import run
+from preview.errors import InvalidRequest
+from preview.github import Repository, Site, importer, parse_address
+from preview.github.download import Downloader
 from preview.http.edits import FileEdits, Reload
 
 IMPORTS, PATH = "/api/v1/imports", "/api/v1/generations"
@@ -97,3 +102,56 @@ async def test_a_client_that_leaves_during_the_reload_leaves_no_wrong_repository
             nursery.cancel_scope.cancel()
         shown = (await world.ask("GET", path)).json()
         assert (shown["version"], shown["origin"]) == (2, f"{github.url}/ann/shop")
+
+
+class Full(io.BytesIO):
+    """A file on a disk that is full."""
+
+    def write(self, _: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+async def test_a_full_disk_of_the_service_is_not_blamed_on_github() -> None:
+    async with open_github() as github:
+        github.answers[ARCHIVE] = response(repository_zip(FILES))
+        downloader = Downloader(Site(github.url, f"{github.url}/codeload"), 1_000_000)
+        with pytest.raises(OSError, match="No space left"):
+            await downloader.fetch(github.url + ARCHIVE, Full())
+
+
+async def test_an_import_waits_a_moment_for_those_of_others_and_then_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importer, "_MOST_WAIT_S", 0.05)
+    async with open_both(tmp_path, imports_at_once=1, imports_per_minute=1) as (world, github):
+        started = trio.Event()
+
+        async def wait(stream: trio.SocketStream) -> None:
+            await stream.send_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/zip\r\nContent-Length: 9\r\n\r\nPK")
+            started.set()
+            while await stream.receive_some():
+                pass
+
+        github.answers[ARCHIVE] = wait
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(world.ask, "POST", IMPORTS, {"url": "ann/shop"})
+            await started.wait()
+            refused = await world.ask("POST", IMPORTS, {"url": "ann/shop"}, user="bob")
+            assert (refused.status_code, refused.json()["code"]) == (429, "too_fast"), refused.text
+            assert refused.json()["detail"].startswith("Others are importing")
+            nursery.cancel_scope.cancel()
+        await github.ended.wait()
+        monkeypatch.setattr(importer, "_MOST_WAIT_S", 60)
+        github.answers[ARCHIVE] = response(repository_zip(FILES))
+        # The refused import was not counted.
+        assert (await world.ask("POST", IMPORTS, {"url": "ann/shop"}, user="bob")).status_code == 201
+
+
+def test_an_address_that_could_not_be_read_again_is_refused_and_a_long_folder_is_no_long_name() -> None:
+    site = Site("https://github.com", "https://codeload.github.com")
+    begin = "https://github.com/ann/shop/tree/main/"
+    with pytest.raises(InvalidRequest, match="more than 1024 characters"):
+        parse_address(begin + "目录" * 60 + "/" + "子" * 60, site)
+    short = parse_address(begin + "目录" * 40, site)[0]
+    assert parse_address(short.page(site), site)[0] == short
+    assert Repository("ann", "shop", "main", "x" * 300).title == "x" * 256

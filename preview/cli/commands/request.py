@@ -86,7 +86,7 @@ def request(
             _list_saved(api, generation, as_json=as_json)
             return
         if saved is not None:
-            envelope = envelope_of(find_saved(api, generation, saved))
+            envelope = envelope_of(find_saved(api, generation, saved), has_body=data is not None)
         else:
             envelope = {"method": (method or "").upper(), "headers": {}, "body": None} | _split_query(path or "")
         envelope = _completed(envelope, values, data, header or ())
@@ -113,10 +113,14 @@ def _completed(
     fill = partial(_filled, values)
     in_path = {name: quote(value, _SAFE_IN_PATH) for name, value in values.items()}
     query, body = envelope["query"], envelope["body"]
+    given = [*map(_split_header, headers)]
+    # Names of headers have no case (RFC 9110 section 5.1).
+    replaced = {name.lower() for name, _ in given}
+    kept = [(name, value) for name, value in envelope["headers"].items() if name.lower() not in replaced]
     return envelope | {
         "path": _filled(in_path, envelope["path"]),
         "query": {key: [*map(fill, v)] if isinstance(v, list) else fill(v) for key, v in query.items()},
-        "headers": {name: fill(value) for name, value in [*envelope["headers"].items(), *map(_split_header, headers)]},
+        "headers": {name: fill(value) for name, value in [*kept, *given]},
         "body": (None if body is None else fill(body)) if data is None else _read_body(data, fill),
     }
 

@@ -40,10 +40,14 @@ def find_saved(api: Api, generation_id: str, name: str) -> dict[str, Any]:
     raise UsageMistake(f"No saved request is called {quoted(name)}; {hint}")
 
 
-def envelope_of(saved: dict[str, Any]) -> dict[str, Any]:
+def envelope_of(saved: dict[str, Any], *, has_body: bool = False) -> dict[str, Any]:
     """Return a saved request as the service sends it. Variables stay as ``{{name}}``.
 
     What the page has saved has parameters, headers and a body; another client may have saved method and path alone.
+
+    Args:
+        saved: The request.
+        has_body: Leave its body out: another one takes its place.
 
     Raises:
         UsageMistake: A parameter has no value, or a file is missing: files are not saved.
@@ -59,7 +63,8 @@ def envelope_of(saved: dict[str, Any]) -> dict[str, Any]:
     for name, value, _ in _fields(draft, "query"):
         if value:
             query.setdefault(name, []).append(value)
-    body = _body(draft, headers, str(saved["name"])) if method in _WITH_BODY else None
+    is_own = method in _WITH_BODY and not has_body
+    body = _body(draft, headers, str(saved["name"])) if is_own else None
     return {
         "method": method,
         "path": _path(str(saved["path"]), draft, str(saved["name"])),
