@@ -125,8 +125,7 @@ class Cluster:
         self._owners.hand_out(connection, ends)
 
     def _fence(self, preview_id: str) -> int | None:
-        fence = self.fences.get(preview_id)
-        return self._ended.get(preview_id) if fence is None else fence
+        return self.fences.get(preview_id, self._ended.get(preview_id))
 
     def _lose(self, preview_ids: Collection[str]) -> None:
         """Forget previews of other nodes, and end them here."""
@@ -382,11 +381,11 @@ class Cluster:
         while True:
             await trio.sleep(_FORGET_EACH_S)
             try:
-                await self._database.write(self._forget)
+                self.queue.ended.extend(await self._database.write(self._forget))
             except Exception as error:
                 log.info("ended previews not forgotten", reason=str(error), exc_info=_unexpected(error))
 
-    def _forget(self, connection: Connection) -> None:
+    def _forget(self, connection: Connection) -> Sequence[str]:
         unstored = self._owners.unstored_ends(connection, _STORED_WITHIN_MS)
         self._owners.forget(connection, _KEPT_MS)
         self._launches.forget_times(connection)
@@ -394,6 +393,7 @@ class Cluster:
             log.info("lost nodes forgotten", nodes=forgotten.nodes)
         for preview_id in (*forgotten.trials, *unstored):
             end_waiting(connection, preview_id, State.FAILED, "failed: its node is lost")
+        return unstored
 
 
 def _unexpected(error: Exception) -> bool:

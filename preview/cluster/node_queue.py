@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import random
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -95,6 +96,7 @@ class NodeQueue:
     Attributes:
         suitable: Launches and lost previews that this node could run, as of its last look. While it is not 0, new
             launches here wait in turn.
+        ended: Previews whose end this node has stored, and has told nobody; the newest.
     """
 
     def __init__(
@@ -106,6 +108,7 @@ class NodeQueue:
         limits: QueueLimits,
     ) -> None:
         self.suitable = 0
+        self.ended: deque[str] = deque(maxlen=_MOST_REMEMBERED)
         self.limits = limits
         self._database, self._queue, self._nodes, self._member = database, queue, nodes, member
         # The live nodes, and the local time of the look at them.
@@ -241,26 +244,29 @@ class NodeQueue:
             return
         self._expires_at = trio.current_time() + _EXPIRE_EACH_S
 
-        def change(connection: Connection) -> None:
-            for preview_id in self._queue.end_expired(connection):
+        def change(connection: Connection) -> Sequence[str]:
+            expired = self._queue.end_expired(connection)
+            for preview_id in expired:
                 end_waiting(connection, preview_id, State.STOPPED, STOP_REASONS[StopCause.EXPIRED])
+            return expired
 
-        await self._database.write(change)
+        self.ended.extend(await self._database.write(change))
 
     async def _give_up_late(self) -> None:
         """End launches that have waited too long. Cancellation: some are ended."""
         reason = f"failed: no node had room for this launch within {self.limits.wait_s:g} s"
 
-        def change(connection: Connection) -> int:
+        def change(connection: Connection) -> Sequence[str]:
             late = self._queue.give_up_late(connection, int(self.limits.wait_s * 1000))
             for preview_id in late:
                 declined = self._reasons.get(preview_id)
                 full = reason if declined is None else f"{reason}; it could not start: {declined}"
                 end_waiting(connection, preview_id, State.FAILED, full)
-            return len(late)
+            return late
 
-        if count := await self._database.write(change):
-            log.warning("queued launches given up", previews=count)
+        if late := await self._database.write(change):
+            self.ended.extend(late)
+            log.warning("queued launches given up", previews=len(late))
 
     async def count_launch(self, user_id: str) -> None:
         """Count a restart of the user's preview as a launch, on all nodes together.

@@ -19,6 +19,7 @@ from preview.core.bounded_dict import BoundedDict
 from preview.errors import DatabaseUnavailable
 from preview.storage.database import Database, notify
 from preview.together.events import EventBook, UserEvent
+from preview.together.node_readers import NodeReaders
 
 log = structlog.get_logger(__name__)
 
@@ -28,15 +29,15 @@ _LOST = "lost"
 _TOGETHER_S = 0.1
 _RETRY_S = 1.0
 _ANNOUNCE_S = 30.0
-# Three announcements.
-_WANTED_S = 3 * _ANNOUNCE_S
 # A change shortly before its reader was known here.
 _UNSENT_S = 10.0
 # PostgreSQL takes less than 8,000 bytes.
 _MOST_BYTES = 7900
 _MOST_USERS = 10_000
-# Changes that wait for being sent; of twice as many notices at once, ``Notices`` reads none.
-_MOST_WAITING = 500
+# Changes that wait for being sent, and users of further ones. Of 1,000 notices at once, ``Notices`` reads none.
+_MOST_WAITING, _MOST_LOST = 500, 250
+# In place of a user: the readers of all users.
+_EVERYBODY = ""
 
 
 class NodeEvents:
@@ -55,9 +56,7 @@ class NodeEvents:
     ) -> None:
         self._node, self._book, self._notices, self._database = node, book, notices, database
         self._retell = retell
-        # Until when users are read on some other node, and on which.
-        self._wanted: BoundedDict[str, float] = BoundedDict(_MOST_USERS)
-        self._wanted_by: BoundedDict[tuple[str, str], float] = BoundedDict(_MOST_USERS)
+        self._readers = NodeReaders(most_users=_MOST_USERS, announced_each_s=_ANNOUNCE_S)
         # The last change of a user whom no other node wanted.
         self._unsent: BoundedDict[str, float] = BoundedDict(_MOST_USERS)
         # Payloads by user and subject, in the order in which they are sent.
@@ -73,7 +72,7 @@ class NodeEvents:
     def wants(self, user_id: str) -> bool:
         """Return whether another node has readers of a user's events; if not, note that something has changed."""
         now = trio.current_time()
-        if self._wanted.get(user_id, 0.0) > now:
+        if self._readers.has(user_id, now):
             return True
         self._unsent[user_id] = now
         return False
@@ -92,11 +91,17 @@ class NodeEvents:
         self._put(user_id, subject, f"{_EVENT}{json.dumps(head)}\n{event.data}")
 
     def _put(self, user_id: str, subject: str, payload: str) -> None:
-        if len(payload.encode()) > _MOST_BYTES or len(self._waiting) >= _MOST_WAITING:
+        """Let a payload wait: if it is too large or too many wait, one for its user, and then one for everybody."""
+        if len(payload.encode()) > _MOST_BYTES or self._is_full(user_id, subject, _MOST_WAITING):
             subject, payload = _LOST, self._lost(user_id)
+            if self._is_full(user_id, subject, _MOST_WAITING + _MOST_LOST):
+                user_id, payload = _EVERYBODY, self._lost(_EVERYBODY)
         self._waiting.pop((user_id, subject), None)
         self._waiting[user_id, subject] = payload
         self._wake.set()
+
+    def _is_full(self, user_id: str, subject: str, most: int) -> bool:
+        return len(self._waiting) >= most and (user_id, subject) not in self._waiting
 
     def _lost(self, user_id: str) -> str:
         return f"{_EVENT}{json.dumps([self._node, user_id, '', _LOST, '', None])}\n"
@@ -126,7 +131,9 @@ class NodeEvents:
         self._announced |= new
         if not await self._send([*_announcements(self._node, new, is_new=True), *waiting.values()]):
             self._new |= new
-            self._waiting = waiting | self._waiting
+            newer, self._waiting = self._waiting, waiting
+            for (user_id, subject), payload in newer.items():
+                self._put(user_id, subject, payload)
             await trio.sleep(_RETRY_S)
             self._wake.set()
 
@@ -160,8 +167,7 @@ class NodeEvents:
         """Notices may be lost: readers here read everything again, and other nodes tell the state again."""
         users = self._book.read_here()
         for user_id in users:
-            if (events := self._book.kept(user_id)) is not None:
-                events.lose()
+            self._lose(user_id)
         # The other nodes' answers may be too many notices in turn: then the next announcement asks again.
         self._was_deaf = trio.current_time() < self._told_all_at + _ANNOUNCE_S
         if users and not self._was_deaf:
@@ -169,15 +175,19 @@ class NodeEvents:
             self._new.update(users)
             self._wake.set()
 
+    def _lose(self, user_id: str) -> None:
+        if (events := self._book.kept(user_id)) is not None:
+            events.lose()
+
     def _take(self, payload: str) -> None:
         head, _, data = payload.partition("\n")
         node, user_id, subject, name, generation_id, preview_id = json.loads(head)
-        events = None if node == self._node else self._book.kept(user_id)
-        if events is None:
+        if node == self._node:
             return
         if name == _LOST:
-            events.lose()
-        else:
+            for one in self._book.read_here() if user_id == _EVERYBODY else [user_id]:
+                self._lose(one)
+        elif (events := self._book.kept(user_id)) is not None:
             events.take(subject, UserEvent(0, name, generation_id, preview_id, data, node))
 
     def _note(self, payload: str) -> None:
@@ -185,8 +195,7 @@ class NodeEvents:
         node, is_new, users = json.loads(payload)
         now = trio.current_time()
         for user_id in users if node != self._node else ():
-            was_wanted = self._wanted_by.get((user_id, node), 0.0) > now
-            self._wanted[user_id] = self._wanted_by[user_id, node] = now + _WANTED_S
+            was_wanted = self._readers.note(node, user_id, now)
             if was_wanted and not is_new:
                 continue
             if not is_new or self._unsent.get(user_id, -math.inf) > now - _UNSENT_S:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import httpx2
+import pytest
 import trio
 import trio.testing
 from nodes_kit import open_two
@@ -20,7 +21,7 @@ from preview.cluster import ANYTHING, Notices
 from preview.core.clock import utc_now
 from preview.core.lifecycle import Departure, Health, State, StopCause
 from preview.errors import DatabaseUnavailable, PreviewUnavailable
-from preview.http.routes.people.events import _retell, _States, tell_removed_comment
+from preview.http.routes.people.events import _retell, _States, tell_removed_comment, telling_people
 from preview.logs import StatusChange
 from preview.storage.database import Database
 from preview.supervisor.preview.outcome import Outcome, departed
@@ -170,6 +171,58 @@ async def test_too_much_for_notices_makes_readers_read_everything_again(
             assert len(new) <= node_events._MOST_WAITING + 1, (new[:2], new[-3:])
 
 
+async def test_too_many_changes_of_all_users_are_one_notice_for_everybody(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    users = [f"u{number}" for number in range(2000)]
+    async with two_books() as cluster:
+        with ExitStack() as reading:
+            for user in users:
+                reading.enter_context(cluster.two.of(user).reading())
+            await settled()
+            seen, before = {user: cluster.two.of(user).last for user in users}, len(cluster.line.sent)
+            for user in users:
+                cluster.tell(user, "preview p")
+            await settled()
+            assert len(cluster.line.sent) - before < 800
+            unread = [user for user in users if cluster.two.of(user).after(seen[user]) == []]
+            assert unread == []
+            # And while the database does not respond.
+            before, cluster.line.is_up = len(cluster.line.sent), False
+            for number in range(5):
+                for user in users:
+                    cluster.tell(user, f"preview {number}")
+                await trio.sleep(1.5)
+            cluster.line.is_up = True
+            await trio.sleep(5)
+            assert len(cluster.line.sent) - before < 800
+
+
+async def test_readers_of_many_users_read_everything_once_only(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node_events, "_MOST_USERS", 100)
+    async with two_books() as cluster:
+        with ExitStack() as reading:
+            for number in range(150):
+                reading.enter_context(cluster.two.of(f"u{number}").reading())
+            await trio.sleep(61)
+            seen, before = {name: cluster.two.of(name).last for name in ("u0", "u149")}, len(cluster.line.sent)
+            await trio.sleep(600)
+            assert not [one for one in cluster.line.sent[before:] if '"lost"' in one]
+            # And no change of theirs is missed.
+            for name, last in seen.items():
+                cluster.tell(name, "preview p", name)
+                await settled()
+                assert [one.data for one in cluster.two.of(name).after(last) or ()] == [f'"{name}"']
+        await trio.sleep(600)
+        # Long after the last reader, nothing is sent.
+        before = len(cluster.line.sent)
+        cluster.tell("u0", "preview p")
+        await settled()
+        assert len(cluster.line.sent) == before
+
+
 async def test_lost_notices_make_readers_read_everything_again(autojump_clock: trio.testing.MockClock) -> None:
     async with two_books() as cluster:
         events = cluster.two.of("ann")
@@ -290,6 +343,14 @@ async def test_a_reader_learns_of_previews_people_and_comments_of_the_other_node
                     one.preview.record, state=outcome.state, reason=outcome.reason, stopped_at=utc_now()
                 )
                 told.offer(StatusChange(one.preview.id, outcome.state, Health.UNKNOWN, outcome.reason, 0))
+                if outcome.departure is not None:
+                    # A reader comes, and a viewer goes: its new node knows better.
+                    before, backend = len(line.sent), one.edge.app.backend
+                    _retell(backend, "ann")
+                    with telling_people(backend, one.preview):
+                        pass
+                    await settled()
+                    assert not [sent for sent in line.sent[before:] if sent.startswith("event:")]
                 await settled()
             await seen(ann, "preview", status="stopped")
             assert "node lost ownership" not in "".join(line.sent)

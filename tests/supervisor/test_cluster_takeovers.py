@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import trio
@@ -20,6 +21,7 @@ from preview.errors import AlreadyRunning, DiskFull, GenerationNotFound, LaunchF
 from preview.people_errors import IsolationBelowMinimum
 from preview.rollout import FlagName, Rollout
 from preview.settings import Settings
+from preview.storage.tables import PreviewRecord
 from preview.supervisor import LaunchRequest
 from preview.supervisor.manager import takeovers as module
 from preview.supervisor.manager.takeovers import Takeovers
@@ -186,12 +188,37 @@ async def test_a_preview_that_ends_its_nodes_gets_no_more_but_an_old_one_does(
         await queue(rig, preview.id)
         await database.write(lambda connection: connection.execute(lost, {"id": preview.id}))
         await database.write(lambda connection: connection.execute(young, {"id": preview.id}))
-        await adopt(takeovers)
+        told = list[PreviewRecord]()
+        with rig.service.previews.observing(lambda _: None, ended=told.append):
+            await adopt(takeovers)
+        assert [(one.id, one.state) for one in told] == [(preview.id, State.FAILED)]
         ended = await rig.service.previews.get(preview.id)
         assert (ended.state, ended.reason) == (
             State.FAILED,
             "node lost: this preview has lost its node 6 times already",
         )
+
+
+async def test_ends_in_the_queue_are_told(postgres_database_url: str, make_settings: Callable[..., Settings]) -> None:
+    async with open_member(postgres_database_url, make_settings) as (rig, takeovers):
+        rig.source.add("g2", SERVER)
+        late, stopped = await rig.running(SERVER), rig.preview(await rig.launch("g2"))
+        await stopped.settled.wait()
+        cluster, loop = rig.service.cluster, cast("Any", takeovers)
+        assert cluster is not None
+        told = list[PreviewRecord]()
+        with rig.service.previews.observing(lambda _: None, ended=told.append):
+            for one in (late, stopped):
+                await queue(rig, one.id)
+            assert told == []
+            await rig.service.previews.stop("g2")
+            expired = text("UPDATE preview_instances SET expires_at = 1 WHERE id = :id")
+            await rig.service.database.write(lambda connection: connection.execute(expired, {"id": late.id}))
+            cast("Any", cluster.queue)._expires_at = -math.inf
+            await loop._take_some()
+        assert [(one.id, one.state) for one in told] == [(stopped.id, State.STOPPED), (late.id, State.STOPPED)]
+        assert all(one.stopped_at is not None for one in told)
+        assert not cluster.queue.ended
 
 
 async def test_a_drain_without_room_elsewhere_waits(

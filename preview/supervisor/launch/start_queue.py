@@ -188,6 +188,8 @@ class SupervisorContext:
         images: Images of projects with a Dockerfile; None if the service builds none.
         observers: Called with each new preview before its first line. They may add listeners to its log, and must not
             wait.
+        end_observers: Called with the final record of each preview of a cluster that ended while no node ran it. They
+            must not wait.
         farewells: Called with each preview after its processes' end, before its folder is removed; together they may
             take ``FAREWELL_S``.
         cluster: The cluster of which this service is a node; None if it is none.
@@ -217,9 +219,15 @@ class SupervisorContext:
     runtimes: Mapping[str, Runtime] = field(default_factory=dict)
     images: ImageCache | None = None
     observers: list[Callable[[LivePreview], None]] = field(default_factory=list)
+    end_observers: list[Callable[[PreviewRecord], None]] = field(default_factory=list)
     farewells: list[Callable[[LivePreview], Awaitable[None]]] = field(default_factory=list)
     cluster: Cluster | None = None
     sealer: Sealer | None = None
+
+    def tell_ended(self, record: PreviewRecord) -> None:
+        """Call the observers of ends."""
+        for observe in self.end_observers:
+            observe(record)
 
     def owns(self, preview_id: str) -> bool:
         """Return whether the preview is this service's: only a node of a cluster can lose one."""

@@ -124,13 +124,24 @@ class PreviewQueries:
             return (await self._context.analyses.analyse(directory, None)).plan
 
     @contextmanager
-    def observing(self, observer: Callable[[LivePreview], None]) -> Iterator[None]:
-        """Call ``observer`` with each new preview while the context is open; see ``SupervisorContext.observers``."""
+    def observing(
+        self, observer: Callable[[LivePreview], None], *, ended: Callable[[PreviewRecord], None] | None = None
+    ) -> Iterator[None]:
+        """Call the observers while the context is open.
+
+        Args:
+            observer: Called with each new preview; see ``SupervisorContext.observers``.
+            ended: Called with previews that ended without being live; see ``SupervisorContext.end_observers``.
+        """
         self._context.observers.append(observer)
+        ends = [] if ended is None else [ended]
+        self._context.end_observers.extend(ends)
         try:
             yield
         finally:
             self._context.observers.remove(observer)
+            for one in ends:
+                self._context.end_observers.remove(one)
 
     @property
     def waiting_starts(self) -> int:

@@ -59,6 +59,26 @@ def may_take(node: Node, own: NodeFacts, wants: Wants, why: Exception) -> bool:
     return not isinstance(why, IsolationBelowMinimum) or node.facts.isolation != own.isolation
 
 
+async def tell_ends(context: SupervisorContext, cluster: Cluster) -> None:
+    """Tell of the ends that the queue has stored.
+
+    Raises:
+        DatabaseUnavailable: Some are not told yet.
+
+    Cancellation: one is not told.
+    """
+    ended = cluster.queue.ended
+    while ended:
+        preview_id = ended.popleft()
+        try:
+            record = await context.store.get(preview_id)
+        except DatabaseUnavailable:
+            ended.appendleft(preview_id)
+            raise
+        if record is not None and not record.is_active:
+            context.tell_ended(record)
+
+
 class QueuedLaunches:
     """Puts launches into the queue, and answers for those in it. ``Takeovers`` starts them.
 
@@ -130,7 +150,10 @@ class QueuedLaunches:
         while (preview_id := await self._cluster.queue.cancel(generation_id)) is None:
             if not adoptions or not await adoptions.wait(await self._cluster.preview_of(generation_id)):
                 break
-        return None if preview_id is None else await self._context.store.get(preview_id)
+        record = None if preview_id is None else await self._context.store.get(preview_id)
+        if record is not None:
+            self._context.tell_ended(record)
+        return record
 
     async def place(self, record: PreviewRecord) -> Place | None:
         """Return the place of a preview in the queue; None if it does not wait. Cancellation: nothing changes."""

@@ -53,6 +53,7 @@ from preview.supervisor.life.preview_slot import PreviewSlot
 from preview.supervisor.limits.disk import check_free_disk
 from preview.supervisor.manager.arms import LaunchArm, choose_arm, make_preview
 from preview.supervisor.manager.moves import move
+from preview.supervisor.manager.queued import tell_ends
 from preview.supervisor.manager.registry import PreviewRegistry
 from preview.supervisor.manager.spare_slots import SpareSlots
 from preview.supervisor.preview.control import FirstData
@@ -136,6 +137,7 @@ class Takeovers:
             await self._cluster.queue.end_expired()
             circumstances = self._circumstances()
             choice = await self._cluster.queue.choose(circumstances)
+            await tell_ends(self._context, self._cluster)
             self._tell_without_room(circumstances.node, choice.suitable)
             # What this node has lost and still ends would write its last lines as the new owner's.
             chosen = [one for one in choice.now if one not in self._registry.by_id]
@@ -245,8 +247,10 @@ class Takeovers:
     async def _restart(self, taken: Taken) -> None:
         record = await self._context.store.get(taken.preview_id)
         if record is None or not record.is_active:
-            # It has ended; its node was lost before it noted that.
+            # It has ended; its node was lost before it noted that, and maybe before it told.
             await self._cluster.release(taken.preview_id)
+            if record is not None:
+                self._context.tell_ended(record)
             return
         self._registry.adoptions.name(record.id, record.generation_id)
         if taken.has_run and record.expires_at <= utc_now():
@@ -374,6 +378,7 @@ class Takeovers:
                 last_seq = taken.first_seq - 1
                 ended = replace(record, state=state, reason=reason, stopped_at=utc_now(), last_seq=last_seq)
                 await self._context.store.update(ended)
+                self._context.tell_ended(ended)
             await self._cluster.release(taken.preview_id)
         except Exception as failure:
             is_known = isinstance(failure, PreviewError)

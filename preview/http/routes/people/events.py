@@ -112,6 +112,7 @@ def _state(backend: Backend, identity: Identity, generation_id: str | None) -> E
         one
         for one in backend.previews.all_active.values()
         if one.record.user_id == identity.user.id
+        and _is_here(one)
         and generation_id in (None, one.record.generation_id)
         and (guest is None or one.id == guest.preview_id)
     ]
@@ -146,9 +147,14 @@ def tell_preview(book: EventBook, record: PreviewRecord) -> None:
         events.tell(f"preview {record.id}", "preview", data, generation_id=record.generation_id, preview_id=record.id)
 
 
+def _is_here(preview: LivePreview) -> bool:
+    """Return whether this node tells of a preview: after a departure, another node goes on with it and tells of it."""
+    return preview.outcome is None or preview.outcome.departure is None
+
+
 def tell_people(backend: Backend, preview: LivePreview) -> None:
     """Tell who looks at a preview, and how many comments its owner has not read."""
-    events = backend.people.events.find(preview.record.user_id)
+    events = backend.people.events.find(preview.record.user_id) if _is_here(preview) else None
     if events is not None:
         state = PreviewPeople.of(preview, _audience(backend, preview), is_owner=True)
         _tell_of(backend, preview.record, f"viewers {preview.id}", "viewers", json.dumps(state.dumped()))
@@ -186,7 +192,7 @@ def telling_changes(backend: Backend, nursery: trio.Nursery) -> Iterator[None]:
     if library is not None:
         library.observers.append(observe)
     try:
-        with service.previews.observing(_preview_observer(backend)):
+        with service.previews.observing(_preview_observer(backend), ended=partial(tell_preview, book)):
             yield
     finally:
         if library is not None:
@@ -212,7 +218,7 @@ def _generation_observer(book: EventBook) -> Callable[[str, str, Generation | No
 def _retell(backend: Backend, user_id: str) -> None:
     """Tell the present state of a user's previews on this node."""
     for one in backend.previews.all_active.values():
-        if one.record.user_id == user_id:
+        if one.record.user_id == user_id and _is_here(one):
             tell_preview(backend.people.events, one.record)
             tell_people(backend, one)
 
@@ -245,8 +251,7 @@ class _States:
 
     def _tell(self) -> None:
         record = self._preview.record
-        if self._preview.outcome is not None and self._preview.outcome.departure is not None:
-            # Another node goes on with it, and tells its state.
+        if not _is_here(self._preview):
             return
         # Steps of the launch are in the log's stream.
         seen = (record.state, record.health, record.reason, record.base_url, record.exit_code)
