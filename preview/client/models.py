@@ -278,6 +278,7 @@ class ImportedGeneration(Generation):
 class ImportedChange(FilesChanged):
     """A change of the files to those of a repository; ``origin`` and ``commit`` name just these files."""
 
+    etag: str
     origin: str
     commit: str
     notes: list[str]

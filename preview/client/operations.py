@@ -67,16 +67,19 @@ def import_repository(url: str, name: str | None, project_id: str | None) -> Ste
 
 
 def update_from_repository(
-    session: PreviewSession, url: str = "", *, commit: str = "", dry_run: bool = False
+    session: PreviewSession, url: str = "", *, commit: str = "", dry_run: bool = False, etag: str = ""
 ) -> Steps[ImportedChange]:
     """Replace all files with those of the repository, and reload the running preview.
 
     Without ``url`` it is the repository that the generation was imported from. ``dry_run`` stores nothing; its
-    ``origin`` and ``commit``, given as ``url`` and ``commit``, get just what it has shown.
+    ``origin``, ``commit`` and ``etag``, given as ``url``, ``commit`` and ``etag``, get just what it has shown: the
+    service refuses the update if the files have changed since.
     """
     params: dict[str, str | int] = {"dry_run": "true"} if dry_run else {}
     body = {"url": url, "commit": commit}
-    call = Call("POST", session.path("/import"), params=params, body=body, timeout_s=_SLOW_TIMEOUT_S)
+    headers = {"If-Match": etag} if etag else {}
+    path = session.path("/import")
+    call = Call("POST", path, params=params, headers=headers, body=body, timeout_s=_SLOW_TIMEOUT_S)
     return (yield from answered(call)).read(ImportedChange)
 
 

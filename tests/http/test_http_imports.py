@@ -344,7 +344,10 @@ async def test_both_clients_import_a_repository_and_update_from_it(tmp_path: Pat
         def of_threads() -> None:
             with Client(world.url, token) as client:
                 preview = client.preview(made.id)
-                done = preview.update_from_repository(plan.origin, commit=plan.commit)
+                with pytest.raises(PreviewProblem) as changed:
+                    preview.update_from_repository(plan.origin, commit=plan.commit, etag='"7"')
+                assert changed.value.status == 412
+                done = preview.update_from_repository(plan.origin, commit=plan.commit, etag=plan.etag)
                 assert (done.version, done.changed, done.removed) == (2, ["main.py"], ["old.py"])
                 assert preview.update_from_repository().changed == ["other.py"]
                 assert client.import_repository(plan.origin).name == "shop"
