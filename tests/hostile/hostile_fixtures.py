@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from engine_kit import engine_or_skip
+from engine_kit import IN_TIME_S, engine_or_skip
 from hostile_kit import RUNGS, Rig, isolation_of, open_hostile_rig, sandbox_or_skip
 
 from preview.runtime.kernel import proctree
@@ -41,6 +41,8 @@ def hostile_settings(
 ) -> Callable[..., Settings]:
     def make(**values: object) -> Settings:
         given: dict[str, object] = {"cache_dir": hostile_cache_dir, "stop_grace_s": 0.5, **isolation_of(rung)}
+        # A busy machine reads even a small project for longer than 30 s.
+        given["startup_timeout_s"] = IN_TIME_S
         return make_settings_in(**{**given, "usage_interval_s": 0.1, **values})
 
     return make
