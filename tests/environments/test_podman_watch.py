@@ -62,8 +62,9 @@ def test_a_link_is_not_followed_and_folders_without_end_are_too_much(
     assert size_below(inside, 1 << 40) < 1 << 20
     # It was a folder when it was looked at.
     real = os.open
-    monkeypatch.setattr(watch.os, "open", lambda name, *args, **values: real(
-        "link" if name == "swapped" else name, *args, **values))  # fmt: skip
+    monkeypatch.setattr(
+        os, "open", lambda name, *args, **values: real("link" if name == "swapped" else name, *args, **values)
+    )
     (inside / "swapped").mkdir()
     assert size_below(inside, 1 << 40) < 1 << 20
     monkeypatch.undo()

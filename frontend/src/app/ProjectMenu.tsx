@@ -1,11 +1,12 @@
 import { type ReactNode, useRef, useState } from "react";
 
 import { asProblem } from "../lib/api/problem";
-import { duplicateProject, keepsRemoved, moveProject, renameProject } from "../lib/api/projects";
+import { duplicateProject, idsOfGroup, keepsRemoved, moveProject, renameProject } from "../lib/api/projects";
 import { Menu, type MenuItem } from "../lib/terminal/Menu";
 import { Notice } from "../lib/ui/controls";
 import controls from "../lib/ui/controls.module.css";
 import { Ask } from "../lib/ui/Dialog";
+import { visible } from "../lib/ui/visible";
 import styles from "./projects.module.css";
 import { pickInput, type Picked } from "./folder";
 import { client } from "./ownToken";
@@ -29,7 +30,7 @@ export function ProjectMenu(props: ProjectMenuProps): ReactNode {
   const [asked, setAsked] = useState<"rename" | "group" | "whole-group" | "remove" | null>(null);
   const [group, setGroup] = useState("");
   const groups = [...new Set((projects.list ?? []).map((one) => one.group ?? ""))].filter(Boolean).sort();
-  const members = (projects.list ?? []).filter((one) => one.group === project.group);
+  const [members, setMembers] = useState<readonly string[]>([]);
   const [isKept, setKept] = useState(true);
   const [name, setName] = useState(project.name);
   const [wrong, setWrong] = useState<string | null>(null);
@@ -58,6 +59,11 @@ export function ProjectMenu(props: ProjectMenuProps): ReactNode {
     setKept(await keepsRemoved(client));
     setAsked("remove");
   };
+  const askToRenameGroup = async (): Promise<void> => {
+    setMembers(await idsOfGroup(client, (one) => visible(one) === project.group));
+    setGroup(project.group ?? "");
+    setAsked("whole-group");
+  };
   const items: MenuItem[] = [
     {
       label: "Rename…",
@@ -77,10 +83,7 @@ export function ProjectMenu(props: ProjectMenuProps): ReactNode {
       ? [
           {
             label: "Rename its group…",
-            act: () => {
-              setGroup(project.group ?? "");
-              setAsked("whole-group");
-            },
+            act: () => attempt(askToRenameGroup()),
           },
         ]
       : []),
@@ -202,6 +205,6 @@ export function ProjectMenu(props: ProjectMenuProps): ReactNode {
 }
 
 /** One after the other: the first that is refused ends it. */
-async function moveAll(members: readonly Project[], group: string): Promise<void> {
-  for (const one of members) await moveProject(client, one.id, group);
+async function moveAll(members: readonly string[], group: string): Promise<void> {
+  for (const id of members) await moveProject(client, id, group);
 }

@@ -1,4 +1,4 @@
-import { cleanup, fireEvent, render, screen } from "@testing-library/react";
+import { cleanup, fireEvent, render, screen, waitFor } from "@testing-library/react";
 import { afterEach, expect, test, vi } from "vitest";
 
 import { clientOf, json } from "../lib/testing";
@@ -13,11 +13,11 @@ afterEach(() => {
 
 const project = { id: "g1", name: "shop", createdAt: null, preview: null };
 
-function show(): void {
+function show(group = ""): void {
   const projects = { list: [], refresh: () => Promise.resolve() } as unknown as Projects;
   render(
     <ProjectMenu
-      project={project}
+      project={{ ...project, group }}
       projects={projects}
       onSelect={() => undefined}
       onReplace={() => undefined}
@@ -46,4 +46,29 @@ test("a service that does not answer is not asked to delete", async () => {
   fireEvent.click(screen.getByText("Delete…"));
   await screen.findByRole("alert");
   expect(screen.queryByText(/All versions of its files/)).toBeNull();
+});
+
+test("a group is renamed with its projects that the page does not list", async () => {
+  const moved: string[] = [];
+  const service = clientOf(({ method, path }) => {
+    if (method === "PATCH") moved.push(path);
+    return json(
+      path.endsWith("&cursor=a%3D")
+        ? { generations: [{ id: "old", group: "Shops" }], next_cursor: null }
+        : {
+            generations: [
+              { id: "g1", group: "Shops" },
+              { id: "g2", group: "Blogs" },
+            ],
+            next_cursor: "a=",
+          },
+    );
+  });
+  vi.spyOn(client, "json").mockImplementation((path, options) => service.json(path, options));
+  show("Shops");
+  fireEvent.click(screen.getByText("Rename its group…"));
+  expect(await screen.findByText("It has 2 projects.")).toBeTruthy();
+  fireEvent.change(screen.getByDisplayValue("Shops"), { target: { value: "Stores" } });
+  fireEvent.click(screen.getByRole("button", { name: "Rename" }));
+  await waitFor(() => expect(moved).toEqual(["/api/v1/generations/g1", "/api/v1/generations/old"]));
 });

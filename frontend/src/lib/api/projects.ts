@@ -30,6 +30,20 @@ export function moveProject(client: PreviewClient, id: string, group: string): P
   return client.json(of(id, ""), { method: "PATCH", json: { group } });
 }
 
+/** Ids of the projects in a group, also of those that are older than what the page lists. */
+export async function idsOfGroup(client: PreviewClient, isIn: (group: string) => boolean): Promise<string[]> {
+  const found: string[] = [];
+  let more: string | null = "";
+  while (more !== null) {
+    const page: { generations: Generation[]; next_cursor: string | null } = await client.json(
+      `/api/v1/generations?limit=100${more}`,
+    );
+    found.push(...page.generations.filter((one) => isIn(one.group ?? "")).map((one) => one.id));
+    more = page.next_cursor === null ? null : `&cursor=${encodeURIComponent(page.next_cursor)}`;
+  }
+  return found;
+}
+
 /** A new project with the same files; of a preview that runs, with its data too. */
 export async function duplicateProject(
   client: PreviewClient,
