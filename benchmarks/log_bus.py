@@ -31,11 +31,11 @@ from sqlalchemy import insert  # noqa: E402
 
 from preview.cluster.credentials import NodeKey  # noqa: E402
 from preview.cluster.links import NodeLink  # noqa: E402
-from preview.http.streams.node_log import PREFIX  # noqa: E402
+from preview.http.streams.node_log import PREFIX, READS_BUS, TAKES_BUS  # noqa: E402
 from preview.logs.bus import LogBus, publisher  # noqa: E402
 from preview.logs.model.wire import FrameReader, Position  # noqa: E402
 from preview.proxy.exchange import open_exchange  # noqa: E402
-from preview.proxy.http1 import request_head  # noqa: E402
+from preview.proxy.http1 import Field, request_head  # noqa: E402
 from preview.proxy.passing_on import OWN_REQUEST  # noqa: E402
 from preview.proxy.pool import Pool, open_pool  # noqa: E402
 from preview.runtime import InnerAddress  # noqa: E402
@@ -54,10 +54,10 @@ async def read_as_nodes(host: str, port: int, preview_id: str, nodes: int, *, ov
     """Read a log as so many nodes do, in this process; ends with it."""
     address = InnerAddress(host, port, NodeLink("b", (host, port), NodeKey(SECRET)))
 
-    async def stream(pool: Pool, query: str, *, until_position: bool) -> None:
-        reader, target = FrameReader(preview_id), f"{PREFIX}/{preview_id}?{query}".encode()
+    async def stream(pool: Pool, after: int, *wish: Field, until_position: bool) -> None:
+        reader, target = FrameReader(preview_id), f"{PREFIX}/{preview_id}?after={after}".encode()
         async with open_exchange(pool, address, 0, "GET") as exchange:
-            await exchange.start(request_head("GET", target, [(b"host", b"node"), OWN_REQUEST], None))
+            await exchange.start(request_head("GET", target, [(b"host", b"node"), OWN_REQUEST, *wish], None))
             await exchange.drain()
             if (await exchange.read_head()).status != 200:
                 raise RuntimeError("no stream of the log")
@@ -67,11 +67,11 @@ async def read_as_nodes(host: str, port: int, preview_id: str, nodes: int, *, ov
 
     async def read(pool: Pool) -> None:
         if over_bus:
-            await stream(pool, "after=0&bus=yes", until_position=True)
+            await stream(pool, 0, TAKES_BUS, until_position=True)
             # All that is newer is on the bus.
-            await stream(pool, "after=99999999&bus=only", until_position=False)
+            await stream(pool, 99999999, READS_BUS, until_position=False)
         else:
-            await stream(pool, "after=0", until_position=False)
+            await stream(pool, 0, until_position=False)
 
     async with open_pool() as pool, trio.open_nursery() as nursery:
         for _ in range(nodes):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -17,14 +19,19 @@ from preview.cluster.credentials import NodeKey
 from preview.cluster.links import NodeLink
 from preview.http.streams import shared_logs
 from preview.http.streams.direct import DirectStreams
+from preview.http.streams.node_log import PREFIX
 from preview.http.streams.shared_logs import SharedLogs
 from preview.logs import Batch, LogStore, PreviewLog, Subscription
 from preview.logs.bus import LogBus
+from preview.logs.bus.publisher import MOST_READ_LOGS
+from preview.logs.model.wire import begin_frame, frames, position_frame
 from preview.proxy.pool import Address, open_pool
 from preview.runtime import InnerAddress
 from preview.settings import Settings
+from preview.settings_address import RedisAddress
 
 KEY = b"k" * 32
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/vnd.preview.log-frames\r\nconnection: close\r\n\r\n"
 PATIENCE_S = 180
 
 
@@ -41,6 +48,11 @@ class Locator:
 class Store:
     async def bounds(self, preview_id: str) -> tuple[int, int]:
         return 0, 0
+
+
+def lines(first: int, last: int) -> bytes:
+    count = last - first + 1
+    return b"".join(frames(Batch("", first, [1] * count, bytes(count), ["x"] * count)))
 
 
 class Reading:
@@ -135,3 +147,86 @@ async def test_lines_come_over_the_bus_and_from_the_owner_when_it_fails(
         await node.is_on_the_bus()
         await node.says(50)
         assert node.bus.refused
+
+
+class Fakes:
+    """An owner with many logs, and a Redis that takes connections and says nothing."""
+
+    def __init__(self, *, knows_bus: bool) -> None:
+        self.knows_bus = knows_bus
+        self.targets: list[str] = []
+        self.plain_streams = self.at_redis = self.most_at_redis = 0
+
+    async def owner(self, stream: trio.SocketStream) -> None:
+        async with stream:
+            head = b""
+            while b"\r\n\r\n" not in head:
+                head += await stream.receive_some()
+            self.targets.append(head.split(b" ")[1].decode())
+            found = re.fullmatch(r"(?:after=(\d{1,15}))?", self.targets[-1].partition("?")[2])
+            # Lines 1 to 4000 are there; a stream of no number begins with the newest.
+            first = 1 + (3000 if found is None or found[1] is None else int(found[1]))
+            answer = HEAD + begin_frame(first, 4000)
+            wishes = self.knows_bus and b"preview-bus:" in head.lower()
+            if not wishes and first == 3001:
+                # It breaks off, and goes on by number.
+                await stream.send_all(answer + lines(first, 3500))
+                return
+            await stream.send_all(answer + (lines(first, 4000) if first <= 4000 else b""))
+            if wishes:
+                await stream.send_all(position_frame(4000, "0" * 16))
+            else:
+                self.plain_streams += 1
+            with suppress(trio.BrokenResourceError):
+                await stream.receive_some()
+
+    async def redis(self, stream: trio.SocketStream) -> None:
+        async with stream:
+            self.at_redis += 1
+            self.most_at_redis = max(self.most_at_redis, self.at_redis)
+            with suppress(trio.BrokenResourceError):
+                while await stream.receive_some():
+                    pass
+            self.at_redis -= 1
+
+
+@asynccontextmanager
+async def faking(*, knows_bus: bool) -> AsyncIterator[tuple[Fakes, SharedLogs, LogBus]]:
+    fakes = Fakes(knows_bus=knows_bus)
+    async with open_pool() as pool, trio.open_nursery() as nursery:
+        ports = []
+        for serve in (fakes.owner, fakes.redis):
+            listeners = await nursery.start(partial(trio.serve_tcp, serve, 0, host="127.0.0.1"))
+            ports.append(listeners[0].socket.getsockname()[1])
+        bus = LogBus(RedisAddress("127.0.0.1", ports[1], False, None, None, 0), KEY, nursery)
+        direct = DirectStreams(nursery, keep_alive_s=60, pending_bytes=1 << 20)
+        shared = SharedLogs(nursery, pool, Settings(), cast("LogStore", Store()), direct, bus)
+        shared.share_by(Locator(("127.0.0.1", ports[0])))
+        with trio.fail_after(PATIENCE_S):
+            yield fakes, shared, bus
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_node_reads_a_bounded_number_of_logs_from_redis(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("preview.logs.bus.reader._LATE_S", PATIENCE_S)
+    monkeypatch.setattr("preview.logs.bus.reader._CONNECT_S", PATIENCE_S)
+    async with faking(knows_bus=True) as (fakes, shared, bus):
+        with ExitStack() as held:
+            logs = [held.enter_context(shared.reading(f"preview_{number}")) for number in range(MOST_READ_LOGS + 4)]
+            for one in logs:
+                await shared.opened(one)
+            while fakes.plain_streams < 4:  # noqa: ASYNC110  tasks of the node
+                await trio.sleep(0.01)
+            assert bus.reading == MOST_READ_LOGS
+            assert (bus.refused, fakes.most_at_redis <= MOST_READ_LOGS) == (0, True)
+            assert {one.replica.last_seq for one in logs} == {4000}
+
+
+async def test_an_owner_of_an_earlier_version_goes_on_by_number() -> None:
+    async with faking(knows_bus=False) as (fakes, shared, bus):
+        with shared.reading("preview_a") as one:
+            replica = await shared.opened(one)
+            await one.reached(4000)
+            assert replica.last_seq == 4000
+            assert fakes.targets == [f"{PREFIX}/preview_a", f"{PREFIX}/preview_a?after=3500"]
+            assert (one.refused, bus.reading) == (None, 0)

@@ -9,7 +9,7 @@ import trio
 
 from preview.core.lifecycle import may_go_on
 from preview.errors import PreviewError
-from preview.http.streams.node_log import KEEP_ALIVE_S, PREFIX
+from preview.http.streams.node_log import KEEP_ALIVE_S, PREFIX, READS_BUS
 from preview.logs import End, LogReplica
 from preview.logs.bus import BusFault, BusStream, LogBus, follow_bus
 from preview.logs.model.encode import Received
@@ -30,7 +30,7 @@ _SILENT_S = 4 * KEEP_ALIVE_S
 _LATE_S = 1.0
 _LOOK_S = 0.1
 _OK = 200
-_OWN_FIELDS = [(b"host", b"node"), OWN_REQUEST]
+_FIELDS = [(b"host", b"node"), OWN_REQUEST, READS_BUS]
 
 Take = Callable[[Position | Received], None]
 
@@ -111,10 +111,10 @@ class BusReading:
 
     async def _read_positions(self, pool: Pool, address: Address) -> None:
         replica, reader = self._replica, FrameReader(self._replica.preview_id)
-        target = f"{PREFIX}/{replica.preview_id}?after={replica.last_seq}&bus=only".encode()
+        target = f"{PREFIX}/{replica.preview_id}?after={replica.last_seq}".encode()
         async with open_exchange(pool, address, 0, "GET") as exchange:
             with trio.fail_after(_ANSWER_S):
-                await exchange.start(request_head("GET", target, _OWN_FIELDS, None))
+                await exchange.start(request_head("GET", target, _FIELDS, None))
                 await exchange.drain()
                 answer = await exchange.read_head()
             if answer.status != _OK:

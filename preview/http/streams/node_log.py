@@ -21,13 +21,20 @@ from preview.logs.model.encode import Received
 from preview.logs.model.events import StatusChange
 from preview.logs.model.wire import KEEP_ALIVE_FRAME, MEDIA_TYPE, begin_frame, frames, position_frame
 from preview.proxy.forwarded import BY_NODE_ITSELF
+from preview.proxy.http1 import Field
 from preview.supervisor import PreviewManager
 
 PREFIX = "/preview-node/logs"
 """Path of these streams. Without an id, the response only says that this node has them."""
+_BUS_FIELD = b"preview-bus"
+TAKES_BUS: Field = (_BUS_FIELD, b"yes")
+"""Asks for a position once lines can be read from the bus. An owner of an earlier version ignores a header field."""
+READS_BUS: Field = (_BUS_FIELD, b"only")
+"""Says that lines are read from the bus."""
 
 _PATH = re.compile(rf"{PREFIX}/([A-Za-z0-9_-]{{1,128}})")
-_QUERY = re.compile(rb"(?:after=(\d{1,15}))?(?:&bus=(yes|only))?")
+# What a node of another version adds is ignored.
+_QUERY = re.compile(rb"(?:after=(\d{1,15}))?(?:&.*)?")
 # Pause between two positions.
 _POSITION_S = 0.5
 # Lines that a new stream begins with. Earlier ones are read from the database.
@@ -60,7 +67,7 @@ class Serving(Protocol):
 async def serve_node_log(serving: Serving, scope: Mapping[str, Any], receive: Any, send: Any) -> None:
     """Serve one request of another node. Cancellation: the stream is cut off.
 
-    With ``bus=yes`` the node gets a position once it can read lines from the bus. With ``bus=only`` it does so: the
+    With ``TAKES_BUS`` the node gets a position once it can read lines from the bus. With ``READS_BUS`` it does so: the
     stream has positions, states and the end, and ends itself when the bus no longer has the lines.
     """
     previews, waits, bus = serving.previews, serving.waits, serving.bus
@@ -70,15 +77,16 @@ async def serve_node_log(serving: Serving, scope: Mapping[str, Any], receive: An
         await _say(send, 204 if scope["path"] == PREFIX else 404)
         return
     asked = _QUERY.fullmatch(scope["query_string"])
-    after, way = (None, None) if asked is None else (None if asked[1] is None else int(asked[1]), asked[2])
+    after = None if asked is None or asked[1] is None else int(asked[1])
+    wishes = [one for one in scope["headers"] if one in (TAKES_BUS, READS_BUS)]
     with ExitStack() as held:
         held.enter_context(preview.streaming())
-        read = None if bus is None or way is None else held.enter_context(bus.read_by_node(preview.log))
+        read = None if bus is None or not wishes else held.enter_context(bus.read_by_node(preview.log))
         headers = [(b"content-type", MEDIA_TYPE)]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_cancel_when_gone, receive, nursery.cancel_scope)
-            if way == b"only":
+            if READS_BUS in wishes:
                 await _send_positions(waits, preview.log, read, after or 0, send)
             else:
                 await _send_all(

@@ -21,7 +21,7 @@ from preview.errors import PreviewError, PreviewUnavailable
 from preview.http.metrics.families import counter
 from preview.http.streams.bus_reading import BusReading, open_bus
 from preview.http.streams.direct import DirectStreams
-from preview.http.streams.node_log import KEEP_ALIVE_S, PREFIX
+from preview.http.streams.node_log import KEEP_ALIVE_S, PREFIX, TAKES_BUS
 from preview.logs import End, LogReplica, LogStore
 from preview.logs.bus import BusStream, LogBus
 from preview.logs.filter import parse_filter
@@ -160,14 +160,13 @@ class SharedLog:
         Cancellation: it is closed.
         """
         replica, reader = self.replica, FrameReader(self.replica.preview_id)
-        query = f"after={replica.last_seq}" if self._has_started else ""
+        query = f"?after={replica.last_seq}" if self._has_started else ""
+        target = f"{PREFIX}/{replica.preview_id}{query}".encode()
         self._bus_stream, asks = None, self._may_use_bus()
-        if asks:
-            query += "&bus=yes"
-        target = (f"{PREFIX}/{replica.preview_id}" + (f"?{query}" if query else "")).encode()
+        fields = [*_OWN_FIELDS, TAKES_BUS] if asks else _OWN_FIELDS
         async with open_exchange(self._pool, address, 0, "GET") as exchange:
             with trio.fail_after(_ANSWER_S):
-                await exchange.start(request_head("GET", target, _OWN_FIELDS, None))
+                await exchange.start(request_head("GET", target, fields, None))
                 await exchange.drain()
                 answer = await exchange.read_head()
             if answer.status != _OK:
@@ -193,14 +192,15 @@ class SharedLog:
         return False
 
     def _may_use_bus(self) -> bool:
-        return self._bus is not None and trio.current_time() >= self._no_bus_until
+        return self._bus is not None and self._bus.has_place and trio.current_time() >= self._no_bus_until
 
     async def _read_bus(self, bus: LogBus, stream: BusStream, address: Address) -> None:
         """Take lines from the bus until it fails, or the log ends. Cancellation: all connections are closed."""
-        reading = BusReading(bus, self.replica, stream, self._take)
-        await reading.run(self._pool, address)
-        self._lost_at = trio.current_time()
-        self._held_end = reading.held_end or self._held_end
+        if bus.has_place:
+            reading = BusReading(bus, self.replica, stream, self._take)
+            await reading.run(self._pool, address)
+            self._lost_at = trio.current_time()
+            self._held_end = reading.held_end or self._held_end
         if self.replica.end is None:
             self._no_bus_until = trio.current_time() + _NO_BUS_S
 

@@ -23,8 +23,11 @@ log = structlog.get_logger(__name__)
 
 LEAST_NODES = 3
 """Other nodes that read a log before its lines go over the bus: for fewer of them, streams cost less."""
+MOST_READ_LOGS = 16
+"""Logs that a node reads from Redis at once: for each, a hostile Redis can fill a reply of 8 MiB."""
 _WITHIN_S = 1.0
-_REPLY_BYTES = 1024 * 1024
+# Numbers and errors.
+_REPLY_BYTES = 64 * 1024
 _LOOK_S, _LINGER_LOOKS = 1.0, 5
 # After a fault of Redis.
 _PAUSE_S = 5.0
@@ -114,6 +117,11 @@ class LogBus:
     def counts(self) -> tuple[int, int, int, int]:
         """The four numbers above, in their order."""
         return self.lines, self.dropped_lines, self.faults, self.refused
+
+    @property
+    def has_place(self) -> bool:
+        """True while this node can read one more log from Redis."""
+        return self.reading < MOST_READ_LOGS
 
     @property
     def is_writing(self) -> bool:
