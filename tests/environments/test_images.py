@@ -16,7 +16,7 @@ from image_kit import BASE, import_base
 
 from preview.environments import Environment, EnvironmentRequest, ImageCache, ImageSource
 from preview.environments.images.network import NO_NETWORK, BuildNetwork, OpenNetwork
-from preview.environments.images.steps import OpenSteps, open_engines_group, open_own_group
+from preview.environments.images.steps import OpenSteps, limits_of_all, open_engines_group, open_own_group
 from preview.errors import EnvironmentFailed, LaunchFailed
 from preview.runtime.cgroups import open_engine_groups
 from preview.runtime.container import EngineError
@@ -63,7 +63,7 @@ async def open_steps_of(images: Images, settings: Settings) -> AsyncIterator[Ope
     if not images.is_podman:
         yield open_engines_group
         return
-    async with open_engine_groups(settings.data_dir, None) as groups:
+    async with open_engine_groups(settings.data_dir, None, limits_of_all(settings)) as groups:
         assert groups is not None
         yield partial(open_own_group, groups, settings)
 

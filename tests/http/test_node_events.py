@@ -345,12 +345,13 @@ async def test_a_reader_learns_of_previews_people_and_comments_of_the_other_node
                 told.offer(StatusChange(one.preview.id, outcome.state, Health.UNKNOWN, outcome.reason, 0))
                 if outcome.departure is not None:
                     # A reader comes, and a viewer goes: its new node knows better.
+                    await settled()
                     before, backend = len(line.sent), one.edge.app.backend
                     _retell(backend, "ann")
                     with telling_people(backend, one.preview):
                         pass
                     await settled()
-                    assert not [sent for sent in line.sent[before:] if sent.startswith("event:")]
+                    assert [sent for sent in line.sent[before:] if sent.startswith("event:")] == [], line.sent
                 await settled()
             await seen(ann, "preview", status="stopped")
             assert "node lost ownership" not in "".join(line.sent)

@@ -166,8 +166,9 @@ class Fakes:
             found = re.fullmatch(r"(?:after=(\d{1,15}))?", self.targets[-1].partition("?")[2])
             # Lines 1 to 4000 are there; a stream of no number begins with the newest.
             first = 1 + (3000 if found is None or found[1] is None else int(found[1]))
-            answer = HEAD + begin_frame(first, 4000)
             wishes = self.knows_bus and b"preview-bus:" in head.lower()
+            # Who reads from the bus gets positions alone.
+            answer = HEAD if wishes and b"preview-bus: only" in head.lower() else HEAD + begin_frame(first, 4000)
             if not wishes and first == 3001:
                 # It breaks off, and goes on by number.
                 await stream.send_all(answer + lines(first, 3500))

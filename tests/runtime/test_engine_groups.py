@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,10 @@ from trio.testing import MockClock
 from preview.runtime.cgroups.engine_groups import EngineGroups, open_engine_groups
 from preview.runtime.cgroups.group import Cgroup, GroupLimits, GroupUsage
 from preview.runtime.cgroups.home import Home
-from preview.runtime.cgroups.own_groups import OwnGroups
+from preview.runtime.cgroups.own_groups import OwnGroups, read_own_groups
 from preview.runtime.interface import Excess
+
+LIMITS = GroupLimits(64 << 20, 1.0, 50)
 
 
 class Folders(Cgroup):
@@ -63,7 +66,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @asynccontextmanager
 async def service(tmp_path: Path) -> AsyncIterator[EngineGroups]:
-    async with open_engine_groups(tmp_path, None, OwnGroups()) as groups:
+    async with open_engine_groups(tmp_path, None, LIMITS, OwnGroups()) as groups:
         assert groups is not None
         yield groups
 
@@ -154,3 +157,27 @@ async def test_the_end_of_the_service_removes_a_group_that_is_busy_for_a_while(
             (root / "one" / "busy").touch()
             nursery.start_soon(release_after, 1.5, root / "one")
         assert names(root.parent) == []
+
+
+async def test_what_the_engine_makes_again_is_below_the_limits_of_all_builds_also_after_the_service(
+    tmp_path: Path,
+) -> None:
+    pids = read_own_groups().controllers.get("pids")
+    if os.geteuid() != 0 or pids is None:
+        pytest.skip("root and control groups of version 1 are needed")
+    # A name for an engine, below which it makes what is missing.
+    for given_up in (True, False):
+        async with open_engine_groups(tmp_path, None, LIMITS) as groups:
+            if groups is None:
+                pytest.skip("the machine's control groups cannot be written")
+            with suppress(TimeoutError):
+                async with groups.open("one", memory_bytes=32 << 20, cpu_cores=1.0, processes=20) as (_, path):
+                    all_builds = Path(pids.mount, path[1:]).parent
+                    assert (all_builds / "one/pids.max").read_text() == "20\n"
+                    if given_up:
+                        raise TimeoutError
+        assert (all_builds / "one").exists() is False
+        assert all_builds.exists() is given_up
+        if given_up:
+            (all_builds / "one").mkdir()
+            assert (all_builds / "pids.max").read_text() == "50\n"

@@ -25,7 +25,7 @@ from preview.environments.images.context import open_below, pack_context, read_s
 from preview.environments.images.dockerfile import MOST_BYTES, Recipe, read_dockerfile
 from preview.environments.images.files_image import FilesImages, pack_files
 from preview.environments.images.network import NO_NETWORK, OpenNetwork, open_engines_network, open_index_network
-from preview.environments.images.steps import OpenSteps, TriedSteps, open_engines_group
+from preview.environments.images.steps import OpenSteps, TriedSteps, limits_of_all, open_engines_group
 from preview.environments.images.turns import BuildTurns
 from preview.errors import EnvironmentFailed
 from preview.runtime.cgroups import CgroupTree, open_engine_groups
@@ -37,7 +37,10 @@ from preview.sources.image_source import Beside, ImageSource
 
 _log = structlog.get_logger(__name__)
 
-_NO_GROUPS: Final = "Podman limits no number of a build's processes, and this service may make no control group for it"
+_NO_GROUPS: Final = (
+    "Podman limits no number of a build's processes, and this service cannot do so: it needs root, and control groups "
+    "of version 1 (docs/dockerfiles.md)"
+)
 
 
 class ImageCache:
@@ -346,7 +349,9 @@ async def _open(
             _log.warning("images are not built", reason="an engine builds beside the service only", root=str(root))
             return None
         if containers.is_podman:
-            found = await held.enter_async_context(open_engine_groups(settings.data_dir, groups))
+            found = await held.enter_async_context(
+                open_engine_groups(settings.data_dir, groups, limits_of_all(settings))
+            )
             if found is None:
                 _log.warning("images are not built", reason=_NO_GROUPS)
                 return None

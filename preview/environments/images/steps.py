@@ -20,7 +20,7 @@ import trio
 
 from preview.environments.images.context import DOCKERFILE, member_of
 from preview.errors import EnvironmentFailed, LaunchFailed
-from preview.runtime.cgroups import EngineGroups
+from preview.runtime.cgroups import EngineGroups, GroupLimits
 from preview.runtime.container import EngineError
 from preview.runtime.container.builds import BuildLimits, podman_text
 from preview.runtime.container.images import Images
@@ -77,6 +77,12 @@ async def open_own_group(groups: EngineGroups, settings: Settings, token: str) -
             yield StepGroup(path, group.pids)
     except LaunchFailed as error:
         raise EnvironmentFailed(f"The image cannot be built: {error.message}", reason="engine") from error
+
+
+def limits_of_all(settings: Settings) -> GroupLimits:
+    """Return the limits of all builds that run at once, together."""
+    count = settings.image_builds_at_once
+    return GroupLimits(settings.build_memory_mb * count << 20, settings.cpu_limit * count, MOST_PROCESSES * count)
 
 
 class TriedSteps:

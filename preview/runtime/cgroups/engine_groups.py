@@ -1,8 +1,9 @@
 """Groups for what a container engine starts: the engine finds such a group by one path, in all hierarchies.
 
 The engine is another process of this machine, and knows nothing of the service's own groups. In version 1 these may
-have another path in each hierarchy. So the groups for an engine are at the top of each; in version 2 they are among the
-service's own.
+have another path in each hierarchy. So the groups for an engine are at the top of each. An engine makes a missing group
+again, without limits, and may still do so after a build has been given up. So the group above all builds has their
+limits together, and stays after such a build until the service's next start. Version 2 has no such group yet.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ from typing import Final
 import structlog
 import trio
 
-from preview.runtime.cgroups.group import Cgroup, remove_groups
-from preview.runtime.cgroups.home import Refused, home_name
+from preview.runtime.cgroups.group import Cgroup, GroupLimits, remove_groups
+from preview.runtime.cgroups.home import Refused, home_name, why_refused
 from preview.runtime.cgroups.own_groups import OwnGroup, OwnGroups, read_own_groups
 from preview.runtime.cgroups.tree import CgroupTree
-from preview.runtime.cgroups.v1 import V1Home
+from preview.runtime.cgroups.v1 import V1Cgroup, V1Home
 
 _log = structlog.get_logger(__name__)
 
@@ -41,11 +42,15 @@ class EngineGroups:
     Args:
         tree: Makes them.
         mounts: Where their hierarchies are mounted.
+
+    Attributes:
+        was_given_up: Whether a build ended early: the engine may still start its step.
     """
 
     def __init__(self, tree: CgroupTree, mounts: frozenset[str]) -> None:
         self._tree = tree
         self._mounts = mounts
+        self.was_given_up = False
         # Also those that are removed, until the next is opened: an engine makes missing groups again.
         self._ended: list[Cgroup] = []
 
@@ -74,7 +79,11 @@ class EngineGroups:
             self._tree.open(name, memory_bytes=memory_bytes, cpu_cores=cpu_cores, processes=processes) as group,
         ):
             ended.append(group)
-            yield group, self._path_of(group)
+            try:
+                yield group, self._path_of(group)
+            except BaseException:
+                self.was_given_up = True
+                raise
 
     @asynccontextmanager
     async def _ending(self) -> AsyncIterator[list[Cgroup]]:
@@ -123,27 +132,28 @@ def _is_left(group: Cgroup) -> bool:
 
 @asynccontextmanager
 async def open_engine_groups(
-    data_dir: Path, own: CgroupTree | None, places: OwnGroups | None = None
+    data_dir: Path, own: CgroupTree | None, limits: GroupLimits, places: OwnGroups | None = None
 ) -> AsyncIterator[EngineGroups | None]:
     """Open the groups for an engine; None where the service may make none. First ends those of an earlier run.
 
     Args:
         data_dir: The service's data folder, which must exist.
         own: The service's own groups.
+        limits: Of all builds together.
         places: This process's groups; None reads them.
 
     Cancellation: the groups are removed (bounded).
     """
-    places = read_own_groups() if places is None else places
-    if own is not None and own.version == 2:
-        mounts = set() if places.unified is None else {places.unified.mount}
-        yield EngineGroups(own, frozenset(mounts)) if mounts else None
+    if own is not None and own.version != 1:
+        yield None
         return
+    places = read_own_groups() if places is None else places
     tops = {name: OwnGroup(one.mount, one.mount) for name, one in places.controllers.items()}
     if places.unified is not None:
         # The engine makes its groups there too.
         tops[_UNIFIED] = OwnGroup(places.unified.mount, places.unified.mount)
-    home = _EngineHome(f"{home_name(data_dir)}-engine", OwnGroups(controllers=tops))
+    home = _EngineHome(f"{home_name(data_dir)}-engine", OwnGroups(controllers=tops), limits)
+    groups: EngineGroups | None = None
     try:
         try:
             home.claim()
@@ -152,20 +162,35 @@ async def open_engine_groups(
             return
         tree = CgroupTree(home)
         await tree.remove_leftovers()
-        yield EngineGroups(tree, frozenset(one.mount for one in tops.values()))
+        groups = EngineGroups(tree, frozenset(one.mount for one in tops.values()))
+        yield groups
     finally:
-        with trio.move_on_after(_RELEASE_S, shield=True):
-            # The engine may have made more groups below since they were listed.
-            while await home.release():
-                await trio.lowlevel.checkpoint()
+        if groups is None or not groups.was_given_up:
+            await _release(home)
+
+
+async def _release(home: V1Home) -> None:
+    with trio.move_on_after(_RELEASE_S, shield=True):
+        # The engine may have made more groups below since they were listed.
+        while await home.release():
+            await trio.lowlevel.checkpoint()
 
 
 class _EngineHome(V1Home):
     """Has a group in each hierarchy, whatever it controls: the engine makes its own groups in all of them."""
 
+    def __init__(self, name: str, places: OwnGroups, limits: GroupLimits) -> None:
+        """See ``V1Home``; ``limits`` are those of all groups below together."""
+        super().__init__(name, places)
+        self._limits = limits
+
     def claim(self) -> None:
         """See ``Home``."""
         super().claim()
+        try:
+            V1Cgroup(self.name, self._limits, self._folders).apply()
+        except OSError as error:
+            raise Refused(why_refused(error, self.name)) from error
         for controller in self._places:
             with suppress(OSError):
                 self._enter(controller)

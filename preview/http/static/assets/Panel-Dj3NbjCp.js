@@ -1,1 +1,0 @@
-import{s as e}from"./controls-CvrVmDgp.js";import{t}from"./panel.module-C5PN9Y8n.js";import{n,t as r}from"./tokens.module-BD8byzrG.js";import{o as i}from"./translate-Bbzc5Cf8.js";var a=i();function o(i){return(0,a.jsx)(`section`,{className:e(r.root,t.panel,i.className),style:{colorScheme:n(i.theme??`system`),...i.style},"aria-label":i.label,children:i.children})}export{o as t};
