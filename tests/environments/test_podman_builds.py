@@ -70,14 +70,18 @@ def limits_of_steps(folder: Path) -> dict[str, str]:
     return found
 
 
+def remove_groups_above(folder: Path) -> None:
+    """Remove the empty group above all builds, which stays after one that was given up."""
+    for mount in mounts():
+        with suppress(FileNotFoundError):
+            Path(mount, f"{home_name(folder)}-engine").rmdir()
+
+
 async def nothing_is_left(folder: Path) -> None:
     with trio.fail_after(180):
         while await left_over() or groups_of(folder):  # noqa: ASYNC110  another program's state
             await trio.sleep(0.1)
-    # The group above all builds stays for a while after one that was given up; it is empty.
-    for mount in mounts():
-        with suppress(FileNotFoundError):
-            Path(mount, f"{home_name(folder)}-engine").rmdir()
+    remove_groups_above(folder)
 
 
 async def test_a_fork_bomb_gets_as_many_processes_as_the_limit_allows(tmp_path: Path) -> None:
