@@ -1,4 +1,4 @@
-"""Whose events are read on which other node, as these nodes announce it."""
+"""Table of the users whose events other nodes read, as these nodes announce it."""
 
 from __future__ import annotations
 
