@@ -46,6 +46,9 @@ _RULES_BEYOND = (
     "/plan",
     "preview/request",
     "/replay",
+    # Addresses of a repository.
+    "/import",
+    "/imports",
     "preview/compare",
     "requests/import",
     "preview/checks",
@@ -73,6 +76,9 @@ _CHANGES = (
     "/generations/{generation_id}",
     "/files",
     "/replay",
+    # Addresses of a repository.
+    "/import",
+    "/imports",
     "/compare",
     "/checks",
     "/run",

@@ -19,6 +19,8 @@ CODES |= set(HTTP_CODES.values()) | {"head_too_large"}
 PREVIEWS_OWN = {
     "preview_unavailable",
     "upstream_failed",
+    # A repository that is not there, or not answered for.
+    "import_failed",
     "upstream_timeout",
     "launch_failed",
     "environment_failed",

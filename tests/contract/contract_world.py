@@ -114,6 +114,8 @@ def open_world(folder: Path, cache: Path) -> Iterator[World]:
         "PREVIEW_PORT_MIN": "24001",
         "PREVIEW_PORT_MAX": "24100",
         "PREVIEW_STOP_GRACE": "0.5",
+        # Nothing answers there: no test asks a server on the internet.
+        "PREVIEW_GITHUB_URL": "http://127.0.0.1:9",
         "PREVIEW_GENERATIONS_PER_USER": "100000",
         "PREVIEW_LAUNCHES_PER_MINUTE": "100000",
         "PREVIEW_MAX_STREAMS_PER_USER": "100",

@@ -183,7 +183,7 @@ async def test_a_death_by_a_placeholder_names_its_variable(rig: Rig) -> None:
     preview = await rig.start({"requirements.txt": "", "serve.py": symbols}, serve(variables=made_up))
     await preview.over.wait()
     assert str(preview.record.reason).endswith(
-        "KeyError: 'preview'. SHOP_CURRENCY is not set, so it had the placeholder preview; "
+        "KeyError: 'preview' (serve.py line 2). SHOP_CURRENCY is not set, so it had the placeholder preview; "
         "set it in the project's settings."
     )
 

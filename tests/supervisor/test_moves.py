@@ -10,6 +10,7 @@ import trio
 import trio.testing
 
 from preview.cluster.nodes import _node
+from preview.core.lifecycle import Departure
 from preview.supervisor.manager import moves
 
 
@@ -17,8 +18,8 @@ class _Preview:
     def __init__(self, preview_id: str) -> None:
         self.id, self.outcome, self.over = preview_id, None, trio.Event()
 
-    def fail(self, error: Any) -> None:
-        self.outcome = error
+    def depart(self, why: Departure, _error: Any) -> None:
+        self.outcome = why
         self.over.set()
 
 
