@@ -16,7 +16,8 @@ from preview.supervisor.manager import moves
 
 class _Preview:
     def __init__(self, preview_id: str) -> None:
-        self.id, self.outcome, self.over = preview_id, None, trio.Event()
+        self.id, self.over = preview_id, trio.Event()
+        self.outcome: Departure | None = None
 
     def depart(self, why: Departure, _error: Any) -> None:
         self.outcome = why

@@ -166,14 +166,14 @@ async def open_engine_groups(
         yield groups
     finally:
         if groups is None or not groups.was_given_up:
-            await _release(home)
+            with trio.move_on_after(_RELEASE_S, shield=True):
+                await _release(home)
 
 
 async def _release(home: V1Home) -> None:
-    with trio.move_on_after(_RELEASE_S, shield=True):
-        # The engine may have made more groups below since they were listed.
-        while await home.release():
-            await trio.lowlevel.checkpoint()
+    # The engine may have made more groups below since they were listed. Bounded by the caller.
+    while await home.release():
+        await trio.lowlevel.checkpoint()
 
 
 class _EngineHome(V1Home):
