@@ -79,14 +79,19 @@ class Starts:
     """The starts of one preview by their first answers, in seconds of any clock."""
 
     def __init__(self) -> None:
-        self.begun: dict[str, float] = {}
+        self.first_seen: dict[str, float] = {}
+
+    @property
+    def newest(self) -> str:
+        """The start that answered first most recently; empty without one."""
+        return next(reversed(self.first_seen), "")
 
     def overtaken_s(self, start: str, asked_at: float, now: float) -> float | None:
         """Note an answer. Return how long before its request a later start had answered; None if none had."""
-        self.begun.setdefault(start, now)
-        order = list(self.begun)
-        later = [asked_at - self.begun[one] for one in order[order.index(start) + 1 :] if self.begun[one] < asked_at]
-        return max(later, default=None)
+        self.first_seen.setdefault(start, now)
+        order = list(self.first_seen)
+        waited = (asked_at - self.first_seen[one] for one in order[order.index(start) + 1 :])
+        return max((one for one in waited if one > 0), default=None)
 
 
 class _Reader(Reading):

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import h11
 import httpx2
 import trio
+from cluster_crowd import Starts
 from fault_client import Client, Unanswered, _read_events, open_raw
 from fault_ledger import Broken, Ledger, Reading
 from fault_service import Service
@@ -69,8 +70,7 @@ class Standing:
         user: Its owner.
         lost_at: Since when its node is lost, as far as nobody has been answered yet.
         lost_start: The start that was lost: its answers do not count. A node that is cut off goes on for a moment.
-        starts: The starts that have answered, in their order.
-        begun: When the first answer of each start was complete.
+        starts: The starts that have answered.
     """
 
     user: str
@@ -79,8 +79,7 @@ class Standing:
     lost_at: float | None = None
     why: str = ""
     lost_start: str = ""
-    starts: list[str] = field(default_factory=list)
-    begun: dict[str, float] = field(default_factory=dict)
+    starts: Starts = field(default_factory=Starts)
 
 
 class Watcher(Reading):
@@ -133,7 +132,7 @@ class Load:
         for one in previews:
             if one.lost_at is None:
                 one.lost_at, one.why = trio.current_time(), why
-                one.lost_start = one.starts[-1] if moves and one.starts else ""
+                one.lost_start = one.starts.newest if moves else ""
 
     def pick(self) -> Service:
         ready = [node for node in self.usable() if node.url not in self._unready]
@@ -211,14 +210,11 @@ class Load:
 
     def _answered(self, one: Standing, start: str, asked_at: float) -> None:
         now = trio.current_time()
-        if start not in one.begun:
-            one.begun[start] = now
-            one.starts.append(start)
-        later = [other for other in one.starts[one.starts.index(start) + 1 :] if one.begun[other] < asked_at]
-        if later:
+        late_s = one.starts.overtaken_s(start, asked_at, now)
+        if late_s is not None:
             self.breaches.append(
-                f"{one.preview_id}: {start} answered a request that began {asked_at - one.begun[later[0]]:.2f} s after "
-                f"the first answer of its successor {later[0]}"
+                f"{one.preview_id}: {start} answered a request that was made {late_s:.2f} s after the first answer of "
+                "a later start"
             )
         if one.lost_at is not None and asked_at > one.lost_at and start != one.lost_start:
             self.returns.setdefault(one.why, []).append(now - one.lost_at)

@@ -134,7 +134,7 @@ async def test_events_come_from_the_node_that_runs_the_preview(tmp_path: Path, c
                     got += piece
 
             nursery.start_soon(read)
-            await until("the stream has begun", lambda: b"event: start" in got)
+            await until("the stream has started", lambda: b"event: start" in got)
             generation_id = await world.push("one")
             preview_id = await world.launch("one", generation_id)
             name = f'"id": "{preview_id}"'.encode()

@@ -87,7 +87,7 @@ async def two_books() -> AsyncIterator[Cluster]:
 
 
 async def settled() -> None:
-    """All that is told until now is sent."""
+    """Wait until every event so far has been sent."""
     await trio.sleep(0.5)
 
 
@@ -333,6 +333,12 @@ async def test_a_reader_learns_of_previews_people_and_comments_of_the_other_node
             await seen(ann, "generation", name="shop")
             # As its task tells: a preview that goes on elsewhere has not ended.
             told = _States(one.edge.app.backend.people.events, one.preview)
+
+            async def all_seen(mark: str) -> None:
+                """What was sent before this mark has come: events keep their order."""
+                tell_removed_comment(one.edge.app.backend, one.preview.record, mark)
+                await seen(ann, "comment_removed", id=mark)
+
             outcomes = (
                 departed(Departure.NODE_LOST, PreviewUnavailable("It is lost.")),
                 Outcome(State.STOPPED, "stopped on request", StopCause.USER),
@@ -345,14 +351,14 @@ async def test_a_reader_learns_of_previews_people_and_comments_of_the_other_node
                 told.offer(StatusChange(one.preview.id, outcome.state, Health.UNKNOWN, outcome.reason, 0))
                 if outcome.departure is not None:
                     # A reader comes, and a viewer goes: its new node knows better.
-                    await settled()
+                    await all_seen("before")
                     before, backend = len(line.sent), one.edge.app.backend
                     _retell(backend, "ann")
                     with telling_people(backend, one.preview):
                         pass
-                    await settled()
-                    assert [sent for sent in line.sent[before:] if sent.startswith("event:")] == [], line.sent
-                await settled()
+                    await all_seen("after")
+                    sent = [one for one in line.sent[before:] if one.startswith("event:")]
+                    assert ["comment_removed" in one for one in sent] == [True], sent
             await seen(ann, "preview", status="stopped")
             assert "node lost ownership" not in "".join(line.sent)
         nursery.cancel_scope.cancel()

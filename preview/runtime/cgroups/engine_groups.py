@@ -44,7 +44,7 @@ class EngineGroups:
         mounts: Where their hierarchies are mounted.
 
     Attributes:
-        was_given_up: Whether a build ended early: the engine may still start its step.
+        was_given_up: Whether a build failed or was given up: the engine may still start its step.
     """
 
     def __init__(self, tree: CgroupTree, mounts: frozenset[str]) -> None:
