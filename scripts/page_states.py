@@ -96,12 +96,12 @@ class _Album:
         seen.wait_for_line("loading the catalogue", PATIENCE_MS)
         self.take("05-starting")
         seen.wait_for_state("Running")
-        self._pane("Requests")
+        self.seen.show_pane("Requests")
         seen.pick("GET", "/broken")
         seen.send()
         seen.wait_for_answer("500")
         self.take("06-request-failed")
-        self._pane("Log")
+        self.seen.show_pane("Log")
         self.take("07-running")
         self._refusals()
         self._ends()
@@ -139,7 +139,7 @@ class _Album:
         self.take("11-failed")
         seen.drop_zip("silent", _SILENT)
         seen.launch()
-        self._pane("Requests")
+        self.seen.show_pane("Requests")
         page.get_by_text("No endpoints were found").wait_for()
         self.take("12-no-endpoints")
         page.get_by_role("button", name="Write a request").click()
@@ -167,7 +167,7 @@ class _Album:
         """Take the panel "Data", with made-up answers."""
         page = self.seen.page
         MadeUpData().open(self.seen, running, f"ada-{self.look}")
-        page.get_by_role("button", name="Data", exact=True).click()
+        self.seen.show_pane("Data")
         page.get_by_text("PostgreSQL 17.2").wait_for()
         self.take("18-databases")
         page.get_by_role("button", name="public.books").click()
@@ -203,7 +203,7 @@ class _Album:
         page.locator("header").first.dispatch_event("dragleave", {"dataTransfer": held})
         seen.drop_zip("shop", FILES)
         seen.launch()
-        self._pane("Requests")
+        self.seen.show_pane("Requests")
         page.get_by_role("tab", name="Recorded").click()
         self.take("26-nothing-recorded")
         page.get_by_role("button", name="Paste a curl command").click()
@@ -235,12 +235,6 @@ class _Album:
         page.keyboard.press("Escape")
         dialog.get_by_role("region", name="Flag changes").scroll_into_view_if_needed()
         self.take("31-flag-changes")
-
-    def _pane(self, name: str) -> None:
-        """On a small screen one pane at a time is shown."""
-        switch = self.seen.page.get_by_role("button", name=name, exact=True)
-        if switch.is_visible():
-            switch.click()
 
     @contextmanager
     def _held(self, address: str) -> Iterator[None]:
