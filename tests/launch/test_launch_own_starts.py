@@ -1,4 +1,4 @@
-"""When the project's own command replaces the found application."""
+"""When the project's own command replaces the found application, and when the application comes back."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from launch_kit import ANN, Rig, story
+from launch_kit import ANN, Rig, ask, story
 
-from preview.detection import Overrides, Server, StartPlan, Toolchain
+from preview.core.lifecycle import State
+from preview.detection import OWN_START, Overrides, Server, StartPlan, Toolchain
 from preview.endpoints import AppTarget
 from preview.environments import Environment
 from preview.errors import EnvironmentFailed, LaunchFailed
-from preview.supervisor import LaunchRequest, LivePreview
+from preview.supervisor import FilesChange, LaunchRequest, LivePreview
 from preview.supervisor.launch.planning import open_environment
 from preview.supervisor.launch.project_analysis import ProjectAnalysis
 from preview.supervisor.life import run
@@ -148,3 +149,25 @@ async def test_packages_of_an_own_start_hide_no_error_of_the_program(rig: Rig, m
     assert [command[-1] for command in asked] == ["main.py", "tools/serve.py", "main.py"]
     assert isinstance(preview.cause, LaunchFailed)
     assert "gone" in preview.cause.message
+
+
+async def test_the_application_comes_back_with_the_change_that_mends_it(rig: Rig) -> None:
+    found = "from helpers import gone\n" + SERVE.replace('b"demo"', "gone")
+    preview = await launch(rig, {**FILES, "main.py": found})
+    assert preview.record.state is State.RUNNING, story(preview)
+    assert (await ask(preview)).text == "demo"
+    # A page cannot mend an import.
+    await rig.service.previews.reload(ANN, "g1", FilesChange({"index.html": b"hello"}))
+    assert not [line for line in story(preview) if line.startswith("the found application")]
+    # It still fails: the project's own command goes on, with the change.
+    change = {"tools/serve.py": SERVE.replace("demo", "two").encode()}
+    await rig.service.previews.reload(ANN, "g1", FilesChange(change))
+    assert (await ask(preview)).text == "two"
+    assert [line for line in story(preview) if line.startswith("the found application does not start yet: ")]
+    # The entry stays as it is: what it imports has changed.
+    await rig.service.previews.reload(ANN, "g1", FilesChange({"helpers.py": b"gone = b'mine'\n"}))
+    assert (await ask(preview)).text == "mine"
+    assert "the found application starts now, and replaces the project's own command" in story(preview)
+    # From here on a mistake is reported, and starts nothing else.
+    assert preview.overrides is None or not preview.overrides.is_own_start
+    assert len([line for line in story(preview) if OWN_START in line and line.endswith("starting again")]) == 1

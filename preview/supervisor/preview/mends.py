@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from math import inf
 
 from preview.detection import Overrides, merge
@@ -52,6 +53,17 @@ class Mends:
         self.overrides, self.folders, self.said = self.before
         self.before = None
         return True
+
+    @contextmanager
+    def found_start(self) -> Iterator[None]:
+        """Start what is detected, and not the project's own command; for good, unless the block raises."""
+        own = self.overrides
+        self.overrides = replace(own, is_own_start=False)
+        try:
+            yield
+        except BaseException:
+            self.overrides = own
+            raise
 
     def under(self, given: Overrides | None) -> Overrides | None:
         """Return what was given, completed by the mends; None without either."""

@@ -34,6 +34,8 @@ _SHOWN_NAMES = 1
 # A draining process closes the socket within a millisecond, unless the machine is busy. If its own code blocks its
 # event loop, it accepts no connection either: do not wait longer.
 _LETS_GO_S = 1.0
+# Changes of other files (pages, styles) do not make an application importable.
+_MENDING = (".py", ".js", ".mjs", ".cjs", ".jsx", ".ts", ".mts", ".cts", ".tsx", ".json", ".toml", ".txt", ".cfg")
 
 
 class ProcessReplacer:
@@ -156,27 +158,11 @@ class ProcessReplacer:
 
     async def _attempt(self, changes: Sequence[Change]) -> PreviewError | None:
         """Start the new process; return the error if it fails. Cancellation: the new process is being ended."""
-        processes, change, preview = self._processes, changes[-1], self._preview
+        processes = self._processes
         try:
             await processes.make_room()
-            prepared = processes.current.prepared
-            if change.data is not None:
-                if self._changed:
-                    # Neither the new data nor the old would find code that starts.
-                    raise DataUnavailable(
-                        "The code has changed and does not start: fix it first. Until then the previous process "
-                        "keeps serving."
-                    )
-                await self._replace_data(prepared, change, change.data)
-                return None
-            if self._changed or preview.launch_settings.digest != preview.served_settings.digest:
-                prepared = await prepare_again(
-                    self._preview, self._context, prepared, tuple(self._changed), processes.leases
-                )
-            if self._can_share(prepared):
-                await self._hand_over(prepared, change)
-            else:
-                await self._replace(prepared, change)
+            if not (self._may_mend_found(changes[-1]) and await self._start_found(changes[-1])):
+                await self._start(changes[-1])
         except PreviewError as error:
             return self._tell_failure(changes, error)
         except OSError as error:
@@ -186,6 +172,59 @@ class ProcessReplacer:
             processes.drop_candidate()
             processes.release()
         return None
+
+    def _may_mend_found(self, change: Change) -> bool:
+        """Return whether the project's own command serves, and the changed files may have mended what failed."""
+        if change.data is not None or not self._preview.mends.overrides.is_own_start:
+            return False
+        return any(name.endswith(_MENDING) for name in self._changed)
+
+    async def _start_found(self, change: Change) -> bool:
+        """Try the detected application, in place of the project's own command: the change may have mended it.
+
+        Return False if it still fails. Cancellation: like ``_attempt``; the next attempt tries it, too.
+        """
+        try:
+            with self._preview.mends.found_start():
+                await self._start(change)
+        except PreviewError as error:
+            if self._preview.outcome is not None:
+                raise
+            said = f"the found application does not start yet: {error.message}"
+            self._preview.log.say(f"{said.rstrip('.')}; starting the project's own command again", Level.WARNING)
+            self._processes.drop_candidate()
+            await self._processes.make_room()
+            return False
+        self._preview.log.say("the found application starts now, and replaces the project's own command")
+        return True
+
+    async def _start(self, change: Change) -> None:
+        """Prepare the change and start its process.
+
+        Raises:
+            PreviewError, OSError: It does not start.
+
+        Cancellation: the new process is being ended.
+        """
+        processes, preview = self._processes, self._preview
+        prepared = processes.current.prepared
+        if change.data is not None:
+            if self._changed:
+                # Neither the new data nor the old would find code that starts.
+                raise DataUnavailable(
+                    "The code has changed and does not start: fix it first. Until then the previous process "
+                    "keeps serving."
+                )
+            await self._replace_data(prepared, change, change.data)
+            return
+        if self._changed or preview.launch_settings.digest != preview.served_settings.digest:
+            prepared = await prepare_again(
+                self._preview, self._context, prepared, tuple(self._changed), processes.leases
+            )
+        if self._can_share(prepared):
+            await self._hand_over(prepared, change)
+        else:
+            await self._replace(prepared, change)
 
     def _tell_failure(self, changes: Sequence[Change], error: PreviewError) -> PreviewError:
         current, what = self._processes.current, changes[-1].what
