@@ -11,7 +11,6 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import kubernetes_validate  # type: ignore[import-untyped]  # it has no types
 import pytest
 import yaml
 
@@ -71,24 +70,6 @@ def test_the_shell_reads_the_installer(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("choices", CHOICES, ids=lambda one: "-".join(one.values())[:30])
-def test_manifests_are_valid_for_kubernetes(choices: dict[str, str]) -> None:
-    made = files("kubernetes", **choices)
-    kinds = []
-    for name, text in made.items():
-        for document in yaml.safe_load_all(text) if name.endswith(".yaml") else ():
-            kubernetes_validate.validate(document, "1.33", strict=True)
-            kinds.append(document["kind"])
-    expected = {"StatefulSet", "Service", "PodDisruptionBudget", "NetworkPolicy", "ConfigMap"}
-    expected |= {"Ingress"} if choices["tls"] != "none" else set()
-    expected |= {"Secret"} if choices["database"] == "postgresql" or choices["entry"] == "secret" else set()
-    assert sorted(kinds) == sorted(expected)
-    pod = yaml.safe_load(made["preview.yaml"])["spec"]["template"]["spec"]
-    (container,) = pod["containers"]
-    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
-    assert {"startupProbe", "livenessProbe", "readinessProbe"} <= container.keys()
-
-
-@pytest.mark.parametrize("choices", CHOICES, ids=lambda one: "-".join(one.values())[:30])
 def test_compose_has_all_that_it_mentions(choices: dict[str, str]) -> None:
     made = files("compose", **choices)
     found = yaml.safe_load(made["compose.yaml"])
@@ -124,23 +105,6 @@ def test_several_services_are_nodes_with_one_secret_and_own_folders() -> None:
     assert "PREVIEW_CLUSTER=true" in made["preview.env"].splitlines()
     targets = yaml.safe_load(made["prometheus.yml"])["scrape_configs"][0]["static_configs"][0]["targets"]
     assert targets == [f"{name}:8000" for name in sorted(nodes)]
-
-
-def test_manifests_of_several_nodes_are_valid_for_kubernetes() -> None:
-    made = files("kubernetes", database="postgresql", nodes=3)
-    documents = [one for name, text in made.items() if name.endswith(".yaml") for one in yaml.safe_load_all(text)]
-    for document in documents:
-        kubernetes_validate.validate(document, "1.33", strict=True)
-    named = {(one["kind"], one["metadata"]["name"]): one for one in documents}
-    stateful, headless = named["StatefulSet", "preview"]["spec"], named["Service", "preview-nodes"]["spec"]
-    assert (stateful["replicas"], stateful["serviceName"], headless["clusterIP"]) == (3, "preview-nodes", "None")
-    variables = [one["name"] for one in stateful["template"]["spec"]["containers"][0]["env"]]
-    assert variables == ["PREVIEW_NODE_NAME", "POD_IP", "PREVIEW_NODE_ADDRESS"]
-    assert named["ConfigMap", "preview"]["data"]["PREVIEW_CLUSTER"] == "true"
-    assert len(named["Secret", "preview"]["stringData"]["cluster-secret"]) > 32
-    # Other nodes only.
-    (inside,) = [one for one in named["NetworkPolicy", "preview"]["spec"]["ingress"] if one["ports"][0]["port"] == 7000]
-    assert inside["from"] == [{"podSelector": {"matchLabels": {"app": "preview"}}}]
 
 
 SWARM = [

@@ -241,6 +241,28 @@ async def test_its_program_reaches_nothing_of_the_machine(gvisor: GvisorRuntime,
     assert await left(gvisor) == []
 
 
+# Asks by the kernel's 32-bit way in for calls by the numbers of x86-64; prints what each has answered.
+I386 = """
+import ctypes, mmap, os, sys
+for number in map(int, sys.argv[1:]):
+    memory = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+    memory.write(b'\\xb8' + number.to_bytes(4, 'little') + b'\\xcd\\x80\\xc3')  # mov eax, number; int 0x80; ret
+    found = ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(memory)))()
+    print('own pid' if found == os.getpid() else found)
+"""
+
+
+@pytest.mark.long
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="numbers of x86-64")
+async def test_the_32_bit_way_in_leads_to_gvisor_under_the_same_list(gvisor: GvisorRuntime, project: Path) -> None:
+    getpid, ptrace, mount, unknown = 39, 101, 165, 480
+    spec = spec_of(project, I386, None, *map(str, (getpid, ptrace, mount, unknown)))
+    with trio.fail_after(120):
+        async with gvisor.open_process(spec) as process:
+            said = (await read_all(process)).split("\n")
+    assert said == ["own pid", str(-errno.EPERM), str(-errno.EPERM), str(-errno.ENOSYS), ""]
+
+
 ECHO = """
 import socket, sys, threading
 listener = socket.socket(fileno=int(sys.argv[1]))
