@@ -1,7 +1,7 @@
 """A container engine of the tests' own: Debian's Docker, in a network of its own, with its own folders and socket.
 
-With `PREVIEW_TEST_PODMAN=1` it is Podman, which an ordinary user starts too. Its containers' runtime is runc, or what
-`PREVIEW_TEST_CONTAINER_RUNTIME` names.
+With `PREVIEW_TEST_PODMAN=1`, and for the parameter `podman`, it is Podman, which an ordinary user starts too. Its
+containers' runtime is runc, or what `PREVIEW_TEST_CONTAINER_RUNTIME` names.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ _HELD = """
 ip link set lo up 2>/dev/null
 # crun refuses machines with both versions of control groups; of these the first has the controllers.
 [ "$PREVIEW_TEST_CONTAINER_RUNTIME" != crun ] || umount --lazy /sys/fs/cgroup/unified 2>/dev/null
+%s >"$0/log" 2>&1 </dev/null || { touch "$0/refused"; exit; }
 %s >"$0/log" 2>&1 </dev/null &
 cat >/dev/null
 kill $! 2>/dev/null
@@ -36,26 +37,44 @@ _DOCKER = (
 )
 _PODMAN = (
     'podman --root "$0/root" --runroot "$0/exec" --tmpdir "$0/tmp" --cgroup-manager cgroupfs --events-backend none '
-    '--runtime "${PREVIEW_TEST_CONTAINER_RUNTIME:-runc}" --log-level error system service --time 0 "unix://$0/s"'
+    '--runtime "${PREVIEW_TEST_CONTAINER_RUNTIME:-runc}" --log-level error'
+)
+# Podman's service starts also where Podman can run no container; Docker's does not.
+_TRIAL = (
+    'mkdir -p "$0/trial/usr" && (cd "$0/trial" && ln -s usr/bin usr/lib usr/lib64 .) && '
+    f'{_PODMAN} run --rm --network none --volume /usr:/usr:ro --rootfs "$0/trial" true'
 )
 _ALONE = ("setsid", "--fork", "unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--")
 _START_S = 20.0
+# Podman runs a container first; a machine on which it runs none is noticed at once.
+_PODMAN_START_S = 60.0
 # Debian's runsc takes every network namespace of a newer kernel for the machine's own.
 _ARGUMENTS = {"runsc": {"runtimeArgs": ["--host-uds=all", "--network=none"]}}
+ENGINES = ("container", "podman")
+"""As a parameter: containers of Docker, and of Podman."""
 FURTHER_RUNTIMES = ("crun", "runsc")
 """The engine's own runtimes beside runc, where Debian's packages of these names are installed."""
 
 
-@lru_cache(maxsize=1)
 def engine_here() -> Path | str:
-    """The engine's socket, once for each worker; or why there is none."""
+    """The engine's socket; or why there is none."""
     named = os.environ.get("PREVIEW_TEST_ENGINE")
     if named:
         return Path(named)
-    if os.geteuid() != 0 and not is_podman():
+    found = _started(is_podman=is_podman())
+    if isinstance(found, Path):
+        # For services in processes of their own.
+        os.environ["PREVIEW_TEST_ENGINE"] = str(found)
+    return found
+
+
+@lru_cache(maxsize=2)
+def _started(*, is_podman: bool) -> Path | str:
+    """Start the tests' own engine of a kind, once for each worker. Return its socket, or why there is none."""
+    if os.geteuid() != 0 and not is_podman:
         return "the tests' own engine is started by root"
     package, programs = (
-        ("podman", ("podman", "runc")) if is_podman() else ("docker.io", ("dockerd", "containerd", "runc"))
+        ("podman", ("podman", "runc")) if is_podman else ("docker.io", ("dockerd", "containerd", "runc"))
     )
     if missing := [name for name in programs if shutil.which(name) is None]:
         return f"{', '.join(missing)} of Debian's {package} is not installed"
@@ -64,7 +83,6 @@ def engine_here() -> Path | str:
     if isinstance(held, str):
         return held
     atexit.register(end_engine, folder, held)
-    os.environ["PREVIEW_TEST_ENGINE"] = str(folder / "s")
     return folder / "s"
 
 
@@ -79,18 +97,22 @@ def start_engine(folder: Path) -> int | str:
     reading, writing = os.pipe()
     # Of a new session, and nobody's child: what an engine starts would else become the children of these tests.
     alone = _ALONE if os.geteuid() == 0 else _ALONE[:2]
-    command = [*alone, "sh", "-c", _HELD % (_PODMAN if is_podman() else _DOCKER), str(folder)]
+    held = (_TRIAL, f'{_PODMAN} system service --time 0 "unix://$0/s"') if is_podman() else (":", _DOCKER)
+    command = [*alone, "sh", "-c", _HELD % held, str(folder)]
     try:
-        subprocess.run(command, stdin=reading, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+        # There: Podman's monitor leaves a file where it stands if memory runs out.
+        null = subprocess.DEVNULL
+        subprocess.run(command, cwd=folder, stdin=reading, stdout=null, stderr=null, check=True)
     finally:
         os.close(reading)
-    until = time.monotonic() + _START_S
+    until = time.monotonic() + (_PODMAN_START_S if is_podman() else _START_S)
     while not _answers(folder / "s"):
-        if time.monotonic() > until:
+        if time.monotonic() > until or (folder / "refused").exists():
             log = folder / "log"
             said = log.read_text("utf-8", "replace").splitlines()[-1:] if log.exists() else []
+            failed = "runs no container" if (folder / "refused").exists() else "does not start"
             end_engine(folder, writing)
-            return f"the engine does not start ({' '.join(said)[:300]})"
+            return f"the engine {failed} ({' '.join(said)[:300]})"
         time.sleep(0.02)
     return writing
 
@@ -114,13 +136,32 @@ def is_podman() -> bool:
     return os.environ.get("PREVIEW_TEST_PODMAN") == "1"
 
 
+IN_CONTAINERS = ("container",) if is_podman() or own_runtime() or os.environ.get("PREVIEW_TEST_ENGINE") else ENGINES
+"""Parameters of tests that run on Docker and on Podman; on the one engine or runtime that variables name, if any."""
+
+
+def use_podman(patch: pytest.MonkeyPatch) -> None:
+    """Have the tests' own engine be Podman until the patch is undone."""
+    patch.setenv("PREVIEW_TEST_PODMAN", "1")
+    # Set at first: what was not there is removed at the end.
+    patch.setenv("PREVIEW_TEST_ENGINE", "")
+
+
+def use_engine(name: str, patch: pytest.MonkeyPatch) -> str:
+    """Have the tests' own engine be that of a parameter. Return ``container`` for one of ``ENGINES``, else the name."""
+    if name == "podman":
+        use_podman(patch)
+    return "container" if name in ENGINES else name
+
+
 def engine_or_skip() -> Path:
     """The engine's socket; where it cannot run its tests are skipped, or fail if they have to run."""
     found = engine_here()
     if isinstance(found, Path):
         return found
-    if os.environ.get("PREVIEW_TEST_REQUIRE_DOCKER") == "1":
-        pytest.fail(f"PREVIEW_TEST_REQUIRE_DOCKER=1, but {found}")
+    required = f"PREVIEW_TEST_REQUIRE_{'PODMAN' if is_podman() else 'DOCKER'}"
+    if os.environ.get(required) == "1":
+        pytest.fail(f"{required}=1, but {found}")
     pytest.skip(f"no container engine: {found}")
 
 
@@ -143,17 +184,19 @@ def end_engine(folder: Path, writing: int) -> None:
         time.sleep(0.01)
     shutil.rmtree(folder, ignore_errors=True)
     # Groups of containers that ended with their engine.
-    for group in Path("/sys/fs/cgroup").glob("**/preview-tests/*/"):
-        with suppress(OSError):
-            group.rmdir()
+    for group, names, _ in os.walk("/sys/fs/cgroup"):
+        if group.endswith("/preview-tests"):
+            for name in names:
+                with suppress(OSError):
+                    Path(group, name).rmdir()
 
 
 def engine_pid(folder: Path) -> int | None:
     """The pid of the engine that was started in a folder; None if it has ended."""
-    first, option = (b"podman", b"--root") if is_podman() else (b"dockerd", b"--data-root")
-    wanted = [first, option, f"{folder}/root".encode()]
+    root = f"{folder}/root".encode()
+    wanted = ([b"dockerd", b"--data-root", root], [b"podman", b"--root", root])
     for entry in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            if (entry / "cmdline").read_bytes().split(b"\0")[:3] == wanted:
+            if (entry / "cmdline").read_bytes().split(b"\0")[:3] in wanted:
                 return int(entry.name)
     return None

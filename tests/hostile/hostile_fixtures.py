@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from engine_kit import IN_TIME_S, engine_or_skip
+from engine_kit import IN_TIME_S, engine_or_skip, use_engine
 from hostile_kit import RUNGS, Rig, isolation_of, open_hostile_rig, sandbox_or_skip
 
 from preview.runtime.kernel import proctree
@@ -26,8 +26,8 @@ def sandbox_here(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.fixture(params=RUNGS)
-def rung(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
+def rung(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    name = use_engine(request.param, monkeypatch)
     if name == "container":
         engine_or_skip()
     elif name != "plain":

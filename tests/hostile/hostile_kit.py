@@ -14,7 +14,7 @@ from typing import Any
 import httpx2
 import pytest
 import trio
-from engine_kit import IN_TIME_S, engine_or_skip, is_podman, own_runtime
+from engine_kit import IN_CONTAINERS, IN_TIME_S, engine_or_skip, own_runtime
 from planned_kit import give_plan, take_plans
 
 from preview.core.clock import utc_now
@@ -30,7 +30,7 @@ from preview.supervisor import LaunchRequest, LivePreview, User
 PROGRAMS = Path(__file__).with_name("programs")
 ANN = User("ann", "enterprise")
 # A warm start is a sandboxed one: each preview is forked from a template.
-RUNGS = ("plain", "sandbox", "warm", pytest.param("container", marks=() if is_podman() else pytest.mark.long))
+RUNGS = ("plain", "sandbox", "warm", *IN_CONTAINERS)
 MIB = 2**20
 SECRET = "s3cret-of-the-service"
 _COMMAND = StartPlan("command", Toolchain.PYTHON, Server.COMMAND, None, command=("python", "main.py"))

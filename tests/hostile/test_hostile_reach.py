@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import trio
-from engine_kit import IN_TIME_S
+from engine_kit import IN_TIME_S, is_podman
 from hostile_kit import PROGRAMS, RUNGS, SECRET, a_world, isolation_of, open_hostile_rig, request
 from hostile_ledger import ATTACKS, EXCESSES, Attack
 from process_kit import is_zombie
@@ -25,12 +25,14 @@ Told = dict[str, dict[str, Any]]
 @pytest.fixture(scope="session")
 def attacked(tmp_path_factory: pytest.TempPathFactory, hostile_cache_dir: Path) -> Callable[[str], Told]:
     """What came of all attacks on a rung: made once, by one preview, one after the other."""
-    made: dict[str, Told] = {}
+    made: dict[tuple[str, bool], Told] = {}
 
     def attack(rung: str) -> Told:
-        if rung not in made:
-            made[rung] = _attack_all(rung, tmp_path_factory.mktemp(rung), hostile_cache_dir)
-        return made[rung]
+        # Docker and Podman are the same rung.
+        key = rung, is_podman()
+        if key not in made:
+            made[key] = _attack_all(rung, tmp_path_factory.mktemp(rung), hostile_cache_dir)
+        return made[key]
 
     return attack
 

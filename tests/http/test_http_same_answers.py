@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import trio
-from engine_kit import engine_or_skip
+from engine_kit import IN_CONTAINERS, engine_or_skip, use_engine
 from http_kit import World, open_world
 
 from preview.rollout import FlagName
@@ -164,7 +164,11 @@ async def test_plain_sandboxed_and_warm_previews_give_the_same_answers(tmp_path:
     assert offered <= asked, offered - asked
 
 
-async def test_previews_in_containers_give_the_same_answers(tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine_name", IN_CONTAINERS)
+async def test_previews_in_containers_give_the_same_answers(
+    engine_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_engine(engine_name, monkeypatch)
     engine = await trio.to_thread.run_sync(engine_or_skip)
     changes: dict[str, Any] = {"operators": "root", "isolation": "trusted", "warm_templates": 1, "spares": 0}
     async with open_world(tmp_path, container_engine=f"unix://{engine}", **changes) as world:

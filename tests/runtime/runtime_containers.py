@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from engine_kit import engine_or_skip, own_runtime
+from engine_kit import engine_or_skip, is_podman, own_runtime
 from runtime_kit import broker_if_needed, make_runtime
 
 from preview.runtime import Refusal, Runtime
@@ -17,10 +17,11 @@ from preview.runtime.container import ContainerRuntime, probe_containers
 from preview.settings import load_settings
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)
 def _probed(engine: Path) -> ContainerRuntime | Refusal:
-    """Once for each worker; the folder stays, as the service's own does."""
-    folder = Path(tempfile.gettempdir()) / f"preview-test-containers-{os.getpid()}"
+    """Once for each worker and engine; the folder stays, as the service's own does."""
+    kind = "podman" if is_podman() else "docker"
+    folder = Path(tempfile.gettempdir()) / f"preview-test-containers-{kind}-{os.getpid()}"
     settings = load_settings(data_dir=folder, container_engine=f"unix://{engine}", container_runtime=own_runtime())
 
     async def probe() -> ContainerRuntime | Refusal:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from engine_kit import IN_CONTAINERS, use_engine
 from runtime_containers import any_runtime
 from runtime_kit import (
     INTERPRETER,
@@ -44,10 +45,10 @@ def told() -> list[str]:
 INNER = ["inner"] if os.geteuid() == 0 else []
 
 
-@pytest.fixture(params=["plain", "sandbox", "warm", "container", *INNER])
-def manner(request: pytest.FixtureRequest) -> str:
+@pytest.fixture(params=["plain", "sandbox", "warm", *IN_CONTAINERS, *INNER])
+def manner(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """How programs are started; a warm start isolates as the sandbox does, and calls itself so."""
-    name: str = request.param
+    name = use_engine(request.param, monkeypatch)
     # Probed here, outside of trio.
     any_runtime(name)
     return name

@@ -19,7 +19,7 @@ from unittest.mock import AsyncMock
 
 import pytest
 import trio
-from engine_kit import end_engine, is_gvisor, start_engine
+from engine_kit import end_engine, is_gvisor, start_engine, use_podman
 from runtime_containers import containers_or_skip
 from runtime_kit import INTERPRETER, LIMITS, PYTHON
 
@@ -56,8 +56,7 @@ _needs_podman = pytest.mark.skipif(
 
 @pytest.fixture
 def podman(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PREVIEW_TEST_PODMAN", "1")
-    monkeypatch.delenv("PREVIEW_TEST_ENGINE", raising=False)
+    use_podman(monkeypatch)
 
 
 @_needs_podman
@@ -82,6 +81,18 @@ async def test_podman_runs_a_container(tmp_path: Path) -> None:
                     pass
     finally:
         end_engine(folder, held)
+
+
+@_needs_podman
+@pytest.mark.usefixtures("podman")
+def test_a_podman_that_runs_no_container_is_no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its service answers all the same: what runs on it would fail instead of being skipped."""
+    monkeypatch.setenv("PREVIEW_TEST_CONTAINER_RUNTIME", "/bin/false")
+    folder = Path(tempfile.mkdtemp(prefix="preview-engine-"))
+    held = start_engine(folder)
+    assert isinstance(held, str)
+    assert held.startswith("the engine runs no container (Error: ")
+    assert not folder.exists()
 
 
 @pytest.fixture
