@@ -235,6 +235,19 @@ def test_a_schema_says_what_is_required(tmp_path: Path, declared: str, expected:
     assert ("LIMIT" in plan.variables) is expected
 
 
+@pytest.mark.parametrize(
+    ("declared", "expected"),
+    [("LIMIT: limit", True), ("LIMIT: limit.default(5)", False), ("LIMIT: limit.optional()", False)],
+)
+def test_a_part_of_a_schema_may_have_a_name(tmp_path: Path, declared: str, expected: bool) -> None:
+    source = (
+        "const { z } = require('zod'); const limit = z.coerce.number().int();\n"
+        f"z.object({{ {declared} }}).parse(process.env);\n"
+    )
+    plan = plan_of(tmp_path, {"main": "server.js"}, {"server.js": EXPRESS + source + LISTEN})
+    assert ("LIMIT" in plan.variables) is expected
+
+
 def test_a_database_that_the_program_exits_without_is_needed_at_startup(tmp_path: Path) -> None:
     source = (
         "const mongoose = require('mongoose');\nmongoose.connect(process.env.MONGO_URI).catch(() => process.exit(1));\n"

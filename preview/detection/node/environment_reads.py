@@ -18,6 +18,8 @@ _NAME: Final = re.compile(r"[A-Z][A-Z0-9_]*[A-Z0-9]")
 _SCHEMA_VALUE: Final = re.compile(
     r"(?:[Jj]oi|z|zod|yup|Yup|[Ee]nvalid|str|num|bool|url|email|port|host|json|makeValidator)\s*[.(]"
 )
+_IS_OBJECT: Final = re.compile(r"\w+\.(?:\w+[Oo]bject|object)\s*\(")
+_FIRST: Final = re.compile(r"[A-Za-z_$][\w$]*")
 _CASTS: Final = {"parseInt": Kind.INTEGER, "Number": Kind.NUMBER, "parseFloat": Kind.NUMBER, "Boolean": Kind.BOOLEAN}
 _ENDS: Final = re.compile(r"\bthrow\b|process\.exit|\bassert")
 _AROUND: Final = frozenset({"non_null_expression", "as_expression", "parenthesized_expression"})
@@ -46,6 +48,8 @@ class _Reader:
 
         self._has_schema = _SCHEMA.search(text) is not None or b"cleanEnv" in text
         self._by_name = b"process.env[" in text
+        # `const ttl = z.string().regex(…)`
+        self._schemas: dict[str, str] = {}
 
     def reads(self) -> Iterator[SettingRead]:
         for node in all_nodes(self._root):
@@ -59,6 +63,10 @@ class _Reader:
                     yield self._read(node, name)
             case "variable_declarator" if _is_environment(node.child_by_field_name("value")):
                 yield from self._destructured(node.child_by_field_name("name"))
+            case "variable_declarator" if self._has_schema:
+                value = source_of(node.child_by_field_name("value"))
+                if _SCHEMA_VALUE.match(value) and not _IS_OBJECT.match(value):
+                    self._schemas[source_of(node.child_by_field_name("name"))] = value
             case "call_expression":
                 yield from self._asked(node)
             case "pair" if self._has_schema:
@@ -107,6 +115,9 @@ class _Reader:
         """Match ``JWT_SECRET: Joi.string().required()`` and similar declarations."""
         key, value = node.child_by_field_name("key"), source_of(node.child_by_field_name("value"))
         name = source_of(key).strip("\"'")
+        first = _FIRST.match(value)
+        if first is not None and first[0] in self._schemas:
+            value = self._schemas[first[0]] + value[first.end() :]
         if not _NAME.fullmatch(name) or not _SCHEMA_VALUE.match(value):
             return
         joi = re.match(r"[Jj]oi|[Yy]up", value) is not None
