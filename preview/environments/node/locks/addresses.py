@@ -35,10 +35,10 @@ def with_usual_addresses(lock: bytes) -> bytes:
 
 def _entries(content: object) -> Iterator[tuple[str, dict[str, object]]]:
     """Yield each package with its name, of all versions of the format."""
-    todo = [content]
+    todo: list[dict[str, object]] = [content] if isinstance(content, dict) else []
     while todo:
         level = todo.pop()
-        for key in ("packages", "dependencies") if isinstance(level, dict) else ():
+        for key in ("packages", "dependencies"):
             entries = level.get(key)
             for place, facts in entries.items() if isinstance(entries, dict) else ():
                 if isinstance(facts, dict):
