@@ -80,6 +80,15 @@ def test_an_end_is_found_with(tmp_path: Path, case: str) -> None:
     assert all(len(item.path) < 5_000 for item in found.endpoints)
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["app.get('/b', (c) => c.json(c.req.query()))", "app.post('/b', async (c) => { await /* all */ c.req.json(); use(await ) })",
+     "export { };\napp.get('/b', (c) => c.json((/* none */)))"],
+)  # fmt: skip
+def test_nothing_between_parentheses_is_read(tmp_path: Path, text: str) -> None:
+    assert {"/a", "/b"} <= {item.path for item in read(tmp_path, HEADS["hono"] + text).endpoints}
+
+
 @pytest.mark.parametrize("case", HOSTILE_NEST)
 def test_an_end_is_found_in_nest_with(tmp_path: Path, case: str) -> None:
     started = time.process_time()

@@ -108,6 +108,14 @@ def test_programs_that_run_in_a_project_s_python_can_be_read_by_the_oldest_one()
             ast.parse(file.read_text("utf-8"), feature_version=(3, 7))
 
 
+@pytest.mark.parametrize("requires", ["==3.8.3", "3.8.3", ">=3.8,<3.8.10"])
+async def test_another_release_of_the_required_minor_version_is_taken(choice: Choice, requires: str) -> None:
+    said = Said()
+    recipe = await choice.recipe(asked("six", 11, requires), said)
+    assert recipe.interpreter == OLDER
+    assert f"requires Python {requires} (None), which is not installed here: trying with 3.8.18" in said.text
+
+
 @pytest.mark.parametrize(
     ("requires", "why"),
     [

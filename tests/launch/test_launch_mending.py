@@ -140,6 +140,16 @@ def test_a_field_that_pydantic_refuses_gets_a_value_of_its_form(type_: str, said
     assert values(mend_of(*lines, variables={"APP_SHADE": ("x", Origin.EXAMPLE)})) == {"APP_SHADE": value}
 
 
+def test_an_item_that_pydantic_1_refuses_changes_the_whole_value() -> None:
+    lines = [
+        "pydantic.error_wrappers.ValidationError: 1 validation error for Settings",
+        "CORS_ORIGINS -> 0",
+        "  invalid or missing URL scheme (type=value_error.url.scheme)",
+    ]
+    mend = mend_of(*lines, variables={"CORS_ORIGINS": ("[]", Origin.MADE_UP)})
+    assert values(mend) == {"CORS_ORIGINS": "http://localhost"}
+
+
 @pytest.mark.parametrize(
     ("lines", "expected"),
     [

@@ -9,7 +9,7 @@ from typing import Final
 
 from tree_sitter import Node
 
-from preview.endpoints.javascript import Function, JavaScriptEvaluator, JSObject, Made, children, text
+from preview.endpoints.javascript import Function, JavaScriptEvaluator, JSObject, Made, children, first_child, text
 
 _READS: Final = re.compile(rb"\b(?:query|queries|body|json|parseBody)\b")
 _MAX_NODES: Final = 4_000
@@ -59,8 +59,7 @@ def _fields(function: Node, evaluator: JavaScriptEvaluator) -> Iterator[tuple[st
             if part and name not in _NO_FIELDS:
                 yield part, name, _cast(node)
         elif node.type == "call_expression" and text(node.child_by_field_name("function")) == f"{names}.req.query":
-            arguments = node.child_by_field_name("arguments")  # Hono's `c.req.query('page')`
-            first = arguments.named_child(0) if arguments is not None else None
+            first = first_child(node.child_by_field_name("arguments"))  # Hono's `c.req.query('page')`
             if first is not None and first.type == "string":
                 yield "query", text(first)[1:-1], _cast(node)
         elif node.type in {"variable_declarator", "assignment_expression"}:
@@ -97,7 +96,7 @@ def _part(node: Node | None, request: str, direct: dict[str, str]) -> str:
         return ""
     if node.type == "identifier":
         return direct.get(text(node), "")
-    if node.type == "await_expression" and text(node.named_child(0)) == f"{request}.req.json()":  # Hono
+    if node.type == "await_expression" and text(first_child(node)) == f"{request}.req.json()":  # Hono
         return "body"
     # Koa writes `ctx.query` and `ctx.request.body`.
     if node.type != "member_expression" or text(node.child_by_field_name("object")) not in {

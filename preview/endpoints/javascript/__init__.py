@@ -10,7 +10,7 @@ from preview.endpoints.javascript.folders import glob_files, project_path
 from preview.endpoints.javascript.modules import ROOT, Resolver
 from preview.endpoints.javascript.natives import Bound, Call, Framework, Native
 from preview.endpoints.javascript.operators import truth
-from preview.endpoints.javascript.syntax import argument_nodes, children, string_value, text
+from preview.endpoints.javascript.syntax import argument_nodes, children, first_child, string_value, text
 from preview.endpoints.javascript.values import Class, Function, JSObject, Made, Module, Regex, Scope
 from preview.endpoints.names import UNKNOWN, External
 
@@ -33,6 +33,7 @@ __all__ = [
     "Scope",
     "argument_nodes",
     "children",
+    "first_child",
     "glob_files",
     "lineage",
     "partial_text",

@@ -23,7 +23,7 @@ from preview.endpoints.javascript.natives import Call, Environment, Framework, N
 from preview.endpoints.javascript.operators import MAX_LENGTH
 from preview.endpoints.javascript.patterns import bind_parameters, parameters
 from preview.endpoints.javascript.statements import declare, hoist, run_statement
-from preview.endpoints.javascript.syntax import children, may_register, text
+from preview.endpoints.javascript.syntax import children, first_child, may_register, text
 from preview.endpoints.javascript.values import Binding, Class, Function, JSObject, Made, Module, Scope
 from preview.endpoints.names import UNKNOWN, External
 from preview.sources.javascript import JavaScriptTrees
@@ -166,7 +166,7 @@ class JavaScriptEvaluator:
         values: list[object] = []
         for node in nodes:
             if node.type == "spread_element":
-                inner = self.evaluate(node.named_child(0), scope)
+                inner = self.evaluate(first_child(node), scope)
                 values += inner if isinstance(inner, (list, str)) and len(values) + len(inner) <= MAX_LENGTH else []
             else:
                 values.append(self.evaluate(node, scope))

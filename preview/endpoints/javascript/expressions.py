@@ -12,7 +12,7 @@ from preview.endpoints.javascript.modules import ROOT
 from preview.endpoints.javascript.natives import Call, Require
 from preview.endpoints.javascript.operators import MAX_LENGTH, as_text, binary, truth, type_of
 from preview.endpoints.javascript.patterns import bind, key_of
-from preview.endpoints.javascript.syntax import children, fields, string_value, text, unescape
+from preview.endpoints.javascript.syntax import children, fields, first_child, string_value, text, unescape
 from preview.endpoints.javascript.values import Class, Function, Getter, JSObject, Regex, Scope
 from preview.endpoints.names import UNKNOWN, External
 
@@ -137,7 +137,7 @@ def _object(evaluator: JavaScriptEvaluator, node: Node, scope: Scope) -> object:
                 function = Function(part, scope)
                 made.names[name] = Getter(function) if "get" in kinds else function
         elif part.type == "spread_element":
-            inner = evaluator.evaluate(part.named_child(0), scope)
+            inner = evaluator.evaluate(first_child(part), scope)
             made.names.update(inner.names if isinstance(inner, JSObject) else {})
     return made
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from tree_sitter import Node
 
-from preview.endpoints.javascript.syntax import children, string_value, text
+from preview.endpoints.javascript.syntax import children, first_child, string_value, text
 from preview.endpoints.javascript.values import Binding, JSObject, Module, Scope
 from preview.endpoints.names import UNKNOWN, External
 from preview.sources import Sources
@@ -155,13 +155,13 @@ def bind_import(evaluator: JavaScriptEvaluator, node: Node, scope: Scope) -> Non
         return
     origin = evaluator.require(string_value(source), scope.file)
     if clause is not None and is_require:
-        scope.names[text(clause.named_child(0))] = _whole(origin)
+        scope.names[text(first_child(clause))] = _whole(origin)
         return
     for part in children(clause):
         if part.type == "identifier":
             scope.names[text(part)] = Binding(origin, "default") if isinstance(origin, Module) else origin
         elif part.type == "namespace_import":
-            scope.names[text(part.named_child(0))] = _whole(origin)
+            scope.names[text(first_child(part))] = _whole(origin)
         elif part.type == "named_imports":
             for item in children(part):
                 name = text(item.child_by_field_name("name"))
@@ -196,7 +196,7 @@ def export(evaluator: JavaScriptEvaluator, node: Node, scope: Scope, exports: JS
         if part.type == "export_clause":
             _export_names(evaluator, part, origin, scope, exports)
         elif part.type == "namespace_export" and origin is not None:
-            exports.names[text(part.named_child(0))] = _whole(origin)
+            exports.names[text(first_child(part))] = _whole(origin)
     if "*" in kinds and isinstance(origin, Module) and isinstance(origin.exports, JSObject):
         found = {name: item for name, item in origin.exports.names.items() if name != "default"}
         exports.names.update({name: item for name, item in found.items() if name not in exports.names})
@@ -207,7 +207,7 @@ def _export_names(
 ) -> None:
     for item in children(clause):
         # tree-sitter has no field for the keyword in `export { default as users }`.
-        first = item.child(0)
+        first = item.children[0] if item.children else None
         name = text(item.child_by_field_name("name") or first)
         alias = text(item.child_by_field_name("alias")) or name
         if isinstance(origin, Module):

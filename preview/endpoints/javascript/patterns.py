@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tree_sitter import Node
 
 from preview.endpoints.javascript.natives import Native
-from preview.endpoints.javascript.syntax import children, fields, string_value, text
+from preview.endpoints.javascript.syntax import children, fields, first_child, string_value, text
 from preview.endpoints.javascript.values import Class, Function, JSObject, Made, Scope
 from preview.endpoints.names import UNKNOWN
 
@@ -102,7 +102,7 @@ def key_of(evaluator: JavaScriptEvaluator, key: Node | None, scope: Scope) -> st
     if key.type == "string":
         return string_value(key)
     if key.type == "computed_property_name":
-        value = evaluator.evaluate(key.named_child(0), scope)
+        value = evaluator.evaluate(first_child(key), scope)
         return str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else None
     return text(key)
 
@@ -152,9 +152,9 @@ def _injected(evaluator: JavaScriptEvaluator, node: Node, scope: Scope) -> objec
     if function is None or text(function.node.child_by_field_name("name")) != "constructor":
         return UNKNOWN
     for decorator in fields(node, "decorator"):
-        made = evaluator.evaluate(decorator.named_child(0), scope)
+        made = evaluator.evaluate(first_child(decorator), scope)
         if isinstance(made, Made) and made.name.rpartition(".")[2].lower() == "inject" and made.arguments:
             return evaluator.framework.provide(made.arguments[0], evaluator)
     annotation = node.child_by_field_name("type")
-    cls = evaluator.settle(scope.find(text(annotation.named_child(0)))) if annotation is not None else UNKNOWN
+    cls = evaluator.settle(scope.find(text(first_child(annotation)))) if annotation is not None else UNKNOWN
     return evaluator.framework.provide(cls, evaluator) if isinstance(cls, Class) else UNKNOWN

@@ -12,7 +12,7 @@ from preview.endpoints.javascript.modules import bind_import, export
 from preview.endpoints.javascript.natives import JSMap
 from preview.endpoints.javascript.operators import truth
 from preview.endpoints.javascript.patterns import bind, key_of
-from preview.endpoints.javascript.syntax import children, fields, may_register, text
+from preview.endpoints.javascript.syntax import children, fields, first_child, may_register, text
 from preview.endpoints.javascript.values import Function, JSObject, Scope
 from preview.endpoints.names import UNKNOWN
 
@@ -204,7 +204,7 @@ def _loop(evaluator: JavaScriptEvaluator, node: Node, scope: Scope) -> bool:
     body = node.child_by_field_name("body")
     for _ in range(_limit(body)):
         is_statement = condition is not None and condition.type == "expression_statement"
-        known = truth(evaluator.evaluate(condition.named_child(0) if condition and is_statement else condition, scope))
+        known = truth(evaluator.evaluate(first_child(condition) if condition and is_statement else condition, scope))
         if known is False:
             break
         _body(evaluator, body, scope)

@@ -30,6 +30,11 @@ def children(node: Node | None) -> list[Node]:
     return [child for child in node.named_children if child.type != "comment"] if node is not None else []
 
 
+def first_child(node: Node | None) -> Node | None:
+    """Return the first named part of a node, without comments; None if it has none."""
+    return next(iter(children(node)), None)
+
+
 def fields(node: Node, name: str) -> list[Node]:
     """Return all parts with a field's name, without comments."""
     return [child for child in node.children_by_field_name(name) if child.type != "comment"]

@@ -36,6 +36,7 @@ _SHARES: Final = (3, 12)
 _NEWER: Final = range(12, 15)
 # The launchers need this minor version: Python 3.6 has no ``from __future__ import annotations``.
 _OLDEST: Final = 7
+_MOST_NEAR: Final = 2
 _ANY: Final = sorted(range(_OLDEST, 20), key=lambda minor: abs(minor - sys.version_info.minor))
 _MICROS: Final = 40
 _MINOR: Final = re.compile(r"3\.(?P<minor>\d{1,2})")
@@ -192,11 +193,20 @@ class Choice:
         if found is not None:
             report(f"Using Python {found.version}: the project requires {requires} ({source})", logging.INFO)
             return found
+        near = await self._near(requires) if self._settings.environment_python in {None, OWN} else None
+        taken = usual if near is None else near
         why = f"previews run on 3.{_OLDEST} or newer" if _is_too_old(requires) else "which is not installed here"
         report(
-            f"The project requires Python {requires} ({source}), {why}: trying with {usual.version}", logging.WARNING
+            f"The project requires Python {requires} ({source}), {why}: trying with {taken.version}", logging.WARNING
         )
-        return usual
+        return taken
+
+    async def _near(self, requires: str) -> PythonInterpreter | None:
+        """Return an installed Python of a minor version that the range allows in another release: 3.13.0 for 3.13.6."""
+        for minor in [minor for minor in _ANY if _allows_one_of(requires, (minor,))][:_MOST_NEAR]:
+            if (found := await self._other(f"==3.{minor}.*")) is not None:
+                return found
+        return None
 
     async def _older(self, asked: Asked, usual: PythonInterpreter, report: Report) -> PythonInterpreter | None:
         """Return the older Python that a file names, if a pin is known to fail on the usual one; None otherwise.

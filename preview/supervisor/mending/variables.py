@@ -14,7 +14,8 @@ from preview.supervisor.mending.model import FailedStart, Mend, newest_error
 
 _HEAD: Final = re.compile(r"\b\d{1,4} validation errors? for (?P<model>\w{1,80})")
 _SETTINGS: Final = re.compile(r"settings|config|env", re.IGNORECASE)
-_FIELD: Final = re.compile(r"^(?P<name>[A-Za-z_]\w{0,80})(?:\.\S{0,80})?$")
+# pydantic 2 writes `ORIGINS.0` of an item, pydantic 1 `ORIGINS -> 0`.
+_FIELD: Final = re.compile(r"^(?P<name>[A-Za-z_]\w{0,80})(?:\.\S{0,80}| -> .{0,80})?$")
 # pydantic 2 writes `[type=int_parsing, …]`, pydantic 1 `(type=type_error.integer)`.
 _TYPE: Final = re.compile(r"[\[(]type=(?P<type>[\w.]{1,60})")
 _QUOTED: Final = re.compile(r"'([^']{1,80})'")
