@@ -72,6 +72,13 @@ def test_a_default_a_strange_name_and_a_packages_own_read_are_not_named(code: st
     assert of_python(code, tmp_path) == []
 
 
+def test_a_name_that_a_packages_function_has_itself_is_not_named(tmp_path: Path) -> None:
+    functions = "def zone(): return os.environ.get('THIRD'), os.getenv('OTHER')\ndef read(name): return os.getenv(name)"
+    code = THIRD.replace("os.getenv('THIRD')", functions).replace('"import os; ', '"""import os\n')
+    code = code.replace('name)")', 'name)""")')
+    assert of_python(f"{code}\nthird.zone(); third.read('SITE_KEY')", tmp_path) == ["SITE_KEY"]
+
+
 @pytest.mark.parametrize("name", ["None", "7", "Odd()"])
 def test_no_read_fails_because_it_is_watched(name: str, tmp_path: Path) -> None:
     code = f"""

@@ -130,18 +130,24 @@ class _Reads:
             return
         if name in _USUAL:
             return
-        if len(self.names) < _MOST_NAMES and self._is_own(frame):
+        if len(self.names) < _MOST_NAMES and self._is_own(name, frame):
             self.names[name] = None
         elif len(self.others) < _MOST_OTHERS:
             self.others.add(name)
 
-    def _is_own(self, frame: types.FrameType | None) -> bool:
-        """Return true if the project's code is the reader: no import of a package is nearer on the stack."""
+    def _is_own(self, name: str, frame: types.FrameType | None) -> bool:
+        """Return true if the project's code is the reader: no import of a package is nearer on the stack.
+
+        A name that a package's function has itself is the package's own (pytz's ``PYTZ_TZDATADIR``).
+        """
         for _ in range(_MOST_FRAMES):
             if frame is None or str(frame.f_globals.get("__name__")).startswith("importlib."):
                 return False
             file = frame.f_code.co_filename
-            if file.startswith(self.folders) and "/site-packages/" not in file:
+            is_package = "/site-packages/" in file
+            if is_package and name in frame.f_code.co_consts:
+                return False
+            if file.startswith(self.folders) and not is_package:
                 return True
             frame = frame.f_back
         return False
