@@ -31,6 +31,7 @@ def env_step(folder: Path, files: dict[str, str]) -> Step | None:
         "load_dotenv(find_dotenv(raise_error_if_not_found=True))\n",
         "config = Config(RepositoryEnv('.env'))\n",
         "for line in open('.env'):\n    pass\n",
+        "name = os.path.join(\n    here, '.env'\n)\ndata: str = ''\nwith open(name, 'r') as f:\n    data = f.read()\n",
     ],
 )
 def test_a_python_program_that_demands_its_env_file_gets_one(tmp_path: Path, source: str) -> None:
@@ -45,6 +46,8 @@ def test_a_python_program_that_demands_its_env_file_gets_one(tmp_path: Path, sou
     [
         "load_dotenv()\n",
         "if os.path.exists('.env'):\n    load_dotenv('.env')\n",
+        "path = here / '.env'\nif path.is_file():\n    with open(path) as f:\n        pass\n",
+        "path = here / '.env'\nwith open(other) as f:\n    pass\n",
         "class S(BaseSettings):\n    class Config:\n        env_file = '.env'\n",
         "",
     ],

@@ -32,6 +32,11 @@ _DEMANDS: Final = re.compile(
 _READS: Final = re.compile(
     rf"\bRepositoryEnv\(|\bdotenv_values\(|\b(?:open|read_text|readFileSync)\([^\n]{{0,60}}{_FILE}"
 )
+# `path = join(here, ".env")`, then `open(path)`
+_READS_NAMED: Final = re.compile(
+    rf"\b(?P<named>\w{{1,60}})\s{{0,4}}=[^=\n][^=]{{0,160}}?{_FILE}[\s\S]{{0,200}}?\b(?:open|readFileSync)\(\s{{0,4}}(?P=named)\b"
+)
+_ASKS_FIRST: Final = re.compile(r"exists|is_?file|access")
 _PYTHON: Final = (
     "import os,re,sys;open('.env','a').writelines(n+'='+os.environ[n]+'\\n' if n in os.environ else l.strip()+'\\n' "
     "for l in open(sys.argv[1],encoding='utf-8') for n in re.findall(r'^(?:export )?(\\w+) *=',l) "
@@ -52,7 +57,7 @@ def find_env_file_step(
     if sources.has_file(posixpath.normpath(f"{directory}/.env")) or sources.has_file(".env"):
         return ()
     texts = [text for file in files if (text := _text(sources, file))]
-    reads_only = any(_READS.search(text) for text in texts)
+    reads_only = any(_READS.search(text) or _reads_named(text) for text in texts)
     if not reads_only and not any(_DEMANDS.search(text) for text in texts):
         return ()
     example = find_example_file(sources, (directory, "."))
@@ -73,6 +78,10 @@ def find_env_file_step(
             f"{why}; it is copied from {example}",
         ),
     )
+
+
+def _reads_named(text: str) -> bool:
+    return any(not _ASKS_FIRST.search(match[0]) for match in _READS_NAMED.finditer(text))
 
 
 def _text(sources: Sources, file: str) -> str:
