@@ -7,9 +7,11 @@ import json
 import pytest
 
 from preview.environments.node.locks import with_usual_addresses
+from preview.environments.way_out.allowed import NODE_REGISTRIES
 
 HASH = "sha512-" + "A" * 86 + "=="
-USUAL = "https://registry.npmjs.org/ms/-/ms-2.1.3.tgz"
+REGISTRY = f"https://{NODE_REGISTRIES[0]}"
+USUAL = f"{REGISTRY}/ms/-/ms-2.1.3.tgz"
 
 
 def entry(resolved: str, **more: str) -> dict[str, str]:
@@ -60,9 +62,7 @@ def test_scopes_and_the_first_format() -> None:
     deep = {"@s/a": entry("https://mirror.example/npm/@s%2fa/-/a-2.1.3.tgz")}
     lock = json.dumps({"lockfileVersion": 1, "dependencies": {"b": {"version": "1.0.0", "dependencies": deep}}})
     found = json.loads(with_usual_addresses(lock.encode()))
-    assert found["dependencies"]["b"]["dependencies"]["@s/a"]["resolved"] == (
-        "https://registry.npmjs.org/@s/a/-/a-2.1.3.tgz"
-    )
+    assert found["dependencies"]["b"]["dependencies"]["@s/a"]["resolved"] == (f"{REGISTRY}/@s/a/-/a-2.1.3.tgz")
 
 
 @pytest.mark.parametrize("lock", [b"", b"[", b"[1]", b'{"packages": {"a": 1}}', b"\xff"])

@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-# npm takes this one for the registry that it is set to.
-_REGISTRY: Final = "https://registry.npmjs.org"
+from preview.environments.way_out.allowed import NODE_REGISTRIES
+
+# npm takes its own one for the registry that it is set to.
+_REGISTRY: Final = f"https://{NODE_REGISTRIES[0]}"
 _NAME: Final = re.compile(r"(?:@[\w~-][\w.~-]{0,200}/)?[\w~-][\w.~-]{0,200}")
 _IN_FOLDER: Final = "node_modules/"
 
