@@ -82,19 +82,19 @@ def _flags(node: ast.AST) -> int:
     )
 
 
-def _uses(tree: ast.AST) -> dict[str, set[str]]:
+def _uses(nodes: list[ast.AST]) -> dict[str, set[str]]:
     """Which functions a module calls of the patterns that it has given names."""
     found: dict[str, set[str]] = {}
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Attribute) and node.attr in FUNCTIONS and isinstance(node.value, ast.Name):
             found.setdefault(node.value.id, set()).add(node.attr)
     return found
 
 
-def _names(tree: ast.AST) -> dict[ast.AST, str]:
+def _names(nodes: list[ast.AST]) -> dict[ast.AST, str]:
     """The names that values of a module have."""
     found: dict[ast.AST, str] = {}
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
             found[node.value] = node.targets[0].id
         elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None:
@@ -112,9 +112,13 @@ def _tried(call: ast.Call, names: dict[ast.AST, str], uses: dict[str, set[str]])
 
 def _found(file: Path) -> Iterator[tuple[str, ast.Call, tuple[str, ...], str]]:
     name = file.relative_to(ROOT).as_posix()
-    tree = ast.parse(file.read_text())
-    names, uses = _names(tree), _uses(tree)
-    for node in ast.walk(tree):
+    text = file.read_text()
+    # Each worker does this while it collects: most modules have no expression, and need not be parsed.
+    if "re." not in text:
+        return
+    nodes = list(ast.walk(ast.parse(text)))
+    names, uses = _names(nodes), _uses(nodes)
+    for node in nodes:
         if (
             isinstance(node, ast.Call)
             and isinstance(node.func, ast.Attribute)

@@ -344,10 +344,13 @@ def test_no_line_makes_a_filter_slow(text: str, message: str) -> None:
 
 @pytest.mark.parametrize("text", ['"' + "\\" * 998, "/" * 1000, "-" * 1000, "a:" * 500, '"a' * 500, "/a\\" * 330])
 def test_no_text_makes_the_parser_slow(text: str) -> None:
-    started = time.thread_time()
-    with suppress(InvalidFilter):
-        parse_filter(text)
-    assert time.thread_time() - started < 0.05
+    took = []
+    for _ in range(3):
+        started = time.thread_time()
+        with suppress(InvalidFilter):
+            parse_filter(text)
+        took.append(time.thread_time() - started)
+    assert min(took) < 0.05
 
 
 def test_a_batch_gives_what_its_lines_give() -> None:

@@ -128,10 +128,14 @@ def test_a_group_with_an_expression_that_is_given_up_passes_nothing() -> None:
      "-(" * 500, '("' * 500],
 )  # fmt: skip
 def test_no_nest_makes_the_parser_slow_or_deep(text: str) -> None:
-    started = time.thread_time()
-    with pytest.raises(InvalidFilter):
-        parse_filter(text)
-    assert time.thread_time() - started < 0.05
+    # The least of three: a collection of all the worker's objects may fall into one of them.
+    took = []
+    for _ in range(3):
+        started = time.thread_time()
+        with pytest.raises(InvalidFilter):
+            parse_filter(text)
+        took.append(time.thread_time() - started)
+    assert min(took) < 0.05
 
 
 def test_the_deepest_filter_is_quick() -> None:

@@ -70,8 +70,13 @@ async def test_the_kernel_bounds_the_processor_time(attacker: Attacker) -> None:
     # On a loaded machine the clock allows more: only the kernel's limit is the work's own.
     limits = await attacker.run("import resource; answer = resource.getrlimit(resource.RLIMIT_CPU)")
     assert limits == [2, 2]
-    with pytest.raises(TooComplex, match=r"in 1.5 s"):
-        await attacker.run("while True: pass")
+    # It has a processor for 1.5 s of the clock's 6 s, unless others have them: then it is tried again.
+    said = ""
+    with trio.fail_after(300):
+        while "in 1.5 s" not in said:
+            with pytest.raises(TooComplex) as raised:
+                await attacker.run("while True: pass")
+            said = raised.value.message
 
 
 async def test_the_file_that_was_read_is_named(attacker: Attacker) -> None:
@@ -108,28 +113,32 @@ async def test_an_answer_is_bounded(attacker: Attacker, code: str) -> None:
     await works(attacker)
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        b"", b"nonsense", b"[]", b"null", b'{"ok"',
-        b'{"error": {"code": "configuration_error", "message": "x", "details": {}}}',
-        b'{"error": null}', b'{"error": {"code": []}}', b'{"ok": ' + b"[" * 100_000, b"\xff\xfe", b'{"ok": 1}{"ok": 2}',
-    ],
-)  # fmt: skip
-async def test_a_forged_answer_is_none(attacker: Attacker, answer: bytes) -> None:
-    code = f"""
-        import os, stat
-        for number in range(3, 12):
-            try:
-                if stat.S_ISSOCK(os.fstat(number).st_mode):
-                    os.write(number, {answer!r})
-            except OSError:
-                pass
-        os._exit(0)
-    """
-    with pytest.raises(AnalysisFailed):
-        await attacker.run(code)
-    await works(attacker)
+FORGED = [
+    b"", b"nonsense", b"[]", b"null", b'{"ok"',
+    b'{"error": {"code": "configuration_error", "message": "x", "details": {}}}',
+    b'{"error": null}', b'{"error": {"code": []}}', b'{"ok": ' + b"[" * 100_000, b"\xff\xfe", b'{"ok": 1}{"ok": 2}',
+]  # fmt: skip
+
+
+async def test_a_forged_answer_is_none(attacker: Attacker) -> None:
+    # One pool for all: its start takes a core for a second.
+    for answer in FORGED:
+        code = f"""
+            import os, stat
+            for number in range(3, 12):
+                try:
+                    if stat.S_ISSOCK(os.fstat(number).st_mode):
+                        os.write(number, {answer!r})
+                except OSError:
+                    pass
+            os._exit(0)
+        """
+        try:
+            believed = await attacker.run(code)
+        except AnalysisFailed:
+            await works(attacker)
+        else:
+            pytest.fail(f"{answer[:80]!r} was believed: {believed}")
 
 
 async def test_an_answer_of_another_shape_is_none(attacker: Attacker) -> None:
@@ -137,12 +146,12 @@ async def test_an_answer_of_another_shape_is_none(attacker: Attacker) -> None:
         await attacker.pool.run("code", {"code": "answer = 'x'"}, TypeAdapter(int), directory=attacker.project)
 
 
-@pytest.mark.parametrize("code", ["os._exit(3)", "ctypes.string_at(0)", "os.abort()", "sys.exit(1)"])
-async def test_a_worker_that_ends_fails_its_job_alone(attacker: Attacker, code: str) -> None:
-    with pytest.raises(AnalysisFailed) as raised:
-        await attacker.run(f"import ctypes, os, sys\n{code}")
-    assert raised.value.code == "analysis_failed"
-    await works(attacker)
+async def test_a_worker_that_ends_fails_its_job_alone(attacker: Attacker) -> None:
+    for code in ("os._exit(3)", "ctypes.string_at(0)", "os.abort()", "sys.exit(1)"):
+        with pytest.raises(AnalysisFailed) as raised:
+            await attacker.run(f"import ctypes, os, sys\n{code}")
+        assert raised.value.code == "analysis_failed", code
+        await works(attacker)
 
 
 async def test_descriptors_are_bounded(attacker: Attacker) -> None:
