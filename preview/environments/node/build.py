@@ -20,7 +20,7 @@ from preview.environments.folders.environment import Environment, EnvironmentReq
 from preview.environments.folders.layout import Layout, measure_and_protect
 from preview.environments.folders.locks import open_cage, open_unfinished
 from preview.environments.node.install import Npm, install
-from preview.environments.node.locks import place_pins
+from preview.environments.node.locks import place_pins, with_usual_addresses
 from preview.environments.node.manifest import NodeManifest
 from preview.environments.node.modules import NO_ENGINE, RECORD, modules_variables
 from preview.environments.node.recipe import (
@@ -117,7 +117,7 @@ def _write_manifest(recipe: NodeRecipe, temporary: Path) -> None:
         (temporary / name).parent.mkdir(parents=True, exist_ok=True)
         (temporary / name).write_bytes(data)
     if manifest.lock is not None:
-        (temporary / "package-lock.json").write_bytes(manifest.lock)
+        (temporary / "package-lock.json").write_bytes(with_usual_addresses(manifest.lock))
 
 
 async def _pin(manifest: NodeManifest, temporary: Path, report: Report, reader: NodeReader) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from preview.environments.node.imported import find_imported_packages
-from preview.environments.node.locks import LOCK_NAMES, LockFile, with_usual_addresses
+from preview.environments.node.locks import LOCK_NAMES, LockFile
 from preview.environments.node.registries import (
     Outside,
     Registries,
@@ -128,7 +128,6 @@ def read_node_manifest(directory: Path, extra: Sequence[str] = ()) -> NodeManife
         notes.append("the lock file refers to paths outside the project: it is not read")
         lock = None
     foreign = _foreign_lock(reader) if lock is None else None
-    lock = None if lock is None else with_usual_addresses(lock)
     dependencies = dict(_texts(root.get("dependencies")))
     declared = {name for kind in _DEPENDENCIES[1:3] for name in _texts(root.get(kind))}
     missing = {name: value for name, value in wanted.items() if name not in dependencies and name not in declared}

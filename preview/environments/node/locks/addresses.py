@@ -2,66 +2,41 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator
 from typing import Final
-from urllib.parse import unquote, urlsplit
 
 from preview.environments.way_out.allowed import NODE_REGISTRIES
 
 # npm takes its own one for the registry that it is set to.
 _REGISTRY: Final = f"https://{NODE_REGISTRIES[0]}"
+# npm writes a package's address and hash one after the other.
+_LOCKED: Final = re.compile(
+    rb'(?P<before>"resolved"\s{0,9}:\s{0,9}")(?P<url>https?://[^"\\]{1,600})(?="\s{0,40},\s{0,40}"integrity"\s{0,9}:\s{0,9}"sha)'
+)
 _NAME: Final = re.compile(r"(?:@[\w~-][\w.~-]{0,200}/)?[\w~-][\w.~-]{0,200}")
-_IN_FOLDER: Final = "node_modules/"
 
 
 def with_usual_addresses(lock: bytes) -> bytes:
-    """Return the lock file with the registry's usual address for each package with a hash; else the same bytes.
+    """Return the lock file with the registry's usual address for each package with a hash.
 
     A mirror has the packages below a path (``/repository/npm/ms/-/ms-2.1.3.tgz``) or at another one
     (``/ms/download/ms-2.1.3.tgz``). npm only replaces the host. The hash tells whether it is the same package.
     """
-    try:
-        content = json.loads(lock.decode("utf-8-sig"))
-    except (ValueError, RecursionError):
-        return lock  # npm ignores an invalid lock file
-    changed = False
-    for name, facts in _entries(content):
-        usual = _usual(name, facts)
-        if usual is not None:
-            facts["resolved"] = usual
-            changed = True
-    return json.dumps(content, indent=1).encode() if changed else lock
+    return _LOCKED.sub(lambda match: match["before"] + _usual(match["url"].decode("utf-8", "replace")).encode(), lock)
 
 
-def _entries(content: object) -> Iterator[tuple[str, dict[str, object]]]:
-    """Yield each package with its name, of all versions of the format."""
-    todo: list[dict[str, object]] = [content] if isinstance(content, dict) else []
-    while todo:
-        level = todo.pop()
-        for key in ("packages", "dependencies"):
-            entries = level.get(key)
-            for place, facts in entries.items() if isinstance(entries, dict) else ():
-                if isinstance(facts, dict):
-                    todo.append({"dependencies": facts.get("dependencies")})
-                    given = facts.get("name")
-                    yield given if isinstance(given, str) else place.rpartition(_IN_FOLDER)[2], facts
-
-
-def _usual(name: str, facts: dict[str, object]) -> str | None:
-    """Return the usual address of a package; None if it has that, or none at all."""
-    resolved, version = facts.get("resolved"), facts.get("version")
-    if not (isinstance(resolved, str) and isinstance(version, str) and facts.get("integrity")):
-        return None
-    try:
-        parts = urlsplit(resolved)
-    except ValueError:
-        return None
-    path = unquote(parts.path)
-    file = f"{name.rpartition('/')[2]}-{version}.tgz"
-    usual = f"/{name}/-/{file}"
-    if parts.scheme not in {"http", "https"} or not _NAME.fullmatch(name) or path == usual:
-        return None
-    mirrors = (usual, f"/{name}/download/{file}", f"/{name}/{version}/{file}")
-    return f"{_REGISTRY}{usual}" if path.endswith(mirrors) else None
+def _usual(url: str) -> str:
+    """Return the usual address of a package; the same one if it has that, or is in another form."""
+    _, *path = re.split(r"[?#]", url, maxsplit=1)[0].partition("://")[2].split("/")
+    if len(path) < 3:
+        return url
+    *above, last, mark, file = path
+    name = re.sub("%2f", "/", last, flags=re.IGNORECASE)
+    if above and above[-1].startswith("@"):
+        name = f"{above[-1]}/{name}"
+    base = name.rpartition("/")[2]
+    if not _NAME.fullmatch(name) or not (file.startswith(f"{base}-") and file.endswith(".tgz")):
+        return url
+    usual = f"{name}/-/{file}"
+    is_known = mark in {"-", "download"} or file == f"{base}-{mark}.tgz"
+    return f"{_REGISTRY}/{usual}" if is_known and "/".join(path) != usual else url
