@@ -160,6 +160,7 @@ def _report_load(campaign: ClusterCampaign) -> None:
         counts = {name: count / crowd.seconds for name, count in sorted(crowd.counts.items())}
         print("crowd, a second:", {name: round(rate, 2) for name, rate in counts.items()})
         print(f"answers took {crowd.delays_ms} ms (p50, p95, p99); {crowd.watching:.0f} readers at a time")
+        print(f"the crowd took {100 * crowd.processor_s / crowd.seconds:.1f} % of a processor")
     print(f"load {os.getloadavg()[0]:.1f}")
 
 

@@ -7,12 +7,11 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 import h11
-import httpx2
 import trio
+from cluster_asker import Asker, Reply
 from cluster_crowd import Starts
 from fault_client import Client, Unanswered, _read_events, open_raw
 from fault_ledger import Broken, Ledger, Reading
@@ -126,6 +125,8 @@ class Load:
         self.delays: list[float] = []
         self._files = project(line_s)
         self._unready: set[str] = set()
+        self._asker = Asker()
+        self._tokens: dict[str, str] = {}
 
     def lose(self, previews: list[Standing], why: str, *, moves: bool) -> None:
         """Note that these previews' node is lost now; if its lease ends, they have to start again."""
@@ -140,40 +141,39 @@ class Load:
 
     async def ask(
         self, method: str, path: str, user: str, *, host: str | None = None, body: object = None, wait_s: int = 0
-    ) -> tuple[int, httpx2.Response | None]:
+    ) -> Reply:
         """One request to any usable node; status 0 without an answer. Cancellation: it is cut."""
         node = self.pick()
-        client = Client(node, user)
-        headers = {**client.headers, **({"Host": host} if host else {}), "Prefer": f"wait={wait_s}"}
-        try:
-            with trio.fail_after(_ASK_S + wait_s):
-                answer = await client._http.request(method, f"{node.url}{path}", headers=headers, json=body)
-        except (httpx2.HTTPError, trio.TooSlowError):
-            return 0, None
-        finally:
-            with trio.move_on_after(1, shield=True):
-                await client.aclose()
-        if answer.status_code == 500:
+        fields = {"Authorization": f"Bearer {self._token(user)}", "Prefer": f"wait={wait_s}"}
+        if host is not None:
+            fields["Host"] = host
+        answer = await self._asker.ask(node.url, method, path, _ASK_S + wait_s, body, **fields)
+        if answer.status == 500:
             self.breaches.append(f"{method} {path}: {answer.text[:300]}")
-        return answer.status_code, answer
+        return answer
+
+    def _token(self, user: str) -> str:
+        if user not in self._tokens:
+            self._tokens[user] = next(iter(self.nodes.values())).token(user)
+        return self._tokens[user]
 
     async def launch(self, user: str) -> tuple[str, str] | None:
         """Push and launch; ids of the generation and the preview. Cancellation: it may go on."""
-        status, answer = await self.ask("POST", "/api/v1/generations", user, body={"files": self._files})
-        if status != 201 or answer is None:
-            self.counts[f"push {status}"] += 1
+        answer = await self.ask("POST", "/api/v1/generations", user, body={"files": self._files})
+        if answer.status != 201:
+            self.counts[f"push {answer.status}"] += 1
             return None
         generation_id = str(answer.json()["id"])
         path, asked_at = f"/api/v1/generations/{generation_id}/preview/launch", trio.current_time()
-        status, answer = await self.ask("POST", path, user, body={}, wait_s=30)
-        self.counts[f"launch {status}"] += 1
-        if status == _WRONG and answer is not None:
+        answer = await self.ask("POST", path, user, body={}, wait_s=30)
+        self.counts[f"launch {answer.status}"] += 1
+        if answer.status == _WRONG:
             self.breaches.append(f"a valid launch was refused: {answer.text[:500]}")
-        if status not in {201, 202} or answer is None:
+        if answer.status not in {201, 202}:
             return None
         preview_id = str(answer.json()["id"])
         self.launched.add(preview_id)
-        if status == 201:
+        if answer.status == 201:
             self.delays.append(trio.current_time() - asked_at)
         return generation_id, preview_id
 
@@ -181,29 +181,22 @@ class Load:
 
     async def probe(self, node: Service) -> None:
         """Ask a node if it is ready, as a load balancer does, until cancelled. If it is not, it gets no requests."""
-        client = Client(node, "probe")
-        try:
-            while True:
-                status = 0
-                with trio.move_on_after(_PROBE_S), suppress(httpx2.HTTPError):
-                    status = (await client._http.get(f"{node.url}/readyz", headers=client.headers)).status_code
-                if status == 200:
-                    self._unready.discard(node.url)
-                else:
-                    self._unready.add(node.url)
-                await trio.sleep(_PROBE_S)
-        finally:
-            with trio.move_on_after(1, shield=True):
-                await client.aclose()
+        while True:
+            answer = await self._asker.ask(node.url, "GET", "/readyz", _PROBE_S)
+            if answer.status == 200:
+                self._unready.discard(node.url)
+            else:
+                self._unready.add(node.url)
+            await trio.sleep(_PROBE_S)
 
     async def call(self, one: Standing, each_s: float) -> None:
         """Call a preview through any node until cancelled."""
         host = f"{one.preview_id.replace('_', '-')}.localhost"
         while True:
             asked_at = trio.current_time()
-            status, answer = await self.ask("GET", "/", one.user, host=host)
+            answer = await self.ask("GET", "/", one.user, host=host)
             self.counts["requests"] += 1
-            if status == 200 and answer is not None:
+            if answer.status == 200:
                 self.counts["requests answered"] += 1
                 self._answered(one, answer.text, asked_at)
             await trio.sleep(each_s * self.rng.uniform(0.5, 1.5))
@@ -264,13 +257,13 @@ class Load:
 
     async def churn(self, each_s: float) -> None:
         """Launch previews, and stop them through another node, until cancelled."""
-        number = 0
+        began, number = trio.current_time(), 0
         async with trio.open_nursery() as nursery:
             while True:
                 number += 1
                 self.counts["launches offered"] += 1
                 nursery.start_soon(self._live_shortly, f"churn{number}")
-                await trio.sleep(each_s * self.rng.uniform(0.5, 1.5))
+                await trio.sleep_until(began + (number + self.rng.uniform(-0.4, 0.4)) * each_s)
 
     async def _live_shortly(self, user: str) -> None:
         made = await self.launch(user)
@@ -279,9 +272,10 @@ class Load:
         await trio.sleep(self.rng.uniform(1, 6))
         until = time.monotonic() + 90
         while time.monotonic() < until:
-            status, _ = await self.ask("DELETE", f"/api/v1/generations/{made[0]}/preview", user)
-            if status in {200, 204, 404, 409, 410}:
-                self.counts[f"stop {status}"] += 1
+            answer = await self.ask("DELETE", f"/api/v1/generations/{made[0]}/preview", user)
+            if answer.status in {200, 204, 404, 409, 410}:
+                self.counts[f"stop {answer.status}"] += 1
+                self._tokens.pop(user, None)
                 return
             await trio.sleep(1)
         self.counts["stop without an answer"] += 1
