@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
 from sqlalchemy import Connection, text
@@ -18,6 +19,7 @@ from preview.cluster.nodes import DATABASE_NOW, Membership
 from preview.cluster.notices import queue_notice
 from preview.cluster.placement import Wants
 from preview.cluster.routing import Owner
+from preview.core.clock import from_ms, utc_now
 from preview.errors import AlreadyRunning, LimitReached, ServiceStopping
 from preview.storage.database import NOTHING_CARRIED, Carried, HandedEnd, notify
 
@@ -55,6 +57,7 @@ class Taken:
         wants: Its constraints on the node.
         losses: How often a node was lost that had it.
         snapshot_id: The last snapshot of its data; None without any.
+        taken_at: The time of this, by the database's clock.
     """
 
     preview_id: str
@@ -66,6 +69,7 @@ class Taken:
     wants: Wants = field(default_factory=Wants)
     losses: int = 0
     snapshot_id: str | None = None
+    taken_at: datetime = field(default_factory=utc_now, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +140,7 @@ class Owners:
                 SELECT 1 FROM nodes WHERE id = :node AND draining <> 0
             )
             RETURNING owners.preview_id, owners.fence, owners.options, owners.wants, before.has_run,
-                before.node AS node_before, owners.losses, owners.snapshot_id
+                before.node AS node_before, owners.losses, owners.snapshot_id, {now} AS taken_ms
             """  # noqa: S608
         )
         # A statement of its own: its snapshot has all lines that the former owner has stored before it lost the row.
@@ -291,7 +295,8 @@ class Owners:
             numbered = {"preview": row.preview_id, "fence": row.fence, "is_lost": is_lost, "free": FREE_NUMBERS}
             first_seq = connection.execute(self._begin, numbered).scalar_one()
             whose = (row.preview_id, row.fence, row.node_before, first_seq, bool(row.has_run), row.options)
-            taken.append(Taken(*whose, Wants.parse(row.wants), row.losses, row.snapshot_id))
+            more = (Wants.parse(row.wants), row.losses, row.snapshot_id, from_ms(row.taken_ms))
+            taken.append(Taken(*whose, *more))
             notify(connection, f"preview:{row.preview_id}")
         return taken
 

@@ -29,8 +29,8 @@ from fault_ledger import Broken, Ledger, Reading  # noqa: E402  likewise
 
 __all__ = ["Orders", "Seen", "Starts", "open_crowd"]
 
-# Beyond the previews' own limits, and few enough for the nodes' connections.
-_MOST_ASKING = 1000
+# Requests wait while a preview has no owner; more than these are not sent.
+_MOST_ASKING = 300
 _ASK_S = 4.0
 _PROBE_S = 1.0
 _SILENCE_S = 6.0

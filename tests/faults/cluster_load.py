@@ -159,11 +159,18 @@ class Load:
 
     async def launch(self, user: str) -> tuple[str, str] | None:
         """Push and launch; ids of the generation and the preview. Cancellation: it may go on."""
+        generation_id = await self._push(user)
+        preview_id = None if generation_id is None else await self._start(user, generation_id)
+        return None if generation_id is None or preview_id is None else (generation_id, preview_id)
+
+    async def _push(self, user: str) -> str | None:
         answer = await self.ask("POST", "/api/v1/generations", user, body={"files": self._files})
-        if answer.status != 201:
-            self.counts[f"push {answer.status}"] += 1
-            return None
-        generation_id = str(answer.json()["id"])
+        if answer.status == 201:
+            return str(answer.json()["id"])
+        self.counts[f"push {answer.status}"] += 1
+        return None
+
+    async def _start(self, user: str, generation_id: str) -> str | None:
         path, asked_at = f"/api/v1/generations/{generation_id}/preview/launch", trio.current_time()
         answer = await self.ask("POST", path, user, body={}, wait_s=30)
         self.counts[f"launch {answer.status}"] += 1
@@ -175,7 +182,7 @@ class Load:
         self.launched.add(preview_id)
         if answer.status == 201:
             self.delays.append(trio.current_time() - asked_at)
-        return generation_id, preview_id
+        return preview_id
 
     # Tasks
 
@@ -266,13 +273,15 @@ class Load:
                 await trio.sleep_until(began + (number + self.rng.uniform(-0.4, 0.4)) * each_s)
 
     async def _live_shortly(self, user: str) -> None:
-        made = await self.launch(user)
-        if made is None:
+        generation_id = await self._push(user)
+        if generation_id is None:
             return
+        # One whose answer was lost is stopped too: else such previews would fill the cluster.
+        await self._start(user, generation_id)
         await trio.sleep(self.rng.uniform(1, 6))
         until = time.monotonic() + 90
         while time.monotonic() < until:
-            answer = await self.ask("DELETE", f"/api/v1/generations/{made[0]}/preview", user)
+            answer = await self.ask("DELETE", f"/api/v1/generations/{generation_id}/preview", user)
             if answer.status in {200, 204, 404, 409, 410}:
                 self.counts[f"stop {answer.status}"] += 1
                 self._tokens.pop(user, None)

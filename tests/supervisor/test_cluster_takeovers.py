@@ -6,6 +6,7 @@ import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,6 +17,7 @@ from supervisor_kit import ANN, NEVER_ANSWERS, SERVER, Rig, open_rig
 from trio.testing import wait_all_tasks_blocked
 
 from preview.cluster import Taken
+from preview.core.clock import utc_now
 from preview.core.lifecycle import Departure, State
 from preview.errors import AlreadyRunning, DiskFull, GenerationNotFound, LaunchFailed
 from preview.people_errors import IsolationBelowMinimum
@@ -197,6 +199,22 @@ async def test_a_preview_that_ends_its_nodes_gets_no_more_but_an_old_one_does(
             State.FAILED,
             "node lost: this preview has lost its node 6 times already",
         )
+
+
+async def test_a_node_whose_clock_is_wrong_ends_no_preview(
+    postgres_database_url: str, make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_member(postgres_database_url, make_settings) as (rig, takeovers):
+        preview = await rig.running(SERVER)
+        await queue(rig, preview.id)
+        monkeypatch.setattr(module, "utc_now", lambda: utc_now() + timedelta(days=2))
+        await adopt(takeovers)
+        again = rig.service.previews.find(preview.id)
+        assert again is not None
+        await again.settled.wait()
+        assert again.record.state is State.RUNNING
+        # Its life goes on as long as it would have.
+        assert again.deadlines.expires_at > trio.current_time() + 60
 
 
 async def test_ends_in_the_queue_are_told(postgres_database_url: str, make_settings: Callable[..., Settings]) -> None:

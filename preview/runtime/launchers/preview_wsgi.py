@@ -34,8 +34,14 @@ def serve_wsgi(application: Any, descriptor: int, control: Any, silent_s: float)
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     # Sockets that the server's loop watches.
     watched: dict[int, Any] = {}
+    # poll(2): the service gives its own number of the socket, and select(2) takes none above 1023.
     server = waitress.create_server(
-        application, map=watched, sockets=[socket.socket(fileno=descriptor)], threads=_THREADS, ident=None
+        application,
+        map=watched,
+        sockets=[socket.socket(fileno=descriptor)],
+        threads=_THREADS,
+        ident=None,
+        asyncore_use_poll=True,
     )
     server.channel_class = _logging(server.channel_class, control)
     if control.fileno() >= 0:

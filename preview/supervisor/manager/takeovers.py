@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 import structlog
@@ -253,13 +253,13 @@ class Takeovers:
                 self._context.tell_ended(record)
             return
         self._registry.adoptions.name(record.id, record.generation_id)
-        if taken.has_run and record.expires_at <= utc_now():
+        if taken.has_run and record.expires_at <= taken.taken_at:
             await self._conclude(taken, LaunchFailed(STOP_REASONS[StopCause.EXPIRED]), State.STOPPED)
             return
         if record.state is State.STOPPING:
             raise LaunchFailed(record.reason or "stopped")
         # It may have ended its nodes.
-        age_s = max(0.0, (utc_now() - record.created_at).total_seconds())
+        age_s = max(0.0, (taken.taken_at - record.created_at).total_seconds())
         if taken.before is not None and taken.losses >= self._context.settings.node_changes + age_s / _CHANGE_EACH_S:
             raise LaunchFailed(f"{LOST}: this preview has lost its node {taken.losses} times already")
         generation = await self._context.source.get(record.generation_id)
@@ -276,7 +276,7 @@ class Takeovers:
         arm = choose_arm(self._context, Subject(user.id, tier.name, generation.project_id))
         context = arm.context
         launch_settings = await context.settings_of(user.id, generation.project_id)
-        number, lost_data, first_data = await self._last_request(record.id), "", None
+        number, lost_data, first_data = await context.store.last_request(record.id), "", None
         try:
             first_data = await self._latest_data(record, taken)
         except DataUnavailable as error:
@@ -286,7 +286,7 @@ class Takeovers:
         if self._draining.is_set():
             raise ServiceStopping("This node shuts down.")
         slot = self._slots.new(partial(self._start, context=context), record.id)
-        record = record if taken.has_run else self._fresh(record, tier)
+        record = record if taken.has_run else self._fresh(record, tier, taken.taken_at)
         restarted = self._restarted(record, slot, taken, generation.revision, arm)
         preview = make_preview(arm, slot, restarted, tier, self._log_store, options, launch_settings)
         preview.labels = dict(taken.wants.labels)
@@ -294,7 +294,8 @@ class Takeovers:
         # Its row exists since its first owner.
         preview.stored = True
         preview.traffic.last_number = number
-        preview.deadlines.expires_at = trio.current_time() + max(1.0, (record.expires_at - utc_now()).total_seconds())
+        left_s = (record.expires_at - taken.taken_at).total_seconds()
+        preview.deadlines.expires_at = trio.current_time() + max(1.0, left_s)
         preview.log.begin(taken.first_seq)
         preview.log.say(self._sentence(taken), Level.WARNING if taken.has_run else Level.INFO)
         if lost_data:
@@ -328,15 +329,12 @@ class Takeovers:
             raise DataUnavailable(f"The snapshot {taken.snapshot_id} was deleted.")
         return FirstData(await store.verify(latest), latest.parts, f"the snapshot {latest.id}")
 
-    def _fresh(self, record: PreviewRecord, tier: Tier) -> PreviewRecord:
+    def _fresh(self, record: PreviewRecord, tier: Tier, now: datetime) -> PreviewRecord:
         """Let the times of a launch begin now: it has waited until here."""
-        settings, now = self._context.settings, utc_now()
+        settings = self._context.settings
         expires_at = now + timedelta(seconds=min(settings.max_uptime_s, tier.max_life_s))
         token_expires_at = min(expires_at, now + timedelta(seconds=settings.session_timeout_s))
         return replace(record, expires_at=expires_at, token_expires_at=token_expires_at)
-
-    async def _last_request(self, preview_id: str) -> int:
-        return await self._context.store.last_request(preview_id)
 
     def _restarted(
         self, record: PreviewRecord, slot: PreviewSlot, taken: Taken, revision: int | None, arm: LaunchArm
