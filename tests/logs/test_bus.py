@@ -252,6 +252,19 @@ async def test_a_stream_that_was_deleted_expires_again(server: Server) -> None:
             await server.do("FLUSHALL")
 
 
+async def test_each_command_leaves_an_expiry(server: Server) -> None:
+    """The connection may break after any of them, at the first entry of a stream too."""
+    await server.up()
+    (entry,) = entries_of(STREAM, [batch(1, ["a"])], KEY)
+    async with open_redis(server.address, most_bytes=1000, within_s=PATIENCE_S) as redis:
+        await redis.call(*add_command(STREAM, *entry), within_s=PATIENCE_S)
+        assert await server.do("TTL", STREAM.name) in range(1, 61)
+        # It is refused as before, and not for another reason.
+        with pytest.raises(RedisRefusal, match="equal or smaller"):
+            await redis.call(*add_command(STREAM, *entry), within_s=PATIENCE_S)
+    assert await server.do("XLEN", STREAM.name) == 1
+
+
 async def test_a_killed_redis_costs_no_line_and_is_used_again(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("preview.logs.bus.publisher._PAUSE_S", 0.05)
     async with opened(server) as (log, bus, node):

@@ -89,9 +89,16 @@ def joined(batches: Sequence[Batch]) -> Batch:
     )
 
 
+# One command: a connection that breaks between two would leave a new stream without an expiry.
+_ADD = (
+    "redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], ARGV[2], ARGV[3], ARGV[4]) "
+    "return redis.call('EXPIRE', KEYS[1], ARGV[5])"
+)
+
+
 def add_command(stream: BusStream, name: str, content: bytes) -> tuple[str | bytes | int, ...]:
-    """Return the command that writes an entry."""
-    return ("XADD", stream.name, "MAXLEN", "~", MOST_ENTRIES, name, _FIELD, content)
+    """Return the command that writes an entry and renews the expiry of its stream."""
+    return ("EVAL", _ADD, 1, stream.name, MOST_ENTRIES, name, _FIELD, content, EXPIRY_S)
 
 
 def batches_in(reply: Reply, stream: BusStream, key: bytes) -> list[Batch]:

@@ -11,7 +11,7 @@ import structlog
 import trio
 
 from preview.errors import PreviewError
-from preview.logs.bus.entries import EXPIRY_S, BusFault, BusStream, add_command, entries_of
+from preview.logs.bus.entries import BusFault, BusStream, add_command, entries_of
 from preview.logs.bus.redis import Redis, RedisFault, RedisRefusal, open_redis
 from preview.logs.delivery.backlog import Broadcast
 from preview.logs.delivery.subscription import Subscription
@@ -208,10 +208,7 @@ class LogBus:
                 written = batches[-1].last_seq
 
     async def _add(self, redis: Redis, stream: BusStream, batches: list[Batch]) -> None:
-        # After each entry: it may be the first one of a stream that was deleted, and the last that this node can send.
-        expiry = ("EXPIRE", stream.name, EXPIRY_S)
-        entries = entries_of(stream, batches, self.key)
-        made = [one for name, content in entries for one in (add_command(stream, name, content), expiry)]
+        made = [add_command(stream, name, content) for name, content in entries_of(stream, batches, self.key)]
         replies = await redis.call_all(made, within_s=_WITHIN_S)
         if any(isinstance(one, RedisRefusal) for one in replies):
             # A stranger's entry stands there with a later number.
