@@ -10,16 +10,18 @@ from urllib.parse import urlsplit
 import httpx2
 import trio
 from nodes_kit import Two, open_two, open_wire
+from sqlalchemy import insert
 from trio_websocket import wrap_client_stream
 
 from preview.client.asynchronous import AsyncClient
 from preview.cluster.routing import Owner
+from preview.storage.people_tables import owners
 
 
 async def test_any_node_answers_for_a_preview(tmp_path: Path) -> None:
     """All of it in one pair of services: each pair takes seconds to start."""
-    async with open_two(tmp_path) as two:
-        for check in (_fields, _content, _fast_path, _api, _strangers, _websocket, _log, _redirect):
+    async with open_two(tmp_path, operators=("olga",)) as two:
+        for check in (_fields, _content, _fast_path, _api, _strangers, _websocket, _log, _redirect, _operator):
             with trio.fail_after(60):
                 await check(two)
 
@@ -143,6 +145,37 @@ async def _redirect(two: Two) -> None:
                     break
     router._redirects, two.directory.owners[preview_id] = False, owner
     router.router.forget_all()
+
+
+async def _operator(two: Two) -> None:
+    """An operator counts and stops previews of all nodes by any of them, and nobody else does."""
+    user, preview_id = two.owner.preview.record.user_id, two.owner.preview.id
+    operator = f"Authorization: {two.owner.bearer('olga')['Authorization']}"
+    database = two.other.app.backend.service.database
+    rows = [
+        {"preview_id": one, "generation_id": one, "user_id": user, "state": state, "fence": 1, "first_seq": 1,
+         "queued_at": 1}
+        for one, state in ((preview_id, "running"), ("waits", "queued"), ("ended", "over"), ("replay", "trial"))
+    ]  # fmt: skip
+    await database.write(lambda connection: connection.execute(insert(owners), rows))
+    await two.other.app.backend.service.users.ensure(user)
+    people = await two.ask("GET /api/v1/operator/users", operator, host="localhost")
+    assert {one["id"]: one["previews"] for one in json.loads(people.body)["items"]}[user] == 2
+    line = f"DELETE /api/v1/operator/previews/{preview_id}"
+    for stranger, status in ((two.authorization, 403), ("X-A: b", 401)):
+        assert (await two.ask(line, stranger, host="localhost")).status == status
+    assert two.owner.preview.outcome is None
+    unknown = await two.ask("DELETE /api/v1/operator/previews/preview_none", operator, host="localhost")
+    assert unknown.status == 404
+    # The test's preview has no task of its own that would end it.
+    two.owner.preview.over.set()
+    stopped = await two.ask(line, operator, host="localhost")
+    assert stopped.status == 204, stopped
+    assert two.owner.preview.outcome is not None
+    audit = await two.owner.edge.app.backend.people.audit.list(
+        user_id=None, actor_id="olga", action=None, cursor=None, limit=9
+    )
+    assert [(one.user_id, one.owner_id, one.outcome) for one in audit[0]] == [("olga", user, "done")]
 
 
 async def test_a_node_that_is_asked_wrongly_refuses_and_passes_nothing_on_again(tmp_path: Path) -> None:

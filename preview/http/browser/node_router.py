@@ -30,8 +30,8 @@ from preview.runtime import InnerAddress
 from preview.settings import Settings
 
 # Routes of a generation, and of a preview by its id. All of them go to the owner, whether they need the process or not:
-# so the owner alone decides about launches, edits and stops of a generation.
-_API = re.compile(rb"/api/(?:v1/)?(generations|previews)/([A-Za-z0-9_-]{1,128})(?=[/?]|$)")
+# so the owner alone decides about launches, edits and stops of a generation, those of an operator too.
+_API = re.compile(rb"/api/(?:v1/)?(generations|previews|operator/previews)/([A-Za-z0-9_-]{1,128})(?=[/?]|$)")
 # The log stream of a queued preview waits for its node so long; then the response is 503.
 _QUEUED_S = 25.0
 _LOOK_S = 0.25

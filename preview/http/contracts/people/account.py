@@ -134,7 +134,7 @@ class OperatorUser(Answer):
     id: str
     tier: str
     created_at: Time
-    previews: int = Field(description="Live previews.")
+    previews: int = Field(description="Live previews: in a cluster those of all nodes, and those that wait for one.")
     generations: int
     stored_bytes: int = Field(description="Size of the generations' files.")
 

@@ -40,7 +40,8 @@ from preview.http.metrics import RECENT_LOG
 from preview.people_errors import NodeNotFound, TemplateNotFound
 from preview.runtime.warm.pool import TemplatePool
 from preview.runtime.warm.runtime import WarmRuntime
-from preview.storage.tables import generations, users
+from preview.storage.people_tables import owners
+from preview.storage.tables import PreviewRecord, generations, users
 from preview.storage.users import read_page
 
 _BODY_BYTES = 4096
@@ -62,11 +63,9 @@ def operator_routes(running: Running) -> Blueprint:
     async def stop(backend: Backend, preview_id: str) -> Response:
         """Stop a preview of any user, for operators."""
         await _require_operator(backend)
-        preview = backend.previews.find(preview_id)
-        if preview is None:
-            raise PreviewNotFound(f"There is no live preview {quoted(preview_id)}.")
-        remember_owner(request.scope, preview.record.user_id)
-        await backend.previews.stop(preview.record.generation_id)
+        record = await _live_or_queued(backend, preview_id)
+        remember_owner(request.scope, record.user_id)
+        await backend.previews.stop(record.generation_id)
         return no_content()
 
     @routes.get("/operator/users")
@@ -77,7 +76,11 @@ def operator_routes(running: Running) -> Blueprint:
         database = backend.service.database
         rows, following = await read_page(database, select(users), users, query.cursor, query.limit)
         ids = [row.id for row in rows]
-        live = Counter(one.record.user_id for one in backend.previews.all_active.values())
+        here = {(one.record.user_id, one.id) for one in backend.previews.all_active.values()}
+        # In a cluster: those of all nodes, and those that wait for one.
+        live_rows = select(owners.c.user_id, owners.c.preview_id).where(
+            owners.c.user_id.in_(ids), owners.c.state.in_(("queued", "running"))
+        )
         sums = (
             select(
                 generations.c.user_id, func.count().label("number"), func.sum(generations.c.size_bytes).label("size")
@@ -86,10 +89,14 @@ def operator_routes(running: Running) -> Blueprint:
             .group_by(generations.c.user_id)
         )
 
-        def read(connection: Connection) -> dict[str, Row[tuple[str, int, int]]]:
-            return {row.user_id: row for row in connection.execute(sums)}
+        def read(connection: Connection) -> tuple[dict[str, Row[tuple[str, int, int]]], set[tuple[str, str]]]:
+            return (
+                {row.user_id: row for row in connection.execute(sums)},
+                {(row.user_id, row.preview_id) for row in connection.execute(live_rows)},
+            )
 
-        stored = await database.read(read) if ids else {}
+        stored, elsewhere = await database.read(read) if ids else ({}, set())
+        live = Counter(user_id for user_id, _ in here | elsewhere)
         items = [
             OperatorUser(
                 id=row.id,
@@ -223,6 +230,20 @@ def operator_routes(running: Running) -> Blueprint:
         return await _set_draining(backend, node_name, draining=False)
 
     return routes
+
+
+async def _live_or_queued(backend: Backend, preview_id: str) -> PreviewRecord:
+    """Return the record of a live preview, or of one that waits for a node. Cancellation: nothing changes.
+
+    Raises:
+        PreviewNotFound: There is none on this node; requests for those of other nodes are passed on.
+    """
+    if (preview := backend.previews.find(preview_id)) is not None:
+        return preview.record
+    record = await backend.previews.get(preview_id)
+    if await backend.previews.place(record) is None:
+        raise PreviewNotFound(f"There is no live preview {quoted(preview_id)}.")
+    return record
 
 
 async def _set_draining(backend: Backend, node_name: str, *, draining: bool) -> Response:
