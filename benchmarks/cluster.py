@@ -1,10 +1,14 @@
 """What does it cost to ask a node that does not run the preview?
 
-``uv run python benchmarks/cluster.py [--rounds N] [--seconds S] [--connections C] [--watchers W] [--save FILE]``
+``uv run python benchmarks/cluster.py [--rounds N] [--seconds S] [--connections C] [--share CORES] [--watchers W]
+[--save FILE]``
 
 Two services of one cluster on one PostgreSQL, both on this machine. A preview runs on the first one. Requests to it,
 and its log at 1,000 lines a second, by the first node and by the second one, in turn. All processes share this
-machine's processors, and through the second node there is one more: on separate machines the ratio is better.
+machine's processors, and through the second node there is one more.
+
+``--share 0.5`` measures only the requests, with a control group for each node and its previews that has so much of the
+processors, as on two machines of that size; the client has the rest. It needs root.
 
 ``--watchers 50`` measures only the processor time of both nodes while that many read the log through the second one:
 with a stream between the nodes for each, and with one for all.
@@ -20,10 +24,11 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psutil
 import trio
-from _measure import compare, interleave_async, percentile, report, save
+from _measure import Figure, compare, interleave_async, percentile, report, save
 
 sys.path[:0] = [str(Path(__file__).resolve().parent.parent / "tests" / part) for part in ("", "faults")]
 
@@ -31,6 +36,7 @@ from cluster_kit import World, open_nodes  # noqa: E402  found by the line above
 from fault_client import Client, open_raw  # noqa: E402
 from fault_postgres import open_postgres  # noqa: E402
 from fault_service import Service  # noqa: E402
+from scale import open_shares  # noqa: E402
 
 DIRECT, PASSED = "floor: the node that runs the preview", "the other node"
 PROGRAM = """
@@ -70,6 +76,7 @@ while True:
 _MARK = re.compile(rb"t(\d{19})n(\d{9})~")
 _RATE = 1000
 _BURST = 50_000
+_SETTINGS: dict[str, Any] = {"LIVENESS_INTERVAL": "10", "MAX_LOG_LINES": "10000"}
 
 
 def head(node: Service, target: str, host: str) -> bytes:
@@ -157,21 +164,32 @@ async def launched(world: World) -> tuple[str, str]:
     return generation_id, f"{preview_id.replace('_', '-')}.localhost"
 
 
-async def measure(world: World, options: argparse.Namespace) -> None:
-    """Launch the preview, and measure."""
-    nodes = {DIRECT: world.nodes["one"], PASSED: world.nodes["two"]}
-    generation_id, host = await launched(world)
+async def measure_requests(world: World, options: argparse.Namespace, host: str) -> dict[str, list[Figure]]:
+    """Measure requests to the preview, by each of the nodes."""
     figures = {}
     for connections in (options.connections, 1):
         title, used = f"requests, connections: {connections}", {DIRECT: list[float](), PASSED: list[float]()}
         call = partial(requests_per_s, world, host=host, seconds=options.seconds, connections=connections)
-        variants = [partial(_named, name, partial(call, used[name], node)) for name, node in nodes.items()]
+        nodes = _by_way(world).items()
+        variants = [partial(_named, name, partial(call, used[name], node)) for name, node in nodes]
         values = await interleave_async(variants, rounds=options.rounds, warm_up=0)
         figures[title] = compare(values, unit="requests/s", floor=DIRECT)
         report(title, figures[title])
         title = f"{title}: processor time of both nodes a request"
         figures[title] = compare(used, unit="us", floor=DIRECT)
         report(title, figures[title])
+    return figures
+
+
+def _by_way(world: World) -> dict[str, Service]:
+    return {DIRECT: world.nodes["one"], PASSED: world.nodes["two"]}
+
+
+async def measure(world: World, options: argparse.Namespace) -> None:
+    """Launch the preview, and measure."""
+    nodes = _by_way(world)
+    generation_id, host = await launched(world)
+    figures = await measure_requests(world, options, host)
     title = f"line at {_RATE} lines/s, 99th percentile"
     reading = partial(line_ms, generation_id=generation_id, host=host, seconds=options.seconds)
     variants = [partial(_named, name, partial(reading, node)) for name, node in nodes.items()]
@@ -221,9 +239,9 @@ async def compare_sharing(folder: Path, options: argparse.Namespace) -> None:
     """Measure with a stream for each reader, and with one for all."""
     found = {}
     names = {"false": f"floor: {options.watchers} streams between the nodes", "true": "one stream for all"}
-    more = {"LIVENESS_INTERVAL": "10", "MAX_STREAMS_PER_USER": str(options.watchers + 10)}
+    more: dict[str, Any] = {"LIVENESS_INTERVAL": "10", "MAX_STREAMS_PER_USER": str(options.watchers + 10)}
     for shared, name in names.items():
-        settings = {**more, "SHARED_LOG_STREAMS": shared}
+        settings: dict[str, Any] = {**more, "SHARED_LOG_STREAMS": shared}
         with open_postgres() as server:
             async with open_nodes(folder / shared, folder / "cache", server, "one", "two", **settings) as world:
                 generation_id, host = await launched(world)
@@ -233,6 +251,17 @@ async def compare_sharing(folder: Path, options: argparse.Namespace) -> None:
     figures = {title: compare(found, unit="ms", floor=names["false"])}
     report(title, figures[title])
     save(options.save, figures)
+
+
+async def compare_machines(folder: Path, options: argparse.Namespace) -> None:
+    """Measure requests while each node has a share of the processors."""
+    names = ("one", "two")
+    with open_shares(len(names), options.share) as shares, open_postgres() as server:
+        prefixes = {name: share.prefix for name, share in zip(names, shares, strict=True)}
+        async with open_nodes(folder, folder / "cache", server, *names, prefixes=prefixes, **_SETTINGS) as world:
+            _, host = await launched(world)
+            print(f"each node with its previews has {options.share} processors, the client the others")
+            save(options.save, await measure_requests(world, options, host))
 
 
 async def _named(name: str, call: Callable[[], Awaitable[float]]) -> Mapping[str, float]:
@@ -245,8 +274,12 @@ async def run(options: argparse.Namespace) -> None:
         with tempfile.TemporaryDirectory(prefix="preview-cluster-") as folder:
             await compare_sharing(Path(folder), options)
         return
+    if options.share:
+        with tempfile.TemporaryDirectory(prefix="preview-cluster-") as folder:
+            await compare_machines(Path(folder), options)
+        return
     with tempfile.TemporaryDirectory(prefix="preview-cluster-") as folder, open_postgres() as server:
-        cache, settings = Path(folder) / "cache", {"LIVENESS_INTERVAL": "10", "MAX_LOG_LINES": "10000"}
+        cache, settings = Path(folder) / "cache", _SETTINGS
         async with open_nodes(Path(folder), cache, server, "one", "two", **settings) as world:
             await measure(world, options)
 
@@ -256,6 +289,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7, help="measure each so often (7)")
     parser.add_argument("--seconds", type=float, default=3, help="each time for so long (3)")
     parser.add_argument("--connections", type=int, default=16, help="at once (16)")
+    parser.add_argument("--share", type=float, default=0, help="only requests, each node with so many processors (0)")
     parser.add_argument("--watchers", type=int, default=0, help="only compare streams between nodes, for so many (0)")
     parser.add_argument("--save", type=Path, default=None, help="write all rounds there")
     trio.run(run, parser.parse_args())

@@ -64,6 +64,12 @@ class Share:
             (folder / "cgroup.procs").write_text(str(pid))
 
     @property
+    def prefix(self) -> list[str]:
+        """What starts a command in it: put before the command."""
+        enter = " && ".join(f"echo $$ > {folder}/cgroup.procs" for folder in self.folders)
+        return ["sh", "-c", f'{enter} && exec "$@"', "sh"]
+
+    @property
     def used_s(self) -> float:
         """Processor time of all that was ever in it."""
         if not _IS_SECOND:

@@ -6,10 +6,11 @@ import itertools
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import fault_project
@@ -99,9 +100,14 @@ class World:
 
 @asynccontextmanager
 async def open_nodes(
-    tmp_path: Path, cache: Path, server: Postgres, *names: str, **settings: str
+    tmp_path: Path,
+    cache: Path,
+    server: Postgres,
+    *names: str,
+    prefixes: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    **settings: str,
 ) -> AsyncIterator[World]:
-    """Started nodes, which are killed at the end. Cancellation: likewise."""
+    """Started nodes, each with the prefix of its name; they are killed at the end. Cancellation: likewise."""
     nodes = {}
     for number, name in enumerate(names):
         variables = {
@@ -114,6 +120,7 @@ async def open_nodes(
         }
         more = {f"PREVIEW_{key}": value for key, value in settings.items()}
         nodes[name] = Service(tmp_path / name, cache, next(_PORTS), {**variables, **more}, ports=20)
+        nodes[name].prefix = prefixes.get(name, ())
     try:
         async with trio.open_nursery() as nursery:
             for node in nodes.values():

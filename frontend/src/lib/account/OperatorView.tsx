@@ -56,7 +56,7 @@ export function OperatorView({ client }: { client: PreviewClient }): ReactNode {
     nodes.refresh();
   };
   const problem = previews.problem ?? users.problem ?? environments.problem ?? templates.problem ?? nodes.problem;
-  // The nodes of a cluster have addresses. Only they are shown for all of it: the other lists are one node's.
+  // The nodes of a cluster have addresses. Only they and users are shown for all of it: the other lists are one node's.
   const isCluster = nodes.value?.some((one) => one.address !== null) ?? false;
   const where = isCluster ? " on the node that answers" : "";
   const machines = (
