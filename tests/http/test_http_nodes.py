@@ -175,7 +175,7 @@ async def _operator(two: Two) -> None:
     audit = await two.owner.edge.app.backend.people.audit.list(
         user_id=None, actor_id="olga", action=None, cursor=None, limit=9
     )
-    assert [(one.user_id, one.owner_id, one.outcome) for one in audit[0]] == [("olga", user, "ok")]
+    assert ("olga", user, "ok") in [(one.user_id, one.owner_id, one.outcome) for one in audit[0]]
 
 
 async def test_a_node_that_is_asked_wrongly_refuses_and_passes_nothing_on_again(tmp_path: Path) -> None:
