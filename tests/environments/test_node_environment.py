@@ -115,6 +115,16 @@ async def test_a_failed_install_script_costs_only_its_package(cache: NodeEnviron
     assert any("two" in line and "could not be built" in line for line in said)
 
 
+async def test_packages_in_c_are_compiled_quickly(cache: NodeEnvironmentCache, project: Path) -> None:
+    said = """echo "module.exports = '$CFLAGS, $CXXFLAGS, $JOBS'" > index.js"""
+    write_package(project / "two.tgz", "two", "", scripts={"install": said})
+    write_manifest(project, name="shop", dependencies={"two": "file:two.tgz"})
+    with trio.fail_after(60):
+        async with cache.open_environment(EnvironmentRequest(project), quiet) as environment:
+            place_modules(environment.directory, project)
+            assert run_node(environment, project, "console.log(require('two'))") == "-O1, -O1, 2"
+
+
 async def test_what_cannot_be_had_is_named_and_leaves_nothing(cache: NodeEnvironmentCache, project: Path) -> None:
     write_manifest(project, name="shop", dependencies={"no-such-package-anywhere": "^1.0.0"})
     with trio.fail_after(60), pytest.raises(EnvironmentFailed):

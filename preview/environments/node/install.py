@@ -23,6 +23,7 @@ from preview.environments.node.recipe import (
     NO_CODE,
     NodeRecipe,
     NodeToolchain,
+    compiler_environment,
     nodedir_environment,
     npm_environment,
 )
@@ -104,7 +105,11 @@ class Npm:
         argv = [str(self.toolchain.npm), *arguments, *FLAGS, "--offline" if self.offline else "--prefer-offline"]
         result = await run_program(
             [*argv, *(() if self.runs_code else NO_CODE)],
-            environment={**nodedir_environment(self.toolchain.node), **npm_environment(os.environ)},
+            environment={
+                **compiler_environment(),
+                **nodedir_environment(self.toolchain.node),
+                **npm_environment(os.environ),
+            },
             directory=self.directory,
             say=say,
             cage=self.cage,
