@@ -16,7 +16,7 @@ from sqlalchemy import text
 from supervisor_kit import ANN, NEVER_ANSWERS, SERVER, Rig, open_rig
 from trio.testing import wait_all_tasks_blocked
 
-from preview.cluster import Taken
+from preview.cluster import Node, Taken
 from preview.core.clock import utc_now
 from preview.core.lifecycle import Departure, State
 from preview.errors import AlreadyRunning, DiskFull, GenerationNotFound, LaunchFailed
@@ -215,6 +215,24 @@ async def test_a_node_whose_clock_is_wrong_ends_no_preview(
         assert again.record.state is State.RUNNING
         # Its life goes on as long as it would have.
         assert again.deadlines.expires_at > trio.current_time() + 60
+
+
+async def test_a_launch_while_no_node_is_live_is_no_wrong_request(
+    postgres_database_url: str, make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_member(postgres_database_url, make_settings) as (rig, _):
+        cluster: Any = rig.service.cluster
+        rig.source.add("g1", SERVER)
+
+        async def nobody(**_: bool) -> list[Node]:
+            await trio.lowlevel.checkpoint()
+            return []
+
+        monkeypatch.setattr(cluster.queue, "live_nodes", nobody)
+        cluster.draining = True
+        launched = await rig.launch("g1")
+        assert await owner(rig, launched.record.id) == ("queued", None)
+        cluster.draining = False
 
 
 async def test_ends_in_the_queue_are_told(postgres_database_url: str, make_settings: Callable[..., Settings]) -> None:

@@ -115,7 +115,8 @@ class QueuedLaunches:
         if not any(may_take(one, self._cluster.facts, wants, why) for one in nodes):
             # A node may have joined since.
             nodes = await self._cluster.queue.live_nodes(is_new=True)
-        if not any(wants.suit(one.facts.labels) for one in nodes):
+        # Without a live node, such as after a restart of the database, nothing is known of labels.
+        if nodes and not any(wants.suit(one.facts.labels) for one in nodes):
             raise InvalidRequest("No node of the cluster has these labels; leave them out.", field="labels")
         if isinstance(why, PreviewError) and not any(may_take(one, self._cluster.facts, wants, why) for one in nodes):
             raise why
