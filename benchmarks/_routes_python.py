@@ -125,7 +125,7 @@ def of_django(settings: str) -> None:
             path = prefix + text
             if hasattr(one, "url_patterns"):
                 walk(one.url_patterns, path, library or one.app_name in ("admin", "djdt"))
-            elif "format>" not in path:
+            elif r"\.(?P<format>" not in str(one.pattern) and "<drf_format_suffix" not in text:
                 view = getattr(one.callback, "func", one.callback)
                 where = [getattr(item, "__module__", None) or "" for item in (view, getattr(view, "cls", None))]
                 also = library or any(name.startswith(_LIBRARIES) for name in where)

@@ -42,6 +42,12 @@ SKIPPED_SUFFIXES = (
 SKIPPED_PREFIXES = (".#", ".goutputstream-")
 # Marks a virtual environment of any name (PEP 405).
 _ENVIRONMENT_MARK = "pyvenv.cfg"
+_ENVIRONMENT_NAMES = frozenset(
+    {
+        "pyvenv.cfg", "bin", "lib", "lib64", "Scripts", "Lib", "include", "Include", "share", "etc", "man", "tcl",
+        "pip-selfcheck.json", "CACHEDIR.TAG",
+    }
+)  # fmt: skip
 
 
 def name_of(source: Source) -> str:
@@ -120,6 +126,12 @@ def is_skipped(name: str) -> bool:
     )
 
 
+def _is_environment(names: set[str]) -> bool:
+    """Return whether a folder with these entries is a virtual environment, without a project's own code in it."""
+    is_marked = _ENVIRONMENT_MARK in names and bool(names & {"bin", "lib", "lib64", "Scripts", "Lib"})
+    return is_marked and all(name in _ENVIRONMENT_NAMES or name.startswith(".") for name in names)
+
+
 def _walk(folder: Path, root: Path, above: tuple[Path, ...], prefix: str) -> Iterator[tuple[str, Path]]:
     """Yield the relative path and the file to read of each file below ``folder``, ordered by path."""
     if len(above) > _MAX_DEPTH:
@@ -131,7 +143,7 @@ def _walk(folder: Path, root: Path, above: tuple[Path, ...], prefix: str) -> Ite
         raise InvalidUpload(
             f"{folder} cannot be read ({error.strerror}); fix its permissions, or leave it out."
         ) from error
-    if prefix and any(entry.name == _ENVIRONMENT_MARK for entry in entries):
+    if prefix and _is_environment({entry.name for entry in entries}):
         return
     for entry in entries:
         path, real = f"{prefix}{entry.name}", Path(entry.path)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from preview.core.isolation import Network
 from preview.core.lifecycle import OnCrash
+from preview.core.quoting import quoted
 from preview.detection.containers import find_container_plan, plan_named
 from preview.detection.left_out import with_env_module
 from preview.detection.node import detect_node
@@ -36,6 +37,7 @@ _NODE = frozenset({*NODE_NAMES, "node"})
 # Where a project names its packages.
 _MANIFEST = re.compile(r"requirements[\w.-]*\.(?:txt|in)|pyproject\.toml|Pipfile|setup\.(?:py|cfg)|package\.json")
 _MOST_MANIFESTS = 20
+_MOST_ENVIRONMENTS = 3
 # Details of the two errors that mean: no file of a known language starts a server.
 _STARTS_NOTHING = frozenset({"language", "missing_files"})
 _SERVERS = {"fastapi": Server.ASGI, "starlette": Server.ASGI, "flask": Server.WSGI, "django": Server.DJANGO}
@@ -79,8 +81,17 @@ def detect(
     plan = with_unmade_tables(plan, sources)
     plan = with_env_module(with_own_version(plan, sources), sources)
     plan = with_workers(with_key_files(with_extension(plan, sources), sources), sources)
-    plan = _overridden(plan, given)
+    plan = _overridden(_with_environments(plan, sources), given)
     return replace(plan, exports_spans=True) if plan.trace and _has_opentelemetry(sources) else plan
+
+
+def _with_environments(plan: StartPlan, sources: Sources) -> StartPlan:
+    """Return the plan with a decision about the virtual environments that the project brings; unchanged without."""
+    if not sources.environments:
+        return plan
+    names = ", ".join(map(quoted, sources.environments[:_MOST_ENVIRONMENTS]))
+    said = f"not read: {names} (installed packages; the service installs its own)"
+    return replace(plan, decisions=(*plan.decisions, said))
 
 
 def _has_opentelemetry(sources: Sources) -> bool:

@@ -9,7 +9,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from preview.generations.archive import (
-    RepositoryPart,
     plain_bytes,
     unpack,
     unpack_repository,
@@ -17,10 +16,11 @@ from preview.generations.archive import (
     unpack_zip,
 )
 from preview.generations.files import check_files, check_paths, parse_files_json
-from preview.generations.folder import FolderGenerations
+from preview.generations.folder import FolderGenerations, installed_folders
 from preview.generations.folder_changes import FolderChange, FolderChanges
 from preview.generations.interface import Generation, GenerationLimits, GenerationSource
 from preview.generations.packing import ArchiveKind, Packer
+from preview.generations.repository_part import RepositoryPart
 from preview.generations.stored_file import StoredFile
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ __all__ = [
     "VersionPage",
     "check_files",
     "check_paths",
+    "installed_folders",
     "parse_files_json",
     "plain_bytes",
     "unpack",

@@ -18,13 +18,13 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, cast
 
 from preview.errors import InvalidGeneration, TooLarge
 from preview.generations.files import PathCheck, named, require_some, shown
 from preview.generations.interface import Budget, GenerationLimits
+from preview.generations.repository_part import RepositoryPart
 
 
 class BoundedReads:
@@ -150,40 +150,6 @@ def unpack(source: IO[bytes], limits: GenerationLimits, plain: IO[bytes] | None 
     raise InvalidGeneration("The file is neither a zip nor a tar.gz archive.")
 
 
-@dataclass(slots=True)
-class RepositoryPart:
-    """The part of a repository's archive that is unpacked.
-
-    Attributes:
-        folder: Path in the repository; empty for all of it.
-        links: Paths of the symbolic links that were left out.
-        top: Top folder of the archive, which all entries are in; set by the first one.
-    """
-
-    folder: str = ""
-    links: list[str] = field(default_factory=list)
-    top: str = ""
-
-    def name_of(self, entry: zipfile.ZipInfo) -> str | None:
-        """Return the entry's name in the folder; None if it is left out.
-
-        Raises:
-            InvalidGeneration: The archive is not one of a repository.
-        """
-        top, _, path = entry.orig_filename.partition("/")
-        self.top = self.top or top
-        if top != self.top or not top:
-            raise InvalidGeneration("The archive is not one of a repository: it has more than one top folder.")
-        inside = f"{self.folder}/" if self.folder else ""
-        name = path.removeprefix(inside)
-        if not name or not path.startswith(inside):
-            return None
-        if stat.S_IFMT(entry.external_attr >> 16) == stat.S_IFLNK:
-            self.links.append(name)
-            return None
-        return name
-
-
 def unpack_repository(source: IO[bytes], limits: GenerationLimits, part: RepositoryPart) -> dict[str, bytes]:
     """Return the files of a repository's zip archive, without its top folder and without symbolic links.
 
@@ -255,6 +221,8 @@ def _read_zip(archive: zipfile.ZipFile, limits: GenerationLimits, part: Reposito
     _check_overlap(entries)
     check, budget, files = PathCheck(limits), Budget(limits), {}
     members = []
+    if part is not None:
+        part.find_installed(entries)
     for entry in entries:
         # ``filename`` is cut at a NUL, which would hide the rest of the name.
         name = entry.orig_filename

@@ -19,6 +19,7 @@ from preview.core.quoting import quoted
 from preview.errors import GenerationNotFound, InvalidGeneration
 from preview.generations.files import PathCheck, TreeWriter, require_some, shown
 from preview.generations.interface import Budget, Generation, GenerationLimits
+from preview.sources import is_environment
 
 # Folders that tools recreate: large, and not needed by a preview, which has its own environment.
 _SKIPPED = frozenset(
@@ -36,8 +37,8 @@ _SKIPPED_SUFFIXES = (
     "~", ".swp", ".swo", ".swx", ".kate-swp", "___jb_tmp___", "___jb_old___",
 )  # fmt: skip
 _SKIPPED_PREFIXES = (".#", ".goutputstream-")
-# Marks a virtual environment of any name (PEP 405).
-_ENVIRONMENT_MARK = "pyvenv.cfg"
+# Installed packages: people hear that they are left out.
+_INSTALLED = frozenset({"node_modules", "site-packages", "bower_components"})
 # One thread copies this many files at once, so cancellation is quick.
 _PART_FILES = 64
 
@@ -146,7 +147,7 @@ def _walk(folder: Path, above: tuple[Path, ...], prefix: str, check: PathCheck) 
     except OSError as error:
         raise_want(error)
         raise _unreadable(prefix or str(folder), error) from error
-    if prefix and any(entry.name == _ENVIRONMENT_MARK for entry in entries):
+    if prefix and is_environment({entry.name for entry in entries}):
         return
     for entry in entries:
         path = f"{prefix}{entry.name}"
@@ -182,11 +183,28 @@ def kept_folders(root: Path) -> list[Path]:
     """Return the root and the subfolders that may contain files of the generation. Blocks: call in a thread."""
     found = []
     for name, folders, files in walk(root):
-        if name != str(root) and _ENVIRONMENT_MARK in files:
+        if name != str(root) and is_environment({*folders, *files}):
             folders.clear()
             continue
         folders[:] = sorted(folder for folder in folders if not _is_skipped(folder))
         found.append(Path(name))
+    return found
+
+
+def installed_folders(root: Path) -> list[str]:
+    """Return the folders of installed packages that are left out: virtual environments, ``node_modules``.
+
+    Blocks: call in a thread.
+    """
+    found = []
+    for name, folders, files in walk(root):
+        path = os.path.relpath(name, root)
+        if name != str(root) and (os.path.basename(name) in _INSTALLED or is_environment({*folders, *files})):  # noqa: PTH119  a text
+            found.append(path)
+            folders.clear()
+            continue
+        kept = _INSTALLED.union(folder for folder in folders if folder == ".venv" or not _is_skipped(folder))
+        folders[:] = sorted(kept.intersection(folders))
     return found
 
 

@@ -150,7 +150,7 @@ class GithubImporter:
                 unpacked = await self._reader.unpack_repository(
                     archive, GenerationLimits.of(self._settings), one.folder
                 )
-            notes = [*_notes(unpacked.files, unpacked.links)]
+            notes = [*_notes(unpacked.files, unpacked.links, unpacked.installed)]
             return Fetched(one, one.page(site), commit, unpacked.files, notes)
         raise RepositoryNotFound(_missing(site, meant[0], wanted[0]))
 
@@ -173,11 +173,13 @@ def _commit_of(archive: IO[bytes]) -> str:
     return "" if found is None else (found[1] or found[2]).decode("ascii")
 
 
-def _notes(files: Mapping[str, bytes], links: Sequence[str]) -> Iterator[str]:
+def _notes(files: Mapping[str, bytes], links: Sequence[str], installed: Sequence[str]) -> Iterator[str]:
     """Yield sentences about what an archive of GitHub does not have, or what was left out."""
     pointers = sorted(path for path, content in files.items() if content.startswith(_POINTER))
     if links:
         yield f"Symbolic links are left out: {_named(links)}."
+    if installed:
+        yield f"Installed packages are left out, because the service installs its own: {_named(installed)}."
     if pointers:
         yield f"Files of Git LFS have a pointer as their content: {_named(pointers)}."
     if ".gitmodules" in files:

@@ -8,7 +8,7 @@ import gc
 import os
 import stat
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 from preview.core.descriptors import raise_want, walk
@@ -26,6 +26,21 @@ _SKIPPED_FOLDERS = frozenset(
 )
 # ``src/env/`` may be a module of the project. A virtual environment is recognized by its own files.
 _PERHAPS_ENVIRONMENTS = frozenset({"env"})
+# A virtual environment: its mark, one of its folders, and nothing that no tool puts there.
+_ENVIRONMENT_MARK = "pyvenv.cfg"
+_ENVIRONMENT_FOLDERS = frozenset({"bin", "lib", "lib64", "Scripts", "Lib"})
+_ENVIRONMENT_REST = frozenset({"include", "Include", "share", "etc", "man", "tcl", "pip-selfcheck.json"})
+
+
+def is_environment(names: Collection[str]) -> bool:
+    """Return whether a folder with these files and folders is a virtual environment of Python (PEP 405), by any name.
+
+    One that a project's own code is in, too, is none: leaving it out would leave out the code.
+    """
+    if _ENVIRONMENT_MARK not in names or _ENVIRONMENT_FOLDERS.isdisjoint(names):
+        return False
+    known = {_ENVIRONMENT_MARK, *_ENVIRONMENT_FOLDERS, *_ENVIRONMENT_REST}
+    return all(name in known or name.startswith(".") or name == "CACHEDIR.TAG" for name in names)
 
 
 class _Skipped(Exception):
@@ -50,6 +65,7 @@ class Sources:
         all_names: All files, as paths relative to the project with ``/``; files in upper folders first.
         names: All Python files, in the same form and order.
         skipped: Files that could not be read or parsed, with the reason.
+        environments: Folders that are left out because they are virtual environments; never the root.
 
     Raises:
         OSError: No file descriptor is free. ``text`` and ``tree`` raise this error too.
@@ -58,6 +74,7 @@ class Sources:
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
         self.skipped: dict[str, str] = {}
+        self.environments: list[str] = []
         self._texts: dict[str, bytes] = {}
         self._trees: dict[str, ast.Module | None] = {}
         self._nodes: dict[str, Sequence[ast.AST]] = {}
@@ -117,8 +134,12 @@ class Sources:
     def _walk(self) -> Iterator[str]:
         count = 0
         for folder, folders, files in walk(self.root):
-            folders[:] = sorted(name for name in folders if not _is_skipped(Path(folder), name))
             prefix = Path(folder).relative_to(self.root).as_posix()
+            if prefix != "." and is_environment({*folders, *files}):
+                self.environments.append(prefix)
+                folders.clear()
+                continue
+            folders[:] = sorted(name for name in folders if not _is_skipped(Path(folder), name))
             if prefix.count("/") >= _MAX_FOLDERS_DEEP and folders:
                 self.skipped[prefix] = f"deeper than {_MAX_FOLDERS_DEEP} folders: files below that were not read"
                 folders.clear()

@@ -21,10 +21,12 @@ class ArchiveAnswer:
     Attributes:
         files: Path and size in bytes of each file, in the order of their contents.
         links: Paths of symbolic links of a repository, which were left out; at most ``MOST_LINKS``.
+        installed: Folders of installed packages of a repository, which were left out; as many.
     """
 
     files: Sequence[tuple[str, int]]
     links: Sequence[str] = ()
+    installed: Sequence[str] = ()
 
 
 MOST_LINKS: Final = 100
@@ -33,10 +35,11 @@ _LONGEST_LINK: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class Unpacked:
-    """The files of a repository: content by path, and paths of the symbolic links that were left out."""
+    """The files of a repository: content by path, and paths of symbolic links and of folders that were left out."""
 
     files: Mapping[str, bytes]
     links: Sequence[str]
+    installed: Sequence[str] = ()
 
 
 def file_bytes(limits: GenerationLimits) -> int:
@@ -65,11 +68,12 @@ def unpack_into(
         files = unpack(source, limits, inflated) if folder is None else unpack_repository(source, limits, part)
         for content in files.values():
             target.write(content)
-    return ArchiveAnswer([(path, len(content)) for path, content in files.items()], shown_links(part.links))
+    sizes = [(path, len(content)) for path, content in files.items()]
+    return ArchiveAnswer(sizes, shown_links(part.links), shown_links([*part.installed]))
 
 
 def shown_links(links: Sequence[str]) -> Sequence[str]:
-    """Return some of the links, shortened."""
+    """Return some of the paths, shortened."""
     return [one[:_LONGEST_LINK] for one in links[:MOST_LINKS]]
 
 

@@ -130,7 +130,8 @@ class WorkerReader:
             found = await self._pool.run("unpack", arguments, _ARCHIVE, files=files)
             with _refusing_forged("The archive"):
                 unpacked = await trio.to_thread.run_sync(contents_of, found, contents, limits)
-        return Unpacked(unpacked, [clean(one) for one in shown_links(found.links)])
+        links, installed = ([clean(one) for one in shown_links(paths)] for paths in (found.links, found.installed))
+        return Unpacked(unpacked, links, installed)
 
     async def compare(self, pairs: Sequence[FilePair]) -> Sequence[Text]:
         """Implement the protocol. Cancellation: the worker is killed."""
@@ -189,7 +190,7 @@ class InProcess(InThread):
         archive.seek(0)
         part = RepositoryPart(folder)
         files = await trio.to_thread.run_sync(unpack_repository, archive, limits, part)
-        return Unpacked(files, shown_links(part.links))
+        return Unpacked(files, shown_links(part.links), shown_links([*part.installed]))
 
     async def compare(self, pairs: Sequence[FilePair]) -> Sequence[Text]:
         """Implement the protocol. Cancellation: takes effect after the thread has finished."""

@@ -69,9 +69,9 @@ async def test_what_tools_make_again_is_left_out(folder: Path, target: Path) -> 
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("x")
     # An environment by another name, with the link that each has.
-    (folder / "myenv").mkdir()
+    (folder / "myenv" / "bin").mkdir(parents=True)
     (folder / "myenv" / "pyvenv.cfg").write_text("")
-    (folder / "myenv" / "python").symlink_to("/usr/bin/env")
+    (folder / "myenv" / "bin" / "python").symlink_to("/usr/bin/env")
     (folder / ".env.example").write_text("A=1")
     assert await copy(folder, target) == {**FILES, ".env.example": b"A=1"}
 

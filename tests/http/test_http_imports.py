@@ -242,9 +242,10 @@ async def test_imports_are_paced_for_each_user_and_can_be_off(tmp_path: Path) ->
 async def test_a_public_repository_becomes_a_generation_that_names_its_commit(tmp_path: Path) -> None:
     pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 9\n"
     files = FILES | {"README.md": "x", "data.bin": pointer, ".gitmodules": ""}
+    packages = {"myenv/pyvenv.cfg": "", "myenv/bin/pip": "", "myenv/lib/python3.12/site-packages/django/urls.py": "x"}
     async with open_both(tmp_path) as (world, github):
         assert (await world.ask("GET", IMPORTS)).json()["address"] == github.url
-        github.answers[ARCHIVE] = response(repository_zip(files, links={"CLAUDE.md": "README.md"}))
+        github.answers[ARCHIVE] = response(repository_zip(files | packages, links={"CLAUDE.md": "README.md"}))
         answer = await imported(world, f"{github.url}/ann/shop")
         made = answer.json()
         assert answer.status_code == 201, answer.text
@@ -252,6 +253,7 @@ async def test_a_public_repository_becomes_a_generation_that_names_its_commit(tm
         assert (made["name"], made["commit"], made["origin"]) == ("shop", COMMIT, f"{github.url}/ann/shop")
         assert [one.partition(":")[0] for one in made["notes"]] == [
             "Symbolic links are left out",
+            "Installed packages are left out, because the service installs its own",
             "Files of Git LFS have a pointer as their content",
             "Submodules are left out",
         ]

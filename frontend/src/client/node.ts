@@ -10,7 +10,7 @@ import { MAX_UPLOAD_BYTES, MAX_UPLOAD_FILES } from "./preview.js";
 export const SKIPPED: ReadonlySet<string> = new Set(
   (
     ".git .hg .svn .jj node_modules __pycache__ __pypackages__ .venv .tox .nox .eggs .mypy_cache .pytest_cache " +
-    ".ruff_cache .hypothesis .ipynb_checkpoints .cache .idea .vscode .DS_Store __MACOSX"
+    ".ruff_cache .hypothesis .ipynb_checkpoints .cache site-packages bower_components .idea .vscode .DS_Store __MACOSX"
   ).split(" "),
 );
 export const SKIPPED_SUFFIXES: readonly string[] = [
@@ -27,6 +27,8 @@ export const SKIPPED_SUFFIXES: readonly string[] = [
 export const SKIPPED_PREFIXES: readonly string[] = [".#", ".goutputstream-"];
 /** Marks a virtual environment of any name (PEP 405). */
 const ENVIRONMENT_MARK = "pyvenv.cfg";
+const ENVIRONMENT_NAMES =
+  /^(?:\..*|pyvenv\.cfg|bin|lib|lib64|Scripts|Lib|include|Include|share|etc|man|tcl|pip-selfcheck\.json|CACHEDIR\.TAG)$/;
 /** Folders deeper than this are a mistake, such as a loop. */
 const MAX_DEPTH = 64;
 
@@ -59,7 +61,7 @@ class Reading {
     const entries = await readdir(folder, { withFileTypes: true }).catch((error: unknown) => {
       throw unreadable(folder, error);
     });
-    if (prefix !== "" && entries.some((entry) => entry.name === ENVIRONMENT_MARK)) return;
+    if (prefix !== "" && isEnvironment(entries.map((entry) => entry.name))) return;
     for (const entry of entries.sort((one, other) => (one.name < other.name ? -1 : 1))) {
       if (!isSkipped(entry.name)) await this.#take(entry, folder, `${prefix}${entry.name}`, above);
     }
@@ -106,6 +108,12 @@ class Reading {
       throw error instanceof InvalidUpload ? error : unreadable(path, error);
     }
   }
+}
+
+/** Whether a folder is a virtual environment, without a project's own code in it. */
+function isEnvironment(names: readonly string[]): boolean {
+  const isMarked = names.includes(ENVIRONMENT_MARK) && names.some((name) => /^(?:bin|lib|lib64|Scripts|Lib)$/.test(name));
+  return isMarked && names.every((name) => ENVIRONMENT_NAMES.test(name));
 }
 
 function isSkipped(name: string): boolean {

@@ -44,7 +44,8 @@ class EnvironmentRequest:
             requirements; None reads no imports.
         asked: Requirements that were read already; None reads them in a thread.
         image: The project's Dockerfile, if it is started by that.
-        owner: The user, for a fair order of builds.
+        owner: The user, for a fair order of builds. An environment with a package from a project, a URL or a repository
+            is this user's alone: the hash of a folder cannot vouch for what its build reads, or for changes meanwhile.
         is_dated: All packages are as of the day that the project's files tell, also if imports work with current ones.
     """
 

@@ -117,6 +117,7 @@ class Asked:
         imports: Modules and names that its files import from packages; see ``drift``.
         worked_on: The newest day in its files; None if there is none.
         is_dated: See ``EnvironmentRequest``.
+        owner: The user who asks, if somebody does; see ``EnvironmentRequest``.
     """
 
     required: RequirementSet
@@ -128,3 +129,4 @@ class Asked:
     imports: tuple[tuple[str, str], ...] = ()
     worked_on: WorkedOn | None = None
     is_dated: bool = False
+    owner: str = ""

@@ -223,6 +223,9 @@ def _key(
         *(() if trial is None else (trial,)),
         *(() if told is None else (f"told {told.day}",)),
         *(("dated",) if asked.is_dated else ()),
+        # A folder's build may read what its hash leaves out (`build`, `.git`), and a running program may change it
+        # between the hash and the build: another user's build is not believed.
+        *(() if required.is_from_index else (f"of {asked.owner}",)),
     ]
     # 128 bits of the hash: the name appears in every traceback.
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]

@@ -7,6 +7,7 @@ import os
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from functools import partial
 
 import structlog
@@ -220,9 +221,10 @@ class EnvironmentCache:
         return asked
 
     async def _asked(self, request: EnvironmentRequest) -> Asked:
-        if request.asked is not None:
-            return request.asked
-        return await trio.to_thread.run_sync(self._memory.read, request, limiter=self._threads)
+        asked = request.asked
+        if asked is None:
+            asked = await trio.to_thread.run_sync(self._memory.read, request, limiter=self._threads)
+        return replace(asked, owner=request.owner)
 
     def _check_sources(self, required: RequirementSet) -> None:
         """Check that no package is looked up in an index other than its own. Reads files of the service's user."""

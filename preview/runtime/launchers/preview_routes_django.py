@@ -28,16 +28,29 @@ def add_patterns(place: Any) -> None:
     _add(urls.get_resolver(None).url_patterns, place)
 
 
-def _add(patterns: Any, place: Any) -> None:
-    if place.depth > _DEEPEST:
+def _add(patterns: Any, place: Any, above: Any = ()) -> None:
+    """Add each pattern, except of a module that includes itself: Django serves these at any depth."""
+    if place.depth > _DEEPEST or any(patterns is one for one in above):
         place.add_unknown()
         return
     for one in list(patterns):
         part = _part(one)
-        if hasattr(one, "url_patterns"):
-            _add(one.url_patterns, place.below(part))
+        if hasattr(type(one), "url_patterns"):
+            inner = _inner(one)
+            if inner is None:
+                place.below(part).add_unknown()
+            else:
+                _add(inner, place.below(part), (*above, patterns))
         elif not _is_suffix(part) and not _is_left_out(one.callback):
             place.add(_methods(one.callback), part)
+
+
+def _inner(resolver: Any) -> Any:
+    """Return the patterns of an included module; None if it has none, or cannot be imported."""
+    try:
+        return resolver.url_patterns
+    except Exception:  # noqa: BLE001  the project's module may raise anything
+        return None
 
 
 def _part(one: Any) -> str:
@@ -50,8 +63,11 @@ def _part(one: Any) -> str:
 
 
 def _is_suffix(part: str) -> bool:
-    """Return whether the pattern is a copy of another one, with the format at its end (``/users.json``)."""
-    return "(?P<format>" in part or "<drf_format_suffix:" in part
+    r"""Return whether the pattern is a copy of another one, with the format at its end (``/users.json``).
+
+    A project's own pattern may have a part of this name, too: ``swagger(?P<format>\.json|\.yaml)$``.
+    """
+    return r"\.(?P<format>" in part or "<drf_format_suffix" in part
 
 
 def _view_class(view: Any) -> Any:

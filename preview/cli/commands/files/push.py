@@ -12,11 +12,14 @@ from preview.cli.commands.files.repositories import add_repository
 from preview.cli.local.syncing import packed
 from preview.cli.options import CaOption, JsonOption, SourceArgument, UrlOption, existing_folder, is_address
 from preview.cli.terminal import counted, print_json, progress, say, show
+from preview.core.quoting import quoted
+from preview.generations import installed_folders
 
 app = typer.Typer(add_completion=False)
 
 # For large archives over slow connections.
 _UPLOAD_TIMEOUT_S = 600.0
+_MOST_NAMED = 3
 
 
 @app.command()
@@ -60,6 +63,11 @@ def push(
 
 def _upload(folder: Path, name: str | None, fields: dict[str, str], url: str | None, ca: Path | None) -> dict[str, Any]:
     fields = {"name": name or folder.name} | fields
+    left_out = installed_folders(folder)
+    if left_out:
+        more = f", +{len(left_out) - _MOST_NAMED} more" if len(left_out) > _MOST_NAMED else ""
+        named = ", ".join(map(quoted, left_out[:_MOST_NAMED]))
+        say(f"left out, because the service installs packages itself: {named}{more}")
     with open_api(url, ca) as api, progress(f"uploading {folder.name}…"), packed(folder) as archive:
         files = {"archive": (f"{folder.name}.tar.gz", archive, "application/gzip")}
         response = api.call("POST", "/generations", files=files, data=fields, timeout_s=_UPLOAD_TIMEOUT_S)
