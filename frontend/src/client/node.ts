@@ -112,7 +112,8 @@ class Reading {
 
 /** Whether a folder is a virtual environment, without a project's own code in it. */
 function isEnvironment(names: readonly string[]): boolean {
-  const isMarked = names.includes(ENVIRONMENT_MARK) && names.some((name) => /^(?:bin|lib|lib64|Scripts|Lib)$/.test(name));
+  const isMarked =
+    names.includes(ENVIRONMENT_MARK) && names.some((name) => /^(?:bin|lib|lib64|Scripts|Lib)$/.test(name));
   return isMarked && names.every((name) => ENVIRONMENT_NAMES.test(name));
 }
 
