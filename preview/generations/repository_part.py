@@ -1,4 +1,4 @@
-"""What is unpacked of a repository's archive, and what is left out of it."""
+"""The part of a repository's archive that an import unpacks, and what it leaves out."""
 
 from __future__ import annotations
 
