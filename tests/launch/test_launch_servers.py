@@ -66,6 +66,8 @@ async def test_flask(rig: Rig) -> None:
     assert_it_serves_on_the_services_socket(preview)
     assert (await ask(preview, "/nothing?a=%0Ab")).status_code == 404
     assert (await ask(preview, "/fail")).status_code == 500
+    # What it has printed before the answer.
+    await preview.log.read_on()
     said = "\n".join(story(preview))
     assert '127.0.0.1 - "GET /nothing?a=%0Ab HTTP/1.1" 404 NOT FOUND' in said
     assert "ZeroDivisionError" in said
