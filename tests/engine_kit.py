@@ -17,6 +17,7 @@ import time
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -157,12 +158,20 @@ def use_engine(name: str, patch: pytest.MonkeyPatch) -> str:
 def engine_or_skip() -> Path:
     """The engine's socket; where it cannot run its tests are skipped, or fail if they have to run."""
     found = engine_here()
-    if isinstance(found, Path):
-        return found
+    return found if isinstance(found, Path) else _skip(found)
+
+
+def start_or_skip(folder: Path) -> int:
+    """See ``start_engine``; where none starts, the test is skipped, or fails if it has to run."""
+    held = start_engine(folder)
+    return held if isinstance(held, int) else _skip(held)
+
+
+def _skip(reason: str) -> NoReturn:
     required = f"PREVIEW_TEST_REQUIRE_{'PODMAN' if is_podman() else 'DOCKER'}"
     if os.environ.get(required) == "1":
-        pytest.fail(f"{required}=1, but {found}")
-    pytest.skip(f"no container engine: {found}")
+        pytest.fail(f"{required}=1, but {reason}")
+    pytest.skip(f"no container engine: {reason}")
 
 
 def _answers(path: Path) -> bool:

@@ -20,7 +20,7 @@ from pathlib import Path
 import child_programs as programs
 import pytest
 import trio
-from engine_kit import end_engine, engine_or_skip, engine_pid, is_gvisor, start_engine
+from engine_kit import end_engine, engine_or_skip, engine_pid, is_gvisor, start_or_skip
 from runtime_containers import containers_or_skip
 from runtime_kit import INTERPRETER, LIMITS, PYTHON, open_descriptors, read_all, read_line
 
@@ -283,8 +283,7 @@ def engine_of_its_own() -> Iterator[Path]:
         pytest.skip("the tests' own engine is started by root")
     # Paths of an engine's sockets have 107 bytes at most.
     folder = Path(tempfile.mkdtemp(prefix="preview-engine-"))
-    held = start_engine(folder)
-    assert isinstance(held, int), held
+    held = start_or_skip(folder)
     yield folder
     end_engine(folder, held)
 
