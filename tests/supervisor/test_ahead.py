@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import cast
@@ -11,7 +11,7 @@ from typing import cast
 import pytest
 import trio
 import trio.testing
-from supervisor_kit import ANN, APP, SERVER, LightRuntime, MemorySource
+from supervisor_kit import ANN, APP, BOB, SERVER, LightRuntime, MemorySource
 
 from preview.core.clock import utc_now
 from preview.environments import EnvironmentCache
@@ -25,7 +25,7 @@ from preview.runtime import ProcessSpec
 from preview.service import Service, open_service
 from preview.settings import Settings
 from preview.storage import PreviewStore
-from preview.supervisor import AnalysisCache, LaunchRequest, PushQueue, SupervisorContext, run_builder
+from preview.supervisor import AnalysisCache, LaunchRequest, PushQueue, SupervisorContext, User, run_builder
 from preview.worker import InProcess
 
 LIMIT_S = 60
@@ -78,8 +78,8 @@ async def wait_for_builds(settings: Settings, count: int) -> None:
         await trio.sleep(0.01)
 
 
-async def log_of_a_launch(service: Service, generation: Generation) -> str:
-    launched = await service.previews.launch(LaunchRequest(ANN, generation.id))
+async def log_of_a_launch(service: Service, generation: Generation, user: User = ANN) -> str:
+    launched = await service.previews.launch(LaunchRequest(user, generation.id))
     preview = service.previews.find(launched.record.id)
     assert preview is not None
     await preview.settled.wait()
@@ -175,6 +175,50 @@ async def test_the_compiler_runs_in_the_service(settings: Settings) -> None:
         await wait_for_builds(settings, 1)
         while not list((settings.cache_dir / "environments").glob("*/compiled.json")):  # noqa: ASYNC110  a process
             await trio.sleep(0.01)
+
+
+# A folder that is a package: its build copies the wheel in it.
+PACKAGE = """
+[build-system]
+requires = []
+build-backend = "backend"
+backend-path = ["."]
+[project]
+name = "tiny"
+version = "99.0"
+"""
+BACKEND = """
+import pathlib, shutil
+def build_wheel(directory, config_settings=None, metadata_directory=None):
+    name = "tiny-99.0-py3-none-any.whl"
+    shutil.copy(pathlib.Path(__file__).parent / name, pathlib.Path(directory) / name)
+    return name
+"""
+
+
+async def test_a_package_of_a_project_is_built_for_each_user_and_one_of_the_index_once(
+    settings: Settings, write_packages: Path
+) -> None:
+    wheel = "tiny-99.0-py3-none-any.whl"
+    package = {
+        "pkg/pyproject.toml": PACKAGE.encode(),
+        "pkg/backend.py": BACKEND.encode(),
+        f"pkg/{wheel}": (write_packages / wheel).read_bytes(),
+    }
+
+    async def launched(service: Service, user: User, line: str, project: Mapping[str, bytes]) -> str:
+        assert service.library is not None
+        files = {"main.py": APP.encode(), "behave.py": SERVER.encode(), **project}
+        files["requirements.txt"] = f"fastapi==99.0\n{line}\n".encode()
+        made = await service.library.create(user_id=user.id, project_id=None, name="", files=files)
+        return await log_of_a_launch(service, made, user)
+
+    async with opened(settings.model_copy(update={"build_on_push": False})) as service:
+        assert "(built, Python " in await launched(service, ANN, "./pkg", package)
+        assert "(cached, Python " in await launched(service, ANN, "./pkg", package)
+        assert "(built, Python " in await launched(service, BOB, "./pkg", package)
+        assert "(built, Python " in await launched(service, ANN, "tiny==99.0", {})
+        assert "(cached, Python " in await launched(service, BOB, "tiny==99.0", {})
 
 
 # The queue

@@ -263,7 +263,8 @@ async def with_plan(rig: EarlyRig, monkeypatch: pytest.MonkeyPatch, name: str, *
 
 
 async def test_another_environment_is_another_start(rig: EarlyRig, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def other(*_: object) -> str:
+    async def other(*_: object, owner: str) -> str:
+        assert owner == ANN.id
         await trio.lowlevel.checkpoint()
         return "other"
 

@@ -62,17 +62,18 @@ async def hold_environment(
             raise EnvironmentFailed(
                 f"This project starts in an image, and this service builds none: {why}.", reason="no_images"
             )
-        request = replace(_request(analysis, project), owner=owner)
-        async with context.images.open_environment(request, report) as environment:
+        async with context.images.open_environment(_request(analysis, project, owner), report) as environment:
             yield environment
         return
     cache = context.environments if analysis.plan.toolchain is Toolchain.PYTHON else context.node_environments
-    async with cache.open_environment(_request(analysis, project), report) as environment:
+    async with cache.open_environment(_request(analysis, project, owner), report) as environment:
         yield environment
 
 
-async def environment_key(context: SupervisorContext, analysis: ProjectAnalysis, project: Path) -> str | None:
-    """Return the key of the environment that the plan needs, even if it does not exist yet; None for Node.
+async def environment_key(
+    context: SupervisorContext, analysis: ProjectAnalysis, project: Path, *, owner: str
+) -> str | None:
+    """Return the key of the environment that the user's plan needs, even if it does not exist yet; None for Node.
 
     Raises:
         EnvironmentFailed: A manifest cannot be read.
@@ -81,7 +82,7 @@ async def environment_key(context: SupervisorContext, analysis: ProjectAnalysis,
     """
     if analysis.plan.toolchain is not Toolchain.PYTHON:
         return None
-    return await context.environments.key_of(_request(analysis, project))
+    return await context.environments.key_of(_request(analysis, project, owner))
 
 
 async def is_shareable(context: SupervisorContext, analysis: ProjectAnalysis, project: Path) -> bool:
@@ -94,7 +95,7 @@ async def is_shareable(context: SupervisorContext, analysis: ProjectAnalysis, pr
     """
     if analysis.plan.toolchain is not Toolchain.PYTHON:
         return True
-    return await context.environments.is_shareable(_request(analysis, project))
+    return await context.environments.is_shareable(_request(analysis, project, owner=""))
 
 
 async def _place_modules(environment: Environment, folder: Path) -> None:
@@ -108,12 +109,12 @@ async def _place_modules(environment: Environment, folder: Path) -> None:
         ) from error
 
 
-def _request(analysis: ProjectAnalysis, project: Path) -> EnvironmentRequest:
-    """Return the request for the analysed environment, without reading files again.
+def _request(analysis: ProjectAnalysis, project: Path, owner: str) -> EnvironmentRequest:
+    """Return the user's request for the analysed environment, without reading files again.
 
     Raises:
         EnvironmentFailed: A manifest cannot be read.
     """
     if analysis.unreadable is not None:
         raise EnvironmentFailed(analysis.unreadable.message, **analysis.unreadable.details)
-    return replace(request_of(analysis.plan, project), asked=analysis.asked)
+    return replace(request_of(analysis.plan, project), asked=analysis.asked, owner=owner)

@@ -247,7 +247,8 @@ class Prestart(NullPrestart):
         before, workspace = running.prepared, self._workspace
         if analysis.plan.steps:
             return Mismatch.STEPS
-        if await environment_key(self._context, analysis, workspace.project) != before.environment.key:
+        owner = self._preview.record.user_id
+        if await environment_key(self._context, analysis, workspace.project, owner=owner) != before.environment.key:
             return Mismatch.ENVIRONMENT
         prepared = prepare_launch(self._preview, self._context, workspace, analysis, before.environment)
         if prepared.runtime is not before.runtime:
