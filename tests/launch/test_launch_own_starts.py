@@ -4,21 +4,27 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
+import trio
 from launch_kit import ANN, Rig, ask, story
 
+from preview.core.isolation import Network
 from preview.core.lifecycle import State
-from preview.detection import OWN_START, Overrides, Server, StartPlan, Toolchain
+from preview.detection import OWN_START, Overrides, Server, StartPlan, Step, Toolchain
 from preview.endpoints import AppTarget
 from preview.environments import Environment
 from preview.errors import EnvironmentFailed, LaunchFailed
+from preview.settings import Settings
 from preview.supervisor import FilesChange, LaunchRequest, LivePreview
+from preview.supervisor.launch import preparation
 from preview.supervisor.launch.planning import open_environment
 from preview.supervisor.launch.project_analysis import ProjectAnalysis
 from preview.supervisor.life import run
 from preview.supervisor.mending.starts import has_failed_to_load
+from preview.supervisor.preview import network
 from preview.supervisor.preview.mends import Mends
 
 ROOT = "/data/previews/p/project"
@@ -171,3 +177,33 @@ async def test_the_application_comes_back_with_the_change_that_mends_it(rig: Rig
     # From here on a mistake is reported, and starts nothing else.
     assert preview.overrides is None or not preview.overrides.is_own_start
     assert len([line for line in story(preview) if OWN_START in line and line.endswith("starting again")]) == 1
+
+
+async def test_a_found_application_that_fails_again_leaves_neither_rows_nor_its_network(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decide = preparation.decide
+    seed = Step("seed", ("python", "-c", "open('rows', 'a').write('seed ')"), ".", "a README names it")
+    tables = Step("tables", ("python", "-c", "open('rows', 'a').write('tables ')"), ".", "the sources ask for them")
+
+    async def decide_with_steps(preview: LivePreview, *rest: Any, **more: Any) -> ProjectAnalysis:
+        analysis = await decide(preview, *rest, **more)
+        is_own = preview.overrides is not None and preview.overrides.is_own_start
+        return analysis if is_own else replace(analysis, plan=replace(analysis.plan, steps=(tables, seed)))
+
+    def choose_network(settings: Settings, plan: StartPlan) -> Network:
+        return Network.HOST if seed in plan.steps else network.choose_network(settings, plan)
+
+    monkeypatch.setattr(preparation, "decide", decide_with_steps)
+    monkeypatch.setattr(preparation, "choose_network", choose_network)
+    preview = await launch(rig, FILES)
+    assert preview.confinement is not None
+    own = preview.confinement.network
+    for said in ("two", "three"):
+        change = {"tools/serve.py": SERVE.replace("demo", said).encode()}
+        await rig.service.previews.reload(ANN, "g1", FilesChange(change))
+        assert (await ask(preview)).text == said
+        assert preview.confinement.network is own, story(preview)
+    assert len([line for line in story(preview) if line.startswith("the found application does not start yet: ")]) == 2
+    assert preview.directory is not None
+    assert await trio.Path(preview.directory / "rows").read_text() == "tables "

@@ -254,7 +254,7 @@ async def prepare_again(
     workspace = before.workspace
     analysis = await decide(preview, context, workspace, is_still=False)
     plan = analysis.plan
-    _choose_network(preview, context, plan, before)
+    _choose_network(preview, context, plan)
     context.backing.want(plan.services)
     tell_plan(preview, plan, before.plan)
     told = frozenset(line.message for line in preview.log.last_lines(_TOLD_LINES))
@@ -267,9 +267,24 @@ async def prepare_again(
     prepared = replace(prepared, variables=variables, held=held)
     plan = _with_made_migrations(plan, before.plan)
     prepared = replace(prepared, plan=plan)
-    steps = tuple(step for step in plan.steps if _is_due(step, before.plan.steps, changed))
+    known = _known_steps(preview, plan, before.plan)
+    steps = tuple(step for step in plan.steps if _is_due(step, known, changed))
     await run_steps(preview, replace(prepared, plan=replace(plan, steps=steps)))
+    preview.mends.note_steps(steps)
     return prepared
+
+
+def _known_steps(preview: LivePreview, plan: StartPlan, before: StartPlan) -> tuple[Step, ...]:
+    """Return the steps that are not new to the preview's data.
+
+    A start of the found application, in place of the project's own command, may follow each reload. The data is in use,
+    so none of its commands for a new database runs.
+    """
+    mends = preview.mends
+    if not mends.is_found_start:
+        return before.steps
+    found = (step for step in plan.steps if step.name in FOR_NEW_DATABASE or step in mends.found_steps)
+    return (*before.steps, *found)
 
 
 def _with_made_migrations(plan: StartPlan, before: StartPlan) -> StartPlan:
@@ -278,15 +293,19 @@ def _with_made_migrations(plan: StartPlan, before: StartPlan) -> StartPlan:
     return replace(plan, steps=(*made, *plan.steps)) if made else plan
 
 
-def _choose_network(preview: LivePreview, context: SupervisorContext, plan: StartPlan, before: PreparedLaunch) -> None:
-    """Apply the network that the changed files need; log the confinement if it differs."""
+def _choose_network(preview: LivePreview, context: SupervisorContext, plan: StartPlan) -> None:
+    """Apply the network that the changed files need; log the confinement if it differs.
+
+    An attempt that failed may have changed it, so the process in use does not tell.
+    """
     network = choose_network(context.settings, plan)
     runtime = choose_runtime(context, plan)
     confinement = confinement_for(context.settings, runtime, network)
     preview.supply(plan, confinement.network)
-    if preview.confinement is None or (confinement.network is before.network and runtime is before.runtime):
+    shown = preview.confinement
+    if shown is None or (confinement.network is shown.network and confinement.runtime == shown.runtime):
         return
-    confinement.reached.extend(preview.confinement.reached)
+    confinement.reached.extend(shown.reached)
     preview.confinement = confinement
     preview.log.say(confinement.sentence())
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from math import inf
 
-from preview.detection import Overrides, merge
+from preview.detection import Overrides, Step, merge
 
 Offer = Callable[[Sequence[str]], Awaitable[bool]]
 
@@ -23,6 +23,8 @@ class Mends:
         said: One sentence for each of them.
         before: Overrides, folders and sentences without the newest one; None if it cannot be taken back.
         until: Time of trio's clock after which no attempt follows.
+        is_found_start: Whether the found application is being started, in place of the project's own command.
+        found_steps: Steps that such starts have run.
         offer: Offers the last lines of a program that ended before it answered, and returns whether another attempt
             follows; None if none may follow.
     """
@@ -34,6 +36,8 @@ class Mends:
     said: tuple[str, ...] = ()
     before: tuple[Overrides, tuple[str, ...], tuple[str, ...]] | None = None
     until: float = inf
+    is_found_start: bool = False
+    found_steps: tuple[Step, ...] = ()
 
     def add(self, changes: object, overrides: Overrides, folders: tuple[str, ...], why: str) -> None:
         """Add one mend: all overrides with it, its folders, and its sentence."""
@@ -58,12 +62,19 @@ class Mends:
     def found_start(self) -> Iterator[None]:
         """Start what is detected, and not the project's own command; for good, unless the block raises."""
         own = self.overrides
-        self.overrides = replace(own, is_own_start=False)
+        self.overrides, self.is_found_start = replace(own, is_own_start=False), True
         try:
             yield
         except BaseException:
             self.overrides = own
             raise
+        finally:
+            self.is_found_start = False
+
+    def note_steps(self, steps: Sequence[Step]) -> None:
+        """Remember the steps that a start of the found application has run."""
+        if self.is_found_start:
+            self.found_steps = (*self.found_steps, *(step for step in steps if step not in self.found_steps))
 
     def under(self, given: Overrides | None) -> Overrides | None:
         """Return what was given, completed by the mends; None without either."""
