@@ -298,9 +298,16 @@ def test_a_project_whose_modules_are_a_link_gets_its_own(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("lock_file", "safe"),
     [
-        (b"no json", True),
+        (b"", True),
         (b"[]", True),
-        (b"\xff", True),
+        # npm reads files that Python refuses: those with other bytes, long numbers, deep lists and marks of a merge.
+        (b"no json", False),
+        (b"\xff", False),
+        (b'{"packages": {"node_modules/a": {"link": true, "resolved": "../../a"}}, "x": "\xff"}', False),
+        (b'{"packages": {"node_modules/a": {"link": true, "resolved": "../../a"}}, "x": ' + b"1" * 5000 + b"}", False),
+        (b'{"packages": {}, "x": ' + b"[" * 3000 + b"]" * 3000 + b"}", False),
+        (b'{"packages": {}, "x": ' + b"[" * 200 + b"]" * 200 + b"}", False),
+        (b'<<<<<<< a\n{"packages": {"../a": {}}}\n=======\n{}\n>>>>>>> b\n', False),
         (b'{"packages": [], "dependencies": []}', True),
         (b'{"packages": {"": 1, "node_modules/a": {"resolved": "https://host.example/a.tgz"}}}', True),
         (b'{"packages": {"node_modules/../../a": {}}}', False),

@@ -124,7 +124,7 @@ def test_a_lock_file_that_leaves_the_project_is_not_read(tmp_path: Path, lock: d
     (project / "package-lock.json").write_text(json.dumps({"lockfileVersion": 3, **lock}))
     found = read_node_manifest(project)
     assert found.lock is None
-    assert "the lock file refers to paths outside the project: it is not read" in found.notes
+    assert "the lock file refers to paths outside the project, or is no valid JSON: it is not read" in found.notes
 
 
 def test_a_usual_lock_file_is_read() -> None:

@@ -54,9 +54,15 @@ def test_other_addresses_stay(address: str) -> None:
     assert resolved_of("ms", entry(address)) == address
 
 
-def test_a_package_without_a_hash_keeps_its_address() -> None:
+@pytest.mark.parametrize("integrity", ["", "sha1-x", "sha512-x", "sha-" + "A" * 86, f"{HASH} sha512-x"])
+def test_a_package_without_a_hash_keeps_its_address(integrity: str) -> None:
     address = "https://mirror.example/npm/ms/-/ms-2.1.3.tgz"
-    assert resolved_of("ms", entry(address, integrity="")) == address
+    assert resolved_of("ms", entry(address, integrity=integrity)) == address
+
+
+@pytest.mark.parametrize("integrity", ["sha1-" + "A" * 27 + "=", f"sha1-{'A' * 27}= {HASH}"])
+def test_a_package_may_have_an_old_hash_or_several(integrity: str) -> None:
+    assert resolved_of("ms", entry("https://mirror.example/npm/ms/-/ms-2.1.3.tgz", integrity=integrity)) == USUAL
 
 
 def test_scopes_and_the_first_format() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -22,10 +23,13 @@ from preview.supervisor import FilesChange, LaunchRequest, LivePreview
 from preview.supervisor.launch import preparation
 from preview.supervisor.launch.planning import open_environment
 from preview.supervisor.launch.project_analysis import ProjectAnalysis
+from preview.supervisor.launch.steps import PreparedLaunch
 from preview.supervisor.life import run
 from preview.supervisor.mending.starts import has_failed_to_load
 from preview.supervisor.preview import network
 from preview.supervisor.preview.mends import Mends
+from preview.supervisor.process.processes import Processes
+from preview.supervisor.process.server_process import ServerProcess
 
 ROOT = "/data/previews/p/project"
 TRACE = "Traceback (most recent call last):"
@@ -157,7 +161,9 @@ async def test_packages_of_an_own_start_hide_no_error_of_the_program(rig: Rig, m
     assert "gone" in preview.cause.message
 
 
-async def test_the_application_comes_back_with_the_change_that_mends_it(rig: Rig) -> None:
+async def test_the_application_comes_back_with_the_change_that_mends_it(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found = "from helpers import gone\n" + SERVE.replace('b"demo"', "gone")
     preview = await launch(rig, {**FILES, "main.py": found})
     assert preview.record.state is State.RUNNING, story(preview)
@@ -170,6 +176,19 @@ async def test_the_application_comes_back_with_the_change_that_mends_it(rig: Rig
     await rig.service.previews.reload(ANN, "g1", FilesChange(change))
     assert (await ask(preview)).text == "two"
     assert [line for line in story(preview) if line.startswith("the found application does not start yet: ")]
+    # Nor does an error of the system end the preview.
+    start = Processes.start
+
+    async def refuse(self: Processes, prepared: PreparedLaunch, *rest: Any) -> ServerProcess:
+        if prepared.plan.command[-1] == "main.py":
+            raise OSError(errno.EMFILE, "Too many open files")
+        return await start(self, prepared, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Processes, "start", refuse)
+        await rig.service.previews.reload(ANN, "g1", FilesChange({"helpers.py": b"one = 1\n"}))
+    assert (await ask(preview)).text == "two"
+    assert any("yet: Too many open files; starting the project's" in line for line in story(preview)), story(preview)
     # The entry stays as it is: what it imports has changed.
     await rig.service.previews.reload(ANN, "g1", FilesChange({"helpers.py": b"gone = b'mine'\n"}))
     assert (await ask(preview)).text == "mine"

@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from preview.environments.node.build import _write_manifest
 from preview.environments.node.locks import Pins, read_pins
 from preview.environments.node.locks.placing import Locked, LockFile
 from preview.environments.node.manifest import read_node_manifest
+from preview.environments.node.recipe import NodeRecipe, NodeToolchain
+from preview.environments.way_out.allowed import NODE_REGISTRIES
 from preview.worker.checks import Forged
 from preview.worker.node_manifests import NodeAnswer, answer_of, check_pins, manifest_of
 
@@ -48,6 +51,22 @@ def test_another_managers_lock_file_comes_through_too(package: Path, name: str) 
     (package / name).write_text("x")
     manifest = read_node_manifest(package)
     assert manifest_of(answer_of(manifest), package).foreign_lock == manifest.foreign_lock
+
+
+def test_a_mirrors_lock_file_comes_through_and_is_written_with_the_usual_addresses(
+    package: Path, tmp_path: Path
+) -> None:
+    resolved, integrity = "https://mirror.example/repository/npm/ms/-/ms-2.1.3.tgz", f"sha512-{'A' * 86}=="
+    ms = {"version": "2.1.3", "resolved": resolved, "integrity": integrity}
+    lock = package / "package-lock.json"
+    lock.write_text(json.dumps({"lockfileVersion": 3, "packages": {"node_modules/ms": ms}}))
+    manifest = manifest_of(answer_of(read_node_manifest(package)), package)
+    assert manifest.lock == lock.read_bytes()
+    toolchain = NodeToolchain(Path("node"), Path("npm"), "")
+    _write_manifest(NodeRecipe("key", manifest, toolchain), tmp_path / "built")
+    written = json.loads((tmp_path / "built" / "package-lock.json").read_bytes())
+    usual = f"https://{NODE_REGISTRIES[0]}/ms/-/ms-2.1.3.tgz"
+    assert written["packages"]["node_modules/ms"] == {**ms, "resolved": usual}
 
 
 def _root(answer: NodeAnswer, **changed: object) -> NodeAnswer:

@@ -125,7 +125,7 @@ def read_node_manifest(directory: Path, extra: Sequence[str] = ()) -> NodeManife
     found = ((name, data) for name in LOCKS if (data := reader.bytes_of(name)) is not None)
     lock_name, lock = next(found, ("", None))
     if lock is not None and not is_safe_lock(lock):
-        notes.append("the lock file refers to paths outside the project: it is not read")
+        notes.append("the lock file refers to paths outside the project, or is no valid JSON: it is not read")
         lock = None
     foreign = _foreign_lock(reader) if lock is None else None
     dependencies = dict(_texts(root.get("dependencies")))

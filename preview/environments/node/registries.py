@@ -12,7 +12,7 @@ import posixpath
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from preview.environments.requirements.requirements import OwnIndex
 from preview.environments.way_out.allowed import NODE_REGISTRIES
@@ -78,10 +78,10 @@ def find_registries(bytes_of: Callable[[str], bytes | None]) -> Registries:
 def _locked(data: bytes | None) -> Iterator[tuple[str, bool]]:
     """Yield other registries that a lock file takes packages from, and whether the package has a hash."""
     try:
-        content = json.loads((data or b"{}").decode("utf-8-sig"))
-    except (ValueError, RecursionError):
-        return  # npm ignores an invalid lock file
-    todo = [content]
+        content = _parse_lock(data or b"")
+    except ValueError:
+        return  # ``is_safe_lock`` refuses it, so npm does not get it
+    todo: list[Any] = [content]
     while todo:
         level = todo.pop()
         for key in ("packages", "dependencies") if isinstance(level, dict) else ():
@@ -110,6 +110,8 @@ _PREFIX: Final = re.compile(r"^(?:file|link|portal):(?://(?=/))?", re.IGNORECASE
 # Without characters that are special in a URL, for a shell's home folder or on another system.
 _PLAIN_PATH: Final = re.compile(r"(?!~)[^\x00-\x1f\x7f%\\?#:]+")
 _MAX_DEPTH: Final = 12
+# Well below Python's own limit, which depends on the caller.
+_MAX_LOCK_DEPTH: Final = 150
 _KINDS: Final = ("dependencies", "devDependencies", "optionalDependencies", "peerDependencies")
 
 
@@ -154,14 +156,15 @@ def safe_overrides(value: object, depth: int = 0) -> dict[str, object]:
 
 
 def is_safe_lock(data: bytes) -> bool:
-    """Return whether a lock file names no path outside the project; True for an invalid file, which npm ignores.
+    """Return whether a lock file names no path outside the project; False for a file that cannot be parsed.
 
-    npm unpacks into any folder that the lock file names.
+    npm unpacks into any folder that the lock file names. It also reads files that Python does not: with bytes that are
+    not UTF-8, long numbers, or marks of a merge.
     """
     try:
-        content = json.loads(data.decode("utf-8-sig"))
-    except (ValueError, RecursionError):
-        return True  # npm ignores an invalid lock file
+        content = _parse_lock(data)
+    except ValueError:
+        return False
     if not isinstance(content, dict):
         return True
     try:
@@ -170,6 +173,25 @@ def is_safe_lock(data: bytes) -> bool:
     except Outside:
         return False
     return True
+
+
+def _parse_lock(data: bytes) -> object:
+    """Return the content of a lock file; an empty one has none.
+
+    Raises:
+        ValueError: It cannot be parsed, or is nested too deep: all callers refuse the same files.
+    """
+    try:
+        content: object = json.loads(data.decode("utf-8-sig")) if data.strip() else {}
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
+    level = [content]
+    for _ in range(_MAX_LOCK_DEPTH):
+        inner = (one.values() if isinstance(one, dict) else one for one in level if isinstance(one, (dict, list)))
+        level = [item for items in inner for item in items]
+        if not level:
+            return content
+    raise ValueError("nested too deep")
 
 
 def _lock_paths(content: Mapping[str, object]) -> Iterator[tuple[str, str]]:

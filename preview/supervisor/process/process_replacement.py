@@ -187,10 +187,11 @@ class ProcessReplacer:
         try:
             with self._preview.mends.found_start():
                 await self._start(change)
-        except PreviewError as error:
+        except (PreviewError, OSError) as error:
             if self._preview.outcome is not None:
                 raise
-            said = f"the found application does not start yet: {error.message}"
+            why = error.message if isinstance(error, PreviewError) else error.strerror or str(error)
+            said = f"the found application does not start yet: {why}"
             self._preview.log.say(f"{said.rstrip('.')}; starting the project's own command again", Level.WARNING)
             self._processes.drop_candidate()
             await self._processes.make_room()

@@ -9,9 +9,11 @@ from preview.environments.way_out.allowed import NODE_REGISTRIES
 
 # npm takes its own one for the registry that it is set to.
 _REGISTRY: Final = f"https://{NODE_REGISTRIES[0]}"
+_HASH: Final = rb"sha(?:1|256|384|512)-[A-Za-z0-9+/]{27,86}={0,2}"
 # npm writes a package's address and hash one after the other.
 _LOCKED: Final = re.compile(
-    rb'(?P<before>"resolved"\s{0,9}:\s{0,9}")(?P<url>https?://[^"\\]{1,600})(?="\s{0,40},\s{0,40}"integrity"\s{0,9}:\s{0,9}"sha)'
+    rb'(?P<before>"resolved"\s{0,9}:\s{0,9}")(?P<url>https?://[^"\\]{1,600})'
+    rb'(?="\s{0,40},\s{0,40}"integrity"\s{0,9}:\s{0,9}"' + _HASH + rb"(?: " + _HASH + rb'){0,3}")'
 )
 _NAME: Final = re.compile(r"(?:@[\w~-][\w.~-]{0,200}/)?[\w~-][\w.~-]{0,200}")
 
