@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import os
+import re
 import tarfile
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
@@ -42,6 +43,7 @@ SKIPPED_SUFFIXES = (
 SKIPPED_PREFIXES = (".#", ".goutputstream-")
 # Marks a virtual environment of any name (PEP 405).
 _ENVIRONMENT_MARK = "pyvenv.cfg"
+_INTERPRETER = re.compile(r"(?:python|pypy)[w\d.]*(?:\.exe)?")
 _ENVIRONMENT_NAMES = frozenset(
     {
         "pyvenv.cfg", "bin", "lib", "lib64", "Scripts", "Lib", "include", "Include", "share", "etc", "man", "tcl",
@@ -126,10 +128,27 @@ def is_skipped(name: str) -> bool:
     )
 
 
-def _is_environment(names: set[str]) -> bool:
+def _is_environment(folder: Path, names: set[str]) -> bool:
     """Return whether a folder with these entries is a virtual environment, without a project's own code in it."""
-    is_marked = _ENVIRONMENT_MARK in names and bool(names & {"bin", "lib", "lib64", "Scripts", "Lib"})
-    return is_marked and all(name in _ENVIRONMENT_NAMES or name.startswith(".") for name in names)
+    if _ENVIRONMENT_MARK not in names or not all(name in _ENVIRONMENT_NAMES or name.startswith(".") for name in names):
+        return False
+    programs = (name for inner in ("bin", "Scripts") for name in _names(folder / inner))
+    if any(_INTERPRETER.fullmatch(name) for name in programs):
+        return True
+    return any(_has_packages(folder / inner) for inner in ("lib", "lib64", "Lib"))
+
+
+def _has_packages(folder: Path) -> bool:
+    names = _names(folder)
+    versions = (folder / name for name in names if _INTERPRETER.fullmatch(name))
+    return "site-packages" in names or any("site-packages" in _names(one) for one in versions)
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return [] if folder.is_symlink() else [entry.name for entry in folder.iterdir()]
+    except OSError:
+        return []
 
 
 def _walk(folder: Path, root: Path, above: tuple[Path, ...], prefix: str) -> Iterator[tuple[str, Path]]:
@@ -143,7 +162,7 @@ def _walk(folder: Path, root: Path, above: tuple[Path, ...], prefix: str) -> Ite
         raise InvalidUpload(
             f"{folder} cannot be read ({error.strerror}); fix its permissions, or leave it out."
         ) from error
-    if prefix and _is_environment({entry.name for entry in entries}):
+    if prefix and _is_environment(folder, {entry.name for entry in entries}):
         return
     for entry in entries:
         path, real = f"{prefix}{entry.name}", Path(entry.path)

@@ -19,7 +19,7 @@ from preview.core.quoting import quoted
 from preview.errors import GenerationNotFound, InvalidGeneration
 from preview.generations.files import PathCheck, TreeWriter, require_some, shown
 from preview.generations.interface import Budget, Generation, GenerationLimits
-from preview.sources import is_environment
+from preview.sources import is_environment_at
 
 # Folders that tools recreate: large, and not needed by a preview, which has its own environment.
 _SKIPPED = frozenset(
@@ -147,7 +147,7 @@ def _walk(folder: Path, above: tuple[Path, ...], prefix: str, check: PathCheck) 
     except OSError as error:
         raise_want(error)
         raise _unreadable(prefix or str(folder), error) from error
-    if prefix and is_environment({entry.name for entry in entries}):
+    if prefix and is_environment_at(folder, {entry.name for entry in entries}):
         return
     for entry in entries:
         path = f"{prefix}{entry.name}"
@@ -183,7 +183,7 @@ def kept_folders(root: Path) -> list[Path]:
     """Return the root and the subfolders that may contain files of the generation. Blocks: call in a thread."""
     found = []
     for name, folders, files in walk(root):
-        if name != str(root) and is_environment({*folders, *files}):
+        if name != str(root) and is_environment_at(name, {*folders, *files}):
             folders.clear()
             continue
         folders[:] = sorted(folder for folder in folders if not _is_skipped(folder))
@@ -199,7 +199,8 @@ def installed_folders(root: Path) -> list[str]:
     found = []
     for name, folders, files in walk(root):
         path = os.path.relpath(name, root)
-        if name != str(root) and (os.path.basename(name) in _INSTALLED or is_environment({*folders, *files})):  # noqa: PTH119  a text
+        is_installed = os.path.basename(name) in _INSTALLED or is_environment_at(name, {*folders, *files})  # noqa: PTH119  a text
+        if name != str(root) and is_installed:
             found.append(path)
             folders.clear()
             continue

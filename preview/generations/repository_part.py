@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import stat
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -15,6 +15,8 @@ from preview.sources import is_environment
 _DEEPEST: Final = 64
 # A virtual environment has this file, at any depth below the repository.
 _MARK: Final = "/pyvenv.cfg"
+# Levels below the mark that tell an environment: ``lib``, ``lib/python3.12``.
+_TELLING: Final = 2
 
 
 @dataclass(slots=True)
@@ -41,24 +43,26 @@ class RepositoryPart:
         inside = f"{self.folder}/" if self.folder else ""
         paths = [entry.orig_filename.partition("/")[2] for entry in entries]
         names = [path.removeprefix(inside) for path in paths if path.startswith(inside)]
-        marked: dict[str, set[str]] = {name.rpartition("/")[0]: set() for name in names if name.endswith(_MARK)}
+        marked = {name.rpartition("/")[0] for name in names if name.endswith(_MARK)}
+        inside_of: dict[str, set[str]] = {}
         manifests = {name.rpartition("/")[0] for name in names if f"/{name}".endswith("/package.json")}
         for name in names:
-            above = ""
-            for part in name.split("/", _DEEPEST)[:-1]:
+            above, level = "", _TELLING
+            *parts, leaf = name.split("/", _DEEPEST)
+            for part in parts:
                 folder = f"{above}/{part}" if above else part
+                level = 0 if above in marked else level + 1
+                if level <= _TELLING:
+                    inside_of.setdefault(above, set()).add(part)
                 if part == "site-packages" or (part == "node_modules" and above in manifests):
                     self.installed[folder] = None
                     break
-                if above in marked:
-                    marked[above].add(part)
                 above = folder
             else:
-                leaf = name.rpartition("/")[2]
                 # Empty for the entry of the folder itself.
-                if leaf and above in marked:
-                    marked[above].add(leaf)
-        self.installed |= {folder: None for folder, inner in marked.items() if is_environment(inner)}
+                if leaf and (above in marked or level < _TELLING):
+                    inside_of.setdefault(above, set()).add(leaf)
+        self.installed |= {folder: None for folder in marked if _is_environment(folder, inside_of)}
         self.installed = {folder: None for folder in sorted(self.installed) if not self.is_installed(folder)}
 
     def is_installed(self, name: str) -> bool:
@@ -90,3 +94,10 @@ class RepositoryPart:
             self.links.append(name)
             return None
         return name
+
+
+def _is_environment(folder: str, inside_of: dict[str, set[str]]) -> bool:
+    def below(inner: str) -> Collection[str]:
+        return inside_of.get(f"{folder}/{inner}", ())
+
+    return is_environment(inside_of.get(folder, ()), below)

@@ -6,6 +6,7 @@ import ast
 import contextlib
 import gc
 import os
+import re
 import stat
 import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -26,21 +27,61 @@ _SKIPPED_FOLDERS = frozenset(
 )
 # ``src/env/`` may be a module of the project. A virtual environment is recognized by its own files.
 _PERHAPS_ENVIRONMENTS = frozenset({"env"})
-# A virtual environment: its mark, one of its folders, and nothing that no tool puts there.
+# A virtual environment: its mark, an interpreter or a folder of packages, and nothing that no tool puts there.
 _ENVIRONMENT_MARK = "pyvenv.cfg"
+_INTERPRETER = re.compile(r"(?:python|pypy)[w\d.]*(?:\.exe)?")
 _ENVIRONMENT_FOLDERS = frozenset({"bin", "lib", "lib64", "Scripts", "Lib"})
 _ENVIRONMENT_REST = frozenset({"include", "Include", "share", "etc", "man", "tcl", "pip-selfcheck.json"})
 
 
-def is_environment(names: Collection[str]) -> bool:
+def is_environment(names: Collection[str], below: Callable[[str], Collection[str]]) -> bool:
     """Return whether a folder with these files and folders is a virtual environment of Python (PEP 405), by any name.
 
-    One that a project's own code is in, too, is none: leaving it out would leave out the code.
+    One that a project's own code is in, too, is none: leaving it out would leave out the code. A folder of code with
+    the mark and a ``lib`` is none either.
+
+    Args:
+        names: The folder's files and folders.
+        below: Returns the names in a folder below it (``lib/python3.12``); nothing if there is none.
     """
     if _ENVIRONMENT_MARK not in names or _ENVIRONMENT_FOLDERS.isdisjoint(names):
         return False
     known = {_ENVIRONMENT_MARK, *_ENVIRONMENT_FOLDERS, *_ENVIRONMENT_REST}
-    return all(name in known or name.startswith(".") or name == "CACHEDIR.TAG" for name in names)
+    if not all(name in known or name.startswith(".") or name == "CACHEDIR.TAG" for name in names):
+        return False
+    if any(_INTERPRETER.fullmatch(name) for folder in ("bin", "Scripts") for name in below(folder)):
+        return True
+    return any(_has_packages(folder, below) for folder in ("lib", "lib64", "Lib"))
+
+
+def _has_packages(folder: str, below: Callable[[str], Collection[str]]) -> bool:
+    names = below(folder)
+    versions = (name for name in names if _INTERPRETER.fullmatch(name))
+    return "site-packages" in names or any("site-packages" in below(f"{folder}/{name}") for name in versions)
+
+
+def is_environment_at(folder: str | Path, names: Collection[str]) -> bool:
+    """Return whether this folder, with these files and folders, is a virtual environment. Blocks.
+
+    Raises:
+        OSError: No descriptor is available.
+    """
+
+    def below(inner: str) -> Collection[str]:
+        if inner.partition("/")[0] not in names:
+            return ()
+        try:
+            # A link may lead out of the project.
+            fd = os.open(os.path.join(folder, inner), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)  # noqa: PTH118  a text
+        except OSError as error:
+            raise_want(error)
+            return ()
+        try:
+            return os.listdir(fd)  # noqa: PTH208  a descriptor, not a path
+        finally:
+            os.close(fd)
+
+    return is_environment(names, below)
 
 
 class _Skipped(Exception):
@@ -135,7 +176,7 @@ class Sources:
         count = 0
         for folder, folders, files in walk(self.root):
             prefix = Path(folder).relative_to(self.root).as_posix()
-            if prefix != "." and is_environment({*folders, *files}):
+            if prefix != "." and is_environment_at(folder, {*folders, *files}):
                 self.environments.append(prefix)
                 folders.clear()
                 continue

@@ -69,7 +69,7 @@ def test_an_editor_s_own_files_and_caches_are_passed_over(folder: Path) -> None:
 
 
 def test_a_virtual_environment_of_any_name_is_not_watched(folder: Path) -> None:
-    (folder / "mine" / "lib").mkdir(parents=True)
+    (folder / "mine" / "lib" / "python3.12" / "site-packages").mkdir(parents=True)
     (folder / "mine" / "pyvenv.cfg").write_text("")
     assert FolderChanges(folder).folders() == [folder, folder / "app"]
 

@@ -60,6 +60,9 @@ def kept(files: Iterable[str], folder: str = "") -> tuple[set[str], list[str]]:
         {"backend/shop/main.py": APP, **environment("backend")},
         # The mark alone.
         {"shop/pyvenv.cfg": "", "shop/main.py": APP},
+        # Folders of code that have an environment's names.
+        {"shop/pyvenv.cfg": "", "shop/lib/main.py": APP, "shop/.env": ""},
+        {"shop/pyvenv.cfg": "", "shop/bin/python_app.py": APP, "shop/Lib/python3.12/main.py": APP, "shop/.env": ""},
         {"shop/pyvenv.cfg/x.py": APP, "shop/lib/main.py": APP, "shop/app.py": APP},
     ],
 )
@@ -90,6 +93,26 @@ def test_paths_with_thousands_of_folders_are_read_in_time() -> None:
     assert not part.is_installed(deep)
 
 
+@pytest.mark.parametrize(
+    "inner", ["bin/python3.12", "Scripts/python.exe", "Lib/site-packages/a.py", "lib64/pypy3.10/site-packages/a.py"]
+)
+def test_an_interpreter_or_packages_make_an_environment(inner: str, tmp_path: Path) -> None:
+    files = {"main.py": APP, "env1/pyvenv.cfg": "", "env1/.gitignore": "", f"env1/{inner}": ""}
+    root = write(tmp_path, files)
+    sources = Sources(root)
+    assert (set(sources.all_names), sources.environments) == ({"main.py"}, ["env1"])
+    assert read_source(root).keys() == {"main.py"} == {one.path for one in scan_folder(root, LIMITS)}
+    assert kept(files)[0] == {"main.py"}
+
+
+def test_a_link_out_of_the_project_makes_no_environment(tmp_path: Path) -> None:
+    outside = write(tmp_path / "outside", {"python3": ""})
+    root = write(tmp_path / "project", {"shop/pyvenv.cfg": "", "shop/lib/main.py": APP})
+    (root / "shop/bin").symlink_to(outside)
+    sources = Sources(root)
+    assert "shop/lib/main.py" in sources.names
+
+
 @pytest.mark.parametrize("name", ["myenv", "tools/py311", "env.old"])
 def test_an_environment_of_any_name_is_left_out_and_named(name: str, tmp_path: Path) -> None:
     files = {"main.py": APP, "requirements.txt": "fastapi\n", **environment(name)}
@@ -116,6 +139,6 @@ def test_packages_of_node_are_left_out_where_a_manifest_names_them() -> None:
 
 
 def test_what_a_push_leaves_out_is_listed_once(tmp_path: Path) -> None:
-    names = ("a.js", "node_modules/a/node_modules/b/c.js", ".venv/bin/x", ".venv/pyvenv.cfg", ".git/x")
+    names = ("a.js", "node_modules/a/node_modules/b/c.js", ".venv/bin/python", ".venv/pyvenv.cfg", ".git/x")
     root = write(tmp_path, dict.fromkeys(names, "") | environment("web/env1"))
     assert installed_folders(root) == [".venv", "node_modules", "web/env1"]

@@ -1,6 +1,6 @@
 /** Files of a folder, for Node. */
 import type { Dirent } from "node:fs";
-import { open, readdir, realpath, stat } from "node:fs/promises";
+import { lstat, open, readdir, realpath, stat } from "node:fs/promises";
 import { join, resolve, sep } from "node:path";
 
 import { InvalidUpload } from "./errors.js";
@@ -27,6 +27,7 @@ export const SKIPPED_SUFFIXES: readonly string[] = [
 export const SKIPPED_PREFIXES: readonly string[] = [".#", ".goutputstream-"];
 /** Marks a virtual environment of any name (PEP 405). */
 const ENVIRONMENT_MARK = "pyvenv.cfg";
+const INTERPRETER = /^(?:python|pypy)[w\d.]*(?:\.exe)?$/;
 const ENVIRONMENT_NAMES =
   /^(?:\..*|pyvenv\.cfg|bin|lib|lib64|Scripts|Lib|include|Include|share|etc|man|tcl|pip-selfcheck\.json|CACHEDIR\.TAG)$/;
 /** Folders deeper than this are a mistake, such as a loop. */
@@ -61,7 +62,8 @@ class Reading {
     const entries = await readdir(folder, { withFileTypes: true }).catch((error: unknown) => {
       throw unreadable(folder, error);
     });
-    if (prefix !== "" && isEnvironment(entries.map((entry) => entry.name))) return;
+    const names = entries.map((entry) => entry.name);
+    if (prefix !== "" && (await isEnvironment(folder, names))) return;
     for (const entry of entries.sort((one, other) => (one.name < other.name ? -1 : 1))) {
       if (!isSkipped(entry.name)) await this.#take(entry, folder, `${prefix}${entry.name}`, above);
     }
@@ -111,10 +113,26 @@ class Reading {
 }
 
 /** Whether a folder is a virtual environment, without a project's own code in it. */
-function isEnvironment(names: readonly string[]): boolean {
-  const isMarked =
-    names.includes(ENVIRONMENT_MARK) && names.some((name) => /^(?:bin|lib|lib64|Scripts|Lib)$/.test(name));
-  return isMarked && names.every((name) => ENVIRONMENT_NAMES.test(name));
+async function isEnvironment(folder: string, names: readonly string[]): Promise<boolean> {
+  if (!names.includes(ENVIRONMENT_MARK) || !names.every((name) => ENVIRONMENT_NAMES.test(name))) return false;
+  for (const inner of ["bin", "Scripts"])
+    if ((await namesIn(join(folder, inner))).some((name) => INTERPRETER.test(name))) return true;
+  for (const inner of ["lib", "lib64", "Lib"]) if (await hasPackages(join(folder, inner))) return true;
+  return false;
+}
+
+async function hasPackages(folder: string): Promise<boolean> {
+  const names = await namesIn(folder);
+  if (names.includes("site-packages")) return true;
+  for (const name of names)
+    if (INTERPRETER.test(name) && (await namesIn(join(folder, name))).includes("site-packages")) return true;
+  return false;
+}
+
+/** Names in a folder; none if it is a link or cannot be read. */
+async function namesIn(folder: string): Promise<string[]> {
+  const facts = await lstat(folder).catch(() => null);
+  return facts?.isDirectory() ? await readdir(folder).catch(() => []) : [];
 }
 
 function isSkipped(name: string): boolean {
