@@ -25,6 +25,8 @@ LEAST_NODES = 3
 """Other nodes that read a log before its lines go over the bus: for fewer of them, streams cost less."""
 MOST_READ_LOGS = 16
 """Logs that a node reads from Redis at once: for each, a hostile Redis can fill a reply of 8 MiB."""
+RIGHTS = "~preview:lines:* +eval +xadd +expire +xread +del"
+"""Rights of the user of ``PREVIEW_BUS_URL`` that the bus needs."""
 _WITHIN_S = 1.0
 # Numbers and errors.
 _REPLY_BYTES = 64 * 1024
@@ -210,7 +212,12 @@ class LogBus:
     async def _add(self, redis: Redis, stream: BusStream, batches: list[Batch]) -> None:
         made = [add_command(stream, name, content) for name, content in entries_of(stream, batches, self.key)]
         replies = await redis.call_all(made, within_s=_WITHIN_S)
-        if any(isinstance(one, RedisRefusal) for one in replies):
+        refusals = [one for one in replies if isinstance(one, RedisRefusal)]
+        for refusal in refusals:
+            if refusal.is_denial:
+                # Redis does not always name the right. Nothing wrong stands there, so nothing is deleted.
+                raise RedisRefusal(f"the user of PREVIEW_BUS_URL needs all of {RIGHTS} ({refusal})")
+        if refusals:
             # A stranger's entry stands there with a later number.
             await redis.call("DEL", stream.name, within_s=_WITHIN_S)
             for reply in await redis.call_all(made, within_s=_WITHIN_S):

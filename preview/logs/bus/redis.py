@@ -23,6 +23,8 @@ _MOST_DEPTH = 8
 # Of one reply, at all depths. Replies to our own commands have far fewer.
 _MOST_ITEMS = 1000
 _MOST_REFUSAL_CHARACTERS = 200
+# Redis since 7.2, and before.
+_DENIED_IN_SCRIPT = ("ACL failure in script", "The user executing the script can't")
 
 Reply = bytes | int | list["Reply"] | None
 
@@ -33,6 +35,12 @@ class RedisFault(Exception):
 
 class RedisRefusal(RedisFault):
     """Redis refused a command."""
+
+    @property
+    def is_denial(self) -> bool:
+        """True if the user has no right to the command, or to one that a script runs."""
+        text = str(self)
+        return text.startswith("NOPERM") or any(one in text for one in _DENIED_IN_SCRIPT)
 
 
 def encode_command(words: Sequence[bytes | str | int]) -> bytes:
