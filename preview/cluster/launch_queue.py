@@ -121,7 +121,8 @@ class LaunchQueue:
         self._cancel = text(
             f"""
             UPDATE owners AS o SET {out}
-            WHERE generation_id = :generation AND (state = 'queued' OR {is_lost})
+            WHERE generation_id = :generation AND preview_id = COALESCE(CAST(:only AS text), preview_id)
+                AND (state = 'queued' OR {is_lost})
             RETURNING preview_id
             """  # noqa: S608
         )
@@ -239,9 +240,15 @@ class LaunchQueue:
         """Return the number of launches that wait."""
         return int(connection.execute(self._count).scalar_one())
 
-    def cancel(self, connection: Connection, generation_id: str) -> str | None:
-        """Take the generation's preview out of the queue, also a lost node's. Returns its id; None if none waits."""
-        values = {"generation": generation_id, "lease": self._lease_ms}
+    def cancel(self, connection: Connection, generation_id: str, only: str | None = None) -> str | None:
+        """Take the generation's preview out of the queue, also a lost node's. Returns its id; None if none waits.
+
+        Args:
+            connection: A connection with an open transaction.
+            generation_id: The generation.
+            only: Nothing but this preview of it.
+        """
+        values = {"generation": generation_id, "only": only, "lease": self._lease_ms}
         found: str | None = connection.execute(self._cancel, values).scalar()
         if found is not None:
             notify(connection, f"preview:{found}")

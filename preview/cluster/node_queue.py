@@ -218,14 +218,18 @@ class NodeQueue:
         """Return the number of launches that wait. Cancellation: nothing changes."""
         return await self._database.read(self._queue.length)
 
-    async def cancel(self, generation_id: str) -> str | None:
+    async def cancel(self, generation_id: str, only: str | None = None) -> str | None:
         """Take the generation's preview out of the queue and store its end. Returns its id; None if none waits.
+
+        Args:
+            generation_id: The generation.
+            only: Nothing but this preview of it.
 
         Cancellation: it is out with its end stored, or nothing changes.
         """
 
         def change(connection: Connection) -> str | None:
-            found = self._queue.cancel(connection, generation_id)
+            found = self._queue.cancel(connection, generation_id, only)
             if found is not None:
                 end_waiting(connection, found, State.STOPPED, STOP_REASONS[StopCause.USER])
             return found

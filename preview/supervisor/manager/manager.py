@@ -13,13 +13,7 @@ from preview.core.bounded_dict import BoundedDict
 from preview.core.lifecycle import StopCause
 from preview.core.quoting import quoted
 from preview.detection import Overrides
-from preview.errors import (
-    Forbidden,
-    InvalidRequest,
-    PreviewNotFound,
-    ProjectMismatch,
-    ServiceStopping,
-)
+from preview.errors import Forbidden, InvalidRequest, PreviewNotFound, ProjectMismatch, ServiceStopping
 from preview.generations import Generation
 from preview.launch_settings import ResolvedSettings
 from preview.logs import LogStore
@@ -283,17 +277,21 @@ class PreviewManager(PreviewQueries):
 
     # Stop
 
-    async def stop(self, generation_id: str, cause: StopCause = StopCause.USER) -> PreviewRecord:
+    async def stop(
+        self, generation_id: str, cause: StopCause = StopCause.USER, *, only: str | None = None
+    ) -> PreviewRecord:
         """Stop the generation's preview, also one in the queue. Returns when its processes, port and files are gone.
 
         Raises:
-            NoActivePreview: The generation has no preview.
+            NoActivePreview: The generation has no preview, or another one than ``only``.
 
         Cancellation: the preview stops nevertheless.
         """
-        if self.active(generation_id) is None and (queued := await self._cancel(generation_id)) is not None:
+        if self.active(generation_id) is None and (queued := await self._cancel(generation_id, only)) is not None:
             return queued
         preview = self.require(generation_id)
+        if only not in {None, preview.id}:
+            raise no_active_preview(generation_id)
         preview.request_stop(cause)
         await preview.over.wait()
         return preview.record

@@ -152,9 +152,9 @@ class PreviewQueries:
         """Return the preview's place in the queue of a cluster; None if it does not wait. Cancellation: no change."""
         return None if self.queued is None else await self.queued.place(record)
 
-    async def _cancel(self, generation_id: str) -> PreviewRecord | None:
-        """Take the generation's preview out of the queue of a cluster; None if none waits."""
-        return None if self.queued is None else await self.queued.cancel(generation_id)
+    async def _cancel(self, generation_id: str, only: str | None = None) -> PreviewRecord | None:
+        """Take the generation's preview, or ``only`` this one, out of the queue of a cluster; None if none waits."""
+        return None if self.queued is None else await self.queued.cancel(generation_id, only)
 
     # Previews in any state
 

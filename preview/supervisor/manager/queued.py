@@ -140,16 +140,18 @@ class QueuedLaunches:
         await self._cluster.queue.put(row, claim, nodes)
         return Launched(record, token)
 
-    async def cancel(self, generation_id: str) -> PreviewRecord | None:
-        """Take the generation's preview out of the queue; return its final record, or None if it does not wait.
+    async def cancel(self, generation_id: str, only: str | None = None) -> PreviewRecord | None:
+        """Take the generation's preview, or ``only`` this one, out of the queue; return its final record.
+
+        None if it does not wait.
 
         While this node takes it, this waits until it is live here, or waits again.
 
         Cancellation: it is out, or nothing changes.
         """
         adoptions = self._registry.adoptions
-        while (preview_id := await self._cluster.queue.cancel(generation_id)) is None:
-            if not adoptions or not await adoptions.wait(await self._cluster.preview_of(generation_id)):
+        while (preview_id := await self._cluster.queue.cancel(generation_id, only)) is None:
+            if not adoptions or not await adoptions.wait(only or await self._cluster.preview_of(generation_id)):
                 break
         record = None if preview_id is None else await self._context.store.get(preview_id)
         if record is not None:

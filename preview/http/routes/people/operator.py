@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, func, select
 from preview.cluster import Node
 from preview.core.clock import from_ms
 from preview.core.quoting import quoted
-from preview.errors import PreviewNotFound
+from preview.errors import NoActivePreview, PreviewNotFound
 from preview.http.audited import remember_detail, remember_owner
 from preview.http.backend import Backend, BackendRoutes, Running
 from preview.http.contracts.people.account import (
@@ -65,7 +65,10 @@ def operator_routes(running: Running) -> Blueprint:
         await _require_operator(backend)
         record = await _live_or_queued(backend, preview_id)
         remember_owner(request.scope, record.user_id)
-        await backend.previews.stop(record.generation_id)
+        try:
+            await backend.previews.stop(record.generation_id, only=preview_id)
+        except NoActivePreview:
+            raise _no_preview(preview_id) from None
         return no_content()
 
     @routes.get("/operator/users")
@@ -233,17 +236,23 @@ def operator_routes(running: Running) -> Blueprint:
 
 
 async def _live_or_queued(backend: Backend, preview_id: str) -> PreviewRecord:
-    """Return the record of a live preview, or of one that waits for a node. Cancellation: nothing changes.
+    """Return the record of a live preview, or of one that may wait for a node: queued, moved, or of a lost node.
 
     Raises:
-        PreviewNotFound: There is none on this node; requests for those of other nodes are passed on.
+        PreviewNotFound: It has ended, or never was; requests for those of other nodes are passed on.
+
+    Cancellation: nothing changes.
     """
     if (preview := backend.previews.find(preview_id)) is not None:
         return preview.record
     record = await backend.previews.get(preview_id)
-    if await backend.previews.place(record) is None:
-        raise PreviewNotFound(f"There is no live preview {quoted(preview_id)}.")
+    if not record.is_active:
+        raise _no_preview(preview_id)
     return record
+
+
+def _no_preview(preview_id: str) -> PreviewNotFound:
+    return PreviewNotFound(f"There is no live preview {quoted(preview_id)}.")
 
 
 async def _set_draining(backend: Backend, node_name: str, *, draining: bool) -> Response:
