@@ -22,12 +22,19 @@ from typing import NoReturn
 import pytest
 
 # It ends with the tests, however they end: their end of the pipe is closed then, and the first process ends.
+# What it has started ends too: it is the first of a namespace. An ordinary user has none: there a monitor may stay.
 _HELD = """
 ip link set lo up 2>/dev/null
 # crun refuses machines with both versions of control groups; of these the first has the controllers.
 [ "$PREVIEW_TEST_CONTAINER_RUNTIME" != crun ] || umount --lazy /sys/fs/cgroup/unified 2>/dev/null
-%s >"$0/log" 2>&1 </dev/null || { touch "$0/refused"; exit; }
-%s >"$0/log" 2>&1 </dev/null &
+start() {
+    ( %s ) &
+    trap "kill $!; exit" TERM
+    wait $! || { touch "$0/refused"; exit; }
+    trap - TERM
+    exec %s
+}
+start >>"$0/log" 2>&1 </dev/null &
 cat >/dev/null
 kill $! 2>/dev/null
 wait
@@ -43,14 +50,16 @@ _PODMAN = (
 # Podman's service starts also where Podman can run no container; Docker's does not.
 _TRIAL = (
     'mkdir -p "$0/trial/usr" && (cd "$0/trial" && ln -s usr/bin usr/lib usr/lib64 .) && '
-    f'{_PODMAN} run --rm --network none --volume /usr:/usr:ro --rootfs "$0/trial" true'
+    f'exec timeout -k 2 50 {_PODMAN} run --rm --network none --volume /usr:/usr:ro --rootfs "$0/trial" true'
 )
-_ALONE = ("setsid", "--fork", "unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--")
+_ALONE = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--")
 _START_S = 20.0
-# Podman runs a container first; a machine on which it runs none is noticed at once.
+# Podman runs a container first, in less time; a machine on which it runs none is noticed at once.
 _PODMAN_START_S = 60.0
 # Debian's runsc takes every network namespace of a newer kernel for the machine's own.
 _ARGUMENTS = {"runsc": {"runtimeArgs": ["--host-uds=all", "--network=none"]}}
+_PREFIX = "preview-engine-"
+_EARLIER_S = 3600.0
 ENGINES = ("container", "podman")
 """As a parameter: containers of Docker, and of Podman."""
 FURTHER_RUNTIMES = ("crun", "runsc")
@@ -79,7 +88,8 @@ def _started(*, is_podman: bool) -> Path | str:
     )
     if missing := [name for name in programs if shutil.which(name) is None]:
         return f"{', '.join(missing)} of Debian's {package} is not installed"
-    folder = Path(tempfile.mkdtemp(prefix="preview-engine-"))
+    remove_earlier()
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
     held = start_engine(folder)
     if isinstance(held, str):
         return held
@@ -94,28 +104,44 @@ def start_engine(folder: Path) -> int | str:
         for name in FURTHER_RUNTIMES
         if (path := shutil.which(name)) is not None
     }
+    alone = _ALONE if os.geteuid() == 0 else ()
+    if alone and (refused := _refused(alone)):
+        shutil.rmtree(folder)
+        return f"the engine runs no container ({refused})"
     (folder / "json").write_text(json.dumps({"runtimes": runtimes} if runtimes else {}))
     reading, writing = os.pipe()
+    held = (_TRIAL, f'{_PODMAN} system service --time 0 "unix://$0/s"') if is_podman() else ("true", _DOCKER)
     # Of a new session, and nobody's child: what an engine starts would else become the children of these tests.
-    alone = _ALONE if os.geteuid() == 0 else _ALONE[:2]
-    held = (_TRIAL, f'{_PODMAN} system service --time 0 "unix://$0/s"') if is_podman() else (":", _DOCKER)
-    command = [*alone, "sh", "-c", _HELD % held, str(folder)]
+    command = ["setsid", "--fork", *alone, "sh", "-c", _HELD % held, str(folder)]
     try:
         # There: Podman's monitor leaves a file where it stands if memory runs out.
-        null = subprocess.DEVNULL
-        subprocess.run(command, cwd=folder, stdin=reading, stdout=null, stderr=null, check=True)
+        with (folder / "log").open("ab") as log:
+            subprocess.run(command, cwd=folder, stdin=reading, stdout=subprocess.DEVNULL, stderr=log, check=True)
     finally:
         os.close(reading)
     until = time.monotonic() + (_PODMAN_START_S if is_podman() else _START_S)
     while not _answers(folder / "s"):
         if time.monotonic() > until or (folder / "refused").exists():
-            log = folder / "log"
-            said = log.read_text("utf-8", "replace").splitlines()[-1:] if log.exists() else []
+            said = (folder / "log").read_text("utf-8", "replace").splitlines()[-1:]
             failed = "runs no container" if (folder / "refused").exists() else "does not start"
             end_engine(folder, writing)
             return f"the engine {failed} ({' '.join(said)[:300]})"
         time.sleep(0.02)
     return writing
+
+
+def _refused(alone: tuple[str, ...]) -> str:
+    """Why this machine gives an engine no namespaces of its own; empty if it does."""
+    tried = subprocess.run([*alone, "true"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    return "" if tried.returncode == 0 else tried.stderr.strip()[-300:] or "unshare failed"
+
+
+def remove_earlier() -> None:
+    """Remove folders of engines that have ended long ago, and whose tests were killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with suppress(OSError):
+            if folder.stat().st_mtime < time.time() - _EARLIER_S and engine_pid(folder) is None:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def own_runtime() -> str | None:
@@ -192,10 +218,10 @@ def end_engine(folder: Path, writing: int) -> None:
     while engine_pid(folder) is not None and time.monotonic() < until:
         time.sleep(0.01)
     shutil.rmtree(folder, ignore_errors=True)
-    # Groups of containers that ended with their engine.
+    # Groups of containers that ended with their engine: Docker's and Podman's. One in use stays.
     for group, names, _ in os.walk("/sys/fs/cgroup"):
-        if group.endswith("/preview-tests"):
-            for name in names:
+        for name in names:
+            if group.endswith("/preview-tests") or (group.endswith("/libpod_parent") and name.startswith("libpod-")):
                 with suppress(OSError):
                     Path(group, name).rmdir()
 
