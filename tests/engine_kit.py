@@ -29,7 +29,7 @@ ip link set lo up 2>/dev/null
 [ "$PREVIEW_TEST_CONTAINER_RUNTIME" != crun ] || umount --lazy /sys/fs/cgroup/unified 2>/dev/null
 start() {
     ( %s ) &
-    trap "kill $!; exit" TERM
+    trap "kill -KILL -$! $!; exit" TERM
     wait $! || { touch "$0/refused"; exit; }
     trap - TERM
     exec %s
@@ -50,7 +50,7 @@ _PODMAN = (
 # Podman's service starts also where Podman can run no container; Docker's does not.
 _TRIAL = (
     'mkdir -p "$0/trial/usr" && (cd "$0/trial" && ln -s usr/bin usr/lib usr/lib64 .) && '
-    f'exec timeout -k 2 50 {_PODMAN} run --rm --network none --volume /usr:/usr:ro --rootfs "$0/trial" true'
+    f'exec timeout -s KILL 50 {_PODMAN} run --rm --network none --volume /usr:/usr:ro --rootfs "$0/trial" true'
 )
 _ALONE = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--")
 _START_S = 20.0
