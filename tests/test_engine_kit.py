@@ -60,7 +60,7 @@ def test_an_engine_whose_first_container_hangs_is_ended(
 
 
 @_needs_root
-def test_where_namespaces_are_refused_the_reason_is_told_at_once(
+def test_where_namespaces_are_refused_the_reason_is_shown_at_once(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use_podman(monkeypatch)
