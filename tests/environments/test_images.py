@@ -15,6 +15,7 @@ from engine_kit import engine_or_skip, is_podman
 from image_kit import BASE, import_base
 
 from preview.environments import Environment, EnvironmentRequest, ImageCache, ImageSource
+from preview.environments.images.left import removing_left
 from preview.environments.images.network import NO_NETWORK, BuildNetwork, OpenNetwork
 from preview.environments.images.steps import OpenSteps, limits_of_all, open_engines_group, open_own_group
 from preview.errors import EnvironmentFailed, LaunchFailed
@@ -64,8 +65,11 @@ async def open_steps_of(images: Images, settings: Settings) -> AsyncIterator[Ope
         yield open_engines_group
         return
     async with open_engine_groups(settings.data_dir, None, limits_of_all(settings)) as groups:
+        root = await images.root_folder()
         assert groups is not None
-        yield partial(open_own_group, groups, settings)
+        assert root is not None
+        async with removing_left(images, root, groups):
+            yield partial(open_own_group, groups, settings)
 
 
 async def test_an_image_is_built_once_and_says_how_it_runs(tmp_path: Path) -> None:

@@ -11,11 +11,13 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from preview.environments.images.steps import open_own_group
 from preview.runtime.cgroups.engine_groups import EngineGroups, open_engine_groups
 from preview.runtime.cgroups.group import Cgroup, GroupLimits, GroupUsage
 from preview.runtime.cgroups.home import Home
 from preview.runtime.cgroups.own_groups import OwnGroups, read_own_groups
 from preview.runtime.interface import Excess
+from preview.settings import Settings
 
 LIMITS = GroupLimits(64 << 20, 1.0, 50)
 
@@ -135,6 +137,31 @@ async def test_the_next_build_removes_what_earlier_ones_left(
         (root / "two" / "step").mkdir(parents=True)
         async with building(groups, "three"):
             assert names(root) == ["three"]
+
+
+async def test_what_an_engine_makes_again_is_removed_without_another_build(
+    root: Path, tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with service(tmp_path) as groups:
+        async with building(groups, "one"), building(groups, "two"):
+            pass
+        (root / "one" / "step").mkdir(parents=True)
+        async with building(groups, "three"):
+            await groups.remove_left()
+            assert names(root) == ["three"]
+            assert groups.is_ended("/engine/one/step")
+            for other in ("/engine/three/step", "/engine/three", "/engine/", "/a/engine/one/step", "/engines/one", ""):
+                assert not groups.is_ended(other)
+
+
+async def test_a_build_that_the_service_ends_counts_as_given_up(root: Path, tmp_path: Path) -> None:
+    async with service(tmp_path) as groups:
+        settings = Settings(data_dir=tmp_path)
+        async with open_own_group(groups, settings, "one") as group:
+            pass
+        assert not groups.was_given_up
+        group.give_up()
+        assert groups.was_given_up
 
 
 async def test_a_build_does_not_wait_long_for_what_an_earlier_one_left(

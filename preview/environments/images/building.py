@@ -15,7 +15,7 @@ from preview.environments.folders.environment import Report
 from preview.environments.images.context import DOCKERFILE
 from preview.environments.images.network import BuildNetwork, OpenNetwork
 from preview.environments.images.output import BadOutput, BuildOutput
-from preview.environments.images.steps import OpenSteps
+from preview.environments.images.steps import OpenSteps, StepGroup
 from preview.environments.images.watch import look_at_disk, watch_build
 from preview.errors import EnvironmentFailed, LaunchFailed
 from preview.runtime.container import EngineError
@@ -72,6 +72,7 @@ async def build_image(
         async with (
             _open_network(open_network, report) as network,
             open_steps(token) as group,
+            _giving_up(group, failed),
             trio.open_nursery() as nursery,
         ):
             limits = BuildLimits(
@@ -111,6 +112,14 @@ async def build_image(
         failed.append(f"it did not finish within {limit_s:g} s (PREVIEW_ENVIRONMENT_BUILD_TIMEOUT)")
     if reason := (failed or [output.error])[0]:
         raise EnvironmentFailed(_failure(reason, output.last), reason="image_build")
+
+
+@asynccontextmanager
+async def _giving_up(group: StepGroup, failed: Sequence[str]) -> AsyncIterator[None]:
+    """Tell the group at the end that the service has ended the build. Cancellation: the group knows of it itself."""
+    yield
+    if failed:
+        group.give_up()
 
 
 async def _end_with_network(network: BuildNetwork, end: Callable[[str], None]) -> None:

@@ -24,6 +24,7 @@ from preview.environments.images.built import full_name, has_own_shell, has_volu
 from preview.environments.images.context import open_below, pack_context, read_small
 from preview.environments.images.dockerfile import MOST_BYTES, Recipe, read_dockerfile
 from preview.environments.images.files_image import FilesImages, pack_files
+from preview.environments.images.left import removing_left
 from preview.environments.images.network import NO_NETWORK, OpenNetwork, open_engines_network, open_index_network
 from preview.environments.images.steps import OpenSteps, TriedSteps, limits_of_all, open_engines_group
 from preview.environments.images.turns import BuildTurns
@@ -355,6 +356,7 @@ async def _open(
             if found is None:
                 _log.warning("images are not built", reason=_NO_GROUPS)
                 return None
+            await held.enter_async_context(removing_left(images, root, found))
             open_steps = TriedSteps(images, found, settings).open
         cache = ImageCache(settings, images, root, _network_of(settings, containers), open_steps)
         await cache.evict()

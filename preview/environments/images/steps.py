@@ -41,10 +41,12 @@ class StepGroup:
     Attributes:
         path: Below where groups are mounted.
         pids: Returns the processes.
+        give_up: Says that the engine may still start a step: its build is ended before the engine has ended it.
     """
 
     path: str = ""
     pids: Callable[[], Sequence[int]] = tuple
+    give_up: Callable[[], None] = lambda: None
 
 
 OpenSteps = Callable[[str], AbstractAsyncContextManager[StepGroup]]
@@ -74,7 +76,7 @@ async def open_own_group(groups: EngineGroups, settings: Settings, token: str) -
             cpu_cores=settings.cpu_limit,
             processes=MOST_PROCESSES,
         ) as (group, path):
-            yield StepGroup(path, group.pids)
+            yield StepGroup(path, group.pids, groups.give_up)
     except LaunchFailed as error:
         raise EnvironmentFailed(f"The image cannot be built: {error.message}", reason="engine") from error
 

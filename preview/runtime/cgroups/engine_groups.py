@@ -3,7 +3,8 @@
 The engine is another process of this machine, and knows nothing of the service's own groups. In version 1 these may
 have another path in each hierarchy. So the groups for an engine are at the top of each. An engine makes a missing group
 again, without limits, and may still do so after a build has been given up. So the group above all builds has their
-limits together, and stays after such a build until the service's next start. Version 2 has no such group yet.
+limits together, and stays after such a build until the service's next start; what is made below it is removed again.
+Version 2 has no such group yet.
 """
 
 from __future__ import annotations
@@ -42,14 +43,16 @@ class EngineGroups:
     Args:
         tree: Makes them.
         mounts: Where their hierarchies are mounted.
+        name: The name of the group above all of them.
 
     Attributes:
         was_given_up: Whether a build failed or was given up: the engine may still start its step.
     """
 
-    def __init__(self, tree: CgroupTree, mounts: frozenset[str]) -> None:
+    def __init__(self, tree: CgroupTree, mounts: frozenset[str], name: str) -> None:
         self._tree = tree
         self._mounts = mounts
+        self._name = name
         self.was_given_up = False
         # Also those that are removed, until the next is opened: an engine makes missing groups again.
         self._ended: list[Cgroup] = []
@@ -82,8 +85,26 @@ class EngineGroups:
             try:
                 yield group, self._path_of(group)
             except BaseException:
-                self.was_given_up = True
+                self.give_up()
                 raise
+
+    def give_up(self) -> None:
+        """Note that the engine may still start a step of a build that has ended."""
+        self.was_given_up = True
+
+    def is_ended(self, path: str) -> bool:
+        """Return whether a path of the engine is in the group of a build of this service that has ended, of any run."""
+        start, _, below = path.partition(f"/{self._name}/")
+        return not start and bool(below) and not self._tree.is_open(below.split("/")[0])
+
+    async def remove_left(self) -> None:
+        """Remove what the engine has made again of groups that have ended, with what runs in it (bounded).
+
+        Cancellation: some are removed.
+        """
+        with trio.move_on_after(_EARLIER_S):
+            for group in self._tree.left():
+                await _remove(group)
 
     @asynccontextmanager
     async def _ending(self) -> AsyncIterator[list[Cgroup]]:
@@ -162,7 +183,7 @@ async def open_engine_groups(
             return
         tree = CgroupTree(home)
         await tree.remove_leftovers()
-        groups = EngineGroups(tree, frozenset(one.mount for one in tops.values()))
+        groups = EngineGroups(tree, frozenset(one.mount for one in tops.values()), home.name)
         yield groups
     finally:
         if groups is None or not groups.was_given_up:

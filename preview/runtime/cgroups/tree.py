@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
+from pathlib import Path
 
 import structlog
 import trio
@@ -119,6 +120,18 @@ class CgroupTree:
         left = await remove_groups(group.directories, _REMOVE_S)
         if left:
             log.error("control group not removed", name=group.name, pids=group.pids(), directories=left)
+
+    def is_open(self, name: str) -> bool:
+        """Return whether the group of this name is open."""
+        return name in self._open
+
+    def left(self) -> list[Cgroup]:
+        """Return the groups below the service's own that are not open: an engine makes those of ended builds again."""
+        names: set[str] = set()
+        for root in self.directories:
+            with suppress(OSError):
+                names.update(one.name for one in Path(root).iterdir() if one.is_dir())
+        return [self._home.adopt(name) for name in sorted(names - self._open)]
 
     async def remove_leftovers(self) -> int:
         """Kill processes of an earlier run in this service's groups, and remove those groups; open groups stay.

@@ -164,6 +164,16 @@ class Images:
             return False
         return host.get("ExtraHosts") == [f"{token}:{HERE}"]
 
+    async def remove_step(self, container: str) -> None:
+        """Kill and remove a container of a build that has ended, if it is still there.
+
+        Raises:
+            EngineError: The engine refuses, or does not answer.
+
+        Cancellation: it may be removed.
+        """
+        await self._engine.remove(container)
+
     async def limit_processes(self, container: str, most: int) -> None:
         """Limit the number of a running container's processes, where the engine can. Cancellation: it may be limited.
 
