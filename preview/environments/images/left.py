@@ -1,4 +1,4 @@
-"""What Podman leaves of builds that were given up: containers of their steps, and groups that it made again.
+"""Removal of what Podman leaves of builds that were given up: their containers, and groups that it made again.
 
 Such a container has no label and no name of its own. Podman's description of it, in the folder of its containers, names
 the control group of its step, and only builds of this service have theirs below the service's group.
@@ -52,7 +52,7 @@ class LeftBuilds:
         for container in await trio.to_thread.run_sync(self._containers, abandon_on_cancel=True):
             with suppress(EngineError):
                 await self._images.remove_step(container)
-                _log.info("container of a build removed late", container=container)
+                _log.info("build container removed late", container=container)
 
     async def watch(self) -> None:
         """Remove every few seconds what is left, once a build has been given up. Runs until cancelled."""
@@ -62,7 +62,7 @@ class LeftBuilds:
                 try:
                     await self.remove()
                 except OSError as error:
-                    _log.warning("what builds have left is not removed yet", reason=str(error))
+                    _log.warning("builds not removed yet", reason=str(error))
 
     def _containers(self) -> list[str]:
         return [
