@@ -125,7 +125,7 @@ async def test_the_kernel_shows_the_limits_of_the_group_that_a_step_is_in(tmp_pa
 async def test_a_step_neither_sees_nor_changes_its_group(tmp_path: Path) -> None:
     look = "RUN cat /proc/mounts | while read a b c; do case $c in cgroup*) echo seen $b;; esac; done\n"
     files = "/sys/fs/cgroup/*/pids.max /sys/fs/cgroup/pids.max"
-    write = f"RUN for f in {files}; do echo max > $f && echo changed; done; echo ok\n"
+    write = f"RUN for f in {files}; do echo max > $f && echo changed; done 2>/dev/null; echo ok\n"
     await build(tmp_path, f"FROM {BASE}\n{look}{write}")
     said = (tmp_path / "said").read_text().splitlines()
     assert "ok" in said
