@@ -4115,7 +4115,7 @@ export interface components {
             id: string;
             /**
              * Previews
-             * @description Live previews.
+             * @description Live previews: in a cluster those of all nodes, and those that wait for one.
              */
             previews: number;
             /**
