@@ -91,7 +91,8 @@ async def removing_left(images: Images, root: Path, groups: EngineGroups) -> Asy
     Cancellation: what is left is removed (bounded).
     """
     left = LeftBuilds(images, root, groups)
-    with trio.move_on_after(_START_S):
+    # A container of another program's may go while they are listed.
+    with trio.move_on_after(_START_S), suppress(OSError):
         await left.remove()
     try:
         async with beside(left.watch):
