@@ -69,6 +69,14 @@ def test_typescript_is_read_by_tsx(tmp_path: Path) -> None:
     assert [line.rpartition("@")[0] for line in plan.extra_requirements] == ["tsx"]
 
 
+def test_fastify_s_autoload_loads_typescript_too(tmp_path: Path) -> None:
+    package = {"scripts": {"start": "tsx src/server.ts"}, "dependencies": {"fastify": "^5", "@fastify/autoload": "^6"}}
+    files = {"src/server.ts": "import fastify from 'fastify';\nfastify().listen({ port: 3000 });\n"}
+    plan = plan_of(tmp_path, package, files)
+    assert plan.command == ("--import", "tsx", "src/server.ts")
+    assert plan.variables["FASTIFY_AUTOLOAD_TYPESCRIPT"].value == "1"
+
+
 def test_decorators_that_need_types_are_compiled_by_swc(tmp_path: Path) -> None:
     package = {"scripts": {"start": "ts-node src/main.ts"}, "dependencies": {"express": "^4", "reflect-metadata": "*"}}
     options = '{"compilerOptions": {"emitDecoratorMetadata": true}}'

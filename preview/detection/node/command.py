@@ -20,6 +20,8 @@ from preview.sources.node_scripts import split_commands
 
 TSX: Final = "tsx@^4.19.0"
 _HONO_SERVER: Final = "@hono/node-server@^1.13.0"
+# lib of @fastify/autoload 6: it looks at what was required before, at ts-node and at this variable.
+_AUTOLOAD_TYPESCRIPT: Final = "FASTIFY_AUTOLOAD_TYPESCRIPT"
 _TS_NODE: Final = ("ts-node@^10.9.0", "typescript@^5.0.0")
 _TS_PATHS: Final = "tsconfig-paths@^4.2.0"
 _SWC: Final = ("@swc-node/register@^1.10.0", "@swc/core@^1.10.0")
@@ -232,7 +234,7 @@ def _typescript(project: NodeProject) -> NodeCommand:
         return NodeCommand(
             register,
             tuple(line for item in _SWC for line in _unless_declared(project, item)),
-            {"SWC_NODE_PROJECT": config} if config not in {"", "tsconfig.json"} else {},
+            _loader_variables(project, "SWC_NODE_PROJECT", config),
             decisions=("decorators need the types of what they decorate: swc compiles the sources as they are loaded",),
         )
     if compiles and any(_calls_a_namespace(project.sources.text(name)) for name in project.scripts):
@@ -241,9 +243,15 @@ def _typescript(project: NodeProject) -> NodeCommand:
     return NodeCommand(
         ("--import", "tsx"),
         _unless_declared(project, TSX),
-        {"TSX_TSCONFIG_PATH": config} if config not in {"", "tsconfig.json"} else {},
+        _loader_variables(project, "TSX_TSCONFIG_PATH", config),
         decisions=("TypeScript is read by tsx, nothing is built",),
     )
+
+
+def _loader_variables(project: NodeProject, name: str, config: str) -> dict[str, str]:
+    found = {name: config} if config not in {"", "tsconfig.json"} else {}
+    # It loads TypeScript only if it knows the loader, and knows none of those that ``--import`` names.
+    return {**found, _AUTOLOAD_TYPESCRIPT: "1"} if project.requires("@fastify/autoload") else found
 
 
 def _calls_a_namespace(text: bytes) -> bool:
