@@ -30,9 +30,9 @@ tests() {
 
 rm -f .coverage .coverage.*
 step "tests"
-# Most tests wait for processes: two more at a time than there are cores keeps those busy.
+# Most tests wait for processes: one more at a time than there are cores keeps those busy.
 tested=0
-tests -m "not timed and not long" -n $(($(nproc) + 2)) "$@" || tested=$?
+tests -m "not timed and not long" -n $(($(nproc) + 1)) "$@" || tested=$?
 
 # With nothing beside them: how long something takes says little on a busy machine.
 step "tests that bound a time, one by one"
