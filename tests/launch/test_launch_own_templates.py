@@ -129,8 +129,8 @@ async def test_two_owners_whose_projects_bring_the_same_package_have_a_template_
     bobs = await owners.forked(BOB, "shop", 2)
     other = await owners.forked(ANN, "other", 3)
     assert len({anns, bobs, other}) == 3
-    # One environment, three templates: all of these are as they were.
-    assert len({key.partition("-")[0] for key in owners.ready}) == 1
+    # An environment for each owner, a template for each project: all of these are as they were.
+    assert len({key.partition("-")[0] for key in owners.ready}) == 2
     assert await owners.mark(BOB, "shop") == ("started warm", bobs)
     assert await owners.mark(ANN, "shop") == ("started warm", anns)
 

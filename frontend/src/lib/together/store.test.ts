@@ -1,7 +1,11 @@
-import { expect, test } from "vitest";
+import { act, cleanup, renderHook, waitFor } from "@testing-library/react";
+import { afterEach, expect, test } from "vitest";
 
 import { clientOf, event, json, Stream } from "../testing";
 import { TogetherStore } from "./store";
+import { useTogether } from "./useTogether";
+
+afterEach(cleanup);
 
 const ME = { generation_id: "g1", viewer: { id: "v1", name: "Uwe" }, role: "use" };
 
@@ -30,4 +34,28 @@ test("a guest whose stream broke just before the preview's end learns of the end
   await expect.poll(() => store.snapshot.ended, { timeout: 10_000 }).toBe("end");
   expect(store.snapshot.viewers).toEqual([]);
   close();
+});
+
+test("a guest learns of the end although the preview was seen stopping first, and is unknown afterwards", async () => {
+  const stream = new Stream("");
+  const now = { status: "running", seen: "" };
+  const client = clientOf(({ path }) => {
+    now.seen = now.status;
+    if (now.status === "gone") return json({ code: "unauthorized", title: "Sign in first.", status: 401 }, 401);
+    if (path.endsWith("/viewers/me")) return json(ME);
+    if (path.endsWith("/viewers")) return stream.response;
+    if (path.includes("/comments")) return json({ items: [], next: null });
+    const preview = { id: "p1", generation_id: "g1", status: now.status };
+    return json(path.includes("/previews?") ? { previews: [preview] } : preview);
+  });
+  const { result } = renderHook(() => useTogether("g1", { client }));
+  act(() => stream.write(event("viewers", { items: [ME.viewer] })));
+  await waitFor(() => expect(result.current.viewers.length).toBe(1));
+  for (const status of ["stopping", "gone"]) {
+    now.status = status;
+    act(() => client.noteChange("g1"));
+    await waitFor(() => expect(now.seen).toBe(status));
+  }
+  act(() => stream.write(event("end", {})));
+  await waitFor(() => expect(result.current.ended).toBe("end"));
 });

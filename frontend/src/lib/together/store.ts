@@ -148,8 +148,10 @@ export class TogetherStore {
         if (problem.status === 401 && (reason === "removed" || reason === "share"))
           this.#set({ ended: reason === "removed" ? "removed" : "expired", viewers: [] });
         // It was live when this page opened: its stream broke just before it could report the end.
-        else if (problem.code === "no_active_preview") this.#set({ ended: "end", viewers: [] });
-        else this.#set({ problem });
+        else if (problem.code === "no_active_preview") {
+          this.#set({ ended: "end", viewers: [] });
+          await this.#read(signal).catch(() => undefined);
+        } else this.#set({ problem });
         isRefused = !problem.isTemporary;
       }
       this.#sent = null;

@@ -3,7 +3,7 @@ import { useEffect, useMemo, useState, useSyncExternalStore } from "react";
 import type { PreviewClient } from "../api/client";
 import type { Target, TargetKind, Viewer } from "../api/together";
 import { usePreviewClient } from "../context";
-import { usePreview } from "../usePreview";
+import { isActive, usePreview } from "../usePreview";
 import { type Together, togetherOf, type TogetherStore } from "./store";
 
 interface Options {
@@ -18,7 +18,8 @@ export function useTogether(generationId: string, options: Options = {}): Togeth
   const client = usePreviewClient(options.client);
   const { instance } = usePreview(generationId, { client, poll: false });
   const previewId = instance?.id ?? null;
-  const isLive = instance?.status === "running" || instance?.status === "starting";
+  // Also while it stops: the stream of viewers reports the end, after which a guest gets no other answer.
+  const isLive = isActive(instance);
   const store = useMemo(
     () => (previewId === null ? null : togetherOf(client, generationId, previewId)),
     [client, generationId, previewId],
