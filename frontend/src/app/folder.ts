@@ -1,3 +1,4 @@
+import { isEnvironment } from "../client/environment";
 import { contentOf } from "../lib/files/text";
 
 /** Folders of tools and builds: never part of what is launched. The service skips them too. */
@@ -60,11 +61,8 @@ export async function pickInput(list: FileList): Promise<Picked> {
   const [only] = files;
   if (files.length === 1 && only && isArchive(only.name)) return archive(only);
   const root = only?.webkitRelativePath.split("/")[0] ?? "";
-  return folder(
-    root || "upload",
-    root,
-    files.map((file) => [file.webkitRelativePath || file.name, file]),
-  );
+  const found = files.map((file): [string, File] => [file.webkitRelativePath || file.name, file]);
+  return folder(root || "upload", root, await withoutEnvironments(root, found));
 }
 
 function archive(file: File): Picked {
@@ -89,6 +87,25 @@ async function folder(name: string, root: string, found: readonly [string, File]
   return { kind: "files", name, files };
 }
 
+/** The files that are in no virtual environment below the root. */
+async function withoutEnvironments(root: string, found: readonly [string, File][]): Promise<[string, File][]> {
+  const names = new Map<string, Set<string>>();
+  for (const [path] of found) {
+    const parts = path.split("/");
+    for (let depth = 1; depth < parts.length; depth += 1) {
+      const folder = parts.slice(0, depth).join("/");
+      names.set(folder, (names.get(folder) ?? new Set<string>()).add(parts[depth] ?? ""));
+    }
+  }
+  const environments: string[] = [];
+  for (const [folder, inside] of names) {
+    const namesIn = (inner: string): Promise<string[]> =>
+      Promise.resolve([...(names.get(`${folder}/${inner}`) ?? [])]);
+    if (folder !== root && (await isEnvironment([...inside], namesIn))) environments.push(`${folder}/`);
+  }
+  return found.filter(([path]) => !environments.some((one) => path.startsWith(one)));
+}
+
 async function walk(entry: FileSystemEntry, prefix: string, found: [string, File][]): Promise<void> {
   if (SKIPPED.has(entry.name) || found.length > MAX_FILES) return;
   const path = prefix + entry.name;
@@ -97,11 +114,28 @@ async function walk(entry: FileSystemEntry, prefix: string, found: [string, File
     found.push([path, file]);
     return;
   }
-  const reader = (entry as FileSystemDirectoryEntry).createReader();
+  const folder = entry as FileSystemDirectoryEntry;
+  const entries = await entriesOf(folder);
+  const names = entries.map((one) => one.name);
+  if (prefix !== "" && (await isEnvironment(names, (inner) => namesIn(folder, inner)))) return;
+  for (const one of entries) await walk(one, `${path}/`, found);
+}
+
+/** The names in a folder inside a folder; none if it is not there. */
+async function namesIn(folder: FileSystemDirectoryEntry, path: string): Promise<string[]> {
+  const found = await new Promise<FileSystemEntry | null>((resolve) =>
+    folder.getDirectory(path, {}, resolve, () => resolve(null)),
+  );
+  return found ? (await entriesOf(found as FileSystemDirectoryEntry)).map((one) => one.name) : [];
+}
+
+async function entriesOf(folder: FileSystemDirectoryEntry): Promise<FileSystemEntry[]> {
+  const reader = folder.createReader();
+  const found: FileSystemEntry[] = [];
   for (;;) {
     // A reader gives some at a time, and nothing at the end.
     const some = await new Promise<FileSystemEntry[]>((resolve, reject) => reader.readEntries(resolve, reject));
-    if (some.length === 0) return;
-    for (const one of some) await walk(one, `${path}/`, found);
+    if (some.length === 0) return found;
+    found.push(...some);
   }
 }

@@ -3,6 +3,7 @@ import type { Dirent } from "node:fs";
 import { lstat, open, readdir, realpath, stat } from "node:fs/promises";
 import { join, resolve, sep } from "node:path";
 
+import { isEnvironment } from "./environment.js";
 import { InvalidUpload } from "./errors.js";
 import { MAX_UPLOAD_BYTES, MAX_UPLOAD_FILES } from "./preview.js";
 
@@ -25,11 +26,6 @@ export const SKIPPED_SUFFIXES: readonly string[] = [
   "___jb_old___",
 ];
 export const SKIPPED_PREFIXES: readonly string[] = [".#", ".goutputstream-"];
-/** Marks a virtual environment of any name (PEP 405). */
-const ENVIRONMENT_MARK = "pyvenv.cfg";
-const INTERPRETER = /^(?:python|pypy)[w\d.]*(?:\.exe)?$/;
-const ENVIRONMENT_NAMES =
-  /^(?:\..*|pyvenv\.cfg|bin|lib|lib64|Scripts|Lib|include|Include|share|etc|man|tcl|pip-selfcheck\.json|CACHEDIR\.TAG)$/;
 /** Folders deeper than this are a mistake, such as a loop. */
 const MAX_DEPTH = 64;
 
@@ -63,7 +59,7 @@ class Reading {
       throw unreadable(folder, error);
     });
     const names = entries.map((entry) => entry.name);
-    if (prefix !== "" && (await isEnvironment(folder, names))) return;
+    if (prefix !== "" && (await isEnvironment(names, (inner) => namesIn(join(folder, inner))))) return;
     for (const entry of entries.sort((one, other) => (one.name < other.name ? -1 : 1))) {
       if (!isSkipped(entry.name)) await this.#take(entry, folder, `${prefix}${entry.name}`, above);
     }
@@ -110,23 +106,6 @@ class Reading {
       throw error instanceof InvalidUpload ? error : unreadable(path, error);
     }
   }
-}
-
-/** Whether a folder is a virtual environment, without a project's own code in it. */
-async function isEnvironment(folder: string, names: readonly string[]): Promise<boolean> {
-  if (!names.includes(ENVIRONMENT_MARK) || !names.every((name) => ENVIRONMENT_NAMES.test(name))) return false;
-  for (const inner of ["bin", "Scripts"])
-    if ((await namesIn(join(folder, inner))).some((name) => INTERPRETER.test(name))) return true;
-  for (const inner of ["lib", "lib64", "Lib"]) if (await hasPackages(join(folder, inner))) return true;
-  return false;
-}
-
-async function hasPackages(folder: string): Promise<boolean> {
-  const names = await namesIn(folder);
-  if (names.includes("site-packages")) return true;
-  for (const name of names)
-    if (INTERPRETER.test(name) && (await namesIn(join(folder, name))).includes("site-packages")) return true;
-  return false;
 }
 
 /** Names in a folder; none if it is a link or cannot be read. */
