@@ -10,9 +10,9 @@ import trio
 from sqlalchemy import Connection
 
 from preview.cluster.launch_queue import LaunchQueue
-from preview.cluster.leases import Lease
+from preview.cluster.leases import DatabaseClock, Lease
 from preview.cluster.node_queue import QUEUE_LIMITS, NodeQueue, QueueLimits
-from preview.cluster.nodes import Membership, Node, NodeFacts, Nodes
+from preview.cluster.nodes import Membership, Node, NodeFacts, Nodes, Renewal
 from preview.cluster.notices import Notices
 from preview.cluster.ownership import FREE_NUMBERS, Claim, Owners, Taken
 from preview.cluster.routing import Owner
@@ -42,7 +42,7 @@ class Cluster:
 
     Attributes:
         facts: This node.
-        lease: Its lease.
+        lease, clock: Its lease, and the database's clock as of the last renewal.
         notices: Notices of all nodes. Payloads: ``queue``, ``queue:NAME NAME``, ``preview:ID``, ``node:NAME``, ``*``.
         draining: Whether it takes no new previews.
         moving: Previews that end here to go on on another node.
@@ -60,7 +60,7 @@ class Cluster:
         limits: QueueLimits = QUEUE_LIMITS,
         shared: Database | None = None,
     ) -> None:
-        self.facts, self.lease = facts, Lease(lease_s)
+        self.facts, self.lease, self.clock = facts, Lease(lease_s), DatabaseClock()
         self.notices = Notices(database.engine)
         self.fences: dict[str, int] = {}
         self.draining, self.moving = False, set[str]()
@@ -185,9 +185,8 @@ class Cluster:
             await self._database.write(change)
         except PreviewError as error:
             log.warning("previews not released yet", previews=len(releases), reason=error.message)
-            return
-        for preview_id in releases:
-            self._releases.pop(preview_id, None)
+        else:
+            self._releases = {one: fence for one, fence in self._releases.items() if releases.get(one) != fence}
 
     async def give_up(self, preview_id: str, *, is_stored: bool, next_seq: int = 1, has_run: bool = True) -> None:
         """Queue a preview for another node, once it has ended here.
@@ -280,6 +279,7 @@ class Cluster:
             return False
         self._member = member
         self.lease.begin(asked_at)
+        self.clock.set(asked_at, member.joined_ms)
         log.info("joined the cluster", node=self.name, epoch=member.epoch, address=self.facts.address)
         return True
 
@@ -330,17 +330,17 @@ class Cluster:
     async def _renew(self) -> None:
         known, asked_at, load = dict(self.fences), self.lease.clock(), self.load()
 
-        def change(connection: Connection) -> tuple[bool | None, dict[str, int]]:
-            draining = self._nodes.renew(connection, self._member, load)
-            return draining, dict(self._owners.running(connection, self.name))
+        def change(connection: Connection) -> tuple[Renewal | None, dict[str, int]]:
+            return self._nodes.renew(connection, self._member, load), dict(self._owners.running(connection, self.name))
 
-        draining, running = await self._database.write(change)
-        if draining is None:
+        renewal, running = await self._database.write(change)
+        if renewal is None:
             log.error("another node has this name", node=self.name)
             self.lease.end()
         elif self.lease.renewed(asked_at):
-            if draining is not self.draining:
-                self.draining = draining
+            self.clock.set(asked_at, renewal.now_ms)
+            if renewal.draining is not self.draining:
+                self.draining = renewal.draining
                 self.notices.publish(f"node:{self.name}")
             self._lose([one for one, fence in known.items() if running.get(one) != fence == self.fences.get(one)])
             await self._give_back(running)

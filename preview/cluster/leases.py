@@ -1,9 +1,12 @@
-"""A node's own view of its lease: a deadline by the local clock that comes before the one in the database."""
+"""A node's own view of its lease and of the database's time: its deadline comes before the one in the database."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import datetime
+
+from preview.core.clock import from_ms, now_ms
 
 # Of the lease: the time between renewals, and the time after which the node ends its previews itself. The rest of the
 # lease is for ending them.
@@ -67,3 +70,23 @@ class Lease:
     def end(self) -> None:
         """End the lease at once."""
         self._deadline = float("-inf")
+
+
+class DatabaseClock:
+    """The database's time, as of the last answer and the local time since then; before the first one, this machine's.
+
+    Args:
+        clock: The local clock, which never jumps.
+    """
+
+    def __init__(self, clock: Callable[[], float] = boot_clock) -> None:
+        self._clock = clock
+        self.set(clock(), now_ms())
+
+    def set(self, asked_at: float, ms: int) -> None:
+        """Note an answer: milliseconds since the epoch, asked for at this local time."""
+        self._asked_at, self._ms = asked_at, ms
+
+    def now(self) -> datetime:
+        """Return the time."""
+        return from_ms(self._ms + int(1000 * (self._clock() - self._asked_at)))

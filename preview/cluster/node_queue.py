@@ -179,6 +179,17 @@ class NodeQueue:
             self._live = trio.current_time(), nodes
         return nodes
 
+    async def has_other(self, labels: Mapping[str, str]) -> bool:
+        """Return whether another live node has these labels and does not drain.
+
+        Raises:
+            DatabaseUnavailable: It is not known.
+
+        Cancellation: nothing changes.
+        """
+        others = [one for one in await self.live_nodes() if one.facts.name != self._member().name]
+        return any(not one.draining and Wants(labels).suit(one.facts.labels) for one in others)
+
     def invited(self, connection: Connection, owners: Owners, preview_id: str) -> tuple[str, ...]:
         """Return the nodes to wake for a preview that this node gives up. Blocks."""
         others = [one for one in self._nodes.all(connection) if one.is_live and one.facts.name != self._member().name]

@@ -81,10 +81,24 @@ class Membership:
     Attributes:
         name: The node.
         epoch: Grows with each join, so that an earlier process of the same name cannot renew the lease.
+        joined_ms: Milliseconds since the epoch, by the database's clock.
     """
 
     name: str
     epoch: int
+    joined_ms: int = field(default=0, compare=False)
+
+
+class Renewal(NamedTuple):
+    """The answer to a renewal.
+
+    Attributes:
+        draining: The node takes no new previews.
+        now_ms: The time by the database's clock, in milliseconds since the epoch.
+    """
+
+    draining: bool
+    now_ms: int
 
 
 class Forgotten(NamedTuple):
@@ -117,7 +131,7 @@ class Nodes:
                 version = excluded.version, capacity = excluded.capacity, load = 0, labels = excluded.labels,
                 draining = CASE WHEN :epoch = 0 THEN 0 ELSE nodes.draining END, started_at = excluded.started_at
             WHERE nodes.until <= {now} OR nodes.epoch = :epoch
-            RETURNING epoch
+            RETURNING epoch, started_at
             """  # noqa: S608  ``now`` is this module's or a test's
         )
         # What this node owned is over here. It goes to whichever node takes it first.
@@ -128,7 +142,7 @@ class Nodes:
         self._renew = text(
             f"""
             UPDATE nodes SET until = {now} + :lease, load = :load
-            WHERE id = :id AND epoch = :epoch RETURNING draining
+            WHERE id = :id AND epoch = :epoch RETURNING draining, {now} AS now_ms
             """  # noqa: S608
         )
         self._leave = text(
@@ -174,23 +188,23 @@ class Nodes:
             "lease": self.lease_ms,
             "epoch": 0 if before is None else before.epoch,
         }
-        epoch = connection.execute(self._join, values).scalar()
-        if epoch is None:
+        row = connection.execute(self._join, values).first()
+        if row is None:
             return None
         given = connection.execute(self._give_up_all, {"id": facts.name}).rowcount
         connection.execute(self._drop_trials, {"id": facts.name})
         if given:
             notify(connection, queue_notice())
-        return Membership(facts.name, epoch)
+        return Membership(facts.name, row.epoch, row.started_at)
 
-    def renew(self, connection: Connection, member: Membership, load: int) -> bool | None:
-        """Renew the lease. Returns whether the node drains; None if another process has joined with this name.
+    def renew(self, connection: Connection, member: Membership, load: int) -> Renewal | None:
+        """Renew the lease. Returns None if another process has joined with this name.
 
         A late renewal is none: what other nodes have taken meanwhile, they keep, and its fences tell.
         """
         values = {"id": member.name, "epoch": member.epoch, "lease": self.lease_ms, "load": load}
-        draining = connection.execute(self._renew, values).scalar()
-        return None if draining is None else bool(draining)
+        row = connection.execute(self._renew, values).first()
+        return None if row is None else Renewal(bool(row.draining), row.now_ms)
 
     def leave(self, connection: Connection, member: Membership) -> None:
         """End the lease now: other nodes take what the node still owns."""

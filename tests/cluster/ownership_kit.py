@@ -46,7 +46,8 @@ class Tables:
 
     def renew(self, member: Membership) -> bool | None:
         with self.engine.begin() as connection:
-            return self.nodes.renew(connection, member, 0)
+            renewal = self.nodes.renew(connection, member, 0)
+            return None if renewal is None else renewal.draining
 
     def claim(
         self, member: Membership, preview_id: str, generation_id: str = "g", user: str = "ann", most: int = 1

@@ -18,6 +18,7 @@ from http_raw_kit import Edge, exchange, open_edge
 from http_server_kit import open_server
 
 from preview.auth import issue_token
+from preview.core.clock import utc_now
 from preview.core.ids import new_preview_id
 from preview.core.lifecycle import Health, State
 from preview.logs import PreviewLog
@@ -184,6 +185,7 @@ async def _live_preview(edge: Edge, generation: str, port: int, state: State) ->
     tier = settings.tier(None)
     record, _ = new_record(
         settings,
+        now=utc_now(),
         preview_id=new_preview_id(),
         user=user,
         tier=tier,

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import errno
+import math
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import trio
 from sqlalchemy import text
 from supervisor_kit import ANN, BOB, SERVER, Rig, open_rig
 
-from preview.cluster import Place
+from preview.cluster import Place, node_queue
 from preview.core.launch_steps import StepState
 from preview.core.lifecycle import State
 from preview.detection import overrides_from_request
-from preview.errors import AlreadyRunning, DiskFull, InvalidRequest, LimitReached, NoActivePreview, StartupTimeout
+from preview.errors import (
+    AlreadyRunning,
+    DiskFull,
+    InvalidRequest,
+    LaunchFailed,
+    LimitReached,
+    NoActivePreview,
+    StartupTimeout,
+)
 from preview.settings import Settings
 from preview.supervisor import LaunchRequest, User
+from preview.supervisor.launch import preparation
 from preview.supervisor.life import run
 
 SECRET = "not-for-the-database"
@@ -152,3 +163,50 @@ async def test_a_launch_that_finds_the_disk_full_is_left_to_another_node(
         launched = await one.launch("g1")
         assert await one.service.previews.place(launched.record) == Place(1, 1)
         await one.service.previews.stop("g1")
+
+
+async def test_a_launch_that_fills_the_disk_of_the_node_that_took_it_waits_for_the_next_one(
+    postgres_database_url: str, make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = make_settings(
+        database_url=postgres_database_url,
+        cluster=True,
+        cluster_secret="one secret of all nodes of this cluster",
+        node_name="one",
+        node_address="127.0.0.1:7000",
+        node_lease_s=60,
+    )
+    monkeypatch.setattr(node_queue, "_DECLINED_S", 0)
+    write_files, full = preparation.write_files, [True, True, True]
+
+    async def fill(*arguments: Any) -> None:
+        await write_files(*arguments)
+        if full:
+            full.pop()
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(run, "write_files", fill)
+    async with open_rig(settings) as one:
+        previews = one.service.previews
+        one.source.add("g1", SERVER)
+        other = "INSERT INTO nodes SELECT 'two', 'a', 9e15, 1, version, 9, 0, labels, 0, 0 FROM nodes WHERE id = 'one'"
+        await one.service.database.write(lambda connection: connection.execute(text(other)))
+        # Here first, then twice from the queue.
+        launched = await one.launch("g1")
+        ready = await previews.wait_ready(launched.record.id, 90)
+        assert (ready.id, ready.state, full) == (launched.record.id, State.RUNNING, [])
+        stored = await rows(one, f"SELECT message FROM preview_logs WHERE preview_id = '{ready.id}' ORDER BY seq")
+        assert stored.count(("moved to another node",)) == 2, stored
+        await previews.stop("g1")
+        # No other node may take it, so it ends.
+        cluster: Any = one.service.cluster
+        cluster.draining = True
+        again = await one.launch("g1")
+        await one.service.database.write(
+            lambda connection: connection.execute(text("DELETE FROM nodes WHERE id = 'two'"))
+        )
+        cluster.queue._live = -math.inf, []
+        full.append(True)
+        cluster.draining = False
+        with pytest.raises((DiskFull, LaunchFailed), match="No space left on device"):
+            await previews.wait_ready(again.record.id, 90)

@@ -17,6 +17,7 @@ from supervisor_kit import ANN, NEVER_ANSWERS, SERVER, Rig, open_rig
 from trio.testing import wait_all_tasks_blocked
 
 from preview.cluster import Node, Taken
+from preview.core import clock
 from preview.core.clock import utc_now
 from preview.core.lifecycle import Departure, State
 from preview.errors import AlreadyRunning, DiskFull, GenerationNotFound, LaunchFailed
@@ -215,6 +216,27 @@ async def test_a_node_whose_clock_is_wrong_ends_no_preview(
         assert again.record.state is State.RUNNING
         # Its life goes on as long as it would have.
         assert again.deadlines.expires_at > trio.current_time() + 60
+
+
+@pytest.mark.parametrize("hours", [-2, 2])
+async def test_a_wrong_clock_of_the_launching_node_does_not_change_when_a_preview_ends(
+    postgres_database_url: str, make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    true_ms = clock.now_ms
+    async with open_member(postgres_database_url, make_settings) as (rig, takeovers):
+        with monkeypatch.context() as patched:
+            patched.setattr(clock, "now_ms", lambda: true_ms() + hours * 3_600_000)
+            preview = await rig.running(SERVER)
+        life_s = preview.deadlines.expires_at - trio.current_time()
+        left_s = (preview.record.expires_at - utc_now()).total_seconds()
+        assert abs(left_s - life_s) < 30
+        await queue(rig, preview.id)
+        await adopt(takeovers)
+        again = rig.service.previews.find(preview.id)
+        assert again is not None
+        await again.settled.wait()
+        assert again.record.state is State.RUNNING
+        assert abs(again.deadlines.expires_at - preview.deadlines.expires_at) < 30
 
 
 async def test_a_launch_while_no_node_is_live_is_no_wrong_request(

@@ -13,11 +13,13 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import trio
 
 from preview.backing import Backing
 from preview.cluster import Cluster
+from preview.core.clock import utc_now
 from preview.data import SnapshotStore
 from preview.environments import EnvironmentCache, ImageCache
 from preview.environments.node import NodeEnvironmentCache
@@ -232,6 +234,10 @@ class SupervisorContext:
     def owns(self, preview_id: str) -> bool:
         """Return whether the preview is this service's: only a node of a cluster can lose one."""
         return self.cluster is None or preview_id in self.cluster.fences
+
+    def now(self) -> datetime:
+        """Return the time; in a cluster by the clock of the database, which all nodes go by."""
+        return utc_now() if self.cluster is None else self.cluster.clock.now()
 
     async def settings_of(self, user_id: str, project_id: str, preset: str | None = ACTIVE) -> ResolvedSettings:
         """Return the launch settings of a project; none without a store.

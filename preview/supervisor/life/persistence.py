@@ -9,18 +9,38 @@ import trio
 from preview.cluster import Cluster
 from preview.core.clock import now_ms
 from preview.core.lifecycle import Departure, State, StopCause
-from preview.errors import ServiceStopping
+from preview.errors import DatabaseUnavailable, DiskFull, ServiceStopping
 from preview.logs import End, Level
 from preview.runtime import Exit
 from preview.supervisor.launch.saving import FLUSH_S, STORE_S, store_end
 from preview.supervisor.launch.start_queue import SupervisorContext
 from preview.supervisor.preview.live_preview import LivePreview
-from preview.supervisor.preview.outcome import Outcome
+from preview.supervisor.preview.outcome import Outcome, departed
 
 
 def lost_ownership() -> ServiceStopping:
     """Return the error for callers who wait on a node that has lost its lease: 503, as another node answers them."""
     return ServiceStopping("This node of the cluster has lost its place; send the request again.")
+
+
+async def leave_if_disk_full(preview: LivePreview, context: SupervisorContext) -> None:
+    """Leave a launch that has failed because this node's disk is full to another node, if there is one.
+
+    Call this before ``conclude``, under a shield with a deadline. Cancellation: the launch has failed.
+    """
+    cluster, outcome = context.cluster, preview.outcome
+    is_starting = preview.stored and preview.record.state is State.STARTING
+    if cluster is None or outcome is None or not is_starting or not isinstance(outcome.error, DiskFull):
+        return
+    try:
+        has_other = await cluster.queue.has_other(preview.labels)
+    except DatabaseUnavailable:
+        return
+    if has_other and preview.id in cluster.fences:
+        cluster.queue.decline(preview.id, outcome.error.message)
+        cluster.moving.add(preview.id)
+        preview.log.say(outcome.error.message, Level.WARNING)
+        preview.outcome = departed(Departure.MOVED, outcome.error)
 
 
 async def conclude(preview: LivePreview, context: SupervisorContext) -> None:
@@ -78,7 +98,7 @@ async def _give_up(preview: LivePreview, context: SupervisorContext, cluster: Cl
     with trio.move_on_after(STORE_S - FLUSH_S) as scope:
         await context.writer.flush(preview.id)
     is_stored, next_seq = not scope.cancelled_caught, preview.log.last_seq + 1
-    await cluster.give_up(preview.id, is_stored=is_stored, next_seq=next_seq)
+    await cluster.give_up(preview.id, is_stored=is_stored, next_seq=next_seq, has_run=preview.has_run)
 
 
 def _interrupted(preview: LivePreview) -> Outcome:

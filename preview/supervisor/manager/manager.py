@@ -207,6 +207,7 @@ class PreviewManager(PreviewQueries):
         self._rate.take(request.user.id)
         record, token = new_record(
             settings,
+            now=self._context.now(),
             preview_id=slot.id,
             user=request.user,
             tier=tier,

@@ -14,7 +14,7 @@ from preview.core.clock import to_ms
 from preview.core.lifecycle import State
 from preview.core.quoting import quoted
 from preview.detection import StartPlan
-from preview.errors import LaunchFailed, PreviewNotFound, ServiceStopping, StartupTimeout
+from preview.errors import DiskFull, LaunchFailed, PreviewNotFound, ServiceStopping, StartupTimeout
 from preview.logs import End, History, LogPager, LogStore, Subscription
 from preview.logs.filter import Filter, KnownRequests, Resolved
 from preview.storage.tables import PreviewRecord
@@ -93,7 +93,7 @@ class PreviewQueries:
                 raise PreviewNotFound(f"There is no live preview {quoted(preview_id)}.")
             try:
                 return await self._wait_here(preview, timeout_s, deadline)
-            except (LaunchFailed, ServiceStopping):
+            except (DiskFull, LaunchFailed, ServiceStopping):
                 if self.queued is None or preview.outcome is None or preview.outcome.departure is None:
                     raise
 

@@ -122,6 +122,7 @@ class QueuedLaunches:
             raise why
         record, token = new_record(
             self._context.settings,
+            now=self._context.now(),
             preview_id=new_preview_id(),
             user=request.user,
             tier=tier,

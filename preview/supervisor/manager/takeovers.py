@@ -292,7 +292,7 @@ class Takeovers:
         preview.labels = dict(taken.wants.labels)
         preview.first_data = first_data
         # Its row exists since its first owner.
-        preview.stored = True
+        preview.stored, preview.has_run = True, taken.has_run
         preview.traffic.last_number = number
         left_s = (record.expires_at - taken.taken_at).total_seconds()
         preview.deadlines.expires_at = trio.current_time() + max(1.0, left_s)

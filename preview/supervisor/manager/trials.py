@@ -144,6 +144,7 @@ class Trials:
         tier = settings.tier(request.user.tier, request.user.id)
         record, _ = new_record(
             settings,
+            now=context.now(),
             preview_id=slot.id,
             user=request.user,
             tier=tier,

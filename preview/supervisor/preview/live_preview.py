@@ -63,6 +63,7 @@ class LivePreview:
         scope: Cancelling this scope tears the preview down.
         accepted: Set when the row is stored, or when storing it has failed (see ``outcome``).
         settled: Set when the preview runs, or is over.
+        stored, has_run: Whether its row is stored, and whether it has served, here or on an earlier node.
         over: Set when all resources are released and the slot is free.
         usage: Last measured resource usage of its processes, or None.
         confinement: Isolation and limits; None until the project's files are read.
@@ -123,7 +124,7 @@ class LivePreview:
         self.memory_mb, self.settings = launch_settings.memory_mb, launch_settings.limited(settings)
         self.scope = scope or trio.CancelScope()
         self.accepted, self.settled, self.over = trio.Event(), trio.Event(), trio.Event()
-        self.stored = False
+        self.stored = self.has_run = False
         self.outcome: Outcome | None = None
         self.exit: Exit | None = None
         self.usage: Usage | None = None
@@ -244,6 +245,7 @@ class LivePreview:
         self.publish()
         log_transition(self.record, uptime_s=self.uptime_s)
         if following is State.RUNNING:
+            self.has_run = True
             self.settled.set()
 
     def set_health(self, health: Health) -> bool:

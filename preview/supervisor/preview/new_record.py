@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
 
-from preview.core.clock import utc_now
 from preview.core.ids import new_token
 from preview.core.lifecycle import Health, State
 from preview.settings import Settings, Tier
@@ -21,6 +20,7 @@ def hash_token(token: str) -> str:
 def new_record(
     settings: Settings,
     *,
+    now: datetime,
     preview_id: str,
     user: User,
     tier: Tier,
@@ -30,9 +30,11 @@ def new_record(
     runtime: str,
     revision: int | None = None,
 ) -> tuple[PreviewRecord, str]:
-    """Return the record of a new preview, and its token in clear. A preview that waits for a node has no port yet."""
+    """Return the record of a new preview, and its token in clear. A preview that waits for a node has no port yet.
+
+    ``now`` decides when its life ends, on this node and on later ones.
+    """
     token = new_token()
-    now = utc_now()
     expires_at = now + timedelta(seconds=min(settings.max_uptime_s, tier.max_life_s))
     record = PreviewRecord(
         id=preview_id,

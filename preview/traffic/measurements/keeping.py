@@ -12,7 +12,9 @@ from typing import Any, Final, Protocol
 
 import structlog
 import trio
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, Text, bindparam, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql import Executable
 
 from preview.errors import DatabaseUnavailable
 from preview.settings import Settings
@@ -110,14 +112,25 @@ def _query(preview_id: str) -> Any:
     return select(_C.data).where(_C.preview_id == preview_id)
 
 
+def _store_statement(dialect: str) -> Executable:
+    # A preview that failed early has no row, and a deleted one has none any more.
+    row = select(preview_instances.c.id, bindparam("text", type_=Text)).where(preview_instances.c.id == bindparam("id"))
+    values = (sqlite if dialect == "sqlite" else postgresql).insert(preview_series)
+    values = values.from_select(["preview_id", "data"], row)
+    # Those of a minute and those of the end may be stored at the same time.
+    statement: Executable = values.on_conflict_do_update(
+        index_elements=[_C.preview_id], set_={"data": bindparam("text")}
+    )
+    return statement
+
+
+_STORE = {dialect: _store_statement(dialect) for dialect in ("sqlite", "postgresql")}
+
+
 def _write(fences: Fences, preview_id: str, text: str, connection: Connection) -> None:
     if fences.refused(connection, (preview_id,)):
         return
-    if connection.execute(update(preview_series).where(_C.preview_id == preview_id).values(data=text)).rowcount:
-        return
-    # A preview that failed early has no row, and a deleted one has none any more.
-    if connection.scalar(select(preview_instances.c.id).where(preview_instances.c.id == preview_id)) is not None:
-        connection.execute(insert(preview_series).values(preview_id=preview_id, data=text))
+    connection.execute(_STORE[connection.dialect.name], {"id": preview_id, "text": text})
 
 
 def encode(preview: Measured) -> str:
