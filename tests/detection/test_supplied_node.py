@@ -273,7 +273,18 @@ def test_what_is_hard_coded_and_cannot_work_is_told_with_its_place(tmp_path: Pat
 
 def test_tls_for_production_alone_is_not_told(tmp_path: Path) -> None:
     source = "require('pg');\nif (process.env.NODE_ENV === 'production') options.db = { ssl: true };\n"
-    assert supplied_plan(tmp_path, node(source, "pg")).warnings == ()
+    plan = supplied_plan(tmp_path, node(source, "pg"))
+    assert plan.warnings == ()
+    assert [need.insists_on_tls for need in plan.services] == [True]
+
+
+@pytest.mark.parametrize(("dialect", "kind"), [("mysql", MYSQL), ("postgres", POSTGRESQL)])
+def test_of_two_packages_for_servers_the_one_of_the_dialect_is_used(
+    tmp_path: Path, dialect: str, kind: ServiceKind
+) -> None:
+    source = f"require('typeorm').createConnection({{ type: '{dialect}', host: process.env.DB_HOST }});\n"
+    plan = supplied_plan(tmp_path, node(source, "pg", "mysql2", "typeorm"))
+    assert plan.variables["DATABASE_URL"].value == {MYSQL: MY, POSTGRESQL: OWN}[kind]
 
 
 @pytest.mark.parametrize(

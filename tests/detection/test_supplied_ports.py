@@ -76,3 +76,42 @@ def test_hostile_texts_take_no_time(text: str) -> None:
     (need,) = with_ports([POSTGRESQL], [text])
     assert len(need.ports) <= 8
     assert time.process_time() - started < 2
+
+
+_NEST = {
+    "package.json": '{"scripts": {"start": "node src/main.js"}, "dependencies": {"express": "4", "pg": "8"}}',
+    "src/main.js": "require('./typeorm');\nconst app = require('express')();\napp.listen(process.env.PORT);\n",
+}
+_CLASS_OF_SETTINGS = (
+    "class ServerConfig {\n  dbPort = Number(process.env.STORE_PORT) || 5433;\n"
+    "  dbHost = process.env.STORE_HOST || 'localhost';\n  dbUser = process.env.STORE_USER || 'root';\n}\n"
+    "const serverConfig = new ServerConfig();\nconst { DataSource } = require('typeorm');\n"
+    "new DataSource({type: 'postgres', host: serverConfig.dbHost, port: serverConfig.dbPort, entities: []});\n"
+)
+_ASKED_BY_NAME = (
+    "const { DataSource } = require('typeorm');\n"
+    "module.exports = (configService) => new DataSource({type: 'postgres', entities: [],\n"
+    "  host: configService.get('STORE_HOST'), port: Number(this.configService.getOrThrow('STORE_PORT'))});\n"
+)
+
+
+@pytest.mark.parametrize("source", [_CLASS_OF_SETTINGS, _ASKED_BY_NAME])
+@pytest.mark.parametrize("file", [".env.dev", ".env"])
+def test_the_port_that_a_variable_has_is_served(tmp_path: Path, source: str, file: str) -> None:
+    files = {**_NEST, "src/typeorm.js": source, file: "STORE_PORT=5433\nSTORE_HOST=10.0.0.5\n"}
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    plan = detect(tmp_path, supplied=ALL)
+    (need,) = plan.services
+    assert (need.kind, 5433 in need.ports) == (ServiceKind.POSTGRESQL, True)
+    assert plan.variables["STORE_HOST"].value == "localhost"
+
+
+def test_a_port_of_a_variable_for_mail_is_not_the_database_s(tmp_path: Path) -> None:
+    source = "require('nodemailer').createTransport({host: process.env.MAIL_HOST, port: process.env.MAIL_PORT});\n"
+    files = {**_NEST, "src/typeorm.js": source, ".env.dev": "MAIL_PORT=2525\nMAIL_HOST=mail\n"}
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert [2525 in need.ports for need in detect(tmp_path, supplied=ALL).services] == [False]

@@ -185,6 +185,17 @@ def test_a_variable_without_a_value_gets_one(lines: list[str], expected: dict[st
     assert values(mend_of(TRACE, *lines, variables=known)) == expected
 
 
+def test_what_env_schema_misses_or_refuses_gets_a_value_of_its_form() -> None:
+    said = (
+        "Error: env must have required property 'FARM_KEY', env/FARM_PLOTS must be integer, "
+        "env/FARM_CODE must NOT have fewer than 40 characters, env must have required property 'PATH'"
+    )
+    found = values(mend_of(said, toolchain=Toolchain.NODE))
+    assert set(found) == {"FARM_KEY", "FARM_PLOTS", "FARM_CODE"}
+    assert found["FARM_PLOTS"].isdigit()
+    assert len(found["FARM_CODE"]) >= 40
+
+
 def test_words_in_capitals_are_no_variables() -> None:
     lines = [f'  File "{ROOT}/a.py", line 4, in b', '    row = ask("SELECT name FROM shops WHERE id = 1").name']
     assert mend_of(TRACE, *lines, "AttributeError: 'NoneType' object has no attribute 'name'") is None

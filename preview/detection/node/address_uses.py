@@ -18,7 +18,7 @@ _MAX_FILES: Final = 400
 _MAX_DEPTH: Final = 6
 _MAX_PATHS: Final = 2_000
 _WORDS: Final = re.compile(
-    rb"process\.env|\b(?:Pool|Client|createPool|createConnection|Sequelize|DataSource|[kK]nex|postgres|mongoose"
+    rb"process\.env|[cC]onfig\w{0,20}[!?]?\.get|\b(?:Pool|Client|createPool|createConnection|Sequelize|DataSource|[kK]nex|postgres|mongoose"
     rb"|MongoClient|createClient|Redis|dialect)\b"
 )
 _ANY_SQL: Final = frozenset(
@@ -53,7 +53,15 @@ _ADDRESS: Final = re.compile(
     rf"(\w{{1,20}})(?:\+\w{{1,20}})?://(?:(?:{_MARK}|[^\x00@/]{{0,200}})(?::(?:{_MARK}|[^\x00@/]{{0,200}}))?@)?"
     rf"(?:{_MARK}|[^\x00:/?]{{0,200}})(?::(?:{_MARK}|\d{{0,6}}))?(?:/(?:{_MARK})?)?"
 )
+# `this.configService.get<string>("DB_HOST")`
+_ASKS: Final = re.compile(
+    r"""[\w.!?]{0,80}[cC]onfig\w{0,20}[!?]?\.get(?:OrThrow)?(?:<[^>]{0,60}>)?\(\s{0,20}['"`]([\w.]{1,100})['"`]"""
+)
+_MAX_ASKED: Final = 300
 _CASTS: Final = frozenset({"parseInt", "Number", "String", "parseFloat"})
+# Class fields are known by their own name: the object that has them may have any.
+_FIELDS: Final = frozenset({"public_field_definition", "field_definition"})
+_NAMING: Final = _FIELDS | {"pair", "variable_declarator", "assignment_expression"}
 _AROUND: Final = frozenset({"non_null_expression", "as_expression", "parenthesized_expression", "await_expression"})
 
 Path = tuple[str, ...]
@@ -131,7 +139,7 @@ def _named_values(roots: Iterable[Node]) -> dict[Path, _Value]:
     found: dict[Path, _Value] = {}
     for root in roots:
         for node in all_nodes(root):
-            if node.type in {"pair", "variable_declarator", "assignment_expression"}:
+            if node.type in _NAMING:
                 for path, value in _named(node):
                     if len(found) < _MAX_PATHS:
                         found.setdefault(path, value)
@@ -160,6 +168,10 @@ def _path_of(node: Node) -> Path:
             path.insert(0, source_of(current.child_by_field_name("key")).strip("\"'"))
         elif current.type == "variable_declarator":
             path.insert(0, source_of(current.child_by_field_name("name")))
+            break
+        elif current.type in _FIELDS:
+            field = current.child_by_field_name("name") or current.child_by_field_name("property")
+            path.insert(0, source_of(field).lstrip("#"))
             break
         elif current.type == "assignment_expression":
             left = source_of(current.child_by_field_name("left")).rpartition(".")[2]
@@ -306,7 +318,19 @@ def _environment(node: Node | None) -> _Value | None:
         is_variable = source_of(plain.child_by_field_name("object")) == "process.env"
         if is_variable and re.fullmatch(r"[A-Za-z_]\w{0,100}", name):
             return _Value(name, default)
-    return None
+    asked = _asked(plain)
+    return _Value(asked, default or _has_second(plain)) if re.fullmatch(r"[A-Z]\w{0,100}", asked) else None
+
+
+def _asked(node: Node) -> str:
+    """Return the name in ``configService.get("DB_HOST")`` or ``config.getOrThrow("db.host")``; empty for others."""
+    match = _ASKS.match(source_of(node)[:_MAX_ASKED]) if node.type == "call_expression" else None
+    return match[1] if match is not None else ""
+
+
+def _has_second(node: Node) -> bool:
+    values = node.child_by_field_name("arguments")
+    return values is not None and len(values.named_children) > 1 and values.named_children[1].type != "object"
 
 
 def _plain(node: Node) -> tuple[Node, bool]:
@@ -331,7 +355,8 @@ def _plain(node: Node) -> tuple[Node, bool]:
 
 def _path(node: Node) -> Path | None:
     """Return ``("config", "db", "host")`` for such an expression; None for another."""
-    if node.type not in {"identifier", "member_expression", "shorthand_property_identifier"}:
+    asked = _asked(node)
+    if not asked and node.type not in {"identifier", "member_expression", "shorthand_property_identifier"}:
         return None
-    path = tuple(part.rstrip("?!") for part in source_of(node).split("."))
+    path = tuple(part.rstrip("?!") for part in (asked or source_of(node)).split("."))
     return path if len(path) <= _MAX_DEPTH and all(part.isidentifier() for part in path) else None

@@ -65,6 +65,9 @@ _CIRCULAR: Final = ("typeorm", "@mikro-orm/core", "sequelize-typescript", "type-
 _SWC_FROM: Final = (4, 7)
 # The majors that are added if the project declares none; older releases of ts-node have no module for their speed.
 _TYPESCRIPT: Final = 5
+# Options that go with another module system alone, and those that a newer TypeScript gives up: the compiler reads the
+# sources all the same. NestJS's own `tsconfig.json` has `resolvePackageJsonExports`.
+_IGNORED_DIAGNOSTICS: Final = "5095,5098,5101,5102,5107,5109,5110"
 _TS_NODE_MAJOR: Final = 10
 _TRANSPILES_FROM: Final = (7, 0)
 _TS_NODE_BELOW: Final = 6
@@ -270,6 +273,7 @@ def _ts_node(project: NodeProject, config: str, options: dict[str, object], why:
         _unless_declared(project, *_TS_NODE, *((_TS_PATHS,) if mapped else ())),
         {
             "TS_NODE_COMPILER_OPTIONS": '{"module":"commonjs","moduleResolution":"node"}',
+            "TS_NODE_IGNORE_DIAGNOSTICS": _IGNORED_DIAGNOSTICS,
             **({"TS_NODE_FAST": "true", "TS_NODE_TRANSPILE_ONLY": "true"} if is_old else {}),
             **({"TS_NODE_PROJECT": config} if config not in {"", "tsconfig.json"} else {}),
         },

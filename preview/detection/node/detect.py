@@ -160,7 +160,8 @@ def _plan(project: NodeProject, target: AppTarget | None, supplied: frozenset[Se
     values = own | {name: item.value for name, item in variables.items()}
     services = servers.needs(find_services(project, reads, values, work, uses))
     if servers.used:
-        services = with_ports(services, (*(project.text(file) for file in project.reached), *values.values()))
+        texts = (*(project.text(file) for file in project.reached), *values.values())
+        services = with_ports(services, texts, numbers=servers.ports(settings, variables, uses))
     env_file = find_env_file_step(project.sources, project.reached, project.folder, Toolchain.NODE)
     tables = find_node_work(project, command, work.steps, services, supplied)
     obstacles = servers.obstacles(project, settings)

@@ -14,6 +14,7 @@ from preview.detection.node.project import NodeProject
 from preview.detection.plan import ServiceKind, ServiceNeed, Variable
 from preview.detection.settings import ProjectSettings
 from preview.detection.supplied.node import PACKAGES, SQLITE_PACKAGES, supplied_node_variables, wanted_server
+from preview.detection.supplied.parts import named_ports
 from preview.detection.supplied.supply import Supply, compose_values
 from preview.detection.supplied.tell import Obstacles, find_script_obstacles
 from preview.detection.supplied.urls import SCHEMES
@@ -74,6 +75,13 @@ class Servers:
         needs += [ServiceNeed(kind, None, self.place, address=("localhost", DEFAULT_PORTS[kind])) for kind in others]
         return tuple(needs)
 
+    def ports(
+        self, settings: ProjectSettings, variables: Mapping[str, Variable], uses: Mapping[str, AddressUse]
+    ) -> list[tuple[ServiceKind, str]]:
+        """Return the ports at which the project's variables expect its servers."""
+        parts = {name: (use.kind, use.part) for name, use in uses.items()}
+        return list(named_ports(settings, variables, self.sql, self.used, parts))
+
     def obstacles(self, project: NodeProject, settings: ProjectSettings) -> Obstacles:
         """Return the fixed addresses and options to which no supplied server answers as they are."""
         if not self.used:
@@ -94,6 +102,15 @@ def _may_use_a_file(project: NodeProject) -> bool:
     return True
 
 
+def _by_use(project: NodeProject, installed: list[ServiceKind]) -> list[ServiceKind]:
+    """Return the kinds, of two SQL servers the one first whose dialect the project's files name."""
+    if len(SQL_KINDS.intersection(installed)) < 2:
+        return installed
+    named = next((found[1] for name in project.by_reach if (found := _DIALECT.search(project.text(name)))), "")
+    wanted = ServiceKind.MYSQL if named.startswith("m") else ServiceKind.POSTGRESQL
+    return sorted(installed, key=lambda kind: kind is not wanted) if named else installed
+
+
 def find_servers(project: NodeProject, settings: ProjectSettings, supplied: frozenset[ServiceKind]) -> Servers:
     """Return the supplied servers that the project's packages and variables want."""
     kinds = supplied & frozenset(SCHEMES)
@@ -101,7 +118,7 @@ def find_servers(project: NodeProject, settings: ProjectSettings, supplied: froz
         return Servers(Supply())
     supply = Supply(kinds, composed=compose_values(project.sources))
     installed = [kind for kind, packages in PACKAGES.items() if project.requires(*packages)]
-    sql = wanted_server(settings, supply, installed, has_sqlite=_may_use_a_file(project))
+    sql = wanted_server(settings, supply, _by_use(project, installed), has_sqlite=_may_use_a_file(project))
     used = frozenset(kind for kind in (*installed, sql) if kind in kinds and (kind not in SQL_KINDS or kind is sql))
     folder = "" if project.folder == "." else f"{project.folder}/"
     return Servers(supply, sql, used, f"{folder}package.json")

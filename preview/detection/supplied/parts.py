@@ -92,6 +92,22 @@ def local_variables(
     return found
 
 
+def named_ports(
+    settings: ProjectSettings,
+    variables: Mapping[str, Variable],
+    sql: ServiceKind | None,
+    kinds: frozenset[ServiceKind],
+    uses: Mapping[str, tuple[ServiceKind | None, Part]] | None = None,
+) -> Iterator[tuple[ServiceKind, str]]:
+    """Yield the ports at which the variables expect a supplied server; for the arguments see ``local_variables``."""
+    for read in settings.reads.values():
+        used, part = (uses or {}).get(read.name, (None, None))
+        kind = used or _kind(read, settings, variables, sql) or (sql if part is not None else None)
+        if kind in kinds and (part or part_of(read.name)) is Part.PORT:
+            before = variables.get(read.name) or _own(read, settings)
+            yield kind, before.value if before is not None else read.default or ""
+
+
 def implicit_variables(sql: ServiceKind | None) -> Iterator[Variable]:
     """Yield the variables of PostgreSQL's own library; without them, it takes a socket file and the system's user."""
     if sql is ServiceKind.POSTGRESQL:

@@ -31,7 +31,10 @@ _NUMBER: Final = re.compile(r"\d{1,5}", re.ASCII)
 
 
 def with_ports(
-    needs: Iterable[ServiceNeed], texts: Iterable[str], facts: Facts | None = None
+    needs: Iterable[ServiceNeed],
+    texts: Iterable[str],
+    facts: Facts | None = None,
+    numbers: Iterable[tuple[ServiceKind, str]] = (),
 ) -> tuple[ServiceNeed, ...]:
     """Return the needs with all ports that the project names for them.
 
@@ -39,6 +42,7 @@ def with_ports(
         needs: Needs, one of each kind.
         texts: Files of the application, and values of its variables.
         facts: Facts of a Python application.
+        numbers: Values of variables that are the port of a server of a kind.
     """
     found: dict[ServiceKind, dict[int, None]] = {kind: {} for kind in SCHEMES}
     for text in texts:
@@ -46,6 +50,9 @@ def with_ports(
             found[kind][port] = None
     for kind, port in _of_calls(facts) if facts is not None else ():
         found[kind][port] = None
+    for kind, text in numbers:
+        if number := _port(text.strip()):
+            found[kind][number] = None
     return tuple(replace(need, ports=_further(need, found.get(need.kind, {}))) for need in needs)
 
 

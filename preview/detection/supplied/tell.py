@@ -213,13 +213,16 @@ def find_script_obstacles(
     """
     fixed: list[tuple[str, str]] = []
     demands: list[str] = []
+    may_demand = False
     for file, text in texts:
         urls = islice(_SCRIPT_URL.finditer(text), _MOST_URLS)
         found = [match for match in urls if match[0] not in defaults and "${" not in match[0]]
         fixed += [(match[0], f"{file}:{text.count(chr(10), 0, match.start()) + 1}") for match in found]
         demand = _SCRIPT_TLS.search(text)
+        may_demand = may_demand or demand is not None
         if demand is not None and not _PRODUCTION.search(text, max(0, demand.start() - _NEAR), demand.start()):
             demands.append(f"{file}:{text.count(chr(10), 0, demand.start()) + 1}")
     told = tell_addresses(fixed, kinds)
     sentences = (*told.sentences, *(tls_sentence(where) for where in demands[:_MOST]))
-    return Obstacles(sentences, insists_on_tls=told.insists_on_tls or bool(demands))
+    # A server that offers TLS serves clients without it, too: the word "production" nearby may be a remark.
+    return Obstacles(sentences, insists_on_tls=told.insists_on_tls or may_demand)

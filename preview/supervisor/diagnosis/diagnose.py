@@ -121,7 +121,8 @@ def _missing_variables(*names: str) -> Diagnosis:
 
 
 def _variable(match: re.Match[str]) -> Diagnosis:
-    return _missing_variables(match["name"])
+    """Return all names that the rule finds in the line."""
+    return _missing_variables(*dict.fromkeys(found["name"] for found in match.re.finditer(match.string)))
 
 
 # Modules and files
@@ -306,7 +307,7 @@ def _rule(pattern: str, tell: Tell) -> Rule:
 
 
 _RULES: tuple[Rule, ...] = (
-    # Variables: os.environ, decouple, django-environ, environs, Starlette, Prisma, Joi, and free text
+    # Variables: os.environ, decouple, django-environ, environs, Starlette, Prisma, Joi, env-schema, and free text
     _rule(rf"^KeyError: ['\"]{_UPPER}['\"]$", _variable),
     _rule(r"UndefinedValueError: (?P<name>\w{1,80}) not found", _variable),
     _rule(r"ImproperlyConfigured: Set the (?P<name>\w{1,80}) environment variable", _variable),
@@ -314,6 +315,7 @@ _RULES: tuple[Rule, ...] = (
     _rule(r"Config '(?P<name>\w{1,80})' is missing, and has no default", _variable),
     _rule(r"Environment variable not found: (?P<name>\w{1,80})", _variable),
     _rule(rf'"{_UPPER}" is (?:required|not allowed to be empty)', _variable),
+    _rule(r"\benv must have required property '(?P<name>\w{1,80})'", _variable),
     _rule(rf"{_NAME}.{{0,40}}{_LACKS}.{{0,60}}{_ENV}", _variable),
     _rule(rf"{_LACKS}.{{0,40}}{_NAME}.{{0,40}}{_ENV}", _variable),
     _rule(rf"{_ENV}.{{0,40}}?{_NAME}.{{0,40}}{_LACKS}", _variable),

@@ -16,7 +16,10 @@ _TELLING = re.compile(r"(?i:\berror\b(?:[ :\]]| TS\d)|^fatal: |^\W{0,4}failed\b)
 # pydantic, pydantic_core/ValidationError.
 _VALIDATION = re.compile(r"\d{1,4} validation errors? for \w{1,80}")
 # Lines that follow an error and say nothing of it.
-_EMPTY = re.compile(r"npm (?:error|ERR!)|Node\.js v\d|error Command failed|\W*$|\s+at |make(?:\[\d\])?: ")
+_EMPTY = re.compile(
+    r"npm (?:error|ERR!)|Node\.js v\d|error Command failed|\W*$|make(?:\[\d\])?: "
+    r"|\s*at (?:\S{1,100} )?\(?[\w./:@-]{1,300}:\d"
+)
 
 
 def last_words(lines: Sequence[str]) -> str | None:

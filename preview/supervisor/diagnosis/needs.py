@@ -19,6 +19,7 @@ from preview.supervisor.diagnosis.diagnose_network import (
 )
 from preview.supervisor.diagnosis.diagnose_services import diagnose_services
 from preview.supervisor.diagnosis.diagnosis import Diagnosis, missing_service
+from preview.supervisor.diagnosis.logged_errors import spelled_out
 from preview.supervisor.preview.live_preview import LivePreview
 from preview.supervisor.preview.network import Reach
 
@@ -176,7 +177,7 @@ def _is_busy(preview: LivePreview) -> bool:
 
 
 async def _waits_for(preview: LivePreview, needs: Sequence[ServiceNeed], since_seq: int) -> Diagnosis | None:
-    said = diagnose_services(preview.output_since(since_seq, _LAST_LINES), needs)
+    said = diagnose_services(spelled_out(preview.output_since(since_seq, _LAST_LINES)), needs)
     if said is not None:
         return await explain_blocked(preview, said)
     likely = sorted(await find_unreached(preview, needs), key=lambda need: not need.at_startup)

@@ -23,6 +23,7 @@ from preview.supervisor.diagnosis.diagnose import COLOURS, diagnose
 from preview.supervisor.diagnosis.diagnose_network import diagnose_network
 from preview.supervisor.diagnosis.diagnose_servers import diagnose_server, find_setting, is_about_mail
 from preview.supervisor.diagnosis.diagnosis import Diagnosis
+from preview.supervisor.diagnosis.logged_errors import spelled_out
 from preview.supervisor.diagnosis.needs import explain_blocked
 from preview.supervisor.preview.live_preview import LivePreview
 from preview.supervisor.preview.network import Reach
@@ -109,7 +110,8 @@ def explain_failure(
         reach: Network of the preview; None if it is not decided.
         folder: The project's folder, as the program sees it.
     """
-    read = _without_own_keys([COLOURS.sub("", line[:_MAX_CHARACTERS]) for line in lines[-_MAX_LINES:]])
+    last = spelled_out(lines[-_MAX_LINES:])
+    read = _without_own_keys([COLOURS.sub("", line[:_MAX_CHARACTERS]) for line in last])
     variables = list(plan.variables.values())
     found = diagnose(read, plan.services)
     if found is None or found.reason not in _OF_REQUESTS:

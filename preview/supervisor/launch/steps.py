@@ -32,6 +32,7 @@ from preview.runtime.launchers import LAUNCHERS
 from preview.settings import Settings
 from preview.supervisor.diagnosis.diagnosis import with_own_paths
 from preview.supervisor.diagnosis.last_words import last_words
+from preview.supervisor.diagnosis.logged_errors import spelled_out
 from preview.supervisor.diagnosis.needs import explain
 from preview.supervisor.launch.command import resolve_command
 from preview.supervisor.launch.shipped_data import (
@@ -230,7 +231,7 @@ async def _run_step(preview: LivePreview, prepared: PreparedLaunch, step: Step) 
         said = f"failed: it did not finish within {limit_s:g} s (PREVIEW_STEP_TIMEOUT)"
         _tell_failure(preview, step, said, LaunchFailed(f"The step {step.name} {said}.", reason="step", step=step.name))
     else:
-        lines = preview.output_since(before, _LAST_LINES)
+        lines = spelled_out(preview.output_since(before, _LAST_LINES))
         found = await explain(preview, lines, prepared.plan.services)
         words = with_own_paths(last_words(lines) or "no reason was given", preview.directory)
         meaning = found.message if found else words

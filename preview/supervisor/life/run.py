@@ -25,6 +25,7 @@ from preview.errors import DiskFull, EnvironmentFailed, LaunchFailed, PreviewErr
 from preview.logs import Level
 from preview.storage import Carried
 from preview.supervisor.diagnosis.diagnose_network import tell_other_port
+from preview.supervisor.diagnosis.logged_errors import spelled_out
 from preview.supervisor.diagnosis.needs import watch_needs
 from preview.supervisor.diagnosis.request_failures import watch_request_failures
 from preview.supervisor.launch.data import load_first_data, open_data
@@ -199,7 +200,7 @@ async def _attempt(
 
 async def _offer_step(mender: Mender, failed: LaunchFailed, lines: Sequence[str]) -> bool:
     """Offer a step that has failed by itself: one that met a limit tells nothing. Cancellation: nothing changes."""
-    return "exit_code" in failed.details and await mender.offer(lines, is_step=True)
+    return "exit_code" in failed.details and await mender.offer(spelled_out(lines), is_step=True)
 
 
 async def _decide_again(

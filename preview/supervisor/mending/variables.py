@@ -31,6 +31,16 @@ _KINDS: Final = (
     (re.compile(r"email"), Kind.EMAIL),
 )
 _SOURCE: Final = re.compile(r"error parsing value for field \"(?P<name>\w{1,80})\" from source")
+# `env must have required property 'A', env/PORT must be integer`
+_SCHEMA: Final = re.compile(
+    r"\benv(?: must have required property '(?P<missing>\w{1,80})'|/(?P<refused>\w{1,80}) must (?P<said>[^,\n]{1,100}))"
+)
+_SCHEMA_KINDS: Final = (
+    ("be integer", Kind.INTEGER), ("be number", Kind.NUMBER), ("be boolean", Kind.BOOLEAN), ("be >", Kind.INTEGER),
+    ('format "email"', Kind.EMAIL), ('format "ur', Kind.URL),
+)  # fmt: skip
+_FEWER: Final = re.compile(r"NOT have fewer than (\d{1,4}) characters")
+_NOT_BELOW: Final = re.compile(r"be >=? (\d{1,9})$")
 _OPTIONS: Final = re.compile(r"^(?:enum|literal_error|value_error\.const|type_error\.enum)")
 # `int(os.getenv("X"))`, `os.environ["X"]`, `config("X")`, `env.int("X")`, `process.env.X`
 _READ: Final = re.compile(
@@ -76,7 +86,8 @@ _COMMON: Final = frozenset(
 
 def mend_variables(failed: FailedStart) -> Mend | None:
     """Return placeholders for the variables that the last lines name; None if they name none."""
-    ways = (dict(find(failed)) for find in (_of_pydantic, _unparsed, _missing, _read_in_line, _read_at_all))
+    finders = (_of_pydantic, _unparsed, _of_schema, _missing, _read_in_line, _read_at_all)
+    ways = (dict(find(failed)) for find in finders)
     found: dict[str, Variable] = next(filter(None, ways), {})
     before = failed.plan.variables
     changed = {
@@ -146,6 +157,17 @@ def _unparsed(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
         before = failed.plan.variables.get(name)
         kind = Kind.OBJECT if before is not None and before.value.startswith("[") else Kind.LIST
         yield name, placeholder_for(name, kind)
+
+
+def _of_schema(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
+    """Yield the variables that env-schema (``@fastify/env``) misses or refuses, all in one line."""
+    line = next((line for line in reversed(failed.lines) if _SCHEMA.search(line)), "")
+    for match in _SCHEMA.finditer(line):
+        name = match["missing"] or match["refused"]
+        said = match["said"] or ""
+        kind = next((kind for word, kind in _SCHEMA_KINDS if word in said), Kind.TEXT)
+        least = _FEWER.search(said) or _NOT_BELOW.search(said)
+        yield name, placeholder_for(name, kind, least=int(least[1]) if least else 0)
 
 
 def _missing(failed: FailedStart) -> Iterator[tuple[str, Variable]]:

@@ -22,6 +22,7 @@ from preview.detection import StartPlan
 from preview.errors import LaunchFailed
 from preview.runtime import ChecksInside, Exit, ProcessSpec, RunningProcess, Usage, hold_without_listening, listen_again
 from preview.settings import Settings
+from preview.supervisor.diagnosis.logged_errors import spelled_out
 from preview.supervisor.launch.command import listens_itself, server_argv, server_variables
 from preview.supervisor.launch.steps import PreparedLaunch
 from preview.supervisor.limits.limits import tell_output, watch_usage
@@ -114,12 +115,15 @@ class ServerProcess:
         return self.scope.cancel_called
 
     def output(self, preview: LivePreview) -> list[str]:
-        """Return the last lines that this process printed, oldest first, without other processes' lines."""
+        """Return the last lines that this process printed, oldest first, without other processes' lines.
+
+        Errors in lines of data follow as lines of their own.
+        """
         numbers = {number for batch in self.lines for number in batch[-_LAST_LINES:]}
         if not numbers:
             return []
         recent = preview.log.last_lines(preview.log.last_seq - min(numbers) + 1)
-        return [line.message for line in recent if line.seq in numbers][-_LAST_LINES:]
+        return spelled_out([line.message for line in recent if line.seq in numbers][-_LAST_LINES:])
 
 
 @dataclass(frozen=True, slots=True)
