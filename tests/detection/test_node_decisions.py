@@ -187,6 +187,12 @@ def test_a_schema_is_found_wherever_it_is(
         ("configService.get('site.key'); configService.set('A_B');", []),
         ("const env = require('env-var'); env.get('SITE_KEY').required().asString();",
          [("SITE_KEY", Need.REQUIRED, None)]),
+        ("Type.Object({ SITE_KEY: Type.String(), A_B: Type.Optional(Type.String()), C_D: Type.Number({default: 1}) });",
+         [("SITE_KEY", Need.REQUIRED, None), ("A_B", Need.OPTIONAL, None), ("C_D", Need.DEFAULTED, None)]),
+        (("require('@fastify/env'); const s = { required: ['SITE_KEY'], properties: { SITE_KEY: { type: 'string' }, "
+         "A_B: { type: 'number' }, C_D: { type: 'string', default: 'a' } } };"),
+         [("SITE_KEY", Need.REQUIRED, None), ("A_B", Need.OPTIONAL, None), ("C_D", Need.DEFAULTED, None)]),
+        ("const s = { required: ['SITE_KEY'], properties: { SITE_KEY: { type: 'string' } } };", []),
     ],
 )  # fmt: skip
 def test_a_read_says_whether_the_variable_is_needed(
@@ -242,6 +248,9 @@ def test_calls_of_a_function_around_the_environment_name_variables(
         ("cleanEnv(process.env, { SITE_KEY: url() });", Kind.URL),
         ("cleanEnv(process.env, { SITE_KEY: json() });", Kind.OBJECT),
         ("cleanEnv(process.env, { SITE_KEY: str() });", Kind.TEXT),
+        ("Type.Object({ SITE_KEY: Type.Integer() });", Kind.INTEGER),
+        ("Type.Object({ SITE_KEY: Type.Boolean() });", Kind.BOOLEAN),
+        ("require('env-schema'); const a = { SITE_KEY: { type: 'integer' } };", Kind.INTEGER),
     ],
 )
 def test_a_read_says_what_kind_of_value_is_wanted(tmp_path: Path, source: str, kind: Kind) -> None:

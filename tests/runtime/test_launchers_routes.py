@@ -103,3 +103,23 @@ def test_of_several_applications_it_is_not_known_which_serves(tmp_path: Path) ->
 def test_before_the_first_request_nothing_is_known(tmp_path: Path) -> None:
     table = listed(tmp_path)
     assert (shown(table), table.unknown) == ([], ("/",))
+
+
+MOUNTED_IN_ITSELF = """
+const http = require('http');
+const routes = require(process.argv[2]);
+const app = Object.assign(() => {}, { handle() {}, set() {} });
+const barn = { stack: [{ route: { path: '/cows', methods: { get: true } } }] };
+barn.stack.push({ name: 'router', handle: barn, rawPath: '/again' });
+app.router = { stack: [{ name: 'router', handle: barn, rawPath: '/barn' }] };
+process.stdout.write(routes.list(http.createServer(app)).join('\\n'));
+"""
+
+
+def test_a_router_that_is_mounted_in_itself_is_listed_once(tmp_path: Path) -> None:
+    (tmp_path / "app.js").write_text(MOUNTED_IN_ITSELF)
+    argv = ["node", "app.js", str(LAUNCHERS / "routes.cjs")]
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, timeout=90, check=True)
+    table = read_route_table(done.stdout)
+    assert shown(table) == ["GET /barn/cows"]
+    assert table.unknown == ("/barn/again",)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import replace
 from typing import Final
 
@@ -13,16 +13,27 @@ from preview.detection.settings.model import Kind, Need, SettingRead
 from preview.sources.javascript import JavaScriptTrees, all_nodes, source_of
 
 _WORDS: Final = re.compile(rb"process\.env|configService|ConfigService|cleanEnv|env-var|\benv\.get\(")
-_SCHEMA: Final = re.compile(rb"\b(?:[Jj]oi|zod|envalid|yup|convict|ConfigModule)\b")
+_SCHEMA: Final = re.compile(
+    rb"\b(?:[Jj]oi|zod|envalid|yup|convict|ConfigModule|Type\.Object)\b|env-schema|@fastify/env"
+)
+_JSON_SCHEMA: Final = re.compile(rb"env-schema|@?fastify[/-]env\b")
+# `required: ["SITE_KEY"]`, `type: "string"`
+_DEMANDED: Final = re.compile(r"\brequired['\"]?\s{0,8}:\s{0,8}\[([^\]]{0,4000})\]")
+_TYPED: Final = re.compile(r"""\{[^{}]{0,200}?\btype['"]?\s{0,8}:\s{0,8}['"](string|number|integer|boolean)['"]""")
+_QUOTED: Final = re.compile(r"['\"`](\w{1,100})['\"`]")
 _NAME: Final = re.compile(r"[A-Z][A-Z0-9_]*[A-Z0-9]")
 _SCHEMA_VALUE: Final = re.compile(
-    r"(?:[Jj]oi|z|zod|yup|Yup|[Ee]nvalid|str|num|bool|url|email|port|host|json|makeValidator)\s*[.(]"
+    r"(?:[Jj]oi|Type|z|zod|yup|Yup|[Ee]nvalid|str|num|bool|url|email|port|host|json|makeValidator)\s*[.(]"
 )
 _IS_OBJECT: Final = re.compile(r"\w+\.(?:\w+[Oo]bject|object)\s*\(")
 _FIRST: Final = re.compile(r"[A-Za-z_$][\w$]*")
 _CASTS: Final = {"parseInt": Kind.INTEGER, "Number": Kind.NUMBER, "parseFloat": Kind.NUMBER, "Boolean": Kind.BOOLEAN}
 _ENDS: Final = re.compile(r"\bthrow\b|process\.exit|\bassert")
 _AROUND: Final = frozenset({"non_null_expression", "as_expression", "parenthesized_expression"})
+_CHOICES: Final = re.compile(r"(?:enum|valid|oneOf|equal|choices)['\"]?\s*[(:]\s*\[?([^)\]]*)")
+_WORD: Final = re.compile(r"['\"]([^'\"]+)['\"]")
+_LITERAL: Final = re.compile(r"\bType\.Literal\(\s{0,8}['\"]([^'\"]{1,100})['\"]")
+_JSON_KINDS: Final = {"number": Kind.NUMBER, "integer": Kind.INTEGER, "boolean": Kind.BOOLEAN}
 _MAX_FILES: Final = 400
 
 
@@ -48,6 +59,11 @@ class _Reader:
 
         self._has_schema = _SCHEMA.search(text) is not None or b"cleanEnv" in text
         self._by_name = b"process.env[" in text
+        source = source_of(root) if _JSON_SCHEMA.search(text) else ""
+        # Names that a JSON schema demands; None in other files.
+        self._demanded = (
+            {name for found in _DEMANDED.findall(source) for name in _QUOTED.findall(found)} if source else None
+        )
         # `const ttl = z.string().regex(…)`
         self._schemas: dict[str, str] = {}
 
@@ -118,13 +134,18 @@ class _Reader:
         first = _FIRST.match(value)
         if first is not None and first[0] in self._schemas:
             value = self._schemas[first[0]] + value[first.end() :]
+        if self._demanded is not None and _NAME.fullmatch(name) and _TYPED.match(value):
+            yield self._typed(node, name, value, self._demanded)
         if not _NAME.fullmatch(name) or not _SCHEMA_VALUE.match(value):
             return
         joi = re.match(r"[Jj]oi|[Yy]up", value) is not None
         defaulted = re.search(r"\.default\(|default:|devDefault|\.catch\(", value) is not None
-        optional = re.search(r"\.optional\(|\.nullish\(", value) is not None or (joi and ".required(" not in value)
+        optional = re.search(r"\.optional\(|\.nullish\(|^Type\.Optional\(", value) is not None or (
+            joi and ".required(" not in value
+        )
         need = Need.DEFAULTED if defaulted else Need.OPTIONAL if optional else Need.REQUIRED
-        choices = re.search(r"(?:enum|valid|oneOf|equal|choices)\s*[(:]\s*\[?([^)\]]*)", value)
+        choices = _CHOICES.search(value)
+        literals = _LITERAL.findall(value)
         least = re.search(r"\.(?:min|length)\(\s*(\d+)", value)
         yield SettingRead(
             name,
@@ -132,9 +153,19 @@ class _Reader:
             node.start_point.row + 1,
             need,
             _schema_kind(value),
-            choices=tuple(re.findall(r"['\"]([^'\"]+)['\"]", choices[1])) if choices else (),
+            choices=tuple(literals or (_WORD.findall(choices[1]) if choices else ())),
             least=int(least[1]) if least else 0,
         )
+
+    def _typed(self, node: Node, name: str, value: str, demanded: Container[str]) -> SettingRead:
+        """Return the variable of ``SITE_KEY: {type: "string"}`` in a JSON schema."""
+        type_ = _TYPED.match(value)
+        default = re.search(r"\bdefault['\"]?\s{0,8}:\s{0,8}(\S)", value)
+        need = Need.DEFAULTED if default else Need.REQUIRED if name in demanded else Need.OPTIONAL
+        kind = _JSON_KINDS.get(type_[1] if type_ is not None else "", Kind.TEXT)
+        choices = _CHOICES.search(value)
+        words = tuple(_WORD.findall(choices[1])) if choices else ()
+        return SettingRead(name, self._file, node.start_point.row + 1, need, kind, choices=words)
 
     def _read(self, node: Node, name: str) -> SettingRead:
         read = SettingRead(name, self._file, node.start_point.row + 1, Need.OPTIONAL)
@@ -197,9 +228,9 @@ def _ends(node: Node) -> bool:
 
 
 def _schema_kind(value: str) -> Kind:
-    if re.search(r"\.?(?:number|num|port|int|coerce\.number)\s*\(", value):
+    if re.search(r"\.?(?:number|num|port|int|coerce\.number|Type\.Number|Type\.Integer)\s*\(", value):
         return Kind.INTEGER
-    if re.search(r"\.?bool(?:ean)?\s*\(", value):
+    if re.search(r"\.?[bB]ool(?:ean)?\s*\(", value):
         return Kind.BOOLEAN
     if re.search(r"\.?(?:email)\s*\(", value):
         return Kind.EMAIL

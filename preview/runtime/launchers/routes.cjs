@@ -193,11 +193,13 @@ function textsOf(path) {
   return all.every((one) => typeof one === 'string') ? all : undefined;
 }
 
-function addExpress(table, router, parts, depth) {
-  if (!router || !Array.isArray(router.stack) || depth > DEEPEST) return table.add('?', parts);
+function addExpress(table, router, parts, above) {
+  // A router may be mounted in itself.
+  const isKnown = router && Array.isArray(router.stack) && !above.includes(router);
+  if (!isKnown || above.length > DEEPEST) return table.add('?', parts);
   for (const layer of router.stack) {
     if (layer.route) addRoute(table, layer.route, parts);
-    else addMount(table, layer, parts, depth);
+    else addMount(table, layer, parts, [...above, router]);
   }
 }
 
@@ -209,7 +211,7 @@ function addRoute(table, route, parts) {
   }
 }
 
-function addMount(table, layer, parts, depth) {
+function addMount(table, layer, parts, above) {
   const app = mounted.get(layer);
   const inner = app ? routerOf(app) : layer.handle;
   const isRouter = Boolean(inner && Array.isArray(inner.stack));
@@ -220,7 +222,7 @@ function addMount(table, layer, parts, depth) {
     return;
   }
   for (const path of texts) {
-    if (isRouter) addExpress(table, inner, [...parts, path], depth + 1);
+    if (isRouter) addExpress(table, inner, [...parts, path], above);
     // An application without routes has no router. Middleware below a path may answer there.
     else if (!app && path !== '/' && path !== '') table.add('?', [...parts, path]);
   }
@@ -272,7 +274,7 @@ function addServer(table, server) {
   if (koa) return addKoa(table, koa);
   const isApp = (one) => typeof one === 'function' && typeof one.handle === 'function' && typeof one.set === 'function';
   const app = listeners.find(isApp) || (expressApps.size === 1 ? [...expressApps][0] : undefined);
-  if (app) return addExpress(table, routerOf(app), ['/'], 0);
+  if (app) return addExpress(table, routerOf(app), ['/'], []);
   return honoRouters.length > 0 ? addHono(table) : table.add('?', ['/']);
 }
 
