@@ -1,1 +1,0 @@
-export{a as markdown}from"./FilesPanel-DwSy0Joc.js";
