@@ -211,6 +211,7 @@ def _overridden(plan: StartPlan, given: Overrides) -> StartPlan:
         variables=_variables(plan, given),
         extra_requirements=tuple(dict.fromkeys((*plan.extra_requirements, *given.extra_requirements))),
         is_dated=given.is_dated,
+        linked_at=given.linked_at,
         decisions=(*plan.decisions, *_told(given)),
     )
 

@@ -112,6 +112,8 @@ class ProcessSpec:
             runtime shows only these and ``writable``, at the same paths.
         writable: Folders that only this preview uses. If the preview has its own user, that user owns them.
         shown_at: Folders of ``writable`` that an isolating runtime shows at another path instead, by that path.
+        links: Links that an isolating runtime shows: absolute path to absolute target. A path that it has already is
+            left as it is.
         network: Network access to grant.
         loopback_ports: Ports reachable under ``Network.LOOPBACK_ONLY``.
         reaches: Ports of the program's own loopback, each with what serves its connections, whatever the network but
@@ -134,6 +136,7 @@ class ProcessSpec:
     readable: Sequence[Path] = ()
     writable: Sequence[Path] = ()
     shown_at: Mapping[Path, Path] = field(default_factory=dict)
+    links: Mapping[Path, Path] = field(default_factory=dict)
     network: Network = Network.NONE
     loopback_ports: Sequence[int] = ()
     reaches: Mapping[int, Serve] = field(default_factory=dict)

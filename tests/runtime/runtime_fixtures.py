@@ -108,6 +108,7 @@ def starter(runtime: Runtime, listener: socket.socket, project: Path) -> Start:
         network: Network = Network.NONE,
         environment: dict[str, str] | None = None,
         readable: tuple[Path, ...] = (),
+        links: dict[Path, Path] | None = None,
     ) -> AbstractAsyncContextManager[RunningProcess]:
         spec = ProcessSpec(
             preview_id="preview_test",
@@ -118,6 +119,7 @@ def starter(runtime: Runtime, listener: socket.socket, project: Path) -> Start:
             limits=limits,
             readable=(*INTERPRETER, *readable),
             writable=(project,),
+            links=links or {},
             network=network,
             slot=listener.getsockname()[1],
         )

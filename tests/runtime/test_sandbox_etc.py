@@ -128,3 +128,16 @@ def test_a_folder_to_read_in_one_to_write_stays_one_to_read(tmp_path: Path) -> N
     shared = tmp_path / "project" / "shared"
     arguments = view_arguments(View((tmp_path, shared), (shared.parent,), tmp_path / "own", Network.NONE, 2**20))
     assert arguments[arguments.index(str(shared)) - 1] == "--ro-bind"
+
+
+@pytest.mark.parametrize(
+    "where", ["/etc/app", "/usr/src/app", "/tmp", "/data", "/data/previews/p/project/x", "/proc/1"]
+)  # noqa: S108
+def test_a_link_hides_nothing_that_is_shown(tmp_path: Path, where: str) -> None:
+    project = Path("/data/previews/p/project")
+    links = {Path(where): project, Path("/srv/app"): project}
+    arguments = view_arguments(View((), (project,), tmp_path / "own", Network.NONE, 2**20, links=links))
+    assert where not in [arguments[at + 2] for at, word in enumerate(arguments) if word == "--symlink"]
+    at = arguments.index("/srv/app")
+    assert arguments[at - 2 : at + 1] == ["--symlink", str(project), "/srv/app"]
+    assert "/srv" in [arguments[at + 1] for at, word in enumerate(arguments) if word == "--dir"]

@@ -84,6 +84,15 @@ async def test_it_writes_into_its_own_folder_and_into_memory_only(seen: dict[str
     assert writable - {"/dev/mqueue"} == {"/dev/shm", "/tmp", str(project)}
 
 
+async def test_its_folder_is_shown_at_another_path_too(start_caged: Start, cage: str, project: Path) -> None:
+    if cage == "container":
+        pytest.skip("an image has its own files")
+    write = "import pathlib; one = pathlib.Path('/srv/shop'); (one / 'new').write_text('x'); print(one.resolve())"
+    async with start_caged(write, links={Path("/srv/shop"): project}) as process:
+        assert await read_all(process) == f"{project}\n"
+    assert (project / "new").read_text() == "x"
+
+
 async def test_no_process_outside_is_in_sight(seen: dict[str, Any]) -> None:
     # The first process, and the program; an engine's runtime has used up some numbers before.
     assert seen["processes"][0] == 1

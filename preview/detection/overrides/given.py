@@ -38,6 +38,7 @@ class Overrides:
         added_path: Folders for the end of ``PYTHONPATH``, whatever else decides it.
         is_own_start: The project's own command starts it, if that names another entry than the detected one.
         is_dated: All packages are as of the day that the project's files tell.
+        linked_at: Absolute folder at which the programs see the project, too.
     """
 
     framework: str | None = None
@@ -61,6 +62,7 @@ class Overrides:
     added_path: tuple[str, ...] = ()
     is_dated: bool = False
     is_own_start: bool = False
+    linked_at: str | None = None
 
     @property
     def is_empty(self) -> bool:

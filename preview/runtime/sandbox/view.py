@@ -22,6 +22,7 @@ _PREFIX_PARTS = ("bin", "lib", "lib64", "libexec")
 # Headers, for compilers of extension modules.
 _HEADERS = ("include",)
 _MOST_LINKS = 16
+_OWN_FOLDERS = (*SYSTEM_FOLDERS, "/etc", "/dev", "/proc", "/run", "/tmp", "/var")  # noqa: S108  the sandbox's own
 _TEMP, _SHARED = "/tmp", "/dev/shm"  # noqa: S108  the sandbox's own, not the machine's
 
 
@@ -37,6 +38,7 @@ class View:
         temp_bytes: Size of each file system in memory.
         placed: Files shown read-only at another path: maps the shown path to the source.
         shown_at: Folders shown with write access at another path: maps the shown path to the source.
+        links: Links, where nothing else is shown at, above or below the path: maps the path to its target.
         covered: Folders that appear empty, except for other paths of this view inside them.
     """
 
@@ -47,6 +49,7 @@ class View:
     temp_bytes: int
     placed: Mapping[Path, Path] = field(default_factory=dict)
     shown_at: Mapping[Path, Path] = field(default_factory=dict)
+    links: Mapping[Path, Path] = field(default_factory=dict)
     covered: Sequence[Path] = ()
 
 
@@ -86,7 +89,12 @@ def _shown(view: View) -> dict[str, list[str]]:
     shown |= {os.fspath(where): ["--ro-bind", os.fspath(what), os.fspath(where)] for where, what in view.placed.items()}
     shown |= {os.fspath(where): ["--bind", os.fspath(what), os.fspath(where)] for where, what in view.shown_at.items()}
     shown |= {path: ["--size", size, "--tmpfs", path] for path in map(os.fspath, view.covered)}
-    return {path: how for path, how in shown.items() if not _is_shown_by_another(path, shown)}
+    shown = {path: how for path, how in shown.items() if not _is_shown_by_another(path, shown)}
+    return shown | {
+        path: ["--symlink", os.fspath(target), path]
+        for path, target in ((os.fspath(where), target) for where, target in view.links.items())
+        if not any(f"{one}/".startswith(f"{path}/") or path.startswith(f"{one}/") for one in (*shown, *_OWN_FOLDERS))
+    }
 
 
 def _system(path: str) -> list[str]:

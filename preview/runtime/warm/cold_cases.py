@@ -29,6 +29,8 @@ def check_start(spec: ProcessSpec) -> None:
         raise NoTemplate("it is started by a command of its own")
     if spec.network is not Network.NONE:
         raise NoTemplate(f"its network is {spec.network}, and templates have none")
+    if spec.links:
+        raise NoTemplate(f"its files are also shown at {next(iter(spec.links))}")
     if spec.port is not None:
         raise NoTemplate("connections are carried to it")
     for name, value in spec.environment.items():

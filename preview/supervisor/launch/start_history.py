@@ -11,7 +11,6 @@ import structlog
 import trio
 
 from preview.core.bounded_dict import BoundedDict
-from preview.detection import Overrides
 from preview.environments import Environment
 from preview.runtime import ProcessSpec
 from preview.settings import Settings
@@ -84,7 +83,7 @@ class StartHistory:
     def mends_of(self, record: PreviewRecord) -> Mends:
         """Return what the last launch of the same files has added; nothing, if that is not known."""
         known = self._mends.get((record.user_id, record.generation_id, record.revision))
-        return Mends() if known is None else replace(known, tried=frozenset(), before=(Overrides(), (), ()))
+        return Mends() if known is None else replace(known, tried=frozenset(), before=Mends())
 
     def find(self, generation_id: str, whose: Whose) -> StartRecord | None:
         """Return the likely start of the generation, from this user's history; None if nothing is known.

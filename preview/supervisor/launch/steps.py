@@ -125,6 +125,7 @@ class PreparedLaunch:
             # Steps may compile extension modules.
             readable=readable_in(self.environment, builds=control is None),
             writable=folders,
+            links={} if self.plan.linked_at is None else {Path(self.plan.linked_at): self.workspace.project},
             network=self.network,
             loopback_ports=settings.loopback_ports,
             reaches=self.reaches,

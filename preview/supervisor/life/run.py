@@ -173,7 +173,7 @@ async def _attempt(
     Cancellation: the processes are gone.
     """
     since_seq = preview.log.last_seq
-    analysis = replace(analysis, plan=with_folders(analysis.plan, preview.mends.folders))
+    analysis = replace(analysis, plan=with_folders(analysis.plan, preview.mends.folders, preview.mends.links))
     with trio.CancelScope() as scope:
         offline = context.settings.uv_offline
         mender = Mender(preview, scope, analysis, context.analyses, is_offline=offline)

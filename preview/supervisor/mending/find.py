@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Container
+from typing import Final
 
+from preview.supervisor.mending.container_folder import mend_container_folder
 from preview.supervisor.mending.dates import mend_date
 from preview.supervisor.mending.folders import mend_folders
+from preview.supervisor.mending.links import mend_links
 from preview.supervisor.mending.model import FailedStart, Mend
 from preview.supervisor.mending.modules import mend_modules
 from preview.supervisor.mending.paths import mend_paths
 from preview.supervisor.mending.variables import mend_variables
 from preview.supervisor.mending.versions import mend_versions
+
+_MENDS: Final = (
+    mend_versions, mend_paths, mend_container_folder, mend_links, mend_modules, mend_variables, mend_folders, mend_date
+)  # fmt: skip
 
 
 def find_mend(failed: FailedStart, tried: Container[object] = ()) -> Mend | None:
@@ -20,7 +27,7 @@ def find_mend(failed: FailedStart, tried: Container[object] = ()) -> Mend | None
         failed: The failed start.
         tried: Changes of earlier mends, which did not help.
     """
-    for find in (mend_versions, mend_paths, mend_modules, mend_variables, mend_folders, mend_date):
+    for find in _MENDS:
         mend = find(failed)
         if mend is not None and mend.changes not in tried:
             return mend

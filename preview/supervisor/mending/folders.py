@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Final
 
 from preview.detection import StartPlan, Step, Toolchain
 from preview.supervisor.mending.model import FailedStart, Mend, newest_error
 
+EMPTY: Final[Mapping[str, str]] = MappingProxyType({})
 _FILE: Final = (
     re.compile(r"FileNotFoundError: \[Errno 2\] [^:]{1,80}: '(?P<path>[^']{1,300})'"),
     re.compile(r"ENOENT: no such file or directory, (?:open|mkdir|scandir|lstat) '(?P<path>[^']{1,300})'"),
@@ -58,12 +60,36 @@ _MAKE: Final = {
     Toolchain.PYTHON: ("python", "-c", "import os,sys;[os.makedirs(name,exist_ok=True) for name in sys.argv[1:]]"),
     Toolchain.NODE: ("node", "-e", "for (const n of process.argv.slice(1)) fs.mkdirSync(n, { recursive: true })"),
 }
+_LINK: Final = {
+    Toolchain.PYTHON: (
+        *("python", "-c"),
+        "import os,sys;a=sys.argv[1:];[os.path.lexists(n) or os.symlink(t,n) for n,t in zip(a[::2],a[1::2])]",
+    ),
+    Toolchain.NODE: (
+        *("node", "-e"),
+        "for (let a = process.argv.slice(1); a[0]; a = a.slice(2)) fs.existsSync(a[0]) || fs.symlinkSync(a[1], a[0])",
+        "--",
+    ),
+}
 
 
-def with_folders(plan: StartPlan, folders: Sequence[str]) -> StartPlan:
-    """Return the plan with a step that makes the folders; it runs where the application does, in its isolation."""
-    make = _MAKE.get(plan.toolchain)
-    if not folders or make is None:
-        return plan
-    step = Step("missing folders", (*make, *folders), ".", "an attempt without them failed")
-    return replace(plan, steps=(step, *plan.steps))
+def with_folders(plan: StartPlan, folders: Sequence[str], links: Mapping[str, str] = EMPTY) -> StartPlan:
+    """Return the plan with steps that make folders and links; they run where the application does, in its isolation.
+
+    Args:
+        plan: The start plan.
+        folders: Folders to make, relative to the project.
+        links: Path of each link and of its target, both relative to the project.
+    """
+    make, link = _MAKE.get(plan.toolchain), _LINK.get(plan.toolchain)
+    steps = []
+    if folders and make is not None:
+        steps.append(Step("missing folders", (*make, *folders), ".", "an attempt without them failed"))
+    if links and link is not None:
+        pairs = [
+            part
+            for name, target in links.items()
+            for part in (name, posixpath.relpath(target, posixpath.dirname(name) or "."))
+        ]
+        steps.append(Step("missing names", (*link, *pairs), ".", "an attempt without them failed"))
+    return replace(plan, steps=(*steps, *plan.steps))

@@ -18,6 +18,7 @@ from preview.environments.python.drift import told_day
 from preview.errors import PreviewError
 from preview.logs import Level
 from preview.supervisor.launch.project_analysis import AnalysisCache, ProjectAnalysis
+from preview.supervisor.mending.container_folder import find_container_folder
 from preview.supervisor.mending.find import find_mend
 from preview.supervisor.mending.model import FailedStart, Mend, shortened
 from preview.supervisor.mending.starts import has_failed_to_load, is_other_start
@@ -89,8 +90,9 @@ class Mender:
             added_path=path,
             is_dated=mend.is_dated,
             is_own_start=mend.is_own_start,
+            linked_at=mend.linked_at,
         )
-        mends.add(mend.changes, merge(mends.overrides, added), mend.folders, mend.why)
+        mends.add(mend.changes, merge(mends.overrides, added), mend.folders, mend.why, mend.links)
         self._scope.cancel()
         return True
 
@@ -122,10 +124,16 @@ class Mender:
         told = told_day(asked.worked_on, asked.stated, is_recent=True)
         return told is not None or any(one.pinned for one in asked.required.requirements)
 
+    def _is_sandboxed(self) -> bool:
+        """Return whether the preview's file system is its own, and the machine's otherwise."""
+        confinement = self._preview.confinement
+        return confinement is not None and confinement.runtime == "sandbox"
+
     def _find(self, project: str, lines: Sequence[str], tried: frozenset[object]) -> Mend | None:
         """Return a mend; None if there is none, or the project's folders cannot be read. For a thread."""
         try:
-            files, folders = _modules(project)
+            files, names, folders = _modules(project)
+            container_folder = find_container_folder(Path(project), files) if self._is_sandboxed() else None
         except OSError:
             return None
         own = frozenset(name.partition("/")[0].partition(".")[0] for name in files)
@@ -143,13 +151,19 @@ class Mender:
             {one.name for one in required.requirements if one.name and one.applies},
             folders,
             self._has_day(),
+            names,
+            container_folder,
         )
         return find_mend(failed, tried)
 
 
-def _modules(project: str) -> tuple[list[str], frozenset[str]]:
-    """Return the paths of the project's modules, those of upper folders first, and its folders, without links."""
+def _modules(project: str) -> tuple[list[str], frozenset[str], frozenset[str]]:
+    """Return the paths of the project's modules, those of upper folders first, its files, and its folders.
+
+    Links to folders are left out.
+    """
     found: list[str] = []
+    all_files: set[str] = set()
     folders: set[str] = set()
     seen = 0
     for folder, names, files in walk(Path(project)):
@@ -157,8 +171,9 @@ def _modules(project: str) -> tuple[list[str], frozenset[str]]:
         inner = os.path.relpath(folder, project)
         prefix = "" if inner == "." else f"{inner}/"
         found += [f"{prefix}{name}" for name in sorted(files) if name.endswith(_ENDS)]
+        all_files.update(f"{prefix}{name}" for name in files)
         folders.update(f"{prefix}{name}" for name in names)
         seen += len(names) + len(files)
         if len(found) >= _MOST_FILES or seen >= _MOST_ENTRIES:
             break
-    return sorted(found[:_MOST_FILES], key=lambda name: name.count("/")), frozenset(folders)
+    return sorted(found[:_MOST_FILES], key=lambda name: name.count("/")), frozenset(all_files), frozenset(folders)

@@ -23,6 +23,8 @@ class Mend:
         variables: Environment variables to set.
         requirements: Packages to add, as lines for the installer.
         folders: Folders to make, relative to the project.
+        links: Names to make beside others that are there: path to target, both relative to the project.
+        linked_at: Absolute folder at which the program sees the project, too.
         python_path: The whole import path, relative to the project; None leaves it as it is.
         is_dated: Choose all packages as of the project's day.
         is_own_start: Start it with the project's own command.
@@ -32,6 +34,8 @@ class Mend:
     variables: Mapping[str, Variable] = field(default_factory=dict)
     requirements: tuple[str, ...] = ()
     folders: tuple[str, ...] = ()
+    links: Mapping[str, str] = field(default_factory=dict)
+    linked_at: str | None = None
     python_path: tuple[str, ...] | None = None
     is_dated: bool = False
     is_own_start: bool = False
@@ -40,7 +44,8 @@ class Mend:
     def changes(self) -> tuple[object, ...]:
         """All that it changes; two mends with the same changes are the same."""
         values = tuple(sorted((name, one.value) for name, one in self.variables.items()))
-        return values, self.requirements, self.folders, self.python_path, self.is_dated, self.is_own_start
+        places = self.folders, tuple(sorted(self.links.items())), self.linked_at, self.python_path
+        return values, self.requirements, places, self.is_dated, self.is_own_start
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,8 @@ class FailedStart:
         required: Normalised names of packages that a manifest has installed.
         folders: Paths of the project's folders, relative to it.
         has_day: Whether the project's files tell a day, and packages of that day can be had.
+        names: Paths of all of the project's files, relative to it.
+        container_folder: Absolute folder for which the project's Dockerfile and its code are written, if both name one.
     """
 
     lines: Sequence[str]
@@ -70,8 +77,10 @@ class FailedStart:
     withheld: frozenset[str] = frozenset()
     named: Mapping[str, bool] = field(default_factory=dict)
     required: Container[str] = frozenset()
-    folders: Container[str] = frozenset()
+    folders: frozenset[str] = frozenset()
     has_day: bool = False
+    names: frozenset[str] = frozenset()
+    container_folder: str | None = None
 
     def is_free(self, name: str) -> bool:
         """Return True for a variable that nobody has given a value."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from math import inf
+from types import MappingProxyType
 
 from preview.detection import Overrides, Step, merge
 
@@ -19,9 +20,10 @@ class Mends:
     Attributes:
         overrides: Variables and requirements that they add. What somebody has given takes precedence.
         folders: Folders that they make, relative to the project.
+        links: Links that they make: path to target, both relative to the project.
         tried: What each of them has changed.
         said: One sentence for each of them.
-        before: Overrides, folders and sentences without the newest one; None if it cannot be taken back.
+        before: The mends without the newest one; None if it cannot be taken back.
         until: Time of trio's clock after which no attempt follows.
         is_found_start: Whether the found application is being started, in place of the project's own command.
         found_steps: Steps that such starts have run.
@@ -31,30 +33,45 @@ class Mends:
 
     overrides: Overrides = field(default_factory=Overrides)
     folders: tuple[str, ...] = ()
+    links: Mapping[str, str] = field(default_factory=dict)
     tried: frozenset[object] = frozenset()
     offer: Offer | None = None
     said: tuple[str, ...] = ()
-    before: tuple[Overrides, tuple[str, ...], tuple[str, ...]] | None = None
+    before: Mends | None = None
     until: float = inf
     is_found_start: bool = False
     found_steps: tuple[Step, ...] = ()
 
-    def add(self, changes: object, overrides: Overrides, folders: tuple[str, ...], why: str) -> None:
-        """Add one mend: all overrides with it, its folders, and its sentence."""
+    def add(
+        self,
+        changes: object,
+        overrides: Overrides,
+        folders: tuple[str, ...],
+        why: str,
+        links: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """Add one mend: all overrides with it, its folders and links, and its sentence."""
         self.tried |= {changes}
-        self.before = self.overrides, self.folders, self.said
+        self.before = replace(self, before=None)
         self.said = (*self.said, why)
         self.overrides = overrides
         self.folders = tuple(dict.fromkeys((*self.folders, *folders)))
+        self.links = {**self.links, **links}
 
     def take_back(self) -> bool:
         """Take the newest mend back if it changes packages, which cannot be installed. Return whether it did.
 
         Another entry may have other manifests.
         """
-        if self.before is None or _packages(self.before[0]) == _packages(self.overrides):
+        if self.before is None or _packages(self.before.overrides) == _packages(self.overrides):
             return False
-        self.overrides, self.folders, self.said = self.before
+        before = self.before
+        self.overrides, self.folders, self.links, self.said = (
+            before.overrides,
+            before.folders,
+            before.links,
+            before.said,
+        )
         self.before = None
         return True
 

@@ -1,0 +1,74 @@
+"""Mends of an absolute folder that only the project's Dockerfile makes: ``WORKDIR /app``, ``open("/app/data.db")``."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from preview.supervisor.mending.model import FailedStart, Mend, newest_error
+
+_DOCKERFILES: Final = ("Dockerfile", "Containerfile")
+_WORKDIR: Final = re.compile(
+    r"^[ \t]{0,8}WORKDIR[ \t]{1,8}[\"']?(?P<folder>/[\w.-]{1,60}(?:/[\w.-]{1,60}){0,5})/?[\"']?\s*$",
+    re.MULTILINE | re.IGNORECASE,
+)
+_COPIES_ALL: Final = re.compile(
+    r"^[ \t]{0,8}(?:COPY|ADD)[ \t]{1,8}(?:--[\w=:.-]{1,60}[ \t]{1,8}){0,4}\./?[ \t]", re.MULTILINE | re.IGNORECASE
+)
+# Folders of the system, and those that each sandbox has.
+_OTHERS: Final = frozenset(
+    {"bin", "boot", "dev", "etc", "lib", "lib32", "lib64", "libx32", "proc", "run", "sbin", "sys", "tmp", "usr", "var"}
+)
+_MOST_BYTES: Final = 200_000
+_MOST_FILES: Final = 500
+_NAMES_NO_FILE: Final = re.compile(r"unable to open database file|SQLITE_CANTOPEN")
+
+
+def find_container_folder(project: Path, files: Iterable[str]) -> str | None:
+    """Return the folder into which the Dockerfile copies the project, if a string of the code begins with it.
+
+    Reads files, but follows no links.
+
+    Args:
+        project: The project's folder.
+        files: Its modules, relative to it.
+
+    Raises:
+        OSError: A file cannot be read.
+    """
+    text = next((text for name in _DOCKERFILES if (text := _text(project / name))), "")
+    folders = [match["folder"] for match in _WORKDIR.finditer(text)]
+    if not folders or not _COPIES_ALL.search(text) or folders[-1].split("/")[1] in _OTHERS or ".." in folders[-1]:
+        return None
+    folder = folders[-1]
+    quoted = re.compile(rf"[\"'`]{re.escape(folder)}(?:/|[\"'`])")
+    for _, name in zip(range(_MOST_FILES), files, strict=False):
+        if quoted.search(_text(project / name)):
+            return folder
+    return None
+
+
+def _text(file: Path) -> str:
+    try:
+        descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return ""
+    with open(descriptor, "rb") as opened:  # noqa: PTH123  a descriptor
+        return opened.read(_MOST_BYTES).decode("utf-8", "replace")
+
+
+def mend_container_folder(failed: FailedStart) -> Mend | None:
+    """Return the mend that shows the project at the Dockerfile's folder, too; None if no line is about that."""
+    folder, number = failed.container_folder, newest_error(failed.lines)
+    if folder is None or number is None or failed.plan.linked_at is not None:
+        return None
+    line = failed.lines[number]
+    is_named = re.search(rf"['\"` ]{re.escape(folder)}(?:/|['\"`]|$)", line) is not None
+    if not is_named and not _NAMES_NO_FILE.search(line):
+        return None
+    return Mend(
+        f"the code expects the project at {folder}, as its Dockerfile has it: showing it there", linked_at=folder
+    )

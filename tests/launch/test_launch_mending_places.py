@@ -1,0 +1,173 @@
+"""Files that a failed start has under another name, or at the folder of its Dockerfile."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from preview.detection import Overrides, Server, StartPlan, Toolchain, merge
+from preview.supervisor.mending import FailedStart, Mend, find_mend, with_folders
+from preview.supervisor.mending.container_folder import find_container_folder
+from preview.supervisor.preview.mends import Mends
+
+ROOT = "/data/previews/p/project"
+TRACE = "Traceback (most recent call last):"
+NO_FILE = "FileNotFoundError: [Errno 2] No such file or directory: "
+
+
+def plan_of(toolchain: Toolchain = Toolchain.PYTHON, folder: str = ".", linked_at: str | None = None) -> StartPlan:
+    return StartPlan(
+        "flask", toolchain, Server.WSGI, None, directory=folder, python_path=(folder,), linked_at=linked_at
+    )
+
+
+def mend_of(
+    *lines: str,
+    plan: StartPlan | None = None,
+    names: Sequence[str] = (),
+    folders: Sequence[str] = (),
+    container_folder: str | None = None,
+) -> Mend | None:
+    own = frozenset({"app"})
+    return find_mend(
+        FailedStart(
+            lines,
+            plan or plan_of(),
+            own,
+            ROOT,
+            folders=frozenset(folders),
+            names=frozenset(names),
+            container_folder=container_folder,
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("lines", "names", "folders", "toolchain", "links"),
+    [
+        ([f"{NO_FILE}'Rates.CSV'"], ["rates.csv"], [], Toolchain.PYTHON, {"Rates.CSV": "rates.csv"}),
+        ([f"{NO_FILE}'{ROOT}/Rules/a.json'"], ["rules/a.json"], ["rules"], Toolchain.PYTHON, {"Rules": "rules"}),
+        (["RuntimeError: Directory 'Static' does not exist"], [], ["static"], Toolchain.PYTHON, {"Static": "static"}),
+        (
+            ["Error: Cannot find module './User'", "Require stack:", f"- {ROOT}/models/index.js"],
+            ["models/user.js", "models/index.js"], ["models"], Toolchain.NODE, {"models/User.js": "models/user.js"},
+        ),
+        (
+            ["Error: Cannot find module '../Models/user'", "Require stack:", f"- {ROOT}/routes/a.js"],
+            ["models/user.js"], ["models", "routes"], Toolchain.NODE, {"Models": "models"},
+        ),
+        (
+            [f"Error [ERR_MODULE_NOT_FOUND]: Cannot find module '{ROOT}/src/Db.js' imported from {ROOT}/src/main.js"],
+            ["src/db.ts"], ["src"], Toolchain.NODE, {"src/Db.ts": "src/db.ts"},
+        ),
+        ([f"{NO_FILE}'config.json'"], ["config.example.json"], [], Toolchain.PYTHON,
+         {"config.json": "config.example.json"}),
+        (["ModuleNotFoundError: No module named 'local_config'"], ["local_config.py.sample"], [], Toolchain.PYTHON,
+         {"local_config.py": "local_config.py.sample"}),
+        (["ModuleNotFoundError: No module named 'app.keys'"], ["app/keys_example.py"], ["app"], Toolchain.PYTHON,
+         {"app/keys.py": "app/keys_example.py"}),
+    ],
+)  # fmt: skip
+def test_a_file_under_another_name_is_linked(
+    lines: list[str], names: list[str], folders: list[str], toolchain: Toolchain, links: dict[str, str]
+) -> None:
+    mend = mend_of(TRACE, *lines, plan=plan_of(toolchain), names=names, folders=folders)
+    assert mend is not None
+    assert mend.links == links
+
+
+@pytest.mark.parametrize(
+    ("line", "names"),
+    [
+        # Outside of the project, by either way.
+        (f"{NO_FILE}'../Rates.csv'", ["rates.csv"]),
+        (f"{NO_FILE}'/etc/Passwd'", ["etc/passwd"]),
+        (f"{NO_FILE}'{ROOT}/../other/A.txt'", ["a.txt"]),
+        # Options of the program that makes the links.
+        (f"{NO_FILE}'-E.json'", ["-e.json"]),
+        (f"{NO_FILE}'config.json'", []),
+        (f"{NO_FILE}'config.json'", ["other/config.example.json"]),
+        # Two files that differ in capitals alone.
+        (f"{NO_FILE}'RATES.csv'", ["rates.csv", "Rates.csv"]),
+        # Python tells capitals of modules apart on every system.
+        ("ModuleNotFoundError: No module named 'app.Models'", ["app/models.py"]),
+    ],
+)
+def test_nothing_else_is_linked(line: str, names: list[str]) -> None:
+    mend = mend_of(TRACE, line, names=names)
+    assert mend is None or not mend.links
+
+
+@pytest.mark.parametrize("toolchain", [Toolchain.PYTHON, Toolchain.NODE])
+def test_the_step_links_and_leaves_what_is_there(tmp_path: Path, toolchain: Toolchain) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models/user.js").write_text("user")
+    (tmp_path / "there").write_text("own")
+    links = {"models/User.js": "models/user.js", "there": "models/user.js"}
+    step = with_folders(plan_of(toolchain), (), links).steps[0]
+    program = {"python": sys.executable, "node": "node"}[step.argv[0]]
+    subprocess.run([program, *step.argv[1:]], cwd=tmp_path, check=True, timeout=60)
+    assert (tmp_path / "models/User.js").read_text() == "user"
+    assert (tmp_path / "models/User.js").readlink() == Path("user.js")
+    assert (tmp_path / "there").read_text() == "own"
+
+
+def test_links_are_kept_with_the_mends() -> None:
+    mends = Mends()
+    mends.add(1, Overrides(), (), "first", {"A": "a"})
+    mends.add(2, Overrides(), (), "second", {"B": "b"})
+    assert mends.links == {"A": "a", "B": "b"}
+    mends.add(3, merge(mends.overrides, Overrides(extra_requirements=("nowhere",))), (), "third", {"C": "c"})
+    assert mends.take_back()
+    assert mends.links == {"A": "a", "B": "b"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"{NO_FILE}'/app/data/rates.csv'",
+        "sqlite3.OperationalError: unable to open database file",
+        "OSError: [Errno 30] Read-only file system: '/app'",
+    ],
+)
+def test_the_folder_of_the_dockerfile_is_shown(line: str) -> None:
+    mend = mend_of(TRACE, line, container_folder="/app")
+    assert mend is not None
+    assert mend.linked_at == "/app"
+    assert mend_of(TRACE, line) is None
+    assert mend_of(TRACE, line, container_folder="/srv/shop") is None or "unable" in line
+    assert mend_of(TRACE, line, container_folder="/app", plan=plan_of(linked_at="/app")) is None
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "code", "folder"),
+    [
+        ("FROM python:3.12\nWORKDIR /app\nCOPY . .\n", "DB = '/app/shop.db'", "/app"),
+        ("FROM a AS b\nWORKDIR /build\nFROM c\nworkdir /srv/shop/\nCOPY --chown=a:b . /srv/shop\n", 'x = "/srv/shop"',
+         "/srv/shop"),
+        ("WORKDIR /app\nCOPY . .\n", "x = '/application/a'", None),
+        ("WORKDIR /app\nCOPY server.py .\n", "x = '/app/a'", None),
+        ("COPY . .\n", "x = '/app/a'", None),
+        *((f"WORKDIR {one}\nCOPY . .\n", f"x = '{one}/a'", None) for one in ("/", "/etc", "/usr/src/app", "/a/../b")),
+    ],
+)  # fmt: skip
+def test_the_dockerfile_and_the_code_both_name_the_folder(
+    tmp_path: Path, dockerfile: str, code: str, folder: str | None
+) -> None:
+    (tmp_path / "Dockerfile").write_text(dockerfile)
+    (tmp_path / "main.py").write_text(code)
+    assert find_container_folder(tmp_path, ["main.py"]) == folder
+
+
+def test_no_link_of_the_project_is_read(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.write_text("WORKDIR /app\nCOPY . .\nx = '/app/a'")
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "Dockerfile").symlink_to(outside)
+    (project / "main.py").write_text("x = '/app/a'")
+    assert find_container_folder(project, ["main.py"]) is None
