@@ -663,7 +663,7 @@ UNREACHABLE = "error: Failed to fetch: `https://h.example/simple/six/`: dns erro
 async def install(tmp_path: Path, uv: Uv, monkeypatch: pytest.MonkeyPatch, *lines: str) -> Said:
     said = Said()
     python = PythonInterpreter("/usr/bin/python3", "3.11.7", "")
-    monkeypatch.setattr("preview.environments.python.install.run_uv", uv)
+    monkeypatch.setattr("preview.environments.python.installer.run_uv", uv)
     recipe = Recipe("key", required(*lines), python, None)
     await Installation(recipe, tmp_path, said, None, offline=False, patience_s=LIMIT_S).run(())
     return said

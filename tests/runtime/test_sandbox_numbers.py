@@ -124,5 +124,10 @@ def test_a_setting_with_a_name_that_is_no_call_is_an_error() -> None:
 def test_filters_of_all_kinds_fit_into_the_kernels_bound() -> None:
     """bpf_common.h, BPF_MAXINSNS: 4096 instructions of 8 bytes; templates and their forks count together."""
     extra = frozenset({"ptrace"})
-    kinds = [compile_filter(), compile_filter(for_template=True), compile_filter(lasts=True)]
+    kinds = [
+        compile_filter(),
+        compile_filter(for_template=True),
+        compile_filter(lasts=True),
+        compile_filter(alone=True),
+    ]
     assert max(map(len, [*kinds, compile_filter(also_allowed=extra)])) < 1024 * 8

@@ -26,6 +26,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from packaging.utils import canonicalize_name
+
 from preview.core.descriptors import walk
 from preview.core.removal import remove_folder
 from preview.environments.folders.reading import Opener
@@ -212,6 +214,16 @@ def finish_compiling(directory: Path) -> None:
 def site_packages(directory: Path) -> list[Path]:
     """Return the folders of the environment's packages."""
     return sorted(directory.glob("lib/python*/site-packages"))
+
+
+def installed_versions(folder: Path) -> dict[str, str]:
+    """Return the installed packages: normalised name to version. Blocks on the disk."""
+    found: dict[str, str] = {}
+    for packages in site_packages(folder):
+        for info in packages.glob("*.dist-info"):
+            name, _, version = info.name.removesuffix(".dist-info").rpartition("-")
+            found[canonicalize_name(name)] = version
+    return found
 
 
 def _write_marker(marker: Path, facts: Mapping[str, object]) -> None:

@@ -7,7 +7,7 @@ import logging
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import resources
 from pathlib import Path
@@ -43,12 +43,37 @@ from preview.runtime.sandbox import interpreter_paths
 from preview.settings import Settings
 
 
-def make_npm_cage(toolchain: NodeToolchain, folder: Path, jail: Jail, scratch: Path, group: Cgroup | None) -> Cage:
-    """Return the jail for npm and install scripts, and create its folders. Call it in a thread.
+@dataclass(frozen=True, slots=True)
+class NpmCages:
+    """The two jails of a build.
+
+    Attributes:
+        fetching: Jail for an npm that cannot start programs. It shows the package cache that all builds share.
+        building: Jail for install scripts. Its package cache ends with the build: no other build reads it.
+    """
+
+    fetching: Cage
+    building: Cage
+
+
+def make_npm_cages(toolchain: NodeToolchain, folder: Path, jail: Jail, scratch: Path, group: Cgroup | None) -> NpmCages:
+    """Return the jails for npm, and create their folders. Call it in a thread.
 
     Raises:
         OSError: A folder cannot be created.
     """
+    # What install scripts write to their home folder are no settings for an npm that fills the cache of all builds.
+    code = scratch / "code"
+    fetching = _make_cage(toolchain, folder, jail, scratch / "own", jail.npm_cache, group)
+    return NpmCages(
+        replace(fetching, foreign=False, alone=True),
+        _make_cage(toolchain, folder, jail, code, code / "npm", group),
+    )
+
+
+def _make_cage(
+    toolchain: NodeToolchain, folder: Path, jail: Jail, scratch: Path, cache: Path, group: Cgroup | None
+) -> Cage:
     environment = npm_environment(os.environ)
     cage = Cage(
         jail,
@@ -58,11 +83,11 @@ def make_npm_cage(toolchain: NodeToolchain, folder: Path, jail: Jail, scratch: P
             *(*interpreter_paths(toolchain.node, builds=True), *interpreter_paths(toolchain.npm)),
             *(*system_settings(), *named_paths(environment)),
         ),
-        writable=(jail.npm_cache,),
+        writable=(cache,),
         # npm ignores case in these names, so replace the operator's spelling too, not only the lower-case name.
         variables={
-            **{name: str(jail.npm_cache) for name in environment if name.lower() == "npm_config_cache"},
-            "npm_config_cache": str(jail.npm_cache),
+            **{name: str(cache) for name in environment if name.lower() == "npm_config_cache"},
+            "npm_config_cache": str(cache),
         },
         group=group,
     )
@@ -101,11 +126,22 @@ async def build_node_environment(
         failed: tuple[str, ...] = ()
         if not recipe.manifest.is_empty:
             pinned = await _pin(recipe.manifest, temporary, report, reader)
-            make = partial(make_npm_cage, recipe.toolchain, temporary)
-            async with open_cage(jail, layout, recipe.key, make) as cage:
-                npm = Npm(recipe.toolchain, temporary, offline=offline, cage=cage, runs_code=recipe.runs_code)
-                failed = await install(recipe, npm, report, pinned=pinned)
+            make = partial(make_npm_cages, recipe.toolchain, temporary)
+            async with open_cage(jail, layout, recipe.key, make) as cages:
+                failed = await _install(recipe, temporary, report, cages, offline=offline, pinned=pinned)
         await trio.to_thread.run_sync(partial(_finish, recipe, temporary, layout, report, failed))
+
+
+async def _install(
+    recipe: NodeRecipe, folder: Path, report: Report, cages: NpmCages | None, *, offline: bool, pinned: bool
+) -> tuple[str, ...]:
+    npm = Npm(recipe.toolchain, folder, offline=offline, runs_code=recipe.runs_code)
+    if cages is None:
+        return await install(recipe, npm, report, pinned=pinned)
+    fetching = replace(npm, cage=cages.fetching, runs_code=False)
+    if not recipe.runs_code:
+        return await install(recipe, fetching, report, pinned=pinned)
+    return await install(recipe, replace(npm, cage=cages.building), report, fetching=fetching, pinned=pinned)
 
 
 def _write_manifest(recipe: NodeRecipe, temporary: Path) -> None:

@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -41,6 +41,8 @@ _CONFLICT: Final = re.compile(r"code ERESOLVE")
 _NOT_HAD: Final = re.compile(r"No matching version found for ([a-z_]+)@")
 _ANY_PACKAGE: Final = "npm:inherits@^2.0.4"
 _PLATFORM: Final = re.compile(r"code EBADPLATFORM")
+# npm would run a program: git, or a shell that starts npm.
+_NEEDS_PROGRAMS: Final = re.compile(r"code EALLOWGIT|syscall spawn|spawn \S{1,200} EPERM|[Cc]annot fork|fork: ")
 # npm's messages about itself and its plans, and lines that it repeats for each failure.
 _NOISE: Final = re.compile(
     r"^npm warn (?:install-scripts|allow-scripts|Unknown |using --force)|^npm (?:notice|info|http)"
@@ -51,6 +53,7 @@ _MAX_ATTEMPTS: Final = 6
 # The cause comes first; a compiler's output after it may be very long.
 _TOLD_LINES: Final = 40
 _TOLD_NAMES: Final = 20
+_ONE_BY_ONE: Final = "building package by package"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +125,17 @@ class Npm:
         return result
 
 
-async def install(recipe: NodeRecipe, npm: Npm, report: Report, *, pinned: bool = False) -> tuple[str, ...]:
+async def install(
+    recipe: NodeRecipe, npm: Npm, report: Report, *, fetching: Npm | None = None, pinned: bool = False
+) -> tuple[str, ...]:
     """Install into npm's folder, which contains the manifest's files.
+
+    Args:
+        recipe: What to install.
+        npm: Runs the code of packages, if any code may run.
+        report: Called with each line and each decision.
+        fetching: Runs no code, and fills the package cache that all builds share; None has ``npm`` do everything.
+        pinned: Whether there are versions from another package manager's lock file.
 
     Returns:
         Packages whose own install scripts failed: they are installed but may not work.
@@ -138,16 +150,20 @@ async def install(recipe: NodeRecipe, npm: Npm, report: Report, *, pinned: bool 
         lock=manifest.lock is not None or pinned,
         exact=manifest.exact,
         legacy_peers=manifest.legacy_peers,
+        scripts=fetching is None,
         from_git=manifest.lock is not None and b'"git+' in manifest.lock,
     )
     replaced: set[str] = set()
     for _ in range(_MAX_ATTEMPTS):
-        result = await npm.run(way.arguments, partial(_say, report))
+        result = await (fetching or npm).run(way.arguments, partial(_say, report))
         if result.code == 0 and not npm.runs_code:
             await _tell_left_out(npm, report)
             return ()
         if result.code == 0:
-            return () if way.scripts else await _rebuild(recipe, npm, report)
+            return () if way.scripts else await _rebuild(recipe, npm, report, at_once=fetching is not None)
+        if fetching is not None and _NEEDS_PROGRAMS.search("\n".join(result.lines)):
+            fetching, way = None, replace(way, scripts=True)
+            continue
         if (name := _built_in(result)) is not None and name not in replaced:
             replaced.add(name)
             await trio.to_thread.run_sync(_override, directory, replaced)
@@ -172,7 +188,7 @@ async def install(recipe: NodeRecipe, npm: Npm, report: Report, *, pinned: bool 
 
 
 async def _tell_left_out(npm: Npm, report: Report) -> None:
-    names = await trio.to_thread.run_sync(_with_scripts, npm.directory)
+    names = list(await trio.to_thread.run_sync(_with_scripts, npm.directory))
     if names:
         shown = ", ".join(names[:_TOLD_NAMES]) + (", …" if len(names) > _TOLD_NAMES else "")
         report(
@@ -191,9 +207,7 @@ def _second_way(way: _Way, result: ProgramResult, *, keeps_lock: bool) -> tuple[
     if not way.force and _PLATFORM.search(text):
         return "a package does not support this machine: trying anyway", replace(way, force=True)
     if way.scripts and (name := failed_package(result.lines)) is not None:
-        return f"{name} could not be built: installing first, then building package by package", replace(
-            way, scripts=False
-        )
+        return f"{name} could not be built: installing first, then {_ONE_BY_ONE}", replace(way, scripts=False)
     if way.lock and not keeps_lock and _STALE_LOCK.search(text):
         without = replace(way, lock=False, exact=False)
         return "the lock file lists packages that are unavailable: trying again without it", without
@@ -255,16 +269,25 @@ def _fail(result: ProgramResult, recipe: NodeRecipe, report: Report) -> NoReturn
     )
 
 
-async def _rebuild(recipe: NodeRecipe, npm: Npm, report: Report) -> tuple[str, ...]:
-    """Run the install scripts package by package, so that a failure affects one package only."""
+async def _rebuild(recipe: NodeRecipe, npm: Npm, report: Report, *, at_once: bool) -> tuple[str, ...]:
+    """Run the install scripts; package by package if they fail, so that a failure affects one package only."""
+    names = await trio.to_thread.run_sync(_with_scripts, npm.directory)
+    if names and at_once:
+        result = await npm.run(["rebuild"], partial(_say, report))
+        if result.code == 0:
+            return ()
+        report(f"{failed_package(result.lines) or 'a package'} could not be built: {_ONE_BY_ONE}", logging.WARNING)
     failed = []
-    for name in await trio.to_thread.run_sync(_with_scripts, npm.directory):
+    for name, is_optional in names.items():
         result = await npm.run(["rebuild", name])
         if result.code == 0:
             continue
         if await _replace(recipe, name, npm):
             wanted = recipe.manifest.range_of(name)
             report(f"{name}@{wanted} cannot be built here: its newest version is used", logging.WARNING)
+            continue
+        if is_optional:
+            report(f"{name} is optional and cannot be built here: it will not work", logging.INFO)
             continue
         failed.append(name)
         explanation = with_refused(explain_npm(list(result.lines), recipe.manifest), result.refused)
@@ -284,18 +307,18 @@ async def _replace(recipe: NodeRecipe, name: str, npm: Npm) -> bool:
     return True
 
 
-def _with_scripts(directory: Path) -> Sequence[str]:
-    """Return the names of installed packages with install scripts, each once."""
+def _with_scripts(directory: Path) -> Mapping[str, bool]:
+    """Return the names of installed packages with install scripts, and whether each is optional."""
     try:
         tree = json.loads((directory / "node_modules" / ".package-lock.json").read_text("utf-8"))
     except (OSError, ValueError):
-        return ()
+        return {}
     packages = tree.get("packages") if isinstance(tree, dict) else None
     pairs = packages.items() if isinstance(packages, dict) else ()
-    names = [
-        path.rpartition("node_modules/")[2]
+    found = {
+        path.rpartition("node_modules/")[2]: facts.get("optional") is True
         for path, facts in pairs
         if isinstance(facts, dict) and facts.get("hasInstallScript")
-    ]
+    }
     # npm accepts a package name such as `-g` but would parse it as an option here.
-    return tuple(name for name in dict.fromkeys(names) if not name.startswith("-"))
+    return {name: is_optional for name, is_optional in found.items() if not name.startswith("-")}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -80,9 +79,6 @@ async def learn(recipe: Recipe, layout: Layout, skeletons: Skeletons, *, jail: J
         await trio.to_thread.run_sync(make_folder, temporary)
         async with open_cage(jail, layout, recipe.key, _cages(recipe, temporary)) as cages:
             await _make_empty(recipe, temporary, cages, skeletons, offline=True)
-            if cages is not None and cages.unpacking is not None:
-                look = ["pip", "freeze", "--quiet", "--python", str(cages.place / "bin" / "python")]
-                await run_uv(look, offline=True, cage=cages.unpacking)
 
 
 async def _make_empty(
@@ -95,10 +91,14 @@ async def _make_empty(
         [*_VENV, "--python", recipe.interpreter.request, str(temporary)],
         offline=offline,
         directory=temporary.parent if cages is None else _ANYWHERE,
-        cage=None if cages is None else cages.unpacking or replace(cages.building, foreign=False),
+        cage=None if cages is None else cages.preparing,
     )
     if result.code != 0:
         fail(result, explain(result.lines, recipe.required, offline=offline))
+    if cages is not None:
+        # A uv that cannot start programs takes what it needs to know of the interpreter from its cache.
+        look = ["pip", "freeze", "--quiet", "--python", str(cages.place / "bin" / "python")]
+        await run_uv(look, offline=True, cage=cages.preparing)
     await trio.to_thread.run_sync(skeletons.keep, recipe.interpreter, temporary)
 
 

@@ -27,7 +27,7 @@ from packaging.version import InvalidVersion, Version
 from pydantic import TypeAdapter, ValidationError
 
 from preview.core.clock import utc_now
-from preview.environments.folders.layout import site_packages
+from preview.environments.folders.layout import installed_versions
 from preview.environments.manifests.stated import StatedPython
 from preview.environments.manifests.worked_on import WorkedOn
 from preview.environments.python.explain import explain
@@ -36,6 +36,7 @@ from preview.environments.sandbox.interpreter import PythonInterpreter
 from preview.environments.sandbox.jail import Cage
 from preview.environments.sandbox.program import BUILDER, program_environment, run_program, run_uv
 from preview.environments.sandbox.progress import current_progress
+from preview.environments.sandbox.sweep import read_left
 from preview.runtime.launchers.paths import LAUNCHERS
 
 # Packages of one year mostly go together.
@@ -57,6 +58,7 @@ _MOST_IMPORTS: Final = 400
 _TRIES: Final = 4
 _PATH: Final = re.compile(r"\([^()\s/]*/[^()\s]*\)|(?:/[^\s/'\"():]+){2,}/?")
 _SHOWN: Final = 200
+_MOST_LOCK_BYTES: Final = 4 * 1024 * 1024
 _UNBUILT: Final = re.compile(r"build `(?P<name>[A-Za-z0-9._-]{1,100})==(?P<version>[^`\s]{1,100})`")
 
 
@@ -184,7 +186,7 @@ async def find_newest_pin(
 
     Cancellation: uv is killed.
     """
-    installed = await trio.to_thread.run_sync(_installed, folder)
+    installed = await trio.to_thread.run_sync(installed_versions, folder)
     written = _written(required)
     locked = {item.name for item in required.constraints if item.pinned}
     free = installed.keys() - {name for name, (_, is_pin) in written.items() if is_pin} - locked
@@ -235,16 +237,6 @@ async def find_old_build(
     return OldBuild(f"{package}=={version}", max(upload.time.date(), floor))
 
 
-def _installed(folder: Path) -> dict[str, str]:
-    """Return the installed packages: normalised name to version. Blocks on the disk."""
-    found: dict[str, str] = {}
-    for packages in site_packages(folder):
-        for info in packages.glob("*.dist-info"):
-            name, _, version = info.name.removesuffix(".dist-info").rpartition("-")
-            found[canonicalize_name(name)] = version
-    return found
-
-
 def _written(required: RequirementSet) -> dict[str, tuple[str, bool]]:
     """Return the versions that the project writes down: name to the least version, and whether it is a pin."""
     found: dict[str, tuple[str, bool]] = {}
@@ -274,15 +266,17 @@ async def _uploads(
 ) -> dict[str, Upload]:
     """Return the uploads of these versions, as far as the index, or only uv's cache, has them."""
     left = dict(versions)
-    listed, locked = trio.Path(folder / "versions.txt"), trio.Path(folder / "pylock.versions.toml")
+    place = folder if cage is None else cage.scratch
+    listed, locked = trio.Path(place / "versions.txt"), place / "pylock.versions.toml"
     command = ["pip", "compile", str(listed), "--no-deps", "--no-sources", "--format", "pylock.toml", "--quiet"]
     command += ["--output-file", str(locked), "--python", interpreter.request]
     for _ in range(_TRIES):
         text = "\n".join(f"{name}=={version}" for name, version in left.items())
+        await listed.unlink(missing_ok=True)
         await listed.write_text(text + "\n", "utf-8")
         result = await run_uv(command, offline=offline, cage=cage)
         if result.code == 0:
-            return read_uploads(await locked.read_text("utf-8"))
+            return read_uploads(await trio.to_thread.run_sync(read_left, locked, _MOST_LOCK_BYTES))
         missing = explain(result.lines, RequirementSet(), offline=False).package
         if missing is None or left.pop(missing, None) is None:
             break
@@ -325,7 +319,8 @@ async def failing_imports(imports: Sequence[tuple[str, str]], folder: Path, cage
 
     Cancellation: the program is killed.
     """
-    names = trio.Path(folder / "imports.json")
+    names = trio.Path((folder if cage is None else cage.scratch) / "imports.json")
+    await names.unlink(missing_ok=True)
     await names.write_text(json.dumps(list(imports)[:_MOST_IMPORTS]), "utf-8")
     python = str(folder / "bin" / "python")
     argv = [python, "-B", str(_CHECK), str(names), str(_AGED)]

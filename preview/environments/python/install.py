@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,18 +18,18 @@ from preview.environments.imports.removed_apis import find_relics
 from preview.environments.imports.scan import Wanted
 from preview.environments.python.drift import Dated, failing_imports, find_newest_pin, find_old_build
 from preview.environments.python.explain import Explanation, explain, fail
+from preview.environments.python.installer import Installer
 from preview.environments.python.mysql import serve_as_mysqldb
 from preview.environments.python.output import Output
 from preview.environments.python.recipe import Recipe
 from preview.environments.python.refusals import PYTHON
 from preview.environments.python.relax import Loosened, Loosening
-from preview.environments.python.resolving import can_be_resolved, may_be_cached, name_of, read_names, resolve
+from preview.environments.python.resolving import name_of
 from preview.environments.requirements.arguments import write_arguments
 from preview.environments.requirements.companions import with_companions
 from preview.environments.requirements.floors import with_floors
 from preview.environments.requirements.requirements import ProjectRequirement, parse_requirement
-from preview.environments.sandbox.jail import Cage
-from preview.environments.sandbox.program import ProgramResult, run_uv
+from preview.environments.sandbox.program import ProgramResult
 from preview.environments.sandbox.time_limit import Patience
 from preview.environments.sandbox.uv_cages import UvCages
 from preview.errors import EnvironmentFailed
@@ -73,7 +73,7 @@ class Installation:
         self._offline = offline
         self._patience = Patience(patience_s)
         self._interpreter = recipe.interpreter
-        self._cages = cages
+        self._installer = Installer(recipe, temporary, report, cages, offline=offline)
         # A trial loosens nothing, and mostly builds nothing: if it fails, another Python is used.
         self._is_trial = recipe.ahead_of is not None
         self._has_wheels_only = self._is_trial and not recipe.trial_builds
@@ -82,9 +82,6 @@ class Installation:
         self._told, self._is_dated = recipe.told, recipe.is_dated
         self._dated: Dated | None = None
         self._built_alone: set[str] = set()
-        # Install wheels without builds until it turns out that a package must be built.
-        self._unpacks = (self._runs_code or self._has_wheels_only) and cages is not None and cages.unpacking is not None
-        self._resolves = False
         self._has_setuptools = False
         used = frozenset(canonicalize_name(distribution_of(module)[1]) for module, _ in recipe.imports)
         self._loosening = Loosening(used if recipe.imports else None)
@@ -134,8 +131,9 @@ class Installation:
         is_dated = self._is_dated
         if self._offline or self._has_date or not (is_dated or (self._runs_code and self._imports)):
             return
-        cage, imports = self._building, self._imports if self._runs_code else ()
-        find = partial(find_newest_pin, self._required, self._temporary, self._interpreter, cage, self._told)
+        cage, imports = self._installer.trying, self._imports if self._runs_code else ()
+        resolver = self._installer.resolver
+        find = partial(find_newest_pin, self._required, self._temporary, self._interpreter, resolver, self._told)
         pin = await find(is_dated=is_dated)
         failing = () if pin is None or not imports else await failing_imports(imports, self._temporary, cage)
         if pin is None or not (failing or is_dated):
@@ -175,13 +173,12 @@ class Installation:
             return False
         self._built_alone.add(name)
         with trio.move_on_after(min(_DATED_BUILD_S, max(0.0, self._patience.left_s))):
-            old = await find_old_build(name, lines, self._temporary, self._interpreter, self._building)
+            old = await find_old_build(name, lines, self._temporary, self._interpreter, self._installer.trying)
             if old is None:
                 return False
             # The installation that follows finds it installed, and its wheel in the cache.
-            result = await self._run(["--no-deps", "--no-sources", *self._required.options, *old.arguments])
+            result = await self._installer.build(["--no-deps", "--no-sources", *self._required.options, *old.arguments])
             if result.code == 0:
-                self._unpacks = False
                 self._decide(f"{old.pin} is built with build tools as of {old.day}: current ones cannot build it")
                 return True
         return False
@@ -189,10 +186,6 @@ class Installation:
     @property
     def _has_date(self) -> bool:
         return self._dated is not None and self._dated.day is not None
-
-    @property
-    def _building(self) -> Cage | None:
-        return None if self._cages is None else self._cages.building
 
     async def _arguments(self) -> list[str]:
         write = partial(write_arguments, self._temporary, self._required, self._server, runs_code=self._runs_code)
@@ -283,110 +276,8 @@ class Installation:
         return self._loosening.after(self._required, why, result.lines)
 
     async def _attempt(self, arguments: list[str], output: Output) -> ProgramResult:
-        pinned = self._required.all_pinned
-        cages = self._cages
-        if self._unpacks and cages is not None and cages.unpacking is not None:
-            result = await self._without_builds(arguments, cages, cages.unpacking, output)
-            if result is not None:
-                return result
-            if self._has_wheels_only:
-                return ProgramResult()
-        run = partial(self._run, arguments)
-        if not self._offline and pinned:
-            # The index cannot change pinned versions: if all is cached, an offline run saves half a second of queries.
-            # Its output is reported only on success: a failure here just means that the network is needed.
-            result = await run(offline=True)
-            if result.code == 0:
-                output.replay(result)
-                return result
-        result = await run(offline=self._offline, say=output)
-        if result.code == 0 or self._offline or pinned:
-            return result
-        if self._is_cut_off(result):
-            cached = await run(offline=True)
-            if cached.code == 0:
-                output.replay(cached)
-                return cached
-        return result
-
-    async def _run(
-        self, arguments: Sequence[str], *, offline: bool = False, say: Callable[[str], None] | None = None
-    ) -> ProgramResult:
-        directory = self._temporary.parent if self._cages is None else Path("/")
-        command = [*self._into(self._temporary), *arguments]
-        return await run_uv(command, offline=offline, directory=directory, say=say, cage=self._cage())
-
-    async def _without_builds(
-        self, arguments: list[str], cages: UvCages, cage: Cage, output: Output
-    ) -> ProgramResult | None:
-        """Install wheels, linked from the cache, without builds; None if something must be built."""
-        if "--no-binary" in self._required.options:
-            return None
-        if self._required.all_pinned and not self._resolves:
-            names = [item.name for item in self._required.requirements if item.name is not None and item.applies]
-            result = await self._unpack(arguments, names, cages, cage, output)
-            if result.code == 0:
-                output.replay(result)
-                return result
-            # A wheel or the whole version is missing: resolving the versions shows which.
-            self._resolves = True
-        self._unpacks = can_be_resolved(self._required)
-        if not self._unpacks:
-            return None
-        resolved, arguments = await self._resolve(arguments, cages)
-        if resolved.code != 0:
-            output.replay(resolved)
-            return resolved
-        result = await self._unpack(arguments, await read_names(self._temporary), cages, cage, output)
-        if result.code != 0 and not self._has_wheels_only:
-            self._unpacks = False
-            return None
-        output.replay(result)
-        return result
-
-    def _into(self, environment: Path) -> list[str]:
         # uv keeps an installed version that a requirement allows, however new it is.
-        again = ["--reinstall"] if self._dated is not None else []
-        return ["pip", "install", "--python", str(environment / "bin" / "python"), *again]
-
-    def _cage(self) -> Cage | None:
-        if self._cages is None:
-            return None
-        unpacking = None if self._runs_code else self._cages.unpacking
-        return unpacking or self._cages.building
-
-    async def _resolve(self, arguments: list[str], cages: UvCages) -> tuple[ProgramResult, list[str]]:
-        run = partial(resolve, arguments, self._temporary, self._interpreter, cages.building)
-        resolved, chosen = await run(offline=self._offline)
-        if resolved.code == 0 or self._offline or not self._is_cut_off(resolved):
-            return resolved, chosen
-        cached, chosen = await run(offline=True)
-        return (cached if cached.code == 0 else resolved), chosen
-
-    def _is_cut_off(self, result: ProgramResult) -> bool:
-        """Return whether the network caused the failure; report it in that case."""
-        if explain(result.lines, self._required, offline=False, refused=result.refused).reason != "network":
-            return False
-        sentence = "the package index cannot be reached: trying with what is in the package cache"
-        self._report(sentence, logging.WARNING)
-        return True
-
-    async def _unpack(
-        self, arguments: list[str], names: list[str], cages: UvCages, cage: Cage, output: Output
-    ) -> ProgramResult:
-        """Install without running code of packages: from the cache, else with wheels from the index."""
-        # If no code may run, the arguments contain --no-build already, and uv does not accept both options.
-        wheels_only = ["--only-binary", ":all:"] if self._runs_code else []
-        command = [*self._into(cages.place), *arguments, *wheels_only]
-        tries = (True,) if self._offline else (True, False)
-        if not self._offline and not await trio.to_thread.run_sync(may_be_cached, cage.jail.uv_cache, names):
-            tries = (False,)
-        for offline in tries:
-            say = None if offline else output.progress
-            result = await run_uv(command, offline=offline, directory=Path("/"), say=say, cage=cage)
-            if result.code == 0:
-                break
-        return result
+        return await self._installer.attempt(arguments, self._required, output, again=self._dated is not None)
 
 
 def _missing(wanted: Sequence[Wanted], offered: Offered) -> list[Wanted]:

@@ -15,40 +15,58 @@ from preview.environments.requirements.requirements import RequirementSet
 from preview.environments.sandbox.interpreter import PythonInterpreter
 from preview.environments.sandbox.jail import Cage
 from preview.environments.sandbox.program import ProgramResult, run_uv
+from preview.environments.sandbox.sweep import read_left
+from preview.errors import EnvironmentFailed
 
 _FILE: Final = "resolved.txt"
 
 
 def can_be_resolved(required: RequirementSet) -> bool:
-    """Return whether uv can resolve names and versions alone: no hash, no URL, no folder."""
-    items = (*required.requirements, *required.constraints)
-    return not any("--hash" in item.text or "@" in item.text or "/" in item.text for item in items)
+    """Return whether uv can resolve names and versions alone: hashes would be lost."""
+    return not any("--hash" in item.text for item in (*required.requirements, *required.constraints))
 
 
 async def resolve(
-    arguments: Sequence[str], folder: Path, interpreter: PythonInterpreter, cage: Cage, *, offline: bool
+    arguments: Sequence[str], interpreter: PythonInterpreter, cage: Cage, *, offline: bool
 ) -> tuple[ProgramResult, list[str]]:
     """Choose the version of each package and its dependencies.
 
     Returns:
-        uv's result, and the arguments that install exactly the chosen packages.
+        uv's result, and the lines of the chosen packages.
+
+    Raises:
+        EnvironmentFailed: The chosen packages cannot be read: code of a package has changed them.
 
     Cancellation: uv is killed.
     """
     at = arguments.index("--requirement")
-    wanted, others = arguments[at + 1], [*arguments[:at], *arguments[at + 2 :]]
-    chosen = str(folder / _FILE)
-    command = ["pip", "compile", wanted, *others, "--python", interpreter.request, "--output-file", chosen]
-    result = await run_uv(
-        [*command, "--no-header", "--no-annotate", "--quiet"], offline=offline, directory=Path("/"), cage=cage
-    )
-    return result, ["--no-deps", *arguments[:at], "--requirement", chosen, *arguments[at + 2 :]]
+    chosen = cage.scratch / _FILE
+    command = ["pip", "compile", *arguments[at + 1 : at + 2], *arguments[:at], *arguments[at + 2 :]]
+    command += ["--python", interpreter.request, "--output-file", str(chosen), "--no-header", "--no-annotate"]
+    result = await run_uv([*command, "--quiet"], offline=offline, directory=Path("/"), cage=cage)
+    return result, await trio.to_thread.run_sync(read_pins, chosen) if result.code == 0 else []
 
 
-async def read_names(folder: Path) -> list[str]:
-    """Return the normalised names of the chosen packages. Cancellation: nothing changes."""
-    text = await trio.Path(folder / _FILE).read_text("utf-8")
-    return [name for line in text.splitlines() if (name := name_of(line))]
+def read_pins(file: Path) -> list[str]:
+    """Return the lines of packages in one version, with an address, or with an absolute path. Blocks on the disk.
+
+    Raises:
+        EnvironmentFailed: There is another line.
+    """
+    lines = [line.strip() for line in read_left(file).splitlines() if line.strip()]
+    if not all(map(_is_pin, lines)):
+        raise EnvironmentFailed("The environment could not be built: the chosen versions are invalid", reason="other")
+    return lines
+
+
+def _is_pin(line: str) -> bool:
+    if line.startswith("/"):
+        return True
+    try:
+        parsed = Requirement(line)
+    except InvalidRequirement:
+        return False
+    return parsed.url is not None or [one.operator for one in parsed.specifier] in (["=="], ["==="])
 
 
 def name_of(line: str) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from preview.core.isolation import Network
-from preview.environments.sandbox.sweep import sweep
+from preview.environments.sandbox.sweep import separate, sweep
 from preview.environments.way_out import PORT, WayOut, way_out_variables
 from preview.errors import EnvironmentFailed
 from preview.runtime.cgroups import Cgroup, CgroupTree
@@ -88,7 +88,7 @@ class Cage:
     """The jail of one build.
 
     Attributes:
-        folder: The environment that is being built; writable.
+        folder: The environment that is being built; writable unless ``reads_only``.
         scratch: Folder for the home and temporary files, removed after the build; writable.
         readable: Further paths that are visible, read-only.
         writable: Further paths that are writable.
@@ -96,7 +96,10 @@ class Cage:
         covered: Folders whose content is hidden.
         variables: Variables that replace the service's.
         kept: Links that may lead out of ``folder``: their path and their target.
-        foreign: Whether code of packages may run; if so, ``sweep`` cleans ``folder`` afterwards.
+        foreign: Whether code of packages may run. If it can write to ``folder``, ``prepare_for_code`` separates the
+            folder from the package cache before, and ``sweep`` cleans it afterwards.
+        alone: Whether the program can start no other program, so that no code of packages runs.
+        reads_only: Whether ``folder`` is read-only.
         group: The build's control group; None if this machine has none.
     """
 
@@ -110,6 +113,8 @@ class Cage:
     variables: Mapping[str, str] = field(default_factory=dict)
     kept: frozenset[tuple[str, str]] = frozenset()
     foreign: bool = True
+    alone: bool = False
+    reads_only: bool = False
     group: Cgroup | None = None
 
     @property
@@ -145,9 +150,10 @@ class Cage:
             OSError: No file descriptor is free.
         """
         readable = (*self.readable, *(bridge_needs() if way_out is not None else ()))
+        readable += (self.folder,) if self.reads_only else ()
         view = View(
             readable=[path for path in readable if path.exists()],
-            writable=(*self.writable, self.folder, self.scratch),
+            writable=(*self.writable, *(() if self.reads_only else (self.folder,)), self.scratch),
             etc=self.jail.etc,
             network=Network.NONE,
             temp_bytes=_TEMP_BYTES,
@@ -162,9 +168,8 @@ class Cage:
             inherited = (way_out.handed_out.fileno(),)
             argv = [*handout_prefix(inherited[0], [PORT]), *argv]
             variables |= way_out_variables()
-        sandbox = Sandbox(
-            view, None, directory, variables, compile_filter(lasts=True), own_session=False, writes_proc=False
-        )
+        rules = compile_filter(lasts=True, alone=self.alone)
+        sandbox = Sandbox(view, None, directory, variables, rules, own_session=False, writes_proc=False)
         with sandbox_command(sandbox, argv) as (command, descriptors):
             yield [*enter(self.group), *command], (*descriptors, *inherited)
 
@@ -181,9 +186,18 @@ class Cage:
                 reason="memory",
             )
 
+    def prepare_for_code(self) -> None:
+        """Copy files that are hard links to the package cache, if code of packages may write to them. Blocks.
+
+        Raises:
+            OSError: The disk reported an error.
+        """
+        if self.foreign and not self.reads_only:
+            separate(self.folder)
+
     def sweep(self) -> None:
         """Remove special files and outward links, if code of packages may have run. Blocks on the disk."""
-        if self.foreign:
+        if self.foreign and not self.reads_only:
             sweep(self.folder, self.kept)
 
 

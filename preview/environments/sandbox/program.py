@@ -84,6 +84,7 @@ async def run_program(
         if cage is None:
             process, output = _start(argv, environment, directory)
         else:
+            await trio.to_thread.run_sync(cage.prepare_for_code)
             with cage.enter(argv, environment, directory, way_out) as (command, descriptors):
                 process, output = _start(command, _OUTSIDE, Path("/"), descriptors)
         if way_out is not None:

@@ -1,8 +1,11 @@
-"""Cleanup of a folder that the code of packages has written to, before the service itself uses it."""
+"""A folder that the code of packages writes to: its preparation, and its cleanup before the service itself uses it."""
 
 from __future__ import annotations
 
 import os
+import shutil
+import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import structlog
@@ -20,17 +23,58 @@ def sweep(folder: Path, kept: frozenset[tuple[str, str]] = frozenset()) -> None:
         kept: Links that may lead out: their path in the folder and their target.
     """
     root = os.path.realpath(folder)
+    for entry in _all_entries(root):
+        if entry.is_symlink():
+            place = (os.path.relpath(entry.path, root), os.readlink(entry.path))  # noqa: PTH115  thousands
+            if place not in kept and _leads_out(entry.path, root):
+                _remove(entry.path)
+        elif not entry.is_dir(follow_symlinks=False) and not entry.is_file(follow_symlinks=False):
+            _remove(entry.path)
+
+
+def separate(folder: Path) -> None:
+    """Replace files that have further hard links by copies: code that changes them changes nothing elsewhere.
+
+    Call this when no process is running that could change the folder. Blocks on the disk.
+
+    Raises:
+        OSError: The disk reported an error.
+    """
+    for entry in _all_entries(os.path.realpath(folder)):
+        if not entry.is_file(follow_symlinks=False):
+            continue
+        status = entry.stat(follow_symlinks=False)
+        if status.st_nlink > 1:
+            copy = f"{entry.path}.preview-copy"
+            with open(entry.path, "rb") as source, open(copy, "xb") as target:  # noqa: PTH123  thousands
+                shutil.copyfileobj(source, target)
+                os.fchmod(target.fileno(), stat.S_IMODE(status.st_mode))
+            os.rename(copy, entry.path)  # noqa: PTH104
+
+
+def read_left(path: Path, most_bytes: int = 1024 * 1024) -> str:
+    """Return a text that a program has left in its jail; empty if it is no regular file, or larger than allowed.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        data = os.read(descriptor, most_bytes + 1) if is_file else b""
+    finally:
+        os.close(descriptor)
+    return data.decode("utf-8", "replace") if len(data) <= most_bytes else ""
+
+
+def _all_entries(root: str) -> Iterator[os.DirEntry[str]]:
+    """Yield all entries below a folder, without following links."""
     pending = [root]
     while pending:
         for entry in _entries(pending.pop()):
-            if entry.is_symlink():
-                place = (os.path.relpath(entry.path, root), os.readlink(entry.path))  # noqa: PTH115  thousands
-                if place not in kept and _leads_out(entry.path, root):
-                    _remove(entry.path)
-            elif entry.is_dir(follow_symlinks=False):
+            if entry.is_dir(follow_symlinks=False):
                 pending.append(entry.path)
-            elif not entry.is_file(follow_symlinks=False):
-                _remove(entry.path)
+            yield entry
 
 
 def outward_links(folder: Path) -> frozenset[tuple[str, str]]:

@@ -1,4 +1,8 @@
-"""Jails for one build of a Python environment: one without and one with code of packages."""
+"""Jails for one build of a Python environment: one without and one with code of packages.
+
+Without code, uv fills the package cache that all builds share. Code of packages gets an empty cache of its own, which
+ends with the build: whatever it writes, no other build reads it.
+"""
 
 from __future__ import annotations
 
@@ -22,22 +26,33 @@ from preview.runtime.sandbox import interpreter_paths
 # a link to its environment at this one path.
 _SHELF: Final = Path("/preview")
 _PLACE: Final = "environment"
+_CACHE: Final = "uv"
 
 
 @dataclass(frozen=True, slots=True)
 class UvCages:
-    """The two jails of a build.
+    """The jails of a build.
 
     Attributes:
-        unpacking: Jail for uv without builds, which runs no code of packages. It shows the cache and the unfinished
-            environments there as one mount, which hard links require. None if the cache has no workshop.
-        building: Jail for all that uv does. It hides other builds.
+        unpacking: Jail for a uv that cannot start programs. It shows the cache and the unfinished environments there as
+            one mount, which hard links require.
+        building: Jail for all that uv does, without that cache. It hides other builds.
         place: Path of the environment in ``unpacking``, the same for all builds.
     """
 
-    unpacking: Cage | None
+    unpacking: Cage
     building: Cage
     place: Path = _SHELF / _PLACE
+
+    @property
+    def preparing(self) -> Cage:
+        """Jail for a uv that creates an empty environment and runs its interpreter."""
+        return replace(self.unpacking, alone=False)
+
+    @property
+    def trying(self) -> Cage:
+        """Jail for code of packages that must not change the environment."""
+        return replace(self.building, reads_only=True)
 
     def with_interpreters(self) -> UvCages:
         """Return the jails with links to interpreters outside of the environment allowed."""
@@ -61,6 +76,11 @@ def make_uv_cages(
     environment = program_environment(os.environ)
     local = list(_local_paths(required))
     pythons = (*interpreter_paths(Path(interpreter.request), builds=True), jail.pythons)
+    # What code of packages writes to its home folder are no settings for a uv that fills the cache of all builds.
+    own, scratch = scratch / "own", scratch / "code"
+    own_cache = scratch / _CACHE
+    # Hard links do not work between the cache and a folder that is mounted separately.
+    variables = {"UV_PYTHON_INSTALL_DIR": str(jail.pythons), "UV_LINK_MODE": "copy"}
     building = Cage(
         jail,
         folder,
@@ -70,22 +90,28 @@ def make_uv_cages(
             *(path for path in local if not path.is_dir()),
         ),
         # Build backends of local packages write next to the source.
-        writable=(jail.uv_cache, *(path for path in local if path.is_dir())),
-        covered=() if jail.workshop is None else (jail.workshop,),
-        variables={"UV_CACHE_DIR": str(jail.uv_cache), "UV_PYTHON_INSTALL_DIR": str(jail.pythons)},
+        writable=(own_cache, *(path for path in local if path.is_dir())),
+        variables={**variables, "UV_CACHE_DIR": str(own_cache)},
         group=group,
     )
     building = replace(building, placed=own_settings(environment, building.home))
     building.prepare()
-    shared = folder.is_relative_to(jail.uv_cache)
-    unpacking = None
-    if shared:
-        (scratch / _PLACE).mkdir()
-        (scratch / _PLACE / _PLACE).symlink_to(folder)
-        placed = {**building.placed, _SHELF: scratch / _PLACE}
-        unpacking = replace(building, folder=jail.uv_cache, covered=(), foreign=False, placed=placed)
-    # Hard links do not work between the cache and a folder that is mounted separately.
-    building = replace(building, variables={**building.variables, "UV_LINK_MODE": "copy"})
+    (own / _PLACE).mkdir(parents=True)
+    (own / _PLACE / _PLACE).symlink_to(folder)
+    unpacking = replace(
+        building,
+        scratch=own,
+        readable=(*building.readable, *local),
+        writable=(jail.uv_cache,),
+        placed={**own_settings(environment, own / building.home.name), _SHELF: own / _PLACE},
+        variables={**variables, "UV_CACHE_DIR": str(jail.uv_cache)},
+        foreign=False,
+        alone=True,
+    )
+    if folder.is_relative_to(jail.uv_cache):
+        shared = {name: value for name, value in unpacking.variables.items() if name != "UV_LINK_MODE"}
+        unpacking = replace(unpacking, folder=jail.uv_cache, variables=shared)
+    unpacking.prepare()
     return UvCages(unpacking, building)
 
 

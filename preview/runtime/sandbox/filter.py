@@ -124,6 +124,7 @@ _NAMESPACES = (
     0x20000000,  # CLONE_NEWPID
     0x40000000,  # CLONE_NEWNET
 )
+_CLONE_THREAD = 0x00010000
 # asm-generic/ioctls.h: requests that insert characters into a terminal's input (CVE-2017-5226).
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
 _REQUEST_MASK = 0xFFFFFFFF
@@ -141,13 +142,18 @@ _BINARY_TREE = 2
 
 @lru_cache(maxsize=8)
 def compile_filter(
-    *, for_template: bool = False, lasts: bool = False, also_allowed: frozenset[str] = frozenset()
+    *,
+    for_template: bool = False,
+    lasts: bool = False,
+    alone: bool = False,
+    also_allowed: frozenset[str] = frozenset(),
 ) -> bytes:
     """Return the filter for this machine's architecture in the kernel's format (an array of ``struct sock_filter``).
 
     Args:
         for_template: Whether the process is a template, whose forks enter their own sandboxes.
         lasts: Whether written files outlive the program, so that calls may wait for the disk.
+        alone: Whether the program may start threads only, no processes.
         also_allowed: Names that the operator also allows, checked by ``check_extra_calls``.
 
     Raises:
@@ -162,7 +168,7 @@ def compile_filter(
     _add(seccomp, names, seccomp.ALLOW, sorted(allowed))
     _add(seccomp, names, seccomp.ERRNO(errno.EPERM), [name for name in REFUSED if name not in allowed])
     _add(seccomp, names, seccomp.ERRNO(0), [name for name in ANSWERED if name not in allowed])
-    return _chained(_exported(_arguments(seccomp)), _exported(names), seccomp.ALLOW)
+    return _chained(_exported(_arguments(seccomp, alone=alone)), _exported(names), seccomp.ALLOW)
 
 
 def check_extra_calls(names: Iterable[str]) -> frozenset[str]:
@@ -206,7 +212,7 @@ def _add(seccomp: Any, rules: Any, action: int, names: Iterable[str], *condition
             rules.add_rule(action, name, *conditions)
 
 
-def _arguments(seccomp: Any) -> Any:
+def _arguments(seccomp: Any, *, alone: bool) -> Any:
     """Return rules that refuse calls by argument and allow all others."""
     rules = seccomp.SyscallFilter(seccomp.ALLOW)
 
@@ -215,6 +221,10 @@ def _arguments(seccomp: Any) -> Any:
 
     for flag in _NAMESPACES:
         refuse("clone", seccomp.Arg(0, seccomp.MASKED_EQ, flag, flag))
+    if alone:
+        refuse("fork")
+        refuse("vfork")
+        refuse("clone", seccomp.Arg(0, seccomp.MASKED_EQ, _CLONE_THREAD, 0))
     for request in (_TIOCSTI, _TIOCLINUX):
         refuse("ioctl", seccomp.Arg(1, seccomp.MASKED_EQ, _REQUEST_MASK, request))
     refuse("personality", seccomp.Arg(0, seccomp.NE, _ASKS))

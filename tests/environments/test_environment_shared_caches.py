@@ -1,0 +1,205 @@
+"""Code of packages that a build runs, against the caches that later builds of other users read."""
+
+from __future__ import annotations
+
+import sys
+import tarfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import trio
+from environment_kit import Said, write_wheel
+from jail_kit import make_jail
+from test_environment_jail import ask, write_source_package
+from test_node_environment import run_node, write_manifest, write_package
+
+from preview.environments import EnvironmentCache, EnvironmentRequest, Jail
+from preview.environments.node import NodeEnvironmentCache, place_modules
+from preview.environments.sandbox.jail import Cage
+from preview.environments.sandbox.program import run_program
+from preview.environments.sandbox.sweep import read_left, separate
+from preview.runtime import child_subreaper
+from preview.runtime.sandbox import interpreter_paths
+from preview.settings import Settings
+
+LIMIT_S = 90
+# What hostile code does to every file and folder that it can reach: it appends, replaces, and adds.
+ATTACK = """
+    def spoil(folder):
+        for place, _, names in os.walk(folder):
+            for name in names:
+                path = os.path.join(place, name)
+                for mode in ("a", "w") if name == "METADATA" or name.endswith((".http", ".msgpack")) else ("a",):
+                    try:
+                        with open(path, mode) as file:
+                            file.write("\\nSPO" "ILT = 1\\n")
+                    except (OSError, ValueError):
+                        pass
+            for name in ("sitecustomize.py", "uv.toml", "planted"):
+                try:
+                    with open(os.path.join(place, name), "x") as file:
+                        file.write("SPO" "ILT = 1\\n")
+                except OSError:
+                    pass
+"""
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(cache_dir=tmp_path / "cache", data_dir=tmp_path / "data", uv_offline=True)
+
+
+@pytest.fixture
+async def jail(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Jail]:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "packages").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("UV_FIND_LINKS", str(tmp_path / "packages"))
+    for name in ("UV_CACHE_DIR", "npm_config_cache", "NPM_CONFIG_CACHE", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    with child_subreaper():
+        yield await make_jail(settings)
+
+
+def spoilt(*folders: Path) -> list[Path]:
+    """Files that hostile code has changed, or has put there."""
+    files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    return [path for path in files if b"SPOILT" in path.read_bytes()]
+
+
+def make_project(folder: Path, *lines: str, code: str = "") -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "requirements.txt").write_text("".join(f"{line}\n" for line in lines))
+    (folder / "main.py").write_text(code)
+    return folder
+
+
+def request_of(project: Path, owner: str) -> EnvironmentRequest:
+    return EnvironmentRequest(project, server=None, entry="main.py", owner=owner)
+
+
+def write_hostile_archive(folder: Path, packages: Path, setup: str) -> None:
+    """A source package in the index, whose build runs ``setup``."""
+    write_source_package(folder, setup)
+    (folder / "odd" / "PKG-INFO").write_text("Metadata-Version: 2.1\nName: odd\nVersion: 1\n")
+    with tarfile.open(packages / "odd-1.tar.gz", "w:gz") as archive:
+        archive.add(folder / "odd", "odd-1")
+
+
+async def tiny_of_others(settings: Settings, jail: Jail, tmp_path: Path) -> str:
+    """What another user's later build gets."""
+    project = make_project(tmp_path / "later", "tiny", "other")
+    async with EnvironmentCache(settings, jail).open_environment(request_of(project, "bob"), Said()) as environment:
+        return await ask(environment, "import tiny; print(sorted(name for name in vars(tiny) if name.isupper()))")
+
+
+@pytest.mark.parametrize("is_local", [True, False])
+async def test_what_a_packages_build_writes_is_in_no_other_build(
+    settings: Settings, jail: Jail, tmp_path: Path, is_local: bool
+) -> None:
+    for name in ("tiny", "other"):
+        write_wheel(tmp_path / "packages", name)
+    attack = f"{ATTACK}\n    for top in {[str(settings.cache_dir), str(tmp_path)]}:\n        spoil(top)"
+    project = make_project(tmp_path / "project", "tiny", "./odd" if is_local else "odd")
+    if is_local:
+        write_source_package(project, attack)
+        (project / "requirements.txt").write_text("tiny\n./odd\n")
+    else:
+        write_hostile_archive(tmp_path, tmp_path / "packages", attack)
+    with trio.fail_after(LIMIT_S):
+        async with EnvironmentCache(settings, jail).open_environment(request_of(project, "ann"), Said()) as built:
+            assert spoilt(built.directory)  # of its own environment, it may do so
+        assert await tiny_of_others(settings, jail, tmp_path) == "['VERSION']"
+    assert spoilt(jail.uv_cache, jail.npm_cache) == []
+
+
+async def test_a_later_step_of_a_build_cannot_change_what_was_linked_before(
+    settings: Settings, jail: Jail, tmp_path: Path
+) -> None:
+    """``tiny`` is linked from the cache; then ``odd`` is found missing, and built beside it."""
+    for name in ("tiny", "other"):
+        write_wheel(tmp_path / "packages", name)
+    write_hostile_archive(tmp_path, tmp_path / "packages", f"{ATTACK}\n    spoil({str(jail.uv_cache)!r})")
+    project = make_project(tmp_path / "project", "tiny", code="import odd\n")
+    with trio.fail_after(LIMIT_S):
+        async with EnvironmentCache(settings, jail).open_environment(request_of(project, "ann"), Said()) as built:
+            found = spoilt(built.directory)
+            assert [path for path in found if path.parent.name == "tiny"]
+            assert all(path.stat().st_nlink == 1 for path in found)
+        assert await tiny_of_others(settings, jail, tmp_path) == "['VERSION']"
+    assert spoilt(jail.uv_cache, jail.npm_cache) == []
+
+
+STARTS = """
+import os, subprocess, threading
+def tried(action):
+    try:
+        return str(action())
+    except OSError as error:
+        return type(error).__name__
+threading.Thread(target=lambda: print("thread", flush=True)).start()
+forks = (os.fork, lambda: subprocess.run(["/bin/true"]), lambda: os.posix_spawn("/bin/true", ["true"], {}))
+print(*map(tried, forks))
+"""
+
+
+async def test_what_fills_the_shared_caches_cannot_start_a_program(jail: Jail, tmp_path: Path) -> None:
+    folder = tmp_path / "environment"
+    folder.mkdir()
+    cage = Cage(jail, folder, tmp_path / "scratch", readable=interpreter_paths(Path(sys.executable)), alone=True)
+    cage.prepare()
+    with trio.fail_after(LIMIT_S):
+        result = await run_program([sys.executable, "-I", "-c", STARTS], environment={}, directory=Path("/"), cage=cage)
+    assert list(result.lines) == ["thread", "PermissionError PermissionError PermissionError"]
+
+
+def test_files_with_further_links_are_copied(tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("cached")
+    (tmp_path / "cache").chmod(0o755)
+    folder = tmp_path / "environment" / "bin"
+    folder.mkdir(parents=True)
+    (folder / "linked").hardlink_to(tmp_path / "cache")
+    (folder / "own").write_text("own")
+    (folder / "link").symlink_to(tmp_path / "cache")
+    before = (folder / "own").stat().st_ino
+    separate(tmp_path / "environment")
+    (folder / "linked").write_text("changed")
+    assert (tmp_path / "cache").read_text() == "cached"
+    assert (folder / "linked").stat().st_mode & 0o777 == 0o755
+    assert (folder / "own").stat().st_ino == before
+    assert (folder / "link").is_symlink()
+
+
+def test_what_a_program_left_is_read_as_a_file_of_limited_size(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("text")
+    (tmp_path / "link").symlink_to(tmp_path / "text")
+    assert read_left(tmp_path / "text") == "text"
+    assert read_left(tmp_path / "text", 3) == ""
+    assert read_left(tmp_path) == ""
+    with pytest.raises(OSError, match="link"):
+        read_left(tmp_path / "link")
+
+
+async def test_what_an_install_script_writes_is_in_no_other_build(
+    settings: Settings, jail: Jail, tmp_path: Path
+) -> None:
+    tops = f"{jail.npm_cache} {jail.uv_cache} $npm_config_cache {settings.cache_dir}"
+    attack = f"for one in $(find {tops} -type f 2>/dev/null); do echo SPOILT >> $one; done; true"
+    plant = f"mkdir -p {jail.npm_cache}/_cacache && echo SPOILT > {jail.npm_cache}/_cacache/planted; true"
+    with trio.fail_after(LIMIT_S):
+        for owner, scripts in (("ann", {"preinstall": attack, "postinstall": plant}), ("bob", {})):
+            project = tmp_path / owner
+            project.mkdir()
+            write_package(project / "one.tgz", "one", "module.exports = 1")
+            write_package(project / "two.tgz", "two", "module.exports = 2", scripts=scripts)
+            write_manifest(project, name="shop", dependencies={"one": "file:one.tgz", "two": "file:two.tgz"})
+            async with NodeEnvironmentCache(settings, jail).open_environment(
+                EnvironmentRequest(project, owner=owner), Said()
+            ) as environment:
+                place_modules(environment.directory, project)
+                if owner == "ann":  # of its own environment, it may change all
+                    assert spoilt(environment.directory)
+                    continue
+                assert run_node(environment, project, "console.log(require('one') + require('two'))") == "3"
+        assert spoilt(jail.npm_cache, jail.uv_cache) == []
