@@ -8,6 +8,7 @@ import time
 import pytest
 
 from preview.supervisor.diagnosis.diagnose import diagnose, last_error
+from preview.supervisor.diagnosis.exits import first_attempt
 from preview.supervisor.diagnosis.logged_errors import spelled_out
 
 STACK = "Error: no theatre is open\n    at open (/srv/src/theatre.js:7:9)\n    at /srv/src/main.js:3:1"
@@ -87,3 +88,14 @@ def test_hostile_lines_take_no_time_and_add_little(line: str) -> None:
     found = spelled_out([line] * 200)
     assert time.process_time() - started < 1
     assert len(found) <= 200 * 41
+
+
+AGAIN = "[Nest] 2  - ERROR [TypeOrmModule] Unable to connect to the database. Retrying ({})..."
+
+
+def test_the_first_attempt_tells_why_a_later_one_fails_in_another_way() -> None:
+    first = [AGAIN.format(1), f"Error: {REFUSED}", "    at TCPConnectWrap.afterConnect (node:net:1)"]
+    later = [AGAIN.format(9), 'Error: DataSource with name "default" has already added.']
+    assert first_attempt(later, lambda: ["before", *first, *later]) == [*first, *later]
+    assert first_attempt(later, lambda: [*later, *first[1:]]) == ()
+    assert first_attempt(first[1:], lambda: pytest.fail("it did not try again")) == ()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import trio
@@ -34,6 +35,9 @@ _FRAME = re.compile(r'File "(?P<path>[^"]{1,1000})", line (?P<line>\d{1,7})')
 _MAX_ENTRIES = 2_000
 # Bytes read of ``.gitignore``.
 _MAX_IGNORED = 64_000
+# NestJS connects ten times. Its first attempt may be long ago.
+_TRIED_AGAIN = "Unable to connect to the database. Retrying"
+_MAX_EARLIER, _MAX_ATTEMPT = 2_000, 12
 # Quoted of an exception that no rule explains.
 _MAX_ERROR = 240
 
@@ -127,6 +131,23 @@ def _place(lines: Sequence[str], project: Path) -> str:
     return "The project imports"
 
 
+def first_attempt(lines: Sequence[str], earlier: Callable[[], Sequence[str]]) -> Sequence[str]:
+    """Return what NestJS printed of its first attempt to connect; empty if it did not try again.
+
+    Later attempts may fail by the first one, with other errors.
+
+    Args:
+        lines: The program's last lines.
+        earlier: Returns more of its lines.
+    """
+    if not any(_TRIED_AGAIN in line for line in lines):
+        return ()
+    printed = earlier()
+    newest = (number for number in range(len(printed) - 1, -1, -1) if f"{_TRIED_AGAIN} (1)" in printed[number])
+    at = next(newest, None)
+    return () if at is None else printed[at : at + _MAX_ATTEMPT]
+
+
 async def explain_exit(
     preview: LivePreview,
     ended: Exit,
@@ -152,6 +173,8 @@ async def explain_exit(
     """
     exit_facts = {"exit_code": ended.code, "exit_signal": ended.signal}
     found = await explain(preview, lines, needs)
+    if found is None and (first := first_attempt(lines, partial(preview.output_since, 0, _MAX_EARLIER))):
+        found = await explain(preview, first, needs)
     if found is not None:
         if preview.directory is not None:
             found = await trio.to_thread.run_sync(name_own_module, found, lines, preview.directory)
