@@ -271,6 +271,24 @@ def test_what_is_hard_coded_and_cannot_work_is_told_with_its_place(tmp_path: Pat
     assert [one for one in supplied_plan(tmp_path, node(source, "pg")).warnings if one.startswith(sentence)]
 
 
+@pytest.mark.parametrize(
+    ("source", "names", "port"),
+    [
+        ("require('pg');\nnew Pool('postgres://a:b@Barn.db.example:6543/c');\n", "barn.db.example", 6543),
+        ("require('mysql2').createConnection({ host: 'sql.farm.example', user: 'a' });\n", "sql.farm.example", 3306),
+        ("require('pg');\nmailer({ host: 'smtp.farm.example' });\n", None, 5432),
+        ("require('pg');\nnew Pool('postgres://a:b@10.1.2.3/c'); new Pool('postgres://a:b@db/c');\n", None, 5432),
+        ("require('pg');\nfetch('https://farm.example/a'); const url = `postgres://a:b@${host}/c`;\n", None, 5432),
+    ],
+)  # fmt: skip
+def test_names_of_servers_elsewhere_are_known(tmp_path: Path, source: str, names: str | None, port: int) -> None:
+    plan = supplied_plan(tmp_path, node(source, "pg" if "'pg'" in source else "mysql2"))
+    found = plan.variables.get("PREVIEW_SERVER_NAMES")
+    assert (found.value if found else None) == names
+    told = [need.address for need in plan.services if need.supplied]
+    assert told == [("localhost", port)] or names is None
+
+
 def test_tls_for_production_alone_is_not_told(tmp_path: Path) -> None:
     source = "require('pg');\nif (process.env.NODE_ENV === 'production') options.db = { ssl: true };\n"
     plan = supplied_plan(tmp_path, node(source, "pg"))

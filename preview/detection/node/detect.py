@@ -41,6 +41,7 @@ _CLIENTS: Final = {
     ServiceKind.RABBITMQ: ("amqplib", "amqp-connection-manager", "rascal"),
     ServiceKind.ELASTICSEARCH: ("@elastic/elasticsearch", "elasticsearch"),
 }
+_NAMES: Final = "PREVIEW_SERVER_NAMES"
 _HEALTH: Final = re.compile(rb"""["'`/](?:health|ready|readyz|livez|ping|status)[\w-]*/?["'`]""")
 _IMPORT: Final = re.compile(r"""(?:from|require\(|import\(|import)\s*['"]((?:@[\w.-]+/)?[\w.-]+)""")
 
@@ -159,12 +160,15 @@ def _plan(project: NodeProject, target: AppTarget | None, supplied: frozenset[Se
     own = {name: item.value for name, item in settings.own.items()}
     values = own | {name: item.value for name, item in variables.items()}
     services = servers.needs(find_services(project, reads, values, work, uses))
+    obstacles = servers.obstacles(project, settings)
+    if obstacles.names:
+        # The hook in Node's programs reads it (hosts.cjs).
+        variables[_NAMES] = Variable(_NAMES, ",".join(obstacles.names), Origin.SUPPLIED)
     if servers.used:
         texts = (*(project.text(file) for file in project.reached), *values.values())
-        services = with_ports(services, texts, numbers=servers.ports(settings, variables, uses))
+        services = with_ports(services, texts, numbers=(*obstacles.ports, *servers.ports(settings, variables, uses)))
     env_file = find_env_file_step(project.sources, project.reached, project.folder, Toolchain.NODE)
     tables = find_node_work(project, command, work.steps, services, supplied)
-    obstacles = servers.obstacles(project, settings)
     return StartPlan(
         framework=target.framework if target is not None else "node",
         toolchain=Toolchain.NODE,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
@@ -14,7 +14,7 @@ from preview.detection.expressions import keyword, last_name
 from preview.detection.facts import Facts
 from preview.detection.plan import ServiceKind, ServiceNeed, StartPlan
 from preview.detection.settings import ProjectSettings
-from preview.detection.supplied.urls import SCHEMES, demands_tls, hosts_of, is_reached
+from preview.detection.supplied.urls import LOCAL, SCHEMES, demands_tls, hosts_of, is_reached
 from preview.sources import Sources
 
 _DATABASES: Final = frozenset({ServiceKind.POSTGRESQL, ServiceKind.MYSQL, ServiceKind.MONGODB})
@@ -64,14 +64,23 @@ class Obstacles:
     Attributes:
         sentences: One for each.
         insists_on_tls: Whether one of them demands encryption.
+        names: Names of servers elsewhere.
+        ports: The kinds and ports of these.
     """
 
     sentences: tuple[str, ...] = ()
     insists_on_tls: bool = False
+    names: tuple[str, ...] = ()
+    ports: tuple[tuple[ServiceKind, str], ...] = ()
 
     def applied(self, needs: Iterable[ServiceNeed]) -> tuple[ServiceNeed, ...]:
         """Return the needs, with what the obstacles say about them."""
-        return tuple(replace(one, insists_on_tls=self.insists_on_tls) for one in needs)
+        told = (replace(one, insists_on_tls=self.insists_on_tls) for one in needs)
+        return tuple(replace(one, address=self._led_home(one.address)) for one in told)
+
+    def _led_home(self, address: tuple[str, int] | None) -> tuple[str, int] | None:
+        is_elsewhere = address is not None and address[0].lower() in self.names
+        return (LOCAL, address[1]) if address is not None and is_elsewhere else address
 
 
 def find_obstacles(
@@ -91,12 +100,15 @@ def find_obstacles(
     return Obstacles(sentences, insists_on_tls=told.insists_on_tls or bool(demands))
 
 
-def tell_addresses(found: Iterable[tuple[str, str]], kinds: frozenset[ServiceKind]) -> Obstacles:
+def tell_addresses(
+    found: Iterable[tuple[str, str]], kinds: frozenset[ServiceKind], names: Container[str] = ()
+) -> Obstacles:
     """Return the fixed URLs with another host or a demand of TLS.
 
     Args:
         found: URLs, each with its place.
         kinds: Kinds of servers that the preview gets.
+        names: Hosts that lead to these where nothing else knows them.
     """
     sentences: dict[str, None] = {}
     insists = False
@@ -106,7 +118,8 @@ def tell_addresses(found: Iterable[tuple[str, str]], kinds: frozenset[ServiceKin
             continue
         host = next((one for one in hosts_of(text) if one and "*" not in one and not is_reached(one)), None)
         if host is not None and host.isprintable():
-            sentences[_host_sentence(host, where, str(kind))] = None
+            is_led = host.lower() in names
+            sentences[(_led_sentence if is_led else _host_sentence)(host, where, str(kind))] = None
         if demands_tls(text):
             insists = True
             sentences[tls_sentence(where)] = None
@@ -118,6 +131,10 @@ def _host_sentence(host: str, where: str, server: str) -> str:
         f"{where} connects to {host[:100]}, which is not in the preview: only localhost and names such as db lead to "
         f"its own {server}; read the address from a variable"
     )
+
+
+def _led_sentence(host: str, where: str, server: str) -> str:
+    return f"{where} connects to {host[:100]}: if the preview cannot reach it, the name leads to its own {server}"
 
 
 def tls_sentence(where: str) -> str:
@@ -194,15 +211,26 @@ def _is_demand(name: object, value: ast.expr) -> bool:
 
 
 _SCRIPT_URL: Final = re.compile(r"\b(?:postgres(?:ql)?|mysql|mariadb|rediss?)://[^\s'\"`]{1,2000}")
+_ELSEWHERE: Final = re.compile(
+    r"\b(?P<scheme>postgres(?:ql)?|mysql|mariadb|rediss?)://(?:[^\s'\"`/@]{0,300}@)"
+    r"(?P<name>[a-zA-Z0-9-]{1,63}(?:\.[a-zA-Z0-9-]{1,63}){1,8})(?::(?P<port>\d{1,5}))?(?=[/?'\"`]|$)"
+)
+# `createConnection({ host: "sql.example.com"`
+_OPTION: Final = re.compile(r"\bhost['\"]?\s{0,4}:\s{0,4}['\"`]([a-zA-Z0-9-]{1,63}(?:\.[a-zA-Z0-9-]{1,63}){1,8})['\"`]")
+_SCRIPT_DRIVERS: Final = re.compile(
+    r"['\"](?:pg|pg-promise|postgres|mysql2?(?:/promise)?|mariadb|sequelize|typeorm|@nestjs/typeorm|knex|ioredis|redis)['\"]"
+)
+_OTHER_SERVERS: Final = re.compile(r"mail|smtp|mongo|api\.", re.IGNORECASE)
 _SCRIPT_TLS: Final = re.compile(r"\bssl\s*:\s*(?:true\b|\{)|\brejectUnauthorized\s*:")
 _PRODUCTION: Final = re.compile(r"prod", re.IGNORECASE)
 _NEAR: Final = 300
+_MOST_NAMES: Final = 8
 # To count the lines before each of very many would take long.
 _MOST_URLS: Final = 50
 
 
 def find_script_obstacles(
-    texts: Iterable[tuple[str, str]], defaults: frozenset[str], kinds: frozenset[ServiceKind]
+    texts: Sequence[tuple[str, str]], defaults: frozenset[str], kinds: frozenset[ServiceKind]
 ) -> Obstacles:
     """Do what ``find_obstacles`` does, for JavaScript.
 
@@ -222,7 +250,26 @@ def find_script_obstacles(
         may_demand = may_demand or demand is not None
         if demand is not None and not _PRODUCTION.search(text, max(0, demand.start() - _NEAR), demand.start()):
             demands.append(f"{file}:{text.count(chr(10), 0, demand.start()) + 1}")
-    told = tell_addresses(fixed, kinds)
+    names, ports = _elsewhere(texts, defaults, kinds)
+    told = tell_addresses(fixed, kinds, names)
     sentences = (*told.sentences, *(tls_sentence(where) for where in demands[:_MOST]))
     # A server that offers TLS serves clients without it, too: the word "production" nearby may be a remark.
-    return Obstacles(sentences, insists_on_tls=told.insists_on_tls or may_demand)
+    return Obstacles(sentences, told.insists_on_tls or may_demand, names, ports)
+
+
+def _elsewhere(
+    texts: Sequence[tuple[str, str]], defaults: frozenset[str], kinds: frozenset[ServiceKind]
+) -> tuple[tuple[str, ...], tuple[tuple[ServiceKind, str], ...]]:
+    """Return the names of servers elsewhere in URLs and options, and the ports in the URLs."""
+    names: dict[str, None] = {}
+    ports: list[tuple[ServiceKind, str]] = []
+    for _, text in texts:
+        for match in islice(_ELSEWHERE.finditer(text), _MOST_URLS):
+            kind = kind_of_scheme(match["scheme"] + "://")
+            if kind in kinds and not any(one.startswith(match[0]) for one in defaults):
+                names[match["name"].lower()] = None
+                ports += [(kind, match["port"])] if match["port"] else []
+        if _SCRIPT_DRIVERS.search(text):
+            names |= {match[1].lower(): None for match in islice(_OPTION.finditer(text), _MOST_URLS)}
+    own = [one for one in names if not is_reached(one) and not _OTHER_SERVERS.search(one) and not one[-1].isdigit()]
+    return tuple(own[:_MOST_NAMES]), tuple(ports[:_MOST_NAMES])

@@ -11,6 +11,7 @@ const fs = require('fs');
 const http = require('http');
 const net = require('net');
 const { handOver, reportWorkers } = require('./handover.cjs');
+const { leadHome } = require('./hosts.cjs');
 const { watchReads } = require('./reads.cjs');
 const { hearPrimary, watchServer } = require('./reports.cjs');
 const routes = require('./routes.cjs');
@@ -69,6 +70,7 @@ function isOurs(server, port) {
 
 if (inode > 0) {
   markErrors();
+  leadHome(process.env.PREVIEW_SERVER_NAMES || '');
   routes.watch();
   const stopWatching = watchReads();
   const tracer = openTracer();
