@@ -115,3 +115,21 @@ def test_a_port_of_a_variable_for_mail_is_not_the_database_s(tmp_path: Path) -> 
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     assert [2525 in need.ports for need in detect(tmp_path, supplied=ALL).services] == [False]
+
+
+def test_a_part_of_the_settings_with_a_name_of_its_own_is_the_one_that_is_asked_for(tmp_path: Path) -> None:
+    source = (
+        "const { registerAs } = require('@nestjs/config');\n"
+        "registerAs('files', () => ({ port: process.env.FILES_PORT, host: process.env.FILES_HOST }));\n"
+        "registerAs('store', () => { return { port: process.env.STORE_PORT, host: process.env.STORE_HOST }; });\n"
+        "const { DataSource } = require('typeorm');\n"
+        "module.exports = (config) => new DataSource({ type: 'postgres', entities: [],\n"
+        "  host: config.get('store.host'), port: config.get('store.port') });\n"
+    )
+    example = "FILES_PORT=9000\nFILES_HOST=files.example\nSTORE_PORT=5433\nSTORE_HOST=store.example\n"
+    for name, text in {**_NEST, "src/typeorm.js": source, ".env.example": example}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    plan = detect(tmp_path, supplied=ALL)
+    assert [need.ports for need in plan.services] == [(5433,)]
+    assert [plan.variables[name].value for name in ("FILES_HOST", "STORE_HOST")] == ["files.example", "localhost"]

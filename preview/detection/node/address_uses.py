@@ -57,6 +57,7 @@ _ADDRESS: Final = re.compile(
 _ASKS: Final = re.compile(
     r"""[\w.!?]{0,80}[cC]onfig\w{0,20}[!?]?\.get(?:OrThrow)?(?:<[^>]{0,60}>)?\(\s{0,20}['"`]([\w.]{1,100})['"`]"""
 )
+_REGISTERED: Final = re.compile(r"""registerAs(?:<[^>]{0,60}>)?\(\s{0,20}['"`]([\w.]{1,100})['"`]""")
 _MAX_ASKED: Final = 300
 _CASTS: Final = frozenset({"parseInt", "Number", "String", "parseFloat"})
 # Class fields are known by their own name: the object that has them may have any.
@@ -178,9 +179,23 @@ def _path_of(node: Node) -> Path:
             path[:0] = [left] if left != "exports" else []
             break
         elif current.type not in {"object", *_AROUND}:
+            path[:0] = _part_of(current)
             break
         current = current.parent
     return tuple(path)
+
+
+def _part_of(node: Node) -> list[str]:
+    """Return ``["db"]`` for what the function in NestJS's ``registerAs("db", () => ({…}))`` returns; else nothing."""
+    current: Node | None = node
+    for _ in range(_MAX_DEPTH):
+        if current is None:
+            break
+        match = _REGISTERED.match(source_of(current)[:_MAX_ASKED]) if current.type == "call_expression" else None
+        if match is not None:
+            return [match[1]]
+        current = current.parent
+    return []
 
 
 class _Finder:
@@ -284,7 +299,8 @@ class _Finder:
         if value is None:
             plain, default = _plain(node)
             path = _path(plain)
-            found = self._value(path) if path is not None else None
+            # `config.get("db.host")` is exact: many parts of the settings have a host.
+            found = (self._named.get(path) if _asked(plain) else self._value(path)) if path is not None else None
             value = _Value(found.name, found.has_default or default) if found is not None else None
         if value is not None:
             self._add(value, part, kind, driver)
