@@ -196,6 +196,20 @@ def test_what_env_schema_misses_or_refuses_gets_a_value_of_its_form() -> None:
     assert len(found["FARM_CODE"]) >= 40
 
 
+def test_what_a_class_of_settings_refuses_gets_a_value_of_its_form() -> None:
+    said = " - property {} has failed the following constraints: {} "
+    head = "An instance of EnvironmentVariables has failed the validation:"
+    lines = [f"Error: {head}", said.format("FARM_KEY", "isString, minLength"), f",{head}"]
+    lines += [
+        said.format("FARM_PLOTS", "isInt"),
+        said.format("name", "isString"),
+        said.format("NODE_OPTIONS", "isString"),
+    ]
+    found = values(mend_of(*lines, toolchain=Toolchain.NODE))
+    assert set(found) == {"FARM_KEY", "FARM_PLOTS"}
+    assert found["FARM_PLOTS"].isdigit()
+
+
 def test_words_in_capitals_are_no_variables() -> None:
     lines = [f'  File "{ROOT}/a.py", line 4, in b', '    row = ask("SELECT name FROM shops WHERE id = 1").name']
     assert mend_of(TRACE, *lines, "AttributeError: 'NoneType' object has no attribute 'name'") is None

@@ -39,6 +39,15 @@ _SCHEMA_KINDS: Final = (
     ("be integer", Kind.INTEGER), ("be number", Kind.NUMBER), ("be boolean", Kind.BOOLEAN), ("be >", Kind.INTEGER),
     ('format "email"', Kind.EMAIL), ('format "ur', Kind.URL),
 )  # fmt: skip
+# ` - property FARM_PLOTS has failed the following constraints: isInt, min`
+_CLASS_FIELD: Final = re.compile(
+    r"\bproperty (?P<name>[A-Z][A-Z0-9_]{1,80}) has failed the following constraints: (?P<said>[\w, ]{1,200})"
+)
+_CONSTRAINTS: Final = (
+    ("isInt", Kind.INTEGER), ("isNumber", Kind.INTEGER), ("isPort", Kind.INTEGER), ("isBoolean", Kind.BOOLEAN),
+    ("isEmail", Kind.EMAIL), ("isUrl", Kind.URL),
+)  # fmt: skip
+_LONG: Final = 32
 _FEWER: Final = re.compile(r"NOT have fewer than (\d{1,4}) characters")
 _NOT_BELOW: Final = re.compile(r"be >=? (\d{1,9})$")
 _OPTIONS: Final = re.compile(r"^(?:enum|literal_error|value_error\.const|type_error\.enum)")
@@ -86,7 +95,7 @@ _COMMON: Final = frozenset(
 
 def mend_variables(failed: FailedStart) -> Mend | None:
     """Return placeholders for the variables that the last lines name; None if they name none."""
-    finders = (_of_pydantic, _unparsed, _of_schema, _missing, _read_in_line, _read_at_all)
+    finders = (_of_pydantic, _unparsed, _of_schema, _of_class, _missing, _read_in_line, _read_at_all)
     ways = (dict(find(failed)) for find in finders)
     found: dict[str, Variable] = next(filter(None, ways), {})
     before = failed.plan.variables
@@ -168,6 +177,14 @@ def _of_schema(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
         kind = next((kind for word, kind in _SCHEMA_KINDS if word in said), Kind.TEXT)
         least = _FEWER.search(said) or _NOT_BELOW.search(said)
         yield name, placeholder_for(name, kind, least=int(least[1]) if least else 0)
+
+
+def _of_class(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
+    """Yield the fields that class-validator refuses, as NestJS's own example of settings in a class prints them."""
+    for line in failed.lines:
+        for match in _CLASS_FIELD.finditer(line):
+            kind = next((kind for word, kind in _CONSTRAINTS if word in match["said"]), Kind.TEXT)
+            yield match["name"], placeholder_for(match["name"], kind, least=_LONG if "Length" in match["said"] else 0)
 
 
 def _missing(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
