@@ -6,7 +6,7 @@ from preview.cluster.launch_queue import Place
 from preview.cluster.links import NodeLink, accept_node
 from preview.cluster.node_queue import Circumstances, busy, free_memory
 from preview.cluster.nodes import Node, NodeFacts
-from preview.cluster.notices import ANYTHING, Notices, wakes
+from preview.cluster.notices import ANYTHING, LOST, Notices, wakes
 from preview.cluster.opening import node_name, open_cluster
 from preview.cluster.ownership import Claim, Taken
 from preview.cluster.placement import NodeState, Waiting, Wants, Warmth, with_room
@@ -14,6 +14,7 @@ from preview.cluster.routing import Directory, Owner, Router, Subject
 
 __all__ = [
     "ANYTHING",
+    "LOST",
     "Circumstances",
     "Claim",
     "Cluster",

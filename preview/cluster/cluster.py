@@ -43,7 +43,7 @@ class Cluster:
     Attributes:
         facts: This node.
         lease, clock: Its lease, and the database's clock as of the last renewal.
-        notices: Notices of all nodes. Payloads: ``queue``, ``queue:NAME NAME``, ``preview:ID``, ``node:NAME``, ``*``.
+        notices: Those of all nodes: ``queue``, ``queue:NAME NAME``, ``preview:ID``, ``lost:ID``, ``node:NAME``, ``*``.
         draining: Whether it takes no new previews.
         moving: Previews that end here to go on on another node.
         load: Returns the number of previews that it runs.

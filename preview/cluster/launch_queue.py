@@ -41,6 +41,18 @@ class Place(NamedTuple):
     waiting: int
 
 
+class Outlook(NamedTuple):
+    """What is due next.
+
+    Attributes:
+        has_late: A launch has waited too long, whatever it wants.
+        left_s: Seconds until the first lease of all nodes ends, if it is not renewed.
+    """
+
+    has_late: bool
+    left_s: float
+
+
 class LaunchQueue:
     """The rows of ``owners`` that no node runs.
 
@@ -136,11 +148,11 @@ class LaunchQueue:
             ) AND (state = 'queued' OR {is_lost}) RETURNING preview_id
             """  # noqa: S608
         )
-        self._has_late = text(
+        self._outlook = text(
             f"""
             SELECT EXISTS (
                 SELECT 1 FROM owners WHERE state = 'queued' AND has_run = 0 AND queued_at < {now} - :age
-            )
+            ) AS has_late, (SELECT min(until) - {now} FROM nodes WHERE until > {now}) AS left_ms
             """  # noqa: S608
         )
         self._give_up_late = text(
@@ -254,9 +266,10 @@ class LaunchQueue:
             notify(connection, f"preview:{found}")
         return found
 
-    def has_late(self, connection: Connection, age_ms: int) -> bool:
-        """Return whether a launch has waited longer, whatever it wants."""
-        return bool(connection.execute(self._has_late, {"age": age_ms}).scalar_one())
+    def outlook(self, connection: Connection, age_ms: int) -> Outlook:
+        """Return what is due next. ``age_ms``: the longest wait of a launch."""
+        row = connection.execute(self._outlook, {"age": age_ms}).one()
+        return Outlook(row.has_late, math.inf if row.left_ms is None else row.left_ms / 1000)
 
     def end_expired(self, connection: Connection) -> Sequence[str]:
         """Take previews out of the queue whose time has passed after the loss of their node; return their ids."""

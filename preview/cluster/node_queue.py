@@ -7,7 +7,7 @@ import os
 import random
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import structlog
 import trio
 from sqlalchemy import Connection
 
-from preview.cluster.launch_queue import LaunchQueue, Place
+from preview.cluster.launch_queue import LaunchQueue, Outlook, Place
 from preview.cluster.nodes import Membership, Node, Nodes
 from preview.cluster.ownership import Claim, Owners
 from preview.cluster.placement import Choice, NodeState, Waiting, Wants, Warmth, choose, invite
@@ -31,6 +31,7 @@ _HEAD = 64
 # A preview that this node could not start is left to others for so long.
 _DECLINED_S = 10.0
 _MOST_REMEMBERED = 10_000
+_AFTER_LEASE_S = 0.02
 _EXPIRE_EACH_S = 10.0
 _DRAW = random.SystemRandom()
 
@@ -133,12 +134,12 @@ class NodeQueue:
         declined = [preview_id for preview_id, until in self._declined.items() if until > now]
         late_ms = int(self.limits.wait_s * 1000)
 
-        def look(connection: Connection) -> tuple[list[Waiting], bool]:
+        def look(connection: Connection) -> tuple[list[Waiting], Outlook]:
             found = self._queue.waiting(connection, _HEAD, circumstances.node.labels, declined)
-            return found, self._queue.has_late(connection, late_ms)
+            return found, self._queue.outlook(connection, late_ms)
 
-        open_to_us, has_late = await self._database.read(look)
-        if has_late:
+        open_to_us, outlook = await self._database.read(look)
+        if outlook.has_late:
             await self._give_up_late()
         now = trio.current_time()
         self._seen = {one.preview_id: self._seen.get(one.preview_id, now) for one in open_to_us}
@@ -150,7 +151,9 @@ class NodeQueue:
             {preview_id: now - at for preview_id, at in self._seen.items()},
         )
         self.suitable = choice.suitable - len(choice.now)
-        return choice
+        # A lost node tells nobody: its previews are there to take the moment its lease ends.
+        lost_s = outlook.left_s + _AFTER_LEASE_S
+        return replace(choice, next_s=lost_s if choice.next_s is None else min(choice.next_s, lost_s))
 
     def decline(self, preview_id: str, why: str) -> None:
         """Leave a preview that could not start here to other nodes for some seconds.

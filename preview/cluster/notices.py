@@ -30,6 +30,9 @@ _MOST = 1000
 ANYTHING = "*"
 """Payload of a notice that something may have changed: the connection was lost, or there were too many notices."""
 
+LOST = "lost"
+"""Kind of the notice that a preview of a lost node has another one: ``lost:ID``."""
+
 _QUEUE = "queue"
 
 

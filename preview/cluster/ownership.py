@@ -16,7 +16,7 @@ from enum import StrEnum
 from sqlalchemy import Connection, text
 
 from preview.cluster.nodes import DATABASE_NOW, Membership
-from preview.cluster.notices import queue_notice
+from preview.cluster.notices import LOST, queue_notice
 from preview.cluster.placement import Wants
 from preview.cluster.routing import Owner
 from preview.core.clock import from_ms, utc_now
@@ -282,13 +282,8 @@ class Owners:
             most: Maximum number.
             chosen: Takes these only; None means any.
         """
-        values = {
-            "node": member.name,
-            "epoch": member.epoch,
-            "most": most,
-            "lease": self._lease_ms,
-            "chosen": None if chosen is None else list(chosen),
-        }
+        values = {"node": member.name, "epoch": member.epoch, "most": most, "lease": self._lease_ms}
+        values["chosen"] = None if chosen is None else list(chosen)
         taken = []
         for row in connection.execute(self._take, values).all():
             is_lost = row.node_before is not None
@@ -298,6 +293,8 @@ class Owners:
             more = (Wants.parse(row.wants), row.losses, row.snapshot_id, from_ms(row.taken_ms))
             taken.append(Taken(*whose, *more))
             notify(connection, f"preview:{row.preview_id}")
+            if is_lost:
+                notify(connection, f"{LOST}:{row.preview_id}")
         return taken
 
     def hold(self, connection: Connection, node: str, fences: Mapping[str, int]) -> frozenset[str]:

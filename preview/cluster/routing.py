@@ -88,12 +88,20 @@ class Router:
         node: The own name.
         directory: Reads owners.
         now: Monotonic clock.
+        holds: Returns whether the node's lease holds. If not, it has lost the database, and nothing waits for that.
     """
 
-    def __init__(self, node: str, directory: Directory, *, now: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self,
+        node: str,
+        directory: Directory,
+        *,
+        now: Callable[[], float] = monotonic,
+        holds: Callable[[], bool] = lambda: True,
+    ) -> None:
         self.node = node
         self._directory = directory
-        self._now = now
+        self._now, self._holds = now, holds
         self._entries: BoundedDict[Subject, _Entry] = BoundedDict(_MAX_ENTRIES)
         self._lookups = trio.CapacityLimiter(_LOOKUPS)
         # A lookup that a notice has overtaken is not kept.
@@ -117,6 +125,10 @@ class Router:
         """
         entry = self._entries.get(subject)
         if entry is not None and self._now() < entry.until:
+            return entry.owner
+        if not self._holds():
+            if entry is None:
+                raise DatabaseUnavailable("This node has lost its place in the cluster; try again in a moment.")
             return entry.owner
         with trio.move_on_after(_PATIENCE_S if entry is None else _PATIENCE_KNOWN_S) as patience:
             await self._lookups.acquire()

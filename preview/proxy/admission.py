@@ -66,6 +66,7 @@ class Admitted(NamedTuple):
             function to call when the exchange has ended. None if the access cannot be revoked before it expires.
         is_traced: The preview's spans are recorded, so a request without ``traceparent`` gets one.
         is_node: The address is another node's, which owns the preview. Fields pass unchanged: that node has the rules.
+        until_lost: As ``watch``, for a function that is called when that node is lost and another one has the preview.
     """
 
     preview_id: str
@@ -83,6 +84,7 @@ class Admitted(NamedTuple):
     watch: Callable[[Callable[[], object]], Callable[[], None]] | None = None
     is_traced: bool = False
     is_node: bool = False
+    until_lost: Callable[[Callable[[], object]], Callable[[], None]] | None = None
 
     def target_of(self, target: bytes) -> bytes:
         """Return the preview's target for the request's target."""

@@ -119,3 +119,15 @@ async def test_strangers_names_take_few_connections_of_the_database() -> None:
         for number in range(100):
             nursery.start_soon(router.find, Subject(f"preview_{number}", is_generation=False))
     assert directory.most_at_once == 2
+
+
+async def test_a_node_without_a_lease_waits_for_no_database() -> None:
+    directory, clock, leases = Directory(), Clock(), [True]
+    router = Router("a", directory, now=clock, holds=lambda: leases[0])
+    assert await router.find(PREVIEW) == THERE
+    leases[0], clock.now = False, FRESH_S
+    # The last answer stands; without one there is none.
+    assert await router.find(PREVIEW) == THERE
+    with pytest.raises(DatabaseUnavailable):
+        await router.find(GENERATION)
+    assert directory.asked == 1

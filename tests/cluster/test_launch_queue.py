@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -190,9 +191,23 @@ def test_launches_for_other_nodes_hide_none_that_suits_this_one_and_end_too(queu
     left = queue(lambda connection: queue.rows.waiting(connection, 2, {"region": "north"}, ["a0", "a2"]))
     assert [one.preview_id for one in left] == ["a1", "b"]
     # All nodes see that some have waited too long, also those that they do not suit.
-    assert not queue(lambda connection: queue.rows.has_late(connection, 1))
-    assert queue(lambda connection: queue.rows.has_late(connection, 0))
+    assert not queue(lambda connection: queue.rows.outlook(connection, 1).has_late)
+    assert queue(lambda connection: queue.rows.outlook(connection, 0).has_late)
     assert sorted(queue(lambda connection: queue.rows.give_up_late(connection, 0))) == ["a0", "a1", "a2"]
+
+
+def test_the_moment_when_the_next_lease_ends_is_known(queue: Queue) -> None:
+    def left_s() -> float:
+        return queue(lambda connection: queue.rows.outlook(connection, 1)).left_s
+
+    one = queue.tables.join("one")
+    queue.tables.wait(500)
+    queue.tables.join("two")
+    assert left_s() == (LEASE_MS - 500) / 1000
+    queue.tables.renew(one)
+    assert left_s() == LEASE_MS / 1000
+    queue.tables.wait(LEASE_MS)
+    assert left_s() == math.inf
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
 import trio
+import trio.testing
+from browser_kit import echo
 from nodes_kit import Two, open_two, open_wire
 from sqlalchemy import insert
 from trio_websocket import wrap_client_stream
 
 from preview.client.asynchronous import AsyncClient
+from preview.cluster import LOST
 from preview.cluster.routing import Owner
 from preview.storage.people_tables import owners
 
@@ -211,6 +215,54 @@ class _Says:
 
     async def preview_of(self, generation_id: str) -> str:
         return "preview_x"
+
+
+async def test_a_request_that_waits_for_a_lost_node_is_asked_again_where_the_preview_is(tmp_path: Path) -> None:
+    """Only one without an effect; and the client's connection goes on."""
+    asked, hangs = list[str](), True
+    parked = trio.lowlevel.ParkingLot()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/wait":
+            asked.append(scope["method"])
+            parked.unpark_all()
+            if hangs:
+                await trio.sleep_forever()
+        await echo(scope, receive, send)
+
+    async with open_two(tmp_path, app) as two:
+        router, preview = two.other.app.router, two.owner.preview
+        assert router is not None
+
+        async def lose() -> None:
+            nonlocal hangs
+            await parked.park()
+            hangs = False
+            for kind in ("preview", LOST):
+                router.take_notice(f"{kind}:{preview.id}")
+
+        head = two.head("GET /wait", two.authorization).replace(b"Connection: close\r\n", b"")
+        async with await trio.open_tcp_stream(*two.other.address) as stream:
+            # The second is like the first, so no task carries it.
+            for _ in range(2):
+                asked.clear()
+                hangs = True
+                with trio.fail_after(60):
+                    async with trio.open_nursery() as nursery:
+                        nursery.start_soon(lose)
+                        await stream.send_all(head)
+                        got = await _until(stream, b"", b"\r\n0\r\n\r\n")
+                assert got.startswith(b"HTTP/1.1 200 "), got
+                assert asked == ["GET", "GET"]
+                await trio.testing.wait_all_tasks_blocked(0.02)
+                assert not router._passed
+            asked.clear()
+            hangs = True
+            await stream.send_all(head.replace(b"GET", b"POST"))
+            await parked.park()
+            router.take_notice(f"{LOST}:{preview.id}")
+            await trio.testing.wait_all_tasks_blocked(0.1)
+            assert asked == ["POST"]
 
 
 async def test_a_log_goes_on_where_the_preview_is_when_its_owner_is_lost(tmp_path: Path) -> None:

@@ -92,6 +92,21 @@ async def test_a_slot_that_is_given_back_is_the_next_ones() -> None:
         slot.release()
 
 
+async def test_one_that_has_served_before_goes_first() -> None:
+    queue, order, ahead = StartQueue(1), list[str](), list[int]()
+
+    async def work(name: str, *, is_urgent: bool) -> None:
+        async with queue.open_slot(ahead.append, is_urgent=is_urgent):
+            order.append(name)
+
+    async with trio.open_nursery() as nursery, queue.open_slot():
+        for name, is_urgent in (("one", False), ("two", False), ("lost", True)):
+            nursery.start_soon(partial(work, name, is_urgent=is_urgent))
+            await trio.testing.wait_all_tasks_blocked()
+    assert order == ["lost", "one", "two"]
+    assert ahead == [1, 2, 1]
+
+
 @pytest.mark.parametrize("who", ["the first that waits", "another one"])
 async def test_the_place_of_one_that_is_cancelled_is_the_next_ones(who: str) -> None:
     queue = StartQueue(1)

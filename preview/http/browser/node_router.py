@@ -10,7 +10,7 @@ from functools import partial
 import trio
 
 from preview.auth import Identity
-from preview.cluster import ANYTHING, Cluster, NodeKey, NodeLink, Owner, Router, Subject
+from preview.cluster import ANYTHING, LOST, Cluster, NodeKey, NodeLink, Owner, Router, Subject
 from preview.core.ids import is_valid_id
 from preview.errors import (
     DatabaseUnavailable,
@@ -54,18 +54,11 @@ def open_routing(
     if cluster is None or settings.cluster_secret is None or settings.node_address is None:
         yield None
         return
-    router, key = Router(cluster.name, cluster), NodeKey(settings.cluster_secret.get_secret_value())
-    with cluster.notices.subscribed(partial(_notice, router)):
-        redirects = settings.sticky == "redirect"
-        yield ClusterRouter(router, key, gate, backend, settings.node_address, redirects=redirects)
-
-
-def _notice(router: Router, payload: str) -> None:
-    kind, _, name = payload.partition(":")
-    if kind == "preview":
-        router.forget_preview(name)
-    elif payload == ANYTHING:
-        router.forget_all()
+    router = Router(cluster.name, cluster, holds=lambda: cluster.lease.holds)
+    key, redirects = NodeKey(settings.cluster_secret.get_secret_value()), settings.sticky == "redirect"
+    nodes = ClusterRouter(router, key, gate, backend, settings.node_address, redirects=redirects)
+    with cluster.notices.subscribed(nodes.take_notice):
+        yield nodes
 
 
 class ClusterRouter:
@@ -103,6 +96,19 @@ class ClusterRouter:
         self._waiting = 0
         # An address is one object, so equal connections are shared.
         self._addresses: dict[str, tuple[Owner, InnerAddress]] = {}
+        # Called when the node that a request was passed on to is lost; by preview.
+        self._passed: dict[str, dict[Callable[[], object], None]] = {}
+
+    def take_notice(self, payload: str) -> None:
+        """Take a notice of the database."""
+        kind, _, name = payload.partition(":")
+        if kind == "preview":
+            self.router.forget_preview(name)
+        elif kind == LOST:
+            for moved in list(self._passed.get(name, ())):
+                moved()
+        elif payload == ANYTHING:
+            self.router.forget_all()
 
     @property
     def node(self) -> str:
@@ -229,10 +235,31 @@ class ClusterRouter:
 
     def _admitted(self, owner: Owner, subject: Subject, host: str) -> Admitted:
         again = _Again(self, owner, subject, host)
+        watch = partial(self._watch, (self.router.preview_of(subject) if subject.is_generation else None) or subject.id)
         admitted = again.admitted = Admitted(
-            f"node {owner.node}", self._address(owner), 0, 0, "", nullcontext, again=again, is_node=True
+            f"node {owner.node}",
+            self._address(owner),
+            0,
+            0,
+            "",
+            nullcontext,
+            again=again,
+            is_node=True,
+            until_lost=watch,
         )
         return admitted
+
+    def _watch(self, preview_id: str, moved: Callable[[], object]) -> Callable[[], None]:
+        """Call ``moved`` when the preview has another node because its own is lost; return what ends that."""
+        waiting = self._passed.setdefault(preview_id, {})
+        waiting[moved] = None
+
+        def end() -> None:
+            waiting.pop(moved, None)
+            if not waiting and self._passed.get(preview_id) is waiting:
+                del self._passed[preview_id]
+
+        return end
 
     def _address(self, owner: Owner) -> InnerAddress:
         kept = self._addresses.get(owner.node)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from preview.errors import InvalidRequest, PreviewError, PreviewUnavailable, UpstreamTimeout
-from preview.http.relay.delivery import Delivery, ProxiedRequest
+from preview.http.relay.delivery import Delivery, Misdirected, ProxiedRequest
 from preview.http.relay.fast_path import FastPath
 from preview.http.relay.head_cache import Known, block_of, head_writer, is_worth_keeping, relayed_head, request_lines
 from preview.http.relay.log_follow import LogFollow
@@ -25,7 +25,7 @@ from preview.http.relay.responses import (
     say,
     say_at_last,
 )
-from preview.http.relay.slow_path import Misdirected, SlowPath
+from preview.http.relay.slow_path import SlowPath
 from preview.proxy.admission import Admitted, OwnAnswer, RequestHead
 from preview.proxy.carriage import makes_parent, new_parent, standing_fields
 from preview.proxy.exchange import UpstreamExchange
@@ -333,14 +333,8 @@ class Connection:
         delivery.release()
         delivery.end_record(is_late=self._is_late)
         if delivery.status or not self._is_late:
-            self._tell(
-                request.standing.method,
-                lambda: request.head,
-                delivery.status,
-                delivery.sent_bytes,
-                request.arrived_at,
-                delivery.answered_at,
-            )
+            size, ended = delivery.sent_bytes, delivery.answered_at
+            self._tell(request.standing.method, lambda: request.head, delivery.status, size, request.arrived_at, ended)
 
     def _tell(
         self, method: str, head: Callable[[], RequestHead], status: int, size: int, begun: float, ended: float = 0.0
@@ -352,8 +346,12 @@ class Connection:
         return self.delivery is not None or self._asked is not None
 
     async def _carried(self, delivery: Delivery, run: Awaitable[bool]) -> bool:
+        is_kept = False
         try:
-            is_kept = await run
+            with trio.CancelScope() as delivery.attempt:
+                is_kept = await run
+            if delivery.attempt.cancelled_caught and not delivery.status:
+                raise Misdirected
         except PreviewError as failure:
             error = failure
             if delivery.recording is not None:

@@ -6,16 +6,21 @@ from contextlib import AbstractContextManager
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
+import trio
+
 from preview.http.relay.head_cache import Known, Returned
 from preview.proxy.admission import Admitted, RequestHead
 from preview.proxy.carriage import trailer_fields
 from preview.proxy.exchange import UpstreamExchange
 from preview.proxy.http1 import LAST_CHUNK, Ask, Payload, chunk, field_lines
 from preview.proxy.network_stream import NOTHING
+from preview.proxy.passing_on import is_log_stream
 from preview.proxy.recording import recording_of
 
 if TYPE_CHECKING:
     from preview.http.relay.connection import Connection
+
+_SAFE = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 
 
 class ProxiedRequest(NamedTuple):
@@ -45,6 +50,10 @@ class ProxiedRequest(NamedTuple):
         return self.standing._replace(target=self.target)
 
 
+class Misdirected(Exception):
+    """The node that a request was passed on to does not own the preview, and has done nothing that counts."""
+
+
 class Delivery:
     """Progress of a request and its response, on the ``FastPath`` or the ``SlowPath``.
 
@@ -63,6 +72,7 @@ class Delivery:
         unsent: Bytes that the client's socket has not taken yet.
         failure: Error that occurred while no task was waiting.
         recording: Facts for the request's record; None if it is not recorded.
+        attempt: Scope of the task that carries it; None while no task does.
     """
 
     # Class attributes save work in ``__init__``: one object is made per request.
@@ -72,6 +82,7 @@ class Delivery:
     sent_bytes = 0
     unsent = NOTHING
     failure: Exception | None = None
+    attempt: trio.CancelScope | None = None
 
     def __init__(
         self, connection: Connection, request: ProxiedRequest, exchange: UpstreamExchange, known: Known | None = None
@@ -84,7 +95,8 @@ class Delivery:
         self._hold: AbstractContextManager[None] | None = request.admitted.hold()
         self._hold.__enter__()
         watch = request.admitted.watch
-        self._unwatch = None if watch is None else watch(connection.expired)
+        until_lost = request.admitted.until_lost
+        self._unwatch = until_lost(self.moved) if until_lost else watch(connection.expired) if watch else None
         self.recording = recording_of(
             request.admitted,
             request.standing.method,
@@ -98,6 +110,19 @@ class Delivery:
     def is_unbounded(self) -> bool:
         """Return whether the client sees the content's end only as the connection's end."""
         return self.returned is not None and self.returned.is_unbounded
+
+    def moved(self) -> None:
+        """Give the node up, which is lost: it may never respond. Requests with an effect, and begun responses, stay."""
+        ask, upstream = self.request.ask, self.exchange.connection
+        if self.status or ask.length or ask.method not in _SAFE or is_log_stream(self.request.target):
+            return
+        if self.attempt is not None:
+            self.attempt.cancel()
+            return
+        self.failure = Misdirected()
+        if upstream is not None:
+            upstream.reader = None
+        self.connection.wake()
 
     def release(self) -> None:
         """End the request: stop counting it as activity, and release its connection to the preview."""

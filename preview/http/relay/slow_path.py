@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from preview.errors import InvalidRequest
-from preview.http.relay.delivery import Delivery
+from preview.http.relay.delivery import Delivery, Misdirected
 from preview.http.relay.head_cache import Returned, returned
 from preview.proxy.carriage import answer_fields
 from preview.proxy.exchange import FINAL, SWITCHING, UpstreamExchange, alongside, translated
@@ -29,10 +29,6 @@ _SLOW_S = 0.05
 _SLOW_BYTES = 32 * 1024
 _CONTINUE = 100
 _WEBSOCKET = b"websocket"
-
-
-class Misdirected(Exception):
-    """The node that a request was passed on to does not own the preview, and has done nothing."""
 
 
 class SlowPath:

@@ -38,6 +38,10 @@ def system_routes(running: Running) -> Blueprint:
             service = running().service
             if service.draining.is_set():
                 return json_answer(Alive(status="stopping"), 503)
+            if service.cluster is not None and not service.cluster.lease.holds:
+                # Sooner than the database's own deadline: a load balancer must not wait for it.
+                message = "This node has lost its place in the cluster."
+                return json_answer(Alive(status="database_unavailable", message=message), 503)
             await service.database.check(_CHECK_S)
             if service.log_writer.outage is not None:
                 raise service.log_writer.outage

@@ -85,15 +85,18 @@ class StartQueue:
         return len(self._waiting)
 
     @asynccontextmanager
-    async def open_slot(self, queued: Callable[[int], None] | None = None) -> AsyncIterator[StartSlot]:
+    async def open_slot(
+        self, queued: Callable[[int], None] | None = None, *, is_urgent: bool = False
+    ) -> AsyncIterator[StartSlot]:
         """Wait for a slot; it is used until it is released, a second has passed, or the context is left.
 
         Args:
             queued: Called with the number of earlier starts, unless a slot is free at once.
+            is_urgent: Go before all others that wait: the preview has served already.
 
         Cancellation: the slot is free for the next start.
         """
-        await self._wait(queued)
+        await self._wait(queued, is_urgent=is_urgent)
         with self._use() as slot:
             # Another slot may be free for the next waiter.
             self._wake_first()
@@ -127,16 +130,16 @@ class StartQueue:
             self._has_free_slot()
         await trio.lowlevel.checkpoint()
 
-    async def _wait(self, queued: Callable[[int], None] | None) -> None:
+    async def _wait(self, queued: Callable[[int], None] | None, *, is_urgent: bool) -> None:
         """Wait for a free slot. Cancellation: leaves the queue."""
         if not self._waiting and self._has_free_slot():
             await trio.lowlevel.checkpoint()
             if not self._waiting and self._has_free_slot():
                 return
         if queued is not None:
-            queued(len(self._used) + len(self._waiting))
+            queued(len(self._used) + (0 if is_urgent else len(self._waiting)))
         waiter = _Waiter()
-        self._waiting.append(waiter)
+        (self._waiting.appendleft if is_urgent else self._waiting.append)(waiter)
         try:
             while self._waiting[0] is not waiter or not self._has_free_slot():
                 waiter.woken = trio.Event()

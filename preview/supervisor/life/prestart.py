@@ -105,7 +105,7 @@ class NullPrestart:
         Cancellation: the slot is free for the next launch.
         """
         prepared = prepare_launch(self._preview, self._context, self._workspace, analysis, environment)
-        async with self._context.start_queue.open_slot(self._say_queued) as slot:
+        async with self._context.start_queue.open_slot(self._say_queued, is_urgent=self._preview.has_run) as slot:
             yield FirstStart(prepared, slot)
 
     async def _read(self, *, is_still: bool) -> ProjectAnalysis:
