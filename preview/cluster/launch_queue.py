@@ -42,7 +42,7 @@ class Place(NamedTuple):
 
 
 class Outlook(NamedTuple):
-    """What is due next.
+    """The next events of the queue.
 
     Attributes:
         has_late: A launch has waited too long, whatever it wants.
@@ -267,7 +267,7 @@ class LaunchQueue:
         return found
 
     def outlook(self, connection: Connection, age_ms: int) -> Outlook:
-        """Return what is due next. ``age_ms``: the longest wait of a launch."""
+        """Return the next events. ``age_ms``: the longest wait of a launch."""
         row = connection.execute(self._outlook, {"age": age_ms}).one()
         return Outlook(row.has_late, math.inf if row.left_ms is None else row.left_ms / 1000)
 

@@ -19,6 +19,7 @@ FRESH_S = 2.0
 # An id without an owner may get one at any moment, by a launch through another node.
 _FRESH_NOBODY_S = 0.5
 _MAX_ENTRIES = 10_000
+_ALL = "*"
 # Strangers can name any id. Their lookups must leave connections of the database to others.
 _LOOKUPS = 2
 # A request waits so long for its turn, and less if the last answer is known.
@@ -104,8 +105,8 @@ class Router:
         self._now, self._holds = now, holds
         self._entries: BoundedDict[Subject, _Entry] = BoundedDict(_MAX_ENTRIES)
         self._lookups = trio.CapacityLimiter(_LOOKUPS)
-        # A lookup that a notice has overtaken is not kept.
-        self._drops = 0
+        # Ids that were dropped during each lookup: its answer about them may be from before, and is not kept.
+        self._dropped: list[set[str]] = []
 
     def known(self, subject: Subject) -> Owner | None:
         """Return the other node that owns this, if the cache knows it; never waits."""
@@ -141,19 +142,23 @@ class Router:
             latest = self._entries.get(subject)
             if latest is not None and self._now() < latest.until:
                 return latest.owner
-            drops = self._drops
+            dropped = set[str]()
+            self._dropped.append(dropped)
             try:
                 owner, preview_id = await self._look_up(subject)
             except DatabaseUnavailable:
                 if entry is None:
                     raise
                 owner, preview_id = entry.owner, entry.preview_id
+            finally:
+                self._dropped = [one for one in self._dropped if one is not dropped]
         finally:
             self._lookups.release()
         if entry is not None and entry.owner == owner:
             # The same object: requests admitted for it stay admitted.
             owner = entry.owner
-        if self._drops == drops:
+        # Any launch may be that of a generation without a preview.
+        if not (dropped if preview_id is None else dropped & {subject.id, preview_id, _ALL}):
             until = self._now() + (_FRESH_NOBODY_S if owner is None else FRESH_S)
             self._entries[subject] = _Entry(owner, until, preview_id)
         return owner
@@ -175,20 +180,24 @@ class Router:
 
     def forget(self, subject: Subject) -> None:
         """Drop one answer, which turned out to be wrong."""
-        self._drops += 1
+        self._drop(subject.id)
         self._entries.pop(subject, None)
 
     def forget_preview(self, preview_id: str) -> None:
         """Drop all answers about this preview, and those that said nobody: it may be theirs."""
-        self._drops += 1
+        self._drop(preview_id)
         for subject, entry in list(self._entries.items()):
             if subject.id == preview_id or entry.preview_id in {preview_id, None}:
                 del self._entries[subject]
 
     def forget_all(self) -> None:
         """Drop all answers: owners have changed, or notices may have been lost."""
-        self._drops += 1
+        self._drop(_ALL)
         self._entries.clear()
+
+    def _drop(self, name: str) -> None:
+        for dropped in self._dropped:
+            dropped.add(name)
 
     async def _look_up(self, subject: Subject) -> tuple[Owner | None, str | None]:
         preview_id = await self._directory.preview_of(subject.id) if subject.is_generation else subject.id

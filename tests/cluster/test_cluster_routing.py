@@ -23,6 +23,7 @@ class Directory:
     at_once: int = 0
     most_at_once: int = 0
     is_down: bool = False
+    previews_asked: int = 0
     pause: list[trio.Event] = field(default_factory=list)
 
     async def owner_of(self, preview_id: str) -> Owner | None:
@@ -40,6 +41,9 @@ class Directory:
         return owner
 
     async def preview_of(self, generation_id: str) -> str | None:
+        self.previews_asked += 1
+        for event in self.pause:
+            await event.wait()
         return self.preview
 
 
@@ -100,6 +104,26 @@ async def test_a_notice_overtakes_a_lookup() -> None:
         router.forget_preview("preview_x")
         go_on.set()
     assert router.known(PREVIEW) is None
+
+
+@pytest.mark.parametrize(
+    ("subject", "preview", "is_kept"),
+    [(PREVIEW, "preview_x", True), (GENERATION, "preview_x", True), (GENERATION, None, False)],
+)
+async def test_a_notice_about_another_preview_overtakes_only_answers_that_it_may_change(
+    subject: Subject, preview: str | None, is_kept: bool
+) -> None:
+    go_on = trio.Event()
+    directory = Directory(pause=[go_on], preview=preview)
+    router = Router("a", directory, now=Clock())
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(router.find, subject)
+        await trio.testing.wait_all_tasks_blocked()
+        router.forget_preview("preview_y")
+        go_on.set()
+    before = directory.asked + directory.previews_asked
+    await router.find(subject)
+    assert (directory.asked + directory.previews_asked == before) is is_kept
 
 
 async def test_without_the_database_the_last_answer_stands() -> None:

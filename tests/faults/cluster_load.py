@@ -197,16 +197,22 @@ class Load:
             await trio.sleep(_PROBE_S)
 
     async def call(self, one: Standing, each_s: float) -> None:
-        """Call a preview through any node until cancelled."""
-        host = f"{one.preview_id.replace('_', '-')}.localhost"
-        while True:
-            asked_at = trio.current_time()
-            answer = await self.ask("GET", "/", one.user, host=host)
-            self.counts["requests"] += 1
-            if answer.status == 200:
-                self.counts["requests answered"] += 1
-                self._answered(one, answer.text, asked_at)
-            await trio.sleep(each_s * self.rng.uniform(0.5, 1.5))
+        """Call a preview through any node until cancelled, as people do who do not know of each other's calls.
+
+        One call that waits for a lost node says nothing about the next one, so none waits for another.
+        """
+        async with trio.open_nursery() as nursery:
+            while True:
+                nursery.start_soon(self._call_once, one)
+                await trio.sleep(each_s * self.rng.uniform(0.5, 1.5))
+
+    async def _call_once(self, one: Standing) -> None:
+        host, asked_at = f"{one.preview_id.replace('_', '-')}.localhost", trio.current_time()
+        answer = await self.ask("GET", "/", one.user, host=host)
+        self.counts["requests"] += 1
+        if answer.status == 200:
+            self.counts["requests answered"] += 1
+            self._answered(one, answer.text, asked_at)
 
     def _answered(self, one: Standing, start: str, asked_at: float) -> None:
         now = trio.current_time()

@@ -112,7 +112,7 @@ class Delivery:
         return self.returned is not None and self.returned.is_unbounded
 
     def moved(self) -> None:
-        """Give the node up, which is lost: it may never respond. Requests with an effect, and begun responses, stay."""
+        """Give up the node, which is lost: it may never respond. Requests with an effect and started responses stay."""
         ask, upstream = self.request.ask, self.exchange.connection
         if self.status or ask.length or ask.method not in _SAFE or is_log_stream(self.request.target):
             return
