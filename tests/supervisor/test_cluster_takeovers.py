@@ -273,7 +273,8 @@ async def test_ends_in_the_queue_are_told(postgres_database_url: str, make_setti
             expired = text("UPDATE preview_instances SET expires_at = 1 WHERE id = :id")
             await rig.service.database.write(lambda connection: connection.execute(expired, {"id": late.id}))
             cast("Any", cluster.queue)._expires_at = -math.inf
-            await loop._take_some()
+            async with trio.open_nursery() as adopting:
+                await loop._take_some(adopting)
         assert [(one.id, one.state) for one in told] == [(stopped.id, State.STOPPED), (late.id, State.STOPPED)]
         assert all(one.stopped_at is not None for one in told)
         assert not cluster.queue.ended

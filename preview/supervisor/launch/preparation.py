@@ -76,7 +76,7 @@ async def decide(
 
     Cancellation: the process that reads the files is killed.
     """
-    async with context.read_queue.open_slot():
+    async with context.read_queue.open_slot(is_urgent=preview.has_run):
         with trio.move_on_after(preview.startup_timeout_s):
             return await context.analyses.analyse(workspace.project, preview.overrides, is_still=is_still)
     raise StartupTimeout(

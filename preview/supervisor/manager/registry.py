@@ -55,6 +55,9 @@ class Adoptions:
         if (over := self._over.pop(preview_id, None)) is not None:
             over.set()
 
+    def __contains__(self, preview_id: object) -> bool:
+        return preview_id in self._over
+
     def of(self, generation_id: str) -> str | None:
         """Return the preview of a generation that is being adopted, or None."""
         return self._generations.get(generation_id)
@@ -108,6 +111,10 @@ class PreviewRegistry:
     def of(self, generation_id: str) -> LivePreview | None:
         """Return the generation's live preview, or None."""
         return self._active.get(generation_id)
+
+    def has(self, preview_id: str) -> bool:
+        """Return whether the preview is live here, or this node is taking it."""
+        return preview_id in self._by_id or preview_id in self.adoptions
 
     def require(self, generation_id: str) -> LivePreview:
         """Return the generation's live preview.

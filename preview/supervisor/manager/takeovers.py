@@ -67,7 +67,7 @@ LOST = "node lost"
 # Reasons of this node, or of this moment: another node may restart the preview, or this one later.
 _OF_THIS_NODE = (DatabaseUnavailable, DiskFull, NoPortFree, ServiceStopping, IsolationBelowMinimum, LaunchesStopped)
 # At a time, so that the other nodes get some of a lost node's previews.
-_MOST_AT_ONCE = 4
+_MOST_AT_ONCE, _AGAIN_S = 4, 0.05
 # A preview that lives for so long may change its node once more.
 _CHANGE_EACH_S = 300.0
 _TELL_EACH_S = 60.0
@@ -120,18 +120,23 @@ class Takeovers:
         Cancellation: a preview that was taken and not started goes back to the queue when this node leaves.
         """
         task_status.started()
-        with self._cluster.notices.subscribed(self._on_notice):
-            while not self._draining.is_set():
-                self._wake = trio.Event()
-                if self._cluster.draining:
-                    await self._move_all()
-                next_s = await self._take_some()
-                if next_s is None or next_s > 0:
-                    pause_s = self._cluster.lease.lease_s / 4
-                    with trio.move_on_after(pause_s if next_s is None else min(pause_s, next_s)):
-                        await self._wake.wait()
+        async with trio.open_nursery() as adopting:
+            with self._cluster.notices.subscribed(self._on_notice):
+                while not self._draining.is_set():
+                    await self._look(adopting)
 
-    async def _take_some(self) -> float | None:
+    async def _look(self, adopting: trio.Nursery) -> None:
+        """Take what suits this node, and wait until the next look is due."""
+        self._wake = trio.Event()
+        if self._cluster.draining:
+            await self._move_all()
+        next_s = await self._take_some(adopting)
+        if next_s is None or next_s > 0:
+            pause_s = self._cluster.lease.lease_s / 4
+            with trio.move_on_after(pause_s if next_s is None else min(pause_s, next_s)):
+                await self._wake.wait()
+
+    async def _take_some(self, adopting: trio.Nursery) -> float | None:
         """Take what suits this node; return the seconds until the next look, None for the ordinary pause."""
         try:
             await self._cluster.queue.end_expired()
@@ -140,7 +145,7 @@ class Takeovers:
             await tell_ends(self._context, self._cluster)
             self._tell_without_room(circumstances.node, choice.suitable)
             # What this node has lost and still ends would write its last lines as the new owner's.
-            chosen = [one for one in choice.now if one not in self._registry.by_id]
+            chosen = [one for one in choice.now if not self._registry.has(one)]
             taken = await self._take(chosen[:_MOST_AT_ONCE]) if chosen else []
         except PreviewError as error:
             log.info("no previews taken", why=error.message)
@@ -148,10 +153,10 @@ class Takeovers:
         except Exception:
             log.exception("no previews taken")
             return None
-        async with trio.open_nursery() as nursery:
-            for one in taken:
-                nursery.start_soon(self._adopt, one)
-        return 0.0 if taken else choice.next_s
+        for one in taken:
+            adopting.start_soon(self._adopt, one)
+        # Another node was faster; more may wait.
+        return 0.0 if taken else _AGAIN_S if chosen else choice.next_s
 
     async def _take(self, chosen: Sequence[str]) -> list[Taken]:
         """Take previews; they are adoptions from here on, until ``_adopt`` ends them."""
@@ -175,11 +180,10 @@ class Takeovers:
 
     def _circumstances(self) -> Circumstances:
         settings, previews = self._context.settings, self._registry.by_id.values()
-        is_full = _is_disk_full(settings)
         state = NodeState(
             self._cluster.facts.labels,
-            0 if is_full else settings.max_previews,
-            len(previews),
+            0 if _is_disk_full(settings) else settings.max_previews,
+            len(previews) + len(self._registry.adoptions),
             free_memory(),
             busy(),
             draining=self._cluster.draining,
@@ -289,8 +293,7 @@ class Takeovers:
         record = record if taken.has_run else self._fresh(record, tier, taken.taken_at)
         restarted = self._restarted(record, slot, taken, generation.revision, arm)
         preview = make_preview(arm, slot, restarted, tier, self._log_store, options, launch_settings)
-        preview.labels = dict(taken.wants.labels)
-        preview.first_data = first_data
+        preview.labels, preview.first_data = dict(taken.wants.labels), first_data
         # Its row exists since its first owner.
         preview.stored, preview.has_run = True, taken.has_run
         preview.traffic.last_number = number
@@ -373,8 +376,7 @@ class Takeovers:
             if record is not None and record.is_active:
                 is_stopping = record.state is State.STOPPING
                 state, reason = (State.STOPPED, record.reason) if is_stopping else (state, error.message)
-                last_seq = taken.first_seq - 1
-                ended = replace(record, state=state, reason=reason, stopped_at=utc_now(), last_seq=last_seq)
+                ended = replace(record, state=state, reason=reason, stopped_at=utc_now(), last_seq=taken.first_seq - 1)
                 await self._context.store.update(ended)
                 self._context.tell_ended(ended)
             await self._cluster.release(taken.preview_id)
