@@ -26,6 +26,7 @@ from preview.detection.plan import (
     shown_value,
 )
 from preview.detection.python_2 import is_python_2
+from preview.detection.python_versions import OLDER_PYTHON
 from preview.detection.settings import Kind, placeholder_for
 from preview.detection.settings import is_secret as is_secret_name
 from preview.detection.steps import INIT, MAKE_MIGRATIONS, SEED
@@ -35,6 +36,7 @@ __all__ = [
     "INIT",
     "MAIN_PROGRAM",
     "MAKE_MIGRATIONS",
+    "OLDER_PYTHON",
     "OWN_START",
     "PREVIEW_FILE",
     "SEED",

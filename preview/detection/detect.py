@@ -22,6 +22,7 @@ from preview.detection.own_version import with_own_version
 from preview.detection.plain import LISTED, PLAIN_SERVERS, find_made_app, find_stated_app
 from preview.detection.plan import Origin, Server, ServiceKind, StartPlan, Toolchain, Variable
 from preview.detection.python import plan_python
+from preview.detection.python_versions import with_older_python
 from preview.detection.scripts import plan_command, plan_program, plan_script
 from preview.detection.steps import with_extension, with_key_files, with_sql_files, with_unmade_tables
 from preview.detection.supplied.tell import with_servers
@@ -81,6 +82,8 @@ def detect(
     plan = with_unmade_tables(plan, sources)
     plan = with_env_module(with_own_version(plan, sources), sources)
     plan = with_workers(with_key_files(with_extension(plan, sources), sources), sources)
+    if given.for_older_python:
+        plan = with_older_python(plan, sources)
     plan = _overridden(_with_environments(plan, sources), given)
     return replace(plan, exports_spans=True) if plan.trace and _has_opentelemetry(sources) else plan
 

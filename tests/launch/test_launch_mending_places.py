@@ -12,6 +12,7 @@ import pytest
 from preview.detection import Overrides, Server, StartPlan, Toolchain, merge
 from preview.supervisor.mending import FailedStart, Mend, find_mend, with_folders
 from preview.supervisor.mending.container_folder import find_container_folder
+from preview.supervisor.mending.starts import may_be_newer_python
 from preview.supervisor.preview.mends import Mends
 
 ROOT = "/data/previews/p/project"
@@ -171,3 +172,17 @@ def test_no_link_of_the_project_is_read(tmp_path: Path) -> None:
     (project / "Dockerfile").symlink_to(outside)
     (project / "main.py").write_text("x = '/app/a'")
     assert find_container_folder(project, ["main.py"]) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "may_be"),
+    [
+        ("NameError: name 'Cart' is not defined", True),
+        ("SyntaxError: multiple exception types must be parenthesized", True),
+        ("sqlalchemy.exc.InvalidRequestError: Table 'a' is already defined for this MetaData instance.  Specify", True),
+        ("TypeError: name 'Cart' is not defined", False),
+        ("KeyError: 'Cart'", False),
+    ],
+)
+def test_errors_that_source_of_a_newer_python_causes(line: str, may_be: bool) -> None:
+    assert may_be_newer_python([TRACE, line, "starting"]) is may_be

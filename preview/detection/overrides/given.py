@@ -38,6 +38,7 @@ class Overrides:
         added_path: Folders for the end of ``PYTHONPATH``, whatever else decides it.
         is_own_start: The project's own command starts it, if that names another entry than the detected one.
         is_dated: All packages are as of the day that the project's files tell.
+        for_older_python: Source of Python 3.14 is edited, in the preview's copy, so that an older Python runs it.
         linked_at: Absolute folder at which the programs see the project, too.
     """
 
@@ -62,6 +63,7 @@ class Overrides:
     added_path: tuple[str, ...] = ()
     is_dated: bool = False
     is_own_start: bool = False
+    for_older_python: bool = False
     linked_at: str | None = None
 
     @property
@@ -70,7 +72,7 @@ class Overrides:
         return self == Overrides()
 
 
-_MERGED = frozenset({"variables", "extra_requirements", "added_path", "is_dated", "is_own_start"})
+_MERGED = frozenset({"variables", "extra_requirements", "added_path", "is_dated", "is_own_start", "for_older_python"})
 
 
 def merge(lower: Overrides, upper: Overrides) -> Overrides:
@@ -91,6 +93,7 @@ def merge(lower: Overrides, upper: Overrides) -> Overrides:
         added_path=tuple(dict.fromkeys((*lower.added_path, *upper.added_path))),
         is_dated=lower.is_dated or upper.is_dated,
         is_own_start=lower.is_own_start or upper.is_own_start,
+        for_older_python=lower.for_older_python or upper.for_older_python,
     )
 
 

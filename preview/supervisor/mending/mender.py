@@ -12,7 +12,7 @@ import trio
 from packaging.utils import canonicalize_name
 
 from preview.core.descriptors import walk
-from preview.detection import OWN_START, Overrides, Toolchain, merge
+from preview.detection import OLDER_PYTHON, OWN_START, Overrides, Toolchain, merge
 from preview.environments import RequirementSet
 from preview.environments.python.drift import told_day
 from preview.errors import PreviewError
@@ -21,7 +21,7 @@ from preview.supervisor.launch.project_analysis import AnalysisCache, ProjectAna
 from preview.supervisor.mending.container_folder import find_container_folder
 from preview.supervisor.mending.find import find_mend
 from preview.supervisor.mending.model import FailedStart, Mend, shortened
-from preview.supervisor.mending.starts import has_failed_to_load, is_other_start
+from preview.supervisor.mending.starts import has_failed_to_load, is_other_start, may_be_newer_python
 from preview.supervisor.preview.live_preview import LivePreview
 
 _MOST: Final = 5
@@ -77,6 +77,8 @@ class Mender:
         last = shortened(lines)
         find = partial(self._find, str(preview.directory), last, mends.tried)
         mend = await trio.to_thread.run_sync(find, abandon_on_cancel=True)
+        if mend is None and may_be_newer_python(last):
+            mend = await self._find_older_python(preview.directory)
         if mend is None and not is_step and has_failed_to_load(last, self._analysis.plan, str(preview.directory)):
             mend = await self._find_own_start(preview.directory)
         if mend is None or preview.outcome is not None:
@@ -91,10 +93,27 @@ class Mender:
             is_dated=mend.is_dated,
             is_own_start=mend.is_own_start,
             linked_at=mend.linked_at,
+            for_older_python=mend.for_older_python,
         )
         mends.add(mend.changes, merge(mends.overrides, added), mend.folders, mend.why, mend.links)
         self._scope.cancel()
         return True
+
+    async def _find_older_python(self, project: Path) -> Mend | None:
+        """Return the edits of source that is written for Python 3.14, if there are any; once for each launch.
+
+        A worker reads the files, as before the first attempt. Cancellation: nothing changes.
+        """
+        given = self._preview.mends.under(self._preview.overrides) or Overrides()
+        if given.for_older_python:
+            return None
+        try:
+            wanted = merge(given, Overrides(for_older_python=True))
+            found = await self._analyses.analyse(project, wanted, is_still=False)
+        except PreviewError:
+            return None
+        step = next((one for one in found.plan.steps if one.name == OLDER_PYTHON), None)
+        return None if step is None else Mend(step.why, for_older_python=True)
 
     async def _find_own_start(self, project: Path) -> Mend | None:
         """Return the start by the project's own command, if that starts another entry; once for each launch.

@@ -16,6 +16,10 @@ _MISSING_FILE: Final = re.compile(
     r"(?:Uncaught )?Error(?: \[\w{1,60}\])?: Cannot find (?:module|package) '(?P<name>[^']{1,400})'"
     r"(?: imported from '?(?P<by>[^']{1,400}?)'?)?$"
 )
+_NEWER_PYTHON: Final = re.compile(
+    r"NameError: name '\w{1,200}' is not defined|SyntaxError: multiple exception types must be parenthesized|"
+    r"sqlalchemy\.exc\.InvalidRequestError: Table '[^']{1,200}' is already defined for this MetaData instance"
+)
 _REQUIRED_BY: Final = re.compile(r"- (?P<path>/.{1,400})")
 _FRAME: Final = re.compile(r'\s{0,8}File "(?P<path>[^"]{1,400})", line \d{1,7}')
 _TRACE: Final = "Traceback (most recent call last):"
@@ -53,6 +57,15 @@ def has_failed_to_load(lines: Sequence[str], plan: StartPlan, root: str) -> bool
         return False
     by = match["by"] or _required_by(lines[number + 1 : number + 1 + _STACK_LINES])
     return (match["name"] if by is None else by) in entries
+
+
+def may_be_newer_python(lines: Sequence[str]) -> bool:
+    """Return whether the newest error is one that source of Python 3.14 causes in an older Python.
+
+    A program that catches the first import's error meets the tables again at the second.
+    """
+    number = newest_error(lines)
+    return number is not None and _NEWER_PYTHON.match(lines[number]) is not None
 
 
 def is_other_start(plan: StartPlan, other: StartPlan) -> bool:
