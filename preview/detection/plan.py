@@ -113,6 +113,7 @@ class ServiceKind(StrEnum):
     MONGODB = "MongoDB"
     RABBITMQ = "RabbitMQ"
     ELASTICSEARCH = "Elasticsearch"
+    KAFKA = "Kafka"
 
 
 @dataclass(frozen=True, slots=True)

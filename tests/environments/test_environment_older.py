@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import platform
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -129,3 +130,18 @@ async def test_the_reason_for_another_python_is_true(choice: Choice, requires: s
     said = Said()
     await choice.recipe(asked("six", 11, requires), said)
     assert f"The project requires Python {requires} (None), {why}: trying with" in said.text
+
+
+async def test_the_newest_python_below_the_required_one_is_taken(
+    choice: Choice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = sys.version_info.minor + 3
+    newer = PythonInterpreter("/python", f"3.{wanted - 2}.4", "")
+
+    async def find(requires: str) -> PythonInterpreter | None:
+        return newer if requires == f"==3.{wanted - 2}.*" else None
+
+    monkeypatch.setattr(choosing, "_find_any", find)
+    said = Said()
+    assert (await choice.recipe(asked("six", 11, f">=3.{wanted}"), said)).interpreter == newer
+    assert f"which is not installed here: trying with {newer.version}" in said.text

@@ -72,6 +72,21 @@ SERVICES = [
     ("AggregateError [ECONNREFUSED]:\n    Error: connect ECONNREFUSED ::1:5432", "It needs PostgreSQL at [::1]:5432"),
     ("pika.exceptions.AMQPConnectionError", "It needs RabbitMQ, "),
     ("elastic_transport.ConnectionError: Connection error", "It needs Elasticsearch, "),
+    ("ValueError: You must specify a URI or set the MONGO_URI Flask config variable", "MongoDB, but the address has no"),
+    (
+        "MongooseError: The `uri` parameter to `openUri()` must be a string, got \"undefined\".",
+        "It connects to MongoDB, but the address has no value. Set the variable that the program reads for it.",
+    ),
+    ("kafka.errors.NoBrokersAvailable: NoBrokersAvailable", "It needs Kafka, "),
+    ("KafkaJSNumberOfRetriesExceeded: Connection error: connect ECONNREFUSED 127.0.0.1:9092", "Kafka at 127.0.0.1:9092, "),
+    (
+        "aiokafka.errors.KafkaConnectionError: KafkaConnectionError: Unable to bootstrap from [('localhost', 9093, 0)]",
+        "It needs Kafka at localhost:9093, ",
+    ),
+    (
+        "%3|1.0|FAIL|rdkafka#producer-1| [thrd:b:9092/bootstrap]: Connect to ipv4#127.0.0.1:9092 failed: refused",
+        "It needs Kafka at 127.0.0.1:9092, ",
+    ),
 ]  # fmt: skip
 
 

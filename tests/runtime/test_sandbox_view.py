@@ -85,8 +85,8 @@ async def test_it_writes_into_its_own_folder_and_into_memory_only(seen: dict[str
 
 
 async def test_its_folder_is_shown_at_another_path_too(start_caged: Start, cage: str, project: Path) -> None:
-    if cage == "container":
-        pytest.skip("an image has its own files")
+    if cage != "sandbox":
+        pytest.skip("an image has its own files, and a template shows no others")
     write = "import pathlib; one = pathlib.Path('/srv/shop'); (one / 'new').write_text('x'); print(one.resolve())"
     async with start_caged(write, links={Path("/srv/shop"): project}) as process:
         assert await read_all(process) == f"{project}\n"

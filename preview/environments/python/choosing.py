@@ -193,7 +193,7 @@ class Choice:
         if found is not None:
             report(f"Using Python {found.version}: the project requires {requires} ({source})", logging.INFO)
             return found
-        near = await self._near(requires) if self._settings.environment_python in {None, OWN} else None
+        near = await self._near(requires, usual) if self._settings.environment_python in {None, OWN} else None
         taken = usual if near is None else near
         why = f"previews run on 3.{_OLDEST} or newer" if _is_too_old(requires) else "which is not installed here"
         report(
@@ -201,9 +201,15 @@ class Choice:
         )
         return taken
 
-    async def _near(self, requires: str) -> PythonInterpreter | None:
-        """Return an installed Python of a minor version that the range allows in another release: 3.13.0 for 3.13.6."""
-        for minor in [minor for minor in _ANY if _allows_one_of(requires, (minor,))][:_MOST_NEAR]:
+    async def _near(self, requires: str, usual: PythonInterpreter) -> PythonInterpreter | None:
+        """Return an installed Python near the range.
+
+        1. A minor version that the range allows in another release: 3.13.0 for 3.13.6.
+        2. The newest one between the usual one and the range: 3.13 for 3.14.
+        """
+        allowed = [minor for minor in _ANY if _allows_one_of(requires, (minor,))]
+        between = range(min(allowed, default=0) - 1, int(usual.version.split(".")[1]), -1)
+        for minor in (*allowed[:_MOST_NEAR], *between[:_MOST_NEAR]):
             if (found := await self._other(f"==3.{minor}.*")) is not None:
                 return found
         return None

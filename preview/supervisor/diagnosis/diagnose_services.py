@@ -31,7 +31,7 @@ _LIBRARIES: tuple[tuple[str, ServiceKind], ...] = (
     ("mongo", _MONGODB), ("motor", _MONGODB), ("beanie", _MONGODB),
     ("redis", _REDIS),
     ("aio_pika", ServiceKind.RABBITMQ), ("pika", ServiceKind.RABBITMQ), ("amqp", ServiceKind.RABBITMQ),
-    ("elastic", ServiceKind.ELASTICSEARCH),
+    ("elastic", ServiceKind.ELASTICSEARCH), ("kafka", ServiceKind.KAFKA),
 )  # fmt: skip
 
 # Libraries that connect to other servers.
@@ -85,6 +85,10 @@ _MISSING: tuple[_Sign, ...] = (
     # RabbitMQ's and Elasticsearch's
     _sign(r"AMQPConnectionError|aio_?pika\S{0,60}ConnectionError|aiormq\S{0,60}ConnectionError", ServiceKind.RABBITMQ),
     _sign(r"elastic(?:search|_transport)\S{0,60}ConnectionError", ServiceKind.ELASTICSEARCH),
+    # Kafka's: aiokafka, librdkafka, kafka-python and KafkaJS
+    _sign(rf"Unable to bootstrap from \[\('{_HOST}', {_PORT}", ServiceKind.KAFKA),
+    _sign(rf"rdkafka#.{{0,200}}Connect to ipv[46]#{_HOST}:{_PORT} failed", ServiceKind.KAFKA),
+    _sign(r"KafkaConnectionError|NoBrokersAvailable|KafkaJS\w{0,40}(?:ConnectionError|Exceeded)", ServiceKind.KAFKA),
     # Prisma; the port tells the kind
     _sign(rf"Can't reach database server at `{_HOST}`?:`?{_PORT}`"),
     _sign(r"\bP1001\b"),
@@ -106,6 +110,13 @@ _REFUSED: tuple[tuple[re.Pattern[str], ServiceKind], ...] = (
     (re.compile(r"(?P<said>NOAUTH Authentication required|WRONGPASS .{1,80})"), _REDIS),
     (re.compile(r"MongoServerError: (?P<said>Authentication failed|bad auth.{0,60})"), _MONGODB),
 )  # fmt: skip
+
+# A driver that was given no address at all.
+_UNSET = re.compile(
+    r"The `uri` parameter to `openUri\(\)` must be a string|You must specify a URI or set the MONGO_URI|"
+    r"MongoParseError: Invalid scheme, expected connection string|"
+    r"pymongo\S{0,40}InvalidURI: Invalid URI scheme: URI must begin with"
+)
 
 # Number of lines before and after an error in which its library is searched.
 _AROUND_LINES = 40
@@ -134,6 +145,8 @@ def _at_line(lines: Sequence[str], number: int, needs: Sequence[ServiceNeed]) ->
     for pattern, kind in _REFUSED:
         if refused := pattern.search(line):
             return refused_service(kind, refused["said"], needs)
+    if _UNSET.search(line):
+        return missing_service(_MONGODB, ("undefined", None), needs)
     for sign in _MISSING:
         match = sign.pattern.search(line)
         if match is None:

@@ -20,6 +20,7 @@ DEFAULT_PORTS: Mapping[ServiceKind, int] = {
     ServiceKind.MONGODB: 27017,
     ServiceKind.RABBITMQ: 5672,
     ServiceKind.ELASTICSEARCH: 9200,
+    ServiceKind.KAFKA: 9092,
 }
 
 
@@ -93,7 +94,8 @@ def _without_host(kind: ServiceKind, address: Address, need: ServiceNeed | None)
     """Diagnose an address that is made of a variable without a value."""
     setting = need.setting if need else None
     advice = f"Set {setting}." if setting else "Set the variable that the program reads for it."
-    message = f"It connects to {kind}{_source(need)}, but the host in the address has no value. {advice}"
+    what = "address has" if address[1] is None else "host in the address has"
+    message = f"It connects to {kind}{_source(need)}, but the {what} no value. {advice}"
     return Diagnosis("missing_service", message, {**_facts(kind, address, need), "host": None})
 
 
