@@ -40,7 +40,9 @@ _TEMPLATE = "preview_template"
 _PREPARE = importlib.import_module("preview.storage.prepare")
 _COUNTER = itertools.count(1)
 # Their services have projects read by worker processes, as ever.
-_WITH_WORKERS = {"faults", "hostile", "launch", "worker"}
+_WITH_WORKERS = {"faults", "hostile", "worker", "test_launch_many_files.py"}
+# What a preview takes from its machine and reaches on it, however its files were read.
+_WITHOUT_WORKERS = {"test_hostile_bombs.py", "test_hostile_reach.py"}
 
 # A template takes a core for half a second: services of tests make them where a test is of them.
 _OURS = {"PREVIEW_WARM_TEMPLATES": "0"}
@@ -106,8 +108,9 @@ async def _open_in_process(_settings: Settings, reader: ProjectReader | None) ->
 
 @pytest.fixture(autouse=True)
 def _projects_read_in_process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server of workers takes half a second of a core for each service; most tests are of something else."""
-    if request.path.relative_to(Path(__file__).parent).parts[0] not in _WITH_WORKERS:
+    """A server of workers takes a second of a core for each service; most tests are of something else."""
+    names = {request.path.name, request.path.relative_to(Path(__file__).parent).parts[0]}
+    if names.isdisjoint(_WITH_WORKERS) or not names.isdisjoint(_WITHOUT_WORKERS):
         monkeypatch.setattr("preview.service._open_reader", _open_in_process)
 
 

@@ -59,7 +59,7 @@ def _plain(folder: Path) -> Path:
 
 @pytest.mark.timed
 async def test_no_pathological_file_holds_up_the_service_or_takes_its_memory(tmp_path: Path) -> None:
-    settings = Settings(data_dir=tmp_path, worker_timeout_s=2, worker_memory_mb=256)
+    settings = Settings(data_dir=tmp_path, worker_timeout_s=1, worker_memory_mb=256)
     process = psutil.Process()
     late: list[str] = []
     said: dict[str, str] = {}
