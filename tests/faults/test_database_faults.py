@@ -15,7 +15,7 @@ from fault_postgres import Postgres
 from fault_world import open_world
 
 # Short, so that the test is: the settings' defaults are 15 s.
-DATABASE_TIMEOUT_S = 6
+DATABASE_TIMEOUT_S = 3
 SHUTDOWN_TIMEOUT_S = 15
 # Some for a machine that is busy, beside each deadline.
 SPARE_S = 5
@@ -73,7 +73,7 @@ async def test_a_postgres_that_hangs_holds_no_request_and_no_shutdown(
         DATABASE_URL=server.url,
         DATABASE_TIMEOUT=str(DATABASE_TIMEOUT_S),
         SHUTDOWN_TIMEOUT=str(SHUTDOWN_TIMEOUT_S),
-        STOP_BUDGET="6",
+        STOP_BUDGET="4",
     ) as world:
         generation = await world.generation()
         launched = await world.ask_launch(generation)
