@@ -14,7 +14,7 @@ _PYTHON_HEAD = re.compile(
     r".{0,400}Traceback \(most recent call last\):$"
 )
 _PYTHON_FRAME = re.compile(r'([\s|]{0,40})File "([^"]{1,4096})", line \d{1,9}')
-_PYTHON_END = re.compile(r"[A-Za-z_][\w.]{0,300}(?:: |:?$)")
+_PYTHON_END = re.compile(r"[A-Za-z_][\w.]{0,300}+(?:: |:?$)")
 _NODE_FRAME = re.compile(r"\s{2,40}at (?:.{1,400} \()?([^\s()]{1,1500}?)(?::\d{1,9}:\d{1,9})?\)?(?: \{)?$")
 _FOREIGN = re.compile(r"(?:^|/)(?:site-packages|dist-packages|node_modules|\.pnpm)/|/lib(?:64)?/python\d|\.pyx$")
 _NO_FILE = ("<", "node:", "internal/", "native", "[")
