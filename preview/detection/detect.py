@@ -12,7 +12,7 @@ from preview.core.isolation import Network
 from preview.core.lifecycle import OnCrash
 from preview.core.quoting import quoted
 from preview.detection.containers import find_container_plan, plan_named
-from preview.detection.left_out import with_env_module
+from preview.detection.left_out import with_left_out_modules
 from preview.detection.node import detect_node
 from preview.detection.overrides.choose import choose_app, has_framework
 from preview.detection.overrides.given import Overrides, merge
@@ -80,7 +80,7 @@ def detect(
         return _overridden(with_servers(found, kinds), given)
     plan = with_sql_files(with_servers(plan, kinds), sources)
     plan = with_unmade_tables(plan, sources)
-    plan = with_env_module(with_own_version(plan, sources), sources)
+    plan = with_left_out_modules(with_own_version(plan, sources), sources)
     plan = with_workers(with_key_files(with_extension(plan, sources), sources), sources)
     if given.for_older_python:
         plan = with_older_python(plan, sources)

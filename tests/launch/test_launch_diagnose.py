@@ -72,11 +72,6 @@ SERVICES = [
     ("AggregateError [ECONNREFUSED]:\n    Error: connect ECONNREFUSED ::1:5432", "It needs PostgreSQL at [::1]:5432"),
     ("pika.exceptions.AMQPConnectionError", "It needs RabbitMQ, "),
     ("elastic_transport.ConnectionError: Connection error", "It needs Elasticsearch, "),
-    ("ValueError: You must specify a URI or set the MONGO_URI Flask config variable", "MongoDB, but the address has no"),
-    (
-        "MongooseError: The `uri` parameter to `openUri()` must be a string, got \"undefined\".",
-        "It connects to MongoDB, but the address has no value. Set the variable that the program reads for it.",
-    ),
     ("kafka.errors.NoBrokersAvailable: NoBrokersAvailable", "It needs Kafka, "),
     ("KafkaJSNumberOfRetriesExceeded: Connection error: connect ECONNREFUSED 127.0.0.1:9092", "Kafka at 127.0.0.1:9092, "),
     (
@@ -461,3 +456,34 @@ def test_a_file_that_a_library_misses_in_its_own_words_is_named() -> None:
     found = diagnose(["FileNotFoundError: Config file '/x/project/src/.env' not found."])
     assert found is not None
     assert (found.reason, found.details["file"]) == ("missing_file", "/x/project/src/.env")
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ('asyncpg.exceptions.UndefinedObjectError: type "vector" does not exist', "vector"),
+        ('psycopg2.errors.UndefinedObject: type "geometry" does not exist', "postgis"),
+        ('psycopg2.errors.FeatureNotSupported: extension "vector" is not available', "vector"),
+    ],
+)
+def test_a_missing_extension_of_postgresql_is_named(line: str, name: str) -> None:
+    found = diagnose([line])
+    assert found is not None
+    assert found.details == {"extension": name}
+    assert found.message.startswith(f"The PostgreSQL server has no extension '{name}' in this database. Install it")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "ValueError: You must specify a URI or set the MONGO_URI Flask config variable",
+        'MongooseError: The `uri` parameter to `openUri()` must be a string, got "undefined".',
+        'MongoParseError: Invalid scheme, expected connection string to start with "mongodb://" or "mongodb+srv://"',
+    ],
+)
+def test_a_client_of_mongodb_without_an_address_is_named(line: str) -> None:
+    found = diagnose([line])
+    assert found is not None
+    assert found.message == (
+        "It connects to MongoDB, but the address has no value. Set the variable that the program reads for it."
+    )

@@ -118,6 +118,14 @@ _UNSET = re.compile(
     r"pymongo\S{0,40}InvalidURI: Invalid URI scheme: URI must begin with"
 )
 
+# Types that extensions of PostgreSQL bring, and an extension that the server's machine lacks.
+_EXTENSION = re.compile(
+    r'type "(?P<type>vector|halfvec|sparsevec|geometry|geography|citext|hstore|ltree)" does not exist|'
+    r'extension "(?P<name>[\w-]{1,60})" is not available'
+)
+_EXTENSION_OF = {"halfvec": "vector", "sparsevec": "vector", "geometry": "postgis", "geography": "postgis"}
+_PACKAGES = {"vector": " (apt: postgresql-VERSION-pgvector)", "postgis": " (apt: postgresql-VERSION-postgis-3)"}
+
 # Number of lines before and after an error in which its library is searched.
 _AROUND_LINES = 40
 
@@ -142,6 +150,8 @@ def _first(numbers: Sequence[int], read: Callable[[int], Diagnosis | None]) -> D
 
 def _at_line(lines: Sequence[str], number: int, needs: Sequence[ServiceNeed]) -> Diagnosis | None:
     line = lines[number]
+    if extension := _EXTENSION.search(line):
+        return _missing_extension(extension)
     for pattern, kind in _REFUSED:
         if refused := pattern.search(line):
             return refused_service(kind, refused["said"], needs)
@@ -159,6 +169,16 @@ def _at_line(lines: Sequence[str], number: int, needs: Sequence[ServiceNeed]) ->
         if known is not None:
             return missing_service(known, _with_port(address, known), needs)
     return None
+
+
+def _missing_extension(match: re.Match[str]) -> Diagnosis:
+    name = match["name"] or _EXTENSION_OF.get(match["type"], match["type"])
+    return Diagnosis(
+        "missing_library",
+        f"The PostgreSQL server has no extension {name!r} in this database. Install it beside the server"
+        f"{_PACKAGES.get(name, '')}, and run CREATE EXTENSION IF NOT EXISTS in a migration.",
+        {"extension": name},
+    )
 
 
 def _address(match: re.Match[str]) -> Address | None:
