@@ -94,7 +94,8 @@ def of_django(settings: str) -> None:
         seen: Any = []
         while view is not None and view not in seen:
             seen.append(view)
-            if getattr(view, "actions", None):
+            # An admin's own `actions` are none of a view set's.
+            if isinstance(getattr(view, "actions", None), dict):
                 # A router maps the actions that a view set has, though ``http_method_names`` refuses some.
                 allowed = getattr(getattr(view, "cls", None), "http_method_names", _METHODS)
                 return [one for one in view.actions if one in allowed]
@@ -121,7 +122,9 @@ def of_django(settings: str) -> None:
         for one in patterns:
             text = str(one.pattern)
             if hasattr(one.pattern, "regex") and not hasattr(one.pattern, "_route"):
-                text = simplify(text).lstrip("/")
+                plain = simplify(text).lstrip("/")
+                # Django simplifies some unnamed groups to parts of an expression: `([^/]+)` twice.
+                text = re.sub(r"\((?:[^()]|\([^()]*\))*\)", "<var>", text.strip("^$")) if "(" in plain else plain
             path = prefix + text
             if hasattr(one, "url_patterns"):
                 walk(one.url_patterns, path, library or one.app_name in ("admin", "djdt"))
