@@ -21,6 +21,8 @@ from preview.sources import Sources
 
 _IMPORTS: Final = re.compile(rb"^(?:import|from)[ \t]+(?P<name>[A-Za-z_]\w{0,60})\b", re.MULTILINE)
 _CONSTANT: Final = re.compile(r"[A-Z][A-Z0-9_]{0,60}")
+_MANIFEST: Final = re.compile(r"requirements[\w.-]*\.(?:txt|in)|pyproject\.toml|Pipfile|setup\.(?:py|cfg)")
+_MOST_MANIFESTS: Final = 10
 _MOST_PATTERNS: Final = 200
 _MOST_FILES: Final = 500
 
@@ -47,7 +49,7 @@ def with_left_out_modules(plan: StartPlan, sources: Sources) -> StartPlan:
         and any(fnmatch.fnmatchcase(f"{module}.py", one) for one in patterns)
     }
     for module, file in sorted(missing.items()):
-        names = _names_of(sources, files, module)
+        names = None if _is_required(sources, module) else _names_of(sources, files, module)
         if names is None:
             continue
         variables = {
@@ -74,6 +76,13 @@ def _patterns(sources: Sources) -> list[str]:
     return [one for one in ends if one.strip("*") not in {"", ".py", "."} and ("*" in one or one.endswith(".py"))][
         :_MOST_PATTERNS
     ]
+
+
+def _is_required(sources: Sources, module: str) -> bool:
+    """Return whether a manifest names a package like the module: a pattern such as ``*env*`` names ``dotenv``, too."""
+    named = re.compile(rf"(?<![\w.-]){module.replace('_', '[-_]')}(?![\w.-])", re.IGNORECASE)
+    manifests = [name for name in sources.all_names if _MANIFEST.fullmatch(posixpath.basename(name))]
+    return any(named.search(sources.text(name).decode("utf-8", "replace")) for name in manifests[:_MOST_MANIFESTS])
 
 
 def _names_of(sources: Sources, files: list[str], module: str) -> list[str] | None:

@@ -63,3 +63,11 @@ def test_constants_of_a_left_out_module_get_placeholders(tmp_path: Path, line: s
 def test_other_left_out_modules_are_not_laid(tmp_path: Path, text: str, ignored: str) -> None:
     plan = plan_of(tmp_path, {"main.py": FLASK + text, ".gitignore": f"{ignored}\n"})
     assert not any(step.name.startswith("secret") for step in plan.steps)
+
+
+def test_what_a_manifest_requires_is_not_laid(tmp_path: Path) -> None:
+    files = {"main.py": FLASK + "from my_tokens import KEY\n", ".gitignore": "*tokens*\n"}
+    laid = plan_of(tmp_path, files)
+    assert "my_tokens.py" in [step.name for step in laid.steps]
+    kept = plan_of(tmp_path, {**files, "requirements.txt": "flask\nmy-tokens==1.0\n"})
+    assert "my_tokens.py" not in [step.name for step in kept.steps]
