@@ -24,6 +24,7 @@ from preview.http.browser.addresses import RESERVED, PreviewAddresses, PreviewTa
 from preview.http.browser.entry import answer_reserved
 from preview.http.browser.pages import error_answer, is_navigation, redirect_answer, waiting_page
 from preview.http.browser.refresh import BrowserRefresh, is_refresh
+from preview.http.browser.shared_reads import SharedReads
 from preview.http.browser.visitors import Visitor, has_bearer, identify, may_look, who_of
 from preview.http.core.errors import problem_of
 from preview.proxy.admission import Admitted, Fields, NodeRouter, OwnAnswer, Reauthorize, RequestHead
@@ -132,6 +133,7 @@ class PreviewAccessGate:
 
     def __init__(self, settings: Settings, backend: Callable[[], Backend], check_host: Callable[[str], None]) -> None:
         self.places = PreviewAddresses(settings)
+        self._records = SharedReads[PreviewRecord]()
         self._settings = settings
         self._backend = backend
         self._check_host = check_host
@@ -301,13 +303,13 @@ class PreviewAccessGate:
         if not visitor.is_known or place.preview_id is None:
             _turn_away(visitor)
         try:
-            record = await self._backend().previews.get(place.preview_id)
+            record = await self._records.get(place.preview_id, self._backend().previews.get)
         except PreviewNotFound:
             _turn_away(visitor)
         is_owner = visitor.user_id == record.user_id or (visitor.grant is not None and visitor.grant.is_owner)
         if not is_owner:
             _turn_away(visitor)
-        lines = await self._last_lines(record)
+        lines = await self._last_lines(record) if record.state is State.FAILED else []
         error: PreviewError
         if record.state is State.FAILED:
             error = UpstreamFailed(
@@ -317,7 +319,7 @@ class PreviewAccessGate:
             error = PreviewUnavailable(f"The preview is ending: {_sentence(record.reason)}")
         else:
             error = PreviewNotFound(f"The preview has ended: {_sentence(record.reason)} Launch it again.")
-        return error_answer(problem_of(error), head, lines=lines if record.state is State.FAILED else ())
+        return error_answer(problem_of(error), head, lines=lines)
 
     async def _last_lines(self, record: PreviewRecord) -> list[str]:
         active = self._backend().previews.find(record.id)
