@@ -224,7 +224,8 @@ class Load:
             )
         if one.lost_at is not None and asked_at > one.lost_at and start != one.lost_start:
             self.returns.setdefault(one.why, []).append(now - one.lost_at)
-            one.lost_at, one.lost_start = None, ""
+            # What follows until the fault is over is counted with the others.
+            one.lost_at, one.lost_start, one.why = None, "", ""
 
     async def watch(self, one: Standing) -> None:
         """Follow a log through any node until cancelled."""
