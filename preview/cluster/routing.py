@@ -128,7 +128,8 @@ class Router:
         if entry is not None and self._now() < entry.until:
             return entry.owner
         if not self._holds():
-            if entry is None:
+            if entry is None or entry.owner is None:
+                # That nobody had it may be long past.
                 raise DatabaseUnavailable("This node has lost its place in the cluster; try again in a moment.")
             return entry.owner
         with trio.move_on_after(_PATIENCE_S if entry is None else _PATIENCE_KNOWN_S) as patience:

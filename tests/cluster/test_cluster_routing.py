@@ -155,3 +155,9 @@ async def test_a_node_without_a_lease_waits_for_no_database() -> None:
     with pytest.raises(DatabaseUnavailable):
         await router.find(GENERATION)
     assert directory.asked == 1
+    # That nobody had it is no answer.
+    leases[0], directory.owner = True, None
+    assert await router.find(PREVIEW) is None
+    leases[0], clock.now = False, 2 * FRESH_S
+    with pytest.raises(DatabaseUnavailable):
+        await router.find(PREVIEW)
