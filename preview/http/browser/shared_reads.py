@@ -36,7 +36,7 @@ class SharedReads(Generic[T]):
         self._reads: dict[str, _Read[T]] = {}
 
     async def get(self, key: str, read: Callable[[str], Awaitable[T]]) -> T:
-        """Return what ``read`` returns for this key, or raise its error. It may have begun before this call.
+        """Return what ``read`` returns for this key, or raise its error. It may have started before this call.
 
         Cancellation: others who wait read for themselves.
         """
