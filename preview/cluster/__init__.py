@@ -10,6 +10,7 @@ from preview.cluster.notices import ANYTHING, LOST, Notices, wakes
 from preview.cluster.opening import node_name, open_cluster
 from preview.cluster.ownership import Claim, Taken
 from preview.cluster.placement import NodeState, Waiting, Wants, Warmth, with_room
+from preview.cluster.preview_list import ListedPreview, LivePage, Placement, PreviewList
 from preview.cluster.routing import Directory, Owner, Router, Subject
 
 __all__ = [
@@ -19,6 +20,8 @@ __all__ = [
     "Claim",
     "Cluster",
     "Directory",
+    "ListedPreview",
+    "LivePage",
     "Node",
     "NodeFacts",
     "NodeKey",
@@ -28,6 +31,8 @@ __all__ = [
     "Notices",
     "Owner",
     "Place",
+    "Placement",
+    "PreviewList",
     "Router",
     "Subject",
     "Taken",

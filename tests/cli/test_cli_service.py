@@ -285,6 +285,17 @@ def test_ls_shows_where_a_preview_is(running: str, capsys: pytest.CaptureFixture
     assert [one["generation_id"] for one in json.loads(capsys.readouterr().out)["previews"]] == [running]
 
 
+def test_an_operator_lists_the_previews_of_all(running: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["ls", "--all", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["items"]
+    assert [one["generation_id"] for one in found] == [running]
+    assert run(["ls", "--all"]) == 0
+    head, row = (line.split() for line in capsys.readouterr().out.splitlines())
+    assert head == ["PREVIEW", "USER", "NODE", "STATUS", "AGE", "MEMORY"]
+    assert row[:4] == [found[0]["id"], "local", found[0]["node"], "running"]
+    assert run(["ls", "--all", "--status", "running"]) == ExitCode.USAGE
+
+
 def test_a_project_that_was_never_launched_is_listed_and_can_be_deleted(
     running: str, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

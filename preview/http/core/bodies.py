@@ -320,6 +320,13 @@ class PageQuery(BaseModel):
     limit: int = Field(default=50, ge=1, le=200)
 
 
+class OperatorPreviewsQuery(PageQuery):
+    """A page of all live previews."""
+
+    # More than a node has by default: this list had no pages once.
+    limit: int = Field(default=200, ge=1, le=200)
+
+
 class AuditQuery(PageQuery):
     """A page of the audit."""
 

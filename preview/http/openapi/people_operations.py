@@ -125,7 +125,11 @@ def operator_operations() -> dict[str, Operation]:
     """Return the routes for operators."""
     refused: ErrorKinds = (errors.Forbidden,)
     return {
-        "operator.previews": Operation(Reply("All live previews.", account.OperatorPreviews), refused),
+        "operator.previews": Operation(
+            Reply("A page of live previews.", account.OperatorPreviews),
+            (*refused, errors.InvalidRequest),
+            query=bodies.OperatorPreviewsQuery,
+        ),
         "operator.stop": Operation(GONE, (*refused, errors.PreviewNotFound, errors.NoActivePreview), 204),
         "operator.list_users": Operation(
             Reply("A page of users.", account.OperatorUsers),

@@ -26,6 +26,7 @@ import { useLoad } from "../ui/useLoad";
 import { visible } from "../ui/visible";
 import { AuditView } from "./AuditView";
 import { InvitationsView } from "./InvitationsView";
+import { LivePreviewsView } from "./LivePreviewsView";
 import { RecordTable } from "./RecordTable";
 import { day } from "./TokensView";
 import { amount } from "./UsageView";
@@ -41,7 +42,7 @@ interface Question {
 /** All previews, users, environments, templates, machines and changes of the service; nothing of what others' previews print or receive. */
 export function OperatorView({ client }: { client: PreviewClient }): ReactNode {
   const t = useTranslate();
-  const previews = useLoad("previews", (signal) => operatorPreviews(client, signal));
+  const previews = useLoad("previews", (signal) => operatorPreviews(client, null, signal));
   const users = useLoad("users", (signal) => operatorUsers(client, signal));
   const environments = useLoad("environments", (signal) => storedEnvironments(client, signal));
   const templates = useLoad("templates", (signal) => templatesOf(client, signal));
@@ -56,7 +57,7 @@ export function OperatorView({ client }: { client: PreviewClient }): ReactNode {
     nodes.refresh();
   };
   const problem = previews.problem ?? users.problem ?? environments.problem ?? templates.problem ?? nodes.problem;
-  // The nodes of a cluster have addresses. Only they and users are shown for all of it: the other lists are one node's.
+  // The nodes of a cluster have addresses. Environments and templates are those of one node.
   const isCluster = nodes.value?.some((one) => one.address !== null) ?? false;
   const where = isCluster ? " on the node that answers" : "";
   const machines = (
@@ -105,30 +106,20 @@ export function OperatorView({ client }: { client: PreviewClient }): ReactNode {
         </Button>
       </div>
       {isCluster && machines}
-      <RecordTable
-        title={`Live previews${where}: ${previews.value?.items.length ?? 0} of ${previews.value?.limit ?? "–"}`}
-        heads={["User", "Preview", "State", "Memory", "Age", ""]}
-        rows={previews.value?.items.map((one) => [
-          visible(one.user_id),
-          one.id,
-          one.status,
-          amount(one.memory_bytes, "bytes"),
-          ago(t, one.created_at),
-          <IconButton
-            key="stop"
-            icon="stop"
-            label={`Stop ${one.id}`}
-            onClick={() =>
-              setQuestion({
-                title: `Stop the preview of ${visible(one.user_id)}?`,
-                text: "Its processes end; its user can launch it again.",
-                action: "Stop",
-                busy: "Stopping…",
-                act: () => stopAnyPreview(client, one.id),
-              })
-            }
-          />,
-        ])}
+      <LivePreviewsView
+        client={client}
+        isCluster={isCluster}
+        first={previews.value}
+        action={action}
+        onStop={(one) =>
+          setQuestion({
+            title: `Stop the preview of ${visible(one.user_id)}?`,
+            text: "Its processes end; its user can launch it again.",
+            action: "Stop",
+            busy: "Stopping…",
+            act: () => stopAnyPreview(client, one.id),
+          })
+        }
       />
       <RecordTable
         title="Users"

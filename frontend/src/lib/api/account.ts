@@ -36,9 +36,22 @@ export interface OperatorPreview {
   status: string;
   created_at: string;
   expires_at: string;
+  /** Null while it waits for a node. */
+  node: string | null;
+  placement: "placed" | "queued" | "lost";
+  /** These are null for previews of other nodes than the one that answers. */
   memory_bytes: number | null;
   cpu_percent: number | null;
-  viewers: number;
+  viewers: number | null;
+}
+
+/** Live previews, oldest first. */
+export interface OperatorPreviewPage {
+  items: OperatorPreview[];
+  total: number;
+  /** Number of previews that the live nodes may run. */
+  limit: number;
+  next: string | null;
 }
 
 export interface OperatorUser {
@@ -83,9 +96,11 @@ export function readUsage(client: PreviewClient, signal?: AbortSignal): Promise<
 
 export function operatorPreviews(
   client: PreviewClient,
+  cursor: string | null,
   signal?: AbortSignal,
-): Promise<Items<OperatorPreview> & { limit: number }> {
-  return client.json("/api/v1/operator/previews", of(signal));
+): Promise<OperatorPreviewPage> {
+  const after = cursor === null ? "" : `&cursor=${encodeURIComponent(cursor)}`;
+  return client.json(`/api/v1/operator/previews?limit=100${after}`, of(signal));
 }
 
 export async function stopAnyPreview(client: PreviewClient, id: string): Promise<void> {

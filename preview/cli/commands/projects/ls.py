@@ -19,11 +19,15 @@ from preview.core.quoting import visible
 app = typer.Typer(add_completion=False)
 
 _STYLES = {"running": "green", "starting": "cyan", "stopping": "cyan", "failed": "red", "stopped": "dim"}
+_WAITING = {"queued": "waits for a node", "lost": "node lost"}
 _PAGE = 100
 
 
 @app.command("ls")
 def list_previews(
+    everyone: Annotated[
+        bool, typer.Option("--all", help="Live previews of all users and nodes, oldest first; for operators.")
+    ] = False,
     status: Annotated[
         Literal["starting", "running", "stopping", "stopped", "failed"] | None,
         typer.Option("--status", help="Only previews in this state."),
@@ -39,7 +43,12 @@ def list_previews(
 
     Example: preview ls --status running
     """
+    if everyone and status is not None:
+        raise typer.BadParameter("--all lists live previews; leave --status out.", param_hint="--status")
     with open_api(url, ca) as api:
+        if everyone:
+            _print_all(collect(api, "/operator/previews", "items", limit), as_json=as_json)
+            return
         previews = collect(api, "/previews", "previews", limit, {"status": status} if status else {})
         stored = generations_of(api)
         new = [] if status else _never_launched(api, stored, previews, limit - len(previews))
@@ -107,6 +116,22 @@ def _table(previews: list[dict[str, Any]], new: list[dict[str, Any]], names: Map
     for one in new:
         table.add_row(Text(one["id"]), Text(visible(one["name"])), Text("not launched", style="dim"))
     return table
+
+
+def _print_all(previews: list[dict[str, Any]], *, as_json: bool) -> None:
+    if as_json:
+        print_json({"items": previews})
+        return
+    if not previews:
+        say("No live previews.")
+        return
+    table = listing("PREVIEW", "USER", "NODE", "STATUS", "AGE", "MEMORY")
+    for one in previews:
+        state = _WAITING.get(one["placement"], one["status"])
+        memory = "-" if one["memory_bytes"] is None else f"{one['memory_bytes'] / 2**20:.0f} MB"
+        cells = (one["id"], one["user_id"], one["node"] or "-", state, age(one["created_at"]), memory)
+        table.add_row(*(Text(visible(cell)) for cell in cells))
+    table_console().print(table)
 
 
 def age(since: str) -> str:

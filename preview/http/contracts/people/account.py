@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from preview.auth import ApiToken, AuditEntry
 from preview.auth.api_tokens import MOST_NAME_CHARACTERS
 from preview.auth.audit.trail import Verdict
+from preview.cluster import ListedPreview, Placement
 from preview.core.clock import from_ms
 from preview.environments import StoredEnvironment
 from preview.http.core.answers import Answer, Seconds, Time
@@ -17,6 +18,7 @@ from preview.supervisor import LivePreview
 
 _DAY_S = 24 * 3600.0
 _LONGEST_S = 10 * 365 * _DAY_S
+_ONLY_THERE = "Null for previews of other nodes than the one that answers."
 
 
 class TokenBody(BaseModel):
@@ -87,7 +89,7 @@ class Usage(Answer):
 
 
 class OperatorPreview(Answer):
-    """A live preview of any user: nothing of its log, requests, files or environment."""
+    """A live preview of any user, on any node: nothing of its log, requests, files or environment."""
 
     id: str
     generation_id: str
@@ -96,15 +98,26 @@ class OperatorPreview(Answer):
     status: str
     created_at: Time
     expires_at: Time
-    memory_bytes: int | None
-    cpu_percent: float | None
-    processes: int | None
-    viewers: int = Field(description="Open log streams.")
+    node: str | None = Field(description="The node that has it, or had it if that is lost; null: it waits for one.")
+    placement: Placement = Field(
+        description="`placed`: its node is live. `queued`: it waits for a node. `lost`: its node is lost, and another "
+        "one takes it."
+    )
+    memory_bytes: int | None = Field(description=_ONLY_THERE)
+    cpu_percent: float | None = Field(description=_ONLY_THERE)
+    processes: int | None = Field(description=_ONLY_THERE)
+    viewers: int | None = Field(description=f"Open log streams. {_ONLY_THERE}")
 
     @classmethod
-    def of(cls, preview: LivePreview) -> Self:
-        """Return the preview."""
-        record, usage = preview.record, preview.usage
+    def of(cls, listed: ListedPreview, preview: LivePreview | None) -> Self:
+        """Return the preview.
+
+        Args:
+            listed: The preview.
+            preview: The same one, if it runs on this node.
+        """
+        record = listed.record if preview is None else preview.record
+        usage = None if preview is None else preview.usage
         return cls(
             id=record.id,
             generation_id=record.generation_id,
@@ -113,19 +126,22 @@ class OperatorPreview(Answer):
             status=record.state.value,
             created_at=record.created_at,
             expires_at=record.expires_at,
+            node=listed.node,
+            placement=listed.placement,
             memory_bytes=None if usage is None else usage.memory_bytes,
             cpu_percent=None if usage is None else round(usage.cpu_percent, 1),
             processes=None if usage is None else usage.processes,
-            viewers=preview.log.subscriber_count,
+            viewers=None if preview is None else preview.log.subscriber_count,
         )
 
 
 class OperatorPreviews(Answer):
-    """All live previews, oldest first."""
+    """Live previews of all nodes, oldest first."""
 
     items: list[OperatorPreview]
-    limit: int = Field(description="Maximum number of live previews: `PREVIEW_MAX_PREVIEWS`.")
-    next: None = Field(default=None, description="Always null: their number has a limit.")
+    total: int = Field(description="Number of live previews.")
+    limit: int = Field(description="Number of previews that the live nodes may run: `PREVIEW_MAX_PREVIEWS` of each.")
+    next: str | None = Field(description="Cursor of the next page; null: the last one.")
 
 
 class OperatorUser(Answer):

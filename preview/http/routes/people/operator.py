@@ -23,8 +23,6 @@ from preview.http.contracts.people.account import (
     Environments,
     Nodes,
     NodeShape,
-    OperatorPreview,
-    OperatorPreviews,
     OperatorUser,
     OperatorUsers,
     PreparedEnvironmentShape,
@@ -33,10 +31,11 @@ from preview.http.contracts.people.account import (
     TierBody,
 )
 from preview.http.core.answers import json_answer, no_content
-from preview.http.core.bodies import AuditQuery, PageQuery
+from preview.http.core.bodies import AuditQuery, OperatorPreviewsQuery, PageQuery
 from preview.http.core.reading import checked_query, read_json
 from preview.http.identity import require_operator as _require_operator
 from preview.http.metrics import RECENT_LOG
+from preview.http.routes.people.operator_list import operator_previews, own_name
 from preview.people_errors import NodeNotFound, TemplateNotFound
 from preview.runtime.warm.pool import TemplatePool
 from preview.runtime.warm.runtime import WarmRuntime
@@ -53,11 +52,10 @@ def operator_routes(running: Running) -> Blueprint:
 
     @routes.get("/operator/previews")
     async def previews(backend: Backend) -> Response:
-        """Return all live previews of all users, for operators."""
+        """Return live previews of all users and nodes, oldest first, for operators."""
         await _require_operator(backend)
-        live = sorted(backend.previews.all_active.values(), key=lambda one: one.record.created_at)
-        items = [OperatorPreview.of(one) for one in live]
-        return json_answer(OperatorPreviews(items=items, limit=backend.settings.max_previews, next=None))
+        query = checked_query(request, OperatorPreviewsQuery)
+        return json_answer(await operator_previews(backend, query.cursor, query.limit))
 
     @routes.delete("/operator/previews/<preview_id>")
     async def stop(backend: Backend, preview_id: str) -> Response:
@@ -206,7 +204,7 @@ def operator_routes(running: Running) -> Blueprint:
             return json_answer(Nodes(items=found, next=None))
         described = dict(backend.service.runtime.describe())
         node = NodeShape(
-            name=platform.node(),
+            name=own_name(backend),
             system=f"{platform.system()} {platform.release()}",
             processors=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
             live_previews=len(backend.previews.all_active),
