@@ -179,7 +179,7 @@ case "$*" in
     *service\\ inspect*preview.files*) [ -e "$LOG.started" ] && echo "${LABEL:-$FILES_HASH}" ;;
     *service\\ inspect*) [ -e "$LOG.started" ] && echo image:1 ;;
     *service\\ ps*) echo "image:1 Complete 2 seconds ago" ;;
-    *service\\ update*) exit ${UPDATED:-0} ;;
+    *service\\ scale*) exit ${UPDATED:-0} ;;
 esac
 """
 
@@ -203,12 +203,12 @@ def test_a_stack_is_updated_node_by_node_each_drained_before(tmp_path: Path) -> 
         assert (done.returncode != 0) is ("UPDATED" in variables), done.stderr
         # A command of several lines has the first one here.
         lines = [line for line in log.read_text().splitlines() if line.startswith(("stack", "service"))]
-        changing = [line for line in lines if re.match(r"stack deploy|service (create|update)", line)]
+        changing = [line for line in lines if re.match(r"stack deploy|service (create|scale)", line)]
         return [" ".join(re.findall(r"^\w+ \w+|nodes/[\w-]+|preview_\w[\w-]*", line)) for line in changing]
 
     every = [f"nodes/preview-{number}" for number in (1, 2, 3)]
     assert deployed() == [" ".join(["stack deploy", *every])]
-    step = "service create preview_drain preview_nodes|stack deploy {0}|service update preview_{1}"
+    step = "service create preview_drain preview_nodes|stack deploy {0}|service scale preview_{1}"
     steps = [step.format(one, one.partition("/")[2]).split("|") for one in every]
     # The tables first: what all nodes share has the job for them.
     assert deployed() == ["stack deploy", *steps[0], *steps[1], *steps[2]]

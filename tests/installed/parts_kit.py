@@ -82,8 +82,8 @@ def wheels(parts: Path) -> Path:
         wanted = parts / "wanted.txt"
         export = ["uv", "export", "--quiet", "--no-dev", "--no-hashes", "--no-emit-project", "--output-file"]
         subprocess.run([*export, str(wanted)], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
-        # Debian's Python, which the wheels are for.
-        fetch = ["python3", "-m", "pip", "download", "--quiet", "--only-binary=:all:", "--python-version=3.11"]
+        # An environment of uv's has no pip. The wheels are for Debian's Python.
+        fetch = ["uv", "tool", "run", "pip", "download", "--quiet", "--only-binary=:all:", "--python-version=3.11"]
         subprocess.run([*fetch, f"--dest={draft}", f"--requirement={wanted}", *_EXTRA], check=True)
         hello = ROOT / "examples" / "hello" / "requirements.txt"
         subprocess.run([*fetch, f"--dest={draft}", f"--requirement={hello}"], check=True)

@@ -36,6 +36,8 @@ _STAND_INS = {
 # A network, mounts and processes of its own; all of it ends with the first process.
 _ALONE = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--")
 _ENGINE = (
+    # Nobody answers names here: without a server at all, each search for an image would last 20 seconds.
+    "mount --bind $0/resolv.conf /etc/resolv.conf; "
     "ip link set lo up; sysctl -qw net.ipv4.ip_forward=1; exec dockerd --data-root $0/root --exec-root $0/exec "
     "--pidfile $0/pid -H unix://$0/s --config-file $0/json --cgroup-parent /preview-swarm-$1 --log-level error"
 )
@@ -51,6 +53,7 @@ class Machine:
         self.docker = ["docker", "--host", f"unix://{folder}/s"]
         folder.mkdir()
         (folder / "json").write_text(json.dumps({"seccomp-profile": str(ROOT / "deploy" / "seccomp.json")}))
+        (folder / "resolv.conf").write_text("nameserver 127.0.0.1\n")
         with (folder / "log").open("wb") as log:
             command = ["setpriv", "--pdeathsig=KILL", *_ALONE, "sh", "-c", _ENGINE, str(folder), str(number)]
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
@@ -183,8 +186,11 @@ def _an_update_moves_previews(
     assert told.count("is up to date") == 3, told
     with (stack / "preview.env").open("a") as settings:
         settings.write("PREVIEW_QUEUE_LIMIT=900\n")
+    before = _tasks(machine)
     told = deploy()
     assert [told.count(f"preview-{number} is empty") for number in (1, 2, 3)] == [1, 1, 1], told
+    # A second start would end the previews that came meanwhile.
+    assert [len(new - old) for new, old in zip(_tasks(machine), before, strict=True)] == [1, 1, 1]
     machine.until("three nodes after the update", lambda: len(_live(machine, as_admin)) == 3)
 
     def answers() -> bool:
@@ -194,6 +200,11 @@ def _an_update_moves_previews(
         )
 
     machine.until("the preview after the update", answers)
+
+
+def _tasks(machine: Machine) -> list[set[str]]:
+    """The starts of each node."""
+    return [set(machine.do("service", "ps", "--quiet", f"preview_preview-{n}").split()) for n in (1, 2, 3)]
 
 
 def _admin(machine: Machine) -> list[str]:

@@ -83,6 +83,7 @@ for node in {{ node_names | join(" ") }}; do
     # A new one has no previews.
     if inspect known "$node" >/dev/null; then drain "$node"; fi
     deploy --compose-file "nodes/$node.yaml"
-    # Waits until it is healthy; if it does not become so, the other nodes stay as they are.
-    docker service update --detach=false --quiet "preview_$node"
+    # Waits until it is healthy; if it does not become so, the other nodes stay as they are. `docker service update`
+    # would do so too, but sorts the mounts: Swarm then starts the node a second time.
+    docker service scale --detach=false "preview_$node=1" >/dev/null
 done
