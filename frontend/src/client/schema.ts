@@ -4054,10 +4054,13 @@ export interface components {
         };
         /**
          * OperatorPreview
-         * @description A live preview of any user: nothing of its log, requests, files or environment.
+         * @description A live preview of any user, on any node: nothing of its log, requests, files or environment.
          */
         OperatorPreview: {
-            /** Cpu Percent */
+            /**
+             * Cpu Percent
+             * @description Null for previews of other nodes than the one that answers.
+             */
             cpu_percent: number | null;
             /** Created At */
             created_at: string;
@@ -4067,9 +4070,22 @@ export interface components {
             generation_id: string;
             /** Id */
             id: string;
-            /** Memory Bytes */
+            /**
+             * Memory Bytes
+             * @description Null for previews of other nodes than the one that answers.
+             */
             memory_bytes: number | null;
-            /** Processes */
+            /**
+             * Node
+             * @description The node that has it, or had it if that is lost; null: it waits for one.
+             */
+            node: string | null;
+            /** @description `placed`: its node is live. `queued`: it waits for a node. `lost`: its node is lost, and another one takes it. */
+            placement: components["schemas"]["Placement"];
+            /**
+             * Processes
+             * @description Null for previews of other nodes than the one that answers.
+             */
             processes: number | null;
             /** Project Id */
             project_id: string;
@@ -4079,28 +4095,32 @@ export interface components {
             user_id: string;
             /**
              * Viewers
-             * @description Open log streams.
+             * @description Open log streams. Null for previews of other nodes than the one that answers.
              */
-            viewers: number;
+            viewers: number | null;
         };
         /**
          * OperatorPreviews
-         * @description All live previews, oldest first.
+         * @description Live previews of all nodes, oldest first.
          */
         OperatorPreviews: {
             /** Items */
             items: components["schemas"]["OperatorPreview"][];
             /**
              * Limit
-             * @description Maximum number of live previews: `PREVIEW_MAX_PREVIEWS`.
+             * @description Number of previews that the live nodes may run: `PREVIEW_MAX_PREVIEWS` of each.
              */
             limit: number;
             /**
              * Next
-             * @description Always null: their number has a limit.
-             * @default null
+             * @description Cursor of the next page; null: the last one.
              */
-            next?: null;
+            next: string | null;
+            /**
+             * Total
+             * @description Number of live previews.
+             */
+            total: number;
         };
         /**
          * OperatorUser
@@ -4195,6 +4215,12 @@ export interface components {
              */
             type: "piece";
         };
+        /**
+         * Placement
+         * @description Relation of a live preview to the nodes.
+         * @enum {string}
+         */
+        Placement: "placed" | "queued" | "lost";
         /**
          * Plan
          * @description Start plan of a generation; folders are relative to the generation.
@@ -7638,6 +7664,7 @@ export type OperatorUsers = components['schemas']['OperatorUsers'];
 export type PartShape = components['schemas']['PartShape'];
 export type PastFiringShape = components['schemas']['PastFiringShape'];
 export type PieceEvent = components['schemas']['PieceEvent'];
+export type Placement = components['schemas']['Placement'];
 export type Plan = components['schemas']['Plan'];
 export type PlannedService = components['schemas']['PlannedService'];
 export type PlannedStep = components['schemas']['PlannedStep'];
