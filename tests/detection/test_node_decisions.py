@@ -453,3 +453,19 @@ def test_a_word_for_people_in_an_example_is_no_value_of_a_host(tmp_path: Path) -
     plan = plan_of(tmp_path, {}, files)
     assert plan.variables["SHOP_NAME"].value == "가게"
     assert plan.variables["DB_HOST"].value.isascii()
+
+
+@pytest.mark.parametrize(
+    ("options", "mode"),
+    [("'dev', 'prod'", "dev"), ("'development', 'prod'", None), ("'live', 'stage'", "live"), ("'production'", None)],
+)
+def test_a_schema_without_the_usual_mode_gets_one_of_its_own(tmp_path: Path, options: str, mode: str | None) -> None:
+    source = f"const {{ z }} = require('zod');\nz.object({{ NODE_ENV: z.enum([{options}]) }}).parse(process.env);\n"
+    found = plan_of(tmp_path, needing("zod"), {"server.js": source + SERVER}).variables.get("NODE_ENV")
+    assert (found.value if found is not None else None) == mode
+
+
+def test_an_example_that_is_too_short_for_the_schema_is_not_used(tmp_path: Path) -> None:
+    source = "const { z } = require('zod');\nz.object({ SITE_KEY: z.string().min(32) }).parse(process.env);\n"
+    files = {"server.js": source + SERVER, ".env.example": "SITE_KEY=some_super_key\n"}
+    assert plan_of(tmp_path, needing("zod"), files).variables["SITE_KEY"].value == "{secret}"

@@ -210,6 +210,26 @@ def test_what_a_class_of_settings_refuses_gets_a_value_of_its_form() -> None:
     assert found["FARM_PLOTS"].isdigit()
 
 
+def test_what_zod_refuses_gets_a_value_of_its_form() -> None:
+    lines = [
+        "Invalid configuration: [] {",
+        """  NODE_ENV: { errors: [ 'Invalid option: expected one of "dev"|"prod"' ] },""",
+        "  FARM_SECRET: { errors: [ 'Too small: expected string to have >=70 characters' ] },",
+        "  FARM_PLOTS: { errors: [ 'Invalid input: expected number, received NaN' ] },",
+        "  FARM_URL: [ 'Invalid url' ], FARM: [ 1 ],",
+        """  "BARN_MODE": [ "Invalid enum value. Expected 'dry' | 'wet', received ''" ],""",
+        "  DOTENV_KEY: [ 'Required' ],",
+        "}",
+    ]
+    mend = mend_of(*lines, toolchain=Toolchain.NODE)
+    found = values(mend)
+    assert set(found) == {"NODE_ENV", "FARM_SECRET", "FARM_PLOTS", "FARM_URL", "BARN_MODE"}
+    assert (found["NODE_ENV"], found["BARN_MODE"], found["FARM_PLOTS"].isdigit()) == ("dev", "dry", True)
+    assert len(found["FARM_SECRET"]) >= 70 or found["FARM_SECRET"] == "{secret}"
+    assert mend is not None
+    assert mend.variables["NODE_ENV"].origin is Origin.SUPPLIED
+
+
 def test_words_in_capitals_are_no_variables() -> None:
     lines = [f'  File "{ROOT}/a.py", line 4, in b', '    row = ask("SELECT name FROM shops WHERE id = 1").name']
     assert mend_of(TRACE, *lines, "AttributeError: 'NoneType' object has no attribute 'name'") is None

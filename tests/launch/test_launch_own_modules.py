@@ -200,3 +200,15 @@ def test_the_nearest_own_line_of_an_error_is_found(tmp_path: Path, trace: list[s
     lines = [line.format(project=tmp_path, error="TypeError: no") for line in trace]
     assert own_place(lines, tmp_path) == place
     assert own_place(lines, None) == ""
+
+
+@pytest.mark.parametrize(("line", "is_told"), [("logs", True), ("/src/logs/", True), ("*.log", False), ("..", False)])
+def test_a_module_of_node_that_version_control_leaves_out_is_told_as_such(
+    project: Path, line: str, is_told: bool
+) -> None:
+    (project / ".gitignore").write_text(f"{line}\n")
+    lines = ["Error: Cannot find module '../logs/logs.service'"]
+    found = diagnose(lines)
+    assert found is not None
+    said = name_own_module(found, lines, project).message
+    assert (".gitignore leaves 'logs' out of version control" in said) is is_told

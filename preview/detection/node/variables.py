@@ -40,6 +40,7 @@ _ROUNDS: Final = re.compile(r"ROUNDS|SALT(?:_?FACTOR|_?LENGTH|_?WORK\w*)?$", re.
 _FILE: Final = re.compile(r"\bpath:\s*(?:path\.\w+\([^)]*?)?['\"`]([\w./-]*\.?env[\w./-]*)['\"`]|--env-file=(\S+)")
 _MAX_LENGTH: Final = 4_000
 _LOG_LEVEL: Final = "LOG_LEVEL"
+_MODE: Final = "NODE_ENV"
 # Libraries whose levels are in small letters.
 _LOGGERS: Final = ("pino", "fastify", "winston", "hono-pino", "nestjs-pino", "pino-http", "bunyan", "loglevel", "tslog")
 # `{ DEBUG: 0, INFO: 1, ERROR: 3 }`, `"ERROR"`
@@ -84,8 +85,16 @@ def choose_variables(
             if name not in _GIVEN and name not in found and not _has_value(own, name):
                 read = SettingRead(name, example.file, 1, Need.REQUIRED)
                 found[name] = _from_example(read, example, kinds) or _invent(read, kinds)
-    level = _log_level(project, settings.reads.get(_LOG_LEVEL))
-    return found | ({_LOG_LEVEL: level} if level is not None else {})
+    supplied = (_log_level(project, settings.reads.get(_LOG_LEVEL)), _mode(settings.reads.get(_MODE)))
+    return found | {one.name: one for one in supplied if one is not None}
+
+
+def _mode(read: SettingRead | None) -> Variable | None:
+    """Return a mode that the project's schema knows, if it knows neither of the usual ones: ``dev``."""
+    if read is None or not read.choices or {"development", "production"}.intersection(read.choices):
+        return None
+    value = next((name for name in ("dev", "develop", "local", "test") if name in read.choices), read.choices[0])
+    return Variable(_MODE, value, Origin.SUPPLIED, read.where)
 
 
 def _log_level(project: NodeProject, read: SettingRead | None) -> Variable | None:
@@ -200,7 +209,7 @@ def _from_example(read: SettingRead, example: ExampleValue | None, kinds: Sequen
     # A word for people (`DB호스트`): no host, key or address has one.
     if not value.isascii() and (_ACCESS.search(read.name) or _POINTS.search(read.name)):
         return None
-    if read.choices and value not in read.choices:
+    if (read.choices and value not in read.choices) or (read.kind is Kind.TEXT and len(value) < read.least):
         return None
     secret = is_secret(read.name) and service_of_name(read.name, kinds) is None
     return Variable(read.name, value, Origin.EXAMPLE, example.file, secret)

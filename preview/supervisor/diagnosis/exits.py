@@ -31,6 +31,7 @@ from preview.supervisor.diagnosis.places import own_place
 from preview.supervisor.preview.live_preview import LivePreview
 
 _FRAME = re.compile(r'File "(?P<path>[^"]{1,1000})", line (?P<line>\d{1,7})')
+_OF_NODE = re.compile(r"The module \.{1,2}/\S{1,300}")
 # Maximum number of entries read from a folder.
 _MAX_ENTRIES = 2_000
 # Bytes read of ``.gitignore``.
@@ -57,7 +58,7 @@ def name_own_module(found: Diagnosis, lines: Sequence[str], project: Path) -> Di
         return found
     try:
         if not isinstance(module, str):
-            return name_file_in_other_case(found, lines, project)
+            return _name_left_out(name_file_in_other_case(found, lines, project), project)
         for root in (project, *_own_folders(lines, project)):
             written = written_otherwise(root, module.split("."))
             if written is not None:
@@ -82,15 +83,33 @@ def name_own_module(found: Diagnosis, lines: Sequence[str], project: Path) -> Di
     return replace(found, message=f"{_place(lines, project)} '{module}', which the project does not have{hint}")
 
 
+def _name_left_out(found: Diagnosis, project: Path) -> Diagnosis:
+    """Say of a module of Node's that ``.gitignore`` names its folder: ``logs`` of ``./logs/logs.module``."""
+    file = found.details.get("file")
+    match = _OF_NODE.fullmatch(found.message.partition(" does not exist.")[0])
+    if match is None or not isinstance(file, str):
+        return found
+    ignored = _ignored(project)
+    part = next((one for one in file.split("/") if one.strip(".") and one in ignored), None)
+    if part is None:
+        return found
+    why = f".gitignore leaves {part!r} out of version control"
+    return replace(found, message=f"The module {file} does not exist: {why}. Add it, as its author has it.")
+
+
 def _is_ignored(project: Path, module: str) -> bool:
     """Return True if the project's ``.gitignore`` names this module or package."""
+    return not {f"{module}.py", module}.isdisjoint(_ignored(project))
+
+
+def _ignored(project: Path) -> set[str]:
+    """Return the last names of the lines of the project's ``.gitignore``."""
     file = project / ".gitignore"
     if file.is_symlink() or not file.is_file():
-        return False
+        return set()
     with file.open("rb") as opened:
         text = opened.read(_MAX_IGNORED).decode("utf-8", "replace")
-    lines = (line.strip().rstrip("/").rpartition("/")[2] for line in text.splitlines())
-    return any(line in {f"{module}.py", module} for line in lines)
+    return {line.strip().rstrip("/").rpartition("/")[2] for line in text.splitlines()}
 
 
 def _package(project: Path, lines: Sequence[str], parents: Sequence[str]) -> Path | None:

@@ -11,6 +11,7 @@ from typing import Final
 from preview.detection import Kind, Variable, placeholder_for
 from preview.supervisor.diagnosis.diagnose import diagnose
 from preview.supervisor.mending.model import FailedStart, Mend, newest_error
+from preview.supervisor.mending.refusals import refused_variables
 
 _HEAD: Final = re.compile(r"\b\d{1,4} validation errors? for (?P<model>\w{1,80})")
 _SETTINGS: Final = re.compile(r"settings|config|env", re.IGNORECASE)
@@ -31,25 +32,6 @@ _KINDS: Final = (
     (re.compile(r"email"), Kind.EMAIL),
 )
 _SOURCE: Final = re.compile(r"error parsing value for field \"(?P<name>\w{1,80})\" from source")
-# `env must have required property 'A', env/PORT must be integer`
-_SCHEMA: Final = re.compile(
-    r"\benv(?: must have required property '(?P<missing>\w{1,80})'|/(?P<refused>\w{1,80}) must (?P<said>[^,\n]{1,100}))"
-)
-_SCHEMA_KINDS: Final = (
-    ("be integer", Kind.INTEGER), ("be number", Kind.NUMBER), ("be boolean", Kind.BOOLEAN), ("be >", Kind.INTEGER),
-    ('format "email"', Kind.EMAIL), ('format "ur', Kind.URL),
-)  # fmt: skip
-# ` - property FARM_PLOTS has failed the following constraints: isInt, min`
-_CLASS_FIELD: Final = re.compile(
-    r"\bproperty (?P<name>[A-Z][A-Z0-9_]{1,80}) has failed the following constraints: (?P<said>[\w, ]{1,200})"
-)
-_CONSTRAINTS: Final = (
-    ("isInt", Kind.INTEGER), ("isNumber", Kind.INTEGER), ("isPort", Kind.INTEGER), ("isBoolean", Kind.BOOLEAN),
-    ("isEmail", Kind.EMAIL), ("isUrl", Kind.URL),
-)  # fmt: skip
-_LONG: Final = 32
-_FEWER: Final = re.compile(r"NOT have fewer than (\d{1,4}) characters")
-_NOT_BELOW: Final = re.compile(r"be >=? (\d{1,9})$")
 _OPTIONS: Final = re.compile(r"^(?:enum|literal_error|value_error\.const|type_error\.enum)")
 # `int(os.getenv("X"))`, `os.environ["X"]`, `config("X")`, `env.int("X")`, `process.env.X`
 _READ: Final = re.compile(
@@ -65,7 +47,7 @@ _NO_VALUE: Final = re.compile(
 _FRAME: Final = re.compile(r'^\s{0,8}File "(?P<path>[^"]{1,400})", line \d{1,7}')
 # Programs take these for more than a setting.
 _RESERVED: Final = re.compile(
-    r"^(?:LD_|PYTHON|NODE_|NPM_|GIT_|PIP_|UV_|PREVIEW_|SSL_CERT_|BASH_|PATH$|HOME$|TMPDIR$|PORT$|VIRTUAL_ENV$|IFS$"
+    r"^(?:LD_|PYTHON|NODE_(?!ENV$)|NPM_|GIT_|PIP_|UV_|PREVIEW_|SSL_CERT_|BASH_|DOTENV_|PATH$|HOME$|TMPDIR$|PORT$|VIRTUAL_ENV$|IFS$"
     r"|PS\d$|ENV$|NO_PROXY$|(?:\w+_)?PROXY$)",
     re.IGNORECASE,
 )
@@ -88,14 +70,30 @@ _WANTS_VALUE: Final = re.compile(
 _SAID_LINES: Final = 8
 # Unset on purpose: where a program runs, and what it shows.
 _COMMON: Final = frozenset(
-    {"CI", "DEBUG", "ENVIRONMENT", "HEROKU", "HOSTNAME", "HTTPS", "LANG", "LOGNAME", "PWD", "SHELL", "SSL", "TERM"}
+    {
+        "CI",
+        "DEBUG",
+        "ENVIRONMENT",
+        "HEROKU",
+        "HOSTNAME",
+        "HTTPS",
+        "LANG",
+        "LOGNAME",
+        "NO_COLOR",
+        "FORCE_COLOR",
+        "NODE_ENV",
+        "PWD",
+        "SHELL",
+        "SSL",
+        "TERM",
+    }
     | {"TESTING", "TEST", "TZ", "USER", "VERCEL", "RENDER", "DYNO", "NETLIFY", "PRODUCTION", "FLASK_ENV", "FLASK_DEBUG"}
 )
 
 
 def mend_variables(failed: FailedStart) -> Mend | None:
     """Return placeholders for the variables that the last lines name; None if they name none."""
-    finders = (_of_pydantic, _unparsed, _of_schema, _of_class, _missing, _read_in_line, _read_at_all)
+    finders = (_of_pydantic, _unparsed, _refused, _missing, _read_in_line, _read_at_all)
     ways = (dict(find(failed)) for find in finders)
     found: dict[str, Variable] = next(filter(None, ways), {})
     before = failed.plan.variables
@@ -168,23 +166,9 @@ def _unparsed(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
         yield name, placeholder_for(name, kind)
 
 
-def _of_schema(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
-    """Yield the variables that env-schema (``@fastify/env``) misses or refuses, all in one line."""
-    line = next((line for line in reversed(failed.lines) if _SCHEMA.search(line)), "")
-    for match in _SCHEMA.finditer(line):
-        name = match["missing"] or match["refused"]
-        said = match["said"] or ""
-        kind = next((kind for word, kind in _SCHEMA_KINDS if word in said), Kind.TEXT)
-        least = _FEWER.search(said) or _NOT_BELOW.search(said)
-        yield name, placeholder_for(name, kind, least=int(least[1]) if least else 0)
-
-
-def _of_class(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
-    """Yield the fields that class-validator refuses, as NestJS's own example of settings in a class prints them."""
-    for line in failed.lines:
-        for match in _CLASS_FIELD.finditer(line):
-            kind = next((kind for word, kind in _CONSTRAINTS if word in match["said"]), Kind.TEXT)
-            yield match["name"], placeholder_for(match["name"], kind, least=_LONG if "Length" in match["said"] else 0)
+def _refused(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
+    """Yield what the project's own schema of variables misses or refuses."""
+    return refused_variables(failed.lines)
 
 
 def _missing(failed: FailedStart) -> Iterator[tuple[str, Variable]]:

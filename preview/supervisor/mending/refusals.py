@@ -1,0 +1,62 @@
+"""Variables that a project's own schema misses or refuses: of env-schema, class-validator or zod. Pure functions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Final
+
+from preview.detection import Kind, Origin, Variable, placeholder_for
+
+# `env must have required property 'A', env/PORT must be integer`
+_SCHEMA: Final = re.compile(
+    r"\benv(?: must have required property '(?P<missing>\w{1,80})'|/(?P<refused>\w{1,80}) must (?P<said>[^,\n]{1,100}))"
+)
+# ` - property FARM_PLOTS has failed the following constraints: isInt, min`
+_CLASS_FIELD: Final = re.compile(
+    r"\bproperty (?P<name>[A-Z][A-Z0-9_]{1,80}) has failed the following constraints: (?P<said>[\w, ]{1,200})"
+)
+# `  FARM_KEY: { errors: [ 'Too small: expected string to have >=32 characters' ] },` or `FARM_KEY: [ 'Required' ]`
+_ZOD: Final = re.compile(
+    r"^\s{0,12}['\"]?(?P<name>[A-Z][A-Z0-9_]{1,80})['\"]?: (?:\{ (?:_errors|errors): )?\[ ?(?P<said>['\"`].{1,300})"
+)
+_KINDS: Final = (
+    (re.compile(r"be integer|be number|be >|isInt|isNumber|isPort|expected number", re.IGNORECASE), Kind.INTEGER),
+    (re.compile(r"be boolean|isBoolean|expected boolean", re.IGNORECASE), Kind.BOOLEAN),
+    (re.compile(r"format \"email\"|isEmail|invalid email", re.IGNORECASE), Kind.EMAIL),
+    (re.compile(r"format \"ur|isUrl|invalid ur", re.IGNORECASE), Kind.URL),
+)
+_LEAST: Final = re.compile(
+    r"fewer than (\d{1,4}) char|at least (\d{1,4}) char|to have >=?(\d{1,4}) char|be >=? ?(\d{1,9})|minLength"
+)
+# `expected one of "dev"|"prod"`, `Expected 'dev' | 'prod', received 'development'`
+_OPTIONS: Final = re.compile(r"[Ee]xpected (?:one of )?((?:['\"]\w{1,60}['\"](?: ?\| ?)?){1,40})")
+_WORD: Final = re.compile(r"['\"](\w{1,60})['\"]")
+_LONG: Final = 32
+# The service sets it in every preview, and no placeholder replaces it.
+_OF_THE_SERVICE: Final = "NODE_ENV"
+
+
+def refused_variables(lines: Sequence[str]) -> Iterator[tuple[str, Variable]]:
+    """Yield what schemas miss or refuse, each with a value of the form that they tell.
+
+    Args:
+        lines: The program's last lines. The program controls them.
+    """
+    for line in lines:
+        for pattern in (_SCHEMA, _CLASS_FIELD, _ZOD):
+            for match in pattern.finditer(line):
+                groups = match.groupdict()
+                name = groups.get("name") or groups.get("missing") or groups.get("refused") or ""
+                yield name, _fitting(name, match["said"] or "")
+
+
+def _fitting(name: str, said: str) -> Variable:
+    options = _OPTIONS.search(said)
+    choices = tuple(_WORD.findall(options[1])) if options is not None else ()
+    least = _LEAST.search(said)
+    number = next((int(one) for one in least.groups() if one), _LONG) if least is not None else 0
+    kind = next((kind for pattern, kind in _KINDS if pattern.search(said)), Kind.TEXT)
+    found = placeholder_for(name, Kind.TEXT if choices else kind, choices=choices, least=number)
+    return replace(found, origin=Origin.SUPPLIED) if name == _OF_THE_SERVICE and choices else found
