@@ -207,6 +207,9 @@ NODE: list[Mapping[str, object]] = [
     {"package-lock.json": {"lockfileVersion": 3, "packages": {"": {"dependencies": {"mine": "1.0.0"}},
         "node_modules/mine": {"version": "1.0.0", "resolved": "https://npm.example/mine/-/mine-1.0.0.tgz",
                               "integrity": "sha512-" + "A" * 86 + "=="}}}},
+    {"package-lock.json": {"lockfileVersion": 3, "packages": {"": {"dependencies": {"mine": "1.0.0"}},
+        "node_modules/mine": {"version": "1.0.0", "resolved": "https://npm.example/mine/-/mine-1.0.0.tgz",
+                              "integrity": "no hash"}}}},
     {"package-lock.json": {"lockfileVersion": 1, "dependencies": {"a": {"version": "1.0.0", "dependencies": {"mine": {
         "version": "1.0.0", "resolved": "https://npm.example/mine/-/mine-1.0.0.tgz"}}}}}},
     {"package.json": {"dependencies": {"mine": "workspace:*"}}},

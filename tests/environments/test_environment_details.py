@@ -106,6 +106,22 @@ async def test_a_lock_file_with_a_git_repository_keeps_its_host(tmp_path: Path, 
     assert f"--replace-registry-host={host}" in (tmp_path / "bin" / "calls").read_text()
 
 
+@pytest.mark.parametrize(
+    "lock",
+    [
+        b'{"packages": {"node_modules/../../../cache": {"version": "1.0.0"}}}',
+        b"{",
+        b'{"packages": [' + b"[]," * 400_000 + b"[]]}",
+        b'{"name": "' + b"x" * 8 * 1024 * 1024 + b'"}',
+    ],
+    ids=["outside", "no JSON", "many", "large"],
+)
+async def test_npm_gets_no_lock_file_that_a_worker_should_have_refused(tmp_path: Path, lock: bytes) -> None:
+    with pytest.raises(EnvironmentFailed, match=r"^The lock file (is too large|refers to paths outside)"):
+        await build(tmp_path, "exit 0", Said(), lock_file=lock)
+    assert not (tmp_path / "bin" / "calls").exists()
+
+
 def fails_unless(word: str, *lines: str) -> str:
     said = "\n".join(f'echo "{line}"' for line in lines)
     return f'case "$*" in *{word}*) exit 0;; esac\n{said}\nexit 1'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tarfile
 from collections.abc import AsyncIterator
@@ -129,6 +130,21 @@ async def test_a_later_step_of_a_build_cannot_change_what_was_linked_before(
             assert all(path.stat().st_nlink == 1 for path in found)
         assert await tiny_of_others(settings, jail, tmp_path) == "['VERSION']"
     assert spoilt(jail.uv_cache, jail.npm_cache) == []
+
+
+async def test_an_emptied_cache_of_a_running_service_is_filled_again(
+    settings: Settings, jail: Jail, tmp_path: Path
+) -> None:
+    cache = EnvironmentCache(settings, jail)
+    with trio.fail_after(LIMIT_S):
+        for name in ("tiny", "other"):
+            write_wheel(tmp_path / "packages", name)
+            request = request_of(make_project(tmp_path / name, name), "ann")
+            async with cache.open_environment(request, Said()) as environment:
+                module = next(environment.directory.glob(f"lib/python*/site-packages/{name}/__init__.py"))
+                assert module.stat().st_nlink > 1
+            shutil.rmtree(jail.uv_cache)
+            jail.uv_cache.mkdir()
 
 
 STARTS = """

@@ -11,10 +11,12 @@ import trio
 from launch_kit import ANN, Rig, ask, command, says, story, target
 from launch_projects import PLAIN
 
+from preview.core.isolation import Network
 from preview.core.lifecycle import State
 from preview.detection import Server, StartPlan, Toolchain
 from preview.errors import LaunchFailed
 from preview.supervisor import FilesChange, LivePreview
+from preview.supervisor.launch import preparation
 
 FASTAPI_APP = """
 import asyncio
@@ -210,6 +212,21 @@ async def test_a_mistake_that_is_saved_leaves_the_old_process_serving(rig: Rig) 
     assert (await ask(preview)).json() == "one"
     await save(rig, "fastapi", "two")
     assert (await ask(preview)).json() == "two"
+
+
+async def test_a_reload_that_fails_leaves_the_network_of_the_process_that_serves(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    preview = await start(rig, "fastapi")
+    shown = preview.confinement
+    assert shown is not None
+    other = Network.NONE if shown.network is Network.HOST else Network.HOST
+    with monkeypatch.context() as patch:
+        patch.setattr(preparation, "choose_network", lambda *_: other)
+        with pytest.raises(LaunchFailed):
+            await rig.service.previews.reload(ANN, "g1", FilesChange({"main.py": b"def broken(:\n"}))
+    assert preview.confinement is shown
+    assert (await ask(preview)).json() == "one"
 
 
 async def test_a_requirement_that_is_saved_is_installed(rig: Rig) -> None:

@@ -32,6 +32,7 @@ from preview.environments.node.recipe import (
     make_node_recipe,
     npm_environment,
 )
+from preview.environments.node.registries import check_lock
 from preview.environments.sandbox.jail import Cage, Jail
 from preview.environments.sandbox.progress import open_progress
 from preview.environments.store.eviction import check_names
@@ -153,6 +154,7 @@ def _write_manifest(recipe: NodeRecipe, temporary: Path) -> None:
         (temporary / name).parent.mkdir(parents=True, exist_ok=True)
         (temporary / name).write_bytes(data)
     if manifest.lock is not None:
+        check_lock(manifest.lock)
         (temporary / "package-lock.json").write_bytes(with_usual_addresses(manifest.lock))
 
 

@@ -224,8 +224,11 @@ def _leave_out_tool(directory: Path, result: ProgramResult) -> str | None:
     """Remove the package that does not exist, if only developers need it, and return it with its version."""
     name = absent_package(result.lines)
     path = directory / "package.json"
-    package = json.loads(path.read_text("utf-8"))
-    tools = package.get("devDependencies", {})
+    try:
+        package = json.loads(path.read_text("utf-8"))
+        tools = package.get("devDependencies", {})
+    except (ValueError, AttributeError):  # an install script has written to it
+        return None
     if name not in tools:
         return None
     version = tools.pop(name)

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from preview.environments.requirements.requirements import OwnIndex
+from preview.environments.node.locks import is_whole_hash
+from preview.environments.requirements.requirements import OwnIndex, invalid
 from preview.environments.way_out.allowed import NODE_REGISTRIES
 
 _SETTING: Final = "npm_config_registry, or .npmrc in the home folder of the service's user"
@@ -96,7 +97,7 @@ def _registry_of(facts: Mapping[str, object]) -> Iterator[tuple[str, bool]]:
     resolved = facts.get("resolved")
     match = _TARBALL.fullmatch(resolved) if isinstance(resolved, str) else None
     if match is not None and not _PUBLIC.fullmatch(match["registry"]):
-        yield match["registry"], bool(facts.get("integrity"))
+        yield match["registry"], is_whole_hash(facts.get("integrity"))
 
 
 _SCHEME: Final = re.compile(
@@ -112,6 +113,9 @@ _PLAIN_PATH: Final = re.compile(r"(?!~)[^\x00-\x1f\x7f%\\?#:]+")
 _MAX_DEPTH: Final = 12
 # Well below Python's own limit, which depends on the caller.
 _MAX_LOCK_DEPTH: Final = 150
+# Lock files of large projects have 5 MiB and 60,000 objects. Python takes up to 64 times the bytes for empty lists.
+_MOST_CHECKED_BYTES: Final = 8 * 1024 * 1024
+_MOST_CHECKED_PARTS: Final = 400_000
 _KINDS: Final = ("dependencies", "devDependencies", "optionalDependencies", "peerDependencies")
 
 
@@ -173,6 +177,18 @@ def is_safe_lock(data: bytes) -> bool:
     except Outside:
         return False
     return True
+
+
+def check_lock(data: bytes) -> None:
+    """Check a lock file again just before npm gets it: what read it may be a worker with faults.
+
+    Raises:
+        EnvironmentFailed: The lock file is not safe, or too large to be checked in the service.
+    """
+    many = len(data) > _MOST_CHECKED_BYTES or data.count(b"{") + data.count(b"[") > _MOST_CHECKED_PARTS
+    if many or not is_safe_lock(data):
+        why = "is too large" if many else "refers to paths outside the project"
+        raise invalid(f"The lock file {why}; make it again (npm install), or leave it out", origin=_LOCKS[1])
 
 
 def _parse_lock(data: bytes) -> object:

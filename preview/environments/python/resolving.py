@@ -88,3 +88,11 @@ def may_be_cached(cache: Path, names: Iterable[str]) -> bool:
     # wheels-v8/pypi/NAME, wheels-v8/index/HASH/NAME
     folders = [*cache.glob("wheels-v*/*"), *cache.glob("wheels-v*/index/*")]
     return all(any((folder / name).is_dir() for folder in folders) for name in names)
+
+
+def has_interpreters(cage: Cage) -> bool:
+    """Return whether uv's cache has the interpreters that it has inspected: somebody may have emptied it.
+
+    This guess depends on uv's private cache layout; a wrong one costs a run of 30 ms. Blocks on the disk.
+    """
+    return any(cage.jail.uv_cache.glob("interpreter-v*/*"))

@@ -158,7 +158,8 @@ class ProcessReplacer:
 
     async def _attempt(self, changes: Sequence[Change]) -> PreviewError | None:
         """Start the new process; return the error if it fails. Cancellation: the new process is being ended."""
-        processes = self._processes
+        processes, preview = self._processes, self._preview
+        serving, confinement, supplied = processes.current, preview.confinement, preview.supplied
         try:
             await processes.make_room()
             if not (self._may_mend_found(changes[-1]) and await self._start_found(changes[-1])):
@@ -171,6 +172,9 @@ class ProcessReplacer:
         finally:
             processes.drop_candidate()
             processes.release()
+            if processes.current is serving and preview.confinement is not confinement:
+                # The process that still serves has the network that it was started with.
+                preview.confinement, preview.supplied = confinement, supplied
         return None
 
     def _may_mend_found(self, change: Change) -> bool:

@@ -10,12 +10,18 @@ from preview.environments.way_out.allowed import NODE_REGISTRIES
 # npm takes its own one for the registry that it is set to.
 _REGISTRY: Final = f"https://{NODE_REGISTRIES[0]}"
 _HASH: Final = rb"sha(?:1|256|384|512)-[A-Za-z0-9+/]{27,86}={0,2}"
+_HASHES: Final = _HASH + rb"(?: " + _HASH + rb"){0,3}"
 # npm writes a package's address and hash one after the other.
 _LOCKED: Final = re.compile(
     rb'(?P<before>"resolved"\s{0,9}:\s{0,9}")(?P<url>https?://[^"\\]{1,600})'
-    rb'(?="\s{0,40},\s{0,40}"integrity"\s{0,9}:\s{0,9}"' + _HASH + rb"(?: " + _HASH + rb'){0,3}")'
+    rb'(?="\s{0,40},\s{0,40}"integrity"\s{0,9}:\s{0,9}"' + _HASHES + rb'")'
 )
 _NAME: Final = re.compile(r"(?:@[\w~-][\w.~-]{0,200}/)?[\w~-][\w.~-]{0,200}")
+
+
+def is_whole_hash(integrity: object) -> bool:
+    """Return whether npm checks a package by this: it ignores what is no hash, and takes any package."""
+    return isinstance(integrity, str) and re.fullmatch(_HASHES, integrity.encode("utf-8", "replace")) is not None
 
 
 def with_usual_addresses(lock: bytes) -> bytes:
