@@ -12,6 +12,7 @@ import pytest
 from preview.detection import Overrides, Server, StartPlan, Toolchain, merge
 from preview.supervisor.mending import FailedStart, Mend, find_mend, with_folders
 from preview.supervisor.mending.container_folder import find_container_folder
+from preview.supervisor.mending.container_values import find_container_values
 from preview.supervisor.mending.starts import may_be_newer_python
 from preview.supervisor.preview.mends import Mends
 
@@ -186,3 +187,25 @@ def test_no_link_of_the_project_is_read(tmp_path: Path) -> None:
 )
 def test_errors_that_source_of_a_newer_python_causes(line: str, may_be: bool) -> None:
     assert may_be_newer_python([TRACE, line, "starting"]) is may_be
+
+
+def test_a_variable_gets_the_value_that_only_the_dockerfile_sets(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text(
+        "FROM python:3.8\nENV LANG C.UTF-8\nENV APP_SETTINGS=config.default \\\n    NAME='two words'\n"
+        "ENV PATH=$PATH:/x\nenv BROKEN='open\nENV APP_KEY=\nENV =1\n"
+    )
+    values = find_container_values(tmp_path)
+    assert values == {"LANG": "C.UTF-8", "APP_SETTINGS": "config.default", "NAME": "two words"}
+    lines = [TRACE, "AttributeError: 'NoneType' object has no attribute 'split'"]
+    lines += ["read without a value: APP_SETTINGS, OTHER_URL"]
+    found = find_mend(FailedStart(lines, plan_of(), frozenset({"app"}), ROOT, container_values=values))
+    assert found is not None
+    assert found.variables["APP_SETTINGS"].value == "config.default"
+    assert found.variables["OTHER_URL"].value
+    assert found.why.endswith("using what the Dockerfile sets and placeholders")
+
+
+def test_a_dockerfile_that_is_a_link_gives_no_values(tmp_path: Path) -> None:
+    (tmp_path / "other").write_text("ENV A=1\n")
+    (tmp_path / "Dockerfile").symlink_to("other")
+    assert not find_container_values(tmp_path)

@@ -39,7 +39,7 @@ def find_container_folder(project: Path, files: Iterable[str]) -> str | None:
     Raises:
         OSError: A file cannot be read.
     """
-    text = next((text for name in _DOCKERFILES if (text := _text(project / name))), "")
+    text = dockerfile_text(project)
     folders = [match["folder"] for match in _WORKDIR.finditer(text)]
     if not folders or not _COPIES_ALL.search(text) or folders[-1].split("/")[1] in _OTHERS or ".." in folders[-1]:
         return None
@@ -49,6 +49,11 @@ def find_container_folder(project: Path, files: Iterable[str]) -> str | None:
         if quoted.search(_text(project / name)):
             return folder
     return None
+
+
+def dockerfile_text(project: Path) -> str:
+    """Return the start of the project's Dockerfile; empty if there is none. Follows no link."""
+    return next((text for name in _DOCKERFILES if (text := _text(project / name))), "")
 
 
 def _text(file: Path) -> str:

@@ -68,6 +68,7 @@ class FailedStart:
         has_day: Whether the project's files tell a day, and packages of that day can be had.
         names: Paths of all of the project's files, relative to it.
         container_folder: Absolute folder for which the project's Dockerfile and its code are written, if both name one.
+        container_values: Values that the project's Dockerfile gives variables.
     """
 
     lines: Sequence[str]
@@ -83,6 +84,7 @@ class FailedStart:
     has_day: bool = False
     names: frozenset[str] = frozenset()
     container_folder: str | None = None
+    container_values: Mapping[str, str] = field(default_factory=dict)
 
     def is_free(self, name: str) -> bool:
         """Return True for a variable that nobody has given a value."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from preview.detection import Kind, Variable, placeholder_for
+from preview.detection import Kind, Origin, Variable, placeholder_for
 from preview.supervisor.diagnosis.diagnose import diagnose
 from preview.supervisor.mending.model import FailedStart, Mend, newest_error
 from preview.supervisor.mending.refusals import refused_variables
@@ -99,15 +99,25 @@ def mend_variables(failed: FailedStart) -> Mend | None:
     before = failed.plan.variables
     changed = {
         name: replace(one, instead_of=before[name].value if name in before else None)
-        for name, one in found.items()
+        for name, one in ((name, _of_dockerfile(failed, one)) for name, one in found.items())
         if _may_set(failed, name, one)
     }
     if not changed:
         return None
     names = list(changed)[:_MOST]
     are = "variable {} has" if len(names) == 1 else "variables {} have"
-    why = f"the {are.format(', '.join(names))} no usable value: using placeholders"
+    used = "what the Dockerfile sets" if any(name in failed.container_values for name in names) else ""
+    made = "placeholders" if any(name not in failed.container_values for name in names) else ""
+    why = f"the {are.format(', '.join(names))} no usable value: using {' and '.join(filter(None, (used, made)))}"
     return Mend(why, {name: changed[name] for name in names})
+
+
+def _of_dockerfile(failed: FailedStart, variable: Variable) -> Variable:
+    """Return the variable with the value that the project's Dockerfile gives it, unless a failed attempt had that."""
+    value, before = failed.container_values.get(variable.name), failed.plan.variables.get(variable.name)
+    if value is None or (before is not None and before.value == value):
+        return variable
+    return replace(variable, value=value, origin=Origin.EXAMPLE, where="Dockerfile")
 
 
 def _may_set(failed: FailedStart, name: str, variable: Variable) -> bool:
