@@ -316,6 +316,7 @@ FLASK_1 = {
         ),
         (["flask-sqlalchemy==2.2", "flask"], FLASK_1 | {"sqlalchemy<2", "flask<2", "werkzeug<2"}),
         (["flask==1.1; python_version < '3'"], set()),
+        (["weasyprint==58.0"], {"pydyf<0.11"}),
     ],
 )
 def test_older_packages_keep_the_company_of_their_time(lines: list[str], limits: set[str]) -> None:
