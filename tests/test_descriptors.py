@@ -12,7 +12,7 @@ import trio
 import trio.testing
 from limit_kit import no_descriptor_for_a_moment, no_descriptor_free
 
-from preview.core.descriptors import is_want_of_descriptors, retry_on_fd_exhaustion, walk
+from preview.core.descriptors import file_of, is_want_of_descriptors, retry_on_fd_exhaustion, walk
 from preview.detection import detect
 from preview.detection.overrides.preview_file import read_preview_file
 from preview.detection.project_imports import find_imports
@@ -20,7 +20,10 @@ from preview.environments import EnvironmentRequest
 from preview.environments.store.eviction import RequestMemory
 from preview.generations import GenerationLimits
 from preview.generations.folder import kept_folders, scan_folder
+from preview.logs.failures.model import Frame
+from preview.logs.failures.source import read_source
 from preview.sources import Sources
+from preview.sources.node_files import read_plain
 from preview.worker import analyse
 
 
@@ -130,3 +133,16 @@ def test_imports_that_cannot_be_read_for_want_of_descriptors_are_not_none(projec
     plan = detect(project)
     with no_descriptor_free(), pytest.raises(OSError, match="Too many open files"):
         find_imports(plan, project)
+
+
+def test_a_folder_is_no_file_and_leaves_no_descriptor(tmp_path: Path) -> None:
+    """A stranger's program chooses what is at a path: a folder there must not use up the service's descriptors."""
+    (tmp_path / "folder").mkdir()
+    before = len([*Path("/proc/self/fd").iterdir()])
+    with pytest.raises(IsADirectoryError):
+        file_of(os.open(tmp_path / "folder", os.O_RDONLY))
+    with pytest.raises(OSError, match="directory"):
+        read_plain(str(tmp_path / "folder"), 9)
+    frame = Frame("folder", 1, "", is_own=True)
+    assert read_source(tmp_path, frame) is None
+    assert len([*Path("/proc/self/fd").iterdir()]) == before

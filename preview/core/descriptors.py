@@ -15,7 +15,7 @@ import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 import trio
 
@@ -66,6 +66,19 @@ async def retry_on_fd_exhaustion(act: Callable[[], Awaitable[T]]) -> T:
                 raise
         await trio.sleep(pause_s)
         pause_s = min(2 * pause_s, _LAST_PAUSE_S)
+
+
+def file_of(descriptor: int) -> BinaryIO:
+    """Return the file of a descriptor; closing it closes that. ``open`` alone leaves a folder's descriptor open.
+
+    Raises:
+        OSError: It is a folder; the descriptor is closed.
+    """
+    try:
+        return open(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
 
 
 @contextmanager

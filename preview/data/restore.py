@@ -12,6 +12,7 @@ from pathlib import Path
 from tarfile import TarInfo
 from typing import BinaryIO, Self
 
+from preview.core.descriptors import file_of
 from preview.core.quoting import quoted
 from preview.core.removal import remove_folder
 from preview.data.tar import CHUNK_BYTES, Index, copy_out
@@ -135,10 +136,10 @@ class Restore:
     def _is_same(self, folder: int, name: str, info: TarInfo) -> bool:
         """Return whether the file has this content; sets its permissions then."""
         try:
-            descriptor = os.open(name, FILE, dir_fd=folder)
+            file = file_of(descriptor := os.open(name, FILE, dir_fd=folder))
         except OSError:
             return False
-        with open(descriptor, "rb") as file:  # noqa: PTH123  a descriptor, not a path
+        with file:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode) or status.st_size != info.size:
                 return False

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import trio
 
+from preview.core.descriptors import file_of
 from preview.core.removal import remove_folder
 from preview.data.threads import check_cancelled
 from preview.errors import DataUnavailable
@@ -64,7 +65,7 @@ def take_file(folder: Path, name: str, target: Path, most_bytes: int) -> None:
         descriptor = os.open(folder / name, flags)
     except OSError as error:
         raise DataUnavailable(f"The saved data cannot be read: {error.strerror}.") from error
-    with open(descriptor, "rb") as source, target.open("xb") as copy:  # noqa: PTH123  a descriptor, not a path
+    with file_of(descriptor) as source, target.open("xb") as copy:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise DataUnavailable("The saved data is not a file.")

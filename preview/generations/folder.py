@@ -13,7 +13,7 @@ from pathlib import Path
 import trio
 
 from preview.core.clock import utc_now
-from preview.core.descriptors import raise_want, walk
+from preview.core.descriptors import file_of, raise_want, walk
 from preview.core.portable import O_NOFOLLOW, O_NONBLOCK
 from preview.core.quoting import quoted
 from preview.errors import GenerationNotFound, InvalidGeneration
@@ -250,7 +250,7 @@ def read_found(one: Found, budget: Budget) -> bytes:
     """
     # O_NONBLOCK: a pipe may have replaced the file since the scan.
     descriptor = os.open(one.source, os.O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
-    with open(descriptor, "rb") as file:  # noqa: PTH123  a descriptor, not a path
+    with file_of(descriptor) as file:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise InvalidGeneration(f"{shown(one.path)} is no longer a file; launch again.", path=one.path)

@@ -8,6 +8,7 @@ import posixpath
 import stat
 from typing import Final
 
+from preview.core.descriptors import file_of
 from preview.sources.files import Sources
 from preview.sources.javascript import SCRIPT_SUFFIXES
 from preview.sources.tsconfig import TsConfig, read_tsconfig
@@ -82,7 +83,7 @@ def read_plain(path: str, most_bytes: int) -> bytes:
     """
     # A pipe without a writer would block the thread for ever, and there are only forty threads.
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb") as file:  # noqa: PTH123  a descriptor, not a path
+    with file_of(descriptor) as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, "not a plain file", path)
         return file.read(most_bytes)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from preview.core.descriptors import file_of
 from preview.environments.node.locks import LOCK_NAMES, LockFile, Pins
 from preview.environments.node.locks.placing import is_name, is_version
 from preview.environments.node.manifest import KEPT_KEYS, LOCKS, MAX_BYTES, NodeManifest
@@ -133,7 +134,7 @@ def _read(directory: Path, name: str, digest: str) -> bytes:
         if not is_inside(name) or not path.is_relative_to(place):
             raise Forged(f"a file lies outside the project: {name[:200]!r}")
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
+        with file_of(descriptor) as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise Forged(f"a file is invalid: {name[:200]!r}")
             data = file.read(MAX_BYTES + 1)

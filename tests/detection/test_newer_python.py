@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -92,4 +93,29 @@ def test_other_source_is_left_as_it_is(tmp_path: Path, models: str) -> None:
 def test_names_of_files_are_no_options_and_no_edits(tmp_path: Path) -> None:
     (tmp_path / "a\tb.py").write_text(FOLLOWS)
     (tmp_path / "-c.py").write_text(FOLLOWS)
+    assert edited(tmp_path, "") is None
+
+
+def test_a_mark_of_the_encoding_stays_first(tmp_path: Path) -> None:
+    found = edited(tmp_path, f"\ufeffimport os\n{FOLLOWS}")
+    assert found == f"\ufefffrom __future__ import annotations; import os\n{FOLLOWS}"
+
+
+def test_decorators_of_several_lines_stay_whole(tmp_path: Path) -> None:
+    decorated = f"@print(\n    1,\n)\n{FOLLOWS}"
+    assert edited(tmp_path, decorated) == f"from __future__ import annotations\n{decorated}"
+
+
+@pytest.mark.timed
+def test_thousands_of_edits_are_none_and_take_no_time(tmp_path: Path) -> None:
+    started = time.process_time()
+    assert edited(tmp_path, "except A, B:\n" * 75_000) is None
+    assert time.process_time() - started < 5
+
+
+def test_edits_that_no_command_line_takes_are_none(tmp_path: Path) -> None:
+    folder = tmp_path.joinpath(*["a" * 200] * 10)
+    folder.mkdir(parents=True)
+    for number in range(120):
+        (folder / f"{number}.py").write_text(FOLLOWS)
     assert edited(tmp_path, "") is None

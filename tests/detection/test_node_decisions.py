@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -469,3 +470,12 @@ def test_an_example_that_is_too_short_for_the_schema_is_not_used(tmp_path: Path)
     source = "const { z } = require('zod');\nz.object({ SITE_KEY: z.string().min(32) }).parse(process.env);\n"
     files = {"server.js": source + SERVER, ".env.example": "SITE_KEY=some_super_key\n"}
     assert plan_of(tmp_path, needing("zod"), files).variables["SITE_KEY"].value == "{secret}"
+
+
+@pytest.mark.timed
+def test_a_call_that_is_the_whole_file_is_not_read_for_each_of_its_parts(tmp_path: Path) -> None:
+    keys = "".join(f"k{number}: process.env.K{number},\n" for number in range(6_000))
+    (tmp_path / "a.js").write_text(f"made({{{keys}}}, '{'a' * 350_000}');\n")
+    started = time.process_time()
+    assert find_address_uses(JavaScriptTrees(Sources(tmp_path)), ["a.js"]) == {}
+    assert time.process_time() - started < 2

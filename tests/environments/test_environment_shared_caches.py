@@ -219,3 +219,14 @@ async def test_what_an_install_script_writes_is_in_no_other_build(
                     continue
                 assert run_node(environment, project, "console.log(require('one') + require('two'))") == "3"
         assert spoilt(jail.npm_cache, jail.uv_cache) == []
+
+
+def test_a_large_file_with_all_its_links_inside_is_not_copied(tmp_path: Path) -> None:
+    """Code of packages may have made it: a copy of each link would fill the service's disk."""
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(2**30)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "link").hardlink_to(tmp_path / "large")
+    separate(tmp_path)
+    status = (tmp_path / "large").stat()
+    assert (status.st_nlink, status.st_blocks) == (2, 0)

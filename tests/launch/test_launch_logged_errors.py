@@ -99,3 +99,10 @@ def test_the_first_attempt_tells_why_a_later_one_fails_in_another_way() -> None:
     assert first_attempt(later, lambda: ["before", *first, *later]) == [*first, *later]
     assert first_attempt(later, lambda: [*later, *first[1:]]) == ()
     assert first_attempt(first[1:], lambda: pytest.fail("it did not try again")) == ()
+
+
+def test_characters_without_a_shape_are_shown_as_escapes() -> None:
+    """A log line has them escaped; the text in its data would have brought them into messages and databases."""
+    error = "Error: a\ud800b\x00c\x1b[2Jd\u202ee\x1b[31mf"
+    found = spelled_out([json.dumps({"stack": error})])
+    assert found[1:] == ["Error: a\\ud800b\\u0000c\\u001b[2Jd\\u202ee\x1b[31mf"]

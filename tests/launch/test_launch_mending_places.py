@@ -154,7 +154,10 @@ def test_the_folder_of_the_dockerfile_is_shown(line: str) -> None:
         ("WORKDIR /app\nCOPY . .\n", "x = '/application/a'", None),
         ("WORKDIR /app\nCOPY server.py .\n", "x = '/app/a'", None),
         ("COPY . .\n", "x = '/app/a'", None),
-        *((f"WORKDIR {one}\nCOPY . .\n", f"x = '{one}/a'", None) for one in ("/", "/etc", "/usr/src/app", "/a/../b")),
+        *(
+            (f"WORKDIR {one}\nCOPY . .\n", f"x = '{one}/a'", None)
+            for one in ("/", "/.", "/./a", "/etc", "/usr/src/app", "/a/../b")
+        ),
     ],
 )  # fmt: skip
 def test_the_dockerfile_and_the_code_both_name_the_folder(
@@ -173,6 +176,13 @@ def test_no_link_of_the_project_is_read(tmp_path: Path) -> None:
     (project / "Dockerfile").symlink_to(outside)
     (project / "main.py").write_text("x = '/app/a'")
     assert find_container_folder(project, ["main.py"]) is None
+
+
+def test_a_folder_in_place_of_the_dockerfile_is_none_and_leaves_no_descriptor(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").mkdir()
+    before = len([*Path("/proc/self/fd").iterdir()])
+    assert find_container_folder(tmp_path, ["main.py"]) is None
+    assert len([*Path("/proc/self/fd").iterdir()]) == before
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,7 @@ def test_a_folder_to_read_in_one_to_write_stays_one_to_read(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    "where", ["/etc/app", "/usr/src/app", "/tmp", "/data", "/data/previews/p/project/x", "/proc/1"]
+    "where", ["/etc/app", "/usr/src/app", "/tmp", "/data", "/data/previews/p/project/x", "/proc/1", "/"]
 )
 def test_a_link_hides_nothing_that_is_shown(tmp_path: Path, where: str) -> None:
     project = Path("/data/previews/p/project")

@@ -191,7 +191,7 @@ def _part_of(node: Node) -> list[str]:
     for _ in range(_MAX_DEPTH):
         if current is None:
             break
-        match = _REGISTERED.match(source_of(current)[:_MAX_ASKED]) if current.type == "call_expression" else None
+        match = _REGISTERED.match(_call(current))
         if match is not None:
             return [match[1]]
         current = current.parent
@@ -340,8 +340,21 @@ def _environment(node: Node | None) -> _Value | None:
 
 def _asked(node: Node) -> str:
     """Return the name in ``configService.get("DB_HOST")`` or ``config.getOrThrow("db.host")``; empty for others."""
-    match = _ASKS.match(source_of(node)[:_MAX_ASKED]) if node.type == "call_expression" else None
+    match = _ASKS.match(_call(node))
     return match[1] if match is not None else ""
+
+
+def _call(node: Node) -> str:
+    """Return the beginning of a short call, up to its first argument; empty for others.
+
+    The whole source of a call may be the file: reading it for each of its parts takes too long.
+    """
+    if node.type != "call_expression":
+        return ""
+    called, given = node.child_by_field_name("function"), node.child_by_field_name("arguments")
+    first = given.named_child(0) if given is not None and given.named_child_count else None
+    parts = [one for one in (called, first) if one is not None and one.end_byte - one.start_byte <= _MAX_ASKED]
+    return f"{source_of(parts[0])}({source_of(parts[1])}" if len(parts) == 2 else ""
 
 
 def _has_second(node: Node) -> bool:

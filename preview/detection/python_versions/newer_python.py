@@ -1,15 +1,18 @@
 """Make source of Python 3.14 run on an older Python: annotations that name what follows, and bare exception lists.
 
 Python 3.14 evaluates an annotation when something asks for it (PEP 649), and allows ``except A, B:`` (PEP 758). In the
-preview's own copy, a future import and parentheses mean the same to an older Python. No line gets another number.
+preview's own copy, a future import and parentheses mean the same to an older Python. Lines keep their numbers, unless a
+file begins with a class or a function.
 """
 
 from __future__ import annotations
 
 import ast
+import codecs
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Final
 
 from preview.detection.plan import StartPlan, Step, Toolchain
@@ -20,6 +23,8 @@ OLDER_PYTHON: Final = "older Python"
 
 _MOST_FILES: Final = 300
 _MOST_EDITS: Final = 1_000
+# Of all arguments: the kernel takes two million bytes.
+_MOST_CHARACTERS: Final = 200_000
 _FUTURE: Final = "from __future__ import annotations"
 _BARE_EXCEPT: Final = re.compile(rb"^[ \t]*except[ \t]+(?P<list>[\w.]+(?:[ \t]*,[ \t]*[\w.]+)+)[ \t]*:", re.MULTILINE)
 _NO_PREFIX: Final = (
@@ -45,13 +50,8 @@ def with_older_python(plan: StartPlan, sources: Sources) -> StartPlan:
     """Return the plan with a step that edits the preview's copy; unchanged if nothing needs Python 3.14."""
     if plan.toolchain is not Toolchain.PYTHON:
         return plan
-    edits = [
-        "\t".join((name, str(line), str(column), text))
-        for name in sorted(sources.names)[:_MOST_FILES]
-        if name.endswith(".py") and "\t" not in name and not name.startswith("-")
-        for line, column, text in sorted(_edits(sources, name), reverse=True)
-    ]
-    if not edits or len(edits) > _MOST_EDITS:
+    edits = list(islice(_all_edits(sources), _MOST_EDITS + 1))
+    if not edits or len(edits) > _MOST_EDITS or sum(map(len, edits)) > _MOST_CHARACTERS:
         return plan
     files = sorted({one.partition("\t")[0] for one in edits})
     more = f" and {len(files) - 1} more" if len(files) > 1 else ""
@@ -60,17 +60,30 @@ def with_older_python(plan: StartPlan, sources: Sources) -> StartPlan:
     return replace(plan, steps=(step, *plan.steps))
 
 
+def _all_edits(sources: Sources) -> Iterator[str]:
+    """Yield the step's arguments."""
+    for name in sorted(sources.names)[:_MOST_FILES]:
+        if name.endswith(".py") and "\t" not in name and not name.startswith("-"):
+            # Already too many, if there are more.
+            edits = islice(_edits(sources, name), _MOST_EDITS + 1)
+            yield from ("\t".join((name, str(line), str(at), text)) for line, at, text in sorted(edits, reverse=True))
+
+
 def _edits(sources: Sources, name: str) -> Iterator[Edit]:
     """Yield line, column and text of each insertion into a file."""
     text = sources.text(name)
+    line, counted = 1, 0
     for match in _BARE_EXCEPT.finditer(text):
-        line = text.count(b"\n", 0, match.start("list")) + 1
-        begin = text.rfind(b"\n", 0, match.start("list")) + 1
+        line += text.count(b"\n", counted, match.start("list"))
+        counted = match.start("list")
+        begin = text.rfind(b"\n", 0, counted) + 1
         yield line, match.end("list") - begin, ")"
         yield line, match.start("list") - begin, "("
     tree = sources.tree(name)
     if tree is not None and (place := _place(tree)) is not None and _names_what_follows(tree):
-        yield place
+        line, column, added = place
+        mark = codecs.BOM_UTF8 if line == 1 and text.startswith(codecs.BOM_UTF8) else b""
+        yield line, column + len(mark), added
 
 
 def _place(tree: ast.Module) -> Edit | None:
@@ -86,7 +99,8 @@ def _place(tree: ast.Module) -> Edit | None:
         return first.lineno, 0, f"{_FUTURE}; "
     if docstring is not None and docstring.end_lineno is not None and docstring.end_col_offset is not None:
         return docstring.end_lineno, docstring.end_col_offset, f"; {_FUTURE}"
-    return first.lineno - len(getattr(first, "decorator_list", ())), 0, f"{_FUTURE}\n"
+    line = min([first.lineno, *(one.lineno for one in getattr(first, "decorator_list", ()))])
+    return line, 0, f"{_FUTURE}\n"
 
 
 def _imports(node: ast.ImportFrom) -> bool:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final, cast
 
-from preview.core.descriptors import raise_want
+from preview.core.descriptors import file_of, raise_want
 from preview.errors import EnvironmentFailed
 
 DOCKERFILE: Final = ".preview.dockerfile"
@@ -150,7 +150,7 @@ def read_small(folder: int, name: str, most_bytes: int) -> str | None:
     except OSError as error:
         raise_want(error)
         return None
-    with os.fdopen(descriptor, "rb") as file:
+    with file_of(descriptor) as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             return None
         return file.read(most_bytes).decode("utf-8", "replace")
@@ -268,7 +268,7 @@ class _Packer:
             if error.errno in _GONE:
                 return
             raise
-        with os.fdopen(descriptor, "rb") as file:
+        with file_of(descriptor) as file:
             status = os.fstat(descriptor)
             if stat.S_ISREG(status.st_mode):
                 mode = 0o755 if status.st_mode & _EXECUTABLE else 0o644

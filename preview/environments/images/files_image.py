@@ -20,6 +20,7 @@ from typing import Final
 
 import trio
 
+from preview.core.descriptors import file_of
 from preview.environments.images.context import is_ignored, member_of, open_below, read_ignored_of
 from preview.environments.images.instructions import CopiedFile
 from preview.errors import EnvironmentFailed
@@ -67,7 +68,7 @@ def _read(project: Path, path: str, most_bytes: int) -> bytes | None:
     try:
         with open_below(project, posixpath.normpath(path)) as (above, name):
             descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=above)
-            with os.fdopen(descriptor, "rb") as file:
+            with file_of(descriptor) as file:
                 return file.read(most_bytes + 1) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
     except OSError:
         return None

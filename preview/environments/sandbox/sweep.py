@@ -33,23 +33,32 @@ def sweep(folder: Path, kept: frozenset[tuple[str, str]] = frozenset()) -> None:
 
 
 def separate(folder: Path) -> None:
-    """Replace files that have further hard links by copies: code that changes them changes nothing elsewhere.
+    """Replace files with hard links outside of the folder by copies: code that changes them changes nothing elsewhere.
 
+    Files with all their links inside stay: code of packages could have made links of any number, and files of any size.
     Call this when no process is running that could change the folder. Blocks on the disk.
 
     Raises:
         OSError: The disk reported an error.
     """
+    inside: dict[tuple[int, int], list[str]] = {}
+    links: dict[tuple[int, int], os.stat_result] = {}
     for entry in _all_entries(os.path.realpath(folder)):
-        if not entry.is_file(follow_symlinks=False):
-            continue
-        status = entry.stat(follow_symlinks=False)
-        if status.st_nlink > 1:
-            copy = f"{entry.path}.preview-copy"
-            with open(entry.path, "rb") as source, open(copy, "xb") as target:  # noqa: PTH123  thousands
-                shutil.copyfileobj(source, target)
-                os.fchmod(target.fileno(), stat.S_IMODE(status.st_mode))
-            os.rename(copy, entry.path)  # noqa: PTH104
+        if entry.is_file(follow_symlinks=False) and (status := entry.stat(follow_symlinks=False)).st_nlink > 1:
+            file = status.st_dev, status.st_ino
+            inside.setdefault(file, []).append(entry.path)
+            links[file] = status
+    for file, paths in inside.items():
+        for path in paths if links[file].st_nlink > len(paths) else ():
+            _copy_in_place(path, stat.S_IMODE(links[file].st_mode))
+
+
+def _copy_in_place(path: str, mode: int) -> None:
+    copy = f"{path}.preview-copy"
+    with open(path, "rb") as source, open(copy, "xb") as target:  # noqa: PTH123  thousands
+        shutil.copyfileobj(source, target)
+        os.fchmod(target.fileno(), mode)
+    os.rename(copy, path)  # noqa: PTH104
 
 
 def read_left(path: Path, most_bytes: int = 1024 * 1024) -> str:

@@ -11,6 +11,7 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
+from preview.core.descriptors import file_of
 from preview.core.portable import O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK
 from preview.logs.failures.model import Frame, SourceLines
 
@@ -65,7 +66,7 @@ def _read(folder: Path, path: str) -> bytes:
         file = os.open(name, os.O_RDONLY | O_NOFOLLOW | O_NONBLOCK, dir_fd=descriptor)
     finally:
         os.close(descriptor)
-    with open(file, "rb", buffering=0) as opened:  # noqa: PTH123  a descriptor
+    with file_of(file) as opened:
         status = os.fstat(file)
         if not stat.S_ISREG(status.st_mode) or status.st_size > _MOST_BYTES:
             raise OSError("not a regular file of a bounded size")

@@ -93,7 +93,10 @@ def _shown(view: View) -> dict[str, list[str]]:
     return shown | {
         path: ["--symlink", os.fspath(target), path]
         for path, target in ((os.fspath(where), target) for where, target in view.links.items())
-        if not any(f"{one}/".startswith(f"{path}/") or path.startswith(f"{one}/") for one in (*shown, *_OWN_FOLDERS))
+        if not any(
+            f"{one}/".startswith(f"{path.rstrip('/')}/") or path.startswith(f"{one}/")
+            for one in (*shown, *_OWN_FOLDERS)
+        )
     }
 
 

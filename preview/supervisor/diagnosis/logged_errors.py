@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
+from preview.core.quoting import visible
+
 _MOST_CHARACTERS: Final = 32_768
 # Of all lines together: the newest ones are read first.
 _MOST_READ: Final = 262_144
@@ -40,7 +42,7 @@ def _error_of(line: str) -> list[str]:
     except (ValueError, RecursionError):
         return []
     told = list(_lines_of(read, _DEPTH)) if isinstance(read, dict) else []
-    return list(dict.fromkeys(told))[:_MOST_ADDED]
+    return [visible(one, colours=True) for one in list(dict.fromkeys(told))[:_MOST_ADDED]]
 
 
 def _lines_of(read: Mapping[str, object], depth: int) -> Iterator[str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from preview.core.descriptors import raise_want
+from preview.sources.node_files import read_plain
 from preview.supervisor.mending.model import FailedStart, Mend, newest_error
 
 _DOCKERFILES: Final = ("Dockerfile", "Containerfile")
@@ -37,13 +38,16 @@ def find_container_folder(project: Path, files: Iterable[str]) -> str | None:
         files: Its modules, relative to it.
 
     Raises:
-        OSError: A file cannot be read.
+        OSError: No file descriptor is free.
     """
     text = dockerfile_text(project)
     folders = [match["folder"] for match in _WORKDIR.finditer(text)]
-    if not folders or not _COPIES_ALL.search(text) or folders[-1].split("/")[1] in _OTHERS or ".." in folders[-1]:
+    if not folders or not _COPIES_ALL.search(text):
         return None
     folder = folders[-1]
+    parts = folder.split("/")[1:]
+    if parts[0] in _OTHERS or not {".", ".."}.isdisjoint(parts):
+        return None
     quoted = re.compile(rf"[\"'`]{re.escape(folder)}(?:/|[\"'`])")
     for _, name in zip(range(_MOST_FILES), files, strict=False):
         if quoted.search(_text(project / name)):
@@ -58,11 +62,10 @@ def dockerfile_text(project: Path) -> str:
 
 def _text(file: Path) -> str:
     try:
-        descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
+        return read_plain(str(file), _MOST_BYTES).decode("utf-8", "replace")
+    except OSError as error:
+        raise_want(error)
         return ""
-    with open(descriptor, "rb") as opened:  # noqa: PTH123  a descriptor
-        return opened.read(_MOST_BYTES).decode("utf-8", "replace")
 
 
 def mend_container_folder(failed: FailedStart) -> Mend | None:
