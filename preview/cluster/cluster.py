@@ -14,12 +14,13 @@ from preview.cluster.leases import DatabaseClock, Lease
 from preview.cluster.node_queue import QUEUE_LIMITS, NodeQueue, QueueLimits
 from preview.cluster.nodes import Membership, Node, NodeFacts, Nodes, Renewal
 from preview.cluster.notices import Notices
-from preview.cluster.ownership import FREE_NUMBERS, Claim, Owners, Taken
+from preview.cluster.ownership import Claim, Owners, Taken
 from preview.cluster.routing import Owner
 from preview.core.bounded_dict import BoundedDict
 from preview.core.lifecycle import State
 from preview.errors import ConfigurationError, DatabaseUnavailable, PreviewError
 from preview.storage.database import NOTHING_CARRIED, Carried, Database, HandedEnd
+from preview.storage.people_tables import FREE_NUMBERS
 from preview.storage.previews import end_waiting
 
 log = structlog.get_logger(__name__)

@@ -22,9 +22,8 @@ from preview.cluster.routing import Owner
 from preview.core.clock import from_ms, utc_now
 from preview.errors import AlreadyRunning, LimitReached, ServiceStopping
 from preview.storage.database import NOTHING_CARRIED, Carried, HandedEnd, notify
+from preview.storage.people_tables import FREE_NUMBERS
 
-# An owner may use so many numbers without a transaction. The next one leaves them out after a loss.
-FREE_NUMBERS = 1000
 UP_SINCE = "(extract(epoch FROM pg_postmaster_start_time()) * 1000)::bigint"
 # An arbitrary constant: the seed of the lock of one user's launches.
 _USER_LOCK = 0x70726576

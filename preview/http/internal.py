@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -22,8 +23,26 @@ _PROVE_S = 5.0
 # Connections that have not proved anything yet, in total and from one address: strangers cannot keep other nodes out.
 _MOST_STRANGERS = 256
 _MOST_STRANGERS_OF_ONE = 32
+# Refusals are logged together: after a loss, the other nodes give up thousands of connections a minute.
+_TELL_EACH_S = 10.0
 
 Handler = Callable[[trio.SocketStream], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class _Refusals:
+    """Logs refused connections: the first at once, the next ones counted, in one line each some seconds."""
+
+    untold: int = 0
+    told_at: float = -math.inf
+
+    def note(self, address: str | None, why: str) -> None:
+        """Note one; the line has the newest."""
+        self.untold += 1
+        now = trio.current_time()
+        if now >= self.told_at + _TELL_EACH_S:
+            log.warning("internal connection refused", address=address, why=why, connections=self.untold)
+            self.untold, self.told_at = 0, now
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +54,7 @@ class InternalListener:
         key: The cluster's key.
         node: Name of this node.
         strangers: Counts the connections that have not proved anything yet.
+        refusals: Logs those that are refused.
     """
 
     sock: socket.socket
@@ -43,6 +63,7 @@ class InternalListener:
     strangers: ConnectionLimiter = field(
         default_factory=lambda: ConnectionLimiter(_MOST_STRANGERS, _MOST_STRANGERS_OF_ONE)
     )
+    refusals: _Refusals = field(default_factory=_Refusals)
 
     async def run(self, handler: Handler, connections: trio.Nursery) -> None:
         """Accept connections until cancelled, and serve those of nodes.
@@ -76,7 +97,7 @@ class InternalListener:
             why = str(error)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             why = "the connection broke"
-        log.warning("internal connection refused", address=address, why=why)
+        self.refusals.note(address, why)
         await trio.aclose_forcefully(stream)
         return False
 

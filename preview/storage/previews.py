@@ -16,7 +16,7 @@ from preview.core.lifecycle import ACTIVE, Health, State, reloads_of
 from preview.errors import PreviewNotFound
 from preview.storage.database import NOTHING_CARRIED, Carried, Database
 from preview.storage.group_commit import GroupCommit
-from preview.storage.people_tables import owners, removed_generations
+from preview.storage.people_tables import FREE_NUMBERS, handed_lines, owners, removed_generations
 from preview.storage.tables import (
     PreviewRecord,
     pinned_requests,
@@ -281,8 +281,19 @@ def insert_row(row: dict[str, Any], connection: Connection) -> None:
 
 
 def end_waiting(connection: Connection, preview_id: str, state: State, reason: str) -> None:
-    """Store the end of a preview that no node runs. The caller has locked its owner's row."""
-    last_seq = select(func.coalesce(func.max(_LOGS.seq), 0)).where(_LOGS.preview_id == preview_id).scalar_subquery()
+    """Store the end of a preview that no node runs. The caller has locked its owner's row.
+
+    Its last number is not below any that a lost node may have used: readers may have lines that are not stored.
+    """
+    stored_seq = select(func.coalesce(func.max(_LOGS.seq), 0)).where(_LOGS.preview_id == preview_id)
+    last_seq = connection.scalar(stored_seq) or 0
+    owner = connection.execute(
+        select(owners.c.node, owners.c.first_seq).where(owners.c.preview_id == preview_id)
+    ).first()
+    if owner is not None:
+        before_seq = select(handed_lines.c.before_seq).where(handed_lines.c.preview_id == preview_id)
+        lost_seq = max(owner.first_seq + FREE_NUMBERS, connection.scalar(before_seq) or 0)
+        last_seq = max(last_seq, (owner.first_seq if owner.node is None else lost_seq) - 1)
     how = StepState.STOPPED if state is State.STOPPED else StepState.FAILED
     stored = connection.scalar(select(_C.launch_steps).where(_C.id == preview_id))
     ended = {

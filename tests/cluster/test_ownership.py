@@ -10,11 +10,12 @@ from ownership_kit import LEASE_MS, Tables, open_tables
 from sqlalchemy import Connection, text
 
 from preview.cluster.nodes import Membership, NodeFacts, Nodes
-from preview.cluster.ownership import FREE_NUMBERS, Claim, Owners
+from preview.cluster.ownership import Claim, Owners
 from preview.cluster.routing import Owner
 from preview.errors import AlreadyRunning, LimitReached, ServiceStopping
 from preview.storage.database import HandedEnd
 from preview.storage.engine import make_engine
+from preview.storage.people_tables import FREE_NUMBERS
 
 
 @pytest.fixture

@@ -9,16 +9,19 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
+import pytest
 import trio
 import trio.testing
 from browser_kit import echo
 from nodes_kit import Two, open_two, open_wire
 from sqlalchemy import insert
+from structlog.testing import capture_logs
 from trio_websocket import wrap_client_stream
 
 from preview.client.asynchronous import AsyncClient
 from preview.cluster import LOST
 from preview.cluster.routing import Owner
+from preview.http import internal
 from preview.storage.people_tables import owners
 
 
@@ -307,3 +310,13 @@ async def _until(stream: trio.SocketStream, got: bytes, wanted: bytes) -> bytes:
         assert piece, got
         got += piece
     return got
+
+
+async def test_refused_connections_are_logged_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    refusals = internal._Refusals()
+    with capture_logs() as logged:
+        for _ in range(3):
+            refusals.note("10.0.0.9", "too slow")
+        monkeypatch.setattr(internal, "_TELL_EACH_S", 0.0)
+        refusals.note("10.0.0.9", "too slow")
+    assert [one["connections"] for one in logged] == [1, 3]

@@ -230,15 +230,32 @@ async def test_a_reader_that_resumes_gets_no_line_again_while_the_owner_sends_wh
 
 async def test_a_number_of_no_line_waits_for_an_owner_that_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shared_logs, "LAG_S", 0.0)
-    async with open_shared(HEAD + begin_frame(1, 3) + lines(1, 3), stays=True) as (owner, shared):
+    said = HEAD + begin_frame(1, 3) + lines(1, 3)
+    async with open_shared(said, HEAD + begin_frame(1, 3), stays=True) as (owner, shared):
         with shared.reading("preview_a") as one:
-            # The number is an earlier preview's.
+            # The number is an earlier preview's: its node says so, asked again.
             assert (await shared.opened(one, 9)).last_seq == 3
+            assert owner.asked == ["/preview-node/logs/preview_a", "/preview-node/logs/preview_a?after=9"]
             await owner.streams[0].send_eof()
             await _until(_ready(lambda: len(owner.asked) > 1))
             with pytest.raises(PreviewUnavailable):
                 await shared.opened(one, 9)
             assert (await shared.opened(one, 3)).last_seq == 3
+
+
+@pytest.mark.parametrize("answer", [HEAD + begin_frame(10, 12), b"HTTP/1.1 404 No\r\ncontent-length: 0\r\n\r\n", b""])
+async def test_a_log_whose_open_stream_is_an_earlier_nodes_does_not_begin_again(
+    monkeypatch: pytest.MonkeyPatch, answer: bytes
+) -> None:
+    monkeypatch.setattr(shared_logs, "LAG_S", 0.0)
+    monkeypatch.setattr(shared_logs, "_ANSWER_S", 5.0)
+    # The node stands still with its stream open, and another one has gone on to line 12, or does not answer yet.
+    async with open_shared(HEAD + begin_frame(1, 3) + lines(1, 3), answer, stays=True) as (_, shared):
+        with shared.reading("preview_a") as one:
+            assert (await shared.opened(one)).last_seq == 3
+            with pytest.raises(PreviewUnavailable):
+                await shared.opened(one, 9)
+            assert (await shared.opened(one, 2)).last_seq == 3
 
 
 async def test_a_thousand_readers_have_one_stream_and_a_stalled_one_catches_up() -> None:

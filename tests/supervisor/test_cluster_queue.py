@@ -6,7 +6,7 @@ import errno
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import trio
@@ -19,6 +19,7 @@ from preview.core.lifecycle import State
 from preview.detection import overrides_from_request
 from preview.errors import (
     AlreadyRunning,
+    DatabaseUnavailable,
     DiskFull,
     InvalidRequest,
     LaunchFailed,
@@ -30,6 +31,7 @@ from preview.settings import Settings
 from preview.supervisor import LaunchRequest, User
 from preview.supervisor.launch import preparation
 from preview.supervisor.life import run
+from preview.supervisor.preview.live_preview import LivePreview
 
 SECRET = "not-for-the-database"
 
@@ -210,3 +212,56 @@ async def test_a_launch_that_fills_the_disk_of_the_node_that_took_it_waits_for_t
         cluster.draining = False
         with pytest.raises((DiskFull, LaunchFailed), match="No space left on device"):
             await previews.wait_ready(again.record.id, 90)
+
+
+async def test_a_launch_whose_node_loses_the_database_before_it_starts_waits_in_the_queue(
+    postgres_database_url: str, make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = make_settings(
+        database_url=postgres_database_url,
+        cluster=True,
+        cluster_secret="one secret of all nodes of this cluster",
+        node_name="one",
+        node_address="127.0.0.1:7000",
+        node_lease_s=60,
+    )
+    monkeypatch.setattr(node_queue, "_DECLINED_S", 0)
+    async with open_rig(settings) as one:
+        one.source.add("g1", SERVER)
+        previews, cluster = one.service.previews, cast("Any", one.service.cluster)
+        # It waits, so that a node takes it from the queue.
+        cluster.draining = True
+        other = "INSERT INTO nodes SELECT 'two', 'a', 9e15, 1, version, 9, 0, labels, 0, 0 FROM nodes WHERE id = 'one'"
+        await one.service.database.write(lambda connection: connection.execute(text(other)))
+        launched = await one.launch("g1")
+        store, write = cast("Any", previews)._context.store, one.service.database.write
+        update, cut = store.update, [True]
+
+        async def no_answer(*_: Any, **__: Any) -> Any:
+            raise DatabaseUnavailable("The service's database did not answer (OperationalError).")
+
+        async def fail(record: Any) -> None:
+            if cut:
+                cut.clear()
+                # It does not take the preview back either, until the next renewals.
+                monkeypatch.setattr(one.service.database, "write", no_answer)
+                raise DatabaseUnavailable("The service's database did not answer (OperationalError).")
+            await update(record)
+
+        monkeypatch.setattr(store, "update", fail)
+        cluster.draining = False
+        await until(lambda: not cut)
+        failed = _of(one, launched.record.id)
+        await failed.over.wait()
+        monkeypatch.setattr(one.service.database, "write", write)
+        await cluster._renew()
+        await cluster._renew()
+        ready = await previews.wait_ready(launched.record.id, 90)
+        assert (ready.id, ready.state) == (launched.record.id, State.RUNNING)
+        await previews.stop("g1")
+
+
+def _of(one: Rig, preview_id: str) -> LivePreview:
+    found = one.service.previews.find(preview_id)
+    assert found is not None
+    return found

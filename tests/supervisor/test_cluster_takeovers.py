@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import pytest
 import trio
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from supervisor_kit import ANN, NEVER_ANSWERS, SERVER, Rig, open_rig
 from trio.testing import wait_all_tasks_blocked
 
@@ -20,10 +20,14 @@ from preview.cluster import Node, Taken
 from preview.core import clock
 from preview.core.clock import utc_now
 from preview.core.lifecycle import Departure, State
-from preview.errors import AlreadyRunning, DiskFull, GenerationNotFound, LaunchFailed
+from preview.errors import AlreadyRunning, DiskFull, GenerationNotFound, LaunchFailed, PreviewUnavailable
+from preview.http.core.bodies import StreamQuery
+from preview.http.streams.log_socket import first_lines
+from preview.logs import LineFilter
 from preview.people_errors import IsolationBelowMinimum
 from preview.rollout import FlagName, Rollout
 from preview.settings import Settings
+from preview.storage.previews import end_waiting
 from preview.storage.tables import PreviewRecord
 from preview.supervisor import LaunchRequest
 from preview.supervisor.manager import takeovers as module
@@ -395,3 +399,63 @@ async def test_a_waiting_launch_whose_node_is_lost_waits_for_the_next_one(
                 serves = text("UPDATE preview_instances SET status = 'running' WHERE id = :id")
                 await rig.service.database.write(lambda one: one.execute(serves, {"id": preview.id}))
         assert found == [State.RUNNING]
+
+
+async def test_a_node_without_a_lease_does_not_know_the_last_line_of_a_log(
+    postgres_database_url: str, make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_member(postgres_database_url, make_settings) as (rig, _):
+        preview = await rig.running(SERVER)
+        previews: Any = rig.service.previews
+        cluster: Any = rig.service.cluster
+
+        async def resumed(record: PreviewRecord) -> tuple[int | None, int | None]:
+            return await first_lines(previews, record, StreamQuery(), LineFilter(), 99_999)
+
+        # A number of an earlier preview: the node owns this one, so it knows.
+        assert await resumed(preview.record) == (0, None)
+        with monkeypatch.context() as patched:
+            patched.setattr(type(cluster.lease), "holds", False)
+            with pytest.raises(PreviewUnavailable):
+                await resumed(preview.record)
+            # Its next lines may be those of another node.
+            assert await first_lines(previews, preview.record, StreamQuery(), LineFilter(), 1) == (1, None)
+        # Lost, and still ending here: the end of this node is not the preview's.
+        fence = cluster.fences.pop(preview.id)
+        kept, preview.record = preview.record, replace(preview.record, state=State.FAILED, last_seq=5)
+        try:
+            found = await previews.latest(kept.generation_id), await previews.get(kept.id)
+            with pytest.raises(PreviewUnavailable):
+                await resumed(preview.record)
+        finally:
+            preview.record, cluster.fences[preview.id] = kept, fence
+        assert [one.is_active for one in found] == [True, True]
+        await previews.stop(kept.generation_id)
+        ended = await previews.get(kept.id)
+        # It left while its row was read; and an end that is not stored, which another node may not know.
+        with pytest.raises(PreviewUnavailable):
+            await resumed(kept)
+        previews._context.pending[kept.id] = ended
+        with pytest.raises(PreviewUnavailable):
+            await resumed(ended)
+        del previews._context.pending[kept.id]
+        assert await resumed(ended) == (99_999, None)
+
+
+async def test_the_last_number_of_a_lost_preview_that_ends_in_the_queue_is_not_below_a_readers(
+    postgres_database_url: str, make_settings: Callable[..., Settings]
+) -> None:
+    async with open_member(postgres_database_url, make_settings) as (rig, _):
+        preview = await rig.running(SERVER)
+        given = "UPDATE handed_lines SET before_seq = 7101 WHERE preview_id = :id"
+        new = "INSERT INTO handed_lines VALUES (:id, 7101) ON CONFLICT DO NOTHING"
+
+        def end(connection: Connection) -> None:
+            for statement in (new, given):
+                connection.execute(text(statement), {"id": preview.id})
+            end_waiting(connection, preview.id, State.STOPPED, "stopped")
+
+        await rig.service.database.write(end)
+        query = text("SELECT last_seq FROM preview_instances WHERE id = :id")
+        last = await rig.service.database.read(lambda one: one.execute(query, {"id": preview.id}).scalar())
+        assert last == 7100

@@ -14,7 +14,7 @@ import trio
 from pydantic import ConfigDict, ValidationError
 from quart import Websocket
 
-from preview.errors import InvalidRequest, PreviewError
+from preview.errors import InvalidRequest, PreviewError, PreviewUnavailable
 from preview.http.core.bodies import MAX_SEQ, StreamQuery
 from preview.http.core.line_query import LineQuery
 from preview.http.core.reading import sentence_of
@@ -220,17 +220,23 @@ async def first_lines(
     """Return a stream's start for ``open_log``: after a line, or a number of last lines.
 
     The last lines of a filtered stream are counted among those that pass. If ``after`` is beyond the newest line, it
-    belongs to an earlier preview, and the stream starts with the first line.
+    belongs to an earlier preview, and the stream starts with the first line. ``SharedLogs.opened`` has checked that for
+    a replica.
 
     Raises:
+        PreviewUnavailable: The newest line is not known for certain: another node may have the preview.
         DatabaseUnavailable: Lines that are no longer in memory cannot be read now.
 
     Cancellation: no state changes.
     """
     preview = previews.find(record.id)
     live = replica if preview is None else preview.log
-    if after is not None and live is not None and after > live.last_seq:
-        return 0, None
+    last_seq = record.last_seq if live is None else live.last_seq
+    if after is not None and (last_seq is None or after > last_seq):
+        if (preview is not None or replica is None) and not previews.knows_last_line(record):
+            raise PreviewUnavailable("The preview changes its node; try again in a moment.")
+        if live is not None:
+            return 0, None
     if after is not None or query.tail is None or chosen.is_open:
         return after, query.tail
     pager = previews.look_back(record) if replica is None else replica.pager()

@@ -73,7 +73,8 @@ async def serve_node_log(serving: Serving, scope: Mapping[str, Any], receive: An
     previews, waits, bus = serving.previews, serving.waits, serving.bus
     found = _PATH.fullmatch(scope["path"])
     preview = None if found is None else previews.find(found[1])
-    if scope["method"] != "GET" or preview is None:
+    # Without a lease, its numbers may be behind those of a later owner.
+    if scope["method"] != "GET" or preview is None or not previews.knows_last_line(preview.record):
         await _say(send, 204 if scope["path"] == PREFIX else 404)
         return
     asked = _QUERY.fullmatch(scope["query_string"])

@@ -150,6 +150,34 @@ class SharedLog:
         while self.replica.last_seq < seq and self.replica.end is None:
             await self._moved.park()
 
+    async def asked_newest(self, after: int) -> int | None:
+        """Ask the preview's node, looked up again, for its newest line; None without an answer.
+
+        A node answers only while it has a lease. So its newest line is not before any that a reader has seen, though
+        the stream of this log may still be that of an earlier node.
+
+        Cancellation: nothing changes.
+        """
+        replica = self.replica
+        target = f"{PREFIX}/{replica.preview_id}?after={after}".encode()
+        try:
+            with trio.fail_after(_ANSWER_S):
+                address = await self._locator.locate(replica.preview_id, fresh=True)
+                if address is None:
+                    return None
+                async with open_exchange(self._pool, address, 0, "GET") as exchange:
+                    await exchange.start(request_head("GET", target, _OWN_FIELDS, None))
+                    await exchange.drain()
+                    if (await exchange.read_head()).status != _OK:
+                        return None
+                    reader = FrameReader(replica.preview_id)
+                    while (piece := await exchange.read_piece()) is not None:
+                        for event in reader.feed(piece):
+                            return event.last_seq if isinstance(event, Begin) else None
+        except (NotALog, PreviewError, trio.TooSlowError):
+            pass
+        return None
+
     async def _read(self, address: Address) -> bool:
         """Take the events of one stream. Return whether to go on at once: with the bus, or to ask for it.
 
@@ -336,7 +364,8 @@ class SharedLogs(Collector):
 
         Args:
             shared: The log.
-            after: The last line that the reader has. If the log ends before it, it belongs to an earlier preview.
+            after: The last line that the reader has. If the preview's node says that the log ends before it, it belongs
+                to an earlier preview.
 
         Raises:
             PreviewUnavailable: The owner does not respond.
@@ -349,7 +378,9 @@ class SharedLogs(Collector):
         if after is not None and shared.caught_up.is_set():
             with trio.move_on_after(LAG_S):
                 await shared.reached(after)
-            is_behind = shared.replica.last_seq < after and shared.replica.end is None and not shared.is_level
+            if shared.replica.last_seq < after:
+                newest = await shared.asked_newest(after)
+                is_behind = newest is None or newest >= after > shared.replica.last_seq
         if is_behind or not shared.caught_up.is_set() or shared.replica.is_lost:
             raise PreviewUnavailable("The preview's node does not respond; try again in a moment.")
         return shared.replica

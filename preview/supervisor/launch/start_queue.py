@@ -238,6 +238,10 @@ class SupervisorContext:
         """Return whether the preview is this service's: only a node of a cluster can lose one."""
         return self.cluster is None or preview_id in self.cluster.fences
 
+    def holds(self, preview_id: str) -> bool:
+        """Return whether no other node can have the preview now: this one owns it, and its lease holds."""
+        return self.cluster is None or (self.cluster.lease.holds and preview_id in self.cluster.fences)
+
     def now(self) -> datetime:
         """Return the time; in a cluster by the clock of the database, which all nodes go by."""
         return utc_now() if self.cluster is None else self.cluster.clock.now()

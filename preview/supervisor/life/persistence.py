@@ -23,20 +23,24 @@ def lost_ownership() -> ServiceStopping:
     return ServiceStopping("This node of the cluster has lost its place; send the request again.")
 
 
-async def leave_if_disk_full(preview: LivePreview, context: SupervisorContext) -> None:
-    """Leave a launch that has failed because this node's disk is full to another node, if there is one.
+async def leave_to_others(preview: LivePreview, context: SupervisorContext) -> None:
+    """Leave a launch to other nodes that has failed because of this one's disk, or because the database did not answer.
+
+    A full disk counts if there is another node. A launch without the database is queued once that answers.
 
     Call this before ``conclude``, under a shield with a deadline. Cancellation: the launch has failed.
     """
     cluster, outcome = context.cluster, preview.outcome
     is_starting = preview.stored and preview.record.state is State.STARTING
-    if cluster is None or outcome is None or not is_starting or not isinstance(outcome.error, DiskFull):
+    if cluster is None or outcome is None or not is_starting:
+        return
+    if not isinstance(outcome.error, DiskFull | DatabaseUnavailable):
         return
     try:
-        has_other = await cluster.queue.has_other(preview.labels)
+        goes_on = isinstance(outcome.error, DatabaseUnavailable) or await cluster.queue.has_other(preview.labels)
     except DatabaseUnavailable:
         return
-    if has_other and preview.id in cluster.fences:
+    if goes_on and preview.id in cluster.fences:
         cluster.queue.decline(preview.id, outcome.error.message)
         cluster.moving.add(preview.id)
         preview.log.say(outcome.error.message, Level.WARNING)

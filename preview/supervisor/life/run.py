@@ -38,7 +38,7 @@ from preview.supervisor.launch.start_history import StartRecord
 from preview.supervisor.launch.start_queue import FAREWELL_S, StartSlot, SupervisorContext
 from preview.supervisor.launch.steps import run_first_steps
 from preview.supervisor.launch.workspace import Workspace, open_workspace, put_aside, remove_aside
-from preview.supervisor.life.persistence import conclude, leave_if_disk_full
+from preview.supervisor.life.persistence import conclude, leave_to_others
 from preview.supervisor.life.prestart import FirstStart, NullPrestart, open_prestart
 from preview.supervisor.life.preview_slot import PreviewSlot, open_preview, warm_migration_lock
 from preview.supervisor.life.watch import open_launch_watch, watch_health
@@ -92,7 +92,7 @@ async def run_preview(slot: PreviewSlot, context: SupervisorContext) -> None:
     finally:
         if slot.preview is not None:
             with trio.move_on_after(FLUSH_S + STORE_S, shield=True):
-                await leave_if_disk_full(slot.preview, context)
+                await leave_to_others(slot.preview, context)
                 await conclude(slot.preview, context)
 
 

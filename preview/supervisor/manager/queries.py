@@ -14,7 +14,14 @@ from preview.core.clock import to_ms
 from preview.core.lifecycle import State
 from preview.core.quoting import quoted
 from preview.detection import StartPlan
-from preview.errors import DiskFull, LaunchFailed, PreviewNotFound, ServiceStopping, StartupTimeout
+from preview.errors import (
+    DatabaseUnavailable,
+    DiskFull,
+    LaunchFailed,
+    PreviewNotFound,
+    ServiceStopping,
+    StartupTimeout,
+)
 from preview.logs import End, History, LogPager, LogStore, Subscription
 from preview.logs.filter import Filter, KnownRequests, Resolved
 from preview.storage.tables import PreviewRecord
@@ -93,7 +100,7 @@ class PreviewQueries:
                 raise PreviewNotFound(f"There is no live preview {quoted(preview_id)}.")
             try:
                 return await self._wait_here(preview, timeout_s, deadline)
-            except (DiskFull, LaunchFailed, ServiceStopping):
+            except (DatabaseUnavailable, DiskFull, LaunchFailed, ServiceStopping):
                 if self.queued is None or preview.outcome is None or preview.outcome.departure is None:
                     raise
 
@@ -171,7 +178,7 @@ class PreviewQueries:
         Cancellation: nothing changes.
         """
         preview = self._registry.of(generation_id)
-        if preview is not None and preview.stored:
+        if preview is not None and self._counts(preview):
             return preview.record
         record = await self._context.store.latest(generation_id)
         if record is None:
@@ -201,7 +208,7 @@ class PreviewQueries:
         """
         preview = self.find(preview_id)
         record = self._context.pending.get(preview_id)
-        if preview is not None and preview.stored:
+        if preview is not None and self._counts(preview):
             record = preview.record
         elif record is None:
             record = await self._context.store.get(preview_id)
@@ -229,7 +236,21 @@ class PreviewQueries:
     def _newest(self, stored: PreviewRecord) -> PreviewRecord:
         """Return the newest record for a row: of the live preview, or one that is not stored yet."""
         preview = self.find(stored.id)
-        return preview.record if preview is not None else self._context.pending.get(stored.id, stored)
+        if preview is not None:
+            return preview.record if self._counts(preview) else stored
+        return self._context.pending.get(stored.id, stored)
+
+    def _counts(self, preview: LivePreview) -> bool:
+        """Return whether a live preview's record is the newest: an end of one that was lost is the end here only."""
+        return preview.stored and (preview.record.is_active or self._context.holds(preview.id))
+
+    def knows_last_line(self, record: PreviewRecord) -> bool:
+        """Return whether the last number in the log that this node has is certain: no other node has gone on since."""
+        if self._context.cluster is None:
+            return True
+        if record.id in self._registry.by_id:
+            return self._context.holds(record.id)
+        return not record.is_active and record.id not in self._context.pending
 
     # Logs
 
