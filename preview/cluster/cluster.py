@@ -19,8 +19,7 @@ from preview.cluster.routing import Owner
 from preview.core.bounded_dict import BoundedDict
 from preview.core.lifecycle import State
 from preview.errors import ConfigurationError, DatabaseUnavailable, PreviewError
-from preview.storage.database import NOTHING_CARRIED, Carried, Database, HandedEnd
-from preview.storage.people_tables import FREE_NUMBERS
+from preview.storage.database import FREE_NUMBERS, NOTHING_CARRIED, Carried, Database, HandedEnd
 from preview.storage.previews import end_waiting
 
 log = structlog.get_logger(__name__)

@@ -21,8 +21,7 @@ from preview.cluster.placement import Wants
 from preview.cluster.routing import Owner
 from preview.core.clock import from_ms, utc_now
 from preview.errors import AlreadyRunning, LimitReached, ServiceStopping
-from preview.storage.database import NOTHING_CARRIED, Carried, HandedEnd, notify
-from preview.storage.people_tables import FREE_NUMBERS
+from preview.storage.database import FREE_NUMBERS, NOTHING_CARRIED, Carried, HandedEnd, notify
 
 UP_SINCE = "(extract(epoch FROM pg_postmaster_start_time()) * 1000)::bigint"
 # An arbitrary constant: the seed of the lock of one user's launches.

@@ -86,6 +86,8 @@ class Carried(NamedTuple):
 
 
 NOTHING_CARRIED = Carried()
+# An owner may use so many numbers without a transaction. The next one leaves them out after a loss.
+FREE_NUMBERS = 1000
 
 
 class HandedEnd(NamedTuple):

@@ -216,9 +216,6 @@ Index("ix_owners_state_queued_at", owners.c.state, owners.c.queued_at)
 Index("ix_owners_user_id", owners.c.user_id)
 Index("ix_owners_node_state", owners.c.node, owners.c.state)
 
-# An owner may use so many numbers without a transaction. The next one leaves them out after a loss.
-FREE_NUMBERS = 1000
-
 # Numbers of lines that a preview's node may have given out, stored or not: the next owner starts after them. A table of
 # its own: updates of a row that other writes share could wait for each other.
 handed_lines = Table(

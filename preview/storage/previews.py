@@ -14,9 +14,9 @@ from preview.core.ids import is_valid_id
 from preview.core.launch_steps import StepState, end_steps, load_steps, store_steps
 from preview.core.lifecycle import ACTIVE, Health, State, reloads_of
 from preview.errors import PreviewNotFound
-from preview.storage.database import NOTHING_CARRIED, Carried, Database
+from preview.storage.database import FREE_NUMBERS, NOTHING_CARRIED, Carried, Database
 from preview.storage.group_commit import GroupCommit
-from preview.storage.people_tables import FREE_NUMBERS, handed_lines, owners, removed_generations
+from preview.storage.people_tables import handed_lines, owners, removed_generations
 from preview.storage.tables import (
     PreviewRecord,
     pinned_requests,

@@ -13,9 +13,8 @@ from preview.cluster.nodes import Membership, NodeFacts, Nodes
 from preview.cluster.ownership import Claim, Owners
 from preview.cluster.routing import Owner
 from preview.errors import AlreadyRunning, LimitReached, ServiceStopping
-from preview.storage.database import HandedEnd
+from preview.storage.database import FREE_NUMBERS, HandedEnd
 from preview.storage.engine import make_engine
-from preview.storage.people_tables import FREE_NUMBERS
 
 
 @pytest.fixture

@@ -19,9 +19,20 @@ from preview.logs import End, PreviewLog, Subscription
 from preview.logs.bus import LogBus, Publication
 from preview.logs.model.encode import Received
 from preview.logs.model.events import StatusChange
-from preview.logs.model.wire import KEEP_ALIVE_FRAME, MEDIA_TYPE, begin_frame, frames, position_frame
+from preview.logs.model.wire import (
+    KEEP_ALIVE_FRAME,
+    MEDIA_TYPE,
+    Begin,
+    FrameReader,
+    begin_frame,
+    frames,
+    position_frame,
+)
+from preview.proxy.exchange import open_exchange
 from preview.proxy.forwarded import BY_NODE_ITSELF
-from preview.proxy.http1 import Field
+from preview.proxy.http1 import Field, request_head
+from preview.proxy.passing_on import OWN_REQUEST
+from preview.proxy.pool import Address, Pool
 from preview.supervisor import PreviewManager
 
 PREFIX = "/preview-node/logs"
@@ -41,6 +52,8 @@ _POSITION_S = 0.5
 _TAIL_LINES = 1000
 # Most seconds without a frame.
 KEEP_ALIVE_S = 5.0
+OWN_FIELDS = [(b"host", b"node"), OWN_REQUEST]
+"""Header fields of a node's own requests."""
 
 
 def is_node_log(scope: Mapping[str, Any]) -> bool:
@@ -173,3 +186,26 @@ async def _cancel_when_gone(receive: Any, scope: trio.CancelScope) -> None:
 async def _say(send: Any, status: int) -> None:
     await send({"type": "http.response.start", "status": status, "headers": []})
     await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def ask_newest(pool: Pool, address: Address, preview_id: str, after: int) -> int | None:
+    """Ask a node for the newest line of its preview; None if it does not have the preview, or has no lease.
+
+    So the answer is not before any line that a reader has seen, though an open stream may be that of an earlier node.
+
+    Raises:
+        NotALog, PreviewError: It does not answer.
+
+    Cancellation: nothing changes.
+    """
+    reader = FrameReader(preview_id)
+    async with open_exchange(pool, address, 0, "GET") as exchange:
+        target = f"{PREFIX}/{preview_id}?after={after}".encode()
+        await exchange.start(request_head("GET", target, OWN_FIELDS, None))
+        await exchange.drain()
+        if (await exchange.read_head()).status != 200:
+            return None
+        while (piece := await exchange.read_piece()) is not None:
+            for event in reader.feed(piece):
+                return event.last_seq if isinstance(event, Begin) else None
+    return None

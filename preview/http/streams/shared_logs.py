@@ -21,7 +21,7 @@ from preview.errors import PreviewError, PreviewUnavailable
 from preview.http.metrics.families import counter
 from preview.http.streams.bus_reading import BusReading, open_bus
 from preview.http.streams.direct import DirectStreams
-from preview.http.streams.node_log import KEEP_ALIVE_S, PREFIX, TAKES_BUS
+from preview.http.streams.node_log import KEEP_ALIVE_S, OWN_FIELDS, PREFIX, TAKES_BUS, ask_newest
 from preview.logs import End, LogReplica, LogStore
 from preview.logs.bus import BusStream, LogBus
 from preview.logs.filter import parse_filter
@@ -29,7 +29,6 @@ from preview.logs.model.encode import Received
 from preview.logs.model.wire import MEDIA_TYPE, Begin, FrameReader, NotALog, Position
 from preview.proxy.exchange import open_exchange
 from preview.proxy.http1 import request_head
-from preview.proxy.passing_on import OWN_REQUEST
 from preview.proxy.pool import Address, Pool
 from preview.settings import Settings
 
@@ -56,7 +55,6 @@ _MOST_NODES = 1000
 _MOST_LOGS = 100
 _MOST_BYTES = 64 * 1024 * 1024
 _OK, _NO_CONTENT = 200, 204
-_OWN_FIELDS = [(b"host", b"node"), OWN_REQUEST]
 
 
 class Locator(Protocol):
@@ -151,32 +149,15 @@ class SharedLog:
             await self._moved.park()
 
     async def asked_newest(self, after: int) -> int | None:
-        """Ask the preview's node, looked up again, for its newest line; None without an answer.
-
-        A node answers only while it has a lease. So its newest line is not before any that a reader has seen, though
-        the stream of this log may still be that of an earlier node.
-
-        Cancellation: nothing changes.
-        """
-        replica = self.replica
-        target = f"{PREFIX}/{replica.preview_id}?after={after}".encode()
+        """Ask the preview's node, looked up again; see ``ask_newest``. Cancellation: nothing changes."""
         try:
             with trio.fail_after(_ANSWER_S):
-                address = await self._locator.locate(replica.preview_id, fresh=True)
-                if address is None:
-                    return None
-                async with open_exchange(self._pool, address, 0, "GET") as exchange:
-                    await exchange.start(request_head("GET", target, _OWN_FIELDS, None))
-                    await exchange.drain()
-                    if (await exchange.read_head()).status != _OK:
-                        return None
-                    reader = FrameReader(replica.preview_id)
-                    while (piece := await exchange.read_piece()) is not None:
-                        for event in reader.feed(piece):
-                            return event.last_seq if isinstance(event, Begin) else None
+                address = await self._locator.locate(self.replica.preview_id, fresh=True)
+                return (
+                    None if address is None else await ask_newest(self._pool, address, self.replica.preview_id, after)
+                )
         except (NotALog, PreviewError, trio.TooSlowError):
-            pass
-        return None
+            return None
 
     async def _read(self, address: Address) -> bool:
         """Take the events of one stream. Return whether to go on at once: with the bus, or to ask for it.
@@ -191,7 +172,7 @@ class SharedLog:
         query = f"?after={replica.last_seq}" if self._has_started else ""
         target = f"{PREFIX}/{replica.preview_id}{query}".encode()
         self._bus_stream, asks = None, self._may_use_bus()
-        fields = [*_OWN_FIELDS, TAKES_BUS] if asks else _OWN_FIELDS
+        fields = [*OWN_FIELDS, TAKES_BUS] if asks else OWN_FIELDS
         async with open_exchange(self._pool, address, 0, "GET") as exchange:
             with trio.fail_after(_ANSWER_S):
                 await exchange.start(request_head("GET", target, fields, None))
@@ -410,7 +391,7 @@ class SharedLogs(Collector):
         with trio.move_on_after(_ANSWER_S):
             try:
                 async with open_exchange(self._pool, owner, 0, "GET") as exchange:
-                    await exchange.start(request_head("GET", PREFIX.encode(), _OWN_FIELDS, None))
+                    await exchange.start(request_head("GET", PREFIX.encode(), OWN_FIELDS, None))
                     await exchange.drain()
                     return (await exchange.read_head()).status == _NO_CONTENT
             except PreviewError:
