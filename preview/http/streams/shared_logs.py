@@ -6,7 +6,7 @@ The readers' access is checked here, as for a preview of this node, and their fi
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Protocol
 from urllib.parse import parse_qs
 
@@ -138,11 +138,6 @@ class SharedLog:
         if self.replica.end is None and self._held_end is not None:
             self.replica.take(self._held_end)
 
-    @property
-    def is_level(self) -> bool:
-        """True while the owner's stream is open, and has sent what was there when it began."""
-        return self._newest_seq is not None and self.replica.last_seq >= self._newest_seq
-
     async def reached(self, seq: int) -> None:
         """Wait for a line, or for the end of the log. The caller sets a deadline. Cancellation: nothing changes."""
         while self.replica.last_seq < seq and self.replica.end is None:
@@ -150,14 +145,8 @@ class SharedLog:
 
     async def asked_newest(self, after: int) -> int | None:
         """Ask the preview's node, looked up again; see ``ask_newest``. Cancellation: nothing changes."""
-        try:
-            with trio.fail_after(_ANSWER_S):
-                address = await self._locator.locate(self.replica.preview_id, fresh=True)
-                return (
-                    None if address is None else await ask_newest(self._pool, address, self.replica.preview_id, after)
-                )
-        except (NotALog, PreviewError, trio.TooSlowError):
-            return None
+        at = await self._locator.locate(self.replica.preview_id, fresh=True)
+        return None if at is None else await ask_newest(self._pool, at, self.replica.preview_id, after)
 
     async def _read(self, address: Address) -> bool:
         """Take the events of one stream. Return whether to go on at once: with the bus, or to ask for it.
@@ -224,7 +213,7 @@ class SharedLog:
             self._held_end = event
         else:
             self.replica.take(event)
-        if self.is_level or self.replica.end is not None:
+        if self.replica.end is not None or self.replica.last_seq >= (self._newest_seq or 0):
             self.caught_up.set()
         self._moved.unpark_all()
 
@@ -345,8 +334,7 @@ class SharedLogs(Collector):
 
         Args:
             shared: The log.
-            after: The last line that the reader has. If the preview's node says that the log ends before it, it belongs
-                to an earlier preview.
+            after: The last line that the reader has; an earlier preview's if this one's node says so.
 
         Raises:
             PreviewUnavailable: The owner does not respond.
@@ -355,12 +343,13 @@ class SharedLogs(Collector):
         """
         with trio.move_on_after(_ANSWER_S):
             await shared.caught_up.wait()
-        is_behind = False
+        is_behind, newest = False, None
         if after is not None and shared.caught_up.is_set():
             with trio.move_on_after(LAG_S):
                 await shared.reached(after)
             if shared.replica.last_seq < after:
-                newest = await shared.asked_newest(after)
+                with suppress(NotALog, PreviewError), trio.move_on_after(_ANSWER_S):
+                    newest = await shared.asked_newest(after)
                 is_behind = newest is None or newest >= after > shared.replica.last_seq
         if is_behind or not shared.caught_up.is_set() or shared.replica.is_lost:
             raise PreviewUnavailable("The preview's node does not respond; try again in a moment.")
