@@ -241,6 +241,7 @@ def test_words_in_capitals_are_no_variables() -> None:
         ("ModuleNotFoundError: No module named 'debug_toolbar'", "django-debug-toolbar<5"),
         ("ModuleNotFoundError: No module named 'jose.jwt'", "python-jose"),
         ('RuntimeError: Form data requires "python-multipart" to be installed.', "python-multipart"),
+        ("AttributeError: 'Marshmallow' object has no attribute 'SQLAlchemyAutoSchema'", "marshmallow-sqlalchemy"),
         (
             "ImportError: email-validator is not installed, run `pip install 'pydantic[email]'`",
             "email-validator",

@@ -34,6 +34,8 @@ _SAID: Final = (
     (re.compile(r"argon2: no backends available"), "argon2-cffi"),
     (re.compile(r"async extra.{0,40}flask\[async\]|flask\[async\]"), "asgiref"),
     (re.compile(r"No supported WebSocket library detected"), "websockets"),
+    # Flask-Marshmallow has these only beside the package.
+    (re.compile(r"'Marshmallow' object has no attribute 'SQLAlchemy(?:Auto)?Schema'"), "marshmallow-sqlalchemy"),
     (re.compile(r"Please install uvicorn\[standard\]"), "websockets"),
 )  # fmt: skip
 _DIALECTS: Final = {"pg": "pg", "mysql2": "mysql2", "sqlite3": "sqlite3", "tedious": "tedious", "mariadb": "mariadb"}
