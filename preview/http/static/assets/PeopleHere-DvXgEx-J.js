@@ -1,0 +1,1 @@
+import{n as e}from"./Faces-CfUcFLnV.js";import{r as t}from"./useTogether-BZ3XenhG.js";import{o as n}from"./translate-Bbzc5Cf8.js";var r=n();function i({generationId:n,onShow:i}){let{viewers:a}=t(n);return(0,r.jsx)(e,{viewers:a,onShow:i})}export{i as PeopleHere};

@@ -1,0 +1,1 @@
+export{a as markdown}from"./FilesPanel-DKMJFOM7.js";

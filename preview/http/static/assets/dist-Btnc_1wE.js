@@ -1,1 +1,0 @@
-export{a as markdown}from"./FilesPanel-U8hYoyYW.js";
