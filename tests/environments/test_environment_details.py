@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections import deque
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -167,6 +168,36 @@ async def test_a_package_of_nodes_own_name_is_replaced(tmp_path: Path) -> None:
     said = Said()
     await build(tmp_path, body, said)
     assert said.lines == [("fs is a part of Node, not a package: it is left out", logging.INFO)]
+
+
+SPOILT = {
+    "large": r"""(printf '{{"a": "'; head -c 9000000 /dev/zero | tr '\0' 0; printf '"}}') > {}""",
+    "nested": "printf '%0100000d' 0 | tr 0 '[' > {}",
+    "a list": "echo '[]' > {}",
+    "no file": "rm -f {}",
+    "a link": "ln -sf /etc/passwd {}",
+    "a pipe": "rm -f {0}; mkfifo {0}",
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILT.values(), ids=SPOILT)
+@pytest.mark.parametrize("line", ["No matching version found for fs@^9.", "404 'left@1' is not in this"])
+async def test_a_manifest_that_an_install_script_spoils_is_not_read(tmp_path: Path, spoil: str, line: str) -> None:
+    body = f'{spoil.format("package.json")}\necho "npm error {line}"\nexit 1'
+    with pytest.raises(EnvironmentFailed):
+        await build(tmp_path, body, Said())
+    assert calls(tmp_path / "bin") == ["install"]
+
+
+@pytest.mark.parametrize("spoil", SPOILT.values(), ids=SPOILT)
+async def test_a_record_of_packages_that_an_install_script_spoils_is_not_read(tmp_path: Path, spoil: str) -> None:
+    path = "node_modules/.package-lock.json"
+    body = f'case "$*" in *ignore-scripts*) mkdir node_modules; {spoil.format(path)}; exit 0;; esac\n'
+    body += 'echo "npm error code 1"\necho "npm error path $PWD/node_modules/two"\n'
+    body += 'echo "npm error command failed"\nexit 1'
+    with suppress(EnvironmentFailed):  # a pipe in an environment
+        await build(tmp_path, body, Said())
+    assert calls(tmp_path / "bin") == ["install", "install --ignore-scripts"]
 
 
 INSTALLED = json.dumps(

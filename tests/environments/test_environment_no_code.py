@@ -107,6 +107,19 @@ async def test_in_a_jail_wheels_are_hard_linked_whether_pinned_or_not(
     assert next(folder.glob("lib/python*/site-packages/tiny/__init__.py")).stat().st_nlink > 1
 
 
+@pytest.mark.parametrize("in_file", [False, True])
+async def test_settings_of_uv_that_need_a_program_stop_no_build(
+    settings: Settings, jail: Jail, project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, in_file: bool
+) -> None:
+    (tmp_path / "uv.toml").write_text("compile-bytecode = true\n")
+    name, value = ("UV_CONFIG_FILE", str(tmp_path / "uv.toml")) if in_file else ("UV_COMPILE_BYTECODE", "1")
+    monkeypatch.setenv(name, value)
+    wheel = write_wheel(project, "tiny")
+    (project / "requirements.txt").write_text(f"./{wheel.name}\n")
+    folder = await build(settings, project, Said(), jail)
+    assert next(folder.glob("lib/python*/site-packages/tiny/__init__.py")).is_file()
+
+
 async def test_an_environment_that_was_built_with_code_is_not_taken(settings: Settings, project: Path) -> None:
     wheel = write_wheel(project, "tiny")
     (project / "requirements.txt").write_text(f"./{wheel.name}\n")

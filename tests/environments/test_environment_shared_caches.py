@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import tarfile
+import tracemalloc
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -17,9 +18,13 @@ from test_node_environment import run_node, write_manifest, write_package
 
 from preview.environments import EnvironmentCache, EnvironmentRequest, Jail
 from preview.environments.node import NodeEnvironmentCache, place_modules
+from preview.environments.python.resolving import interpreter_notes
+from preview.environments.sandbox import sweep
+from preview.environments.sandbox.interpreter import PythonInterpreter
 from preview.environments.sandbox.jail import Cage
 from preview.environments.sandbox.program import run_program
 from preview.environments.sandbox.sweep import read_left, separate
+from preview.errors import EnvironmentFailed
 from preview.runtime import child_subreaper
 from preview.runtime.sandbox import interpreter_paths
 from preview.settings import Settings
@@ -147,6 +152,35 @@ async def test_an_emptied_cache_of_a_running_service_is_filled_again(
             jail.uv_cache.mkdir()
 
 
+@pytest.mark.parametrize("kept", [0, 1])
+async def test_an_interpreter_that_is_missing_in_a_running_services_cache_is_looked_at_again(
+    settings: Settings, jail: Jail, tmp_path: Path, kept: int
+) -> None:
+    cache = EnvironmentCache(settings.model_copy(update={"build_code": "deny"}), jail)
+    with trio.fail_after(LIMIT_S):
+        for name in ("tiny", "other"):
+            write_wheel(tmp_path / "packages", name)
+            async with cache.open_environment(request_of(make_project(tmp_path / name, name), "ann"), Said()):
+                pass
+            known = sorted(jail.uv_cache.glob("interpreter-v*/*/*"))
+            assert len(known) > 1
+            for path in known:
+                if path != known[kept]:
+                    path.unlink()
+
+
+def test_an_interpreter_that_was_replaced_is_not_known(tmp_path: Path) -> None:
+    (tmp_path / "python").touch()
+    interpreter = PythonInterpreter(str(tmp_path / "python"), "3.12.1", "here")
+    before = interpreter_notes(interpreter, None)
+    assert interpreter_notes(interpreter, None) == before
+    (tmp_path / "new").touch()
+    (tmp_path / "new").rename(tmp_path / "python")
+    assert not before <= interpreter_notes(interpreter, None)
+    (tmp_path / "python").unlink()
+    assert not interpreter_notes(interpreter, None)
+
+
 STARTS = """
 import os, subprocess, threading
 def tried(action):
@@ -230,3 +264,37 @@ def test_a_large_file_with_all_its_links_inside_is_not_copied(tmp_path: Path) ->
     separate(tmp_path)
     status = (tmp_path / "large").stat()
     assert (status.st_nlink, status.st_blocks) == (2, 0)
+
+
+def test_copies_get_names_that_no_package_has_taken(tmp_path: Path) -> None:
+    folder = tmp_path / "environment"
+    folder.mkdir()
+    (tmp_path / "cache").write_text("cached")
+    names = ["x", "x.preview-copy", "y" * 255]
+    for name in names:
+        (folder / name).hardlink_to(tmp_path / "cache")
+    separate(folder)
+    assert (tmp_path / "cache").stat().st_nlink == 1
+    assert sorted(path.name for path in folder.iterdir()) == names
+
+
+def test_files_with_several_links_are_counted_up_to_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweep, "_MOST_LINKED", 2)
+    for name in ("one", "two", "three"):
+        separate(tmp_path)
+        (tmp_path / name).touch()
+        (tmp_path / f"{name}-again").hardlink_to(tmp_path / name)
+    with pytest.raises(EnvironmentFailed, match="more than 2 files"):
+        separate(tmp_path)
+
+
+def test_many_links_of_one_file_take_no_memory_each(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for number in range(20_000):
+        (tmp_path / f"link-{number}").hardlink_to(tmp_path / "file")
+    tracemalloc.start()
+    try:
+        separate(tmp_path)
+        assert tracemalloc.get_traced_memory()[1] < 500_000
+    finally:
+        tracemalloc.stop()

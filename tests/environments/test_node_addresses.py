@@ -127,6 +127,30 @@ def test_a_lock_file_that_leaves_the_project_is_not_read(tmp_path: Path, lock: d
     assert "the lock file refers to paths outside the project, or is no valid JSON: it is not read" in found.notes
 
 
+@pytest.mark.parametrize(
+    "lock",
+    ['{"packages": [' + "[]," * 400_000 + "[]]}", '{"name": "' + "x" * 8 * 1024 * 1024 + '"}'],
+    ids=["many", "large"],
+)
+def test_a_lock_file_that_is_too_large_to_be_checked_is_not_read(tmp_path: Path, lock: str) -> None:
+    project = make_project(tmp_path / "project", dependencies={"a": "1.0.0"})
+    (project / "package-lock.json").write_text(lock)
+    found = read_node_manifest(project)
+    assert (found.lock, found.exact) == (None, False)
+    assert "the lock file is too large: it is not read" in found.notes
+
+
+def test_a_large_lock_file_that_alone_names_a_packages_registry_is_kept_and_so_refused(tmp_path: Path) -> None:
+    """Without it, npm would take a stranger's package of the same name."""
+    project = make_project(tmp_path / "project", dependencies={"a": "1.0.0"})
+    facts = {"resolved": "https://npm.example/a/-/a-1.0.0.tgz", "integrity": f"sha512-{'A' * 86}=="}
+    lock = {"packages": {"node_modules/a": facts}, "name": "x" * 8 * 1024 * 1024}
+    (project / "package-lock.json").write_text(json.dumps(lock))
+    found = read_node_manifest(project)
+    assert found.registries.keeps_lock
+    assert found.lock is not None
+
+
 def test_a_usual_lock_file_is_read() -> None:
     packages = {
         "": {"workspaces": ["packages/*"], "dependencies": {"a": "^1", "one": "file:one.tgz", "p": "*"}},

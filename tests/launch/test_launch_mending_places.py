@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from preview.detection import Overrides, Server, StartPlan, Toolchain, merge
-from preview.supervisor.mending import FailedStart, Mend, find_mend, with_folders
+from preview.supervisor.mending import FailedStart, Mend, container_folder, find_mend, with_folders
 from preview.supervisor.mending.container_folder import find_container_folder
 from preview.supervisor.mending.container_values import find_container_values
 from preview.supervisor.mending.starts import may_be_newer_python
@@ -168,6 +168,19 @@ def test_the_dockerfile_and_the_code_both_name_the_folder(
     assert find_container_folder(tmp_path, ["main.py"]) == folder
 
 
+def test_no_folder_around_one_that_sandboxes_show_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(container_folder, "_OTHERS", frozenset())
+    project = tmp_path / "project"
+    project.mkdir()
+    for folder in (tmp_path, project, project / "app", Path(sys.prefix).parent):
+        (project / "Dockerfile").write_text(f"WORKDIR {folder}\nCOPY . .\n")
+        (project / "main.py").write_text(f"x = '{folder}/a'")
+        assert find_container_folder(project, ["main.py"]) is None
+    (project / "Dockerfile").write_text(f"WORKDIR {tmp_path}/project-2\nCOPY . .\n")
+    (project / "main.py").write_text(f"x = '{tmp_path}/project-2/a'")
+    assert find_container_folder(project, ["main.py"]) == f"{tmp_path}/project-2"
+
+
 def test_no_link_of_the_project_is_read(tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.write_text("WORKDIR /app\nCOPY . .\nx = '/app/a'")
@@ -219,3 +232,8 @@ def test_a_dockerfile_that_is_a_link_gives_no_values(tmp_path: Path) -> None:
     (tmp_path / "other").write_text("ENV A=1\n")
     (tmp_path / "Dockerfile").symlink_to("other")
     assert not find_container_values(tmp_path)
+
+
+def test_a_value_that_no_variable_can_have_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("ENV A=\0\nENV B x\0y\nENV C=1 D=2\0\n")
+    assert find_container_values(tmp_path) == {"C": "1"}

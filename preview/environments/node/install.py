@@ -27,10 +27,12 @@ from preview.environments.node.recipe import (
     nodedir_environment,
     npm_environment,
 )
+from preview.environments.node.registries import is_large_lock
 from preview.environments.python.explain import with_refused
 from preview.environments.sandbox.jail import Cage
 from preview.environments.sandbox.program import ProgramResult, run_program
 from preview.environments.sandbox.progress import current_progress
+from preview.environments.sandbox.sweep import read_left
 from preview.errors import EnvironmentFailed
 
 _UNSYNCED: Final = re.compile(
@@ -54,6 +56,8 @@ _MAX_ATTEMPTS: Final = 6
 _TOLD_LINES: Final = 40
 _TOLD_NAMES: Final = 20
 _ONE_BY_ONE: Final = "building package by package"
+# For a file that install scripts may have changed.
+_MOST_BYTES: Final = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +170,8 @@ async def install(
             continue
         if (name := _built_in(result)) is not None and name not in replaced:
             replaced.add(name)
-            await trio.to_thread.run_sync(_override, directory, replaced)
+            if not await trio.to_thread.run_sync(_override, directory, replaced):
+                _fail(result, recipe, report)
             report(f"{name} is a part of Node, not a package: it is left out", logging.INFO)
             way = replace(way, exact=False)
             continue
@@ -224,25 +229,39 @@ def _leave_out_tool(directory: Path, result: ProgramResult) -> str | None:
     """Remove the package that does not exist, if only developers need it, and return it with its version."""
     name = absent_package(result.lines)
     path = directory / "package.json"
-    try:
-        package = json.loads(path.read_text("utf-8"))
-        tools = package.get("devDependencies", {})
-    except (ValueError, AttributeError):  # an install script has written to it
-        return None
-    if name not in tools:
+    package = _read_left_object(path)
+    tools = package.get("devDependencies")
+    if name is None or not isinstance(tools, dict) or name not in tools:
         return None
     version = tools.pop(name)
     path.write_text(json.dumps(package, indent=1), "utf-8")
     return f"{name} {version}"
 
 
-def _override(directory: Path, names: Iterable[str]) -> None:
-    """Override built-in modules that dependencies list as packages; any small package may replace them."""
+def _override(directory: Path, names: Iterable[str]) -> bool:
+    """Override built-in modules that dependencies list as packages; any small package may replace them.
+
+    Returns:
+        Whether this worked: an install script may have spoilt the file.
+    """
     path = directory / "package.json"
-    package = json.loads(path.read_text("utf-8"))
+    package = _read_left_object(path)
+    if not package:
+        return False
     overrides = package.get("overrides")
     package["overrides"] = {**(overrides if isinstance(overrides, dict) else {}), **dict.fromkeys(names, _ANY_PACKAGE)}
     path.write_text(json.dumps(package, indent=1), "utf-8")
+    return True
+
+
+def _read_left_object(path: Path) -> dict[str, object]:
+    """Return the JSON object in a file that an install script may have changed; empty if there is none."""
+    try:
+        text = read_left(path, _MOST_BYTES)
+        content: object = {} if is_large_lock(text.encode()) else json.loads(text)
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _remove_locks(manifest: NodeManifest, directory: Path, pinned: bool) -> None:
@@ -312,11 +331,7 @@ async def _replace(recipe: NodeRecipe, name: str, npm: Npm) -> bool:
 
 def _with_scripts(directory: Path) -> Mapping[str, bool]:
     """Return the names of installed packages with install scripts, and whether each is optional."""
-    try:
-        tree = json.loads((directory / "node_modules" / ".package-lock.json").read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    packages = tree.get("packages") if isinstance(tree, dict) else None
+    packages = _read_left_object(directory / "node_modules" / ".package-lock.json").get("packages")
     pairs = packages.items() if isinstance(packages, dict) else ()
     found = {
         path.rpartition("node_modules/")[2]: facts.get("optional") is True

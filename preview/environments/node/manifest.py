@@ -17,6 +17,7 @@ from preview.environments.node.registries import (
     Registries,
     find_registries,
     inside_project,
+    is_large_lock,
     is_path,
     is_safe_lock,
     safe_overrides,
@@ -127,6 +128,11 @@ def read_node_manifest(directory: Path, extra: Sequence[str] = ()) -> NodeManife
     if lock is not None and not is_safe_lock(lock):
         notes.append("the lock file refers to paths outside the project, or is no valid JSON: it is not read")
         lock = None
+    registries = find_registries(reader.bytes_of)
+    # Without a lock file that must be kept, other packages could be installed: the build refuses it.
+    if lock is not None and is_large_lock(lock) and not registries.keeps_lock:
+        notes.append("the lock file is too large: it is not read")
+        lock = None
     foreign = _foreign_lock(reader) if lock is None else None
     dependencies = dict(_texts(root.get("dependencies")))
     declared = {name for kind in _DEPENDENCIES[1:3] for name in _texts(root.get(kind))}
@@ -142,7 +148,6 @@ def read_node_manifest(directory: Path, extra: Sequence[str] = ()) -> NodeManife
     exact = lock is not None and not added and not reader.left_out
     told = tuple(dict.fromkeys((*notes, *reader.notes)))
     reader.check_workspace(packages)
-    registries = find_registries(reader.bytes_of)
     return NodeManifest(packages, reader.files, lock, exact, legacy, told, foreign, lock_name, registries)
 
 

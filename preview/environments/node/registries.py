@@ -179,13 +179,18 @@ def is_safe_lock(data: bytes) -> bool:
     return True
 
 
+def is_large_lock(data: bytes) -> bool:
+    """Return whether a lock file is too large to be checked in the service."""
+    return len(data) > _MOST_CHECKED_BYTES or data.count(b"{") + data.count(b"[") > _MOST_CHECKED_PARTS
+
+
 def check_lock(data: bytes) -> None:
     """Check a lock file again just before npm gets it: what read it may be a worker with faults.
 
     Raises:
         EnvironmentFailed: The lock file is not safe, or too large to be checked in the service.
     """
-    many = len(data) > _MOST_CHECKED_BYTES or data.count(b"{") + data.count(b"[") > _MOST_CHECKED_PARTS
+    many = is_large_lock(data)
     if many or not is_safe_lock(data):
         why = "is too large" if many else "refers to paths outside the project"
         raise invalid(f"The lock file {why}; make it again (npm install), or leave it out", origin=_LOCKS[1])

@@ -19,7 +19,7 @@ from preview.environments.python.install import Installation
 from preview.environments.python.output import KeptReport
 from preview.environments.python.recipe import Recipe
 from preview.environments.python.refusals import PYTHON, is_final
-from preview.environments.python.resolving import has_interpreters
+from preview.environments.python.resolving import interpreter_notes
 from preview.environments.python.trial import objection_to_packages
 from preview.environments.requirements.requirements import check_locations
 from preview.environments.sandbox.interpreter import Skeletons
@@ -86,21 +86,29 @@ async def _make_empty(
     recipe: Recipe, temporary: Path, cages: UvCages | None, skeletons: Skeletons, *, offline: bool
 ) -> None:
     """Create an empty environment with its interpreter in the folder."""
-    is_known = await trio.to_thread.run_sync(skeletons.write, recipe.interpreter, temporary)
-    if not is_known:
-        result = await run_uv(
-            [*_VENV, "--python", recipe.interpreter.request, str(temporary)],
-            offline=offline,
-            directory=temporary.parent if cages is None else _ANYWHERE,
-            cage=None if cages is None else cages.preparing,
-        )
-        if result.code != 0:
-            fail(result, explain(result.lines, recipe.required, offline=offline))
-        await trio.to_thread.run_sync(skeletons.keep, recipe.interpreter, temporary)
+    cage = None if cages is None else cages.preparing
+
+    def write() -> bool:
+        return skeletons.write(recipe.interpreter, temporary, interpreter_notes(recipe.interpreter, cage))
+
+    def keep() -> None:
+        skeletons.keep(recipe.interpreter, temporary, interpreter_notes(recipe.interpreter, cage))
+
+    if await trio.to_thread.run_sync(write):
+        return
+    result = await run_uv(
+        [*_VENV, "--python", recipe.interpreter.request, str(temporary)],
+        offline=offline,
+        directory=temporary.parent if cages is None else _ANYWHERE,
+        cage=cage,
+    )
+    if result.code != 0:
+        fail(result, explain(result.lines, recipe.required, offline=offline))
     # A uv that cannot start programs takes what it needs to know of the interpreter from its cache.
-    if cages is not None and not (is_known and await trio.to_thread.run_sync(has_interpreters, cages.preparing)):
+    if cages is not None:
         look = ["pip", "freeze", "--quiet", "--python", str(cages.place / "bin" / "python")]
-        await run_uv(look, offline=True, cage=cages.preparing)
+        await run_uv(look, offline=True, cage=cage)
+    await trio.to_thread.run_sync(keep)
 
 
 async def _fill(

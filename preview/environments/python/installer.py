@@ -217,6 +217,8 @@ class Installer:
     ) -> Awaitable[ProgramResult]:
         directory = self._temporary.parent if cage is None else _ANYWHERE
         command = ["pip", "install", "--python", str(environment / "bin" / "python"), *arguments]
+        # Settings in a file may ask for it, but it starts Python.
+        command += ["--no-compile-bytecode"] if cage is not None and cage.alone else []
         return run_uv(command, offline=offline, directory=directory, say=say, cage=cage)
 
 

@@ -90,9 +90,18 @@ def may_be_cached(cache: Path, names: Iterable[str]) -> bool:
     return all(any((folder / name).is_dir() for folder in folders) for name in names)
 
 
-def has_interpreters(cage: Cage) -> bool:
-    """Return whether uv's cache has the interpreters that it has inspected: somebody may have emptied it.
+def interpreter_notes(interpreter: PythonInterpreter, cage: Cage | None) -> frozenset[str]:
+    """Return what builds without further programs depend on: the interpreter's file, and uv's cache of interpreters.
 
-    This guess depends on uv's private cache layout; a wrong one costs a run of 30 ms. Blocks on the disk.
+    Empty if the cache has none: somebody may have emptied it. This depends on uv's private cache layout; a wrong guess
+    costs two runs of 30 ms. Blocks on the disk.
     """
-    return any(cage.jail.uv_cache.glob("interpreter-v*/*"))
+    try:
+        status = Path(interpreter.request).stat()
+    except OSError:
+        return frozenset()
+    file = f"{status.st_ino} {status.st_ctime_ns}"
+    if cage is None:
+        return frozenset({file})
+    found = [str(path) for path in cage.jail.uv_cache.glob("interpreter-v*/*/*.msgpack")]
+    return frozenset({file, *found}) if found else frozenset()

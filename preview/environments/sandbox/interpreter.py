@@ -127,21 +127,26 @@ class Skeletons:
     """
 
     def __init__(self) -> None:
-        self._kept: dict[PythonInterpreter, tuple[_Entry, ...]] = {}
+        self._kept: dict[PythonInterpreter, tuple[tuple[_Entry, ...], frozenset[str]]] = {}
 
     @property
     def are_known(self) -> bool:
         """True if any empty environment is known."""
         return bool(self._kept)
 
-    def write(self, interpreter: PythonInterpreter, folder: Path) -> bool:
+    def write(self, interpreter: PythonInterpreter, folder: Path, notes: frozenset[str] = frozenset()) -> bool:
         """Fill the empty folder; return False if no skeleton is known for this interpreter. Blocks on the disk.
+
+        Args:
+            interpreter: The interpreter.
+            folder: The empty folder.
+            notes: What is known of interpreters now. If something is missing since ``keep``, the skeleton is too old.
 
         Raises:
             OSError: The disk reported an error.
         """
-        entries = self._kept.get(interpreter)
-        if entries is None:
+        entries, needed = self._kept.get(interpreter, (None, notes))
+        if entries is None or not needed <= notes:
             return False
         root = os.fspath(folder)
         for entry in entries:
@@ -158,7 +163,7 @@ class Skeletons:
                     os.close(descriptor)
         return True
 
-    def keep(self, interpreter: PythonInterpreter, folder: Path) -> None:
+    def keep(self, interpreter: PythonInterpreter, folder: Path, notes: frozenset[str] = frozenset()) -> None:
         """Remember the environment that uv has just created, before anything is installed in it. Blocks on the disk.
 
         Raises:
@@ -166,7 +171,7 @@ class Skeletons:
         """
         entries = list(_read(os.fspath(folder), ""))
         if len(entries) <= _MAX_ENTRIES and sum(len(entry.content or b"") for entry in entries) <= _MAX_BYTES:
-            self._kept[interpreter] = tuple(entries)
+            self._kept[interpreter] = tuple(entries), notes
 
 
 def _read(root: str, below: str) -> Iterator[_Entry]:

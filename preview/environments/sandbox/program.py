@@ -222,8 +222,10 @@ _PASSED = frozenset(
     {"ALL_PROXY", "HOME", "HTTPS_PROXY", "HTTP_PROXY", "LANG", "NETRC", "NO_PROXY", "PATH", "REQUESTS_CA_BUNDLE",
      "TMPDIR"}
 )  # fmt: skip
-# These would point uv to another environment or project.
-_WITHHELD = frozenset({"UV_ENV_FILE", "UV_PROJECT", "UV_PROJECT_ENVIRONMENT", "UV_PYTHON", "UV_WORKING_DIRECTORY"})
+# These would point uv to another environment or project. Compiling would start Python, which uv often cannot do.
+_WITHHELD = frozenset(
+    {"UV_COMPILE_BYTECODE", "UV_ENV_FILE", "UV_PROJECT", "UV_PROJECT_ENVIRONMENT", "UV_PYTHON", "UV_WORKING_DIRECTORY"}
+)
 # Publishing is not needed to build environments.
 _WITHHELD_PREFIXES = ("UV_PUBLISH_",)
 BUILDER = Path(__file__).parents[1] / "builder"

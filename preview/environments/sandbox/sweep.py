@@ -5,12 +5,19 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import structlog
 
+from preview.errors import EnvironmentFailed
+
 _log = structlog.get_logger(__name__)
+# A hundred bytes of memory each; large environments have 50,000.
+_MOST_LINKED: Final = 200_000
 
 
 def sweep(folder: Path, kept: frozenset[tuple[str, str]] = frozenset()) -> None:
@@ -39,25 +46,37 @@ def separate(folder: Path) -> None:
     Call this when no process is running that could change the folder. Blocks on the disk.
 
     Raises:
+        EnvironmentFailed: There are too many such files.
         OSError: The disk reported an error.
     """
-    inside: dict[tuple[int, int], list[str]] = {}
-    links: dict[tuple[int, int], os.stat_result] = {}
-    for entry in _all_entries(os.path.realpath(folder)):
+    root = os.path.realpath(folder)
+    # Links outside of the folder, as those inside are taken off; their paths would take too much memory.
+    outside: Counter[int] = Counter()
+    for _, status in _linked(root):
+        if status.st_ino not in outside:
+            if len(outside) == _MOST_LINKED:
+                raise EnvironmentFailed(
+                    f"The environment has more than {_MOST_LINKED} files with several links", reason="other"
+                )
+            outside[status.st_ino] = status.st_nlink
+        outside[status.st_ino] -= 1
+    for path, status in _linked(root):
+        if outside[status.st_ino] > 0:
+            _copy_in_place(path, stat.S_IMODE(status.st_mode), root)
+
+
+def _linked(root: str) -> Iterator[tuple[str, os.stat_result]]:
+    for entry in _all_entries(root):
         if entry.is_file(follow_symlinks=False) and (status := entry.stat(follow_symlinks=False)).st_nlink > 1:
-            file = status.st_dev, status.st_ino
-            inside.setdefault(file, []).append(entry.path)
-            links[file] = status
-    for file, paths in inside.items():
-        for path in paths if links[file].st_nlink > len(paths) else ():
-            _copy_in_place(path, stat.S_IMODE(links[file].st_mode))
+            yield entry.path, status
 
 
-def _copy_in_place(path: str, mode: int) -> None:
-    copy = f"{path}.preview-copy"
-    with open(path, "rb") as source, open(copy, "xb") as target:  # noqa: PTH123  thousands
-        shutil.copyfileobj(source, target)
-        os.fchmod(target.fileno(), mode)
+def _copy_in_place(path: str, mode: int, root: str) -> None:
+    with open(path, "rb") as source:  # noqa: PTH123  thousands
+        descriptor, copy = tempfile.mkstemp(dir=root)
+        with os.fdopen(descriptor, "wb") as target:
+            shutil.copyfileobj(source, target)
+            os.fchmod(descriptor, mode)
     os.rename(copy, path)  # noqa: PTH104
 
 
@@ -96,13 +115,15 @@ def outward_links(folder: Path) -> frozenset[tuple[str, str]]:
     )
 
 
-def _entries(folder: str) -> list[os.DirEntry[str]]:
+def _entries(folder: str) -> Iterator[os.DirEntry[str]]:
     try:
-        return list(os.scandir(folder))
+        found = os.scandir(folder)
     except PermissionError:
         # The build, which runs as the same user, removed the permission.
         os.chmod(folder, 0o700)  # noqa: PTH101
-        return list(os.scandir(folder))
+        found = os.scandir(folder)
+    with found:
+        yield from found
 
 
 def _leads_out(path: str, root: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -46,13 +47,21 @@ def find_container_folder(project: Path, files: Iterable[str]) -> str | None:
         return None
     folder = folders[-1]
     parts = folder.split("/")[1:]
-    if parts[0] in _OTHERS or not {".", ".."}.isdisjoint(parts):
+    if parts[0] in _OTHERS or not {".", ".."}.isdisjoint(parts) or _is_around(folder, project):
         return None
     quoted = re.compile(rf"[\"'`]{re.escape(folder)}(?:/|[\"'`])")
     for _, name in zip(range(_MOST_FILES), files, strict=False):
         if quoted.search(_text(project / name)):
             return folder
     return None
+
+
+def _is_around(folder: str, project: Path) -> bool:
+    """Return whether the folder is above, at or below one that sandboxes show: they make no link there."""
+    return any(
+        one.is_relative_to(folder) or Path(folder).is_relative_to(one)
+        for one in (project, Path(sys.prefix), Path(sys.base_prefix))
+    )
 
 
 def dockerfile_text(project: Path) -> str:

@@ -19,12 +19,14 @@ _MOST: Final = 200
 def find_container_values(project: Path) -> dict[str, str]:
     """Return the variables that the project's Dockerfile sets to a text of its own, not to another variable's.
 
+    Values that no variable can have are left out.
+
     Reads files, but follows no links.
     """
     found: dict[str, str] = {}
     for match in _ENV.finditer(_JOINED.sub(" ", dockerfile_text(project))):
         for name, value in _pairs(match["rest"].strip()):
-            if "$" not in value and len(found) < _MOST:
+            if not {"$", "\0"}.intersection(value) and len(found) < _MOST:
                 found[name] = value
     return found
 
