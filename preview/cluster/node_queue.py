@@ -165,6 +165,10 @@ class NodeQueue:
         self._reasons[preview_id] = why
         self._declined[preview_id] = trio.current_time() + _DECLINED_S
 
+    def has_declined(self, preview_id: str) -> bool:
+        """Return whether this node has left the preview to others before."""
+        return preview_id in self._reasons
+
     async def live_nodes(self, *, is_new: bool = False) -> list[Node]:
         """Return the live nodes, at most one renewal old: the database has no newer loads.
 

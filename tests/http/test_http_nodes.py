@@ -22,6 +22,7 @@ from preview.client.asynchronous import AsyncClient
 from preview.cluster import LOST
 from preview.cluster.routing import Owner
 from preview.http import internal
+from preview.http.relay.delivery import Delivery
 from preview.storage.people_tables import owners
 
 
@@ -266,6 +267,39 @@ async def test_a_request_that_waits_for_a_lost_node_is_asked_again_where_the_pre
             router.take_notice(f"{LOST}:{preview.id}")
             await trio.testing.wait_all_tasks_blocked(0.1)
             assert asked == ["POST"]
+
+
+async def test_an_answer_that_begins_as_its_node_is_lost_does_not_end_as_if_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] != "/part":
+            await echo(scope, receive, send)
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"a part", "more_body": True})
+        await trio.sleep_forever()
+
+    begin, begun = Delivery.begin, list[bool]()
+
+    def lost(delivery: Delivery, *arguments: Any) -> None:
+        """The head is here, and the task that waited for it has not run yet."""
+        is_passed_on = delivery.request.admitted.until_lost is not None
+        if is_passed_on:
+            delivery.moved()
+        begin(delivery, *arguments)
+        if is_passed_on:
+            begun.append(delivery.is_unbounded)
+
+    monkeypatch.setattr(Delivery, "begin", lost)
+    async with open_two(tmp_path, app) as two:
+        head = two.head("GET /part", two.authorization).replace(b"HTTP/1.1", b"HTTP/1.0")
+        # This client sees the end of the content only as that of the connection.
+        async with await trio.open_tcp_stream(*two.other.address) as stream:
+            await stream.send_all(head)
+            with trio.fail_after(60), pytest.raises(trio.BrokenResourceError):
+                await _until(stream, b"", b"never sent")
+    assert begun == [True]
 
 
 async def test_a_log_goes_on_where_the_preview_is_when_its_owner_is_lost(tmp_path: Path) -> None:

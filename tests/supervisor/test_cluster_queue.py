@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import math
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, cast
 
@@ -25,9 +26,11 @@ from preview.errors import (
     LaunchFailed,
     LimitReached,
     NoActivePreview,
+    PreviewUnavailable,
     StartupTimeout,
 )
 from preview.settings import Settings
+from preview.storage.tables import PreviewRecord
 from preview.supervisor import LaunchRequest, User
 from preview.supervisor.launch import preparation
 from preview.supervisor.life import run
@@ -212,6 +215,99 @@ async def test_a_launch_that_fills_the_disk_of_the_node_that_took_it_waits_for_t
         cluster.draining = False
         with pytest.raises((DiskFull, LaunchFailed), match="No space left on device"):
             await previews.wait_ready(again.record.id, 90)
+
+
+@asynccontextmanager
+async def open_full_disk(
+    url: str, make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, has_other: Callable[..., Any]
+) -> AsyncIterator[tuple[Rig, str]]:
+    """A launch from the queue, to a node whose disk its files fill."""
+    settings = make_settings(
+        database_url=url,
+        cluster=True,
+        cluster_secret="one secret of all nodes of this cluster",
+        node_name="one",
+        node_address="127.0.0.1:7000",
+        node_lease_s=60,
+    )
+
+    async def fill(*_: Any) -> None:
+        await trio.lowlevel.checkpoint()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    async with open_rig(settings) as one:
+        monkeypatch.setattr(one.source, "write_files", fill)
+        one.source.add("g1", SERVER)
+        cluster = cast("Any", one.service.cluster)
+        cluster.draining = True
+        other = "INSERT INTO nodes SELECT 'two', 'a', 9e15, 1, version, 9, 0, labels, 0, 0 FROM nodes WHERE id = 'one'"
+        await one.service.database.write(lambda connection: connection.execute(text(other)))
+        launched = await one.launch("g1")
+        monkeypatch.setattr(cluster.queue, "has_other", has_other)
+        cluster.draining = False
+        yield one, launched.record.id
+
+
+@pytest.mark.parametrize("is_taken", [False, True])
+async def test_a_stop_while_a_launch_leaves_a_full_disk_is_not_lost(
+    postgres_database_url: str,
+    make_settings: Callable[..., Settings],
+    monkeypatch: pytest.MonkeyPatch,
+    nursery: trio.Nursery,
+    is_taken: bool,
+) -> None:
+    stopped, answers = trio.Event(), list[PreviewRecord | PreviewUnavailable]()
+    rigs = list[Rig]()
+
+    async def stop() -> None:
+        try:
+            answers.append(await rigs[0].service.previews.stop("g1"))
+        except PreviewUnavailable as error:
+            answers.append(error)
+        stopped.set()
+
+    async def has_other(_: object) -> bool:
+        """The launch has failed, and has not left yet."""
+        (preview,) = rigs[0].service.previews.all_active.values()
+        nursery.start_soon(stop)
+        while not preview.over.statistics().tasks_waiting:
+            await trio.lowlevel.checkpoint()
+        return True
+
+    async def none_waits(*_: object) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async with open_full_disk(postgres_database_url, make_settings, monkeypatch, has_other) as (one, preview_id):
+        rigs.append(one)
+        if is_taken:
+            # Another node was faster.
+            monkeypatch.setattr(one.service.previews.queued, "cancel", none_waits)
+        with trio.fail_after(90):
+            await stopped.wait()
+        (answer,) = answers
+        query = "SELECT state, has_run FROM owners ORDER BY queued_at DESC LIMIT 1"
+        if is_taken:
+            assert isinstance(answer, PreviewUnavailable)
+            # Its first wait goes on.
+            assert await rows(one, query) == [("queued", 0)]
+        else:
+            assert isinstance(answer, PreviewRecord)
+            assert (answer.id, answer.state, answer.reason) == (preview_id, State.STOPPED, "stopped on request")
+            assert (await rows(one, query))[0][0] == "over"
+
+
+async def test_a_slow_look_for_another_node_leaves_a_launch_its_end(
+    postgres_database_url: str, make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(_: object) -> bool:
+        await trio.sleep_forever()
+        return False
+
+    async with open_full_disk(postgres_database_url, make_settings, monkeypatch, never) as (one, preview_id):
+        with pytest.raises((DiskFull, LaunchFailed), match="No space left on device"):
+            await one.service.previews.wait_ready(preview_id, 90)
+        ended = await one.service.previews.get(preview_id)
+        assert (ended.state, await rows(one, "SELECT state FROM owners")) == (State.FAILED, [("over",)])
 
 
 async def test_a_launch_whose_node_loses_the_database_before_it_starts_waits_in_the_queue(

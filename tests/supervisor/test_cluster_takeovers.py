@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -459,3 +460,66 @@ async def test_the_last_number_of_a_lost_preview_that_ends_in_the_queue_is_not_b
         query = text("SELECT last_seq FROM preview_instances WHERE id = :id")
         last = await rig.service.database.read(lambda one: one.execute(query, {"id": preview.id}).scalar())
         assert last == 7100
+
+
+async def test_a_launch_that_a_drain_moves_goes_before_new_ones(
+    postgres_database_url: str, make_settings: Callable[..., Settings]
+) -> None:
+    async with open_member(postgres_database_url, make_settings) as (rig, _):
+        rig.source.add("g1", NEVER_ANSWERS)
+        preview = rig.preview(await rig.launch("g1"))
+        await queue(rig, preview.id)
+        query = text("SELECT has_run FROM owners WHERE preview_id = :id")
+        has_run = await rig.service.database.read(lambda one: one.execute(query, {"id": preview.id}).scalar())
+        # So its wait is not bounded by that of its launch.
+        assert has_run == 1
+
+
+async def test_what_has_run_leaves_a_full_node_once(
+    postgres_database_url: str, make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_member(postgres_database_url, make_settings) as (rig, takeovers):
+        preview = await rig.running(SERVER)
+        cluster: Any = rig.service.cluster
+
+        async def full(*_: object) -> None:
+            await trio.lowlevel.checkpoint()
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        async def yes(_: object) -> bool:
+            await trio.lowlevel.checkpoint()
+            return True
+
+        async def state() -> str:
+            await adopt(takeovers)
+            again = rig.service.previews.find(preview.id)
+            if again is not None:
+                await again.over.wait()
+            return str((await owner(rig, preview.id))[0])
+
+        monkeypatch.setattr(rig.source, "write_files", full)
+        monkeypatch.setattr(cluster.queue, "has_other", yes)
+        await queue(rig, preview.id)
+        assert [await state(), await state()] == ["queued", "over"]
+        ended = await rig.service.previews.get(preview.id)
+        assert ended.state is State.FAILED
+        assert "No space left on device" in str(ended.reason)
+
+
+async def test_a_node_without_a_lease_does_not_look_at_once_again(
+    postgres_database_url: str, make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_member(postgres_database_url, make_settings) as (rig, takeovers):
+        preview = await rig.running(SERVER)
+        cluster: Any = rig.service.cluster
+        loop: Any = takeovers
+        await queue(rig, preview.id)
+        # Long enough for any node.
+        cluster.queue._seen[preview.id] = -math.inf
+        async with trio.open_nursery() as adopting:
+            # Another node was faster.
+            assert await loop._take_some(adopting) == module._AGAIN_S
+            with monkeypatch.context() as patched:
+                patched.setattr(type(cluster.lease), "holds", False)
+                next_s = await loop._take_some(adopting)
+        assert next_s is None or next_s > 1

@@ -28,7 +28,7 @@ def _preview(outcome: Outcome) -> Any:
     log = SimpleNamespace(say=lambda *_: None, published=_hang, last_seq=1, finish=lambda _: None)
     return SimpleNamespace(
         id="p", outcome=outcome, exit=None, record=SimpleNamespace(steps=(), port=1),
-        stored=True, log=log, move=lambda *_: None, uptime_s=1.0, cause=None, accepted=trio.Event(),
+        stored=True, has_run=False, log=log, move=lambda *_: None, uptime_s=1.0, cause=None, accepted=trio.Event(),
         settled=trio.Event(), changes=ignore, inside=ignore,
     )  # fmt: skip
 

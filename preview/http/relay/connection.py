@@ -350,8 +350,9 @@ class Connection:
         try:
             with trio.CancelScope() as delivery.attempt:
                 is_kept = await run
-            if delivery.attempt.cancelled_caught and not delivery.status:
-                raise Misdirected
+            if delivery.attempt.cancelled_caught:
+                # The response may have started in the same moment, and then breaks off.
+                raise PreviewUnavailable("Its node was lost.") if delivery.status else Misdirected
         except PreviewError as failure:
             error = failure
             if delivery.recording is not None:

@@ -17,6 +17,9 @@ from preview.supervisor.launch.start_queue import SupervisorContext
 from preview.supervisor.preview.live_preview import LivePreview
 from preview.supervisor.preview.outcome import Outcome, departed
 
+# Reasons of a node, for which a launch waits for another one.
+_OF_THIS_NODE = (DiskFull, DatabaseUnavailable)
+
 
 def lost_ownership() -> ServiceStopping:
     """Return the error for callers who wait on a node that has lost its lease: 503, as another node answers them."""
@@ -26,7 +29,8 @@ def lost_ownership() -> ServiceStopping:
 async def leave_to_others(preview: LivePreview, context: SupervisorContext) -> None:
     """Leave a launch to other nodes that has failed because of this one's disk, or because the database did not answer.
 
-    A full disk counts if there is another node. A launch without the database is queued once that answers.
+    A full disk counts if there is another node; what has run before leaves each node for its disk only once. A launch
+    without the database is queued once that answers.
 
     Call this before ``conclude``, under a shield with a deadline. Cancellation: the launch has failed.
     """
@@ -34,12 +38,15 @@ async def leave_to_others(preview: LivePreview, context: SupervisorContext) -> N
     is_starting = preview.stored and preview.record.state is State.STARTING
     if cluster is None or outcome is None or not is_starting:
         return
-    if not isinstance(outcome.error, DiskFull | DatabaseUnavailable):
+    if not isinstance(outcome.error, _OF_THIS_NODE):
         return
-    try:
-        goes_on = isinstance(outcome.error, DatabaseUnavailable) or await cluster.queue.has_other(preview.labels)
-    except DatabaseUnavailable:
-        return
+    goes_on = isinstance(outcome.error, DatabaseUnavailable)
+    # What has run before waits without a bound: it would go round full nodes for its whole life.
+    if not goes_on and not (preview.has_run and cluster.queue.has_declined(preview.id)):
+        try:
+            goes_on = await cluster.queue.has_other(preview.labels)
+        except DatabaseUnavailable:
+            return
     if goes_on and preview.id in cluster.fences:
         cluster.queue.decline(preview.id, outcome.error.message)
         cluster.moving.add(preview.id)
@@ -102,7 +109,10 @@ async def _give_up(preview: LivePreview, context: SupervisorContext, cluster: Cl
     with trio.move_on_after(STORE_S - FLUSH_S) as scope:
         await context.writer.flush(preview.id)
     is_stored, next_seq = not scope.cancelled_caught, preview.log.last_seq + 1
-    await cluster.give_up(preview.id, is_stored=is_stored, next_seq=next_seq, has_run=preview.has_run)
+    # A launch that this node could not start waits as long as its first wait lasts; one that a drain moves does not.
+    is_of_node = preview.outcome is not None and isinstance(preview.outcome.error, _OF_THIS_NODE)
+    has_run = preview.has_run or not is_of_node
+    await cluster.give_up(preview.id, is_stored=is_stored, next_seq=next_seq, has_run=has_run)
 
 
 def _interrupted(preview: LivePreview) -> Outcome:

@@ -58,6 +58,8 @@ log = structlog.get_logger(__name__)
 _LAST_LINES = 200
 # Seconds from the launch after which no attempt begins.
 _ATTEMPTS_S = 600.0
+# Time to find out whether another node could take a launch that failed here.
+_LEAVE_S = 0.5
 
 
 async def run_preview(slot: PreviewSlot, context: SupervisorContext) -> None:
@@ -91,8 +93,10 @@ async def run_preview(slot: PreviewSlot, context: SupervisorContext) -> None:
         _fail(slot, LaunchFailed(f"The service could not run this preview ({name}); see its own log."))
     finally:
         if slot.preview is not None:
-            with trio.move_on_after(FLUSH_S + STORE_S, shield=True):
+            # Of its own, so that a slow database leaves the whole time to the end.
+            with trio.move_on_after(_LEAVE_S, shield=True):
                 await leave_to_others(slot.preview, context)
+            with trio.move_on_after(FLUSH_S + STORE_S, shield=True):
                 await conclude(slot.preview, context)
 
 

@@ -285,8 +285,9 @@ class PreviewManager(PreviewQueries):
 
         Raises:
             NoActivePreview: The generation has no preview, or another one than ``only``.
+            PreviewUnavailable: It was moving to another node, which has it now; a further request stops it there.
 
-        Cancellation: the preview stops nevertheless.
+        Cancellation: the preview stops nevertheless, unless it was moving.
         """
         if self.active(generation_id) is None and (queued := await self._cancel(generation_id, only)) is not None:
             return queued
@@ -294,8 +295,7 @@ class PreviewManager(PreviewQueries):
         if only not in {None, preview.id}:
             raise no_active_preview(generation_id)
         preview.request_stop(cause)
-        await preview.over.wait()
-        return preview.record
+        return await self._stopped(preview)
 
     # Change
 

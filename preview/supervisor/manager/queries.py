@@ -19,6 +19,7 @@ from preview.errors import (
     DiskFull,
     LaunchFailed,
     PreviewNotFound,
+    PreviewUnavailable,
     ServiceStopping,
     StartupTimeout,
 )
@@ -162,6 +163,20 @@ class PreviewQueries:
     async def _cancel(self, generation_id: str, only: str | None = None) -> PreviewRecord | None:
         """Take the generation's preview, or ``only`` this one, out of the queue of a cluster; None if none waits."""
         return None if self.queued is None else await self.queued.cancel(generation_id, only)
+
+    async def _stopped(self, preview: LivePreview) -> PreviewRecord:
+        """Wait for the end of a preview that was told to stop; one that was leaving this node is stopped in the queue.
+
+        Raises:
+            PreviewUnavailable: It has left this node, and is not in the queue.
+        """
+        await preview.over.wait()
+        if preview.outcome is None or preview.outcome.departure is None:
+            return preview.record
+        queued = await self._cancel(preview.record.generation_id, preview.id)
+        if queued is None:
+            raise PreviewUnavailable("The preview moves to another node; try again.")
+        return queued
 
     # Previews in any state
 

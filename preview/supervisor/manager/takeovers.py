@@ -156,7 +156,7 @@ class Takeovers:
         for one in taken:
             adopting.start_soon(self._adopt, one)
         # Another node was faster; more may wait.
-        return 0.0 if taken else _AGAIN_S if chosen else choice.next_s
+        return 0.0 if taken else _AGAIN_S if chosen and self._cluster.lease.holds else choice.next_s
 
     async def _take(self, chosen: Sequence[str]) -> list[Taken]:
         """Take previews; they are adoptions from here on, until ``_adopt`` ends them."""
