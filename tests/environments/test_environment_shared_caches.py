@@ -157,16 +157,20 @@ async def test_an_interpreter_that_is_missing_in_a_running_services_cache_is_loo
     settings: Settings, jail: Jail, tmp_path: Path, kept: int
 ) -> None:
     cache = EnvironmentCache(settings.model_copy(update={"build_code": "deny"}), jail)
+    pythons = set()
     with trio.fail_after(LIMIT_S):
         for name in ("tiny", "other"):
             write_wheel(tmp_path / "packages", name)
-            async with cache.open_environment(request_of(make_project(tmp_path / name, name), "ann"), Said()):
-                pass
+            async with cache.open_environment(
+                request_of(make_project(tmp_path / name, name), "ann"), Said()
+            ) as environment:
+                pythons.add((environment.directory / "bin" / "python").readlink())
             known = sorted(jail.uv_cache.glob("interpreter-v*/*/*"))
             assert len(known) > 1
             for path in known:
                 if path != known[kept]:
                     path.unlink()
+    assert len(pythons) == 1  # where a build fails, another Python is used
 
 
 def test_an_interpreter_that_was_replaced_is_not_known(tmp_path: Path) -> None:
