@@ -99,8 +99,7 @@ async function withoutEnvironments(root: string, found: readonly [string, File][
   }
   const environments: string[] = [];
   for (const [folder, inside] of names) {
-    const namesIn = (inner: string): Promise<string[]> =>
-      Promise.resolve([...(names.get(`${folder}/${inner}`) ?? [])]);
+    const namesIn = (inner: string): Promise<string[]> => Promise.resolve([...(names.get(`${folder}/${inner}`) ?? [])]);
     if (folder !== root && (await isEnvironment([...inside], namesIn))) environments.push(`${folder}/`);
   }
   return found.filter(([path]) => !environments.some((one) => path.startsWith(one)));
