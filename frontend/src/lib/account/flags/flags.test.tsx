@@ -1,4 +1,4 @@
-import { cleanup, fireEvent, render, screen, within } from "@testing-library/react";
+import { cleanup, fireEvent, render, screen, waitFor, within } from "@testing-library/react";
 import { afterEach, expect, test } from "vitest";
 
 import type { Flag, FlagContent, FlagRule } from "../../api/flags";
@@ -180,7 +180,7 @@ test("another operator's change is reported, and the flags are read again", asyn
   fireEvent.click(within(question).getByRole("button", { name: "Stop launches" }));
   await screen.findByText(/changed meanwhile by bob/);
   expect(puts).toBe(1);
-  expect(sent.filter((one) => one.path === "/api/v1/operator/flags").length).toBe(2);
+  await waitFor(() => expect(sent.filter((one) => one.path === "/api/v1/operator/flags").length).toBe(2));
 });
 
 test("the history has each change before and after", async () => {
