@@ -280,7 +280,7 @@ async def test_an_answer_that_begins_as_its_node_is_lost_does_not_end_as_if_whol
         await send({"type": "http.response.body", "body": b"a part", "more_body": True})
         await trio.sleep_forever()
 
-    begin, begun = Delivery.begin, list[bool]()
+    begin, seen = Delivery.begin, list[bool]()
 
     def lost(delivery: Delivery, *arguments: Any) -> None:
         """The head is here, and the task that waited for it has not run yet."""
@@ -289,7 +289,7 @@ async def test_an_answer_that_begins_as_its_node_is_lost_does_not_end_as_if_whol
             delivery.moved()
         begin(delivery, *arguments)
         if is_passed_on:
-            begun.append(delivery.is_unbounded)
+            seen.append(delivery.is_unbounded)
 
     monkeypatch.setattr(Delivery, "begin", lost)
     async with open_two(tmp_path, app) as two:
@@ -299,7 +299,7 @@ async def test_an_answer_that_begins_as_its_node_is_lost_does_not_end_as_if_whol
             await stream.send_all(head)
             with trio.fail_after(60), pytest.raises(trio.BrokenResourceError):
                 await _until(stream, b"", b"never sent")
-    assert begun == [True]
+    assert seen == [True]
 
 
 async def test_a_log_goes_on_where_the_preview_is_when_its_owner_is_lost(tmp_path: Path) -> None:
