@@ -43,7 +43,8 @@ class SharedReads(Generic[T]):
         while (other := self._reads.get(key)) is not None:
             await other.done.wait()
             if other.error is not None:
-                raise other.error
+                # Without the frames of the others who have raised it.
+                raise other.error.with_traceback(None)
             if other.found:
                 return other.found[0]
         own = self._reads[key] = _Read[T]()
