@@ -52,6 +52,7 @@ MADE: Final = {
     "preview/logs/model/filtering.py": "a text that is looked for, escaped",
     "preview/replay/sending/credentials.py": "the name of a field, escaped, before spaces that no second name shares",
     "preview/supervisor/diagnosis/diagnosis.py": "the path of a folder, escaped",
+    "preview/supervisor/mending/container_folder.py": "the path of a folder, escaped, after a quotation mark",
 }
 # Put together by functions; found in what the modules have.
 IN_TABLES: Final = (
