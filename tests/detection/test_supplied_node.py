@@ -277,7 +277,9 @@ def test_what_is_hard_coded_and_cannot_work_is_told_with_its_place(tmp_path: Pat
         ("require('pg');\nnew Pool('postgres://a:b@Barn.db.example:6543/c');\n", "barn.db.example", 6543),
         ("require('mysql2').createConnection({ host: 'sql.farm.example', user: 'a' });\n", "sql.farm.example", 3306),
         ("require('pg');\nmailer({ host: 'smtp.farm.example' });\n", None, 5432),
-        ("require('pg');\nnew Pool('postgres://a:b@10.1.2.3/c'); new Pool('postgres://a:b@db/c');\n", None, 5432),
+        ("require('pg');\nnew Pool('postgres://a:b@10.1.2.3/c'); new Pool('postgres://a:b@db/c');\n", "10.1.2.3", 5432),
+        ("require('mysql2').createConnection({ host: '192.168.0.106', port: 3306 });\n", "192.168.0.106", 3306),
+        ("require('mysql2').createConnection({ host: '127.0.0.2', user: '0.0.0.0', v: '1.2' });\n", None, 3306),
         ("require('pg');\nfetch('https://farm.example/a'); const url = `postgres://a:b@${host}/c`;\n", None, 5432),
     ],
 )  # fmt: skip

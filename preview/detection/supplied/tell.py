@@ -220,6 +220,7 @@ _OPTION: Final = re.compile(r"\bhost['\"]?\s{0,4}:\s{0,4}['\"`]([a-zA-Z0-9-]{1,6
 _SCRIPT_DRIVERS: Final = re.compile(
     r"['\"](?:pg|pg-promise|postgres|mysql2?(?:/promise)?|mariadb|sequelize|typeorm|@nestjs/typeorm|knex|ioredis|redis)['\"]"
 )
+_ADDRESS: Final = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}")
 _OTHER_SERVERS: Final = re.compile(r"mail|smtp|mongo|api\.", re.IGNORECASE)
 _SCRIPT_TLS: Final = re.compile(r"\bssl\s*:\s*(?:true\b|\{)|\brejectUnauthorized\s*:")
 _PRODUCTION: Final = re.compile(r"prod", re.IGNORECASE)
@@ -257,6 +258,11 @@ def find_script_obstacles(
     return Obstacles(sentences, told.insists_on_tls or may_demand, names, ports)
 
 
+def _is_host(name: str) -> bool:
+    """Return False for a number that is no whole address, and for an address of the machine itself."""
+    return not name[-1].isdigit() or (_ADDRESS.fullmatch(name) is not None and not name.startswith(("127.", "0.")))
+
+
 def _elsewhere(
     texts: Sequence[tuple[str, str]], defaults: frozenset[str], kinds: frozenset[ServiceKind]
 ) -> tuple[tuple[str, ...], tuple[tuple[ServiceKind, str], ...]]:
@@ -271,5 +277,5 @@ def _elsewhere(
                 ports += [(kind, match["port"])] if match["port"] else []
         if _SCRIPT_DRIVERS.search(text):
             names |= {match[1].lower(): None for match in islice(_OPTION.finditer(text), _MOST_URLS)}
-    own = [one for one in names if not is_reached(one) and not _OTHER_SERVERS.search(one) and not one[-1].isdigit()]
+    own = [one for one in names if not is_reached(one) and not _OTHER_SERVERS.search(one) and _is_host(one)]
     return tuple(own[:_MOST_NAMES]), tuple(ports[:_MOST_NAMES])

@@ -1,9 +1,12 @@
-// Leads names of servers elsewhere, which the sources have as constants, to the preview's own servers: only names that
-// the service has found there, and only where no name server knows them, as in a preview without a network.
+// Leads names and addresses of servers elsewhere, which the sources have as constants, to the preview's own servers: only
+// those that the service has found there, only names that no name server knows, and only addresses in a preview without
+// a network.
 'use strict';
 
 const dns = require('dns');
 const fs = require('fs');
+const net = require('net');
+const os = require('os');
 
 const OWN = '127.0.0.1';
 const UNKNOWN = new Set(['ENOTFOUND', 'EAI_AGAIN', 'EAI_FAIL', 'EAI_NODATA']);
@@ -11,6 +14,7 @@ const UNKNOWN = new Set(['ENOTFOUND', 'EAI_AGAIN', 'EAI_FAIL', 'EAI_NODATA']);
 exports.leadHome = function leadHome(names) {
   const known = new Set(names.toLowerCase().split(',').filter(Boolean));
   if (known.size === 0) return;
+  leadAddresses(new Set([...known].filter((one) => net.isIP(one) !== 0)));
   const told = new Set();
   const { lookup } = dns;
 
@@ -28,3 +32,31 @@ exports.leadHome = function leadHome(names) {
   }
   dns.lookup = Object.defineProperties(lookupAtHome, Object.getOwnPropertyDescriptors(lookup));
 };
+
+// Nobody looks an address up: the connection itself is led.
+function leadAddresses(known) {
+  const isAlone = Object.values(os.networkInterfaces()).every((one) => one.every((address) => address.internal));
+  if (known.size === 0 || !isAlone) return;
+  const told = new Set();
+  const { connect } = net.Socket.prototype;
+
+  function atHome(host) {
+    if (!known.has(String(host))) return host;
+    if (!told.has(host)) fs.writeSync(1, `${host} cannot be reached: it leads to the preview's own server\n`);
+    told.add(host);
+    return OWN;
+  }
+
+  net.Socket.prototype.connect = function connectAtHome(...given) {
+    // Node's own functions pass options and callback as one list, which carries a mark.
+    const options = Array.isArray(given[0]) ? given[0][0] : given[0];
+    if (options !== null && typeof options === 'object' && known.has(String(options.host))) {
+      const led = { ...options, host: atHome(options.host) };
+      if (Array.isArray(given[0])) given[0][0] = led;
+      else given[0] = led;
+    } else if (given.length > 1 && typeof given[1] === 'string') {
+      given[1] = atHome(given[1]);
+    }
+    return connect.apply(this, given);
+  };
+}
