@@ -14,6 +14,7 @@ from preview.backing.interface import (
 )
 from preview.backing.operator.check import check_server
 from preview.backing.server import ServerUnavailable
+from preview.backing.tls import certificate_file
 
 __all__ = [
     "CLIENT_SOCKETS",
@@ -29,6 +30,7 @@ __all__ = [
     "ServerUnavailable",
     "ServerUse",
     "TableSummary",
+    "certificate_file",
     "check_server",
     "open_backing",
     "remove_copy",

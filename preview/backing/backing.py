@@ -25,7 +25,7 @@ from preview.backing.own import OwnLimits, OwnPostgresqlEngine
 from preview.backing.postgresql import PostgresqlEngine
 from preview.backing.redis import RedisEngine, RedisLimits
 from preview.backing.streams import Join
-from preview.backing.tls import TlsFront
+from preview.backing.tls import TlsFront, certificate_file
 from preview.core.isolation import Network
 from preview.core.servers import SERVICE_HOSTS, Program, find_mysql, find_postgresql, find_redis
 from preview.detection import ServiceKind, ServiceNeed
@@ -219,7 +219,7 @@ async def open_backing(settings: Settings, runtime: Runtime) -> AsyncIterator[Ba
         yield Backing(())
         return
     log.info("servers offered to previews", servers=", ".join(engine.kind for engine in engines))
-    front = TlsFront(settings.data_dir / "backing" / "tls", runtime, join=carrier.join)
+    front = TlsFront(certificate_file(settings.data_dir).parent.parent, runtime, join=carrier.join)
     async with beside(partial(_run, engines, carrier, front)):
         yield Backing(engines, front)
 

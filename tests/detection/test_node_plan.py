@@ -325,6 +325,73 @@ def test_prisma_makes_its_client_and_tables_where_they_are_in_a_file(tmp_path: P
     assert plan.variables["DATABASE_URL"].value.startswith("file:" if provider == "sqlite" else "postgresql:")
 
 
+def test_a_schema_in_several_files_is_given_as_its_folder(tmp_path: Path) -> None:
+    schema = 'datasource db {\n provider = "sqlite"\n url = env("DATABASE_URL")\n}\n'
+    package = {"main": "server.js", "dependencies": {"express": "^4", "@prisma/client": "^6.1.0"}}
+    files = {
+        "server.js": EXPRESS + LISTEN,
+        "prisma/schema/schema.prisma": schema,
+        "prisma/schema/crop.prisma": "model Crop {\n id Int @id\n}\n",
+        "prisma/migrations/1_crop/migration.sql": "",
+    }
+    plan = plan_of(tmp_path, package, files)
+    assert [step.argv for step in plan.steps] == [
+        ("preview-prisma", "prisma/schema"),
+        ("prisma", "migrate", "deploy", "--schema", "prisma/schema"),
+    ]
+    # Two schemas are none in two files.
+    two = plan_of(tmp_path, package, files | {"prisma/schema/crop.prisma": schema})
+    assert two.steps[0].argv[1].endswith(".prisma")
+
+
+@pytest.mark.parametrize(
+    ("version", "push"),
+    [("^0.20.9", ("drizzle-kit", "push:pg")), ("^0.31.0", ("drizzle-kit", "push", "--force"))],
+)
+def test_an_old_drizzle_kit_is_asked_in_its_own_words(tmp_path: Path, version: str, push: tuple[str, ...]) -> None:
+    package = {
+        "main": "server.js",
+        "dependencies": {"express": "^4", "drizzle-orm": "*", "pg": "^8"},
+        "devDependencies": {"drizzle-kit": version},
+    }
+    pool = "const { Pool } = require('pg');\nnew Pool({ connectionString: process.env.DB_URL });\n"
+    files = {
+        "server.js": EXPRESS + pool + LISTEN,
+        "drizzle.config.js": "module.exports = { driver: 'pg', schema: './tables.js' };\n",
+        "tables.js": "exports.crops = pgTable('crops', {});\n",
+    }
+    plan_of(tmp_path, package, files)
+    plan = detect_node(Sources(tmp_path), None, Overrides(), frozenset({ServiceKind.POSTGRESQL}))
+    assert plan is not None
+    assert [step.argv for step in plan.steps] == [push]
+
+
+@pytest.mark.parametrize(
+    ("column", "is_typed"),
+    [
+        ("@Column()\n  @IsEnum(Kind)\n  kind: Kind;", True),
+        ("@Column({ nullable: true })\n  kind?: Kind;", True),
+        ("@Column({ type: 'enum', enum: Kind })\n  kind: Kind;", False),
+        ("@Column('int')\n  kind: Kind;", False),
+        ("@Column()\n  kind: string;", False),
+        ("@Column()\n  kind: Other;", False),
+    ],
+)
+def test_a_column_of_another_files_enumeration_has_the_compiler_read_types(
+    tmp_path: Path, column: str, is_typed: bool
+) -> None:
+    package = {"main": "src/index.ts", "dependencies": {"typeorm": "*", "express": "^4"}}
+    files = {
+        "src/index.ts": EXPRESS + LISTEN,
+        "src/kind.ts": "export enum Kind { GRAIN = 1 }\n",
+        "src/crop.ts": f"import {{ Kind }} from './kind';\n@Entity()\nexport class Crop {{\n  {column}\n}}\n",
+        "tsconfig.json": '{"compilerOptions": {"emitDecoratorMetadata": true}}',
+    }
+    plan = plan_of(tmp_path, package, files)
+    assert plan.command[1] == ("ts-node/register" if is_typed else "ts-node/register/transpile-only")
+    assert ("TS_NODE_LOG_ERROR" in plan.variables) is is_typed
+
+
 def test_a_program_that_insists_on_its_env_file_gets_an_empty_one(tmp_path: Path) -> None:
     source = "const found = require('dotenv').config();\nif (found.error) throw new Error('no .env');\n"
     plan = plan_of(tmp_path, {"main": "server.js"}, {"server.js": EXPRESS + source + LISTEN})

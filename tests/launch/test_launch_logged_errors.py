@@ -32,6 +32,14 @@ def test_the_error_in_a_line_of_data_is_the_newest_one(line: dict[str, object], 
     assert last_error(spelled_out(["started", json.dumps(line)])) == error.partition("\n")[0]
 
 
+@pytest.mark.parametrize(
+    ("said", "error"), [("BarnError: no barn", "BarnError: no barn"), ("no barn", "Error: no barn")]
+)
+def test_the_error_behind_the_head_of_a_nestjs_line_is_read(said: str, error: str) -> None:
+    line = f"\x1b[31m[Nest] 2  - \x1b[39m11/28/2026, 7:57:35 AM \x1b[31m  ERROR\x1b[39m [ExceptionHandler] {said}"
+    assert last_error(spelled_out(["Error: earlier", line, "    at x (y.js:1:2)", "read without"])) == error
+
+
 def test_an_error_made_of_several_tells_them() -> None:
     inner = [{"type": "Error", "message": REFUSED, "stack": f"Error: {REFUSED}\n    at node:net:1"}]
     err = {"type": "AggregateError", "message": "", "stack": "AggregateError: \n    at x", "aggregateErrors": inner}

@@ -260,6 +260,7 @@ def test_a_package_that_no_manifest_names_is_installed(line: str, package: str) 
     [
         ("Error: Cannot find module 'lodash/fp'", "lodash"),
         ("Error [ERR_MODULE_NOT_FOUND]: Cannot find package '@nestjs/jwt' imported from /p/a.js", "@nestjs/jwt"),
+        ('Error: unable to determine transport target for "pino-pretty"', "pino-pretty"),
         ("Error: Please install pg package manually", "pg"),
     ],
 )

@@ -35,6 +35,11 @@ _OPEN_FILES = 16_384
 _HANDSHAKE = 0x16
 
 
+def certificate_file(data_dir: Path) -> Path:
+    """Return the file with the certificate that previews' databases show, while the service runs."""
+    return data_dir / "backing" / "tls" / "given" / "certificate"
+
+
 class TlsFront:
     """Encryption for the previews of one service.
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from preview.detection.node.compiler import package_version
+from preview.detection.node.entity_columns import has_untold_columns
 from preview.detection.node.project import NodeProject
 from preview.detection.node.runtimes import exports_server
 from preview.detection.plan import Step
@@ -230,6 +231,9 @@ def _typescript(project: NodeProject) -> NodeCommand:
     compiles = not module and version[0] < _TS_NODE_BELOW
     metadata = options.get("emitDecoratorMetadata") is True and project.requires(*_METADATA_USERS)
     if metadata and any(_DECORATOR.search(project.sources.text(name)) for name in project.scripts):
+        if compiles and has_untold_columns(project):
+            why = "columns have the type of an enumeration: TypeScript's compiler reads all files to tell it"
+            return _ts_node(project, config, options, why, reads_types=True)
         if compiles and (project.requires(*_CIRCULAR) or version < _SWC_FROM):
             why = "entities refer to each other's types: ts-node compiles the sources as they are loaded"
             return _ts_node(project, config, options, why)
@@ -263,18 +267,24 @@ def _calls_a_namespace(text: bytes) -> bool:
     return bool(names) and any(match[1] in names for match in _CALL.finditer(text))
 
 
-def _ts_node(project: NodeProject, config: str, options: dict[str, object], why: str) -> NodeCommand:
+def _ts_node(
+    project: NodeProject, config: str, options: dict[str, object], why: str, *, reads_types: bool = False
+) -> NodeCommand:
     # `import … from "src/users"` is found below `baseUrl`, with paths or without.
     mapped = bool(options.get("paths") or options.get("baseUrl"))
     is_old = package_version(project, "ts-node", _TS_NODE_MAJOR) < _TRANSPILES_FROM
-    register = "ts-node/register" if is_old else "ts-node/register/transpile-only"
+    register = "ts-node/register" if is_old or reads_types else "ts-node/register/transpile-only"
+    fast = {"TS_NODE_FAST": "true", "TS_NODE_TRANSPILE_ONLY": "true"} if is_old and not reads_types else {}
+    # A mistake in the types is logged, and keeps no program from its start.
+    told = {"TS_NODE_LOG_ERROR": "true"} if reads_types else {}
     return NodeCommand(
         ("-r", register, *(("-r", "tsconfig-paths/register") if mapped else ())),
         _unless_declared(project, *_TS_NODE, *((_TS_PATHS,) if mapped else ())),
         {
             "TS_NODE_COMPILER_OPTIONS": '{"module":"commonjs","moduleResolution":"node"}',
             "TS_NODE_IGNORE_DIAGNOSTICS": _IGNORED_DIAGNOSTICS,
-            **({"TS_NODE_FAST": "true", "TS_NODE_TRANSPILE_ONLY": "true"} if is_old else {}),
+            **fast,
+            **told,
             **({"TS_NODE_PROJECT": config} if config not in {"", "tsconfig.json"} else {}),
         },
         decisions=(why,),

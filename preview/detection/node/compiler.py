@@ -40,6 +40,8 @@ def package_version(project: NodeProject, name: str, default: int) -> tuple[int,
         declared = project.package.data.get(group)
         wanted = declared.get(name) if isinstance(declared, dict) else None
         if isinstance(wanted, str) and (found := _RANGE.match(wanted)):
-            is_open = found["minor"] is None or "^" in found["sign"] or ">" in found["sign"]
+            # `^0.20.1` allows no other minor.
+            is_caret = "^" in found["sign"] and int(found["major"]) > 0
+            is_open = found["minor"] is None or is_caret or ">" in found["sign"]
             return int(found["major"]), _ANY if is_open else int(found["minor"])
     return default, _ANY

@@ -93,6 +93,15 @@ def _schema(project: NodeProject) -> str | None:
     return next((name for name in names if _DATASOURCE.search(project.text(name))), None)
 
 
+def _whole(project: NodeProject, schema: str) -> str:
+    """Return the folder of a schema in several files, of which one names the database; else the file itself."""
+    folder = posixpath.dirname(schema)
+    parts = [name for name in project.sources.all_names if name.endswith(".prisma") and name.startswith(f"{folder}/")]
+    others = [name for name in parts if name != schema]
+    is_one = bool(folder) and bool(others) and not any(_DATASOURCE.search(project.text(name)) for name in others)
+    return folder if is_one else schema
+
+
 def _prisma(project: NodeProject, schema: str, kinds: frozenset[ServiceKind]) -> DatabaseWork:
     # Ignore lines that are commented out.
     text = re.sub(r"^[ \t]*//.*$", "", project.text(schema), flags=re.MULTILINE)
@@ -100,7 +109,7 @@ def _prisma(project: NodeProject, schema: str, kinds: frozenset[ServiceKind]) ->
     provider = _PROVIDER.search(source[1]) if source else None
     setting = (_URL.search(source[1]) if source else None) or _configured_url(project)
     kind = provider[1] if provider else "postgresql"
-    file = project.relative(schema)
+    file = project.relative(_whole(project, schema))
     steps = [
         Step(
             "prisma generate",
@@ -135,9 +144,13 @@ def _configured_url(project: NodeProject) -> re.Match[str] | None:
 
 
 def _prisma_tables(project: NodeProject, schema: str, file: str, database: str) -> Step:
-    folder = schema.rpartition("/")[0]
-    prefix = f"{folder}/migrations/" if folder else "migrations/"
-    if any(name.startswith(prefix) and name.endswith("migration.sql") for name in project.sources.all_names):
+    folder = posixpath.dirname(schema)
+    # Those of a schema in a folder of its own are often beside that.
+    folders = [folder, *([posixpath.dirname(folder)] if project.relative(schema) != file and folder else [])]
+    prefixes = [f"{one}/migrations/" if one else "migrations/" for one in folders]
+    names = [name for name in project.sources.all_names if name.endswith("migration.sql")]
+    prefix = next((one for one in prefixes if any(name.startswith(one) for name in names)), None)
+    if prefix is not None:
         return Step(
             "migrations",
             ("prisma", "migrate", "deploy", "--schema", file),

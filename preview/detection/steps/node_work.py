@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from preview.detection.node.command import NodeCommand
+from preview.detection.node.compiler import package_version
 from preview.detection.node.project import NodeProject
 from preview.detection.plan import ServiceKind, ServiceNeed, Step
 from preview.detection.steps.purpose import SEED, StepWork, in_order, is_literal, is_other, left_out, purpose
@@ -32,6 +33,9 @@ _SQLITE: Final = re.compile(r"sqlite|\bturso\b|\blibsql\b")
 _SERVER: Final = re.compile(r"['\"](?:pg|postgres(?:ql)?|mysql2?)['\"]")
 _TABLES: Final = re.compile(r"(?:sqlite|pg|mysql)Table")
 _MAX_DEPTH: Final = 4
+# The major of drizzle-kit without a declaration, and the release from which one command is for all databases.
+_DRIZZLE_KIT: Final = 0
+_ONE_PUSH: Final = (0, 21)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +168,14 @@ def _has_folder(project: NodeProject, name: str) -> bool:
     return any(name in file.split("/")[:-1] for file in project.sources.with_suffix(".js", ".ts", ".cjs", ".mjs"))
 
 
+def _push(project: NodeProject, config: str) -> tuple[str, ...]:
+    """Return the command that makes tables; before version 0.21, each kind of database had its own."""
+    if package_version(project, "drizzle-kit", _DRIZZLE_KIT) >= _ONE_PUSH:
+        return ("push", "--force")
+    kind = "sqlite" if _SQLITE.search(config) else "mysql" if "mysql" in config else "pg"
+    return (f"push:{kind}",)
+
+
 def _drizzle(project: NodeProject, server: ServiceKind | None) -> Step | None:
     """Return the step that makes Drizzle's tables from its schema, unless the sources do."""
     config = project.find("drizzle.config.ts", "drizzle.config.js", "drizzle.config.mjs", "drizzle.config.json")
@@ -177,7 +189,7 @@ def _drizzle(project: NodeProject, server: ServiceKind | None) -> Step | None:
     if any(re.search(r"\bmigrate\s*\(|CREATE TABLE", text, re.IGNORECASE) for text in texts):
         return None
     schema = "\n".join(project.text(name) for name in project.scripts if _TABLES.search(project.text(name)))
-    argv = ("drizzle-kit", "push", "--force")
+    argv = ("drizzle-kit", *_push(project, text))
     digest = hashlib.sha256(schema.encode()).hexdigest()[:16]
     return Step(
         "tables", argv, project.folder, f"{config} describes tables, and the database is {database}", inputs=digest

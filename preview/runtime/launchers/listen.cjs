@@ -15,6 +15,7 @@ const { leadHome } = require('./hosts.cjs');
 const { watchReads } = require('./reads.cjs');
 const { hearPrimary, watchServer } = require('./reports.cjs');
 const routes = require('./routes.cjs');
+const { findSources } = require('./sources.cjs');
 const { markErrors } = require('./stderr.cjs');
 
 const [descriptor, inode] = (process.env.PREVIEW_LISTENER || '').split(':').map(Number);
@@ -72,6 +73,7 @@ if (inode > 0) {
   markErrors();
   leadHome(process.env.PREVIEW_SERVER_NAMES || '');
   routes.watch();
+  findSources();
   const stopWatching = watchReads();
   const tracer = openTracer();
   const reports = cluster.isWorker ? hearPrimary() : null;

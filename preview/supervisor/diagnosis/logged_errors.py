@@ -1,4 +1,7 @@
-"""Errors that loggers write inside of data (pino, bunyan, winston, python-json-logger), as lines of their own. Pure."""
+"""Errors that loggers write inside of their lines, as lines of their own. Pure.
+
+pino, bunyan, winston and python-json-logger write data, NestJS a head before the error that ends a program.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,12 @@ _STACKS: Final = ("stack", "exception", "exc_info", "trace", "stack_trace")
 # pino-pretty writes a stack below its key, deeper than the key.
 _KEY: Final = re.compile(r"\s{2,12}\"?stack\"?:\s{0,4}$")
 
+_COLOURS: Final = re.compile(r"\x1b\[[0-9;]{0,30}[A-Za-z]")
+_NEST: Final = re.compile(
+    r"\[Nest\] \d{1,10} {1,4}- [^\[]{1,60} ERROR \[(?:ExceptionHandler|NestApplication)\] (?P<said>\S.{0,1000})"
+)
+_NAMED: Final = re.compile(r"(?:[A-Za-z_][\w.]{0,100})?(?:Error|Exception)\b")
+
 
 def spelled_out(lines: Sequence[str]) -> list[str]:
     """Return the lines, each line of data that tells an error followed by the error's own lines.
@@ -32,8 +41,15 @@ def spelled_out(lines: Sequence[str]) -> list[str]:
     for line in reversed(lines):
         is_data = line.startswith("{") and line.rstrip().endswith("}") and len(line) <= min(left, _MOST_CHARACTERS)
         left -= len(line) if is_data else 0
-        found.append([line, *_error_of(line)] if is_data else [line])
+        found.append([line, *_error_of(line)] if is_data else [line, *_nest_error(line)])
     return _unindented([line for group in reversed(found) for line in group])
+
+
+def _nest_error(line: str) -> list[str]:
+    match = _NEST.match(_COLOURS.sub("", line[:_MOST_CHARACTERS])) if "[Nest]" in line else None
+    if match is None:
+        return []
+    return [match["said"] if _NAMED.match(match["said"]) else f"Error: {match['said']}"]
 
 
 def _error_of(line: str) -> list[str]:

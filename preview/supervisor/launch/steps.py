@@ -40,6 +40,7 @@ from preview.supervisor.launch.shipped_data import (
     find_shipped_database,
     has_commands_for_new_database,
 )
+from preview.supervisor.launch.variables import trusted_file
 from preview.supervisor.launch.workspace import Workspace
 from preview.supervisor.limits.limits import (
     memory_error,
@@ -123,7 +124,7 @@ class PreparedLaunch:
             listener=None if control is None else preview.listener_for(self.network),
             limits=limits_of(settings),
             # Steps may compile extension modules.
-            readable=readable_in(self.environment, builds=control is None),
+            readable=(*readable_in(self.environment, builds=control is None), *self._trusted()),
             writable=folders,
             links={} if self.plan.linked_at is None else {Path(self.plan.linked_at): self.workspace.project},
             network=self.network,
@@ -137,6 +138,10 @@ class PreparedLaunch:
             warm=None if control is None else self.warm,
             image=None if image is None else run_image(preview, image, self.beside),
         )
+
+    def _trusted(self) -> tuple[Path, ...]:
+        file = trusted_file(self.settings, self.plan)
+        return () if file is None or self.environment.image is not None else (file,)
 
 
 def run_image(preview: LivePreview, image: BuiltImage, network: RunNetwork | None) -> RunImage:

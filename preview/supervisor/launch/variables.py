@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
 
+from preview.backing import certificate_file
 from preview.detection import GIVEN, Origin, StartPlan, Toolchain, Variable, is_generated
 from preview.environments import BuiltImage, Environment
 from preview.settings import Settings
@@ -68,6 +69,7 @@ def child_environment(
         if name not in FIXED and (name not in _CONTRACT or variable.origin in {*GIVEN, Origin.SUPPLIED}):
             variables[name] = filled_value(variable.value, fills)
     return {
+        **_trusted(settings, plan),
         **variables,
         **environment.variables,
         "PATH": ":".join(dict.fromkeys((str(environment.binaries), str(environment.program.parent), SYSTEM_PATH))),
@@ -77,6 +79,18 @@ def child_environment(
         "PORT": str(port),
         **_python_path(plan, workspace.project),
     }
+
+
+def trusted_file(settings: Settings, plan: StartPlan) -> Path | None:
+    """Return the certificate of the preview's own databases, if its program insists on encryption and may check it."""
+    insists = any(need.insists_on_tls and need.supplied for need in plan.services)
+    file = certificate_file(settings.data_dir)
+    return file if insists and plan.toolchain is Toolchain.NODE and file.is_file() else None
+
+
+def _trusted(settings: Settings, plan: StartPlan) -> Mapping[str, str]:
+    file = trusted_file(settings, plan)
+    return {} if file is None else {"NODE_EXTRA_CA_CERTS": str(file)}
 
 
 def _image_variables(plan: StartPlan, image: BuiltImage, fills: Mapping[str, str], port: int) -> Mapping[str, str]:

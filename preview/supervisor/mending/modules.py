@@ -39,6 +39,8 @@ _SAID: Final = (
     (re.compile(r"Please install uvicorn\[standard\]"), "websockets"),
 )  # fmt: skip
 _DIALECTS: Final = {"pg": "pg", "mysql2": "mysql2", "sqlite3": "sqlite3", "tedious": "tedious", "mariadb": "mariadb"}
+# A logger loads its output by name.
+_TRANSPORT: Final = re.compile(r"unable to determine transport target for \"(?P<name>pino-[\w-]{1,40})\"")
 _INSTALL_MANUALLY: Final = re.compile(r"Please install (?P<name>\w{2,20}) package manually")
 _NEAR: Final = 12
 # Node prints what it cannot find in the line of the error, or right below it.
@@ -111,7 +113,7 @@ def _of_node(failed: FailedStart) -> Iterator[tuple[str, str]]:
             package = _DIALECTS.get(match["name"])
             if package is not None:
                 yield f"the driver {package}", package
-        if match := _NODE.search(line):
+        if match := _NODE.search(line) or _TRANSPORT.search(line):
             package = package_of(match["name"])
             head = "" if package is None else package.partition("/")[0]
             is_known = package in WELL_KNOWN_NODE or head in SCOPES

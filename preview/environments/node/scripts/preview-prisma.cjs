@@ -8,14 +8,41 @@ const fs = require('fs');
 const path = require('path');
 
 const schema = process.argv[2];
-const tool = path.resolve('node_modules/prisma/build/index.js');
-const clients = path.resolve('node_modules/.prisma/client');
+/** The file below the nearest `node_modules` that has it: a workspace's packages are in the folder above. */
+function installed(name) {
+  for (let folder = process.cwd(); ; folder = path.dirname(folder)) {
+    const found = path.join(folder, 'node_modules', name);
+    if (fs.existsSync(found)) return found;
+    if (folder === path.dirname(folder)) return path.resolve('node_modules', name);
+  }
+}
+
+const tool = installed('prisma/build/index.js');
+// The client that packages load is beside the package that loads it.
+const clients = path.join(path.dirname(path.dirname(installed('@prisma/client'))), '.prisma', 'client');
+
+/** The schema's text: of one file, or of all in a folder. */
+function schemaText() {
+  if (!fs.statSync(schema).isDirectory()) return fs.readFileSync(schema, 'utf8');
+  const files = fs.readdirSync(schema, { recursive: true }).filter((name) => name.endsWith('.prisma')).sort();
+  return files.map((name) => fs.readFileSync(path.join(schema, name), 'utf8')).join('\n');
+}
+
+/** The folder of the file with the generators, against which they give their outputs. */
+function schemaFolder() {
+  if (!fs.statSync(schema).isDirectory()) return path.dirname(schema);
+  const files = fs.readdirSync(schema, { recursive: true }).filter((name) => name.endsWith('.prisma'));
+  const found = files.find((name) => /^\s*generator\s/m.test(fs.readFileSync(path.join(schema, name), 'utf8')));
+  return path.join(schema, path.dirname(found || ''));
+}
+
+const SCALARS = new Set('String Boolean Int BigInt Float Decimal DateTime Json Bytes'.split(' '));
 
 /** Whether the client needs the engine that could not be downloaded: since version 7 it brings its own. */
 function needsMissingEngine() {
   if (!/no-prisma-engine$/.test(process.env.PRISMA_QUERY_ENGINE_LIBRARY || '')) return false;
-  const { version } = JSON.parse(fs.readFileSync(path.resolve('node_modules/prisma/package.json'), 'utf8'));
-  return parseInt(version, 10) < 7 && !/engineType\s*=\s*"client"/.test(fs.readFileSync(schema, 'utf8'));
+  const { version } = JSON.parse(fs.readFileSync(path.join(path.dirname(tool), '..', 'package.json'), 'utf8'));
+  return parseInt(version, 10) < 7 && !/engineType\s*=\s*"client"/.test(schemaText());
 }
 
 function generate() {
@@ -35,12 +62,12 @@ function generate() {
 
 /** Folders of the clients that the schema asks for, with whether each is TypeScript source. */
 function outputs() {
-  const text = fs.readFileSync(schema, 'utf8').replace(/^\s*\/\/.*$/gm, '');
+  const text = schemaText().replace(/^\s*\/\/.*$/gm, '');
   const found = [];
   for (const [, body] of text.matchAll(/generator\s+\w+\s*\{([^}]*)\}/g)) {
     const provider = (body.match(/provider\s*=\s*"([^"]+)"/) || [])[1];
     const output = (body.match(/output\s*=\s*"([^"]+)"/) || [])[1];
-    const folder = output && path.resolve(path.dirname(schema), output);
+    const folder = output && path.resolve(schemaFolder(), output);
     if (provider === 'prisma-client' && folder) found.push([folder, true]);
     else if (provider === 'prisma-client-js') found.push([folder || clients, false]);
   }
@@ -48,17 +75,30 @@ function outputs() {
 }
 
 function standIn(reason) {
-  const text = fs.readFileSync(schema, 'utf8');
+  const text = schemaText();
   const enums = {};
   for (const [, name, body] of text.matchAll(/^enum\s+(\w+)\s*\{([^}]*)\}/gm)) {
     const values = body.split('\n').map((line) => line.trim().split(/\s/)[0]).filter((word) => /^\w+$/.test(word));
     enums[name] = Object.fromEntries(values.map((value) => [value, value]));
   }
+  const models = [...text.matchAll(/^model\s+(\w+)\s*\{([^}]*)\}/gm)].map(([, name, body]) => ({
+    name,
+    dbName: (body.match(/@@map\(\s*(?:name:\s*)?"([^"]+)"/) || [])[1] || null,
+    fields: [...body.matchAll(/^\s*(\w+)\s+(\w+)(\[\])?(\?)?/gm)].map(([, field, type, list, maybe]) => ({
+      name: field,
+      type,
+      kind: /^[A-Z]/.test(type) && !SCALARS.has(type) ? (Object.hasOwn(enums, type) ? 'enum' : 'object') : 'scalar',
+      isList: Boolean(list),
+      isRequired: !maybe,
+    })),
+  }));
+  const datamodel = { models, enums: Object.keys(enums).map((name) => ({ name })), types: [] };
   return `const reason = ${JSON.stringify(reason)};
 const enums = ${JSON.stringify(enums)};
 class PrismaClientInitializationError extends Error {}
 const errors = ['PrismaClientKnownRequestError', 'PrismaClientUnknownRequestError', 'PrismaClientRustPanicError', 'PrismaClientValidationError'];
 const known = { PrismaClientInitializationError, ...Object.fromEntries(errors.map((name) => [name, class extends Error {}])) };
+known.dmmf = { datamodel: ${JSON.stringify(datamodel)} };
 known.defineExtension = (one) => one;
 known.validator = () => (one) => one;
 // What else it has, Decimal and sql and the like, is looked at only when the database is asked.
