@@ -298,6 +298,30 @@ def test_tls_for_production_alone_is_not_told(tmp_path: Path) -> None:
     assert [need.insists_on_tls for need in plan.services] == [True]
 
 
+@pytest.mark.parametrize(
+    ("package", "address"),
+    [("@mikro-orm/postgresql", OWN), ("@sequelize/mariadb", MY), ("@mikro-orm/mysql", MY)],
+)
+def test_a_package_that_brings_its_driver_wants_the_server(tmp_path: Path, package: str, address: str) -> None:
+    plan = supplied_plan(tmp_path, node("", package))
+    assert plan.variables["DATABASE_URL"].value == address
+
+
+@pytest.mark.parametrize(
+    ("read", "name"),
+    [
+        ("const env = { dialect: process.env.DB_DIALECT?.toLowerCase() };\nnew Sequelize({ dialect: env.dialect });",
+         "DB_DIALECT"),
+        ("if (!process.env.DB_DRIVER) throw new Error('DB_DRIVER');", "DB_DRIVER"),
+        ("if (!process.env.DATABASE_TYPE) throw new Error('DATABASE_TYPE');", "DATABASE_TYPE"),
+    ],
+)  # fmt: skip
+def test_the_name_of_a_driver_is_one_that_its_library_knows(tmp_path: Path, read: str, name: str) -> None:
+    source = f"const {{ Sequelize }} = require('sequelize');\n{read}\n"
+    plan = supplied_plan(tmp_path, node(source, "sequelize", "mysql2"))
+    assert plan.variables[name].value == "mysql"
+
+
 @pytest.mark.parametrize(("dialect", "kind"), [("mysql", MYSQL), ("postgres", POSTGRESQL)])
 def test_of_two_packages_for_servers_the_one_of_the_dialect_is_used(
     tmp_path: Path, dialect: str, kind: ServiceKind

@@ -70,6 +70,10 @@ def mend_of(
          {"config.json": "config.example.json"}),
         (["ModuleNotFoundError: No module named 'local_config'"], ["local_config.py.sample"], [], Toolchain.PYTHON,
          {"local_config.py": "local_config.py.sample"}),
+        ([f"Error: ENOENT: no such file or directory, open '{ROOT}/.env'"], [".env.docker", ".env.test"], [],
+         Toolchain.NODE, {".env": ".env.docker"}),
+        ([f"Error: ENOENT: no such file or directory, open '{ROOT}/api/.env.development'"], ["api/.env", ".env.local"],
+         ["api"], Toolchain.NODE, {"api/.env.development": "api/.env"}),
         (["ModuleNotFoundError: No module named 'app.keys'"], ["app/keys_example.py"], ["app"], Toolchain.PYTHON,
          {"app/keys.py": "app/keys_example.py"}),
     ],
@@ -92,6 +96,7 @@ def test_a_file_under_another_name_is_linked(
         # Options of the program that makes the links.
         (f"{NO_FILE}'-E.json'", ["-e.json"]),
         (f"{NO_FILE}'config.json'", []),
+        (f"{NO_FILE}'.env'", ["api/.env.local", ".environment"]),
         (f"{NO_FILE}'config.json'", ["other/config.example.json"]),
         # Two files that differ in capitals alone.
         (f"{NO_FILE}'RATES.csv'", ["rates.csv", "Rates.csv"]),

@@ -59,6 +59,7 @@ _ASKS: Final = re.compile(
 )
 _REGISTERED: Final = re.compile(r"""registerAs(?:<[^>]{0,60}>)?\(\s{0,20}['"`]([\w.]{1,100})['"`]""")
 _MAX_ASKED: Final = 300
+_TRIMS: Final = frozenset({"toLowerCase", "toUpperCase", "trim", "toString"})
 _CASTS: Final = frozenset({"parseInt", "Number", "String", "parseFloat"})
 # Class fields are known by their own name: the object that has them may have any.
 _FIELDS: Final = frozenset({"public_field_definition", "field_definition"})
@@ -374,6 +375,9 @@ def _plain(node: Node) -> tuple[Node, bool]:
         elif node.type == "call_expression" and source_of(node.child_by_field_name("function")) in _CASTS:
             values = node.child_by_field_name("arguments")
             inner = next(iter(values.named_children), None) if values is not None else None
+        elif node.type == "call_expression" and (called := node.child_by_field_name("function")) is not None:
+            is_trim = source_of(called.child_by_field_name("property")) in _TRIMS
+            inner = called.child_by_field_name("object") if is_trim else None
         elif node.type == "template_string" and [one.type for one in node.named_children] == ["template_substitution"]:
             inner = next(iter(node.named_children[0].named_children), None)
         if inner is None:

@@ -23,7 +23,7 @@ from preview.detection.overrides.given import Overrides
 from preview.detection.plan import Origin, Server, ServiceKind, ServiceNeed, StartPlan, Toolchain, Variable
 from preview.detection.steps.env_file import find_env_file_step
 from preview.detection.steps.node_work import find_node_work
-from preview.detection.supplied.node import REDIS_PACKAGES
+from preview.detection.supplied.node import PACKAGES, REDIS_PACKAGES
 from preview.detection.supplied.ports import with_ports
 from preview.endpoints import AppTarget, Found, find_apps, find_health_path
 from preview.endpoints.budget import OutOfBudget
@@ -35,8 +35,8 @@ from preview.sources.node_package import is_tool_for_development, read_node_pack
 
 _CLIENTS: Final = {
     ServiceKind.MONGODB: ("mongoose", "mongodb", "@nestjs/mongoose", "monk", "connect-mongo", "@typegoose/typegoose"),
-    ServiceKind.POSTGRESQL: ("pg", "postgres", "pg-promise", "@neondatabase/serverless"),
-    ServiceKind.MYSQL: ("mysql", "mysql2", "mariadb", "promise-mysql"),
+    ServiceKind.POSTGRESQL: PACKAGES[ServiceKind.POSTGRESQL],
+    ServiceKind.MYSQL: PACKAGES[ServiceKind.MYSQL],
     ServiceKind.REDIS: REDIS_PACKAGES,
     ServiceKind.RABBITMQ: ("amqplib", "amqp-connection-manager", "rascal"),
     ServiceKind.ELASTICSEARCH: ("@elastic/elasticsearch", "elasticsearch"),

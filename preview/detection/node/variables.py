@@ -36,6 +36,8 @@ _POINTS: Final = re.compile(r"(?:UR[IL]|HOST|ENDPOINT|CONNECTION_STRING|DATABASE
 _ADDRESS: Final = re.compile(r"UR[IL]|STRING|CONNECT|^(?:DB|DATABASE)$|LOCAL$|ATLAS", re.IGNORECASE)
 _LIFE: Final = re.compile(r"EXPIR|LIFETIME|_TTL|MAX_?AGE|DURATION", re.IGNORECASE)
 _UNIT: Final = re.compile(r"MINUTE|SECOND|HOUR|DAYS|_MS$|_MIN$|_SEC$", re.IGNORECASE)
+# `DB_DIALECT`, `DB_DRIVER`, `DATABASE_TYPE`: a word that the driver's library knows.
+_DIALECT: Final = re.compile(r"DIALECT$|(?:DB|DATABASE|SQL|KNEX|TYPEORM)_?(?:DRIVER|CLIENT|TYPE)$", re.IGNORECASE)
 _ROUNDS: Final = re.compile(r"ROUNDS|SALT(?:_?FACTOR|_?LENGTH|_?WORK\w*)?$", re.IGNORECASE)
 _FILE: Final = re.compile(r"\bpath:\s*(?:path\.\w+\([^)]*?)?['\"`]([\w./-]*\.?env[\w./-]*)['\"`]|--env-file=(\S+)")
 _MAX_LENGTH: Final = 4_000
@@ -243,6 +245,9 @@ def _invent(read: SettingRead, kinds: Sequence[ServiceKind]) -> Variable:
 def _value(read: SettingRead, kinds: Sequence[ServiceKind]) -> str:
     kind = service_of_name(read.name, kinds)
     is_part = re.search(r"(?:NAME|USER|PASS\w*|PORT|HOST)$", read.name, re.IGNORECASE)
+    sql = next((one for one in kinds if one in SQL_KINDS), None)
+    if sql is not None and _DIALECT.search(read.name) and not read.choices:
+        return "mysql" if sql is ServiceKind.MYSQL else "postgres"
     if kind is not None and not is_part and _ADDRESS.search(read.name):
         return ADDRESSES[kind]
     if read.kind is Kind.BOOLEAN:
@@ -268,5 +273,7 @@ def _known(read: SettingRead) -> str | None:
         (r"(?:AWS|S3)_REGION|^REGION$", "us-east-1"),
         (r"(?:MAIL|SMTP)\w*PORT", "587"),
         (r"BASE_PATH|API_PREFIX", "/api"),
+        # Its client wants a host's name, and no URL.
+        (r"MINIO\w*(?:END_?POINT|HOST)$", "localhost"),
     )
     return next((value for pattern, value in table if re.search(pattern, name)), None)

@@ -23,13 +23,17 @@ REDIS_PACKAGES: Final = (
 
 PACKAGES: Final = {
     ServiceKind.POSTGRESQL: ("pg", "postgres", "pg-promise", "pg-native", "@neondatabase/serverless",
-                             "@vercel/postgres"),
-    ServiceKind.MYSQL: ("mysql", "mysql2", "mariadb", "promise-mysql"),
+                             "@vercel/postgres", "@sequelize/postgres", "@mikro-orm/postgresql"),
+    ServiceKind.MYSQL: ("mysql", "mysql2", "mariadb", "promise-mysql", "@sequelize/mysql", "@sequelize/mariadb",
+                        "@mikro-orm/mysql", "@mikro-orm/mariadb"),
     ServiceKind.REDIS: REDIS_PACKAGES,
 }  # fmt: skip
 """Packages of each kind of server."""
 
-SQLITE_PACKAGES: Final = ("sqlite3", "better-sqlite3", "sql.js", "sqlite", "@libsql/client")
+SQLITE_PACKAGES: Final = (
+    "sqlite3", "better-sqlite3", "sql.js", "sqlite", "@libsql/client", "@sequelize/sqlite3", "@mikro-orm/sqlite",
+    "@mikro-orm/better-sqlite", "@mikro-orm/libsql",
+)  # fmt: skip
 """Packages with which a project may use a file as its database."""
 
 

@@ -28,6 +28,11 @@ _SUFFIXES: Final = ("", ".js", ".ts", ".mjs", ".cjs", ".mts", ".cts", ".jsx", ".
 _PLAIN: Final = re.compile(r"[\w.@+][\w. @+-]{0,99}(?:/[\w.@+][\w. @+-]{0,99}){0,9}")
 # Words by which a project marks the file to copy: `config.example.json`, `sample.config.py`, `settings.py.dist`.
 _WORDS: Final = ("example", "sample", "template", "dist", "default", "tmpl")
+_SETTINGS: Final = re.compile(r"\.env(?:\.\w{1,30})?")
+# The file of settings that stands in for another one, the most telling first.
+_SETTINGS_ENDS: Final = (
+    ".example", ".sample", ".template", ".dist", ".local", ".development", ".dev", ".docker", ".default", ".test", ""
+)  # fmt: skip
 _STACK_LINES: Final = 3
 
 
@@ -93,6 +98,9 @@ def _in_other_case(failed: FailedStart, path: str) -> tuple[str, str] | None:
 def _example_of(failed: FailedStart, path: str) -> str | None:
     """Return the example of a missing configuration file; None for a file that is there, or without one example."""
     folder, name = posixpath.split(path)
+    if _SETTINGS.fullmatch(name) and path not in failed.names:
+        others = (posixpath.join(folder, f".env{end}") for end in _SETTINGS_ENDS)
+        return next((one for one in others if one in failed.names), None)
     stem, ending = posixpath.splitext(name)
     if path in failed.names or not stem or name.startswith("."):
         return None
