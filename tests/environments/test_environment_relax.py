@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from preview.environments.python.explain import explain
 from preview.environments.python.relax import Loosening
-from preview.environments.requirements.arguments import as_for
+from preview.environments.requirements.arguments import as_for, write_arguments
 from preview.environments.requirements.companions import with_companions
 from preview.environments.requirements.compatibility import compatibility_rows
 from preview.environments.requirements.floors import with_floors
@@ -215,6 +216,21 @@ def test_a_package_for_a_newer_python_may_be_older() -> None:
 def test_a_package_that_does_not_exist_is_left_out() -> None:
     text = "cause: Because nosuch was not found in the package registry and you require nosuch==1,"
     assert steps(required("nosuch==1", "six"), text, 1) == ["six"]
+
+
+def test_another_driver_replaces_the_one_that_an_extension_brings_and_that_cannot_be_built(tmp_path: Path) -> None:
+    lines = [
+        "error: Failed to build `mysqlclient==2.2.7`",
+        "hint: `mysqlclient` (v2.2.7) was included because `flask-mysqldb` (v2.0.0) depends on `mysqlclient`",
+    ]
+    loosening, wanted = Loosening(), required("flask-mysqldb==2.0.0")
+    step = loosening.after(wanted, explain(lines, wanted, offline=False), lines)
+    assert step is not None
+    assert [item.text for item in step.required.requirements] == ["flask-mysqldb==2.0.0", "pymysql"]
+    assert step.sentence == "mysqlclient cannot be built here: pymysql is taken instead"
+    arguments = write_arguments(tmp_path, step.required, None, runs_code=True)
+    assert arguments is not None
+    assert "mysqlclient ; python_version < '3'" in Path(arguments[arguments.index("--override") + 1]).read_text()
 
 
 def test_a_package_that_another_brings_is_taken_from_a_wheel() -> None:

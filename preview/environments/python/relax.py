@@ -43,6 +43,8 @@ _INSTEAD: Final = {
     "discord": "discord-py",
     "attr": "attrs",
 }
+# Those of them whose other name serves under the same module, so that it may replace what a package brings along.
+_SERVES_AS: Final = frozenset({"mysqlclient"})
 # Servers, their workers and their parts: previews use other ones, so a project that does not import them needs none.
 _SERVERS: Final = frozenset(
     {"bjoern", "cheroot", "circus", "eventlet", "gevent", "httptools", "japronto", "meinheld", "mod-wsgi", "pyuwsgi",
@@ -111,6 +113,8 @@ class Loosening:
         text = "\n".join(lines)
         if why.reason in _HOPELESS or _is_about_a_location(required, why, text):
             return None
+        if step := self._replaced(required, why):
+            return step
         culprits = _culprits(required, why, text)
         # Leave a package out only if nothing can be loosened, and never because its build is denied.
         refused = why.reason == "denied"
@@ -130,7 +134,7 @@ class Loosening:
         First all pins at once. Then packages that cannot be built under any version come under their other name, and
         those that nothing imports are left out.
         """
-        if step := self.all_at_once(required):
+        if step := self._replaced(required, why) or self.all_at_once(required):
             return step
         found = None if why.package is None else required.find(why.package)
         if why.reason != "build" or found is None or found.name is None or found.location is not None:
@@ -140,6 +144,19 @@ class Loosening:
         if self.imported is not None and found.name not in self.imported:
             return _left_out(required, found, f"{_WORDS[why.reason]}, and nothing imports it")
         return None
+
+    def _replaced(self, required: RequirementSet, why: Explanation) -> Loosened | None:
+        """Require another package in place of one that a requirement brings along: ``Flask-MySQLdb``'s mysqlclient."""
+        name = why.package
+        if name not in _SERVES_AS or name in self.levels or why.reason not in {"build", "denied"}:
+            return None
+        if any(item.name == name for item in (*required.requirements, *required.constraints)):
+            return None
+        self.levels[name] = 1
+        added = parse_requirement(_INSTEAD[name], f"in place of {name}")
+        there = () if required.find(_INSTEAD[name]) is not None else (added,)
+        changed = replace(required, requirements=(*required.requirements, *there), replaced=required.replaced | {name})
+        return Loosened(changed, f"{name} {_WORDS[why.reason]}: {_INSTEAD[name]} is taken instead")
 
     def _is_spare(self, name: str) -> bool:
         spare = name in _SERVERS or name in _BACKPORTS or name in _OF_SYSTEM

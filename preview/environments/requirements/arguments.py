@@ -43,6 +43,7 @@ def write_arguments(
         constraints.write_text("\n".join(item.text for item in required.constraints) + "\n", "utf-8")
         arguments += ["--constraint", str(constraints)]
     overridden = [name for name, twin in _TWINS.items() if required.find(twin) and not required.find(name)]
+    overridden += sorted(required.replaced)
     if overridden:
         # What a package brings along: it is the same module, and has no wheel.
         overrides = temporary / "overrides.txt"

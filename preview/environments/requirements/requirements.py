@@ -102,6 +102,7 @@ class RequirementSet:
         withheld: Normalised names of the project's own packages that are left out and never taken from an index.
         company: Pairs of a requirement and the limit that it sets on a companion package.
         spare: Requirements of groups that are not installed (``dev``, ``test``): their spelling is used if imported.
+        replaced: Names of packages that others bring along, and in whose place a requirement stands.
     """
 
     requirements: tuple[ProjectRequirement, ...] = ()
@@ -116,6 +117,7 @@ class RequirementSet:
     unfollowed: tuple[Unfollowed, ...] = ()
     withheld: frozenset[str] = frozenset()
     company: tuple[tuple[ProjectRequirement, ProjectRequirement], ...] = ()
+    replaced: frozenset[str] = frozenset()
 
     @property
     def all_pinned(self) -> bool:
