@@ -97,3 +97,9 @@ async def test_a_tool_for_developers_that_does_not_exist_is_left_out(
             assert run_node(environment, project, "console.log(require('tiny'))") == "1.0.0"
     assert "gone 9.9.9 (devDependencies) does not exist: it is left out" in said
     assert "never 1 (devDependencies) does not exist: it is left out" in said
+
+
+def test_a_replaced_release_counts_in_place_of_the_declared_one(tmp_path: Path) -> None:
+    (tmp_path / "package.json").write_text('{"dependencies": {"sharp": "0.30.7", "express": "^4"}}')
+    manifest = read_node_manifest(tmp_path, ("sharp@>=0.33.5", "express@^5"))
+    assert manifest.packages["."]["dependencies"] == {"sharp": ">=0.33.5", "express": "^4"}

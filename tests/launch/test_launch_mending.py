@@ -256,6 +256,35 @@ def test_a_package_that_no_manifest_names_is_installed(line: str, package: str) 
 
 
 @pytest.mark.parametrize(
+    ("said", "is_number"),
+    [
+        ('[env] Error: Environment variable "FARM_ROUNDS" must be a valid number', True),
+        ("Error: variable FARM_ROUNDS must be an integer", True),
+        ("Error: variable FARM_ROUNDS should be a word", False),
+    ],
+)
+def test_a_value_that_a_check_of_the_project_refuses_gets_the_form_that_it_names(said: str, is_number: bool) -> None:
+    mend = mend_of(said, toolchain=Toolchain.NODE, variables={"FARM_ROUNDS": ("x", Origin.MADE_UP)})
+    assert mend is not None
+    assert mend.variables["FARM_ROUNDS"].value.isdigit() is is_number
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'Something went wrong installing the "sharp" module',
+        'Error: Could not load the "sharp" module using the linux-x64 runtime',
+        "Cannot find module '../build/Release/sharp-linux-x64.node'",
+    ],
+)
+def test_a_sharp_whose_binary_is_not_there_is_replaced_by_one_that_is_a_package(line: str) -> None:
+    mend = mend_of("Error: ", line, toolchain=Toolchain.NODE, required=frozenset({"sharp"}))
+    assert mend is not None
+    assert mend.requirements == ("sharp@>=0.33.5",)
+    assert mend_of("Error: ", line, toolchain=Toolchain.PYTHON) is None
+
+
+@pytest.mark.parametrize(
     ("line", "package"),
     [
         ("Error: Cannot find module 'lodash/fp'", "lodash"),

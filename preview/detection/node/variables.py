@@ -38,7 +38,7 @@ _LIFE: Final = re.compile(r"EXPIR|LIFETIME|_TTL|MAX_?AGE|DURATION", re.IGNORECAS
 _UNIT: Final = re.compile(r"MINUTE|SECOND|HOUR|DAYS|_MS$|_MIN$|_SEC$", re.IGNORECASE)
 # `DB_DIALECT`, `DB_DRIVER`, `DATABASE_TYPE`: a word that the driver's library knows.
 _DIALECT: Final = re.compile(r"DIALECT$|(?:DB|DATABASE|SQL|KNEX|TYPEORM)_?(?:DRIVER|CLIENT|TYPE)$", re.IGNORECASE)
-_ROUNDS: Final = re.compile(r"ROUNDS|SALT(?:_?FACTOR|_?LENGTH|_?WORK\w*)?$", re.IGNORECASE)
+_ROUNDS: Final = re.compile(r"ROUNDS|SALT_?ROUND|SALT(?:_?FACTOR|_?LENGTH|_?WORK\w*)?$", re.IGNORECASE)
 _FILE: Final = re.compile(r"\bpath:\s*(?:path\.\w+\([^)]*?)?['\"`]([\w./-]*\.?env[\w./-]*)['\"`]|--env-file=(\S+)")
 _MAX_LENGTH: Final = 4_000
 _LOG_LEVEL: Final = "LOG_LEVEL"

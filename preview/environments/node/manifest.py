@@ -108,6 +108,10 @@ class NodeManifest:
         return None
 
 
+# A release that a failed start asks for takes the declared one's place: the older ones download their binary.
+_REPLACED: Final = frozenset({"sharp"})
+
+
 def read_node_manifest(directory: Path, extra: Sequence[str] = ()) -> NodeManifest:
     """Return the requirements of the package in ``directory``. Reads files only; call it in a thread.
 
@@ -136,7 +140,11 @@ def read_node_manifest(directory: Path, extra: Sequence[str] = ()) -> NodeManife
     foreign = _foreign_lock(reader) if lock is None else None
     dependencies = dict(_texts(root.get("dependencies")))
     declared = {name for kind in _DEPENDENCIES[1:3] for name in _texts(root.get(kind))}
-    missing = {name: value for name, value in wanted.items() if name not in dependencies and name not in declared}
+    missing = {
+        name: value
+        for name, value in wanted.items()
+        if name in _REPLACED or (name not in dependencies and name not in declared)
+    }
     added = {
         name: inside for name, value in missing.items() if (inside := reader.version(".", name, value)) is not None
     }

@@ -21,11 +21,21 @@ _CLASS_FIELD: Final = re.compile(
 _ZOD: Final = re.compile(
     r"^\s{0,12}['\"]?(?P<name>[A-Z][A-Z0-9_]{1,80})['\"]?: (?:\{ (?:_errors|errors): )?\[ ?(?P<said>['\"`].{1,300})"
 )
+# `Environment variable "FARM_ROUNDS" must be a valid number`
+_MUST: Final = re.compile(
+    r"\b[Vv]ariable:? ['\"`]?(?P<name>[A-Z][A-Z0-9_]{1,80})['\"`]? (?:must|should) (?P<said>be an? [^,\n]{1,100})"
+)
 _KINDS: Final = (
-    (re.compile(r"be integer|be number|be >|isInt|isNumber|isPort|expected number", re.IGNORECASE), Kind.INTEGER),
-    (re.compile(r"be boolean|isBoolean|expected boolean", re.IGNORECASE), Kind.BOOLEAN),
-    (re.compile(r"format \"email\"|isEmail|invalid email", re.IGNORECASE), Kind.EMAIL),
-    (re.compile(r"format \"ur|isUrl|invalid ur", re.IGNORECASE), Kind.URL),
+    (
+        re.compile(
+            r"be integer|be number|be an? .{0,30}(?:number|integer)|be >|isInt|isNumber|isPort|expected number",
+            re.IGNORECASE,
+        ),
+        Kind.INTEGER,
+    ),
+    (re.compile(r"be boolean|be an? .{0,30}boolean|isBoolean|expected boolean", re.IGNORECASE), Kind.BOOLEAN),
+    (re.compile(r"format \"email\"|be an? .{0,30}email|isEmail|invalid email", re.IGNORECASE), Kind.EMAIL),
+    (re.compile(r"format \"ur|be an? .{0,30}ur[il]|isUrl|invalid ur", re.IGNORECASE), Kind.URL),
 )
 _LEAST: Final = re.compile(
     r"fewer than (\d{1,4}) char|at least (\d{1,4}) char|to have >=?(\d{1,4}) char|be >=? ?(\d{1,9})|minLength"
@@ -45,7 +55,7 @@ def refused_variables(lines: Sequence[str]) -> Iterator[tuple[str, Variable]]:
         lines: The program's last lines. The program controls them.
     """
     for line in lines:
-        for pattern in (_SCHEMA, _CLASS_FIELD, _ZOD):
+        for pattern in (_SCHEMA, _CLASS_FIELD, _ZOD, _MUST):
             for match in pattern.finditer(line):
                 groups = match.groupdict()
                 name = groups.get("name") or groups.get("missing") or groups.get("refused") or ""

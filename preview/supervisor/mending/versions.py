@@ -160,9 +160,17 @@ _AFTER: Final = 4
 _BEFORE: Final = 12
 
 
+_SHARP: Final = re.compile(
+    r'(?:wrong installing|not load) the "sharp" module|sharp-linux(?:musl)?-(?:x64|arm64v?8?)\.node'
+)
+
+
 def mend_versions(failed: FailedStart) -> Mend | None:
     """Return the limit for a package that is newer than the project; None if the last lines tell none."""
     number = newest_error(failed.lines)
+    if failed.plan.toolchain is Toolchain.NODE and any(_SHARP.search(one) for one in failed.lines):
+        why = "sharp's binary cannot be downloaded: using sharp 0.33 or newer, whose binary is a package of npm"
+        return Mend(why, requirements=("sharp@>=0.33.5",))
     if number is None or failed.plan.toolchain is not Toolchain.PYTHON:
         return None
     said = failed.lines[number : number + _AFTER]
