@@ -412,3 +412,34 @@ def test_prismas_server_is_named_with_its_setting_and_line(tmp_path: Path) -> No
     (need,) = plan.services
     assert (need.setting, need.where) == ("SHOP_URL", "prisma/schema.prisma:4")
     assert need.address == ("localhost", 5432)
+
+
+@pytest.mark.parametrize(
+    ("member", "is_built"),
+    [
+        ({"exports": {".": {"types": "./dist/a.d.ts", "default": "./dist/index.js"}}}, True),
+        ({"main": "dist/index.js"}, True),
+        ({"main": "src/index.ts"}, False),
+        ({"main": "dist/index.js", "scripts": {}}, False),
+    ],
+)
+def test_a_package_of_the_workspace_is_built_before_it_is_loaded(
+    tmp_path: Path, member: dict[str, object], is_built: bool
+) -> None:
+    files = {
+        "package.json": '{"name": "farm", "private": true, "workspaces": ["apps/*", "packages/*"]}',
+        "packages/db/package.json": json.dumps(
+            {"name": "@farm/db", "scripts": {"build": "tsc"}, "dependencies": {"@farm/types": "*"}, **member}
+        ),
+        "packages/types/package.json": '{"name": "@farm/types", "main": "dist/a.js", "scripts": {"build": "tsc"}}',
+        "apps/api/index.js": EXPRESS + "require('@farm/db');\n" + LISTEN,
+    }
+    package = {"main": "index.js", "dependencies": {"express": "^4", "@farm/db": "*"}}
+    plan = plan_of(tmp_path, package, files, at="apps/api")
+    folders = [step.directory for step in plan.steps if step.name == "build"]
+    assert folders == ["packages/types", *(["packages/db"] if is_built else [])]
+    unused = plan_of(tmp_path, package, files | {"apps/api/index.js": EXPRESS + LISTEN}, at="apps/api")
+    mapped = files | {"tsconfig.json": '{"compilerOptions": {"paths": {"@farm/db": ["packages/db/src"]}}}'}
+    assert [step.directory for step in unused.steps if step.name == "build"] == []
+    left = plan_of(tmp_path, package, mapped, at="apps/api")
+    assert "packages/db" not in [step.directory for step in left.steps if step.name == "build"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -32,6 +32,8 @@ _STATIC_IMPORT: Final = re.compile(
     r"""|^(?:const|let|var)\b[^;'"`\n]*=\s*require\(\s*['"](\.[^'"\n]+)['"]\s*\)""",
     re.MULTILINE,
 )
+_MOST_MEMBERS: Final = 12
+_MOST_CONDITIONS: Final = 4
 # A loader reads these files; builds do not create them first.
 _ASSETS: Final = frozenset(
     {".css", ".scss", ".sass", ".less", ".styl", ".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp", ".ico", ".html",
@@ -53,7 +55,7 @@ class BuildWork:
     """Build steps before the start.
 
     Attributes:
-        steps: None or one.
+        steps: None, or one for each package.
         warnings: Missing files that are not built.
     """
 
@@ -62,6 +64,64 @@ class BuildWork:
 
 
 def find_build_work(project: NodeProject) -> BuildWork:
+    """Return the builds of the workspace's packages that it loads, and of its own files or pages."""
+    work = _own_work(project)
+    before = tuple(_member_steps(project))
+    return BuildWork((*before, *(one for one in work.steps if one not in before)), work.warnings) if before else work
+
+
+def _member_steps(project: NodeProject) -> Iterator[Step]:
+    """Yield the builds of packages of the workspace whose main file is a build's output that is not there."""
+    known = {one.name: one for one in project.packages if one.name and one is not project.package}
+    texts = [project.text(file) for file in project.reached]
+    first = {one.name for one in known.values() if any(_loads(text, one.name) for text in texts)}
+    members = {name: one for name, one in known.items() if name in first or name not in project.package.dependencies}
+    for member in _required_members(project.package, members, set()):
+        main = _main_of(member)
+        path = built_path(member.folder, main) if main else None
+        name = _script(member, _BUILDS)
+        if path is None or name is None or (project.sources.root / path).exists() or _is_mapped(project, member):
+            continue
+        why = f"{member.name} is loaded from {path}, which is made by it"
+        yield _step(member, name, why, required=False)
+
+
+def _loads(text: str, name: str) -> bool:
+    """Return whether a file imports the package, and not its types alone."""
+    return any(
+        not _TYPES_ONLY.match(line.strip())
+        for line in text.splitlines()
+        if f"'{name}" in line or f'"{name}' in line or f"`{name}" in line
+    )
+
+
+def _is_mapped(project: NodeProject, member: NodePackage) -> bool:
+    """Return whether a configuration of TypeScript leads the package's name to its sources."""
+    files = [project.find(name) for name in ("tsconfig.json", "tsconfig.base.json", "tsconfig.app.json")]
+    return any(f'"{member.name}' in project.text(file) for file in files if file is not None)
+
+
+def _required_members(package: NodePackage, known: Mapping[str, NodePackage], seen: set[str]) -> Iterator[NodePackage]:
+    """Yield the packages of the workspace that a package requires, each after those that it requires itself."""
+    for name in package.dependencies:
+        member = known.get(name)
+        if member is not None and name not in seen and len(seen) < _MOST_MEMBERS:
+            seen.add(name)
+            yield from _required_members(member, known, seen)
+            yield member
+
+
+def _main_of(package: NodePackage) -> str:
+    """Return the file that a package is loaded from: ``exports["."]``, or its main file."""
+    found: object = package.data.get("exports")
+    for _ in range(_MOST_CONDITIONS):
+        if not isinstance(found, Mapping):
+            break
+        found = next((found[key] for key in (".", "node", "require", "import", "default") if key in found), None)
+    return found if isinstance(found, str) else package.main
+
+
+def _own_work(project: NodeProject) -> BuildWork:
     """Return the build of the entry file, of files that the sources import, or of pages that they serve."""
     package = project.package
     if project.entry.built:

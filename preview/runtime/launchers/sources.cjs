@@ -7,25 +7,27 @@ const path = require('path');
 
 const MADE = /^(\.{1,2}\/.*)\.([cm]?)js$/;
 
+/** What the name is made from, for a source of the project itself; null for all others. */
+function madeFrom(request, parent) {
+  const made = MADE.exec(request);
+  const by = (parent && parent.filename) || '';
+  // A package may have both; only the project's own sources are compiled as they are loaded.
+  const isSource = /\.[cm]?tsx?$/.test(by) && !by.includes(`${path.sep}node_modules${path.sep}`);
+  return made !== null && isSource && Module._extensions['.ts'] ? [`${made[1]}.${made[2]}ts`, `${made[1]}.tsx`] : null;
+}
+
 exports.findSources = function findSources() {
   const resolve = Module._resolveFilename;
   Module._resolveFilename = function resolveSource(request, parent, ...more) {
-    try {
-      return resolve.call(this, request, parent, ...more);
-    } catch (error) {
-      const made = MADE.exec(request);
-      const isMissing = made !== null && error.code === 'MODULE_NOT_FOUND' && Module._extensions['.ts'];
-      const isSource = isMissing && /\.[cm]?tsx?$/.test((parent && parent.filename) || '');
-      // A package may have both; only the project's own sources are compiled as they are loaded.
-      if (!isSource || parent.filename.includes(`${path.sep}node_modules${path.sep}`)) throw error;
-      for (const end of [`.${made[2]}ts`, '.tsx']) {
-        try {
-          return resolve.call(this, made[1] + end, parent, ...more);
-        } catch {
-          // The error about the name that the source has tells more.
-        }
+    const sources = madeFrom(request, parent);
+    if (sources === null) return resolve.call(this, request, parent, ...more);
+    for (const name of [request, ...sources]) {
+      try {
+        return resolve.call(this, name, parent, ...more);
+      } catch {
+        // The next name, and in the end the error about the first one.
       }
-      throw error;
     }
+    return resolve.call(this, request, parent, ...more);
   };
 };
