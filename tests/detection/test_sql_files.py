@@ -65,6 +65,16 @@ def compose(source: str) -> str:
             [(*MARIADB, "source banco.sql")],
             id="only-one-with-tables",
         ),
+        pytest.param(
+            MYSQL
+            | {
+                "main.py": f"{MYSQL['main.py']}if __name__ == '__main__':\n"
+                "    app.add_exception_handler(404, print)\n    app.add_event_handler('startup', print)\n",
+                "shop.sql": TABLE,
+            },
+            [(*MARIADB, "source shop.sql")],
+            id="handlers-alone-make-no-tables",
+        ),
         pytest.param(MYSQL | {"a.sql": TABLE, "b.sql": TABLE}, [], id="two-with-tables"),
         pytest.param(MYSQL | {"backup/a.sql": TABLE, "tests/b.sql": TABLE}, [], id="copies"),
         pytest.param(POSTGRESQL | {"README.md": "```\nmysql shop < a.sql\n```\n", "a.sql": TABLE}, [], id="other-kind"),

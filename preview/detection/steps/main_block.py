@@ -41,7 +41,10 @@ _PLAIN: Final = frozenset(
      "gethostname", "gethostbyname", "app_context", "test_request_context", "url_for", "iter_rules", "time", "now",
      "monkey_patch", "patch_all", "from_object", "from_mapping", "setdefault", "update", "ProxyFix", "CORS",
      "SSLContext", "load_cert_chain", "super", "register_blueprint", "add_url_rule",
-     "include_router", "add_middleware", "add_resource", "init_app", "mount", "route", "add_namespace", "make_response"}
+     "include_router", "add_middleware", "add_resource", "init_app", "mount", "route", "add_namespace", "make_response",
+     "register_error_handler", "errorhandler", "before_request", "after_request", "teardown_appcontext",
+     "context_processor", "add_template_filter", "add_template_global", "add_exception_handler", "add_event_handler",
+     "add_route", "add_api_route", "add_websocket_route"}
 )  # fmt: skip
 # The server calls these too.
 _FACTORIES: Final = frozenset({"create_app", "make_app", "get_app", "create_application", "build_app", "app_factory"})
