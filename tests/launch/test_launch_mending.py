@@ -332,6 +332,10 @@ def test_a_folder_for_what_a_program_writes_is_made(line: str, folder: str) -> N
         ("ModuleNotFoundError: No module named 'wtforms.fields.html5'", "wtforms<3"),
         ("ImportError: cannot import name 'url_quote' from 'werkzeug.urls' (/e/urls.py)", "werkzeug<3"),
         ("ImportError: cannot import name 'parse_rule' from 'werkzeug.routing' (/e/r.py)", "werkzeug<2.2"),
+        (
+            "AttributeError: module 'sqlalchemy.orm.attributes' has no attribute 'ScalarAttributeImpl'",
+            "sqlalchemy<2.1",
+        ),
         ("ImportError: cannot import name 'BaseResponse' from 'werkzeug.wrappers' (/e/w.py)", "werkzeug<2.1"),
         ("ModuleNotFoundError: No module named 'werkzeug.contrib'", "werkzeug<1"),
         ("ImportError: cannot import name 'types' from 'google.cloud.language' (/e/g.py)", "google-cloud-language<2"),

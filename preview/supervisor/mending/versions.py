@@ -114,6 +114,8 @@ _SAID: Final = {
         re.compile(r"Session\.__init__\(\) got an unexpected keyword argument 'autocommit'"),
         re.compile(r"Column expression, FROM clause, or other columns clause element expected, got \["),
     ),
+    # SQLAlchemy-Utils before 0.42 uses it.
+    "sqlalchemy<2.1": (re.compile(r"module 'sqlalchemy\.orm\.attributes' has no attribute 'ScalarAttributeImpl'"),),
     "numpy<1.24": (re.compile(r"module 'numpy' has no attribute '(?:float|int|bool|object|str|typeDict)'"),),
     "numpy<2": (
         re.compile(r"A module that was compiled using NumPy 1\.x cannot be run"),
