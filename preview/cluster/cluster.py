@@ -15,6 +15,7 @@ from preview.cluster.node_queue import QUEUE_LIMITS, NodeQueue, QueueLimits
 from preview.cluster.nodes import Membership, Node, NodeFacts, Nodes, Renewal
 from preview.cluster.notices import Notices
 from preview.cluster.ownership import Claim, Owners, Taken
+from preview.cluster.renewals import Renewals, Seen
 from preview.cluster.routing import Owner
 from preview.core.bounded_dict import BoundedDict
 from preview.core.lifecycle import State
@@ -72,7 +73,7 @@ class Cluster:
         self._nodes, self._owners = Nodes(lease_ms), Owners(lease_ms)
         self._member, self._token = Membership(facts.name, 0), trio.lowlevel.current_trio_token()
         self._claims: BoundedDict[str, int] = BoundedDict(_MOST_ENDED)  # epochs, until known to be committed
-        self._unknown: dict[str, int] = {}  # rows of this node at the last renewal that it does not know
+        self._unknown: dict[str, int] = {}  # rows of this node at the last look that it does not know
         self._launches = LaunchQueue(self._owners, lease_ms)
         # ``database`` is for the lease and the owners' rows alone: nothing that waits for a lock may hold it up.
         self.queue = NodeQueue(shared or database, self._launches, self._nodes, lambda: self._member, limits)
@@ -302,7 +303,7 @@ class Cluster:
             nursery.start_soon(self._run_forgetting)
             while True:
                 async with trio.open_nursery() as renewing:
-                    renewing.start_soon(self._renew_while_it_holds)
+                    renewing.start_soon(Renewals(self.lease, self._renew).run, self._note)
                     await self._wait_over()
                     renewing.cancel_scope.cancel()
                 log.error("cluster lease lost", node=self.name, advice="the database did not respond in time")
@@ -313,43 +314,44 @@ class Cluster:
                 await self._rejoin()
 
     async def _wait_over(self) -> None:
-        """Wait until the lease is over by the local clock, which trio's does not follow while the machine sleeps."""
+        """Wait for the lease's end by the local clock, which trio's does not follow while the machine sleeps."""
         while self.lease.holds:  # noqa: ASYNC110  the lease has no event: time ends it
             await trio.sleep(min(max(self.lease.left_s, 0.01), self.lease.lease_s / 10))
 
-    async def _renew_while_it_holds(self) -> None:
-        while True:
-            await trio.sleep(max(self.lease.renewal_in_s, 0.02))
-            try:
-                await self._renew()
-            except Exception as error:
-                log.warning("cluster lease not renewed", node=self.name, reason=str(error), exc_info=_unexpected(error))
-            else:
-                await self._release_all()
-
-    async def _renew(self) -> None:
+    def _renew(self) -> Seen | None:
+        """Renew the lease once. Blocks: it runs in the thread of ``Renewals``."""
         known, asked_at, load = dict(self.fences), self.lease.clock(), self.load()
 
         def change(connection: Connection) -> tuple[Renewal | None, dict[str, int]]:
             return self._nodes.renew(connection, self._member, load), dict(self._owners.running(connection, self.name))
 
-        renewal, running = await self._database.write(change)
+        renewal, running = self._database.write_here(change)
         if renewal is None:
             log.error("another node has this name", node=self.name)
             self.lease.end()
         elif self.lease.renewed(asked_at):
             self.clock.set(asked_at, renewal.now_ms)
-            if renewal.draining is not self.draining:
-                self.draining = renewal.draining
-                self.notices.publish(f"node:{self.name}")
-            self._lose([one for one, fence in known.items() if running.get(one) != fence == self.fences.get(one)])
+            return Seen(renewal, known, running)
+        return None
+
+    async def _note(self, seen: Seen) -> None:
+        """Follow what a renewal saw: a drain, previews of other nodes, and rows that this node does not know."""
+        if seen.renewal.draining is not self.draining:
+            self.draining = seen.renewal.draining
+            self.notices.publish(f"node:{self.name}")
+        running = seen.running
+        self._lose([one for one, fence in seen.known.items() if running.get(one) != fence == self.fences.get(one)])
+        try:
             await self._give_back(running)
+        except Exception as error:
+            log.warning("rows not given up", node=self.name, reason=str(error), exc_info=_unexpected(error))
+        await self._release_all()
 
     async def _give_back(self, running: Mapping[str, int]) -> None:
         """Give up the rows of this node that it does not know: the answer that would have told it was lost.
 
-        An answer may still be on its way, so a row must be unknown at two renewals. If it comes later all the same, the
-        next renewal ends that preview here.
+        An answer may still be on its way, so a row must be unknown twice. If it comes later all the same, the next
+        renewal ends that preview here.
         """
         known = {*self.fences, *self._releases}
         unknown = {one: fence for one, fence in running.items() if one not in known}

@@ -1,7 +1,11 @@
-"""A node's own view of its lease and of the database's time: its deadline comes before the one in the database."""
+"""A node's own view of its lease and of the database's time: its deadline comes before the one in the database.
+
+Both are set in the thread that renews, and read in the event loop.
+"""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -39,6 +43,8 @@ class Lease:
         self.losses = 0
         self._deadline = float("-inf")
         self._asked_at = float("-inf")
+        # Reentrant: a renewal begins a lease.
+        self._changes = threading.RLock()
 
     @property
     def holds(self) -> bool:
@@ -57,19 +63,22 @@ class Lease:
 
     def begin(self, asked_at: float) -> None:
         """Begin a new lease, which was asked for at this local time."""
-        self.losses += not self.holds and self._asked_at > float("-inf")
-        self._asked_at, self._deadline = asked_at, asked_at + ENDS_AFTER * self.lease_s
+        with self._changes:
+            self.losses += not self.holds and self._asked_at > float("-inf")
+            self._asked_at, self._deadline = asked_at, asked_at + ENDS_AFTER * self.lease_s
 
     def renewed(self, asked_at: float) -> bool:
         """Note a renewal that was asked for at this local time. Returns False if the deadline has passed already."""
-        if not self.holds:
-            return False
-        self.begin(asked_at)
-        return True
+        with self._changes:
+            if not self.holds:
+                return False
+            self.begin(asked_at)
+            return True
 
     def end(self) -> None:
         """End the lease at once."""
-        self._deadline = float("-inf")
+        with self._changes:
+            self._deadline = float("-inf")
 
 
 class DatabaseClock:
@@ -85,8 +94,9 @@ class DatabaseClock:
 
     def set(self, asked_at: float, ms: int) -> None:
         """Note an answer: milliseconds since the epoch, asked for at this local time."""
-        self._asked_at, self._ms = asked_at, ms
+        self._answer = asked_at, ms
 
     def now(self) -> datetime:
         """Return the time."""
-        return from_ms(self._ms + int(1000 * (self._clock() - self._asked_at)))
+        asked_at, ms = self._answer
+        return from_ms(ms + int(1000 * (self._clock() - asked_at)))

@@ -43,7 +43,7 @@ class Wire:
         self._socket.close()
 
 
-class _Call(Generic[T]):
+class Call(Generic[T]):
     """One call and the connection that it waits for.
 
     Invariant: after ``give_up``, each wire that the call uses is cut.
@@ -83,13 +83,13 @@ class _Call(Generic[T]):
 
 
 class _Current(threading.local):
-    call: _Call[object] | None = None
+    call: Call[object] | None = None
 
 
 _CURRENT = _Current()
 
 
-def current_call() -> _Call[object] | None:
+def current_call() -> Call[object] | None:
     """Return the call that runs in this thread, or None."""
     return _CURRENT.call
 
@@ -111,7 +111,7 @@ async def run_call(work: Callable[[], T], limiter: trio.CapacityLimiter, timeout
     result is returned. After the grace period the call is abandoned.
     """
     deadline = trio.current_time() + timeout_s
-    call = _Call(work)
+    call = Call(work)
     with trio.move_on_at(deadline) as waiting:
         await limiter.acquire_on_behalf_of(call)
     if waiting.cancelled_caught:
@@ -134,7 +134,7 @@ async def run_call(work: Callable[[], T], limiter: trio.CapacityLimiter, timeout
     return call.result.unwrap()
 
 
-async def _wait(call: _Call[T], deadline: float) -> None:
+async def _wait(call: Call[T], deadline: float) -> None:
     """Wait until the call is done, or abandon it."""
     try:
         with trio.move_on_at(deadline):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -267,6 +267,14 @@ class Database:
         work = partial(self._in_write, _with_time(change, timeout_s))
         return await self._timed("write", work, self._writers, timeout_s)
 
+    def write_here(self, change: Callable[[Connection], T]) -> T:
+        """Like ``write``, in the caller's thread and without a deadline. Blocks.
+
+        It uses the connection of the checks, so on this database nothing else may, ``check`` included.
+        """
+        with self._translated():
+            return self._in_write(change)
+
     async def check(self, timeout_s: float) -> None:
         """Check that the tables can be read and written, on a separate thread and connection.
 
@@ -286,8 +294,14 @@ class Database:
         return found
 
     async def _run(self, work: Callable[[], T], limiter: trio.CapacityLimiter, timeout_s: float | None = None) -> T:
-        try:
+        with self._translated():
             return await run_call(work, limiter, self._timeout_s if timeout_s is None else timeout_s)
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Raise the driver's errors as this package's, and count failures."""
+        try:
+            yield
         except DatabaseUnavailable:
             self.failures += 1
             raise

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import pytest
+import trio
 from sqlalchemy import Connection, text
 
 from preview.cluster import Cluster, NodeFacts
@@ -52,6 +53,12 @@ async def claim(cluster: Cluster, database: Database, preview_id: str, most: int
     cluster.claimed(preview_id)
 
 
+async def renew(cluster: Cluster) -> None:
+    """Renew the lease once, and follow what that saw, as the cluster's task does."""
+    if (seen := await trio.to_thread.run_sync(cluster._renew)) is not None:
+        await cluster._note(seen)
+
+
 async def state(database: Database, preview_id: str) -> tuple[object, ...]:
     query = text("SELECT state, node, fence FROM owners WHERE preview_id = :id")
     return tuple(await database.read(lambda connection: connection.execute(query, {"id": preview_id}).one()))
@@ -78,18 +85,18 @@ async def test_a_launch_whose_answer_is_lost_runs_on_another_node(postgres_datab
         with pytest.raises(DatabaseUnavailable):
             await claim(one, database, "p")
         database.loses = False
-        await one._renew()
+        await renew(one)
         # The answer may still come: it is given up at the second look.
         assert await state(database, "p") == ("running", "one", 1)
-        await one._renew()
+        await renew(one)
         assert await state(database, "p") == ("queued", None, 1)
         (taken,) = await two.take(9)
         # Nothing was written here, so no numbers are left out.
         assert (taken.preview_id, taken.fence, taken.before, taken.first_seq) == ("p", 2, None, 1)
         # It is a launch still: its times begin when it starts.
         assert not taken.has_run
-        await one._renew()
-        await one._renew()
+        await renew(one)
+        await renew(one)
         assert await state(database, "p") == ("running", "two", 2)
 
 
@@ -102,13 +109,13 @@ async def test_a_takeover_whose_answer_is_lost_is_repeated(postgres_database_url
             await one.take(9)
         database.loses = False
         assert (await state(database, "p"), one.fences) == (("running", "one", 2), {})
-        await one._renew()
-        await one._renew()
+        await renew(one)
+        await renew(one)
         (taken,) = await one.take(9)
         assert (taken.fence, one.fences) == (3, {"p": 3})
         # What it knows stays.
-        await one._renew()
-        await one._renew()
+        await renew(one)
+        await renew(one)
         assert await state(database, "p") == ("running", "one", 3)
 
 
@@ -150,8 +157,8 @@ async def test_a_preview_that_was_not_given_up_in_an_outage_is_given_up_later(po
         database.refuses = True
         await one.give_up("p", is_stored=True)
         database.refuses = False
-        await one._renew()
-        await one._renew()
+        await renew(one)
+        await renew(one)
         # It has run here: lines may be missing.
         assert await state(database, "p") == ("queued", "one", 1)
 
@@ -166,8 +173,8 @@ async def test_an_unknown_trial_is_over_and_an_unknown_end_is_stored(postgres_da
         database.loses = True
         await one.release("p")
         database.loses = False
-        await one._renew()
-        await one._renew()
+        await renew(one)
+        await renew(one)
         assert await state(database, "trial") == ("over", "one", 1)
         # Not in the queue, where another node would restart it.
         assert await state(database, "p") == ("over", "one", 1)
@@ -211,17 +218,19 @@ async def test_a_preview_that_was_taken_again_during_a_renewal_is_kept(postgres_
         await claim(one, database, "p")
         lost: list[str] = []
         one.on_lost = lost.extend
-        write = database.write
+        write = database.write_here
 
-        async def slow_write(change: Callable[[Connection], T], *, size_bytes: int = 0) -> T:
-            database.write = write  # type: ignore[method-assign]
-            # After the renewal's look at what it knows, and before its statement.
+        async def take_again() -> None:
             await one.give_up("p", is_stored=True)
             await one.take(9)
-            return await write(change, size_bytes=size_bytes)
 
-        database.write = slow_write  # type: ignore[method-assign]
-        await one._renew()
+        def slow_write(change: Callable[[Connection], T]) -> T:
+            # After the renewal's look at what it knows, and before its statement.
+            trio.from_thread.run(take_again)
+            return write(change)
+
+        database.write_here = slow_write  # type: ignore[method-assign]
+        await renew(one)
         assert (lost, one.fences) == ([], {"p": 2})
 
 
@@ -231,8 +240,8 @@ async def test_an_answer_to_a_claim_that_comes_after_a_takeover_keeps_the_later_
     async with open_node(postgres_database_url, "one") as (one, database):
         row: dict[str, Any] = {"id": "p", "generation_id": "g-p", "user_id": "ann"}
         await database.write(lambda connection: one.claim(connection, row, 9))
-        await one._renew()
-        await one._renew()
+        await renew(one)
+        await renew(one)
         (taken,) = await one.take(9)
         one.claimed("p")
         assert (taken.fence, one.fences) == (2, {"p": 2})

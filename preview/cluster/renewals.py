@@ -1,0 +1,133 @@
+"""Renewals of a node's lease, in a thread of their own: a busy event loop does not cost the node its lease."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from typing import NamedTuple
+
+import outcome
+import structlog
+import trio
+
+from preview.cluster.leases import Lease
+from preview.cluster.nodes import Renewal
+from preview.errors import PreviewError
+from preview.storage.calls import Call
+
+log = structlog.get_logger(__name__)
+
+# Leases: a node whose event loop has stood still for so long is lost, although its thread could renew.
+_UNSEEN = 3
+# Of a lease: how often the event loop says that it runs, and the pause after a renewal that failed.
+_LOOK, _AGAIN = 1 / 20, 1 / 20
+# The longest time that the end waits for the thread, whose connection is cut by then.
+_GRACE_S = 0.5
+
+
+class Seen(NamedTuple):
+    """What a renewal saw.
+
+    Attributes:
+        renewal: Its answer.
+        known: Fences of the previews that the node knew when it asked, by preview.
+        running: Fences of the node's rows in the database, by preview.
+    """
+
+    renewal: Renewal
+    known: Mapping[str, int]
+    running: Mapping[str, int]
+
+
+class Renewals:
+    """Renews a lease while it holds.
+
+    Args:
+        lease: The lease.
+        renew: Renews it once, in the database and here; None if there is nothing to note. Called in the thread.
+    """
+
+    def __init__(self, lease: Lease, renew: Callable[[], Seen | None]) -> None:
+        self._lease, self._renew = lease, renew
+        self._stopped = threading.Event()
+        self._call: Call[Seen | None] | None = None
+        self._called_at = self._alive_at = lease.clock()
+        self._seen: Seen | None = None
+        self._noted = trio.Event()
+
+    async def run(self, note: Callable[[Seen], Awaitable[None]]) -> None:
+        """Renew until the lease is over, or cancelled.
+
+        Args:
+            note: Called with the newest renewal, as soon as the event loop has time.
+
+        Cancellation: a renewal under way is cut; the thread ends, or is given up after half a second.
+        """
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._note_all, note)
+            nursery.start_soon(self._look_after)
+            await self._run_thread()
+            nursery.cancel_scope.cancel()
+
+    async def _run_thread(self) -> None:
+        token, over = trio.lowlevel.current_trio_token(), trio.Event()
+
+        def deliver(result: outcome.Outcome[None]) -> None:
+            _soon(token, over.set)
+            result.unwrap()
+
+        trio.lowlevel.start_thread_soon(lambda: self._renew_all(token), deliver, "lease")
+        try:
+            await over.wait()
+        finally:
+            self._stopped.set()
+            self._cut()
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + _GRACE_S):
+                await over.wait()
+
+    def _renew_all(self, token: trio.lowlevel.TrioToken) -> None:
+        """Renew until stopped. Runs in the thread."""
+        again_s = _AGAIN * self._lease.lease_s
+        while self._lease.holds and not self._stopped.wait(max(self._lease.renewal_in_s, again_s)):
+            if self._lease.clock() - self._alive_at > _UNSEEN * self._lease.lease_s:
+                continue
+            self._called_at = self._lease.clock()
+            self._call = call = Call(self._renew)
+            try:
+                self._seen = call.run() or self._seen
+            except Exception as error:
+                unexpected = not isinstance(error, PreviewError)
+                log.warning("cluster lease not renewed", reason=str(error), exc_info=unexpected)
+            else:
+                _soon(token, self._wake)
+            finally:
+                self._call = None
+
+    def _wake(self) -> None:
+        self._noted.set()
+
+    async def _look_after(self) -> None:
+        """Say that the event loop runs, and cut a renewal that takes longer than a lease."""
+        while True:
+            self._alive_at = self._lease.clock()
+            if self._alive_at - self._called_at > self._lease.lease_s:
+                self._cut()
+            await trio.sleep(_LOOK * self._lease.lease_s)
+
+    def _cut(self) -> None:
+        if (call := self._call) is not None:
+            call.give_up()
+
+    async def _note_all(self, note: Callable[[Seen], Awaitable[None]]) -> None:
+        while True:
+            await self._noted.wait()
+            self._noted = trio.Event()
+            if self._seen is not None and self._lease.holds:
+                await note(self._seen)
+
+
+def _soon(token: trio.lowlevel.TrioToken, call: Callable[[], None]) -> None:
+    """Call something in the event loop, if that still runs."""
+    with suppress(trio.RunFinishedError):
+        token.run_sync_soon(call)
