@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from preview.cluster.launch_queue import LaunchQueue
 from preview.cluster.leases import DatabaseClock, Lease
 from preview.cluster.node_queue import QUEUE_LIMITS, NodeQueue, QueueLimits
-from preview.cluster.nodes import Membership, Node, NodeFacts, Nodes, Renewal
+from preview.cluster.nodes import Membership, Node, NodeFacts, Nodes
 from preview.cluster.notices import Notices
 from preview.cluster.ownership import Claim, Owners, Taken
 from preview.cluster.renewals import Renewals, Seen
@@ -321,11 +321,9 @@ class Cluster:
     def _renew(self) -> Seen | None:
         """Renew the lease once. Blocks: it runs in the thread of ``Renewals``."""
         known, asked_at, load = dict(self.fences), self.lease.clock(), self.load()
-
-        def change(connection: Connection) -> tuple[Renewal | None, dict[str, int]]:
-            return self._nodes.renew(connection, self._member, load), dict(self._owners.running(connection, self.name))
-
-        renewal, running = self._database.write_here(change)
+        renewal, running = self._database.write_here(
+            lambda one: (self._nodes.renew(one, self._member, load), dict(self._owners.running(one, self.name)))
+        )
         if renewal is None:
             log.error("another node has this name", node=self.name)
             self.lease.end()

@@ -27,7 +27,7 @@ _GRACE_S = 0.5
 
 
 class Seen(NamedTuple):
-    """What a renewal saw.
+    """The view of one renewal.
 
     Attributes:
         renewal: Its answer.
