@@ -104,7 +104,8 @@ AGAIN = "[Nest] 2  - ERROR [TypeOrmModule] Unable to connect to the database. Re
 def test_the_first_attempt_tells_why_a_later_one_fails_in_another_way() -> None:
     first = [AGAIN.format(1), f"Error: {REFUSED}", "    at TCPConnectWrap.afterConnect (node:net:1)"]
     later = [AGAIN.format(9), 'Error: DataSource with name "default" has already added.']
-    assert first_attempt(later, lambda: ["before", *first, *later]) == [*first, *later]
+    assert first_attempt(later, lambda: ["before", *first, *later]) == first
+    assert first_attempt(later, lambda: ["before", *first]) == first
     assert first_attempt(later, lambda: [*later, *first[1:]]) == ()
     assert first_attempt(first[1:], lambda: pytest.fail("it did not try again")) == ()
 

@@ -13,6 +13,7 @@ from preview.detection.settings.environment_reads import environment_reads
 from preview.detection.settings.example_files import ExampleValue, example_values, is_placeholder, own_values
 from preview.detection.settings.key_forms import has_form, with_key_forms
 from preview.detection.settings.model import Kind, Need, SettingRead
+from preview.detection.settings.prefixed_reads import prefixed_reads
 from preview.detection.settings.pydantic_fields import pydantic_reads
 from preview.detection.settings.values import is_debug, is_environment, is_secret, make_up, service_of
 
@@ -81,13 +82,15 @@ class ProjectSettings:
 def collect(nodes: Nodes, files: Sequence[str], folders: Sequence[str]) -> ProjectSettings:
     """Read the files' variables, and the ``.env`` and example files of the folders."""
     reads: dict[str, SettingRead] = {}
-    for read in (*environment_reads(nodes, files), *pydantic_reads(nodes.sources, files)):
+    examples = example_values(nodes.sources, folders)
+    by_prefix = prefixed_reads(nodes, files, examples)
+    for read in (*environment_reads(nodes, files), *pydantic_reads(nodes.sources, files), *by_prefix):
         reads[read.name] = _combine(reads[read.name], read) if read.name in reads else read
     reads = with_key_forms(reads, nodes.sources, files)
     reads = {name: _with_environment(read, nodes.sources.all_names) for name, read in reads.items()}
     if any(_DEBUGGER.search(nodes.sources.text(file)) for file in files):
         reads = {name: _without_debugger(read) for name, read in reads.items()}
-    return ProjectSettings(reads, own_values(nodes.sources, folders), example_values(nodes.sources, folders))
+    return ProjectSettings(reads, own_values(nodes.sources, folders), examples)
 
 
 def _with_environment(read: SettingRead, files: Iterable[str]) -> SettingRead:

@@ -164,7 +164,10 @@ def first_attempt(lines: Sequence[str], earlier: Callable[[], Sequence[str]]) ->
     printed = earlier()
     newest = (number for number in range(len(printed) - 1, -1, -1) if f"{_TRIED_AGAIN} (1)" in printed[number])
     at = next(newest, None)
-    return () if at is None else printed[at : at + _MAX_ATTEMPT]
+    if at is None:
+        return ()
+    after = (number for number in range(at + 1, len(printed)) if f"{_TRIED_AGAIN} (" in printed[number])
+    return printed[at : min(next(after, len(printed)), at + _MAX_ATTEMPT)]
 
 
 async def explain_exit(

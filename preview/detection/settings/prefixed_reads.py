@@ -1,0 +1,60 @@
+"""Variables that Flask and Quart read by their prefix: ``app.config.from_prefixed_env()``."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final
+
+from preview.detection.expressions import keyword, last_name
+from preview.detection.project_imports import Nodes
+from preview.detection.settings.example_files import ExampleValue, is_placeholder
+from preview.detection.settings.model import Need, SettingRead
+from preview.detection.settings.values import is_database_url
+
+_CALL: Final = b"from_prefixed_env("
+# The command line's own: they choose the application, and how it runs.
+_OF_COMMANDS: Final = re.compile(r"(?:APP|ENV|DEBUG|SKIP_DOTENV|RUN_\w+|RUN)")
+_SECRET: Final = re.compile(r"(?:^|_)SECRET(?:_KEY)?$")
+
+
+def prefixed_reads(nodes: Nodes, files: Sequence[str], examples: Mapping[str, ExampleValue]) -> Iterator[SettingRead]:
+    """Yield the variables of the example files that such a call gives the application.
+
+    Their names stand in no source. A setting that the source sets keeps that value.
+    """
+    for file in files:
+        if _CALL not in nodes.sources.text(file):
+            continue
+        for line, prefix in _prefixes(nodes.all(file), nodes.sources.text(file)):
+            for name, example in examples.items():
+                read = SettingRead(name, file, line, Need.REQUIRED)
+                key = name.removeprefix(f"{prefix}_")
+                if key != name and _is_given(read, key, example) and not _is_set(nodes, files, key):
+                    yield read
+
+
+def _prefixes(nodes: Iterable[ast.AST], text: bytes) -> Iterator[tuple[int, str]]:
+    """Yield the line and the prefix of each call."""
+    for node in nodes:
+        if isinstance(node, ast.Call) and last_name(node.func) == "from_prefixed_env":
+            given = node.args[0] if node.args else keyword(node, "prefix")
+            if given is None:
+                yield node.lineno, "QUART" if b"Quart(" in text else "FLASK"
+            elif isinstance(given, ast.Constant) and isinstance(given.value, str):
+                yield node.lineno, given.value
+
+
+def _is_given(read: SettingRead, key: str, example: ExampleValue) -> bool:
+    """Return true for a usable example; of the others, for a secret and a database, which have made-up values."""
+    if not key.isidentifier() or _OF_COMMANDS.fullmatch(key):
+        return False
+    return not is_placeholder(example.value) or is_database_url(read) or _SECRET.search(key) is not None
+
+
+def _is_set(nodes: Nodes, files: Iterable[str], key: str) -> bool:
+    """Match ``KEY = …``, ``config["KEY"] = …``, ``{"KEY": …}`` and ``update(KEY=…)``."""
+    word = re.escape(key.encode())
+    found = re.compile(rb"\b" + word + rb"(?:[\"']\s{0,9}:|[\"']?\]?\s{0,9}(?::[^=\n]{1,80})?=(?!=))")
+    return any(key.encode() in (text := nodes.sources.text(file)) and found.search(text) for file in files)
