@@ -9,6 +9,7 @@ Runs in the child, on the project's own interpreter: standard library only.
 
 from __future__ import annotations
 
+import ast
 import atexit
 import contextlib
 import importlib
@@ -29,6 +30,9 @@ _MOST_NAMES = 40
 _MOST_OTHERS = 1000
 _MOST_FRAMES = 30
 _NO_DEFAULT = object()
+# What completes an application. The server never runs the block in which some files do it.
+_SETS_UP = frozenset(("init_app", "register_blueprint", "add_resource", "add_namespace", "add_url_rule"))
+_MOST_SOURCE = 1_000_000
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,80}\Z")
 
 
@@ -87,7 +91,7 @@ def load_as_main(target: str, error: ImportError) -> str:
     except BaseException as second:
         del sys.modules[_AS_MAIN]
         if isinstance(second, ImportError) and _CIRCLE in str(second):
-            raise error from None
+            raise error from None  # noqa: ASYNC104  the first error is raised
         raise
     return f"{_AS_MAIN}:{attributes}"
 
@@ -104,11 +108,61 @@ def load_application(target: str, *, factory: bool) -> Any:
     # Outside of the handler: an error of the second attempt does not mention the first one.
     if failed is not None:
         found = importlib.import_module(load_as_main(target, failed).partition(":")[0])
+    if not factory:
+        finish_set_up(found)
     for name in attributes.split("."):
         if not hasattr(found, name):
             raise SystemExit(f"The module {module_name!r} has no {attributes!r} to serve: name another in preview.toml")
         found = getattr(found, name)
     return found() if factory else found
+
+
+def finish_set_up(module: Any) -> None:
+    """Run what sets up the application under ``if __name__ == "__main__":``, such as ``db.init_app(app)``.
+
+    Nothing else of the block runs. A call that fails is reported, and changes nothing.
+    """
+    try:
+        with open(module.__file__, "rb") as file:  # noqa: PTH123  a launcher imports little
+            source = file.read(_MOST_SOURCE)
+        # Most files need no parsing.
+        last = source.rpartition(b"__main__")[2] if b"__main__" in source else b""
+        body = ast.parse(source).body if any(name.encode() in last for name in _SETS_UP) else []
+    except (AttributeError, OSError, RecursionError, SyntaxError, TypeError, ValueError):
+        return
+    done = {ast.dump(node) for node in body}
+    for block in (node for node in body if isinstance(node, ast.If) and _is_main_block(node.test)):
+        calls = [node for node in block.body if _sets_up(node) and ast.dump(node) not in done]
+        used = {node.id for call in calls for node in ast.walk(call) if isinstance(node, ast.Name)}
+        ran = [node for node in block.body if (node in calls or _imports(node, used)) and _has_run(node, module)]
+        if any(node in calls for node in ran):
+            say(f"{os.path.basename(module.__file__)} completes its application only when run as a script: done here")  # noqa: PTH119
+
+
+def _is_main_block(test: ast.expr) -> bool:
+    dumped = ast.dump(test) if isinstance(test, ast.Compare) else ""
+    return "id='__name__'" in dumped and "'__main__'" in dumped and "Eq()" in dumped and "NotEq()" not in dumped
+
+
+def _sets_up(node: ast.stmt) -> bool:
+    call = node.value if isinstance(node, ast.Expr) else None
+    return isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in _SETS_UP
+
+
+def _imports(node: ast.stmt, used: set[str]) -> bool:
+    names = node.names if isinstance(node, (ast.Import, ast.ImportFrom)) else ()
+    return any((one.asname or one.name.partition(".")[0]) in used for one in names)
+
+
+def _has_run(node: ast.stmt, module: Any) -> bool:
+    program = ast.parse("")
+    program.body = [node]
+    try:
+        exec(compile(program, module.__file__, "exec"), vars(module))  # noqa: S102  the project's own code
+    except Exception as error:  # noqa: BLE001  the project's code may raise anything
+        say(f"line {node.lineno}, which only a script runs, failed: {type(error).__name__}: {error}")
+        return False
+    return True
 
 
 class _Reads:
