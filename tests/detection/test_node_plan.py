@@ -443,3 +443,8 @@ def test_a_package_of_the_workspace_is_built_before_it_is_loaded(
     assert [step.directory for step in unused.steps if step.name == "build"] == []
     left = plan_of(tmp_path, package, mapped, at="apps/api")
     assert "packages/db" not in [step.directory for step in left.steps if step.name == "build"]
+
+
+def test_a_variable_that_is_read_with_care_gets_the_value_of_the_example(tmp_path: Path) -> None:
+    files = {"index.js": EXPRESS + "const client = process?.env?.DB_DRIVER;\n" + LISTEN, "env.txt": "DB_DRIVER=pg\n"}
+    assert plan_of(tmp_path, {"main": "index.js"}, files).variables["DB_DRIVER"].value == "pg"

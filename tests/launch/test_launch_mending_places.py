@@ -12,7 +12,7 @@ import pytest
 from preview.detection import Overrides, Server, StartPlan, Toolchain, merge
 from preview.supervisor.mending import FailedStart, Mend, container_folder, find_mend, with_folders
 from preview.supervisor.mending.container_folder import find_container_folder
-from preview.supervisor.mending.container_values import find_container_values
+from preview.supervisor.mending.container_values import find_container_values, find_example_values
 from preview.supervisor.mending.starts import may_be_newer_python
 from preview.supervisor.preview.mends import Mends
 
@@ -231,6 +231,18 @@ def test_a_variable_gets_the_value_that_only_the_dockerfile_sets(tmp_path: Path)
     assert found.variables["APP_SETTINGS"].value == "config.default"
     assert found.variables["OTHER_URL"].value
     assert found.why.endswith("using what the Dockerfile sets and placeholders")
+
+
+def test_a_variable_that_is_read_by_a_made_name_gets_the_value_of_the_example(tmp_path: Path) -> None:
+    (tmp_path / "env.txt").write_text('LOCAL_DB_TYPE = "postgres"\nexport KEY=changeme\nAT=1 # one\nODD=\x07\n')
+    (tmp_path / ".env.example").symlink_to("env.txt")
+    values = find_example_values(tmp_path, ["env.txt", "other.txt", ".env.example"])
+    assert values == {"LOCAL_DB_TYPE": ("postgres", "env.txt")}
+    lines = ['MissingDriverError: Wrong driver: "undefined" given', "read without a value: LOCAL_DB_TYPE"]
+    found = find_mend(FailedStart(lines, plan_of(), frozenset(), ROOT, example_values=values))
+    assert found is not None
+    assert found.variables["LOCAL_DB_TYPE"].value == "postgres"
+    assert found.why.endswith("using what env.txt has")
 
 
 def test_a_dockerfile_that_is_a_link_gives_no_values(tmp_path: Path) -> None:

@@ -197,7 +197,7 @@ class _Reader:
 
 
 def _is_environment(node: Node | None) -> bool:
-    return source_of(node) in {"process.env", "globalThis.process.env", "Bun.env"}
+    return source_of(node) in {"process.env", "process?.env", "globalThis.process.env", "Bun.env"}
 
 
 def _is_value(node: Node | None) -> bool:

@@ -1,7 +1,7 @@
 """The variables that a project reads, and their values in a preview."""
 
 from preview.detection.settings.collect import ProjectSettings, collect, placeholder_for, variable_for
-from preview.detection.settings.example_files import ExampleValue
+from preview.detection.settings.example_files import ExampleValue, is_example_name, is_placeholder
 from preview.detection.settings.model import Kind, Need, SettingRead, with_config_classes
 from preview.detection.settings.values import is_database_url, is_secret, is_sqlite_flag, make_up, service_of
 
@@ -13,6 +13,8 @@ __all__ = [
     "SettingRead",
     "collect",
     "is_database_url",
+    "is_example_name",
+    "is_placeholder",
     "is_secret",
     "is_sqlite_flag",
     "make_up",

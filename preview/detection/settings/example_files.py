@@ -17,7 +17,7 @@ _OWN: Final = (".env", ".flaskenv", ".env.local", ".env.dev", ".env.development"
 _EXAMPLE: Final = re.compile(
     r"\.?env[._-](example|sample|template|dist|default|defaults|tmpl|tpl)|\.?(example|sample|template|default)[._-]env"
     r"|\.env\.[\w-]+\.(example|sample|template|dist)|env[._-]example\.txt|\.env[._-](dev|local|development|test|docker)"
-    r"|(?:development|dev|local|example|sample)\.env"
+    r"|(?:development|dev|local|example|sample)\.env|env\.txt|env[._-](?:dev|local|development|docker)"
 )
 # Folders of such files, one for each environment.
 _INNER: Final = ("environments", "environment", "envs", "env", ".envs")
@@ -56,6 +56,11 @@ def example_values(sources: Sources, folders: Sequence[str]) -> dict[str, Exampl
 def find_example_file(sources: Sources, folders: Sequence[str]) -> str | None:
     """Return the first example file in these folders, relative to the project, or None."""
     return next(_named(sources, folders, own=False), None)
+
+
+def is_example_name(name: str) -> bool:
+    """Return whether a file of this name, without its folder, has example values."""
+    return _EXAMPLE.fullmatch(name) is not None
 
 
 def is_placeholder(value: str) -> bool:

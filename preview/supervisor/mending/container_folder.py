@@ -51,7 +51,7 @@ def find_container_folder(project: Path, files: Iterable[str]) -> str | None:
         return None
     quoted = re.compile(rf"[\"'`]{re.escape(folder)}(?:/|[\"'`])")
     for _, name in zip(range(_MOST_FILES), files, strict=False):
-        if quoted.search(_text(project / name)):
+        if quoted.search(plain_text(project / name)):
             return folder
     return None
 
@@ -66,10 +66,11 @@ def _is_around(folder: str, project: Path) -> bool:
 
 def dockerfile_text(project: Path) -> str:
     """Return the start of the project's Dockerfile; empty if there is none. Follows no link."""
-    return next((text for name in _DOCKERFILES if (text := _text(project / name))), "")
+    return next((text for name in _DOCKERFILES if (text := plain_text(project / name))), "")
 
 
-def _text(file: Path) -> str:
+def plain_text(file: Path) -> str:
+    """Return the start of a plain file; empty if there is none. Follows no link."""
     try:
         return read_plain(str(file), _MOST_BYTES).decode("utf-8", "replace")
     except OSError as error:

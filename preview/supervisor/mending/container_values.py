@@ -1,18 +1,26 @@
-"""Values that only the project's Dockerfile gives its variables: ``ENV APP_SETTINGS=config.default``."""
+"""Values that only the project's Dockerfile or example files give its variables: ``ENV SETTINGS=config.default``."""
 
 from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from preview.supervisor.mending.container_folder import dockerfile_text
+from preview.detection.settings import is_example_name, is_placeholder
+from preview.supervisor.mending.container_folder import dockerfile_text, plain_text
 
 _JOINED: Final = re.compile(r"\\[ \t]{0,8}\r?\n")
 _ENV: Final = re.compile(r"^[ \t]{0,8}ENV[ \t]{1,8}(?P<rest>[^\r\n]{1,4000})$", re.MULTILINE | re.IGNORECASE)
 _SPACED: Final = re.compile(r"(?P<name>[A-Za-z_]\w{0,80})[ \t]{1,8}(?P<value>\S.{0,500})")
 _PAIR: Final = re.compile(r"(?P<name>[A-Za-z_]\w{0,80})=(?P<value>.{1,500})")
+_LINE: Final = re.compile(
+    r"^[ \t]{0,4}(?:export[ \t]{1,4})?(?P<name>[A-Za-z_]\w{0,80})[ \t]{0,4}="
+    r"[ \t]{0,4}(?P<value>[^#\r\n]{1,300}?)[ \t]{0,20}$",
+    re.MULTILINE,
+)
+_MOST_FILES: Final = 4
 _MOST: Final = 200
 
 
@@ -28,6 +36,27 @@ def find_container_values(project: Path) -> dict[str, str]:
         for name, value in _pairs(match["rest"].strip()):
             if not {"$", "\0"}.intersection(value) and len(found) < _MOST:
                 found[name] = value
+    return found
+
+
+def find_example_values(project: Path, names: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Return the values in the project's example files, without placeholders, each with its file.
+
+    Reads files, but follows no links.
+
+    Args:
+        project: The project's folder.
+        names: Its files, relative to it.
+    """
+    found: dict[str, tuple[str, str]] = {}
+    files = sorted(
+        (name for name in names if is_example_name(name.rpartition("/")[2])), key=lambda name: name.count("/")
+    )
+    for file in files[:_MOST_FILES]:
+        for match in _LINE.finditer(plain_text(project / file)):
+            value = match["value"].strip().strip("\"'")
+            if value.isascii() and value.isprintable() and not is_placeholder(value) and len(found) < _MOST:
+                found.setdefault(match["name"], (value, file))
     return found
 
 

@@ -19,7 +19,7 @@ from preview.errors import PreviewError
 from preview.logs import Level
 from preview.supervisor.launch.project_analysis import AnalysisCache, ProjectAnalysis
 from preview.supervisor.mending.container_folder import find_container_folder
-from preview.supervisor.mending.container_values import find_container_values
+from preview.supervisor.mending.container_values import find_container_values, find_example_values
 from preview.supervisor.mending.find import find_mend
 from preview.supervisor.mending.model import FailedStart, Mend, shortened
 from preview.supervisor.mending.starts import has_failed_to_load, is_other_start, may_be_newer_python
@@ -174,6 +174,7 @@ class Mender:
             names,
             container_folder,
             find_container_values(Path(project)),
+            find_example_values(Path(project), names),
         )
         return find_mend(failed, tried)
 

@@ -69,6 +69,7 @@ class FailedStart:
         names: Paths of all of the project's files, relative to it.
         container_folder: Absolute folder for which the project's Dockerfile and its code are written, if both name one.
         container_values: Values that the project's Dockerfile gives variables.
+        example_values: Values in the project's example files, each with its file.
     """
 
     lines: Sequence[str]
@@ -85,6 +86,7 @@ class FailedStart:
     names: frozenset[str] = frozenset()
     container_folder: str | None = None
     container_values: Mapping[str, str] = field(default_factory=dict)
+    example_values: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     def is_free(self, name: str) -> bool:
         """Return True for a variable that nobody has given a value."""

@@ -51,6 +51,7 @@ _RESERVED: Final = re.compile(
     r"|PS\d$|ENV$|NO_PROXY$|(?:\w+_)?PROXY$)",
     re.IGNORECASE,
 )
+_DOCKERFILE: Final = "Dockerfile"
 _MOST: Final = 40
 # The launchers' last line (``preview_serving``, ``reads.cjs``). The program may print it, too.
 _READS: Final = re.compile(r"^read without a value: (?P<names>[A-Za-z_]\w{0,80}(?:, [A-Za-z_]\w{0,80}){0,39})$")
@@ -99,25 +100,28 @@ def mend_variables(failed: FailedStart) -> Mend | None:
     before = failed.plan.variables
     changed = {
         name: replace(one, instead_of=before[name].value if name in before else None)
-        for name, one in ((name, _of_dockerfile(failed, one)) for name, one in found.items())
+        for name, one in ((name, _of_files(failed, one)) for name, one in found.items())
         if _may_set(failed, name, one)
     }
     if not changed:
         return None
     names = list(changed)[:_MOST]
     are = "variable {} has" if len(names) == 1 else "variables {} have"
-    used = "what the Dockerfile sets" if any(name in failed.container_values for name in names) else ""
-    made = "placeholders" if any(name not in failed.container_values for name in names) else ""
-    why = f"the {are.format(', '.join(names))} no usable value: using {' and '.join(filter(None, (used, made)))}"
+    files = {changed[name].where for name in names if changed[name].origin is Origin.EXAMPLE}
+    used = [f"what {'the Dockerfile sets' if file == _DOCKERFILE else f'{file} has'}" for file in sorted(files)]
+    made = ["placeholders"] if any(changed[name].origin is not Origin.EXAMPLE for name in names) else []
+    why = f"the {are.format(', '.join(names))} no usable value: using {' and '.join((*used, *made))}"
     return Mend(why, {name: changed[name] for name in names})
 
 
-def _of_dockerfile(failed: FailedStart, variable: Variable) -> Variable:
-    """Return the variable with the value that the project's Dockerfile gives it, unless a failed attempt had that."""
-    value, before = failed.container_values.get(variable.name), failed.plan.variables.get(variable.name)
-    if value is None or (before is not None and before.value == value):
+def _of_files(failed: FailedStart, variable: Variable) -> Variable:
+    """Return the variable with its value in the Dockerfile or an example, unless a failed attempt had that."""
+    before = failed.plan.variables.get(variable.name)
+    given = failed.container_values.get(variable.name)
+    found = (given, _DOCKERFILE) if given is not None else failed.example_values.get(variable.name)
+    if found is None or (before is not None and before.value == found[0]):
         return variable
-    return replace(variable, value=value, origin=Origin.EXAMPLE, where="Dockerfile")
+    return replace(variable, value=found[0], origin=Origin.EXAMPLE, where=found[1])
 
 
 def _may_set(failed: FailedStart, name: str, variable: Variable) -> bool:
