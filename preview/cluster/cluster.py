@@ -63,13 +63,11 @@ class Cluster:
     ) -> None:
         self.facts, self.lease, self.clock = facts, Lease(lease_s), DatabaseClock()
         self.notices = Notices(database.engine)
-        self.fences: dict[str, int] = {}
-        self.draining, self.moving = False, set[str]()
+        self.fences, self.draining, self.moving = dict[str, int](), False, set[str]()
         self.load: Callable[[], int] = lambda: len(self.fences)
         self.on_lost: Callable[[Collection[str]], None] = lambda _ids: None
         self.end_all: Callable[[], Any] = trio.lowlevel.checkpoint
-        self._database = database
-        lease_ms = int(lease_s * 1000)
+        self._database, lease_ms = database, int(lease_s * 1000)
         self._nodes, self._owners = Nodes(lease_ms), Owners(lease_ms)
         self._member, self._token = Membership(facts.name, 0), trio.lowlevel.current_trio_token()
         self._claims: BoundedDict[str, int] = BoundedDict(_MOST_ENDED)  # epochs, until known to be committed
@@ -371,7 +369,9 @@ class Cluster:
     async def _rejoin(self) -> None:
         while True:
             try:
-                if await self._try_join(self._member):
+                # First: a join queues what this node still has, and what has ended is not to start again.
+                await self._release_all()
+                if not self._releases and await self._try_join(self._member):
                     return
             except Exception as error:
                 log.warning("cluster not joined", node=self.name, reason=str(error), exc_info=_unexpected(error))

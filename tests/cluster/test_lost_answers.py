@@ -148,6 +148,23 @@ async def test_a_node_joins_once_its_database_responds(postgres_database_url: st
         assert one._member.epoch == 1
 
 
+async def test_what_ended_in_an_outage_that_cost_the_lease_is_over_and_not_queued(postgres_database_url: str) -> None:
+    async with open_database(postgres_database_url) as opened:
+        database = RefusingDatabase(opened.engine)
+        one = Cluster(database, NodeFacts("one", "one:7000"), LEASE_S)
+        await one.join()
+        await claim(one, database, "p")
+        database.refuses = True
+        await one.release("p")
+        one.lease.end()
+        database.refuses = False
+        with trio.fail_after(30):
+            await one._rejoin()
+        assert await state(database, "p") == ("over", "one", 1)
+        # Its last row and lines are still this node's to store.
+        assert not await database.write(lambda connection: one.refused(connection, ["p"]))
+
+
 async def test_a_preview_that_was_not_given_up_in_an_outage_is_given_up_later(postgres_database_url: str) -> None:
     async with open_database(postgres_database_url) as opened:
         database = RefusingDatabase(opened.engine)
