@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 
@@ -73,6 +74,10 @@ def test_a_module_of_urls_that_is_included_by_its_name_is_needed(tmp_path: Path)
         ("type Pair = tuple[int, int]\n", ">=3.12"),
         ("class Box:\n    def put[T](self, one: T) -> T: return one\n", ">=3.12"),
         ("class Box[T]: pass\n", ">=3.12"),
+        # Only Pythons before 3.12 refuse it, and only such a service has to ask for another one.
+        ('URL = f"sqlite:///{folder / "shop.db"}"\n', ">=3.12" if sys.version_info < (3, 12) else None),
+        ("URL = f'{a}, {b['c']}'\n", ">=3.12" if sys.version_info < (3, 12) else None),
+        ('URL = f"{folder}/{{shop" + "}}"\n', None),
         ("type = 1\nBox = dict[str, int]\n# def put[T]\n", None),
     ],
 )

@@ -168,15 +168,27 @@ def _with_old_pydantic(required: RequirementSet, names: Collection[tuple[str, st
 _SYNTAX_3_12: Final = re.compile(
     rb"^(?:type [A-Za-z_]\w{0,80} = |class \w{1,80}\[\w|[ \t]{0,16}(?:async )?def \w{1,80}\[\w)", re.MULTILINE
 )
+# An f-string to its own next quote
+_TO_QUOTE: Final = re.compile(rb"""\b[fF][rR]?(?:"([^"\n]{1,300})"|'([^'\n]{1,300})')""")
 
 
 def _with_new_syntax(required: RequirementSet, sources: Sources) -> RequirementSet:
     """Return the requirements with Python 3.12 if the files have its syntax, and no manifest names a Python."""
     if required.requires_python is not None:
         return required
-    if not any(_SYNTAX_3_12.search(sources.text(name)) for name in sources.names):
+    if not any(_SYNTAX_3_12.search(sources.text(name)) or _has_new_strings(sources, name) for name in sources.names):
         return required
     return replace(required, requires_python=">=3.12")
+
+
+def _has_new_strings(sources: Sources, name: str) -> bool:
+    """Return whether only Python 3.12 reads a file's f-strings: with their own quotes in the braces (PEP 701)."""
+    texts = (match[1] or match[2] for match in _TO_QUOTE.finditer(sources.text(name)))
+    if not any(text.rfind(b"{") > text.rfind(b"}") for text in texts):
+        return False
+    # It reads the rest of such a file, and notes the line.
+    sources.tree(name)
+    return sources.skipped.get(name, "").startswith("line ")
 
 
 def _undeclared(found: Sequence[Wanted], required: RequirementSet) -> tuple[Wanted, ...]:
