@@ -269,19 +269,23 @@ async def test_ends_in_the_queue_are_told(postgres_database_url: str, make_setti
         await stopped.settled.wait()
         cluster, loop = rig.service.cluster, cast("Any", takeovers)
         assert cluster is not None
-        told = list[PreviewRecord]()
-        with rig.service.previews.observing(lambda _: None, ended=told.append):
+        tell, told = trio.open_memory_channel[PreviewRecord](math.inf)
+        with rig.service.previews.observing(lambda _: None, ended=tell.send_nowait):
             for one in (late, stopped):
                 await queue(rig, one.id)
-            assert told == []
+            assert not told.statistics().current_buffer_used
             await rig.service.previews.stop("g2")
             expired = text("UPDATE preview_instances SET expires_at = 1 WHERE id = :id")
             await rig.service.database.write(lambda connection: connection.execute(expired, {"id": late.id}))
             cast("Any", cluster.queue)._expires_at = -math.inf
             async with trio.open_nursery() as adopting:
                 await loop._take_some(adopting)
-        assert [(one.id, one.state) for one in told] == [(stopped.id, State.STOPPED), (late.id, State.STOPPED)]
-        assert all(one.stopped_at is not None for one in told)
+            # The service's own looks tell of ends too: each by one of them, in any order.
+            with trio.fail_after(60):
+                ends = [await told.receive() for _ in range(2)]
+        assert {one.id: one.state for one in ends} == dict.fromkeys((stopped.id, late.id), State.STOPPED)
+        assert all(one.stopped_at is not None for one in ends)
+        assert not told.statistics().current_buffer_used
         assert not cluster.queue.ended
 
 
