@@ -41,8 +41,8 @@ _PREPARE = importlib.import_module("preview.storage.prepare")
 _COUNTER = itertools.count(1)
 # Their services have projects read by worker processes, as ever.
 _WITH_WORKERS = {"faults", "hostile", "worker", "test_launch_many_files.py"}
-# What a preview takes from its machine and reaches on it, however its files were read.
-_WITHOUT_WORKERS = {"test_hostile_bombs.py", "test_hostile_reach.py"}
+# What a preview takes from its machine, reaches on it, leaves there and answers, however its files were read.
+_WITHOUT_WORKERS = {f"test_hostile_{name}.py" for name in ("answers", "bombs", "end", "reach")}
 
 # A template takes a core for half a second: services of tests make them where a test is of them.
 _OURS = {"PREVIEW_WARM_TEMPLATES": "0"}
