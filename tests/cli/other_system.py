@@ -1,7 +1,8 @@
 """Run the program ``preview`` as another system would: ``python other_system.py darwin|win32 ARGUMENTS…``.
 
-With ``--each`` for the arguments it runs many: lists of arguments come as JSON, and code, output and errors of each go
-out as JSON. Each has a process of its own, which begins where all modules are loaded.
+With ``--each`` for the arguments it runs many, one after another: further variables and the arguments of each come as a
+line of JSON, and code, output and errors go out as a line of JSON. Each has a process of its own, which begins where
+all modules are loaded.
 
 A stand-in: no other system can be had in the tests. The project's modules, and only they, get standard modules without
 the names that the other system lacks, and its ``sys.platform``. Packages of others see Linux, as each has releases for
@@ -20,6 +21,7 @@ import tempfile
 import types
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 # What Linux alone has.
@@ -107,29 +109,30 @@ def become(platform: str) -> None:
     builtins.__import__ = import_for  # type: ignore[assignment]  # its parameters' names differ
 
 
-def run_each(main: Callable[[], None], all_words: list[list[str]]) -> list[dict[str, object]]:
-    """Run the program with each list of arguments, in a process of its own."""
-    found: list[dict[str, object]] = []
-    for words in all_words:
-        with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-            child = os.fork()
-            if child == 0:
-                os.dup2(out.fileno(), 1)
-                os.dup2(err.fileno(), 2)
-                sys.argv = ["preview", *words]
-                code = 0
-                try:
-                    main()
-                except SystemExit as exit_:
-                    code = exit_.code if isinstance(exit_.code, int) else 1
-                sys.stdout.flush()
-                sys.stderr.flush()
-                os._exit(code)
-            _, status = os.waitpid(child, 0)
-            out.seek(0)
-            err.seek(0)
-            found.append({"code": os.waitstatus_to_exitcode(status), "out": out.read(), "err": err.read()})
-    return found
+def run_one(main: Callable[[], None], variables: dict[str, str], words: list[str]) -> dict[str, object]:
+    """Run the program with these variables and arguments, in a process of its own."""
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        child = os.fork()
+        if child == 0:
+            # The next lines of arguments are not its input.
+            sys.stdin = Path(os.devnull).open()  # noqa: SIM115  as long as the process
+            os.dup2(sys.stdin.fileno(), 0)
+            os.dup2(out.fileno(), 1)
+            os.dup2(err.fileno(), 2)
+            os.environ.update(variables)
+            sys.argv = ["preview", *words]
+            code = 0
+            try:
+                main()
+            except SystemExit as exit_:
+                code = exit_.code if isinstance(exit_.code, int) else 1
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+        _, status = os.waitpid(child, 0)
+        out.seek(0)
+        err.seek(0)
+        return {"code": os.waitstatus_to_exitcode(status), "out": out.read(), "err": err.read()}
 
 
 if __name__ == "__main__":
@@ -145,6 +148,8 @@ if __name__ == "__main__":
             # Those that need Linux cannot be loaded.
             with suppress(Exception):
                 importlib.import_module(f"preview.cli.commands.{entry.module}")
-        json.dump(run_each(main, json.load(sys.stdin)), sys.stdout)
+        for line in sys.stdin:
+            done = json.dumps(run_one(main, *json.loads(line)))
+            print(done, flush=True)
     else:
         main()

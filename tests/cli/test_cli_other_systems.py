@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from email.parser import HeaderParser
 from pathlib import Path
 from typing import Any
@@ -45,10 +47,9 @@ FIRST_PART = {
 OTHERS = [name for name in COMMANDS if name not in CLIENT]
 
 
-def preview_on(system: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def preview_on(system: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, str(AS), system, *arguments],
-        env={**os.environ, **environment},
         capture_output=True,
         text=True,
         timeout=120,
@@ -64,33 +65,52 @@ def test_help_and_version_need_no_linux(system: str) -> None:
     assert preview_on(system, "--version").stdout.startswith("preview ")
 
 
-def each_on(system: str, all_words: list[list[str]]) -> list[dict[str, Any]]:
-    """Run the program many times, each in a process of its own that begins where all modules are loaded."""
-    done = subprocess.run(
-        [sys.executable, str(AS), system, "--each"],
-        input=json.dumps(all_words),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    found: list[dict[str, Any]] = json.loads(done.stdout)
-    return found
+Ask = Callable[..., dict[str, Any]]
 
 
-def test_each_client_command_explains_itself() -> None:
+@contextmanager
+def program_on(system: str) -> Iterator[Ask]:
+    """Run the program when asked to, each time in a process of its own that begins where all modules are loaded."""
+    command = [sys.executable, str(AS), system, "--each"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as program:
+        asked, told = program.stdin, program.stdout
+        assert asked is not None
+        assert told is not None
+
+        def ask(*words: str, **variables: str) -> dict[str, Any]:
+            print(json.dumps([variables, words]), file=asked, flush=True)
+            assert select.select([told], [], [], 120)[0], words
+            found: dict[str, Any] = json.loads(told.readline())
+            return found
+
+        try:
+            yield ask
+            asked.close()
+            assert program.wait(60) == 0
+        finally:
+            program.kill()
+
+
+@pytest.fixture(scope="module")
+def programs() -> Iterator[dict[str, Ask]]:
+    """The program on each of the systems: to load all modules takes some seconds of a core."""
+    with ExitStack() as held:
+        yield {system: held.enter_context(program_on(system)) for system in SYSTEMS}
+
+
+def test_each_client_command_explains_itself(programs: dict[str, Ask]) -> None:
     # Here Windows lacks all that macOS lacks, and more.
     asked = [[name, *(part for part in (FIRST_PART.get(name),) if part), "--help"] for name in CLIENT]
-    for words, shown in zip(asked, each_on("win32", asked), strict=True):
+    for words in asked:
+        shown = programs["win32"](*words)
         assert shown["code"] == 0, (words, shown["err"])
         assert "--url" in shown["out"], words
 
 
-def test_each_other_command_says_how_to_run_the_service_there() -> None:
+def test_each_other_command_says_how_to_run_the_service_there(programs: dict[str, Ask]) -> None:
     for system, way in zip(SYSTEMS, ("a container or a Lima machine", "WSL 2 or a container"), strict=True):
-        asked = [[name, ".", "--port", "8000", "--json"] for name in OTHERS]
-        for (name, *_), done in zip(asked, each_on(system, asked), strict=True):
+        for name in OTHERS:
+            done = programs[system](name, ".", "--port", "8000", "--json")
             assert done["code"] == 1
             assert done["err"] == (
                 f"preview: `preview {name}` needs Linux: run the service in {way} (docs/other-systems.md), and set "
@@ -115,11 +135,13 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
-def test_the_client_commands_work_from_there(system: str, service: dict[str, str], tmp_path: Path) -> None:
+def test_the_client_commands_work_from_there(
+    system: str, programs: dict[str, Ask], service: dict[str, str], tmp_path: Path
+) -> None:
     def ask(*arguments: str) -> str:
-        done = preview_on(system, *arguments, **service)
-        assert done.returncode == 0, (arguments, done.stderr)
-        return done.stdout
+        done = programs[system](*arguments, **service)
+        assert done["code"] == 0, (arguments, done["err"])
+        return str(done["out"])
 
     project = write_project(tmp_path / "shop")
     generation = ask("push", str(project)).strip()
