@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -339,6 +340,11 @@ def test_a_schema_in_several_files_is_given_as_its_folder(tmp_path: Path) -> Non
         ("preview-prisma", "prisma/schema"),
         ("prisma", "migrate", "deploy", "--schema", "prisma/schema"),
     ]
+    # Parts that a tool has put together into one file: the folder would declare their models twice.
+    merged = plan_of(
+        tmp_path, package, files | {"prisma/schema/schema.prisma": f"{schema}model Crop {{\n id Int @id\n}}\n"}
+    )
+    assert merged.steps[0].argv == ("preview-prisma", "prisma/schema/schema.prisma")
     # Two schemas are none in two files.
     two = plan_of(tmp_path, package, files | {"prisma/schema/crop.prisma": schema})
     assert two.steps[0].argv[1].endswith(".prisma")
@@ -448,3 +454,25 @@ def test_a_package_of_the_workspace_is_built_before_it_is_loaded(
 def test_a_variable_that_is_read_with_care_gets_the_value_of_the_example(tmp_path: Path) -> None:
     files = {"index.js": EXPRESS + "const client = process?.env?.DB_DRIVER;\n" + LISTEN, "env.txt": "DB_DRIVER=pg\n"}
     assert plan_of(tmp_path, {"main": "index.js"}, files).variables["DB_DRIVER"].value == "pg"
+
+
+def test_a_main_file_whose_name_no_disk_has_is_not_there(tmp_path: Path) -> None:
+    files = {
+        "package.json": '{"name": "farm", "private": true, "workspaces": ["apps/*", "packages/*"]}',
+        "packages/db/package.json": json.dumps(
+            {"name": "@farm/db", "scripts": {"build": "tsc"}, "main": f"dist/{'a' * 300}.js"}
+        ),
+        "packages/db/dist/barn.js": "",
+        "apps/api/index.js": EXPRESS + "require('@farm/db');\n" + LISTEN,
+    }
+    package = {"main": "index.js", "dependencies": {"express": "^4", "@farm/db": "*"}}
+    assert [step.directory for step in plan_of(tmp_path, package, files, at="apps/api").steps] == ["packages/db"]
+
+
+def test_many_packages_of_a_workspace_are_looked_for_in_time(tmp_path: Path) -> None:
+    files = {f"packages/p{number}/package.json": json.dumps({"name": f"p{number}"}) for number in range(190)}
+    files["package.json"] = '{"private": true, "workspaces": ["apps/*", "packages/*"]}'
+    files["apps/api/index.js"] = EXPRESS + LISTEN + "a\n" * 500_000
+    begun = time.process_time()
+    plan_of(tmp_path, {"main": "index.js"}, files, at="apps/api")
+    assert time.process_time() - begun < 8

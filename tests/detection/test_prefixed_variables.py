@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -56,3 +57,10 @@ def test_what_the_source_only_reads_is_given(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "app.config.from_prefixed_env(prefix)\n", "# from_prefixed_env()\n"])
 def test_without_a_known_prefix_nothing_is_given(tmp_path: Path, text: str) -> None:
     assert values(tmp_path, text) == {}
+
+
+def test_many_calls_and_examples_are_read_in_time(tmp_path: Path) -> None:
+    example = "".join(f"FLASK_A{number}=x\n" for number in range(5_000))
+    begun = time.process_time()
+    values(tmp_path, "app.config.from_prefixed_env()\n" * 2_000, example)
+    assert time.process_time() - begun < 10

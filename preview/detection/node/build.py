@@ -32,6 +32,7 @@ _STATIC_IMPORT: Final = re.compile(
     r"""|^(?:const|let|var)\b[^;'"`\n]*=\s*require\(\s*['"](\.[^'"\n]+)['"]\s*\)""",
     re.MULTILINE,
 )
+_QUOTED: Final = re.compile(r"""['"`]((?:@[\w.~-]{1,100}/)?[\w.~-]{1,200})""")
 _MOST_MEMBERS: Final = 12
 _MOST_CONDITIONS: Final = 4
 # A loader reads these files; builds do not create them first.
@@ -73,26 +74,30 @@ def find_build_work(project: NodeProject) -> BuildWork:
 def _member_steps(project: NodeProject) -> Iterator[Step]:
     """Yield the builds of packages of the workspace whose main file is a build's output that is not there."""
     known = {one.name: one for one in project.packages if one.name and one is not project.package}
-    texts = [project.text(file) for file in project.reached]
-    first = {one.name for one in known.values() if any(_loads(text, one.name) for text in texts)}
+    first = {name for file in project.reached for name in _loaded(project.text(file)) if name in known}
     members = {name: one for name, one in known.items() if name in first or name not in project.package.dependencies}
     for member in _required_members(project.package, members, set()):
         main = _main_of(member)
         path = built_path(member.folder, main) if main else None
         name = _script(member, _BUILDS)
-        if path is None or name is None or (project.sources.root / path).exists() or _is_mapped(project, member):
+        if path is None or name is None or _is_file(project, path) or _is_mapped(project, member):
             continue
         why = f"{member.name} is loaded from {path}, which is made by it"
         yield _step(member, name, why, required=False)
 
 
-def _loads(text: str, name: str) -> bool:
-    """Return whether a file imports the package, and not its types alone."""
-    return any(
-        not _TYPES_ONLY.match(line.strip())
-        for line in text.splitlines()
-        if f"'{name}" in line or f'"{name}' in line or f"`{name}" in line
-    )
+def _loaded(text: str) -> set[str]:
+    """Return the packages that a file may import, and not their types alone: all names in quotes."""
+    lines = (line for line in text.splitlines() if not _TYPES_ONLY.match(line.strip()))
+    return {match[1] for line in lines for match in _QUOTED.finditer(line)}
+
+
+def _is_file(project: NodeProject, path: str) -> bool:
+    try:
+        return (project.sources.root / path).exists()
+    except OSError:
+        # A name that no file can have.
+        return False
 
 
 def _is_mapped(project: NodeProject, member: NodePackage) -> bool:

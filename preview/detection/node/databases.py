@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from preview.detection.node.compiler import package_version
 from preview.detection.node.project import NodeProject
 from preview.detection.plan import Origin, ServiceKind, Step, Variable
 
@@ -24,6 +25,11 @@ _SCHEMAS: Final = (
     "db/schema.prisma", "src/db/schema.prisma", "database/schema.prisma",
 )  # fmt: skip
 _DATASOURCE: Final = re.compile(r"datasource\s+\w+\s*\{([^}]*)\}")
+_DECLARED: Final = re.compile(r"^[ \t]{0,8}(?:model|enum|type|view)[ \t]{1,8}(\w{1,100})", re.MULTILINE)
+_FOLDERS: Final = "prismaSchemaFolder"
+_FOLDERS_FROM: Final = (6, 7)
+# The major without a declaration.
+_PRISMA: Final = 7
 _PROVIDER: Final = re.compile(r"provider\s*=\s*\[?\s*\"([^\"]+)\"")
 _URL: Final = re.compile(r"\burl\s*=\s*env\(\s*\"([^\"]+)\"\s*\)")
 _CONFIGURED: Final = re.compile(r"\burl\s*:\s*(?:env\(\s*['\"]|process\.env\.|process\.env\[['\"])(\w+)")
@@ -99,7 +105,17 @@ def _whole(project: NodeProject, schema: str) -> str:
     parts = [name for name in project.sources.all_names if name.endswith(".prisma") and name.startswith(f"{folder}/")]
     others = [name for name in parts if name != schema]
     is_one = bool(folder) and bool(others) and not any(_DATASOURCE.search(project.text(name)) for name in others)
-    return folder if is_one else schema
+    if not is_one or not _reads_folders(project, schema):
+        return schema
+    declared = [name for part in parts for name in _DECLARED.findall(project.text(part))]
+    # Parts that a tool has put together into the one file would count twice.
+    return folder if len(set(declared)) == len(declared) else schema
+
+
+def _reads_folders(project: NodeProject, schema: str) -> bool:
+    """Return whether this Prisma reads folders; before version 6.7, only if the schema asks for that."""
+    name = "prisma" if project.range_of("prisma") else "@prisma/client"
+    return _FOLDERS in project.text(schema) or package_version(project, name, _PRISMA) >= _FOLDERS_FROM
 
 
 def _prisma(project: NodeProject, schema: str, kinds: frozenset[ServiceKind]) -> DatabaseWork:
