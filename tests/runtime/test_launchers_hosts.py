@@ -45,7 +45,8 @@ CONNECTS = """
 const net = require('net');
 const os = require('os');
 const { nic } = process.env;
-os.networkInterfaces = () => ({ lo: [{ internal: true }], ...(nic ? { eth0: [{ internal: false }] } : {}) });
+if (nic === 'untold') os.networkInterfaces = () => { throw new Error('uv_interface_addresses returned Unknown'); };
+else os.networkInterfaces = () => ({ lo: [{ internal: true }], ...(nic ? { eth0: [{ internal: false }] } : {}) });
 const asked = [];
 net.Socket.prototype.connect = function (...given) {
   const first = Array.isArray(given[0]) ? given[0][0] : given[0];
@@ -62,11 +63,11 @@ console.error(JSON.stringify(asked));
 """
 
 
-@pytest.mark.parametrize("is_alone", [True, False])
-def test_an_address_elsewhere_leads_home_only_without_a_network(tmp_path: Path, is_alone: bool) -> None:
+@pytest.mark.parametrize(("nic", "is_alone"), [("", True), ("1", False), ("untold", False)])
+def test_an_address_elsewhere_leads_home_only_without_a_network(tmp_path: Path, nic: str, is_alone: bool) -> None:
     (tmp_path / "app.js").write_text(CONNECTS)
     argv = ["node", "app.js", str(LAUNCHERS / "hosts.cjs")]
-    environment = {**os.environ, "nic": "" if is_alone else "1"}
+    environment = {**os.environ, "nic": nic}
     done = subprocess.run(argv, cwd=tmp_path, capture_output=True, timeout=90, check=True, text=True, env=environment)
     host = "127.0.0.1" if is_alone else "192.0.2.9"
     assert json.loads(done.stderr) == [host, host, host, "192.0.2.8", None]

@@ -33,10 +33,18 @@ exports.leadHome = function leadHome(names) {
   dns.lookup = Object.defineProperties(lookupAtHome, Object.getOwnPropertyDescriptors(lookup));
 };
 
+/** Return true without a network; false if the kernel does not tell. */
+function isAlone() {
+  try {
+    return Object.values(os.networkInterfaces()).every((one) => one.every((address) => address.internal));
+  } catch {
+    return false;
+  }
+}
+
 // Nobody looks an address up: the connection itself is led.
 function leadAddresses(known) {
-  const isAlone = Object.values(os.networkInterfaces()).every((one) => one.every((address) => address.internal));
-  if (known.size === 0 || !isAlone) return;
+  if (known.size === 0 || !isAlone()) return;
   const told = new Set();
   const { connect } = net.Socket.prototype;
 
