@@ -318,14 +318,14 @@ class Cluster:
 
     def _renew(self) -> Seen | None:
         """Renew the lease once. Blocks: it runs in the thread of ``Renewals``."""
-        known, asked_at, load = dict(self.fences), self.lease.clock(), self.load()
+        member, known, asked_at, load = self._member, dict(self.fences), self.lease.clock(), self.load()
         renewal, running = self._database.write_here(
-            lambda one: (self._nodes.renew(one, self._member, load), dict(self._owners.running(one, self.name)))
+            lambda one: (self._nodes.renew(one, member, load), dict(self._owners.running(one, self.name)))
         )
-        if renewal is None:
+        if renewal is None and member is self._member:
             log.error("another node has this name", node=self.name)
             self.lease.end()
-        elif self.lease.renewed(asked_at):
+        elif renewal is not None and self.lease.renewed(asked_at):
             self.clock.set(asked_at, renewal.now_ms)
             return Seen(renewal, known, running)
         return None

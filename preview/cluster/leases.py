@@ -68,9 +68,12 @@ class Lease:
             self._asked_at, self._deadline = asked_at, asked_at + ENDS_AFTER * self.lease_s
 
     def renewed(self, asked_at: float) -> bool:
-        """Note a renewal that was asked for at this local time. Returns False if the deadline has passed already."""
+        """Note a renewal that was asked for at this local time.
+
+        Returns False if the deadline has passed already, or it was asked for before the lease began.
+        """
         with self._changes:
-            if not self.holds:
+            if not self.holds or asked_at < self._asked_at:
                 return False
             self.begin(asked_at)
             return True

@@ -94,6 +94,9 @@ class Renewals:
                 continue
             self._called_at = self._lease.clock()
             self._call = call = Call(self._renew)
+            # The end may have come before it could cut this call.
+            if self._stopped.is_set():
+                return
             try:
                 self._seen = call.run() or self._seen
             except Exception as error:
@@ -120,11 +123,17 @@ class Renewals:
             call.give_up()
 
     async def _note_all(self, note: Callable[[Seen], Awaitable[None]]) -> None:
+        newest: Seen | None = None
         while True:
             await self._noted.wait()
-            self._noted = trio.Event()
-            if self._seen is not None and self._lease.holds:
-                await note(self._seen)
+            self._noted, before, newest = trio.Event(), newest, self._seen
+            # Two wake-ups may find the same one.
+            if newest is None or newest is before or not self._lease.holds:
+                continue
+            try:
+                await note(newest)
+            except Exception as error:
+                log.warning("cluster renewal not followed", reason=str(error), exc_info=True)
 
 
 def _soon(token: trio.lowlevel.TrioToken, call: Callable[[], None]) -> None:

@@ -27,6 +27,16 @@ def test_the_local_deadline_is_before_the_lease_and_a_late_renewal_is_none() -> 
     assert not lease.holds
 
 
+def test_an_answer_to_an_earlier_leases_renewal_changes_nothing() -> None:
+    now = [100.0]
+    lease = Lease(8.0, lambda: now[0])
+    lease.begin(100.0)
+    now[0] = 120.0
+    lease.begin(120.0)
+    assert not lease.renewed(105.0)
+    assert lease.left_s == 6.0
+
+
 def test_a_node_needs_postgresql_an_address_and_the_clusters_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigurationError, match="PREVIEW_DATABASE_URL"):
         load_settings(cluster=True)

@@ -147,3 +147,56 @@ async def test_a_renewal_without_an_answer_is_cut(*, is_cancelled: bool) -> None
                 await trio.to_thread.run_sync(server.ended.wait)
             nursery.cancel_scope.cancel()
         assert server.ended.is_set()
+
+
+async def test_a_look_that_fails_does_not_end_the_service() -> None:
+    node = Renewing()
+    again = trio.Event()
+
+    async def note(seen: Seen) -> None:
+        await node.note(seen)
+        if len(node.notes) > 1:
+            again.set()
+        raise ValueError("unexpected")
+
+    def renew() -> Seen | None:
+        return SEEN._replace() if node.renew() else None
+
+    with trio.fail_after(30):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(Renewals(node.lease, renew).run, note)
+            await again.wait()
+            nursery.cancel_scope.cancel()
+    assert node.lease.losses == 0
+
+
+async def test_a_look_is_noted_once() -> None:
+    node = Renewing()
+    renewals = Renewals(node.lease, node.renew)
+    renewals._seen = SEEN
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(renewals._note_all, node.note)
+        for _ in range(2):
+            await trio.testing.wait_all_tasks_blocked()
+            renewals._wake()
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert node.notes == [SEEN]
+
+
+async def test_a_renewal_that_begins_at_the_end_is_none() -> None:
+    node = Renewing()
+    renewals = Renewals(node.lease, node.renew)
+
+    class Stopping(threading.Event):
+        """Is set just after the thread has looked: the cut comes before the call."""
+
+        def wait(self, timeout: float | None = None) -> bool:
+            was = self.is_set()
+            self.set()
+            renewals._cut()
+            return was
+
+    renewals._stopped = Stopping()
+    renewals._renew_all(trio.lowlevel.current_trio_token())
+    assert node.asked == 0
