@@ -43,6 +43,7 @@ def load(text: str, folder: Path) -> subprocess.CompletedProcess[str]:
         pytest.param(f"{MAIN}    broken.init_app(app)\n    one.init_app(app)\n", "['set up']", id="one-fails"),
         pytest.param(f"{MAIN}    import nothing\n    app.append(1)\n", "[]", id="nothing-else-runs"),
         pytest.param("if __name__ != '__main__':\n    one.init_app(app)\n", "['set up']", id="the-other-way"),
+        pytest.param(f"X = {' + '.join(['1'] * 1500)}\n{MAIN}    one.init_app(app)\n", "['set up']", id="deep"),
         pytest.param("__file__ = 7\n", "[]", id="without-a-file"),
     ],
 )

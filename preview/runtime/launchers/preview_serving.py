@@ -128,9 +128,9 @@ def finish_set_up(module: Any) -> None:
         # Most files need no parsing.
         last = source.rpartition(b"__main__")[2] if b"__main__" in source else b""
         body = ast.parse(source).body if any(name.encode() in last for name in _SETS_UP) else []
+        done = {ast.dump(node) for node in body if _sets_up(node)}
     except (AttributeError, OSError, RecursionError, SyntaxError, TypeError, ValueError):
         return
-    done = {ast.dump(node) for node in body}
     for block in (node for node in body if isinstance(node, ast.If) and _is_main_block(node.test)):
         calls = [node for node in block.body if _sets_up(node) and ast.dump(node) not in done]
         used = {node.id for call in calls for node in ast.walk(call) if isinstance(node, ast.Name)}
