@@ -269,6 +269,12 @@ def test_a_value_that_a_check_of_the_project_refuses_gets_the_form_that_it_names
     assert mend.variables["FARM_ROUNDS"].value.isdigit() is is_number
 
 
+@pytest.mark.parametrize("said", ["a security token", "a word during the start"])
+def test_a_word_in_a_word_is_no_form(said: str) -> None:
+    mend = mend_of(f"Error: variable FARM_WORD must be {said}", toolchain=Toolchain.NODE)
+    assert "://" not in values(mend)["FARM_WORD"]
+
+
 @pytest.mark.parametrize(
     "line",
     [

@@ -245,6 +245,24 @@ def test_a_variable_that_is_read_by_a_made_name_gets_the_value_of_the_example(tm
     assert found.why.endswith("using what env.txt has")
 
 
+def test_example_files_of_any_system_are_read_in_a_fixed_order(tmp_path: Path) -> None:
+    (tmp_path / ".env.docker").write_bytes(b"HOST=db\r\nONLY=1\r\n")
+    (tmp_path / ".env.example").write_bytes(b"HOST=localhost\r\nAT=http://${HOST}:1\r\n")
+    (tmp_path / "a\nb").mkdir()
+    (tmp_path / "a\nb" / ".env.example").write_text("FORGED=1\n")
+    names = ["a\nb/.env.example", ".env.docker", ".env.example"]
+    wanted = {"HOST": ("localhost", ".env.example"), "ONLY": ("1", ".env.docker")}
+    assert find_example_values(tmp_path, names) == find_example_values(tmp_path, names[::-1]) == wanted
+
+
+def test_a_secret_is_not_the_one_that_everybody_can_read(tmp_path: Path) -> None:
+    values = {"SECRET_KEY": ("dev-key", ".env.example")}
+    found = find_mend(FailedStart(["KeyError: 'SECRET_KEY'"], plan_of(), frozenset(), ROOT, example_values=values))
+    assert found is not None
+    assert found.variables["SECRET_KEY"].value == "{secret}"
+    assert found.why.endswith("using placeholders")
+
+
 def test_a_dockerfile_that_is_a_link_gives_no_values(tmp_path: Path) -> None:
     (tmp_path / "other").write_text("ENV A=1\n")
     (tmp_path / "Dockerfile").symlink_to("other")

@@ -17,7 +17,7 @@ _SPACED: Final = re.compile(r"(?P<name>[A-Za-z_]\w{0,80})[ \t]{1,8}(?P<value>\S.
 _PAIR: Final = re.compile(r"(?P<name>[A-Za-z_]\w{0,80})=(?P<value>.{1,500})")
 _LINE: Final = re.compile(
     r"^[ \t]{0,4}(?:export[ \t]{1,4})?(?P<name>[A-Za-z_]\w{0,80})[ \t]{0,4}="
-    r"[ \t]{0,4}(?P<value>[^#\r\n]{1,300}?)[ \t]{0,20}$",
+    r"[ \t]{0,4}(?P<value>[^#\r\n]{1,300}?)[ \t]{0,20}\r?$",
     re.MULTILINE,
 )
 _MOST_FILES: Final = 4
@@ -40,7 +40,7 @@ def find_container_values(project: Path) -> dict[str, str]:
 
 
 def find_example_values(project: Path, names: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """Return the values in the project's example files, without placeholders, each with its file.
+    """Return the values in the project's example files, without placeholders and references, each with its file.
 
     Reads files, but follows no links.
 
@@ -49,13 +49,13 @@ def find_example_values(project: Path, names: Iterable[str]) -> dict[str, tuple[
         names: Its files, relative to it.
     """
     found: dict[str, tuple[str, str]] = {}
-    files = sorted(
-        (name for name in names if is_example_name(name.rpartition("/")[2])), key=lambda name: name.count("/")
-    )
-    for file in files[:_MOST_FILES]:
+    files = (name for name in names if name.isprintable() and is_example_name(name.rpartition("/")[2]))
+    # The names come in no order. A container's hosts are in no preview.
+    for file in sorted(files, key=lambda name: (name.count("/"), "docker" in name, name))[:_MOST_FILES]:
         for match in _LINE.finditer(plain_text(project / file)):
             value = match["value"].strip().strip("\"'")
-            if value.isascii() and value.isprintable() and not is_placeholder(value) and len(found) < _MOST:
+            is_plain = value.isascii() and value.isprintable() and "$" not in value
+            if is_plain and not is_placeholder(value) and len(found) < _MOST:
                 found.setdefault(match["name"], (value, file))
     return found
 

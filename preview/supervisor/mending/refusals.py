@@ -35,7 +35,7 @@ _KINDS: Final = (
     ),
     (re.compile(r"be boolean|be an? .{0,30}boolean|isBoolean|expected boolean", re.IGNORECASE), Kind.BOOLEAN),
     (re.compile(r"format \"email\"|be an? .{0,30}email|isEmail|invalid email", re.IGNORECASE), Kind.EMAIL),
-    (re.compile(r"format \"ur|be an? .{0,30}ur[il]|isUrl|invalid ur", re.IGNORECASE), Kind.URL),
+    (re.compile(r"format \"ur|be an? .{0,30}\bur[il]\b|isUrl|invalid ur", re.IGNORECASE), Kind.URL),
 )
 _LEAST: Final = re.compile(
     r"fewer than (\d{1,4}) char|at least (\d{1,4}) char|to have >=?(\d{1,4}) char|be >=? ?(\d{1,9})|minLength"

@@ -115,10 +115,14 @@ def mend_variables(failed: FailedStart) -> Mend | None:
 
 
 def _of_files(failed: FailedStart, variable: Variable) -> Variable:
-    """Return the variable with its value in the Dockerfile or an example, unless a failed attempt had that."""
+    """Return the variable with its value in the Dockerfile or an example, unless a failed attempt had that.
+
+    A secret that can be made up is not taken from an example, which everybody can read.
+    """
     before = failed.plan.variables.get(variable.name)
     given = failed.container_values.get(variable.name)
-    found = (given, _DOCKERFILE) if given is not None else failed.example_values.get(variable.name)
+    example = None if "{secret" in variable.value else failed.example_values.get(variable.name)
+    found = example if given is None else (given, _DOCKERFILE)
     if found is None or (before is not None and before.value == found[0]):
         return variable
     return replace(variable, value=found[0], origin=Origin.EXAMPLE, where=found[1])
