@@ -3,7 +3,7 @@
 from preview.environments.folders.environment import Environment, EnvironmentRequest, How, Report, SuppliedServer
 from preview.environments.folders.image_source import BuiltBeside, BuiltImage, HealthCheck
 from preview.environments.images import ImageCache, open_images
-from preview.environments.imports.names import OWN_NAMES, distribution_of, is_known_module
+from preview.environments.imports.names import OWN_NAMES, distribution_of, is_known_module, named_after
 from preview.environments.node.modules import NO_ENGINE
 from preview.environments.python.choosing import find_newer
 from preview.environments.requirements.requirements import RequirementSet
@@ -35,5 +35,6 @@ __all__ = [
     "find_jail",
     "find_newer",
     "is_known_module",
+    "named_after",
     "open_images",
 ]

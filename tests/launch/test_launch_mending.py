@@ -256,6 +256,21 @@ def test_a_package_that_no_manifest_names_is_installed(line: str, package: str) 
 
 
 @pytest.mark.parametrize(
+    ("spare", "package"),
+    [
+        (["django-simple-captcha"], "django-simple-captcha==0.6"),
+        (["django-simple-captcha", "django-other-captcha"], "captcha"),
+        (["simple-captcha"], "captcha"),
+    ],
+)
+def test_a_package_of_another_manifest_goes_before_a_guess(spare: list[str], package: str) -> None:
+    line = "ModuleNotFoundError: No module named 'captcha'"
+    mend = mend_of(TRACE, line, spare={name: f"{name}==0.6" for name in spare})
+    assert mend is not None
+    assert mend.requirements == (package,)
+
+
+@pytest.mark.parametrize(
     ("said", "is_number"),
     [
         ('[env] Error: Environment variable "FARM_ROUNDS" must be a valid number', True),

@@ -279,6 +279,15 @@ async def test_an_exit_before_the_first_answer_is_a_failure_with_code_and_last_l
     assert "ImportError: no module" in str(caught.value.details["last_lines"])
 
 
+async def test_the_sentence_has_the_words_of_a_validator(rig: Rig) -> None:
+    head = "pydantic_core._pydantic_core.ValidationError: 1 validation error for Settings"
+    said = f"{head}\nSECRET_KEY\n  Value error, must be changed in production [type=value_error, input_value='x']"
+    preview = await rig.running(f"import sys; print({said!r}, flush=True); sys.exit(1)")
+    await preview.over.wait()
+    reason = str((await rig.service.previews.current("g1")).reason)
+    assert reason.endswith("for Settings: SECRET_KEY: Value error, must be changed in production")
+
+
 async def test_a_failed_preview_stays_visible_until_the_next_launch(rig: Rig) -> None:
     preview = await rig.running(EXITS_3)
     await preview.over.wait()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -57,6 +57,20 @@ def distribution_of(module: str) -> tuple[str, str]:
 def is_known_module(module: str) -> bool:
     """Return whether the module's package is in the tables here, and is not guessed from its name."""
     return module.partition(".")[0] in WELL_KNOWN or distribution_of(module)[0] in DISTRIBUTIONS
+
+
+def named_after(module: str, names: Iterable[str]) -> str | None:
+    """Return the only package for Django that ends with an unknown module's name: ``django-simple-captcha``.
+
+    Args:
+        module: A module, of which a package's name would only be guessed.
+        names: Normalised names of packages.
+    """
+    if is_known_module(module):
+        return None
+    end = f"-{canonicalize_name(module.partition('.')[0])}"
+    found = [name for name in names if name.startswith("django-") and name.endswith(end)]
+    return found[0] if len(found) == 1 else None
 
 
 # As in `google.cloud.storage`: deeper names do not distinguish packages.

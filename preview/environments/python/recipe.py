@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 
 from preview.environments.folders.environment import EnvironmentRequest, SuppliedServer, builder_name
 from preview.environments.folders.layout import Layout
-from preview.environments.imports.names import ALTERNATIVES, BROUGHT_ALONG, NEEDS
+from preview.environments.imports.names import ALTERNATIVES, BROUGHT_ALONG, NEEDS, named_after
 from preview.environments.imports.removed_apis import find_old_uses
 from preview.environments.imports.scan import Wanted, find_imports
 from preview.environments.manifests.search import read_project
@@ -203,7 +203,7 @@ def _undeclared(found: Sequence[Wanted], required: RequirementSet) -> tuple[Want
         if name in required.withheld:
             continue
         if not named.intersection((name, *ALTERNATIVES.get(name, ()))) and one.module not in brought:
-            known = spare.get(name)
+            known = spare.get(name) or spare.get(named_after(one.module, filter(None, spare)) or "")
             left.append(one if known is None else replace(one, distribution=known.text, origin=known.origin))
     return tuple(left)
 

@@ -18,7 +18,7 @@ from preview.errors import LaunchFailed
 from preview.runtime import Exit
 from preview.supervisor.diagnosis.diagnose import is_own_mistake, last_error
 from preview.supervisor.diagnosis.diagnosis import Diagnosis, with_own_paths
-from preview.supervisor.diagnosis.last_words import last_line
+from preview.supervisor.diagnosis.last_words import last_line, wrong_value
 from preview.supervisor.diagnosis.needs import (
     as_launch_error,
     describe_need,
@@ -203,7 +203,7 @@ async def explain_exit(
         return as_launch_error(found, **exit_facts)
     error = last_error(lines)
     if error is not None:
-        error = with_own_paths(in_words(error, _MAX_ERROR), preview.directory) or None
+        error = with_own_paths(in_words(error + wrong_value(error, lines), _MAX_ERROR), preview.directory) or None
         place = own_place(lines, preview.directory)
         error = f"{error} ({place})" if error and place and place.partition(" ")[0] not in error else error
     said = f": {error}" if error else "."

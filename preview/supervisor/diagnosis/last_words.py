@@ -30,12 +30,12 @@ def last_words(lines: Sequence[str]) -> str | None:
     """
     error = last_error(lines)
     if error is not None and (words := in_words(error)):
-        return words + _wrong_value(error, lines)
+        return words + wrong_value(error, lines)
     read = [said for line in lines[-_MAX_LINES:] if (said := _said(line))]
     return next((words for said in reversed(read) if _TELLING.search(said) and (words := in_words(said))), None)
 
 
-def _wrong_value(error: str, lines: Sequence[str]) -> str:
+def wrong_value(error: str, lines: Sequence[str]) -> str:
     """Return what pydantic writes below the head of a validation error: the first field, and what is wrong with it."""
     if not _VALIDATION.search(error):
         return ""

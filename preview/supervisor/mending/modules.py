@@ -11,7 +11,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from preview.detection import Toolchain
-from preview.environments import OWN_NAMES, distribution_of, is_known_module
+from preview.environments import OWN_NAMES, distribution_of, is_known_module, named_after
 from preview.environments.node import package_of
 from preview.supervisor.mending.model import FailedStart, Mend, newest_error
 from preview.supervisor.mending.node_packages import SCOPES, WELL_KNOWN_NODE
@@ -97,7 +97,13 @@ def _package_of(failed: FailedStart, module: str) -> Iterator[tuple[str, str]]:
     name, package = distribution_of(module)
     if not is_known_module(name) and ("." in module or top in _parts(failed)):
         return
-    yield f"the module {name}", failed.spare.get(canonicalize_name(package), package)
+    yield (
+        f"the module {name}",
+        (
+            failed.spare.get(canonicalize_name(package))
+            or failed.spare.get(named_after(top, failed.spare) or "", package)
+        ),
+    )
 
 
 def _parts(failed: FailedStart) -> frozenset[str]:
