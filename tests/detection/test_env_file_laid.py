@@ -13,6 +13,7 @@ from detection_kit import FASTAPI, plan_of, write
 from preview.detection import Step
 
 EXAMPLE = "# settings\nSECRET_KEY=changeme\nexport NAME=shop\nLIMIT = 5\nDATABASE_URL=postgresql://a:b@c/d\n"
+THROWS = ";\nif (loaded.error) { throw loaded.error; }\n"
 SERVER = "require('express')().listen(3000);\n"
 
 
@@ -63,6 +64,12 @@ def test_a_python_program_that_only_may_have_one_gets_none(tmp_path: Path, sourc
         ("process.loadEnvFile();\n", True),
         ("const text = fs.readFileSync('./.env', 'utf8');\n", True),
         ("require('dotenv').config();\n", False),
+        ("const loaded = require('dotenv').config()" + THROWS, True),
+        ("const loaded = require('dotenv').config({ path: '.env' })" + THROWS, True),
+        ("const loaded = dotenv.config({\n  path: path.join(__dirname, '.env'), quiet: true })" + THROWS, True),
+        ("const loaded = require('dotenv').config({ quiet: true })" + THROWS, True),
+        ("const loaded = require('dotenv').config({ path: 'secrets.txt' })" + THROWS, False),
+        ("require('dotenv').config({ path: '.env' });\n", False),
     ],
 )
 def test_a_node_program_that_demands_its_env_file_gets_one(tmp_path: Path, source: str, *, found: bool) -> None:

@@ -17,6 +17,8 @@ from preview.sources import Sources
 
 _ENDS: Final = r"(?:raise\b|sys\.exit|\bexit\(|\bquit\(|throw\b|process\.exit)"
 _FILE: Final = r"""["'`](?:[\w./]*/)?\.env["'`]"""
+# Of dotenv's `config`: none, or such as name no other file.
+_OPTIONS: Final = rf"(?:\{{(?:[^{{}}]{{0,120}}{_FILE}|(?![^{{}}]{{0,120}}\bpath\b))[^{{}}]{{0,120}}\}})?"
 _DEMANDS: Final = re.compile(
     # Python: python-dotenv, python-decouple, and plain checks
     r"raise_error_if_not_found\s*=\s*True"
@@ -26,7 +28,7 @@ _DEMANDS: Final = re.compile(
     rf"|{_FILE}[\s\S]{{0,160}}\b(?:exists|is_file|isfile)\(\)?[\s\S]{{0,160}}?{_ENDS}"
     rf"|\b(?:exists|isfile|existsSync|accessSync)\([^\n]{{0,80}}{_FILE}[\s\S]{{0,160}}?{_ENDS}"
     # Node: dotenv
-    rf"|dotenv[\s\S]{{0,40}}\.config\(\s*\)[\s\S]{{0,200}}\.error\b[\s\S]{{0,200}}\b(?:throw\b|process\.exit)"
+    rf"|dotenv[\s\S]{{0,40}}\.config\(\s*{_OPTIONS}\s*\)[\s\S]{{0,200}}\.error\b[\s\S]{{0,200}}\b(?:throw\b|process\.exit)"
     r"|process\.loadEnvFile\("
 )
 _READS: Final = re.compile(
