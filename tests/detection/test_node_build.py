@@ -224,3 +224,9 @@ def test_a_named_file_is_the_source_that_it_is_built_from(
     plan = plan_of(tmp_path, scripts, {"src/server.ts": SERVER}, Overrides(app=name, directory=directory))
     assert plan.command[-1] == started
     assert bool(builds(plan)) is (started == "dist/other.js")
+
+
+@pytest.mark.parametrize("line", ["const api = require('./{}');", "app.use(express.static('{}/dist'));"])
+def test_a_name_that_no_file_can_have_is_missing(tmp_path: Path, line: str) -> None:
+    files = {"server.js": SERVER + line.format("a" * 300) + "\n"}
+    assert plan_of(tmp_path, PAGES, files).command == ("server.js",)

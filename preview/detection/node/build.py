@@ -80,7 +80,7 @@ def _member_steps(project: NodeProject) -> Iterator[Step]:
         main = _main_of(member)
         path = built_path(member.folder, main) if main else None
         name = _script(member, _BUILDS)
-        if path is None or name is None or _is_file(project, path) or _is_mapped(project, member):
+        if path is None or name is None or _exists(project, path) or _is_mapped(project, member):
             continue
         why = f"{member.name} is loaded from {path}, which is made by it"
         yield _step(member, name, why, required=False)
@@ -92,7 +92,7 @@ def _loaded(text: str) -> set[str]:
     return {match[1] for line in lines for match in _QUOTED.finditer(line)}
 
 
-def _is_file(project: NodeProject, path: str) -> bool:
+def _exists(project: NodeProject, path: str) -> bool:
     try:
         return (project.sources.root / path).exists()
     except OSError:
@@ -180,7 +180,7 @@ def _script(package: NodePackage, names: tuple[str, ...]) -> str | None:
 def _is_there(project: NodeProject, path: str) -> bool:
     """Return true if the project contains the path. Build output is not among the sources."""
     ends = ("", *SCRIPT_SUFFIXES, ".d.ts", ".json", ".node", "/index.js", "/package.json")
-    return any((project.sources.root / (path + end)).exists() for end in ends)
+    return any(_exists(project, path + end) for end in ends)
 
 
 def _missing_imports(project: NodeProject) -> Iterator[tuple[str, str]]:
@@ -207,7 +207,7 @@ def _pages(project: NodeProject) -> BuildWork:
     for folder in dict.fromkeys(_served_folders(project)):
         owner = _owner(project, folder)
         name = _page_script(owner) if owner is not None else None
-        if owner is None or name is None or (project.sources.root / folder).exists():
+        if owner is None or name is None or _exists(project, folder):
             continue
         if owner.folder == project.folder or (project.root != project.folder and _is_member(project, owner)):
             return BuildWork((_step(owner, name, f"{folder} is served and does not exist", required=False),))
