@@ -337,10 +337,7 @@ class Cluster:
             self.notices.publish(f"node:{self.name}")
         running = seen.running
         self._lose([one for one, fence in seen.known.items() if running.get(one) != fence == self.fences.get(one)])
-        try:
-            await self._give_back(running)
-        except Exception as error:
-            log.warning("rows not given up", node=self.name, reason=str(error), exc_info=_unexpected(error))
+        await self._give_back(running)
         await self._release_all()
 
     async def _give_back(self, running: Mapping[str, int]) -> None:

@@ -77,7 +77,7 @@ class Renewals:
             _soon(token, over.set)
             result.unwrap()
 
-        trio.lowlevel.start_thread_soon(lambda: self._renew_all(token), deliver, "lease")
+        await self._start_thread(lambda: self._renew_all(token), deliver)
         try:
             await over.wait()
         finally:
@@ -85,6 +85,17 @@ class Renewals:
             self._cut()
             with trio.CancelScope(shield=True, deadline=trio.current_time() + _GRACE_S):
                 await over.wait()
+
+    async def _start_thread(self, work: Callable[[], None], deliver: Callable[[outcome.Outcome[None]], None]) -> None:
+        """Start the thread, as soon as the machine has one. Cancellation: nothing is started."""
+        while True:
+            try:
+                trio.lowlevel.start_thread_soon(work, deliver, "lease")
+            except RuntimeError as error:
+                log.warning("cluster lease not renewed", reason=str(error))
+                await trio.sleep(_AGAIN * self._lease.lease_s)
+            else:
+                return
 
     def _renew_all(self, token: trio.lowlevel.TrioToken) -> None:
         """Renew until stopped. Runs in the thread."""
@@ -133,7 +144,8 @@ class Renewals:
             try:
                 await note(newest)
             except Exception as error:
-                log.warning("cluster renewal not followed", reason=str(error), exc_info=True)
+                unexpected = not isinstance(error, PreviewError)
+                log.warning("cluster renewal not followed", reason=str(error), exc_info=unexpected)
 
 
 def _soon(token: trio.lowlevel.TrioToken, call: Callable[[], None]) -> None:

@@ -104,6 +104,25 @@ async def test_a_renewal_that_fails_is_repeated(caplog: pytest.LogCaptureFixture
     assert node.lease.losses == 0
 
 
+async def test_a_machine_without_a_free_thread_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    node = Renewing()
+    start, refusals = trio.lowlevel.start_thread_soon, iter([True])
+
+    def refuse_once(*given: Any) -> None:
+        if given[2:] == ("lease",) and next(refusals, False):
+            raise RuntimeError("can't start new thread")
+        start(*given)
+
+    monkeypatch.setattr(trio.lowlevel, "start_thread_soon", refuse_once)
+    with trio.fail_after(30):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(Renewals(node.lease, node.renew).run, node.note)
+            await trio.to_thread.run_sync(node.enough.wait)
+            nursery.cancel_scope.cancel()
+    assert next(refusals, None) is None
+    assert node.lease.losses == 0
+
+
 async def test_the_end_of_the_lease_ends_the_thread() -> None:
     node = Renewing()
 

@@ -61,6 +61,6 @@ def test_without_a_known_prefix_nothing_is_given(tmp_path: Path, text: str) -> N
 
 def test_many_calls_and_examples_are_read_in_time(tmp_path: Path) -> None:
     example = "".join(f"FLASK_A{number}=x\n" for number in range(5_000))
-    begun = time.process_time()
+    started = time.process_time()
     values(tmp_path, "app.config.from_prefixed_env()\n" * 2_000, example)
-    assert time.process_time() - begun < 10
+    assert time.process_time() - started < 10

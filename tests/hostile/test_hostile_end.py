@@ -1,4 +1,4 @@
-"""A preview that does not want to end, or to be cleaned away, or that waits for whoever reads its files or its log."""
+"""A preview that does not want to end, or to be cleaned away, or that waits for a reader of its files or its log."""
 
 from __future__ import annotations
 

@@ -37,10 +37,11 @@ def test_a_source_is_found_under_the_name_of_what_is_made_of_it(tmp_path: Path) 
 
 def test_a_package_gets_no_other_file_than_it_asks_for(tmp_path: Path) -> None:
     (tmp_path / "app.js").write_text(LOADER)
-    (tmp_path / "node_modules/farm").mkdir(parents=True)
-    (tmp_path / "node_modules/farm/index.ts").write_text("require('./barn.js');\n")
-    (tmp_path / "node_modules/farm/barn.ts").write_text("")
-    (tmp_path / "node_modules/farm/package.json").write_text('{"main": "index.ts"}')
-    main = "try { require('farm'); } catch (error) { console.log(error.code, error.message.split('\\n')[0]); }\n"
+    package = tmp_path / "node_modules" / "shed"
+    package.mkdir(parents=True)
+    (package / "index.ts").write_text("require('./barn.js');\n")
+    (package / "barn.ts").write_text("")
+    (package / "package.json").write_text('{"main": "index.ts"}')
+    main = "try { require('shed'); } catch (error) { console.log(error.code, error.message.split('\\n')[0]); }\n"
     (tmp_path / "main.ts").write_text(main)
     assert run(tmp_path) == "MODULE_NOT_FOUND Cannot find module './barn.js'"
