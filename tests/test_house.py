@@ -217,6 +217,22 @@ def test_no_file_says_where_packages_come_from() -> None:
     assert found == []
 
 
+@pytest.mark.parametrize(("chosen", "code"), [((), 5), (("-m", "long"), 0)], ids=["by itself", "asked for"])
+def test_the_longer_suites_run_only_when_asked_for(chosen: tuple[str, ...], code: int) -> None:
+    argv = [
+        sys.executable,
+        "-m",
+        "pytest",
+        *chosen,
+        "--collect-only",
+        "-q",
+        "-n",
+        "0",
+        "tests/cluster/test_lease_model.py",
+    ]
+    assert subprocess.run(argv, cwd=ROOT, capture_output=True, check=False, timeout=120).returncode == code
+
+
 def test_marks_stand_in_the_files_of_their_tests() -> None:
     """scripts/ci-tests.sh finds tests that bound a time by their files: one marked by a kit would be passed over."""
     tests = sorted((ROOT / "tests").rglob("*.py"))
