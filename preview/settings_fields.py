@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -19,6 +20,7 @@ __all__ = [
     "Bytes",
     "Count",
     "Destinations",
+    "Folder",
     "GithubSite",
     "HostName",
     "Hosts",
@@ -37,6 +39,8 @@ LOCAL_USER = "local"
 # "Never" is ten years: dates are computed from these values, so infinity is not possible.
 _LONGEST_S = 10 * 365 * 24 * 3600
 
+# Programs that start in other folders get paths below it.
+Folder = Annotated[Path, AfterValidator(Path.absolute)]
 Seconds = Annotated[float, Field(gt=0, le=_LONGEST_S)]
 Bytes = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]

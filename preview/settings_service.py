@@ -12,7 +12,7 @@ from pydantic import AliasChoices, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from preview.settings_address import redis_address
-from preview.settings_fields import Count, Hosts, Networks, Origins, Seconds, UserIds
+from preview.settings_fields import Count, Folder, Hosts, Networks, Origins, Seconds, UserIds
 
 __all__ = ["ServiceSettings"]
 
@@ -40,8 +40,8 @@ class ServiceSettings(BaseSettings):
     )
 
     # Folders, database and addresses of the service
-    data_dir: Path = Field(default_factory=lambda: _xdg("XDG_DATA_HOME", ".local/share"))
-    cache_dir: Path = Field(default_factory=lambda: _xdg("XDG_CACHE_HOME", ".cache"))
+    data_dir: Folder = Field(default_factory=lambda: _xdg("XDG_DATA_HOME", ".local/share"))
+    cache_dir: Folder = Field(default_factory=lambda: _xdg("XDG_CACHE_HOME", ".cache"))
     database_url: SecretStr | None = None
     # Longer than the lock timeouts (10 s) of SQLite and PostgreSQL, which end in a definite error.
     database_timeout_s: Seconds = Field(15, validation_alias=AliasChoices("PREVIEW_DATABASE_TIMEOUT"))
@@ -136,20 +136,19 @@ class ServiceSettings(BaseSettings):
         return self._checked_cluster()
 
     def _checked_cluster(self) -> Self:
-        if not self.cluster:
-            return self
         url = "" if self.database_url is None else self.database_url.get_secret_value()
-        if not url.startswith(("postgresql", "postgres:")):
+        if self.cluster and not url.startswith(("postgresql", "postgres:")):
             raise ValueError(
                 "PREVIEW_CLUSTER (--cluster) needs a database that all nodes share: "
                 "set PREVIEW_DATABASE_URL=postgresql://USER:PASSWORD@HOST/NAME"
             )
-        if self.node_address is None:
+        if self.cluster and self.node_address is None:
             raise ValueError(
                 "PREVIEW_CLUSTER (--cluster) needs PREVIEW_NODE_ADDRESS: HOST:PORT at which other nodes reach this one"
             )
-        given = b"" if self.cluster_secret is None else self.cluster_secret.get_secret_value().encode()
-        if len(given) < _MIN_SECRET_BYTES:
+        given = None if self.cluster_secret is None else self.cluster_secret.get_secret_value().encode()
+        # Without --cluster too: `preview token` beside a node signs with what follows from it.
+        if (self.cluster or given is not None) and len(given or b"") < _MIN_SECRET_BYTES:
             raise ValueError(
                 f"PREVIEW_CLUSTER (--cluster) needs PREVIEW_CLUSTER_SECRET with at least {_MIN_SECRET_BYTES} bytes, "
                 "the same for all nodes: make one with `openssl rand -base64 48`"
@@ -157,12 +156,14 @@ class ServiceSettings(BaseSettings):
         return self
 
     def secret_for(self, purpose: str) -> str | None:
-        """Return a secret for one purpose that all nodes of the cluster share; None outside a cluster.
+        """Return a secret for one purpose that all nodes of the cluster share; None without ``PREVIEW_CLUSTER_SECRET``.
+
+        Commands beside a service of ``serve --cluster`` have the secret, too, but not that option.
 
         Args:
             purpose: Text that no other use has.
         """
-        if not self.cluster or self.cluster_secret is None:
+        if self.cluster_secret is None:
             return None
         key = self.cluster_secret.get_secret_value().encode("utf-8", "surrogateescape")
         return hmac.new(key, f"preview: {purpose}".encode(), hashlib.sha256).hexdigest()

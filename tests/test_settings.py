@@ -167,6 +167,14 @@ def test_an_xdg_folder_that_is_not_absolute_counts_as_unset(monkeypatch: pytest.
     assert settings.cache_dir == Path("/home/somebody/.cache/preview")
 
 
+def test_a_relative_folder_is_below_the_current_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PREVIEW_DATA_DIR", "two")
+    monkeypatch.setenv("PREVIEW_CACHE_DIR", "cache")
+    settings = Settings()
+    assert (settings.data_dir, settings.cache_dir) == (tmp_path / "two", tmp_path / "cache")
+
+
 def test_an_xdg_folder_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", "/srv/data")
     assert Settings().data_dir == Path("/srv/data/preview")

@@ -22,6 +22,7 @@ RUNS = "run"
 RUN_SETTINGS: Mapping[str, object] = {
     "database_url": None,
     "cluster": False,
+    "cluster_secret": None,
     "jwt_secret": None,
     "jwt_algorithm": "HS256",
     "jwt_issuer": None,

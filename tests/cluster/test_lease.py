@@ -64,4 +64,7 @@ def test_all_nodes_have_the_same_secrets_for_tokens_and_for_what_they_seal(
     sealed = open_sealer(one).seal("a password", "p")
     assert open_sealer(two).open(sealed, "p") == "a password"
     assert list(tmp_path.iterdir()) == []
+    # A command beside a node has the secret, but not the option of `serve`.
+    assert load_or_create_secret(load_settings(data_dir=tmp_path / "one")) == secret
+    monkeypatch.delenv("PREVIEW_CLUSTER_SECRET")
     assert load_or_create_secret(load_settings(data_dir=tmp_path / "alone")) != secret
