@@ -186,6 +186,17 @@ def test_no_folder_around_one_that_sandboxes_show_is_taken(tmp_path: Path, monke
     assert find_container_folder(project, ["main.py"]) == f"{tmp_path}/project-2"
 
 
+def test_the_search_for_a_container_s_folder_reads_so_much_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM python\nWORKDIR /app\nCOPY . .\n")
+    (tmp_path / "long.py").write_text("#" * 1000)
+    (tmp_path / "main.py").write_text('open("/app/shop.db")\n')
+    assert find_container_folder(tmp_path, ["long.py", "main.py"]) == "/app"
+    monkeypatch.setattr(container_folder, "_MOST_READ", 1000)
+    assert find_container_folder(tmp_path, ["long.py", "main.py"]) is None
+
+
 def test_no_link_of_the_project_is_read(tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.write_text("WORKDIR /app\nCOPY . .\nx = '/app/a'")

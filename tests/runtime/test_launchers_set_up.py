@@ -17,7 +17,12 @@ class Extension:
 class Broken:
     def init_app(self, app):
         raise RuntimeError("no")
-app, one, broken = [], Extension(), Broken()
+class Leaving:
+    def init_app(self, app):
+        raise SystemExit("a part of the settings is missing")
+
+
+app, one, broken, leaving = [], Extension(), Broken(), Leaving()
 """
 MAIN = 'if __name__ == "__main__":\n'
 
@@ -41,6 +46,7 @@ def load(text: str, folder: Path) -> subprocess.CompletedProcess[str]:
         pytest.param(f"{MAIN}    from db import db\n    db.init_app(app)\n    exit(3)\n", "['set up']", id="imported"),
         pytest.param(f"one.init_app(app)\n{MAIN}    one.init_app(app)\n", "['set up']", id="done-already"),
         pytest.param(f"{MAIN}    broken.init_app(app)\n    one.init_app(app)\n", "['set up']", id="one-fails"),
+        pytest.param(f"{MAIN}    leaving.init_app(app)\n    one.init_app(app)\n", "['set up']", id="one-leaves"),
         pytest.param(f"{MAIN}    import nothing\n    app.append(1)\n", "[]", id="nothing-else-runs"),
         pytest.param("if __name__ != '__main__':\n    one.init_app(app)\n", "['set up']", id="the-other-way"),
         pytest.param(f"X = {' + '.join(['1'] * 1500)}\n{MAIN}    one.init_app(app)\n", "['set up']", id="deep"),
@@ -54,5 +60,5 @@ def test_what_completes_an_application_under_main_is_done(text: str, app: str, t
 
 def test_a_call_that_fails_is_told(tmp_path: Path) -> None:
     done = load(f"{MAIN}    broken.init_app(app)\n", tmp_path)
-    assert "line 10, which only a script runs, failed: RuntimeError: no" in done.stderr
+    assert "line 15, which only a script runs, failed: RuntimeError: no" in done.stderr
     assert "done here" not in done.stderr

@@ -92,7 +92,7 @@ async def test_a_slot_that_is_given_back_is_the_next_ones() -> None:
         slot.release()
 
 
-async def test_one_that_has_served_before_goes_first() -> None:
+async def test_those_that_have_served_before_go_first_in_their_order() -> None:
     queue, order, ahead = StartQueue(1), list[str](), list[int]()
 
     async def work(name: str, *, is_urgent: bool) -> None:
@@ -100,11 +100,11 @@ async def test_one_that_has_served_before_goes_first() -> None:
             order.append(name)
 
     async with trio.open_nursery() as nursery, queue.open_slot():
-        for name, is_urgent in (("one", False), ("two", False), ("lost", True)):
+        for name, is_urgent in (("one", False), ("two", False), ("lost", True), ("lost too", True)):
             nursery.start_soon(partial(work, name, is_urgent=is_urgent))
             await trio.testing.wait_all_tasks_blocked()
-    assert order == ["lost", "one", "two"]
-    assert ahead == [1, 2, 1]
+    assert order == ["lost", "lost too", "one", "two"]
+    assert ahead == [1, 2, 1, 2]
 
 
 @pytest.mark.parametrize("who", ["the first that waits", "another one"])

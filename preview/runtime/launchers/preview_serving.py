@@ -159,7 +159,7 @@ def _has_run(node: ast.stmt, module: Any) -> bool:
     program.body = [node]
     try:
         exec(compile(program, module.__file__, "exec"), vars(module))  # noqa: S102  the project's own code
-    except Exception as error:  # noqa: BLE001  the project's code may raise anything
+    except (Exception, SystemExit) as error:  # noqa: BLE001  the project's code may raise anything
         say(f"line {node.lineno}, which only a script runs, failed: {type(error).__name__}: {error}")
         return False
     return True

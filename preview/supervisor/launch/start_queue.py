@@ -61,7 +61,8 @@ class StartSlot:
 class _Waiter:
     """An entry of the queue, woken when a slot may be free."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_urgent: bool) -> None:
+        self.is_urgent = is_urgent
         self.woken = trio.Event()
 
 
@@ -92,7 +93,7 @@ class StartQueue:
 
         Args:
             queued: Called with the number of earlier starts, unless a slot is free at once.
-            is_urgent: Go before all others that wait: the preview has served already.
+            is_urgent: Go before the launches that wait: the preview has served already.
 
         Cancellation: the slot is free for the next start.
         """
@@ -136,10 +137,11 @@ class StartQueue:
             await trio.lowlevel.checkpoint()
             if not self._waiting and self._has_free_slot():
                 return
+        earlier = sum(one.is_urgent for one in self._waiting) if is_urgent else len(self._waiting)
         if queued is not None:
-            queued(len(self._used) + (0 if is_urgent else len(self._waiting)))
-        waiter = _Waiter()
-        (self._waiting.appendleft if is_urgent else self._waiting.append)(waiter)
+            queued(len(self._used) + earlier)
+        waiter = _Waiter(is_urgent=is_urgent)
+        self._waiting.insert(earlier, waiter)
         try:
             while self._waiting[0] is not waiter or not self._has_free_slot():
                 waiter.woken = trio.Event()

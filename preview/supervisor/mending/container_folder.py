@@ -24,7 +24,9 @@ _COPIES_ALL: Final = re.compile(
 _OTHERS: Final = frozenset(
     {"bin", "boot", "dev", "etc", "lib", "lib32", "lib64", "libx32", "proc", "run", "sbin", "sys", "tmp", "usr", "var"}
 )
+# Of a file, and of all files.
 _MOST_BYTES: Final = 200_000
+_MOST_READ: Final = 8_000_000
 _MOST_FILES: Final = 500
 _NAMES_NO_FILE: Final = re.compile(r"unable to open database file|SQLITE_CANTOPEN")
 
@@ -50,9 +52,14 @@ def find_container_folder(project: Path, files: Iterable[str]) -> str | None:
     if parts[0] in _OTHERS or not {".", ".."}.isdisjoint(parts) or _is_around(folder, project):
         return None
     quoted = re.compile(rf"[\"'`]{re.escape(folder)}(?:/|[\"'`])")
+    left = _MOST_READ
     for _, name in zip(range(_MOST_FILES), files, strict=False):
-        if quoted.search(plain_text(project / name)):
+        text = plain_text(project / name)
+        if quoted.search(text):
             return folder
+        left -= len(text)
+        if left <= 0:
+            break
     return None
 
 
