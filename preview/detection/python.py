@@ -101,7 +101,9 @@ def plan_python(
     server = _database_server(target, database, engine, services, kinds)
     place = PythonPlace(layout.directory, layout.python_path, files, server, database.supplied is not None)
     work = find_python_work(sources, target, place, migrations)
-    is_empty = database.supplied is not None or (database.sqlite and bool(database.variables))
+    # A file that the project names may be there; then its tables are.
+    is_own = database.sqlite and not database.variables and bool(sources.with_suffix(".db", ".sqlite", ".sqlite3"))
+    is_empty = database.supplied is not None or (database.sqlite and not is_own)
     tables = find_model_tables_step(sources, target, files, layout.directory) if is_empty and not work.steps else ()
     return StartPlan(
         framework=target.framework,
@@ -113,7 +115,7 @@ def plan_python(
         manifests=layout.manifests,
         extra_requirements=_requirements(database, migrations),
         steps=(
-            *find_env_file_step(sources, files, layout.directory, Toolchain.PYTHON),
+            *find_env_file_step(sources, files, layout.directory, Toolchain.PYTHON, variables),
             *find_folders_step(sources, files, layout.directory),
             *tables,
             *work.steps,

@@ -101,3 +101,11 @@ def test_a_program_that_reads_only_the_file_also_gets_the_examples_values(tmp_pa
         step = env_step(folder, files)
         assert step is not None
         assert laid(folder, step) == "SECRET_KEY=s3\nexport NAME=shop\nLIMIT = 5\nDATABASE_URL=sqlite:///x\n"
+
+
+def test_a_program_that_reads_only_the_file_gets_its_variables_without_an_example(tmp_path: Path) -> None:
+    source = "from dotenv import dotenv_values\nenv = dotenv_values('.env')\nTOKEN = env['TOKEN_KEY']\nimport os\n"
+    step = env_step(tmp_path, {"main.py": source + FASTAPI, "other.py": "import os\nos.environ['OTHER']\n"})
+    assert step is not None
+    subprocess.run([sys.executable, *step.argv[1:]], cwd=tmp_path, env={"TOKEN_KEY": "a", "OTHER": "b"}, check=True)
+    assert (tmp_path / ".env").read_text() == "TOKEN_KEY=a\n"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,13 +35,28 @@ def test_the_models_tables_are_made_in_the_supplied_database(tmp_path: Path) -> 
     "text",
     [
         f"{APP}with app.app_context():\n    db.create_all()\n",
-        f"{APP}from flask_migrate import Migrate\nMigrate(app, db)\n",
-        APP.replace('os.getenv("DATABASE_URL")', '"sqlite:///own.db"'),
         APP.replace('os.getenv("DATABASE_URL")', '"postgresql://db/pupils"'),
     ],
-    ids=["made", "migrated", "a database of its own", "a server"],
+    ids=["made", "a server"],
 )
-def test_a_project_that_makes_its_tables_or_has_its_own_database_is_left_alone(tmp_path: Path, text: str) -> None:
+def test_a_project_that_makes_its_tables_or_has_a_server_is_left_alone(tmp_path: Path, text: str) -> None:
+    assert tables(tmp_path, text) == []
+
+
+def test_a_database_file_that_the_project_brings_is_left_alone(tmp_path: Path) -> None:
+    text = APP.replace('os.getenv("DATABASE_URL")', '"sqlite:///own.db"')
+    assert tables(tmp_path, text) == [("app", "app")]
+    (tmp_path / "own.db").touch()
+    assert tables(tmp_path, text) == []
+
+
+def test_flask_migrate_without_migrations_makes_no_tables(tmp_path: Path) -> None:
+    text = f"{APP}from flask_migrate import Migrate\nMigrate(app, db)\n"
+    assert tables(tmp_path, text) == [("app", "app")]
+    versions = tmp_path / "migrations" / "versions"
+    versions.mkdir(parents=True)
+    (versions / "one.py").touch()
+    (versions.parent / "env.py").touch()
     assert tables(tmp_path, text) == []
 
 
@@ -72,3 +90,45 @@ def test_the_project_s_own_function_for_its_tables_is_called_if_nothing_does(
 ) -> None:
     (tmp_path / "db.py").write_text(maker)
     assert tables(tmp_path, app) == expected
+
+
+DECLARED = """from typing import Annotated
+from fastapi import FastAPI
+from sqlalchemy import create_engine
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+engine = create_engine("sqlite:///shop.db")
+class Base(DeclarativeBase):
+    '''Base.metadata.create_all makes the tables.'''
+class Pupil(Base):
+    __tablename__ = "pupils"
+    id: Mapped[int] = mapped_column(primary_key=True)
+app = FastAPI()
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "is_made"),
+    [
+        (DECLARED, True),
+        (DECLARED.replace("create_engine(", "create_async_engine("), True),
+        (f"{DECLARED}Base.metadata.create_all(engine)\n", False),
+        (f"{DECLARED}connection.run_sync(Base.metadata.create_all)\n", False),
+        (f"{DECLARED}engine.execute('create table pupils (id int)')\n", False),
+        (DECLARED.replace("create_engine(", "engine_of("), False),
+    ],
+)
+def test_declared_models_get_the_tables_that_nothing_makes(tmp_path: Path, text: str, is_made: bool) -> None:
+    assert tables(tmp_path, text) == ([("app",)] if is_made else [])
+
+
+@pytest.mark.parametrize("second", ["", "other = create_engine('sqlite:///other.db')\n"])
+def test_the_step_makes_the_tables_of_one_database(tmp_path: Path, second: str) -> None:
+    text = DECLARED.replace("from fastapi import FastAPI\n", "").replace("app = FastAPI()\n", second)
+    tables(tmp_path, DECLARED)
+    argv = next(step.argv for step in detect(tmp_path).steps if step.name == "tables")
+    (tmp_path / "app.py").write_text(text)
+    done = subprocess.run([sys.executable, *argv[1:]], cwd=tmp_path, check=True, timeout=60, capture_output=True)
+    assert (b"pupils" in done.stdout) is (not second)
+    with sqlite3.connect(tmp_path / "shop.db") as database:
+        found = database.execute("select name from sqlite_master").fetchall()
+    assert found == ([] if second else [("pupils",)])

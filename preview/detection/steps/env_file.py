@@ -44,6 +44,9 @@ _PYTHON: Final = (
     "for l in open(sys.argv[1],encoding='utf-8') for n in re.findall(r'^(?:export )?(\\w+) *=',l) "
     "if n in os.environ or n in sys.argv[2:])"
 )
+_SET: Final = (
+    "import os,sys;open('.env','a').writelines(n+'='+os.environ[n]+'\\n' for n in sys.argv[1:] if n in os.environ)"
+)
 _NODE: Final = (
     "const fs=require('fs'),[e,...k]=process.argv.slice(1);fs.appendFileSync('.env',fs.readFileSync(e,'utf8')"
     ".split('\\n').flatMap(l=>{const n=(/^(?:export )?(\\w+) *=/.exec(l)||[])[1];return !n?[]:n in process.env?"
@@ -53,13 +56,22 @@ _MAX_CHARACTERS: Final = 100_000
 
 
 def find_env_file_step(
-    sources: Sources, files: Iterable[str], directory: str, toolchain: Toolchain
+    sources: Sources, files: Iterable[str], directory: str, toolchain: Toolchain, variables: Iterable[str] = ()
 ) -> tuple[Step, ...]:
-    """Return the step that lays ``.env``, if the program demands the file and the project lacks it."""
+    """Return the step that lays ``.env``, if the program demands the file and the project lacks it.
+
+    Args:
+        sources: The project's files.
+        files: The files that the application loads.
+        directory: Where it is started.
+        toolchain: Its language.
+        variables: Names of the preview's variables. A program that reads only the file gets those that it mentions.
+    """
     if sources.has_file(posixpath.normpath(f"{directory}/.env")) or sources.has_file(".env"):
         return ()
     texts = [text for file in files if (text := _text(sources, file))]
-    reads_only = any(_READS.search(text) or _reads_named(text) for text in texts)
+    reading = [text for text in texts if _READS.search(text) or _reads_named(text)]
+    reads_only = bool(reading)
     if not reads_only and not any(_DEMANDS.search(text) for text in texts):
         return ()
     example = find_example_file(sources, (directory, "."))
@@ -67,6 +79,10 @@ def find_env_file_step(
     program = ("python", "-c") if toolchain is Toolchain.PYTHON else ("node", "-e")
     why = "the sources refuse to start without a .env file"
     if example is None:
+        mentioned = [name for name in variables if any(name in text for text in reading)]
+        if mentioned and toolchain is Toolchain.PYTHON:
+            why = f"the sources read {', '.join(mentioned)} from a .env file, which the project does not have"
+            return (Step(".env", (*program, _SET, *mentioned), folder, why),)
         empty = "open('.env','a')" if toolchain is Toolchain.PYTHON else "require('fs').appendFileSync('.env','')"
         return (Step(".env", (*program, empty), folder, f"{why}; it is empty"),)
     values = example_values(sources, (folder,))

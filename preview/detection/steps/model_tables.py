@@ -23,10 +23,36 @@ _CALL: Final = (
     "r=getattr(importlib.import_module(sys.argv[2]),sys.argv[3])();inspect.isawaitable(r) and "
     "asyncio.new_event_loop().run_until_complete(r)"
 )
+# All tables that the application's modules declare, in the one database to which they connect. An asynchronous engine
+# has a synchronous one inside, which cannot be used alone.
+_DECLARED: Final = """import asyncio, gc, importlib, sys
+importlib.import_module(sys.argv[1])
+from sqlalchemy import MetaData
+from sqlalchemy.engine import Engine
+from sqlalchemy.ext.asyncio import AsyncEngine
+there = gc.get_objects()
+tables = [one for one in there if isinstance(one, MetaData) and one.tables]
+engines = [one for one in there if isinstance(one, AsyncEngine)]
+inside = [one.sync_engine for one in engines]
+engines = [one for one in there if isinstance(one, Engine) and one not in inside] or engines
+async def make(engine, one):
+    async with engine.begin() as connection:
+        await connection.run_sync(one.create_all)
+    await engine.dispose()
+if len({str(one.url) for one in engines}) != 1:
+    sys.exit(print('no tables are made:', len(engines), 'database engines are there'))
+for one in tables:
+    isasync = isinstance(engines[0], AsyncEngine)
+    asyncio.run(make(engines[0], one)) if isasync else one.create_all(engines[0])
+print('tables:', ', '.join(name for one in tables for name in one.tables)[:500])
+"""
 _NAMED: Final = re.compile(r"(?:init|create|setup|make|prepare|build)_?\w*(?:db|database|tables?|models|schema)\w*")
 _USED: Final = b"flask_sqlalchemy"
 _ASGI: Final = frozenset({"fastapi", "starlette"})
-_MADE: Final = (b"create_all(", b"flask_migrate")
+_MADE: Final = b"create_all("
+_MAKES: Final = re.compile(rb"\.create_all\s*[(),]|\bCREATE\s+TABLE\b|\.sql\b|\bcommand\.upgrade\b", re.IGNORECASE)
+_DECLARES: Final = re.compile(rb"\(\s*DeclarativeBase\b|\bdeclarative_base\(|\btable\s*=\s*True\s*\)\s*:")
+_ENGINE: Final = re.compile(rb"\bcreate_(?:async_)?engine\(")
 
 
 def find_model_tables_step(
@@ -43,13 +69,23 @@ def find_model_tables_step(
     files = list(files)
     texts = [sources.text(file) for file in files]
     if target.framework in _ASGI:
-        return _uncalled(sources, target, files, directory)
+        return _uncalled(sources, target, files, directory) or _declared(target, texts, directory)
     if target.framework != "flask" or not any(_USED in text for text in texts):
         return ()
-    if any(word in text for text in texts for word in _MADE):
+    if any(_MADE in text for text in texts):
         return ()
     factory = ("factory",) if target.factory else ()
     argv = ("python", "-c", _MAKE, target.module, target.attribute, *factory)
+    return (Step("tables", argv, directory, "nothing in the project makes the tables of its models"),)
+
+
+def _declared(target: AppTarget, texts: Sequence[bytes], directory: str) -> tuple[Step, ...]:
+    """Return the step that makes the tables of an application's declared models, if its files make none."""
+    code = [text for text in texts if b"sqlalchemy" in text or b"sqlmodel" in text]
+    is_complete = any(_DECLARES.search(text) for text in code) and any(_ENGINE.search(text) for text in code)
+    if not is_complete or any(_MAKES.search(text) for text in texts):
+        return ()
+    argv = ("python", "-c", _DECLARED, target.module)
     return (Step("tables", argv, directory, "nothing in the project makes the tables of its models"),)
 
 
