@@ -223,6 +223,8 @@ def _start(plan: StartPlan, given: Overrides) -> StartPlan:
     directory = given.directory or plan.directory
     if plan.dockerfile is not None:
         return replace(plan, command=given.command or ())
+    if given.command is not None and given.server is None and (plan.server, given.command[0]) == (Server.BUN, "bun"):
+        return replace(plan, directory=directory, command=given.command[1:])
     if given.command is not None:
         node = plan.toolchain is Toolchain.NODE or given.command[0] in {"node", "npm", "npx", "tsx", "yarn", "pnpm"}
         return replace(

@@ -30,13 +30,15 @@ class Server(StrEnum):
     """Way in which the application gets its socket.
 
     ``ASGI``, ``WSGI`` and ``DJANGO`` applications run on the inherited socket. ``NODE`` runs the project's own program
-    and redirects its ``listen`` to the socket. ``COMMAND`` runs any command, which listens at ``PORT`` itself.
+    and redirects its ``listen`` to the socket. ``BUN`` runs it with Bun, which listens at ``PORT`` itself. ``COMMAND``
+    runs any command, which does so too.
     """
 
     ASGI = "asgi"
     WSGI = "wsgi"
     DJANGO = "django"
     NODE = "node"
+    BUN = "bun"
     COMMAND = "command"
 
 
@@ -154,8 +156,8 @@ class StartPlan:
         target: The application; None for ``Server.COMMAND`` without a known one.
         directory: The working folder, relative to the project; ``.`` for the project's root.
         python_path: Folders for ``PYTHONPATH``, relative to the project, ``directory`` first.
-        command: For ``NODE`` the arguments of ``node`` (``--import tsx src/main.ts``); for ``COMMAND`` the whole
-            command.
+        command: For ``NODE`` and ``BUN`` the arguments of the program (``--import tsx src/main.ts``); for ``COMMAND``
+            the whole command.
         manifests: The folder of the manifest that lists the requirements, relative to the project.
         extra_requirements: Requirements that no manifest declares, as lines for the installer.
         steps: Commands that run in this order before the application.

@@ -23,7 +23,6 @@ _MARKS: Final = (
     ("Dart", r"pubspec\.yaml"),
     ("Haskell", r"stack\.yaml|.*\.cabal"),
     ("Deno", r"deno\.jsonc?|deno\.lock"),
-    ("Bun", r"bunfig\.toml|bun\.lockb?"),
 )  # fmt: skip
 _MOST_FOLDERS: Final = 2
 

@@ -57,13 +57,13 @@ _WITH_VALUE: Final = frozenset(
     {"-r", "--require", "--loader", "--experimental-loader", "--import", "-c", "--config", "-w", "--watch",
      "--watch-path", "-e", "--ext", "-P", "--project", "--env-file", "--name", "-i", "--ignore", "-O",
      "--compiler-options", "--tsconfig", "--delay", "--signal", "-n", "--instances", "--presets", "--plugins",
-     "--env-file-if-exists", "--ignore-watch", "-C", "--conditions"}
+     "--env-file-if-exists", "--ignore-watch", "-C", "--conditions", "--preload"}
 )  # fmt: skip
 _ENTRY_NAMES: Final = ("server", "app", "index", "main", "www", "api", "backend")
 _ENTRY_FOLDERS: Final = ("", "src", "bin", "server", "backend", "api", "app", "lib", "src/server", "server/src")
 _PM2_SCRIPT: Final = re.compile(rb"""["']?script["']?\s*:\s*["']([^"']+)["']""")
-_LISTENS: Final = re.compile(rb"\.listen\s*\(|createServer\s*\(|NestFactory|bootstrap\s*\(")
-_SERVES: Final = re.compile(rb"\.listen\s*\(|createServer\s*\(|express|NestFactory|[Ss]erver|\bapp\b")
+_LISTENS: Final = re.compile(rb"\.listen\s*\(|createServer\s*\(|NestFactory|bootstrap\s*\(|\bBun\.serve\s*\(")
+_SERVES: Final = re.compile(rb"\.listen\s*\(|createServer\s*\(|\bBun\.serve\s*\(|express|NestFactory|[Ss]erver|\bapp\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +163,11 @@ def find_entry(package: NodePackage, sources: Sources) -> Entry | None:
     main = resolve_script_file(sources, package.folder, package.main) if package.main else None
     if main is not None and _SERVES.search(sources.text(main)):
         return _entry(main, 'package.json "main"')
+    # `bun init` names the file so, and writes no script.
+    module = package.data.get("module")
+    main = resolve_script_file(sources, package.folder, module) if isinstance(module, str) and module else None
+    if main is not None and (package.requires("@types/bun", "bun-types") or _LISTENS.search(sources.text(main))):
+        return _entry(main, 'package.json "module"')
     named = _by_name(package, sources)
     return _entry(named, "its name") if named is not None else None
 

@@ -11,7 +11,6 @@ from preview.errors import InvalidGeneration
 
 ELYSIA = "import { Elysia } from 'elysia';\nnew Elysia().get('/', () => 'x').listen(3000);\n"
 HONO = "import { Hono } from 'hono';\nconst app = new Hono();\nexport default app;\n"
-FETCH = "export default { port: 3000, fetch: (request) => new Response('x') };\n"
 EXPRESS = "import express from 'express';\nconst app = express();\napp.get('/', () => 1);\napp.listen(3000);\n"
 
 
@@ -25,7 +24,7 @@ def package(start: str, *names: str) -> str:
     [
         ("go.mod", "Go"), ("server/go.mod", "Go"), ("Cargo.toml", "Rust"), ("Gemfile", "Ruby"), ("config.ru", "Ruby"),
         ("composer.json", "PHP"), ("index.php", "PHP"), ("pom.xml", "Java"), ("build.gradle.kts", "Java"),
-        ("Api/Api.csproj", ".NET"), ("mix.exs", "Elixir"), ("deno.json", "Deno"), ("bunfig.toml", "Bun"),
+        ("Api/Api.csproj", ".NET"), ("mix.exs", "Elixir"), ("deno.json", "Deno"),
         ("build.sbt", "Scala"),
     ],
 )  # fmt: skip
@@ -50,10 +49,7 @@ def test_a_command_starts_any_language(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("start", "text", "names", "why"),
     [
-        ("bun run src/index.ts", ELYSIA, ("elysia",), "@elysiajs/node"),
-        ("bun src/index.ts", FETCH, (), "src/index.ts exports its server and does not listen"),
-        ("bun --watch src/index.ts", "Bun.serve({ fetch: () => 1 });\n", (), "src/index.ts uses Bun.serve"),
-        ("bun src/index.ts", "import { Database } from 'bun:sqlite';\n" + EXPRESS, (), "src/index.ts uses bun:sqlite"),
+        ("wrangler dev src/index.ts", HONO + "interface Env { DB: D1Database }\n", ("hono",), "uses D1Database"),
         ("deno run -A src/index.ts", "Deno.serve(() => new Response('x'));\n", (), "src/index.ts uses Deno.serve"),
     ],
 )

@@ -4257,7 +4257,7 @@ export interface components {
              * Server
              * @enum {string}
              */
-            server: "asgi" | "wsgi" | "django" | "node" | "command";
+            server: "asgi" | "wsgi" | "django" | "node" | "bun" | "command";
             /** Services */
             services: components["schemas"]["PlannedService"][];
             /** Steps */

@@ -40,6 +40,7 @@ _SERVERS = {
     Server.WSGI: "served by a WSGI server",
     Server.DJANGO: "served in the same way as by runserver",
     Server.NODE: "run by Node",
+    Server.BUN: "run by Bun",
     Server.COMMAND: "run as a command, which listens on PORT",
 }
 _PROGRAMS = {

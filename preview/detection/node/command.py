@@ -13,7 +13,7 @@ from typing import Final
 from preview.detection.node.compiler import package_version
 from preview.detection.node.entity_columns import has_untold_columns
 from preview.detection.node.project import NodeProject
-from preview.detection.node.runtimes import exports_server
+from preview.detection.node.runtimes import bun_requirement, exports_server, needs_bun
 from preview.detection.plan import Step
 from preview.sources.javascript import read_literal
 from preview.sources.node_package import is_fastify_start
@@ -39,6 +39,7 @@ _GONE_FLAGS: Final = re.compile(
     r"|experimental-transform-types)"
 )
 _PRELOADS: Final = frozenset({"-r", "--require", "--import"})
+_BUN_FLAGS: Final = re.compile(r"--(?:smol|(?:tsconfig-override|conditions|define|loader|drop|jsx-[\w-]+)=\S+)")
 # The chosen runner replaces these modules, or they watch files.
 _REPLACED: Final = re.compile(
     r"ts-node|tsconfig-paths|tsx|@swc-node|swc-node|esbuild-register|esbuild-runner|@esbuild-kit|sucrase|ts-eager"
@@ -85,7 +86,7 @@ _JSX_OR_FLOW: Final = re.compile(rb"@flow|from ['\"]react['\"]")
 
 @dataclass(frozen=True, slots=True)
 class NodeCommand:
-    """Arguments for ``node``.
+    """Arguments for ``node``, or for ``bun``.
 
     Attributes:
         arguments: All arguments, the entry last.
@@ -95,6 +96,7 @@ class NodeCommand:
         decisions: Sentences for the log.
         runner: The arguments that load the sources' language.
         steps: Work before the start.
+        is_bun: They are for Bun.
     """
 
     arguments: tuple[str, ...]
@@ -104,11 +106,15 @@ class NodeCommand:
     decisions: tuple[str, ...] = ()
     runner: tuple[str, ...] = ()
     steps: tuple[Step, ...] = ()
+    is_bun: bool = False
 
 
 def find_command(project: NodeProject) -> NodeCommand:
     """Return the command that starts the project's entry."""
-    script, text = _script(project)
+    why = needs_bun(project)
+    if why is not None:
+        return _bun(project, why)
+    script, text = _script(project, _RUNNERS)
     flags = list(_flags(project, text))
     variables = dict(_assignments(text))
     runner = _runner(project, flags)
@@ -158,13 +164,39 @@ def _starter(project: NodeProject) -> tuple[str, ...]:
     return ("--preserve-symlinks-main", program, "start")
 
 
-def _script(project: NodeProject) -> tuple[str, str]:
+def _bun(project: NodeProject, why: str) -> NodeCommand:
+    """Return the command for Bun, which reads all languages and watches for no changes."""
+    script, text = _script(project, frozenset({"bun"}))
+    arguments = (*_bun_flags(project, text), project.relative(project.entry.file))
+    told = f"bun {' '.join(arguments)}" + (f' (package.json "{script}")' if script else "")
+    decisions = (told, f"Bun runs it, because Node cannot: {why}")
+    variables = dict(_assignments(text))
+    return NodeCommand(arguments, (bun_requirement(project),), variables, script, decisions, is_bun=True)
+
+
+def _bun_flags(project: NodeProject, script: str) -> Iterator[str]:
+    for command in split_commands(script):
+        if command[0].rpartition("/")[2] != "bun":
+            continue
+        words = iter(command[1:])
+        for word in words:
+            name, sign, value = word.partition("=")
+            if name in _PRELOADS or name in {"--preload", "--env-file"}:
+                value = value if sign else next(words, "")
+                found = project.find(value) if name == "--env-file" else _can_preload(project, value)
+                if value and found:
+                    yield f"{name if name == '--env-file' else '--preload'}={value}"
+            elif _BUN_FLAGS.fullmatch(word):
+                yield word
+
+
+def _script(project: NodeProject, runners: frozenset[str]) -> tuple[str, str]:
     """Return name and text of the script that leads to the entry."""
     named = re.search(r'"([^"]+)"', project.entry.by)
     names = [named[1]] if named and named[1] in project.package.scripts else []
     for name in (*names, *_SCRIPTS):
         text = project.package.scripts.get(name, "")
-        if any(command[0].rpartition("/")[2] in _RUNNERS for command in split_commands(text)):
+        if any(command[0].rpartition("/")[2] in runners for command in split_commands(text)):
             return name, text
     return "", ""
 

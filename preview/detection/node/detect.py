@@ -172,7 +172,7 @@ def _plan(project: NodeProject, target: AppTarget | None, supplied: frozenset[Se
     return StartPlan(
         framework=target.framework if target is not None else "node",
         toolchain=Toolchain.NODE,
-        server=Server.NODE,
+        server=Server.BUN if command.is_bun else Server.NODE,
         target=target,
         directory=project.folder,
         python_path=(),

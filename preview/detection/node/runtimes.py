@@ -1,4 +1,4 @@
-"""Refuse packages that only another runtime than Node can run; serve what such a runtime serves, where Node can."""
+"""Find the runtime that a package needs: Node, or Bun; others are refused. Node serves what others serve, if it can."""
 
 from __future__ import annotations
 
@@ -9,9 +9,21 @@ from preview.detection.node.project import NodeProject
 from preview.errors import InvalidGeneration
 from preview.sources.node_scripts import split_commands
 
+BUN: Final = "1.4.5"
+"""The version of Bun for projects that name none, or an open range (``>=1.1``, ``^1``)."""
+
+# What only Bun has.
+_BUN_OWN: Final = re.compile(
+    r"\bBun\.(?!env\b)\w+|['\"](?:bun(?::\w+)?|(?:hono|drizzle-orm)/bun[\w/-]*)['\"]|\bimport\.meta\.(?:dir|file|path)\b"
+)
+# Files and packages that only projects for Bun have.
+_BUN_FILES: Final = ("bun.lock", "bun.lockb", "bunfig.toml")
+_BUN_TYPES: Final = ("@types/bun", "bun-types", "bun")
+_NODE: Final = frozenset({"node", "nodemon", "tsx", "ts-node", "ts-node-dev", "tsnd", "pm2", "nest"})
+_EXACT: Final = re.compile(r"v?(\d{1,3}\.\d{1,3}\.\d{1,3})")
+_CLOSED: Final = re.compile(r"~?\d{1,3}\.\d{1,3}(?:\.[x\d]{1,3})?")
 # What only these runtimes have.
 _OWN: Final = {
-    "bun": re.compile(r"\bBun\.(?!env\b)\w+|['\"]bun(?::\w+)?['\"]"),
     "deno": re.compile(r"\bDeno\.(?!env\b)\w+|from\s+['\"](?:jsr:|npm:|https://)"),
     # Cloudflare's Workers: modules and storage that only they have.
     "wrangler": re.compile(
@@ -43,6 +55,34 @@ def refuse_runtime(project: NodeProject) -> None:
                 language=runtime.capitalize(),
                 path=project.entry.file,
             )
+
+
+def needs_bun(project: NodeProject) -> str | None:
+    """Return why only Bun can run the sources, in half a sentence; None if Node can, or if the scripts start Node."""
+    programs = _programs(project)
+    is_marked = project.find(*_BUN_FILES) is not None or project.requires(*_BUN_TYPES)
+    if "bun" in programs or (is_marked and not programs & _NODE):
+        return _needs(project, "bun", _BUN_OWN)
+    return None
+
+
+def bun_requirement(project: NodeProject) -> str:
+    """Return the requirement for Bun, in the version that the project names."""
+    engines = project.package.data.get("engines")
+    manager = [str(item.data.get("packageManager", "")) for item in (project.package, *project.packages[:1])]
+    written = project.find(".bun-version")
+    texts = (
+        *(text.partition("bun@")[2].partition("+")[0] for text in manager),
+        project.text(written).strip() if written is not None else "",
+        str(engines.get("bun", "")) if isinstance(engines, dict) else "",
+        project.range_of("bun") or "",
+    )
+    for text in filter(None, texts):
+        if (exact := _EXACT.fullmatch(text)) is not None:
+            return f"bun@{exact[1]}"
+        if _CLOSED.fullmatch(text) is not None:
+            return f"bun@{text}"
+    return f"bun@{BUN}"
 
 
 def exports_server(project: NodeProject) -> bool:

@@ -64,7 +64,9 @@ class _Reader:
     def words(self, words: Command, kind: str | None, where: str, depth: int = 0) -> Iterator[Step]:
         """Yield the steps of one command."""
         program, rest = words[0].rpartition("/")[2], words[1:]
-        if program in _MANAGERS:
+        if program == "bun" and self._is_bun_file(words):
+            yield from self._file([word for word in rest if word != "run"], kind, where)
+        elif program in _MANAGERS:
             found = managed_script(words)
             if found is not None and found[1] == ".":
                 yield from self.script(found[0], purpose(found[0]) or kind, depth + 1)
@@ -74,6 +76,11 @@ class _Reader:
             yield from self._file(rest, kind, where)
         elif program in _MIGRATORS:
             yield from self._migrator(program, rest, where, depth)
+
+    def _is_bun_file(self, words: Command) -> bool:
+        """Return True if Bun runs a file, and no script: ``bun run src/seed.ts``."""
+        found = managed_script(words)
+        return self.command.is_bun and found is not None and found[0] not in self.project.package.scripts
 
     def _file(self, rest: Sequence[str], kind: str | None, where: str) -> Iterator[Step]:
         position = next((at for at, word in enumerate(rest) if not word.startswith("-")), None)
@@ -98,6 +105,8 @@ class _Reader:
     def _loader(self, file: str) -> tuple[str, ...] | None:
         """Return the command that reads the file's language; None if no installed package does."""
         runner = self.command.runner
+        if self.command.is_bun:
+            return ("bun",)
         if not file.endswith((".ts", ".mts", ".cts")) or runner:
             return ("node", *runner)
         return next(((name,) for name in ("tsx", "ts-node") if self.project.requires(name)), None)

@@ -19,6 +19,7 @@ from preview.core.clock import rfc3339, utc_now
 from preview.environments.folders.environment import Environment, EnvironmentRequest, How, Report, builder_name
 from preview.environments.folders.layout import Layout, measure_and_protect
 from preview.environments.folders.locks import open_cage, open_unfinished
+from preview.environments.node.bun import installed_bun, place_bun, with_bun
 from preview.environments.node.install import Npm, install
 from preview.environments.node.locks import place_pins, with_usual_addresses
 from preview.environments.node.manifest import NodeManifest
@@ -179,6 +180,7 @@ def _finish(recipe: NodeRecipe, temporary: Path, layout: Layout, report: Report,
     """Write the programs and the marker, and move the finished folder to the environment's path."""
     binaries = temporary / "node_modules" / ".bin"
     binaries.mkdir(parents=True, exist_ok=True)
+    place_bun(recipe.manifest, binaries)
     for name in _MANAGERS:
         # Scripts call each other with the project's package manager.
         if not (binaries / name).exists():
@@ -291,6 +293,8 @@ class NodeEnvironmentCache:
             async with open_progress(report) as progress:
                 how = await stack.enter_async_context(self._hold(recipe, progress))
             directory = self._layout.directory(recipe.key)
+            bun = installed_bun(recipe.manifest, directory)
+            node = f"Node {recipe.toolchain.version}" if recipe.toolchain.version else "Node"
             yield Environment(
                 directory=directory,
                 program=recipe.toolchain.node,
@@ -298,7 +302,7 @@ class NodeEnvironmentCache:
                 variables=modules_variables(directory),
                 elapsed_s=trio.current_time() - started,
                 how=how,
-                language=f"Node {recipe.toolchain.version}" if recipe.toolchain.version else "Node",
+                language=f"Bun {bun}".strip() if bun is not None else node,
             )
 
     def _hold(self, recipe: NodeRecipe, report: Report) -> AbstractAsyncContextManager[How]:
@@ -316,7 +320,8 @@ class NodeEnvironmentCache:
     async def _recipe(self, request: EnvironmentRequest) -> NodeRecipe:
         if self._toolchain is None:
             self._toolchain = await find_node()
-        manifest = await self._reader.node_manifest(request.project / request.folder, request.extra)
+        extra = await trio.to_thread.run_sync(with_bun, request.extra, self._toolchain.identity)
+        manifest = await self._reader.node_manifest(request.project / request.folder, extra)
         return await trio.to_thread.run_sync(self._make_recipe, manifest, self._toolchain, limiter=self._threads)
 
     def _make_recipe(self, manifest: NodeManifest, toolchain: NodeToolchain) -> NodeRecipe:

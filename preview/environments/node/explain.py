@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from preview.core.quoting import clipped, in_words
-from preview.environments.node.manifest import NodeManifest
+from preview.environments.node.manifest import BUN_PACKAGES, NodeManifest
 from preview.environments.python.causes import LONGEST_SENTENCE, cause_of, without_paths
 from preview.environments.python.explain import Explanation
 
@@ -196,6 +196,8 @@ def _explain(text: str, manifest: NodeManifest) -> Explanation:
             "that is required; check the network and launch again",
             "network",
         )
+    if code in {"E404", "ETARGET"} and (bun := _bun(text, manifest)) is not None:
+        return bun
     for case in _CASES:
         if code in case.codes and (code != "ENOENT" or _FILE.search(text)):
             found = next((hit["name"] for pattern in case.patterns if (hit := pattern.search(text))), "")
@@ -212,6 +214,20 @@ def _explain(text: str, manifest: NodeManifest) -> Explanation:
     if code == "EBADENGINE":
         return _engine(text, manifest)
     return _build(text, manifest) or _other(text, code)
+
+
+def _bun(text: str, manifest: NodeManifest) -> Explanation | None:
+    """Return the sentence for a missing program of Bun; None if another package is missing."""
+    name = absent_package(text.splitlines())
+    if name is None or not name.startswith(BUN_PACKAGES):
+        return None
+    version = clipped(manifest.range_of(name) or "", _LONGEST_RANGE)
+    return Explanation(
+        f"The project needs Bun {version}, and the package registry does not have it for this machine ({name}); name a "
+        'version that it has as packageManager in package.json ("bun@1.2.3")',
+        "no_version",
+        name,
+    )
 
 
 def _gone(name: str, text: str) -> str:

@@ -56,6 +56,8 @@ _WORKING: Final = {
 }
 # Only with this package does the other one connect to such a server.
 _ONLY_WITH: Final = {"typeorm": "pg"}
+BUN_PACKAGES: Final = "@oven/bun-"
+"""Beginning of the names of packages that contain Bun's program, each for one kind of machine."""
 MAX_BYTES: Final = 32 * 1024 * 1024
 _NAMELESS: Final[Mapping[str, object]] = {"name": "preview", "version": "0.0.0", "private": True}
 _MAX_MEMBERS: Final = 200
@@ -177,6 +179,8 @@ class _Reader:
     def __init__(self, directory: Path, wanted: frozenset[str]) -> None:
         self._directory = directory.resolve()
         self._wanted = wanted
+        # Where its program is required, `bun` would bring another one, and a script that looks for it.
+        self._left_out = BUILT_IN | ({"bun"} if any(name.startswith(BUN_PACKAGES) for name in wanted) else set())
         self.left_out = False
         self._from_workspace: dict[str, str] = {}
         self._local: list[str] = []
@@ -243,7 +247,7 @@ class _Reader:
                 name: version
                 for name, value in declared.items()
                 if name in needed
-                and name not in BUILT_IN
+                and name not in self._left_out
                 and (version := self.version(folder, name, value)) is not None
             }
             self.left_out = self.left_out or len(wanted) < len(declared)

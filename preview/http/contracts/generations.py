@@ -49,7 +49,7 @@ class Plan(Answer):
 
     framework: str
     toolchain: Literal["python", "node", "image"]
-    server: Literal["asgi", "wsgi", "django", "node", "command"]
+    server: Literal["asgi", "wsgi", "django", "node", "bun", "command"]
     app: str | None = Field(examples=["app.main:app"])
     app_dir: str | None
     factory: bool

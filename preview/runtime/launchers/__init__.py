@@ -6,6 +6,7 @@ programs import nothing from ``preview``.
 
 from preview.runtime.launchers.paths import (
     BRIDGE,
+    BUN_HOOK,
     BY_SOCKETS,
     COMMAND_HOOK,
     LAUNCHERS,
@@ -20,6 +21,7 @@ from preview.runtime.launchers.paths import (
 
 __all__ = [
     "BRIDGE",
+    "BUN_HOOK",
     "BY_SOCKETS",
     "COMMAND_HOOK",
     "LAUNCHERS",

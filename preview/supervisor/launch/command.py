@@ -16,6 +16,7 @@ from preview.environments import BuiltImage, Environment
 from preview.errors import InvalidGeneration, LaunchFailed
 from preview.runtime import CONTROL_PLACEHOLDER, FD_PLACEHOLDER, LOG_PLACEHOLDER
 from preview.runtime.launchers import (
+    BUN_HOOK,
     COMMAND_HOOK,
     LISTEN_HOOK,
     MAKE_MIGRATIONS,
@@ -38,7 +39,7 @@ _SIGNALS = ("traces", "metrics", "logs")
 
 def listens_itself(plan: StartPlan) -> bool:
     """Return True if the program opens its own listening socket, because it cannot inherit one."""
-    return plan.server is Server.COMMAND and plan.toolchain is not Toolchain.NODE
+    return plan.server is Server.BUN or (plan.server is Server.COMMAND and plan.toolchain is not Toolchain.NODE)
 
 
 def image_argv(plan: StartPlan, image: BuiltImage, port: int) -> list[str]:
@@ -57,8 +58,8 @@ def image_argv(plan: StartPlan, image: BuiltImage, port: int) -> list[str]:
 
 
 def launcher_of(plan: StartPlan) -> Path | None:
-    """Return the launcher for the plan's application; None for Node and for commands."""
-    if plan.server in (Server.NODE, Server.COMMAND):
+    """Return the launcher for the plan's application; None for Node, Bun and commands."""
+    if plan.server in (Server.NODE, Server.BUN, Server.COMMAND):
         return None
     if plan.framework == "django":
         return SERVE_DJANGO
@@ -82,6 +83,8 @@ def server_argv(plan: StartPlan, environment: Environment, project: Path, *, por
         return image_argv(plan, environment.image, port)
     if plan.server is Server.NODE:
         return [str(environment.program), *plan.command]
+    if plan.server is Server.BUN:
+        return [*resolve_command(["bun"], environment, project), "--preload", str(BUN_HOOK), *plan.command]
     if plan.server is Server.COMMAND:
         words = [_PORT.sub(str(port), word) for word in plan.command]
         return resolve_command(words, environment, project / plan.directory)

@@ -51,7 +51,8 @@ class Detected(Answer):
 
 def _decisions(plan: StartPlan) -> list[DetectedEntry]:
     file = "" if plan.target is None else plan.target.file or ""
-    command = " ".join(("node", *plan.command) if plan.server is Server.NODE and plan.command else plan.command)
+    program = (str(plan.server),) if plan.server in (Server.NODE, Server.BUN) and plan.command else ()
+    command = " ".join((*program, *plan.command))
     values: dict[Literal["framework", "app", "command", "directory", "network", "health"], tuple[str | None, str]] = {
         "framework": (plan.framework, f"framework: {plan.framework}"),
         "app": (None if plan.target is None else str(plan.target), f"application: {plan.target}"),
