@@ -26,6 +26,20 @@ def values(folder: Path, text: str, **files: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('KEY = os.environ.get("SECRET_KEY", "")\n', {"SECRET_KEY": "{secret}"}),
+        ('KEY = os.getenv("DJANGO_SECRET_KEY", default="")\n', {"DJANGO_SECRET_KEY": "{secret}"}),
+        # Without one, the program does without what it is for.
+        ('KEY = os.getenv("WEBHOOK_SECRET", "")\n', {}),
+        ('KEY = os.environ.get("SECRET_KEY", "of my own")\n', {}),
+    ],
+)
+def test_a_signing_key_with_an_empty_default_is_made(tmp_path: Path, text: str, expected: dict[str, str]) -> None:
+    assert values(tmp_path, text) == expected
+
+
+@pytest.mark.parametrize(
     ("text", "example", "value"),
     [
         ('print(os.environ["DEBUG"])\n', "", "True"),

@@ -3,7 +3,14 @@
 from preview.detection.settings.collect import ProjectSettings, collect, placeholder_for, variable_for
 from preview.detection.settings.example_files import ExampleValue, is_example_name, is_placeholder
 from preview.detection.settings.model import Kind, Need, SettingRead, with_config_classes
-from preview.detection.settings.values import is_database_url, is_secret, is_sqlite_flag, make_up, service_of
+from preview.detection.settings.values import (
+    is_database_url,
+    is_environment,
+    is_secret,
+    is_sqlite_flag,
+    make_up,
+    service_of,
+)
 
 __all__ = [
     "ExampleValue",
@@ -13,6 +20,7 @@ __all__ = [
     "SettingRead",
     "collect",
     "is_database_url",
+    "is_environment",
     "is_example_name",
     "is_placeholder",
     "is_secret",

@@ -30,6 +30,8 @@ _WANTED: Final = re.compile(
 )
 # Secrets that a settings class leaves empty (``= None``) and the application refuses to run without.
 _SECRET: Final = re.compile(r"(?:^|_)SECRET(?:_KEY)?$")
+# Django refuses an empty one, and so do Flask's sessions.
+_SIGNING_KEY: Final = re.compile(r"(?:(?:APP|FLASK|DJANGO|FASTAPI)_)?SECRET_KEY")
 _ENVIRONMENT_FILE: Final = re.compile(
     r"(?:^|/)(?:config|configs|conf|settings|environments?|envs?)/(development|dev|local)\.(?:py|env|ya?ml|toml|json|ini|cfg)$"
 )
@@ -61,7 +63,10 @@ class ProjectSettings:
     def _value(self, read: SettingRead) -> Variable | None:
         needed = read.need is Need.REQUIRED
         name = read.name.upper()
-        is_empty = read.need is Need.DEFAULTED and read.default is None and _SECRET.search(name) is not None
+        is_empty = read.need is Need.DEFAULTED and (
+            (read.default is None and _SECRET.search(name) is not None)
+            or (read.default == "" and _SIGNING_KEY.fullmatch(name) is not None)
+        )
         wanted = (read.need is Need.OPTIONAL or is_empty) and (_WANTED.search(name) is not None or bool(read.form))
         own = self.own.get(read.name) or self.own.get(read.name.lower())
         if own is not None:

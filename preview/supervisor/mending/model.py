@@ -99,7 +99,9 @@ def shortened(lines: Sequence[str]) -> list[str]:
     return [COLOURS.sub("", line[:_MOST_CHARACTERS]).rstrip() for line in lines[-_MOST_LINES:]]
 
 
-ERROR: Final = re.compile(r"^(?:Uncaught )?(?:[A-Za-z_][\w.]{0,100}(?:Error|Exception|Exit)|Error)\b")
+ERROR: Final = re.compile(
+    r"^(?:Uncaught )?(?:[A-Za-z_][\w.]{0,100}(?:Error|Exception|Exit|ImproperlyConfigured)|Error)\b"
+)
 """The line of an exception in a traceback of Python or Node."""
 
 

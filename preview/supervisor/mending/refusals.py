@@ -1,4 +1,7 @@
-"""Variables that a project's own schema misses or refuses: of env-schema, class-validator or zod. Pure functions."""
+"""Variables that a project's own schema or check misses or refuses. Pure functions.
+
+Schemas are those of env-schema, class-validator and zod. A check raises an error that names the variable.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ from dataclasses import replace
 from typing import Final
 
 from preview.detection import Kind, Origin, Variable, placeholder_for
+from preview.detection.settings import is_environment, is_secret
+from preview.supervisor.mending.model import FailedStart, newest_error
 
 # `env must have required property 'A', env/PORT must be integer`
 _SCHEMA: Final = re.compile(
@@ -46,6 +51,18 @@ _WORD: Final = re.compile(r"['\"](\w{1,60})['\"]")
 _LONG: Final = 32
 # The service sets it in every preview, and no placeholder replaces it.
 _OF_THE_SERVICE: Final = "NODE_ENV"
+OTHER_FAILURE: Final = re.compile(
+    r"^(?:Uncaught )?[\w.]{0,100}(?:ModuleNotFound|Import|Syntax|Indentation|Tab|Name|Reference|File\w{1,12}|Permission"
+    r"|Connection\w{0,12}|Operational|Programming|Interface|Timeout|Memory|Recursion)(?:Error|Exception)\b"
+    r"|Cannot find (?:module|package)|\b(?:ECONNREFUSED|EADDRINUSE|ENOENT|EACCES|ERR_MODULE\w{1,20}|ERR_REQUIRE\w{1,9})"
+    r"|getaddrinfo|(?:module|type object) '[\w.]{1,100}' has no attribute"
+)
+"""Failures of code, packages, files and servers, which no variable mends."""
+_SAID_LINES: Final = 4
+_NO_VALUE: Final = re.compile(r"\bmust (?:not )?be\b|\brequire|\bnot (?:set|defined|provided|configured)|empty|missing")
+_WORDS: Final = re.compile(r"\w{1,80}")
+_PARTS: Final = re.compile(r"[A-Z0-9]{1,80}")
+_PRODUCTION: Final = re.compile(r"\bprod(?:uction)?\b", re.IGNORECASE)
 
 
 def refused_variables(lines: Sequence[str]) -> Iterator[tuple[str, Variable]]:
@@ -60,6 +77,36 @@ def refused_variables(lines: Sequence[str]) -> Iterator[tuple[str, Variable]]:
                 groups = match.groupdict()
                 name = groups.get("name") or groups.get("missing") or groups.get("refused") or ""
                 yield name, _fitting(name, match["said"] or "")
+
+
+def checked_variables(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
+    """Yield variables that the newest error names, and whose empty default or weak value the program refuses.
+
+    1. A secret, which gets a value of its own.
+    2. A variable with a default that is empty, or for which an example has a value.
+    3. The variable that says "production", if the error is about production.
+    """
+    number = newest_error(failed.lines)
+    if number is None or OTHER_FAILURE.search(failed.lines[number]):
+        return
+    said = " ".join(failed.lines[number : number + _SAID_LINES])
+    known = failed.plan.variables
+    names = sorted({*known, *failed.plan.defaulted})
+    words = set(_WORDS.findall(said))
+    text = f"_{'_'.join(_PARTS.findall(said.upper()))}_"
+    for name in names:
+        is_open = name not in known and (name in failed.example_values or _NO_VALUE.search(said) is not None)
+        if (is_secret(name) or is_open) and (name in words or _has_tail(text, name.upper())):
+            yield name, placeholder_for(name)
+    for name in names if _PRODUCTION.search(said) else ():
+        if is_environment(name) and (name not in known or _PRODUCTION.match(known[name].value)):
+            yield name, replace(placeholder_for(name), value="development", origin=Origin.SUPPLIED)
+
+
+def _has_tail(text: str, name: str) -> bool:
+    """Return whether a sentence has two or more last parts of the name: ``SECRET_KEY`` of ``SHOP_SECRET_KEY``."""
+    parts = name.split("_")
+    return any(f"_{'_'.join(parts[start:])}_" in text for start in range(len(parts) - 1))
 
 
 def _fitting(name: str, said: str) -> Variable:

@@ -11,7 +11,7 @@ from typing import Final
 from preview.detection import Kind, Origin, Variable, placeholder_for
 from preview.supervisor.diagnosis.diagnose import diagnose
 from preview.supervisor.mending.model import FailedStart, Mend, newest_error
-from preview.supervisor.mending.refusals import refused_variables
+from preview.supervisor.mending.refusals import OTHER_FAILURE, checked_variables, refused_variables
 
 _HEAD: Final = re.compile(r"\b\d{1,4} validation errors? for (?P<model>\w{1,80})")
 _SETTINGS: Final = re.compile(r"settings|config|env", re.IGNORECASE)
@@ -39,6 +39,7 @@ _READ: Final = re.compile(
     r"""|process\.env(?:\.|\[["'])(?P<other>[A-Za-z_]\w{0,80})"""
 )
 _OF_NODE: Final = re.compile(r"\bprocess\.env\.(?P<name>[A-Z][A-Z0-9_]{1,80})")
+_OPENED: Final = re.compile(r"\s{0,40}(?P<name>[A-Z][A-Z0-9_]{1,80})\s{0,4}=\s{0,4}[\w.]{1,60}\($")
 _CONSTANT: Final = re.compile(r"\b[A-Z][A-Z0-9]{0,20}_?[A-Z0-9_]{2,60}\b")
 _NO_VALUE: Final = re.compile(
     r"^(?:TypeError|AttributeError|ValueError|AssertionError)\b.{0,200}(?:NoneType|None\b|invalid literal for int|"
@@ -55,13 +56,6 @@ _DOCKERFILE: Final = "Dockerfile"
 _MOST: Final = 40
 # The launchers' last line (``preview_serving``, ``reads.cjs``). The program may print it, too.
 _READS: Final = re.compile(r"^read without a value: (?P<names>[A-Za-z_]\w{0,80}(?:, [A-Za-z_]\w{0,80}){0,39})$")
-# Failures of code, packages, files and servers, which no variable mends.
-_OTHER_FAILURE: Final = re.compile(
-    r"^(?:Uncaught )?[\w.]{0,100}(?:ModuleNotFound|Import|Syntax|Indentation|Tab|Name|Reference|File\w{1,12}|Permission"
-    r"|Connection\w{0,12}|Operational|Programming|Interface|Timeout|Memory|Recursion)(?:Error|Exception)\b"
-    r"|Cannot find (?:module|package)|\b(?:ECONNREFUSED|EADDRINUSE|ENOENT|EACCES|ERR_MODULE\w{1,20}|ERR_REQUIRE\w{1,9})"
-    r"|getaddrinfo|(?:module|type object) '[\w.]{1,100}' has no attribute"
-)
 # What programs say of a value that is not there, in their error or in the line above their end.
 _WANTS_VALUE: Final = re.compile(
     r"None\b|NoneType|\bnull\b|undefined|\bNaN\b|missing|require|not (?:set|defined|found|provided|specified)"
@@ -94,7 +88,9 @@ _COMMON: Final = frozenset(
 
 def mend_variables(failed: FailedStart) -> Mend | None:
     """Return placeholders for the variables that the last lines name; None if they name none."""
-    finders = (_of_pydantic, _unparsed, _refused, _missing, _read_in_line, _read_at_all)
+    finders = (
+        _of_pydantic, _unparsed, _refused, _missing, _read_in_line, _exemplified, checked_variables, _read_at_all
+    )  # fmt: skip
     ways = (dict(find(failed)) for find in finders)
     found: dict[str, Variable] = next(filter(None, ways), {})
     before = failed.plan.variables
@@ -121,6 +117,8 @@ def _of_files(failed: FailedStart, variable: Variable) -> Variable:
     """
     before = failed.plan.variables.get(variable.name)
     given = failed.container_values.get(variable.name)
+    if variable.origin is Origin.SUPPLIED:
+        return variable
     example = None if "{secret" in variable.value else failed.example_values.get(variable.name)
     found = example if given is None else (given, _DOCKERFILE)
     if found is None or (before is not None and before.value == found[0]):
@@ -214,6 +212,24 @@ def _read_in_line(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
         yield name, placeholder_for(name, kind)
 
 
+def _exemplified(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
+    """Yield the variables read in the line that failed, whatever its error, if an example has their value.
+
+    ``config("HOSTS", default=[], cast=Csv())`` fails by its default alone.
+    """
+    number = newest_error(failed.lines)
+    if number is None or OTHER_FAILURE.search(failed.lines[number]):
+        return
+    line = _own_line(failed, number)
+    names = [match["name"] or match["other"] for match in _READ.finditer(line)]
+    # Python shows the first line of a call.
+    names += [match["name"]] if (match := _OPENED.match(line)) is not None else []
+    for name in dict.fromkeys(names):
+        before = failed.plan.variables.get(name)
+        if name in failed.example_values and (before is None or before.origin is not Origin.SUPPLIED):
+            yield name, placeholder_for(name)
+
+
 def _read_at_all(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
     """Yield all variables that the program read and found without a value, if it may have failed for want of one."""
     found = [match for line in failed.lines if (match := _READS.match(line))]
@@ -222,7 +238,7 @@ def _read_at_all(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
         return
     number = newest_error(said)
     near = said[-_SAID_LINES:] if number is None else said[number : number + _SAID_LINES]
-    if (number is not None and _OTHER_FAILURE.search(said[number])) or not any(map(_WANTS_VALUE.search, near)):
+    if (number is not None and OTHER_FAILURE.search(said[number])) or not any(map(_WANTS_VALUE.search, near)):
         return
     for name in found[-1]["names"].split(", "):
         if name not in failed.plan.variables and name not in _COMMON and name not in failed.plan.defaulted:

@@ -1,0 +1,120 @@
+"""Values that a program has and refuses: an empty default, a default of the wrong form, a weak secret."""
+
+from __future__ import annotations
+
+import pytest
+
+from preview.detection import Origin, Server, StartPlan, Toolchain, Variable
+from preview.supervisor.mending import FailedStart, Mend, find_mend
+
+ROOT = "/data/previews/p/project"
+TRACE = "Traceback (most recent call last):"
+FRAME = f'  File "{ROOT}/shop/settings.py", line 2, in <module>'
+INNER = '  File "/env/lib/python3.12/site-packages/decouple.py", line 301, in __call__'
+HEAD = "pydantic_core._pydantic_core.ValidationError: 1 validation error for Settings"
+
+
+def mend_of(
+    *lines: str,
+    known: dict[str, tuple[str, Origin]] | None = None,
+    defaulted: frozenset[str] = frozenset(),
+    examples: dict[str, str] | None = None,
+) -> Mend | None:
+    variables = {name: Variable(name, value, origin) for name, (value, origin) in (known or {}).items()}
+    plan = StartPlan("django", Toolchain.PYTHON, Server.DJANGO, None, variables=variables, defaulted=defaulted)
+    given = {name: (value, ".env.example") for name, value in (examples or {}).items()}
+    return find_mend(FailedStart(lines, plan, frozenset({"shop"}), ROOT, example_values=given))
+
+
+def values(mend: Mend | None) -> dict[str, str]:
+    return {} if mend is None else {name: one.value for name, one in mend.variables.items()}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "ALLOWED_HOSTS = config('ALLOWED_HOSTS', default=[], cast=Csv())",
+        "hosts = os.getenv('ALLOWED_HOSTS', [])",
+        "ALLOWED_HOSTS = config(",
+    ],
+)
+def test_a_read_that_fails_gets_the_value_of_the_example(line: str) -> None:
+    lines = (
+        TRACE,
+        FRAME,
+        f"    {line}",
+        INNER,
+        "    x.read()",
+        "AttributeError: 'list' object has no attribute 'read'",
+    )
+    examples = {"ALLOWED_HOSTS": "localhost,127.0.0.1", "OTHER": "x"}
+    mend = mend_of(*lines, defaulted=frozenset({"ALLOWED_HOSTS"}), examples=examples)
+    assert values(mend) == {"ALLOWED_HOSTS": "localhost,127.0.0.1"}
+    assert mend is not None
+    assert mend.why == "the variable ALLOWED_HOSTS has no usable value: using what .env.example has"
+    given = {"ALLOWED_HOSTS": ("a", Origin.REQUEST)}
+    assert mend_of(*lines, known=given, examples=examples) is None
+    assert mend_of(*lines, examples={"OTHER": "x"}) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        ("engine = connect(os.environ['DATABASE_URL'])", "sqlalchemy.exc.OperationalError: no such host"),
+        ("client = gone(os.environ['DATABASE_URL'])", "NameError: name 'gone' is not defined"),
+    ],
+)
+def test_an_example_mends_no_other_failure(line: str, error: str) -> None:
+    assert mend_of(TRACE, FRAME, f"    {line}", error, examples={"DATABASE_URL": "mysql://root@db/x"}) is None
+
+
+def test_the_address_of_a_supplied_server_is_not_replaced_by_an_example_s() -> None:
+    known = {"DATABASE_URL": ("{database_url}", Origin.SUPPLIED)}
+    lines = (TRACE, FRAME, "    engine = connect(os.environ['DATABASE_URL'])", "ValueError: no such kind")
+    assert mend_of(*lines, known=known, examples={"DATABASE_URL": "mysql://root@db/x"}) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("SHOP_SECRET_KEY", "django.core.exceptions.ImproperlyConfigured: The SECRET_KEY setting must not be empty."),
+        ("APP_SECRET_KEY", "RuntimeError: A secret key is required"),
+        ("JWT_SECRET", "ValueError: JWT_SECRET is too weak"),
+    ],
+)
+def test_a_secret_that_the_program_refuses_is_made(name: str, error: str) -> None:
+    mend = mend_of(TRACE, FRAME, "    check()", error, defaulted=frozenset({name, "TOKEN", "SECRET_KEYS"}))
+    assert values(mend) == {name: "{secret}"}
+    # A secret that was made is no weak one.
+    assert mend_of(TRACE, error, known={name: ("{secret}", Origin.MADE_UP)}) is None
+
+
+def test_an_empty_default_that_the_program_refuses_gets_a_value() -> None:
+    lines = (TRACE, FRAME, "    raise ValueError(…)", "ValueError: SHOP_NAME must not be empty")
+    assert values(mend_of(*lines, defaulted=frozenset({"SHOP_NAME", "NAME"}))) == {"SHOP_NAME": "preview"}
+    examples = {"SHOP_NAME": "Corner shop"}
+    assert values(mend_of(*lines, defaulted=frozenset({"SHOP_NAME"}), examples=examples)) == examples
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("secret_key", "  Value error, SECRET_KEY must have 32 characters in production [type=value_error, input=1]"),
+        ("  Value error, Default SECRET_KEY is not allowed in production [type=value_error, input_type=dict]",),
+    ],
+)
+def test_a_secret_that_a_validator_refuses_is_made(lines: tuple[str, ...]) -> None:
+    mend = mend_of(TRACE, HEAD, *lines, known={"SECRET_KEY": ("dev-only-1", Origin.EXAMPLE)})
+    assert values(mend) == {"SECRET_KEY": "{secret}"}
+
+
+@pytest.mark.parametrize("value", ["production", "prod", None])
+def test_a_program_that_refuses_its_values_for_production_is_in_development(value: str | None) -> None:
+    known = {"SECRET_KEY": ("{secret}", Origin.MADE_UP)}
+    known |= {} if value is None else {"APP_ENV": (value, Origin.EXAMPLE)}
+    defaulted = frozenset({"APP_ENV"} if value is None else ())
+    said = "  Value error, HTTPS is required in production [type=value_error, input_type=dict]"
+    mend = mend_of(TRACE, HEAD, said, known=known, defaulted=defaulted, examples={"APP_ENV": "production"})
+    assert values(mend) == {"APP_ENV": "development"}
+    staging = {"APP_ENV": ("staging", Origin.EXAMPLE)}
+    assert mend_of(TRACE, HEAD, said, known=staging) is None
