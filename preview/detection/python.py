@@ -90,7 +90,8 @@ def plan_python(
         migrations = find_steps(sources, target, layout.directory, facts, files, database.step_variables)
     variables = {**settings.variables(database.variables), **database.variables}
     variables = supplied_variables(settings, variables, database, facts, supply)
-    variables = _with_other_address(with_config_classes(variables, sources, target.app_dir), settings)
+    variables = with_config_classes(variables, settings.reads, sources, target.app_dir)
+    variables = _with_other_address(variables, settings)
     services = find_needs(facts, settings, database, engine, variables)
     services = with_supplied_needs(services, settings, variables, database, facts, supply)
     if supply:

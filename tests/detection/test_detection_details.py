@@ -378,6 +378,29 @@ def test_sockets_of_flask_are_warned_of(tmp_path: Path) -> None:
     assert any("fall back to long polling" in warning for warning in plan.warnings)
 
 
+CONFIG = "class Config: pass\nclass DevelopmentConfig(Config): pass\n"
+
+
+@pytest.mark.parametrize(
+    ("read", "config", "value"),
+    [
+        ('TYPE = os.getenv("KIND_OF")\napp.config.from_object(TYPE)\n', CONFIG, "config.DevelopmentConfig"),
+        ('app.config.from_object(os.environ["KIND_OF"])\n', CONFIG, "config.DevelopmentConfig"),
+        ('app.config.from_object(os.environ.get("KIND_OF", None))\n', CONFIG, "config.DevelopmentConfig"),
+        # It starts without a class, too.
+        ('app.config.from_object(os.environ.get("KIND_OF"))\n', "x = 1\n", None),
+        ('app.config.from_object(os.environ.get("KIND_OF", "config.Config"))\n', CONFIG, None),
+        ('app.config.from_object(os.environ.get("KIND_OF") or "config.Config")\n', CONFIG, None),
+        ('other = os.environ.get("KIND_OF")\napp.config.from_object(TYPE)\n', CONFIG, None),
+    ],
+)
+def test_a_variable_for_flasks_configuration_names_a_class(
+    tmp_path: Path, read: str, config: str, value: str | None
+) -> None:
+    plan = plan_of(tmp_path, {"app.py": f"import os\n{FLASK}{read}", "config.py": config})
+    assert values_of(plan).get("KIND_OF") == value
+
+
 @pytest.mark.parametrize(
     ("config", "value"),
     [("class Base: ...\nclass DevelopmentConfig(Base): ...\n", "config.DevelopmentConfig"), ("", "preview")],

@@ -487,3 +487,30 @@ def test_a_client_of_mongodb_without_an_address_is_named(line: str) -> None:
     assert found.message == (
         "It connects to MongoDB, but the address has no value. Set the variable that the program reads for it."
     )
+
+
+FRAME = '  File "/data/previews/p/project/shop/app.py", line 7, in create_app'
+WARM = '  File "<frozen os>", line 679, in __getitem__'
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (
+            [FRAME, "    print(f'{app.config[\"SHOP_DB\"]}')", "             ~~~~~~^^^"],
+            "shop/app.py, line 7, reads the key 'SHOP_DB' of Flask's configuration, which does not have it.",
+        ),
+        (
+            [FRAME, "    return rates['SHOP_DB']"],
+            "shop/app.py, line 7, reads the key 'SHOP_DB' of a dictionary, which does not have it.",
+        ),
+        ([FRAME, "    x = os.environ['SHOP_DB']", WARM], "The environment variable SHOP_DB is not set."),
+        ([FRAME, "    x = env['SHOP_DB']"], "The environment variable SHOP_DB is not set."),
+        ([FRAME, "    x = need('SHOP_DB')"], "The environment variable SHOP_DB is not set."),
+        ([FRAME], "The environment variable SHOP_DB is not set."),
+    ],
+)
+def test_a_missing_key_is_a_variable_only_if_the_environment_is_read(lines: list[str], said: str) -> None:
+    found = diagnose(["Traceback (most recent call last):", *lines, "KeyError: 'SHOP_DB'"])
+    assert found is not None
+    assert found.message.startswith(said)

@@ -118,3 +118,10 @@ def test_a_program_that_refuses_its_values_for_production_is_in_development(valu
     assert values(mend) == {"APP_ENV": "development"}
     staging = {"APP_ENV": ("staging", Origin.EXAMPLE)}
     assert mend_of(TRACE, HEAD, said, known=staging) is None
+
+
+def test_a_missing_key_of_a_dictionary_is_no_variable_unless_an_example_has_it() -> None:
+    lines = (TRACE, FRAME, "    db = app.config['SHOP_DB']", "         ~~~~~~~~~~^^^", "KeyError: 'SHOP_DB'")
+    assert mend_of(*lines) is None
+    assert values(mend_of(*lines, examples={"SHOP_DB": "shop"})) == {"SHOP_DB": "shop"}
+    assert values(mend_of(*lines, "read without a value: SHOP_KIND")) == {"SHOP_KIND": "preview"}

@@ -16,8 +16,18 @@ _FUNCTIONS: Final = frozenset(
     {"arrow_function", "function_expression", "function_declaration", "method_definition", "function"}
 )
 _ENDS: Final = re.compile(r"\bthrow\b|process\.exit|\bassert")
+# `key as string`, `key!`
+_KEY_TYPE: Final = re.compile(r"(?: as .*|!)$", re.DOTALL)
 _READS: Final = b"process.env["
 _NAME: Final = re.compile(r"[A-Z][A-Z0-9_]*[A-Z0-9]")
+# Where a function without a name of its own has one; the last two are fields of classes (TypeScript, JavaScript).
+_NAME_FIELDS: Final = {
+    "variable_declarator": "name",
+    "assignment_expression": "left",
+    "pair": "key",
+    "public_field_definition": "name",
+    "field_definition": "property",
+}
 _MAX_HELPERS: Final = 20
 _MAX_FILES: Final = 400
 
@@ -60,7 +70,7 @@ def _helpers(root: Node) -> Iterator[tuple[str, _Helper]]:
         function = _function_of(node)
         name = "" if function is None else _name_of(function)
         parameters = [] if function is None else _parameters(function)
-        key = source_of(node.child_by_field_name("index"))
+        key = _KEY_TYPE.sub("", source_of(node.child_by_field_name("index")))
         if function is not None and name and key in parameters:
             need = Need.REQUIRED if _ENDS.search(source_of(function.child_by_field_name("body"))) else Need.OPTIONAL
             yield name, _Helper(parameters.index(key), need)
@@ -100,7 +110,7 @@ def _name_of(function: Node) -> str:
     parent = function.parent
     if parent is None:
         return ""
-    field = {"variable_declarator": "name", "assignment_expression": "left", "pair": "key"}.get(parent.type)
+    field = _NAME_FIELDS.get(parent.type)
     return source_of(parent.child_by_field_name(field)).rpartition(".")[2] if field is not None else ""
 
 

@@ -11,7 +11,7 @@ from typing import Final
 from preview.detection.expressions import is_none, keyword, last_name, written_text
 from preview.detection.project_imports import Nodes
 from preview.detection.settings.dotenv_reads import dotenv_names, dotenv_read
-from preview.detection.settings.model import Kind, Need, RawRead, SettingRead, raises, refused_names
+from preview.detection.settings.model import CONFIG_CLASS, Kind, Need, RawRead, SettingRead, raises, refused_names
 
 _READER_CLASSES: Final = frozenset({"Config", "Env", "AutoConfig", "FileAwareEnv", "RepositoryEnv"})
 # Keys of a request's environ (PEP 3333, RFC 3875).
@@ -183,6 +183,7 @@ _WORDS: Final = re.compile(rb"\benviron\b|getenv|dotenv_values|decouple|starlett
 _WORD_PARTS: Final = (b"env", b"Env(", b"decouple", b"starlette.config")
 # Their argument cannot be None.
 _STRICT_CASTS: Final = frozenset({"int", "float", "loads", "literal_eval", "Path", "strtobool", "timedelta", "Secret"})
+_FROM_OBJECT: Final = "from_object"
 _STRICT_METHODS: Final = frozenset(
     {"split", "lower", "upper", "strip", "replace", "encode", "startswith", "endswith", "rstrip", "lstrip", "title"}
 )
@@ -248,6 +249,7 @@ class _Reader:
             self._parents = {child: node for node in nodes for child in ast.iter_child_nodes(node)}
         self._given = set(_given_here(nodes))
         self._refused = set(refused_names(nodes))
+        self._objects = {name for node in nodes if (name := _configuring(node))} if self._raws else set()
 
     def reads(self) -> list[SettingRead]:
         """Return the variables that the file reads, except those it sets itself."""
@@ -271,6 +273,8 @@ class _Reader:
     def _read(self, node: ast.AST, raw: RawRead, name: str) -> SettingRead:
         read = SettingRead(name, self._file, getattr(node, "lineno", 1), Need.OPTIONAL, raw.kind)
         read = self._typed(read, node)
+        if self._is_object(node) and (raw.default is None or is_none(raw.default)) and not self._has_fallback(node):
+            return replace(read, need=Need.REQUIRED, annotation=CONFIG_CLASS if raw.subscript else f"{CONFIG_CLASS}?")
         if raw.default is not None:
             default = None if is_none(raw.default) else written_text(raw.default)
             return replace(read, need=Need.DEFAULTED, default=default, has_default=not is_none(raw.default))
@@ -328,12 +332,26 @@ class _Reader:
 
     def _is_refused(self, node: ast.AST) -> bool:
         """Return true if the file raises when this name has no value."""
+        return any(name in self._refused for name in self._target_names(node))
+
+    def _is_object(self, node: ast.AST) -> bool:
+        """Return whether Flask's configuration is read from the class that the variable names."""
+        parent = self._parents.get(node)
+        is_given = isinstance(parent, ast.Call) and last_name(parent.func) == _FROM_OBJECT and node in parent.args
+        return is_given or any(name in self._objects for name in self._target_names(node))
+
+    def _target_names(self, node: ast.AST) -> list[str]:
         parent = self._parents.get(node)
         if isinstance(parent, ast.AnnAssign | ast.NamedExpr):
-            targets: list[ast.expr] = [parent.target]
-        else:
-            targets = parent.targets if isinstance(parent, ast.Assign) else []
-        return any(last_name(target) in self._refused for target in targets)
+            return [last_name(parent.target)]
+        return [last_name(target) for target in parent.targets] if isinstance(parent, ast.Assign) else []
+
+
+def _configuring(node: ast.AST) -> str:
+    """Return ``settings`` of ``app.config.from_object(settings)``; empty for other nodes."""
+    if not isinstance(node, ast.Call) or last_name(node.func) != _FROM_OBJECT or not node.args:
+        return ""
+    return node.args[0].id if isinstance(node.args[0], ast.Name) else ""
 
 
 def _asks_for_variable(test: ast.expr, *, is_read: bool) -> bool:

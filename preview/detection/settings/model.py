@@ -87,18 +87,36 @@ class SettingRead:
         return f"{self.file}:{self.line}"
 
 
+CONFIG_CLASS: Final = "config class"
+"""Annotation of a read that names a class for ``app.config.from_object``, with ``?`` if it may be missing."""
+
 _NAME: Final = re.compile(r"^(?:\w+_)?(?:SETTINGS|CONFIG_CLASS|CONFIG_OBJECT|CONFIGURATION)$")
 _CLASS: Final = re.compile(rb"^class ((?:Dev|Development|Local)\w*|\w*Config|Config\w*)\b", re.MULTILINE)
 _PREFERRED: Final = ("DevelopmentConfig", "DevConfig", "LocalConfig", "Config")
 
 
-def with_config_classes(variables: Mapping[str, Variable], sources: Sources, app_dir: str) -> dict[str, Variable]:
-    """Return the variables, with a development config class in place of a generated value."""
-    wanted = [name for name, one in variables.items() if _NAME.match(name) and one.origin is Origin.MADE_UP]
+def with_config_classes(
+    variables: Mapping[str, Variable], reads: Mapping[str, SettingRead], sources: Sources, app_dir: str
+) -> dict[str, Variable]:
+    """Return the variables, with a development config class in place of a generated value.
+
+    Without such a class, a variable that the program can do without has no value.
+    """
+    declared = {name: one.annotation for name, one in reads.items() if one.annotation.startswith(CONFIG_CLASS)}
+    wanted = [
+        name
+        for name, one in variables.items()
+        if (name in declared or _NAME.match(name)) and one.origin is Origin.MADE_UP
+    ]
     if not wanted:
         return dict(variables)
     found = _find(sources, app_dir)
-    return {name: replace(one, value=found) if name in wanted and found else one for name, one in variables.items()}
+    left = [name for name in wanted if found is None and declared.get(name, "").endswith("?")]
+    return {
+        name: replace(one, value=found) if name in wanted and found else one
+        for name, one in variables.items()
+        if name not in left
+    }
 
 
 def _find(sources: Sources, app_dir: str) -> str | None:

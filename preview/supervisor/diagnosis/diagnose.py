@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from preview.detection import ServiceNeed
-from preview.supervisor.diagnosis.diagnose_imports import bad_import, bad_model, old_name
+from preview.supervisor.diagnosis.diagnose_imports import bad_name
 from preview.supervisor.diagnosis.diagnose_services import diagnose_services
 from preview.supervisor.diagnosis.diagnose_syntax import SYNTAX, bad_syntax
 from preview.supervisor.diagnosis.diagnosis import Diagnosis
@@ -68,13 +68,13 @@ def _unanswered(lines: Sequence[str], needs: Sequence[ServiceNeed]) -> Diagnosis
 # Causes that end a program before it connects to a service.
 _CERTAIN = frozenset(
     {"missing_module", "missing_name", "circular_import", "python_version", "syntax_error", "missing_variable",
-     "out_of_memory", "missing_engine", "wrong_dialect"}
+     "out_of_memory", "missing_engine", "wrong_dialect", "missing_key"}
 )  # fmt: skip
 
 
 def _newest(lines: Sequence[str], rules: Sequence[Rule]) -> Diagnosis | None:
     for number in range(len(lines) - 1, -1, -1):
-        if (found := bad_import(lines, number) or bad_model(lines, number) or old_name(lines, number)) is not None:
+        if (found := bad_name(lines, number)) is not None:
             return found
         for pattern, tell in rules:
             match = pattern.search(lines[number])

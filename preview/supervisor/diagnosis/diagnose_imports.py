@@ -1,4 +1,4 @@
-"""Diagnosis of an import of the project's own names: which one lacks, is double, or is in a circle; of old names."""
+"""Diagnosis of the project's own names: imports that lack, are double, or are in a circle; old names; missing keys."""
 
 from __future__ import annotations
 
@@ -23,10 +23,19 @@ _OLD = re.compile(
     r"'(?:iteritems|iterkeys|itervalues|has_key)'"
     r"|NameError: name '(?:basestring|execfile|raw_input|unichr|unicode|xrange)' is not defined)"
 )
+_KEY = re.compile(r"^KeyError: ['\"](?P<name>[A-Z][A-Z0-9_]{2,80})['\"]$")
+_ENVIRONMENT = re.compile(r"environ|getenv|dotenv|\benv\b")
+# A frame has one line of source and one of marks; Python 3.13 shows up to four.
+_SHOWN_LINES = 8
 _START = "Traceback (most recent call last)"
 _MOST_LINES = 150
 # The folder of a preview's files.
 _PROJECT = "/project/"
+
+
+def bad_name(lines: Sequence[str], number: int) -> Diagnosis | None:
+    """Diagnose a name or key of the project's own that is not there; None for other lines."""
+    return bad_import(lines, number) or bad_model(lines, number) or old_name(lines, number) or bad_key(lines, number)
 
 
 def bad_import(lines: Sequence[str], number: int) -> Diagnosis | None:
@@ -102,6 +111,31 @@ def old_name(lines: Sequence[str], number: int) -> Diagnosis | None:
         "python_version",
         f"{file}, line {line}, is written in Python 2. Previews run Python 3: port it first.",
         {"file": file, "line": int(line)},
+    )
+
+
+def bad_key(lines: Sequence[str], number: int) -> Diagnosis | None:
+    """Diagnose a key in capitals that a dictionary or Flask's configuration lacks; None for the environment.
+
+    The environment raises in its own class; without the source line nothing is certain.
+    """
+    said = _KEY.match(lines[number])
+    shown = next(
+        (one for one in range(number - 1, max(-1, number - _SHOWN_LINES), -1) if _FRAME.match(lines[one])), None
+    )
+    if said is None or shown is None or shown + 1 == number:
+        return None
+    frame, code = _FRAME.match(lines[shown]), lines[shown + 1].strip()
+    name = said["name"]
+    is_read = any(f"[{quote}{name}{quote}]" in code for quote in "'\"")
+    if frame is None or _PROJECT not in frame["path"] or not is_read or _ENVIRONMENT.search(code):
+        return None
+    file, line = frame["path"].rpartition(_PROJECT)[2], int(frame["line"])
+    owner = "Flask's configuration" if ".config[" in code else "a dictionary"
+    return Diagnosis(
+        "missing_key",
+        f"{file}, line {line}, reads the key {name!r} of {owner}, which does not have it. Set it before that line.",
+        {"key": name, "file": file, "line": line},
     )
 
 

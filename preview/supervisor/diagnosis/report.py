@@ -39,6 +39,7 @@ _ADVICE: Mapping[str, str] = MappingProxyType(
     {
         "missing_module": "Add the package to the project's requirements, or correct the import.",
         "missing_name": "Add the name to the module, or correct the import.",
+        "missing_key": "Set the key before the line that reads it.",
         "circular_import": "Move one of the two imports into the function that needs it.",
         "missing_variable": "Set the variable under [env] in preview.toml, or in the launch request.",
         "missing_service": "Start the service that it needs, or set its address.",

@@ -190,6 +190,10 @@ def _refused(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
 def _missing(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
     found = diagnose(failed.lines)
     names = found.details.get("variables") if found is not None and found.reason == "missing_variable" else None
+    # The dictionary may be made of the environment and a file.
+    key = str(found.details["key"]) if found is not None and found.reason == "missing_key" else ""
+    if key in failed.example_values:
+        yield key, placeholder_for(key)
     for name in names if isinstance(names, Sequence) else ():
         yield str(name), placeholder_for(str(name))
     number = newest_error(failed.lines)
