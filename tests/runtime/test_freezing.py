@@ -11,6 +11,7 @@ import pytest
 
 from preview.runtime import Freeze
 from preview.runtime.kernel import proctree
+from preview.runtime.kernel.verified import VerifiedProcess
 
 
 def test_without_a_free_descriptor_stopped_processes_go_on_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,3 +33,43 @@ def test_without_a_free_descriptor_stopped_processes_go_on_all_the_same(monkeypa
         for one in started:
             one.kill()
             one.wait()
+
+
+# Wakes all others of its group, as fast as it can.
+WAKES = """
+import os, signal, sys
+others = [int(word) for word in sys.stdin.readline().split()]
+while True:
+    for pid in others:
+        try:
+            os.kill(pid, signal.SIGCONT)
+        except ProcessLookupError:
+            sys.exit()
+"""
+
+
+def test_processes_that_wake_each_other_stand_still_or_are_told() -> None:
+    started = [
+        subprocess.Popen([sys.executable, "-I", "-S", "-c", WAKES], stdin=subprocess.PIPE, text=True) for _ in range(4)
+    ]
+    identities = [found for one in started if (found := proctree.identify(one.pid)) is not None]
+    freeze = Freeze()
+    try:
+        for one in started:
+            assert one.stdin is not None
+            one.stdin.write(" ".join(str(other.pid) for other in started if other is not one) + "\n")
+            one.stdin.close()
+        for count in (2, 4, 4, 4):
+            stand_still = freeze.stop(lambda count=count: [one.pid for one in started[:count]], 0.5)  # type: ignore[misc]
+            assert not stand_still or not any(map(proctree.is_running, identities[:count]))
+            freeze.thaw()
+    finally:
+        for one in started:
+            one.kill()
+            one.wait()
+
+
+def test_what_cannot_be_stopped_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(VerifiedProcess, "send", lambda *_: None)
+    freeze = Freeze()
+    assert not freeze.stop(lambda: [os.getpid()])

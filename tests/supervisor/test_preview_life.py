@@ -30,7 +30,7 @@ from supervisor_kit import (
     read_to_end,
 )
 
-from preview.core.lifecycle import Health, State, StopCause
+from preview.core.lifecycle import Departure, Health, State, StopCause
 from preview.errors import (
     AlreadyRunning,
     DatabaseUnavailable,
@@ -48,6 +48,7 @@ from preview.errors import (
     StartupTimeout,
 )
 from preview.logs import End, StatusChange
+from preview.runtime import Exit
 from preview.settings import Settings
 from preview.sources import Sources
 from preview.supervisor import LaunchRequest, User, clean_once
@@ -492,6 +493,15 @@ async def test_stop_of_what_ignores_it_stays_within_the_grace(make_settings: Mak
         await rig.running(IGNORES_TERM)
         record = await rig.service.previews.stop("g1")
         assert (record.state, record.exit_signal) == (State.STOPPED, 9)
+
+
+async def test_what_another_node_has_gets_no_time_to_end(make_settings: MakeSettings) -> None:
+    async with open_rig(make_settings(stop_grace_s=60, stop_budget_s=90, shutdown_timeout_s=120)) as rig:
+        preview = await rig.running(IGNORES_TERM)
+        preview.depart(Departure.NODE_LOST, ServiceStopping("lost"))
+        with trio.fail_after(30):
+            await preview.over.wait()
+        assert preview.exit == Exit(signal=9)
 
 
 async def test_the_row_says_stopping_while_it_stops(rig: Rig) -> None:

@@ -14,7 +14,7 @@ from preview.runtime.kernel.verified import VerifiedProcess, find_living
 # A process that forks while its tree is stopped is found in the next round.
 _MOST_ROUNDS = 20
 # A process is stopped once each of its threads has left the kernel, mostly within microseconds.
-_STOPPED_S = 0.1
+_STOPPED_S, _MOST_S = 0.1, 2.0
 _POLL_S = 0.0005
 
 
@@ -24,25 +24,36 @@ class Freeze:
     def __init__(self) -> None:
         self._stopped: dict[VerifiedProcess, None] = {}
 
-    def stop(self, members: Callable[[], Iterable[int]]) -> None:
+    def stop(self, members: Callable[[], Iterable[int]], within_s: float = _MOST_S) -> bool:
         """Stop all processes, also those that are forked meanwhile. Blocks for some milliseconds: call it in a thread.
 
         Args:
             members: Returns the pids of the trees' processes, see ``RunningProcess.members``.
+            within_s: Gives up after so long.
+
+        Returns:
+            Whether all stand still: a last look has found no other process, and none that another one has woken.
 
         Raises:
             OSError: No file descriptor is free; some processes may be stopped, and ``thaw`` lets them go on.
         """
+        until = time.monotonic() + within_s
         for _ in range(_MOST_ROUNDS):
-            found = [one for one in find_living(lambda: _with_descendants(members())) if one not in self._stopped]
+            found = [one for one in find_living(lambda: _with_descendants(members())) if self._may_run(one)]
             if not found:
-                break
+                return True
+            if time.monotonic() > until:
+                return False
             for process in found:
                 # First noted: it is woken whatever happens.
                 self._stopped[process] = None
                 process.send(signal.SIGSTOP)
-            # One that is not stopped yet could still fork.
+            # One that is not stopped yet could still fork, or wake others.
             _wait_stopped(found)
+        return False
+
+    def _may_run(self, process: VerifiedProcess) -> bool:
+        return process not in self._stopped or proctree.is_running(process.identity)
 
     @property
     def is_frozen(self) -> bool:

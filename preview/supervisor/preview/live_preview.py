@@ -305,6 +305,11 @@ class LivePreview:
             self.outcome = departed(why, error)
             self.scope.cancel()
 
+    def grace_s(self, most_s: float) -> float:
+        """Return how long its processes get to end: no time if another node may run it."""
+        is_lost = self.outcome is not None and self.outcome.departure is Departure.NODE_LOST
+        return 0.0 if is_lost else most_s
+
     @property
     def cause(self) -> PreviewError:
         """Error to raise to a caller who waited for a preview that has ended."""

@@ -207,7 +207,7 @@ async def _run(
                 nursery.cancel_scope.cancel()
         finally:
             with trio.move_on_after(_STOP_S, shield=True):
-                await process.stop(_GRACE_S)
+                await process.stop(preview.grace_s(_GRACE_S))
     if over:
         raise LaunchFailed(over[0])
     return ended

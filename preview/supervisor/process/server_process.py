@@ -277,7 +277,7 @@ async def _attend(
                 await trio.sleep_forever()
         finally:
             with trio.move_on_after(settings.stop_budget_s, shield=True):
-                serving.exit = await process.stop(_grace_s(preview, serving))
+                serving.exit = await process.stop(preview.grace_s(_grace_s(preview, serving)))
             with trio.CancelScope(shield=True):  # ``read_rest`` has its own time limit
                 await preview.log.read_rest(process.output, drained, _DRAIN_S)
             reading.cancel()

@@ -96,7 +96,7 @@ async def _run_once(
                 return await _attend(preview, prepared, worker, process, measured)
             finally:
                 with trio.move_on_after(_STOP_S, shield=True):
-                    await process.stop(_GRACE_S)
+                    await process.stop(preview.grace_s(_GRACE_S))
     except LaunchFailed as error:
         return f"not started: {error.message}"
     except OSError as error:
