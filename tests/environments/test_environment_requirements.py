@@ -357,6 +357,21 @@ def test_a_limit_leaves_the_version_that_a_constraint_has_chosen(tmp_path: Path)
     assert [item.text for item in made.required.constraints] == ["six==1.16.0", "idna<3"]
 
 
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        ("six==1.16.0", "six<1.2"),
+        ("six==1.1.0", "six==1.1.0"),
+        ("six==1.16.0 --hash=sha256:aa", "six==1.16.0 --hash=sha256:aa"),
+    ],
+)
+def test_a_limit_takes_the_place_of_a_pin_beyond_it(tmp_path: Path, written: str, text: str) -> None:
+    (tmp_path / "requirements.txt").write_text(f"{written}\n")
+    made = recipe(EnvironmentRequest(tmp_path, extra=("six<1.2",)), PYTHON)
+    assert [item.text for item in made.required.requirements] == [text]
+    assert made.required.constraints == ()
+
+
 def test_the_server_is_the_one_asked_for(tmp_path: Path) -> None:
     (tmp_path / "requirements.txt").write_text("fastapi[standard]\n")
     assert recipe(EnvironmentRequest(tmp_path), PYTHON).server is None

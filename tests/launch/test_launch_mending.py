@@ -397,6 +397,20 @@ def test_a_limit_for_a_package_with_one_version_is_no_mend() -> None:
     assert find_mend(FailedStart(lines, plan, frozenset(), ROOT, named={"flask": False})) is not None
 
 
+def test_a_pin_that_another_installed_package_cannot_use_is_limited() -> None:
+    plan = StartPlan("flask", Toolchain.PYTHON, Server.WSGI, None)
+    asking = '  File "/env/lib/python3.11/site-packages/jinja2/filters.py", line 13, in <module>'
+    code = "    from markupsafe import soft_unicode"
+    error = "ImportError: cannot import name 'soft_unicode' from 'markupsafe' (/env/markupsafe/__init__.py)"
+    pinned = {"markupsafe": True, "jinja2": True}
+    mend = find_mend(FailedStart([TRACE, asking, code, error], plan, frozenset(), ROOT, named=pinned))
+    assert mend is not None
+    assert mend.requirements == ("markupsafe<2.1",)
+    assert mend.why == "the pinned markupsafe does not fit the installed jinja2: limiting it to markupsafe<2.1"
+    own = f'  File "{ROOT}/app/views.py", line 13, in <module>'
+    assert find_mend(FailedStart([TRACE, asking, own, code, error], plan, frozenset(), ROOT, named=pinned)) is None
+
+
 def test_what_a_manifest_has_installed_already_is_no_mend() -> None:
     line = "ModuleNotFoundError: No module named 'redis'"
     assert mend_of(TRACE, line, required=frozenset({"redis"})) is None

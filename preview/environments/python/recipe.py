@@ -139,9 +139,10 @@ def _with_extra(required: RequirementSet, extra: Sequence[str]) -> RequirementSe
     new = [item for item in added if item.name is None or required.find(item.name) is None]
     # A limit of a package that the project names: the package stays the project's own.
     limits = [item for item in added if item not in new and item.text != item.name and "<" in item.text]
+    instead = {item.name: item for item in limits if _contradicts(required, item)}
     return replace(
         required,
-        requirements=(*required.requirements, *new),
+        requirements=(*(instead.get(item.name, item) for item in required.requirements), *new),
         constraints=(*required.constraints, *(item for item in limits if not _is_pinned(required, item))),
     )
 
@@ -150,6 +151,16 @@ def _is_pinned(required: RequirementSet, limit: ProjectRequirement) -> bool:
     chosen = required.find(limit.name or "")
     pinned = any(item.pinned and item.name == limit.name for item in required.constraints)
     return pinned or chosen is None or chosen.pinned or chosen.location is not None
+
+
+def _contradicts(required: RequirementSet, limit: ProjectRequirement) -> bool:
+    """Return whether a requirement pins a version beyond the limit; a hash is for that version alone."""
+    chosen = required.find(limit.name or "")
+    if chosen is None or not chosen.pinned or chosen.location is not None or "--" in chosen.text:
+        return False
+    pins = Requirement(chosen.text).specifier
+    allowed = Requirement(limit.text).specifier
+    return not any(allowed.contains(pin.version, prereleases=True) for pin in pins if pin.operator in {"==", "==="})
 
 
 def _with_old_pydantic(required: RequirementSet, names: Collection[tuple[str, str]]) -> RequirementSet:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from packaging.utils import canonicalize_name
@@ -162,6 +163,8 @@ _AFTER: Final = 4
 _BEFORE: Final = 12
 
 
+_FRAME: Final = re.compile(r'^\s{0,8}File "(?P<path>[^"]{1,400})", line \d{1,7}')
+_INSTALLED: Final = re.compile(r"/site-packages/(?P<name>\w{1,100})(?:/|\.py$)")
 _SHARP: Final = re.compile(
     r'(?:wrong installing|not load) the "sharp" module|sharp-linux(?:musl)?-(?:x64|arm64v?8?)\.node'
 )
@@ -181,6 +184,18 @@ def mend_versions(failed: FailedStart) -> Mend | None:
         hint = _ONLY_IF.get(name)
         if hint is not None and not any(hint in one for one in failed.lines[max(0, number - _BEFORE) : number]):
             continue
-        if not failed.named.get(name, False) and any(pattern.search(one) for one in said):
+        if not any(pattern.search(one) for one in said):
+            continue
+        if not failed.named.get(name, False):
             return Mend(f"{name} is newer than the project: limiting it to {line}", requirements=(line,))
+        if (other := _asking_package(failed.lines, number)) is not None and other != name:
+            why = f"the pinned {name} does not fit the installed {other}: limiting it to {line}"
+            return Mend(why, requirements=(line,))
     return None
+
+
+def _asking_package(lines: Sequence[str], error: int) -> str | None:
+    """Return the folder of the installed package in whose frame the error is; None if it is the project's."""
+    frame = next((found for one in reversed(lines[:error]) if (found := _FRAME.match(one))), None)
+    package = None if frame is None else _INSTALLED.search(frame["path"])
+    return None if package is None else canonicalize_name(package["name"])
