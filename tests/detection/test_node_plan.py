@@ -169,6 +169,36 @@ def test_imports_below_the_base_folder_are_found_by_ts_node_too(tmp_path: Path) 
     assert "tsconfig-paths@^4.2.0" in plan.extra_requirements
 
 
+@pytest.mark.parametrize(
+    ("nest", "option", "code", "interoperates"),
+    [
+        ('{"compilerOptions": {"builder": "swc"}}', "", "import dayjs from 'dayjs';", True),
+        ('{"compilerOptions": {"builder": {"type": "swc"}}}', "", "import dayjs, { Dayjs } from 'dayjs';", True),
+        ('{"compilerOptions": {"builder": "swc"}}', ', "esModuleInterop": true', "import dayjs from 'dayjs';", False),
+        ('{"compilerOptions": {"builder": "swc"}}', "", "import own from './own';", False),
+        ("{}", "", "import dayjs from 'dayjs';", False),
+    ],
+)
+@pytest.mark.parametrize("orm", ["typeorm", "@nestjs/core"])
+def test_default_imports_are_compiled_as_nestjs_with_swc_does(
+    tmp_path: Path, nest: str, option: str, code: str, interoperates: bool, orm: str
+) -> None:
+    package = {
+        "scripts": {"start": "nest start"},
+        "dependencies": {"@nestjs/core": "*", orm: "*"},
+        "devDependencies": {"typescript": "^5"},
+    }
+    files = {
+        "src/main.ts": EXPRESS + LISTEN,
+        "src/a.ts": f"{code}\n@Entity()\nclass A {{}}\n",
+        "nest-cli.json": nest,
+        "tsconfig.json": '{"compilerOptions": {"emitDecoratorMetadata": true' + option + "}}",
+    }
+    plan = plan_of(tmp_path, package, files)
+    given = plan.variables.get("TS_NODE_COMPILER_OPTIONS")
+    assert ("esModuleInterop" in given.value if given else False) is interoperates
+
+
 @pytest.mark.parametrize(("version", "register"), [("3.3.0", ""), ("^6.1.2", ""), ("^7.0.1", "/transpile-only")])
 def test_an_old_ts_node_is_loaded_as_it_can_be(tmp_path: Path, version: str, register: str) -> None:
     package = {

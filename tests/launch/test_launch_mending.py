@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -312,6 +314,9 @@ def test_a_sharp_whose_binary_is_not_there_is_replaced_by_one_that_is_a_package(
         ("Error [ERR_MODULE_NOT_FOUND]: Cannot find package '@nestjs/jwt' imported from /p/a.js", "@nestjs/jwt"),
         ('Error: unable to determine transport target for "pino-pretty"', "pino-pretty"),
         ("Error: Please install pg package manually", "pg"),
+        ("Error [ERR_MODULE_NOT_FOUND]: Cannot find package 'joi' imported from /app/src/index.js", "joi"),
+        ('DriverError: Postgres package has not been found installed. Please run "npm install pg".', "pg"),
+        ('[Nest] 7 ERROR [PackageLoader] The "class-validator" package is missing. Please, make', "class-validator"),
     ],
 )
 def test_a_package_of_node_that_no_manifest_names_is_installed(line: str, package: str) -> None:
@@ -526,3 +531,9 @@ def test_older_packages_that_cannot_be_had_are_taken_back() -> None:
     assert mends.take_back()
     assert not mends.overrides.is_dated
     assert not mends.take_back()
+
+
+def test_a_folder_that_looks_like_an_option_is_made(tmp_path: Path) -> None:
+    plan = with_folders(StartPlan("node", Toolchain.NODE, Server.NODE, None), ["--uploads/images"])
+    assert subprocess.run(plan.steps[0].argv, cwd=tmp_path, check=False).returncode == 0
+    assert (tmp_path / "--uploads/images").is_dir()

@@ -81,6 +81,9 @@ _MOST_NAMESPACES: Final = 50
 _MODULE_SYNTAX: Final = re.compile(
     rb"^\s*(?:import\s+[\w{*\"']|export\s+(?:default|const|class|function|\{|async))", re.MULTILINE
 )
+_SWC_BUILD: Final = re.compile(r"\bnest (?:start|build)\b.{0,100}(?:-b|--builder)[ =]swc\b")
+_SWC_BUILDER: Final = re.compile(rb'"builder"\s{0,20}:\s{0,20}(?:\{\s{0,20}"type"\s{0,20}:\s{0,20})?"swc"')
+_DEFAULT_IMPORT: Final = re.compile(rb"^import \w{1,60}(?: from |, ?\{[^}]{1,500}\} ?from )[\"'][^.\"']", re.MULTILINE)
 _JSX_OR_FLOW: Final = re.compile(rb"@flow|from ['\"]react['\"]")
 
 
@@ -268,6 +271,9 @@ def _typescript(project: NodeProject) -> NodeCommand:
         if compiles and has_untold_columns(project):
             why = "columns have the type of an enumeration: TypeScript's compiler reads all files to tell it"
             return _ts_node(project, config, options, why, reads_types=True)
+        if compiles and _needs_interoperation(project, options):
+            why = "NestJS's build takes default imports of any package: ts-node compiles the sources so, too"
+            return _ts_node(project, config, options, why)
         if compiles and (project.requires(*_CIRCULAR) or version < _SWC_FROM):
             why = "entities refer to each other's types: ts-node compiles the sources as they are loaded"
             return _ts_node(project, config, options, why)
@@ -312,7 +318,12 @@ def _ts_node(
     # A mistake in the types is logged, and keeps no program from its start.
     told = {"TS_NODE_LOG_ERROR": "true"} if reads_types else {}
     is_unchecked = reads_types and package_version(project, "typescript", _TYPESCRIPT) >= _NO_CHECK_FROM
-    compiled = {"module": "commonjs", "moduleResolution": "node", **({"noCheck": True} if is_unchecked else {})}
+    compiled = {
+        "module": "commonjs",
+        "moduleResolution": "node",
+        **({"noCheck": True} if is_unchecked else {}),
+        **({"esModuleInterop": True} if _needs_interoperation(project, options) else {}),
+    }
     return NodeCommand(
         ("-r", register, *(("-r", "tsconfig-paths/register") if mapped else ())),
         _unless_declared(project, *_TS_NODE, *((_TS_PATHS,) if mapped else ())),
@@ -325,6 +336,17 @@ def _ts_node(
         },
         decisions=(why,),
     )
+
+
+def _needs_interoperation(project: NodeProject, options: dict[str, object]) -> bool:
+    """Return whether sources import a package's default, which swc as NestJS's builder allows without any option."""
+    file = project.find("nest-cli.json")
+    is_swc = any(_SWC_BUILD.search(text) for text in project.package.scripts.values()) or (
+        file is not None and _SWC_BUILDER.search(project.sources.text(file)) is not None
+    )
+    if not is_swc or options.get("esModuleInterop") is True:
+        return False
+    return any(_DEFAULT_IMPORT.search(project.sources.text(name)) for name in project.scripts)
 
 
 def _compiler_options(project: NodeProject) -> tuple[str, dict[str, object]]:

@@ -58,7 +58,7 @@ def _inside(failed: FailedStart, path: str, *, is_file: bool) -> str | None:
 
 _MAKE: Final = {
     Toolchain.PYTHON: ("python", "-c", "import os,sys;[os.makedirs(name,exist_ok=True) for name in sys.argv[1:]]"),
-    Toolchain.NODE: ("node", "-e", "for (const n of process.argv.slice(1)) fs.mkdirSync(n, { recursive: true })"),
+    Toolchain.NODE: ("node", "-e", "for (const n of process.argv.slice(1)) fs.mkdirSync(n, { recursive: true })", "--"),
 }
 _LINK: Final = {
     Toolchain.PYTHON: (

@@ -41,6 +41,11 @@ _SAID: Final = (
 _DIALECTS: Final = {"pg": "pg", "mysql2": "mysql2", "sqlite3": "sqlite3", "tedious": "tedious", "mariadb": "mariadb"}
 # A logger loads its output by name.
 _TRANSPORT: Final = re.compile(r"unable to determine transport target for \"(?P<name>pino-[\w-]{1,40})\"")
+# What TypeORM and NestJS say of a package that only a setting of the project asks for.
+_NAMED: Final = (
+    re.compile(r"package has not been found installed\. Please run [\"`']npm install (?P<name>[\w@/.-]{1,100})"),
+    re.compile(r"The \"(?P<name>[\w@/.-]{1,100})\" package is missing\. Please"),
+)
 _INSTALL_MANUALLY: Final = re.compile(r"Please install (?P<name>\w{2,20}) package manually")
 _NEAR: Final = 12
 # Node prints what it cannot find in the line of the error, or right below it.
@@ -114,6 +119,10 @@ def _parts(failed: FailedStart) -> frozenset[str]:
 def _of_node(failed: FailedStart) -> Iterator[tuple[str, str]]:
     """Yield well-known packages alone: any other name may be an alias or a folder of the project's own."""
     number = newest_error(failed.lines)
+    for line in failed.lines[-_NEAR:]:
+        match = next((found for pattern in _NAMED if (found := pattern.search(line))), None)
+        if match is not None and (match["name"] in WELL_KNOWN_NODE or match["name"].partition("/")[0] in SCOPES):
+            yield f"the package {match['name']}", match["name"]
     for line in () if number is None else failed.lines[number : number + _BELOW]:
         if match := _INSTALL_MANUALLY.search(line):
             package = _DIALECTS.get(match["name"])

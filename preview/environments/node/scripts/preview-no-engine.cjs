@@ -61,7 +61,7 @@ function plan() {
   const folder = [schema, path.dirname(schema), path.resolve('prisma')]
     .map((parent) => path.join(parent, 'migrations'))
     .find((one) => fs.existsSync(one));
-  if (!Object.hasOwn(DRIVERS, kind ?? '') || !url || !folder) return null;
+  if (!Object.keys(DRIVERS).includes(kind) || !url || !folder) return null;
   const names = fs.readdirSync(folder).filter((name) => fs.existsSync(path.join(folder, name, 'migration.sql'))).sort();
   if (!names.every((name) => NAME.test(name))) return null;
   return { kind, url, folder, names };
