@@ -199,6 +199,26 @@ def test_default_imports_are_compiled_as_nestjs_with_swc_does(
     assert ("esModuleInterop" in given.value if given else False) is interoperates
 
 
+@pytest.mark.parametrize(
+    ("core", "others", "source", "added"),
+    [
+        ("^10.3.0", {}, "NestFactory.create(AppModule)", "@nestjs/platform-express@^10.3.0"),
+        ("^10.3.0", {"@nestjs/platform-fastify": "^10"}, "NestFactory.create(AppModule)", None),
+        ("^10.3.0", {}, "NestFactory.createApplicationContext(AppModule)", None),
+        ("file:../core", {}, "NestFactory.create(AppModule)", None),
+    ],
+)
+def test_nestjs_gets_its_default_driver(
+    tmp_path: Path, core: str, others: dict[str, str], source: str, added: str | None
+) -> None:
+    package = {"main": "main.js", "dependencies": {"@nestjs/core": core, **others}}
+    code = (
+        f"const {{ NestFactory }} = require('@nestjs/core');\n{source}.then((app) => app.listen(process.env.PORT));\n"
+    )
+    found = plan_of(tmp_path, package, {"main.js": code}).extra_requirements
+    assert [one for one in found if "platform" in one] == ([added] if added else [])
+
+
 @pytest.mark.parametrize(("version", "register"), [("3.3.0", ""), ("^6.1.2", ""), ("^7.0.1", "/transpile-only")])
 def test_an_old_ts_node_is_loaded_as_it_can_be(tmp_path: Path, version: str, register: str) -> None:
     package = {

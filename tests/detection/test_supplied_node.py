@@ -272,6 +272,21 @@ def test_what_is_hard_coded_and_cannot_work_is_told_with_its_place(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
+    ("config", "name"),
+    [
+        ("{ host: 'sql.farm.example', user: 'a', database: 'farm' }", "sql.farm.example"),
+        ("{ host: 'sql.farm.example', dialect: 'mysql' }", "sql.farm.example"),
+        ("{ host: 'queue.farm.example', user: 'a' }", None),
+        ("{ host: 'smtp.farm.example', database: 'farm' }", None),
+    ],
+)
+def test_names_of_servers_in_a_file_of_options_are_known(tmp_path: Path, config: str, name: str | None) -> None:
+    files = node("const c = require('./config'); require('mysql2').createConnection({ host: c.host });\n", "mysql2")
+    found = supplied_plan(tmp_path, {**files, "config.js": f"module.exports = {config};\n"}).variables
+    assert (found["PREVIEW_SERVER_NAMES"].value if "PREVIEW_SERVER_NAMES" in found else None) == name
+
+
+@pytest.mark.parametrize(
     ("source", "names", "port"),
     [
         ("require('pg');\nnew Pool('postgres://a:b@Barn.db.example:6543/c');\n", "barn.db.example", 6543),

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from preview.detection.node.compiler import package_version
+from preview.detection.node.compiler import needs_interoperation, package_version
 from preview.detection.node.entity_columns import has_untold_columns
 from preview.detection.node.project import NodeProject
 from preview.detection.node.runtimes import bun_requirement, exports_server, needs_bun
@@ -81,9 +81,6 @@ _MOST_NAMESPACES: Final = 50
 _MODULE_SYNTAX: Final = re.compile(
     rb"^\s*(?:import\s+[\w{*\"']|export\s+(?:default|const|class|function|\{|async))", re.MULTILINE
 )
-_SWC_BUILD: Final = re.compile(r"\bnest (?:start|build)\b.{0,100}(?:-b|--builder)[ =]swc\b")
-_SWC_BUILDER: Final = re.compile(rb'"builder"\s{0,20}:\s{0,20}(?:\{\s{0,20}"type"\s{0,20}:\s{0,20})?"swc"')
-_DEFAULT_IMPORT: Final = re.compile(rb"^import \w{1,60}(?: from |, ?\{[^}]{1,500}\} ?from )[\"'][^.\"']", re.MULTILINE)
 _JSX_OR_FLOW: Final = re.compile(rb"@flow|from ['\"]react['\"]")
 
 
@@ -271,7 +268,7 @@ def _typescript(project: NodeProject) -> NodeCommand:
         if compiles and has_untold_columns(project):
             why = "columns have the type of an enumeration: TypeScript's compiler reads all files to tell it"
             return _ts_node(project, config, options, why, reads_types=True)
-        if compiles and _needs_interoperation(project, options):
+        if compiles and needs_interoperation(project, options):
             why = "NestJS's build takes default imports of any package: ts-node compiles the sources so, too"
             return _ts_node(project, config, options, why)
         if compiles and (project.requires(*_CIRCULAR) or version < _SWC_FROM):
@@ -322,7 +319,7 @@ def _ts_node(
         "module": "commonjs",
         "moduleResolution": "node",
         **({"noCheck": True} if is_unchecked else {}),
-        **({"esModuleInterop": True} if _needs_interoperation(project, options) else {}),
+        **({"esModuleInterop": True} if needs_interoperation(project, options) else {}),
     }
     return NodeCommand(
         ("-r", register, *(("-r", "tsconfig-paths/register") if mapped else ())),
@@ -336,17 +333,6 @@ def _ts_node(
         },
         decisions=(why,),
     )
-
-
-def _needs_interoperation(project: NodeProject, options: dict[str, object]) -> bool:
-    """Return whether sources import a package's default, which swc as NestJS's builder allows without any option."""
-    file = project.find("nest-cli.json")
-    is_swc = any(_SWC_BUILD.search(text) for text in project.package.scripts.values()) or (
-        file is not None and _SWC_BUILDER.search(project.sources.text(file)) is not None
-    )
-    if not is_swc or options.get("esModuleInterop") is True:
-        return False
-    return any(_DEFAULT_IMPORT.search(project.sources.text(name)) for name in project.scripts)
 
 
 def _compiler_options(project: NodeProject) -> tuple[str, dict[str, object]]:

@@ -1,4 +1,4 @@
-"""The version of a compiler that a project gets: the lock file's, else what its range allows."""
+"""The version of a compiler that a project gets (the lock file's, else what its range allows), and an option of it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ _LOCKS: Final = {
     "pnpm-lock.yaml": rb"^ {2,4}'?/?NAME[@/](\d{1,3})\.(\d{1,3})\.[\w.-]{1,40}'?:",
 }
 _RANGE: Final = re.compile(r"(?P<sign>[\^~>=v ]{0,4})(?P<major>\d{1,3})(?:\.(?P<minor>\d{1,3}))?")
+_SWC_BUILD: Final = re.compile(r"\bnest (?:start|build)\b.{0,100}(?:-b|--builder)[ =]swc\b")
+_SWC_BUILDER: Final = re.compile(rb'"builder"\s{0,20}:\s{0,20}(?:\{\s{0,20}"type"\s{0,20}:\s{0,20})?"swc"')
+_DEFAULT_IMPORT: Final = re.compile(rb"^import \w{1,60}(?: from |, ?\{[^}]{1,500}\} ?from )[\"'][^.\"']", re.MULTILINE)
 # The newest minor of any major.
 _ANY: Final = 99
 
@@ -45,3 +48,14 @@ def package_version(project: NodeProject, name: str, default: int) -> tuple[int,
             is_open = found["minor"] is None or is_caret or ">" in found["sign"]
             return int(found["major"]), _ANY if is_open else int(found["minor"])
     return default, _ANY
+
+
+def needs_interoperation(project: NodeProject, options: dict[str, object]) -> bool:
+    """Return whether sources import a package's default, which swc as NestJS's builder allows without any option."""
+    file = project.find("nest-cli.json")
+    is_swc = any(_SWC_BUILD.search(text) for text in project.package.scripts.values()) or (
+        file is not None and _SWC_BUILDER.search(project.sources.text(file)) is not None
+    )
+    if not is_swc or options.get("esModuleInterop") is True:
+        return False
+    return any(_DEFAULT_IMPORT.search(project.sources.text(name)) for name in project.scripts)

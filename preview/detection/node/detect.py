@@ -43,6 +43,8 @@ _CLIENTS: Final = {
 }
 _NAMES: Final = "PREVIEW_SERVER_NAMES"
 _HEALTH: Final = re.compile(rb"""["'`/](?:health|ready|readyz|livez|ping|status)[\w-]*/?["'`]""")
+_NEST_DRIVERS: Final = ("@nestjs/platform-express", "@nestjs/platform-fastify")
+_RELEASE: Final = re.compile(r"[\^~]?\d{1,4}(?:\.\d{1,4}){0,2}")
 _IMPORT: Final = re.compile(r"""(?:from|require\(|import\(|import)\s*['"]((?:@[\w.-]+/)?[\w.-]+)""")
 
 
@@ -178,7 +180,7 @@ def _plan(project: NodeProject, target: AppTarget | None, supplied: frozenset[Se
         python_path=(),
         command=command.arguments,
         manifests=project.root,
-        extra_requirements=tuple(dict.fromkeys((*command.requirements, *work.requirements, *_imported_tools(project)))),
+        extra_requirements=tuple(dict.fromkeys((*command.requirements, *work.requirements, *_of_project(project)))),
         # The build may include the client that Prisma generates.
         steps=(*env_file, *command.steps, *work.steps, *build.steps, *tables.steps),
         health_path=_health_path(project, target),
@@ -205,6 +207,22 @@ def _address_of_prisma(work: DatabaseWork, variables: dict[str, Variable]) -> No
     kind = PROVIDERS.get(work.provider or "")
     if kind is not None and work.setting is not None and work.setting not in variables:
         variables[work.setting] = Variable(work.setting, ADDRESSES[kind], Origin.MADE_UP, work.schema or "")
+
+
+def _of_project(project: NodeProject) -> list[str]:
+    """Return packages that the sources load, and that an installation for production leaves out."""
+    return [*_imported_tools(project), *_default_driver(project)]
+
+
+def _default_driver(project: NodeProject) -> list[str]:
+    """Return NestJS's package for HTTP in its core's version; ``NestFactory.create(AppModule)`` loads it by name."""
+    wanted = project.range_of("@nestjs/core")
+    if wanted is None or not _RELEASE.fullmatch(wanted) or project.requires(*_NEST_DRIVERS):
+        return []
+    texts = [project.text(file) for file in project.reached]
+    if any(name in text for text in texts for name in _NEST_DRIVERS):
+        return []
+    return [f"{_NEST_DRIVERS[0]}@{wanted}"] if any("NestFactory.create(" in text for text in texts) else []
 
 
 def _imported_tools(project: NodeProject) -> list[str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
 
-from preview.detection.databases.services import kind_of_scheme
+from preview.detection.databases.services import SQL_KINDS, kind_of_scheme
 from preview.detection.expressions import keyword, last_name
 from preview.detection.facts import Facts
 from preview.detection.plan import ServiceKind, ServiceNeed, StartPlan
@@ -220,6 +220,8 @@ _OPTION: Final = re.compile(r"\bhost['\"]?\s{0,4}:\s{0,4}['\"`]([a-zA-Z0-9-]{1,6
 _SCRIPT_DRIVERS: Final = re.compile(
     r"['\"](?:pg|pg-promise|postgres|mysql2?(?:/promise)?|mariadb|sequelize|typeorm|@nestjs/typeorm|knex|ioredis|redis)['\"]"
 )
+# The options of a connection, in a file that only exports them; options of other servers have no database.
+_SCRIPT_OPTIONS: Final = re.compile(r"\b(?:database|dialect)['\"]?\s{0,4}:\s{0,4}['\"`]")
 _ADDRESS: Final = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}")
 _OTHER_SERVERS: Final = re.compile(r"mail|smtp|mongo|api\.", re.IGNORECASE)
 _SCRIPT_TLS: Final = re.compile(r"\bssl\s*:\s*(?:true\b|\{)|\brejectUnauthorized\s*:")
@@ -275,7 +277,7 @@ def _elsewhere(
             if kind in kinds and not any(one.startswith(match[0]) for one in defaults):
                 names[match["name"].lower()] = None
                 ports += [(kind, match["port"])] if match["port"] else []
-        if _SCRIPT_DRIVERS.search(text):
+        if _SCRIPT_DRIVERS.search(text) or (kinds & SQL_KINDS and _SCRIPT_OPTIONS.search(text)):
             names |= {match[1].lower(): None for match in islice(_OPTION.finditer(text), _MOST_URLS)}
     own = [one for one in names if not is_reached(one) and not _OTHER_SERVERS.search(one) and _is_host(one)]
     return tuple(own[:_MOST_NAMES]), tuple(ports[:_MOST_NAMES])

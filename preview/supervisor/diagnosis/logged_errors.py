@@ -25,7 +25,8 @@ _KEY: Final = re.compile(r"\s{2,12}\"?stack\"?:\s{0,4}$")
 
 _COLOURS: Final = re.compile(r"\x1b\[[0-9;]{0,30}[A-Za-z]")
 _NEST: Final = re.compile(
-    r"\[Nest\] \d{1,10} {1,4}- [^\[]{1,60} ERROR \[(?:ExceptionHandler|NestApplication)\] (?P<said>\S.{0,1000})"
+    r"\[Nest\] \d{1,10} {1,4}- [^\[]{1,60} ERROR \[(?:ExceptionHandler|NestApplication|PackageLoader)\] "
+    r"(?P<said>\S.{0,1000})"
 )
 _NAMED: Final = re.compile(r"(?:[A-Za-z_][\w.]{0,100})?(?:Error|Exception)\b")
 
