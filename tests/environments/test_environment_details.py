@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections import deque
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -85,9 +86,12 @@ def calls(folder: Path) -> list[str]:
     return [line.partition(" --no-audit")[0].replace(" --replace-registry-host=always", "") for line in lines]
 
 
-async def build(tmp_path: Path, body: str, said: Said, *, lock_file: bytes | None = None) -> Path:
+async def build(
+    tmp_path: Path, body: str, said: Said, *, lock_file: bytes | None = None, more: Mapping[str, str] | None = None
+) -> Path:
     """The folder of the environment that this npm fills."""
-    packages: dict[str, dict[str, object]] = {".": {"name": "shop", "dependencies": {"one": "^1", "two": "^2"}}}
+    wanted = {"one": "^1", "two": "^2", **(more or {})}
+    packages: dict[str, dict[str, object]] = {".": {"name": "shop", "dependencies": wanted}}
     manifest = NodeManifest(packages, lock=lock_file, exact=lock_file is not None)
     layout = Layout(tmp_path / "cache")
     layout.directory("key").parent.mkdir(parents=True, exist_ok=True)
@@ -152,6 +156,20 @@ async def test_npm_is_tried_again_in_the_way_that_its_error_asks_for(
     await build(tmp_path, body, said, lock_file=b"{}")
     assert calls(tmp_path / "bin") == ["ci", second]
     assert sentence in said.text
+
+
+async def test_peers_that_contradict_each_other_are_all_installed_for_bun(tmp_path: Path) -> None:
+    said = Said()
+    package = "node_modules/@oven/bun-linux-x64/bin"
+    body = f"mkdir -p {package}; touch {package}/bun\n" + fails_unless("--force", "npm error code ERESOLVE")
+    await build(tmp_path, body, said, more={"@oven/bun-linux-x64": "1.2.3"})
+    assert calls(tmp_path / "bin") == ["install", "install --force"]
+    assert "peer dependencies contradict each other: all are installed, as Bun does" in said.text
+
+
+async def test_a_package_without_bun_is_told(tmp_path: Path) -> None:
+    with pytest.raises(EnvironmentFailed, match=r"^The package @oven/bun-linux-x64 has no program of Bun"):
+        await build(tmp_path, "exit 0", Said(), more={"@oven/bun-linux-x64": "1.2.3"})
 
 
 async def test_a_lock_file_that_cannot_be_had_is_gone_at_the_second_try(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from launch_kit import ANN, Rig, ask, open_rig, says, story
 from preview.core.lifecycle import State
 from preview.detection import Server, StartPlan, Toolchain
 from preview.detection.node.runtimes import BUN
+from preview.endpoints import read_route_table
 from preview.settings import Settings
 from preview.supervisor import FilesChange
 
@@ -52,6 +53,20 @@ Bun.serve({ port: process.env.PORT, fetch(request) {
 """
 
 
+ELYSIA = """
+import { Elysia } from "elysia";
+const more = new Elysia({ prefix: "/loop" });
+for (const name of ["apples", "pears"]) more.get(`/${name}/:id`, () => name);
+new Elysia()
+  .use(more)
+  .group("/group", (app) => app.post("/things", () => 1))
+  .ws("/socket", { message() {} })
+  .mount("/other", () => new Response("other"))
+  .get("/", () => "elysia")
+  .listen(3000);
+"""
+
+
 def bun(*command: str) -> StartPlan:
     return StartPlan("node", Toolchain.NODE, Server.BUN, None, command=command, extra_requirements=(f"bun@{BUN}",))
 
@@ -84,6 +99,19 @@ async def test_a_program_that_ends_by_itself_is_told_with_its_code(rig: Rig) -> 
     assert preview.record.state is State.FAILED
     assert any("no good" in line for line in story(preview))
     assert "exit code 1" in "\n".join(story(preview))
+
+
+async def test_elysias_own_table_lists_what_no_source_shows(rig: Rig) -> None:
+    files = {"package.json": '{"dependencies": {"elysia": "1.4.28"}}', "server.ts": ELYSIA}
+    preview = await rig.start(files, bun("server.ts"))
+    assert (await ask(preview)).text == "elysia"
+    assert preview.control is not None
+    report = await preview.control.ask_routes()
+    assert report is not None
+    table = read_route_table(report)
+    found = {f"{one.method} {one.path}" for one in table.endpoints}
+    assert found == {"GET /loop/apples/{id}", "GET /loop/pears/{id}", "POST /group/things", "GET /"}
+    assert table.unknown == ("/other",)
 
 
 async def test_its_memory_has_the_limit_of_every_preview(

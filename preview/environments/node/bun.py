@@ -84,10 +84,15 @@ def place_bun(manifest: NodeManifest, binaries: Path) -> None:
 
     A project may replace the package in its own environment (``overrides``): then code of its choice runs in its place,
     in the same sandbox.
+
+    Raises:
+        EnvironmentFailed: The package has no program.
     """
     package = _wanted(manifest)
     if package is None:
         return
+    if not (binaries.parent / package / "bin" / "bun").is_file():
+        raise EnvironmentFailed(f"The package {package} has no program of Bun; name another version.", reason="other")
     for name in ("bun", "bunx"):
         (binaries / name).unlink(missing_ok=True)
         (binaries / name).symlink_to(Path("..", package, "bin", "bun"))

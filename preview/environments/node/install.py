@@ -175,7 +175,7 @@ async def install(
             report(f"{name} is a part of Node, not a package: it is left out", logging.INFO)
             way = replace(way, exact=False)
             continue
-        step = _second_way(way, result, keeps_lock=manifest.registries.keeps_lock)
+        step = _second_way(way, result, keeps_lock=manifest.registries.keeps_lock, by_bun=manifest.is_for_bun)
         if step is None and (tool := await trio.to_thread.run_sync(_leave_out_tool, directory, result)) is not None:
             report(f"{tool} (devDependencies) does not exist: it is left out", logging.WARNING)
             continue
@@ -201,10 +201,12 @@ async def _tell_left_out(npm: Npm, report: Report) -> None:
         )
 
 
-def _second_way(way: _Way, result: ProgramResult, *, keeps_lock: bool) -> tuple[str, _Way] | None:
+def _second_way(way: _Way, result: ProgramResult, *, keeps_lock: bool, by_bun: bool) -> tuple[str, _Way] | None:
     text = "\n".join(result.lines)
     if way.exact and _UNSYNCED.search(text):
         return "the lock file does not match package.json: npm install resolves the rest", replace(way, exact=False)
+    if by_bun and not way.force and _CONFLICT.search(text):
+        return "peer dependencies contradict each other: all are installed, as Bun does", replace(way, force=True)
     if not way.legacy_peers and _CONFLICT.search(text):
         return "peer dependencies contradict each other: trying again without regard to them", replace(
             way, legacy_peers=True

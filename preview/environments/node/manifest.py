@@ -96,6 +96,11 @@ class NodeManifest:
         return not any(package.get(kind) for package in self.packages.values() for kind in _DEPENDENCIES)
 
     @property
+    def is_for_bun(self) -> bool:
+        """True if the requirements have a program of Bun."""
+        return any(name.startswith(BUN_PACKAGES) for name in _texts(self.packages["."].get("dependencies")))
+
+    @property
     def members(self) -> tuple[str, ...]:
         """Folders of the workspace's members and of local packages, which are used in place."""
         return tuple(folder for folder in self.packages if folder != ".")

@@ -1,5 +1,5 @@
 // Lists the routes of the program's own application, for a report to the service (see handover.cjs): Express, NestJS,
-// Fastify, Hono, and Koa with its router. See preview/endpoints/application.py for the lines.
+// Fastify, Hono, and Koa with its router; and Elysia on Bun. See preview/endpoints/application.py for the lines.
 //
 // `watch` notes objects that nothing leads to later: the path of a mounted router (Express), the application behind a
 // callback (Koa), each route (Fastify, through its own diagnostics channel; Hono, as its router gets them). Nothing else
@@ -283,6 +283,24 @@ exports.list = function list(server) {
   const table = new Table();
   try {
     addServer(table, server);
+  } catch {
+    table.lines.push('?\te/');
+  }
+  return table.lines;
+};
+
+/** Return the report's lines for Elysia's applications that listen. */
+exports.listElysia = function listElysia(apps) {
+  const table = new Table();
+  try {
+    for (const { method, path, hooks } of apps[0].routes) {
+      const isHidden = hooks && hooks.detail && hooks.detail.hide;
+      // Mounted programs are hidden, too, and have routes of their own; documentation has fixed paths.
+      if (isHidden && method === 'ALL') table.add('?', [String(path).replace(/\/?\*$/, '')]);
+      else if (!isHidden && method !== 'WS') table.add(method === 'ALL' ? '*' : String(method), [String(path)]);
+    }
+    // Which of several applications serves is not known.
+    if (apps.length > 1) table.add('?', ['/']);
   } catch {
     table.lines.push('?\te/');
   }

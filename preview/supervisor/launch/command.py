@@ -137,6 +137,8 @@ def server_variables(
             "PREVIEW_CONTROL": channel,
             LOG_VARIABLE: LOG_PLACEHOLDER,
         }
+    if plan.server is Server.BUN:
+        return {**variables, "PREVIEW_CONTROL": channel}
     if plan.server not in (Server.NODE, Server.COMMAND) or plan.toolchain is Toolchain.IMAGE:
         return variables
     given = variables.get("NODE_OPTIONS", "")
