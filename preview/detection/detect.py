@@ -12,7 +12,7 @@ from preview.core.isolation import Network
 from preview.core.lifecycle import OnCrash
 from preview.core.quoting import quoted
 from preview.detection.containers import find_container_plan, plan_named
-from preview.detection.left_out import with_left_out_modules
+from preview.detection.left_out import lay_modules, with_left_out_modules
 from preview.detection.node import detect_node
 from preview.detection.overrides.choose import choose_app, has_framework
 from preview.detection.overrides.given import Overrides, merge
@@ -66,6 +66,7 @@ def detect(
     kinds = frozenset() if given.network is Network.HOST else supplied
     if given.dockerfile is not None:
         return _overridden(with_servers(plan_named(sources, given.dockerfile, kinds), kinds), given)
+    laid = lay_modules(sources)
     apps = find_apps(sources)
     try:
         plan = _plan(sources, apps, given, kinds)
@@ -81,6 +82,7 @@ def detect(
     plan = with_sql_files(with_servers(plan, kinds), sources)
     plan = with_unmade_tables(plan, sources)
     plan = with_left_out_modules(with_own_version(plan, sources), sources)
+    plan = replace(plan, steps=(*laid, *plan.steps)) if plan.toolchain is Toolchain.PYTHON else plan
     plan = with_workers(with_key_files(with_extension(plan, sources), sources), sources)
     if given.for_older_python:
         plan = with_older_python(plan, sources)
@@ -215,6 +217,7 @@ def _overridden(plan: StartPlan, given: Overrides) -> StartPlan:
         extra_requirements=tuple(dict.fromkeys((*plan.extra_requirements, *given.extra_requirements))),
         is_dated=given.is_dated,
         linked_at=given.linked_at,
+        linked_folder=given.linked_folder,
         decisions=(*plan.decisions, *_told(given)),
     )
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import fnmatch
-import posixpath
 import re
 import sys
 from collections.abc import Iterator
@@ -16,20 +15,28 @@ from dataclasses import replace
 from typing import Final
 
 from preview.detection.plan import StartPlan, Step, Toolchain
-from preview.detection.settings import Kind, placeholder_for
+from preview.detection.settings import Kind, find_laid_modules, ignored_patterns, is_required, placeholder_for
 from preview.sources import Sources
 
 _IMPORTS: Final = re.compile(rb"^(?:import|from)[ \t]+(?P<name>[A-Za-z_]\w{0,60})\b", re.MULTILINE)
 _CONSTANT: Final = re.compile(r"[A-Z][A-Z0-9_]{0,60}")
-_MANIFEST: Final = re.compile(r"requirements[\w.-]*\.(?:txt|in)|pyproject\.toml|Pipfile|setup\.(?:py|cfg)")
-_MOST_MANIFESTS: Final = 10
-_MOST_PATTERNS: Final = 200
 _MOST_FILES: Final = 500
+
+
+def lay_modules(sources: Sources) -> tuple[Step, ...]:
+    """Add missing modules of settings to the sources, and return the steps that write them."""
+    for module in find_laid_modules(sources):
+        sources.lay(module.path, module.text.encode(), module.why)
+    write = "import os,sys;os.path.exists(sys.argv[1]) or open(sys.argv[1],'w').write(sys.argv[2])"
+    return tuple(
+        Step(name, ("python", "-c", write, name, sources.text(name).decode()), ".", why)
+        for name, why in sources.laid.items()
+    )
 
 
 def with_left_out_modules(plan: StartPlan, sources: Sources) -> StartPlan:
     """Return the plan with a step for each module that ``.gitignore`` names, that files import, and that is missing."""
-    patterns = _patterns(sources)
+    patterns = ignored_patterns(sources)
     if plan.toolchain is not Toolchain.PYTHON or not patterns:
         return plan
     there = {
@@ -49,7 +56,7 @@ def with_left_out_modules(plan: StartPlan, sources: Sources) -> StartPlan:
         and any(fnmatch.fnmatchcase(f"{module}.py", one) for one in patterns)
     }
     for module, file in sorted(missing.items()):
-        names = None if _is_required(sources, module) else _names_of(sources, files, module)
+        names = None if is_required(sources, module) else _names_of(sources, files, module)
         if names is None:
             continue
         variables = {
@@ -66,23 +73,6 @@ def with_left_out_modules(plan: StartPlan, sources: Sources) -> StartPlan:
         step = Step(f"{module}.py", ("python", "-c", write), folder, why)
         plan = replace(plan, steps=(step, *plan.steps), variables=known)
     return plan
-
-
-def _patterns(sources: Sources) -> list[str]:
-    """Return the patterns of ``.gitignore`` that may name a module, but not all of them."""
-    ignored = [name for name in sources.all_names if posixpath.basename(name) == ".gitignore"][:5]
-    lines = [line.strip() for name in ignored for line in sources.text(name).decode("utf-8", "replace").splitlines()]
-    ends = [line.rpartition("/")[2] for line in lines if line and line[0] not in "#!" and not line.endswith("/")]
-    return [one for one in ends if one.strip("*") not in {"", ".py", "."} and ("*" in one or one.endswith(".py"))][
-        :_MOST_PATTERNS
-    ]
-
-
-def _is_required(sources: Sources, module: str) -> bool:
-    """Return whether a manifest names a package like the module: a pattern such as ``*env*`` names ``dotenv``, too."""
-    named = re.compile(rf"(?<![\w.-]){module.replace('_', '[-_]')}(?![\w.-])", re.IGNORECASE)
-    manifests = [name for name in sources.all_names if _MANIFEST.fullmatch(posixpath.basename(name))]
-    return any(named.search(sources.text(name).decode("utf-8", "replace")) for name in manifests[:_MOST_MANIFESTS])
 
 
 def _names_of(sources: Sources, files: list[str], module: str) -> list[str] | None:

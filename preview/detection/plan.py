@@ -172,6 +172,7 @@ class StartPlan:
         defaulted: Names of the variables that have a default in the sources.
         is_dated: All Python packages are as of the day that the project's files tell.
         linked_at: Absolute folder at which the programs see the project, too; not in a container.
+        linked_folder: The project's folder that they see there instead.
         exports_spans: A traced project has OpenTelemetry, which may send spans of its own.
         decisions: One sentence each, for the log and ``preview detect``.
         warnings: One sentence each: a possible problem, and how to fix it.
@@ -206,6 +207,7 @@ class StartPlan:
     defaulted: frozenset[str] = frozenset()
     is_dated: bool = False
     linked_at: str | None = None
+    linked_folder: str | None = None
 
 
 def describe_plan(plan: StartPlan) -> dict[str, object]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from preview.core.descriptors import raise_want, walk
+from preview.detection.expressions import last_name
 from preview.detection.plan import StartPlan
 from preview.sources import Sources
 from preview.sources.node_files import read_plain
@@ -24,6 +25,7 @@ _ASIDE: Final = frozenset({"tests", "test", "node_modules", "migrations", "__pyc
 # enough, because a missed module is only imported later.
 _IMPORT: Final = re.compile(rb"^[ \t]*import[ \t]+([\w., \t]+)", re.MULTILINE)
 _FROM: Final = re.compile(rb"^[ \t]*from[ \t]+([\w.]+)[ \t]+import[ \t]*(\([^)]{0,4000}\)|[^\n#]+)", re.MULTILINE)
+_MODULE: Final = re.compile(r"[A-Za-z_]\w{0,80}(?:\.[A-Za-z_]\w{0,80}){0,9}")
 _NAME: Final = re.compile(rb"(?:^|,)\s*(\w+)")
 
 
@@ -170,6 +172,14 @@ def _imported_files(nodes: Nodes, file: str, roots: Sequence[str]) -> Iterator[t
                 yield from ((folder, name) for name in names)
             else:
                 yield from ((root, name) for root in roots for name in names)
+    if b"from_object" in nodes.sources.text(file):
+        # Flask imports what the text names: `app.config.from_object("config.Config")`
+        for call in nodes.all(file):
+            named = (
+                call.args[0] if isinstance(call, ast.Call) and call.args and last_name(call) == "from_object" else None
+            )
+            if isinstance(named, ast.Constant) and isinstance(named.value, str) and _MODULE.fullmatch(named.value):
+                yield from ((root, named.value) for root in roots)
 
 
 def _reachable_files(sources: Sources, folder: str, module: str) -> Iterator[str]:

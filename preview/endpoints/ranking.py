@@ -26,6 +26,17 @@ LATER: Final = frozenset(
     {"quart", "litestar", "blacksheep", "falcon", "falcon-asgi", "bottle", "aiohttp", "sanic", "tornado"}
     | {"fastify", "koa", "hono", "elysia", "hapi", "restify", "next"}
 )
+_SCRIPT: Final = re.compile(
+    r"(?:seed|populate|clean_?up|reset|fix|delete|drop|clear|check|debug|import_|migrate|backfill|create_(?!app)|add_|init_db"
+    r"|inspect|query|dump|export_|make_admin)",
+    re.IGNORECASE,
+)
+_SERVES: Final = re.compile(rb"\.run\(|\.route\(|@\w{1,40}\.(?:get|post|errorhandler|shell_context_processor)\b")
+# Statements of the module itself, which run when it is imported.
+_WORKS: Final = re.compile(
+    rb"^with \w{1,40}\.app_context\(\):\n(?:[ \t][^\n]*\n|\n){0,60}?[ \t][^\n]{0,80}(?:\.commit\(|\bprint\()",
+    re.MULTILINE,
+)
 
 
 def rank_apps(sources: Sources, apps: Sequence[FoundApp]) -> list[FoundApp]:
@@ -47,7 +58,7 @@ def rank_apps(sources: Sources, apps: Sequence[FoundApp]) -> list[FoundApp]:
     tied = [app for app in rough if rank(app) == rank(rough[0])]
     if len(tied) > 1 and len({app.target.file for app in tied}) > 1:
         counts = {id(app): _count(app) for app in tied[:_MAX_COUNTED]}
-        tied.sort(key=lambda app: (-counts.get(id(app), 0), app.target.file.count("/")))
+        tied.sort(key=lambda app: (_is_script(app, sources), -counts.get(id(app), 0), app.target.file.count("/")))
         empty = next((app for app in tied if counts.get(id(app)) == 0 and not app.side), None)
         if empty is not None and (most := counts[id(tied[0])]) > 0:
             tied[0] = _with_reason(tied[0], _beside(empty, tied[0], most))
@@ -69,6 +80,15 @@ def _routed_first(apps: list[FoundApp], commands: Sequence[StartCommand], source
     if first.hinted or _stated(first, commands, sources):
         return [_with_reason(first, sentence), *apps[1:]]
     return [_with_reason(best, sentence), *(app for app in apps if app is not best)]
+
+
+def _is_script(app: FoundApp, sources: Sources) -> bool:
+    """Return whether a file makes the application to work on its data: ``cleanup.py``, and it does so on import."""
+    stem = posixpath.basename(app.target.file).removesuffix(".py")
+    text = sources.text(app.target.file)
+    if _SERVES.search(text) or not app.target.file.endswith(".py"):
+        return False
+    return _SCRIPT.match(stem) is not None or _WORKS.search(text) is not None
 
 
 def _beside(empty: FoundApp, app: FoundApp, count: int) -> str:

@@ -9,7 +9,7 @@ import os
 import re
 import stat
 import warnings
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from preview.core.descriptors import raise_want, walk
@@ -106,6 +106,7 @@ class Sources:
         all_names: All files, as paths relative to the project with ``/``; files in upper folders first.
         names: All Python files, in the same form and order.
         skipped: Files that could not be read or parsed, with the reason.
+        laid: Files that are not there yet and that a step writes, with the reason.
         environments: Folders that are left out because they are virtual environments; never the root.
 
     Raises:
@@ -116,11 +117,23 @@ class Sources:
         self.root = root.resolve()
         self.skipped: dict[str, str] = {}
         self.environments: list[str] = []
+        self.laid: dict[str, str] = {}
+        self._laid: dict[str, bytes] = {}
         self._texts: dict[str, bytes] = {}
         self._trees: dict[str, ast.Module | None] = {}
         self._nodes: dict[str, Sequence[ast.AST]] = {}
         self._total = 0
-        self.all_names = sorted(self._walk(), key=lambda name: (name.count("/"), name))
+        self._index(self._walk())
+
+    def lay(self, name: str, text: bytes, why: str) -> None:
+        """Add a file that is not there yet: it is read like any other."""
+        if name not in self._known:
+            self.laid[name] = why
+            self._laid[name] = text
+            self._index([*self.all_names, name])
+
+    def _index(self, names: Iterable[str]) -> None:
+        self.all_names = sorted(names, key=lambda name: (name.count("/"), name))
         self.names = self.with_suffix(".py")
         self._known = frozenset(self.all_names)
         self._folders = frozenset(parent for name in self.names for parent in _parents(name))
@@ -195,6 +208,8 @@ class Sources:
         # Names also come from the project's own files, for example `"main": "../../etc/passwd"`.
         if name not in self._known:
             raise _Skipped("not a file of the project")
+        if name in self._laid:
+            return self._laid[name]
         try:
             # Neither follow a link nor wait for a pipe that the project may have put at this path.
             fd = os.open(self.root / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -33,6 +33,7 @@ def mend_of(
     names: Sequence[str] = (),
     folders: Sequence[str] = (),
     container_folder: str | None = None,
+    is_sandboxed: bool = False,
 ) -> Mend | None:
     own = frozenset({"app"})
     return find_mend(
@@ -44,6 +45,7 @@ def mend_of(
             folders=frozenset(folders),
             names=frozenset(names),
             container_folder=container_folder,
+            is_sandboxed=is_sandboxed,
         )
     )
 
@@ -283,3 +285,43 @@ def test_a_dockerfile_that_is_a_link_gives_no_values(tmp_path: Path) -> None:
 def test_a_value_that_no_variable_can_have_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text("ENV A=\0\nENV B x\0y\nENV C=1 D=2\0\n")
     assert find_container_values(tmp_path) == {"C": "1"}
+
+
+@pytest.mark.parametrize(
+    ("line", "folder", "at"),
+    [
+        ("OSError: [Errno 30] Read-only file system: '/storage'", "storage", "/storage"),
+        ("PermissionError: [Errno 13] Permission denied: '/media/uploads'", "media/uploads", "/media"),
+        (f"{NO_FILE}'/srv/shop/logs/app.log'", "srv/shop/logs", "/srv"),
+        ("Error: EROFS: read-only file system, mkdir '/uploads'", "uploads", "/uploads"),
+        ("OSError: [Errno 30] Read-only file system: '/var/log'", "var/log", "/var/log"),
+        ("OSError: [Errno 30] Read-only file system: '/var/log/shop'", "var/log/shop", "/var/log"),
+    ],
+)
+def test_an_absolute_folder_that_is_written_to_is_an_own_one(line: str, folder: str, at: str) -> None:
+    mend = mend_of(TRACE, line, is_sandboxed=True)
+    assert mend is not None
+    assert (mend.folders, mend.linked_at, mend.linked_folder) == ((folder,), at, at[1:])
+    # Without a file system of its own, the preview would write on the machine.
+    assert mend_of(TRACE, line) is None
+    assert mend_of(TRACE, line, is_sandboxed=True, plan=plan_of(linked_at="/app")) is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "OSError: [Errno 30] Read-only file system: '/etc/shop'",
+        "OSError: [Errno 30] Read-only file system: '/usr'",
+        "OSError: [Errno 30] Read-only file system: '/var/tmp/x'",
+        "OSError: [Errno 30] Read-only file system: '/var'",
+        "PermissionError: [Errno 13] Permission denied: '/'",
+        "PermissionError: [Errno 13] Permission denied: '/storage/../etc/x'",
+        "PermissionError: [Errno 13] Permission denied: '/storage//x'",
+        "PermissionError: [Errno 13] Permission denied: '/data/previews/x'",
+        f"{NO_FILE}'/models/weights.bin'",
+        f"OSError: [Errno 30] Read-only file system: '{sys.prefix}/x'",
+    ],
+)
+def test_no_other_absolute_path_is_linked(line: str) -> None:
+    mend = mend_of(TRACE, line, is_sandboxed=True)
+    assert mend is None or mend.linked_at is None

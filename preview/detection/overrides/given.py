@@ -40,6 +40,7 @@ class Overrides:
         is_dated: All packages are as of the day that the project's files tell.
         for_older_python: Source of Python 3.14 is edited, in the preview's copy, so that an older Python runs it.
         linked_at: Absolute folder at which the programs see the project, too.
+        linked_folder: The project's folder that they see there instead.
     """
 
     framework: str | None = None
@@ -65,6 +66,7 @@ class Overrides:
     is_own_start: bool = False
     for_older_python: bool = False
     linked_at: str | None = None
+    linked_folder: str | None = None
 
     @property
     def is_empty(self) -> bool:

@@ -10,7 +10,7 @@ from typing import Final
 
 from preview.detection.databases.services import DEFAULT_PORTS, kind_of_scheme
 from preview.detection.plan import Origin, ServiceKind, Variable
-from preview.detection.settings import ProjectSettings, SettingRead, is_secret
+from preview.detection.settings import Need, ProjectSettings, SettingRead, is_secret
 from preview.detection.supplied.urls import LOCAL, SCHEMES, address_from, is_reached, own_address
 
 
@@ -87,7 +87,11 @@ def local_variables(
             continue
         before = variables.get(read.name) or _own(read, settings)
         value = _value(read, kind, before, part or part_of(read.name))
-        if value is not None and value != (before.value if before is not None else read.default):
+        default = read.default
+        if before is None and default is not None and read.need is Need.OPTIONAL:
+            # Of two files that read it, one has no default.
+            value, default = value or default, None
+        if value is not None and value != (before.value if before is not None else default):
             found[read.name] = _changed(read, value, before)
     return found
 

@@ -22,7 +22,7 @@ _PREFIX_PARTS = ("bin", "lib", "lib64", "libexec")
 # Headers, for compilers of extension modules.
 _HEADERS = ("include",)
 _MOST_LINKS = 16
-_OWN_FOLDERS = (*SYSTEM_FOLDERS, "/etc", "/dev", "/proc", "/run", "/tmp", "/var")  # noqa: S108  the sandbox's own
+_OWN_FOLDERS = (*SYSTEM_FOLDERS, "/etc", "/dev", "/proc", "/run", "/tmp", "/var/tmp")  # noqa: S108  the sandbox's own
 _TEMP, _SHARED = "/tmp", "/dev/shm"  # noqa: S108  the sandbox's own, not the machine's
 
 

@@ -126,7 +126,7 @@ class PreparedLaunch:
             # Steps may compile extension modules.
             readable=(*readable_in(self.environment, builds=control is None), *self._trusted()),
             writable=folders,
-            links={} if self.plan.linked_at is None else {Path(self.plan.linked_at): self.workspace.project},
+            links=self._links(),
             network=self.network,
             loopback_ports=settings.loopback_ports,
             reaches=self.reaches,
@@ -138,6 +138,11 @@ class PreparedLaunch:
             warm=None if control is None else self.warm,
             image=None if image is None else run_image(preview, image, self.beside),
         )
+
+    def _links(self) -> dict[Path, Path]:
+        """Return the folder that the programs see at another absolute path, by that path."""
+        at, folder = self.plan.linked_at, self.plan.linked_folder
+        return {} if at is None else {Path(at): self.workspace.project / (folder or ".")}
 
     def _trusted(self) -> tuple[Path, ...]:
         file = trusted_file(self.settings, self.plan)

@@ -63,6 +63,13 @@ def find_container_folder(project: Path, files: Iterable[str]) -> str | None:
     return None
 
 
+def may_be_linked(folder: str, project: str) -> bool:
+    """Return whether a sandbox can show another folder at this absolute path."""
+    first, _, second = folder[1:].partition("/")
+    is_own = second in {"log", "www", "data", "uploads", "storage"} if first == "var" else first not in {*_OTHERS, ""}
+    return is_own and not _is_around(folder, Path(project))
+
+
 def _is_around(folder: str, project: Path) -> bool:
     """Return whether the folder is above, at or below one that sandboxes show: they make no link there."""
     return any(

@@ -7,7 +7,7 @@ from typing import Final
 
 from preview.supervisor.mending.container_folder import mend_container_folder
 from preview.supervisor.mending.dates import mend_date
-from preview.supervisor.mending.folders import mend_folders
+from preview.supervisor.mending.folders import mend_absolute_folder, mend_folders
 from preview.supervisor.mending.links import mend_links
 from preview.supervisor.mending.model import FailedStart, Mend
 from preview.supervisor.mending.modules import mend_modules
@@ -16,7 +16,8 @@ from preview.supervisor.mending.variables import mend_variables
 from preview.supervisor.mending.versions import mend_versions
 
 _MENDS: Final = (
-    mend_versions, mend_paths, mend_container_folder, mend_links, mend_modules, mend_variables, mend_folders, mend_date
+    mend_versions, mend_paths, mend_container_folder, mend_absolute_folder, mend_links, mend_modules, mend_variables,
+    mend_folders, mend_date,
 )  # fmt: skip
 
 

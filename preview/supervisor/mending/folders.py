@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Final
 
 from preview.detection import StartPlan, Step, Toolchain
+from preview.supervisor.mending.container_folder import may_be_linked
 from preview.supervisor.mending.model import FailedStart, Mend, newest_error
 
 EMPTY: Final[Mapping[str, str]] = MappingProxyType({})
@@ -54,6 +55,40 @@ def _inside(failed: FailedStart, path: str, *, is_file: bool) -> str | None:
     folder = posixpath.normpath(posixpath.dirname(inner) if is_file else inner)
     is_plain = _PLAIN.fullmatch(folder) is not None and folder != "." and ".." not in folder.split("/")
     return folder if is_plain and not path.startswith("/proc") and _WRITTEN.search(folder) else None
+
+
+# An absolute folder of its author's machine or container, into which a program writes.
+_ABSOLUTE: Final = (
+    re.compile(
+        r"(?:Read-only file system|Permission denied|No such file or directory): '(?P<path>/[\w. @+/-]{1,300})'"
+    ),
+    re.compile(
+        r"(?:EROFS|EACCES|ENOENT): [\w -]{1,60}, (?:open|mkdir|scandir|lstat|access) '(?P<path>/[\w. @+/-]{1,300})'"
+    ),
+)
+_MOST_PARTS: Final = 6
+
+
+def mend_absolute_folder(failed: FailedStart) -> Mend | None:
+    """Return the mend that shows an own folder at an absolute path into which the program writes; None for others.
+
+    Only a sandbox has such a place: the machine's folders stay as they are.
+    """
+    number = newest_error(failed.lines)
+    if number is None or not failed.is_sandboxed or failed.plan.linked_at is not None:
+        return None
+    path = next((match["path"] for one in _ABSOLUTE if (match := one.search(failed.lines[number]))), "")
+    parts = path.split("/")[1:] or [""]
+    head = "/".join(parts[: 2 if parts[0] == "var" else 1])
+    if not path or not {"", ".", ".."}.isdisjoint(parts[:-1]) or not may_be_linked(f"/{head}", failed.root):
+        return None
+    is_file = "." in parts[-1]
+    if "No such file" in failed.lines[number] and not (len(parts) > 1 and _WRITTEN.search(path)):
+        return None
+    inner = "/".join((parts[:-1] if is_file and len(parts) > 1 else parts)[:_MOST_PARTS])
+    folders = (inner if inner.startswith(head) else head,)
+    why = f"{path} is not in the project: the program sees the preview's own folder {head} at /{head}"
+    return Mend(why, folders=folders, linked_at=f"/{head}", linked_folder=head)
 
 
 _MAKE: Final = {

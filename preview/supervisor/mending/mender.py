@@ -94,6 +94,7 @@ class Mender:
             is_dated=mend.is_dated,
             is_own_start=mend.is_own_start,
             linked_at=mend.linked_at,
+            linked_folder=mend.linked_folder,
             for_older_python=mend.for_older_python,
         )
         mends.add(mend.changes, merge(mends.overrides, added), mend.folders, mend.why, mend.links)
@@ -153,7 +154,8 @@ class Mender:
         """Return a mend; None if there is none, or the project's folders cannot be read. For a thread."""
         try:
             files, names, folders = _modules(project)
-            container_folder = find_container_folder(Path(project), files) if self._is_sandboxed() else None
+            is_sandboxed = self._is_sandboxed()
+            container_folder = find_container_folder(Path(project), files) if is_sandboxed else None
         except OSError:
             return None
         own = frozenset(name.partition("/")[0].partition(".")[0] for name in files)
@@ -175,6 +177,7 @@ class Mender:
             container_folder,
             find_container_values(Path(project)),
             find_example_values(Path(project), names),
+            is_sandboxed,
         )
         return find_mend(failed, tried)
 

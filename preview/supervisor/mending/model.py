@@ -25,6 +25,7 @@ class Mend:
         folders: Folders to make, relative to the project.
         links: Names to make beside others that are there: path to target, both relative to the project.
         linked_at: Absolute folder at which the program sees the project, too.
+        linked_folder: The project's folder that it sees there instead.
         python_path: The whole import path, relative to the project; None leaves it as it is.
         is_dated: Choose all packages as of the project's day.
         is_own_start: Start it with the project's own command.
@@ -37,6 +38,7 @@ class Mend:
     folders: tuple[str, ...] = ()
     links: Mapping[str, str] = field(default_factory=dict)
     linked_at: str | None = None
+    linked_folder: str | None = None
     python_path: tuple[str, ...] | None = None
     is_dated: bool = False
     is_own_start: bool = False
@@ -46,7 +48,7 @@ class Mend:
     def changes(self) -> tuple[object, ...]:
         """All that it changes; two mends with the same changes are the same."""
         values = tuple(sorted((name, one.value) for name, one in self.variables.items()))
-        places = self.folders, tuple(sorted(self.links.items())), self.linked_at, self.python_path
+        places = self.folders, tuple(sorted(self.links.items())), self.linked_at, self.linked_folder, self.python_path
         return values, self.requirements, places, self.is_dated, self.is_own_start, self.for_older_python
 
 
@@ -70,6 +72,7 @@ class FailedStart:
         container_folder: Absolute folder for which the project's Dockerfile and its code are written, if both name one.
         container_values: Values that the project's Dockerfile gives variables.
         example_values: Values in the project's example files, each with its file.
+        is_sandboxed: Its file system is its own, with links where the preview wants them.
     """
 
     lines: Sequence[str]
@@ -87,6 +90,7 @@ class FailedStart:
     container_folder: str | None = None
     container_values: Mapping[str, str] = field(default_factory=dict)
     example_values: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    is_sandboxed: bool = False
 
     def is_free(self, name: str) -> bool:
         """Return True for a variable that nobody has given a value."""

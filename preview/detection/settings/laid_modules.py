@@ -1,0 +1,315 @@
+"""Lay a module of settings that the project does not have: ``config.py`` with its class ``Config``.
+
+It is written from what the project's files use of it. Each value is read from the environment variable of its name, so
+that detection finds the variables and the database as in any other project.
+"""
+
+from __future__ import annotations
+
+import ast
+import fnmatch
+import posixpath
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from preview.detection.expressions import keyword, last_name
+from preview.sources import Sources
+
+_MOST_FILES: Final = 500
+_MOST_MODULES: Final = 3
+_MOST_NAMES: Final = 80
+_USUAL: Final = frozenset({"config", "settings", "configuration", "configs", "app_config", "local_settings"})
+_ENTRIES: Final = ("app.py", "main.py", "run.py", "wsgi.py", "manage.py", "server.py", "requirements.txt")
+_CONSTANT: Final = re.compile(r"[A-Z][A-Z0-9_]{0,60}")
+_CLASS: Final = re.compile(r"[A-Z][A-Za-z0-9]{0,40}")
+_CONFIG: Final = re.compile(r"Config|Settings|Dev|Prod|Test")
+_OBJECT: Final = re.compile(r"[a-z][a-z0-9_]{0,40}")
+_MODULE: Final = re.compile(r"[A-Za-z_]\w{0,60}(?:\.[A-Za-z_]\w{0,60}){0,3}")
+_MANIFEST: Final = re.compile(r"requirements[\w.-]*\.(?:txt|in)|pyproject\.toml|Pipfile|setup\.(?:py|cfg)")
+_WORD: Final = re.compile(rb"config|settings", re.IGNORECASE)
+# Flask and its extensions have defaults for these.
+_DEFAULTS: Final = re.compile(
+    r"(?:ENV|DEBUG|TESTING|PROPAGATE_\w+|TRAP_\w+|SESSION_\w+|PERMANENT_\w+|USE_X_SENDFILE|SERVER_NAME|APPLICATION_ROOT|JSON_\w+"
+    r"|PREFERRED_\w+|MAX_CO\w+|TEMPLATES_\w+|SEND_FILE_\w+|EXPLAIN_\w+|WTF_\w+|JWT_(?!SECRET_KEY)\w+|SQLALCHEMY_(?!DATABASE_URI)\w+)"
+)
+_NUMBER: Final = re.compile(
+    r"(?:.*_)?(?:PORT|MINUTES|SECONDS|HOURS|DAYS|EXPIRES?|LIMIT|SIZE|PER_PAGE|TIMEOUT|COUNT|LENGTH)"
+)
+_SWITCH: Final = re.compile(
+    r"DEBUG|TESTING|(?:IS|USE|ENABLE)_\w+|\w+_(?:ENABLED|TLS|SSL|MODIFICATIONS|ECHO|COOKIE_SECURE)"
+)
+_FOLDER: Final = re.compile(r"\w*(?:FOLDER|_DIR|DIRECTORY)")
+_EXTENSIONS: Final = re.compile(r"(?:ALLOWED|\w+)_EXTENSIONS")
+_NEEDED: Final = (
+    (b"flask", ("SECRET_KEY",)),
+    (b"flask_sqlalchemy", ("SQLALCHEMY_DATABASE_URI",)),
+    (b"flask_jwt_extended", ("JWT_SECRET_KEY",)),
+    (b"flask_mysqldb", ("MYSQL_HOST", "MYSQL_USER", "MYSQL_PASSWORD", "MYSQL_DB")),
+    (b"flaskext.mysql", tuple(f"MYSQL_DATABASE_{one}" for one in ("HOST", "USER", "PASSWORD", "DB"))),
+    (b"flask_pymongo", ("MONGO_URI",)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LaidModule:
+    """A module to write before the application starts.
+
+    Attributes:
+        path: Its path, relative to the project.
+        text: Its source.
+        why: One sentence for the log.
+    """
+
+    path: str
+    text: str
+    why: str
+
+
+@dataclass(slots=True)
+class _Use:
+    """What the project's files use of one module: the uses of each of its names, and the file that imports it first."""
+
+    file: str
+    is_whole: bool = False
+    constants: set[str] = field(default_factory=set)
+    classes: dict[str, set[str]] = field(default_factory=dict)
+    objects: dict[str, set[str]] = field(default_factory=dict)
+    choices: set[str] = field(default_factory=set)
+    is_other: bool = False
+
+
+def find_laid_modules(sources: Sources) -> list[LaidModule]:
+    """Return the modules that files import, whose use is plain, and that the project should have but does not.
+
+    A module counts as missing if ``.gitignore`` names it or it has a usual name, such as ``config``, no folder of the
+    project has one of this name, and no manifest names a package like it.
+    """
+    files = [name for name in sources.names if not posixpath.basename(name).startswith("test_")][:_MOST_FILES]
+    patterns = ignored_patterns(sources)
+    missing = _Missing(sources, patterns)
+    plain = [one.encode().removesuffix(b".py") for one in patterns if "*" not in one]
+    found: dict[str, _Use] = {}
+    for file in files:
+        text = sources.text(file)
+        if _WORD.search(text) or any(one in text for one in plain):
+            for module, use in _uses(sources, file, missing):
+                _merge(found.setdefault(module, _Use(file)), use)
+    laid = []
+    for module, use in found.items():
+        if use.is_other or not (use.is_whole or use.classes or use.objects or use.choices):
+            continue
+        if "/" not in module and is_required(sources, module):
+            continue
+        path = _place(sources, module, use.file)
+        if path is not None and not sources.has_file(path):
+            why = f"{use.file} imports it, and the project does not have it; its values are those of the variables"
+            laid.append(LaidModule(path, _written(sources, files, use), why))
+    return laid[:_MOST_MODULES]
+
+
+def ignored_patterns(sources: Sources) -> list[str]:
+    """Return the patterns of ``.gitignore`` that may name a module, but not all of them."""
+    ignored = [name for name in sources.all_names if posixpath.basename(name) == ".gitignore"][:5]
+    lines = [line.strip() for name in ignored for line in sources.text(name).decode("utf-8", "replace").splitlines()]
+    ends = [line.rpartition("/")[2] for line in lines if line and line[0] not in "#!" and not line.endswith("/")]
+    usable = [one for one in ends if one.strip("*") not in {"", ".py", "."} and ("*" in one or one.endswith(".py"))]
+    return usable[:200]
+
+
+def is_required(sources: Sources, module: str) -> bool:
+    """Return whether a manifest names a package like the module: a pattern such as ``*env*`` names ``dotenv``, too."""
+    named = re.compile(rf"(?<![\w.-]){module.replace('_', '[-_]')}(?![\w.-])", re.IGNORECASE)
+    manifests = [name for name in sources.all_names if _MANIFEST.fullmatch(posixpath.basename(name))]
+    return any(named.search(sources.text(name).decode("utf-8", "replace")) for name in manifests[:10])
+
+
+def _uses(sources: Sources, file: str, missing: _Missing) -> Iterator[tuple[str, _Use]]:
+    """Yield each missing module that the file imports unconditionally or names for Flask, and how it is used."""
+    tree = sources.tree(file)
+    nodes = sources.nodes(file)
+    for one in tree.body if tree is not None else ():
+        if isinstance(one, ast.ImportFrom) and (module := missing.path_of(file, one.module, one.level)):
+            use = _Use(file)
+            for alias in one.names[:_MOST_NAMES]:
+                _note(use, alias.name, alias.asname or alias.name, nodes)
+            yield module, use
+        elif isinstance(one, ast.Import):
+            for alias in one.names:
+                if module := missing.path_of(file, alias.name):
+                    yield module, _used_attributes(file, alias.asname or alias.name, nodes)
+    for node in nodes if b"from_object" in sources.text(file) else ():
+        named = node.args[0] if isinstance(node, ast.Call) and last_name(node) == "from_object" and node.args else None
+        text = named.value if isinstance(named, ast.Constant) else None
+        if isinstance(text, str) and _MODULE.fullmatch(text):
+            head, _, last = text.rpartition(".")
+            is_class = bool(head) and _CLASS.fullmatch(last) is not None
+            if module := missing.path_of(file, head if is_class else text):
+                yield module, _Use(file, classes={last: set()}) if is_class else _Use(file, is_whole=True)
+
+
+class _Missing:
+    """The modules that the project should have: those of a usual name, and those that ``.gitignore`` names."""
+
+    def __init__(self, sources: Sources, patterns: Sequence[str]) -> None:
+        self._sources = sources
+        self._patterns = patterns
+        self._parts = {part.removesuffix(".py") for name in sources.all_names for part in name.split("/")}
+        self._found: dict[tuple[str, str], str | None] = {}
+
+    def path_of(self, file: str, module: str | None, level: int = 0) -> str | None:
+        """Return the module's path without ``.py``, if the project lacks it; ``./`` begins that of a relative one."""
+        if not module or not _MODULE.fullmatch(module):
+            return None
+        name = module.rpartition(".")[2]
+        if name not in _USUAL and not any(fnmatch.fnmatchcase(f"{name}.py", one) for one in self._patterns):
+            return None
+        folder = posixpath.normpath(posixpath.join(posixpath.dirname(file), *[".."] * (level - 1))) if level else ""
+        key = folder, module.replace(".", "/")
+        if key not in self._found:
+            self._found[key] = self._find(*key)
+        return self._found[key]
+
+    def _find(self, folder: str, path: str) -> str | None:
+        if folder:
+            whole = posixpath.normpath(f"{folder}/{path}")
+            is_there = any(one == f"{whole}.py" or one.startswith(f"{whole}/") for one in self._sources.all_names)
+            return None if is_there or whole.startswith("..") else f"./{whole}"
+        if "/" not in path:
+            return None if path in self._parts else path
+        names = (f"/{one}" for one in self._sources.all_names)
+        is_there = any(one.endswith(f"/{path}.py") or f"/{path}/" in one for one in names)
+        return None if is_there or path.partition("/")[0] not in self._parts else path
+
+
+def _used_attributes(file: str, name: str, nodes: Sequence[ast.AST]) -> _Use:
+    """Return how the attributes of an imported module are used: ``config.Config``, ``config.SECRET_KEY``."""
+    use = _Use(file)
+    names: dict[str, None] = {}
+    for node in nodes:
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == name:
+            names[node.attr] = None
+        elif isinstance(node, ast.Call) and any(isinstance(one, ast.Name) and one.id == name for one in node.args):
+            use.is_whole, use.is_other = last_name(node) == "from_object", last_name(node) != "from_object"
+    for one in list(names)[:_MOST_NAMES]:
+        _note(use, one, f"{name}.{one}", nodes)
+    return use
+
+
+def _note(use: _Use, name: str, local: str, nodes: Sequence[ast.AST]) -> None:
+    """Add the uses of one imported name."""
+    if _CONSTANT.fullmatch(name):
+        use.constants.add(name)
+        return
+    attributes: set[str] = set()
+    is_choice = False
+    for node in nodes:
+        if isinstance(node, ast.Attribute) and _is(node.value, local):
+            attributes.add(node.attr)
+        elif isinstance(node, ast.Subscript) and _is(node.value, local):
+            is_choice = True
+        elif isinstance(node, ast.Call) and _is(node.func, local) and (node.args or _OBJECT.fullmatch(name)):
+            use.is_other = True
+    if is_choice or attributes == {"get"}:
+        use.choices.add(name)
+    elif _CLASS.fullmatch(name) and (attributes or _CONFIG.search(name)):
+        use.classes.setdefault(name, set()).update(attributes - {"init_app"})
+    elif _OBJECT.fullmatch(name) and attributes:
+        use.objects.setdefault(name, set()).update(attributes)
+    else:
+        use.is_other = True
+
+
+def _is(node: ast.expr, local: str) -> bool:
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+        return f"{node.value.id}.{node.attr}" == local
+    return isinstance(node, ast.Name) and node.id == local
+
+
+def _merge(use: _Use, other: _Use) -> None:
+    use.is_whole |= other.is_whole
+    use.is_other |= other.is_other
+    use.constants |= other.constants
+    use.choices |= other.choices
+    for name, attributes in other.classes.items():
+        use.classes.setdefault(name, set()).update(attributes)
+    for name, attributes in other.objects.items():
+        use.objects.setdefault(name, set()).update(attributes)
+
+
+def _place(sources: Sources, module: str, file: str) -> str | None:
+    """Return the path to write a module to, as the file that imports it expects it."""
+    if module.startswith("./"):
+        return f"{module[2:]}.py"
+    head, _, last = module.rpartition("/")
+    if head:
+        folders = {posixpath.dirname(one) for one in sources.names if f"/{posixpath.dirname(one)}".endswith(f"/{head}")}
+        return f"{min(folders, key=lambda one: (one.count('/'), one))}/{last}.py" if folders else None
+    folder = posixpath.dirname(file)
+    while folder and not any(sources.has_file(f"{folder}/{one}") for one in _ENTRIES):
+        folder = posixpath.dirname(folder)
+    while folder and sources.has_file(f"{folder}/__init__.py"):
+        folder = posixpath.dirname(folder)
+    return f"{folder}/{last}.py" if folder else f"{last}.py"
+
+
+def _written(sources: Sources, files: Sequence[str], use: _Use) -> str:
+    """Return the source of a module with all names that are used of it."""
+    is_flask = use.is_whole or bool(use.choices) or any(b".from_object(" in sources.text(file) for file in files)
+    keys = _flask_keys(sources, files) if is_flask and not use.objects else set()
+    lines = [
+        "import os",
+        *(f"{one} = {_value(one)}" for one in sorted(use.constants | (keys if use.is_whole else set()))),
+    ]
+    every = set(keys).union(*use.classes.values())
+    classes = {"Config": every, **dict.fromkeys(use.classes, every)} if use.classes or use.choices else {}
+    for name, attributes in classes.items():
+        lines += [f"class {name}:", *(f"    {one} = {_value(one)}" for one in sorted(attributes) if one.isidentifier())]
+        lines += ["    @staticmethod", "    def init_app(app): pass"]
+    for name, attributes in use.objects.items():
+        lines += [
+            f"class _{name}:",
+            *(f"    {one} = {_value(one)}" for one in sorted(attributes)),
+            f"{name} = _{name}()",
+        ]
+    if use.choices:
+        lines += ["class _Choices(dict):", "    def __missing__(self, key): return Config"]
+        lines += [
+            "    def get(self, key, default=None): return Config",
+            *(f"{one} = _Choices()" for one in use.choices),
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _flask_keys(sources: Sources, files: Sequence[str]) -> set[str]:
+    """Return the keys of Flask's configuration that files read or extensions need, but those with defaults."""
+    keys: set[str] = set()
+    for file in files:
+        text = sources.text(file)
+        keys |= {key for package, needed in _NEEDED for key in needed if package in text}
+        for node in sources.nodes(file) if b"config" in text else ():
+            key: ast.expr | None = None
+            if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load) and last_name(node.value) == "config":
+                key = node.slice
+            elif isinstance(node, ast.Call) and last_name(node) == "get" and isinstance(node.func, ast.Attribute):
+                is_config = (
+                    last_name(node.func.value) == "config" and len(node.args) == 1 and keyword(node, "default") is None
+                )
+                key = node.args[0] if is_config else None
+            if isinstance(key, ast.Constant) and isinstance(key.value, str) and _CONSTANT.fullmatch(key.value):
+                keys.add(key.value)
+    return set(sorted(one for one in keys if not _DEFAULTS.fullmatch(one))[:_MOST_NAMES])
+
+
+def _value(name: str) -> str:
+    """Return the code of a value: a variable of the environment, or what its name says of it."""
+    upper = name.upper()
+    if _SWITCH.fullmatch(upper):
+        return "False"
+    if _FOLDER.fullmatch(upper):
+        return repr(f"{upper.partition('_')[0].lower()}s" if upper.startswith("UPLOAD") else "data")
+    if _EXTENSIONS.fullmatch(upper):
+        return "{'png', 'jpg', 'jpeg', 'gif', 'pdf', 'csv', 'txt'}"
+    variable = "DATABASE_URL" if upper == "SQLALCHEMY_DATABASE_URI" else upper
+    return f'int(os.environ["{variable}"])' if _NUMBER.fullmatch(upper) else f'os.environ["{variable}"]'

@@ -1,0 +1,154 @@
+"""A module of settings that the project does not have, written from what its files use of it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from detection_kit import FASTAPI, plan_of, values_of, write
+
+from preview.detection import ServiceKind, detect
+
+IGNORE = {".gitignore": "*.pyc\nconfig.py\n", "requirements.txt": "flask\nflask-sqlalchemy\npsycopg2-binary\n"}
+FACTORY = """from flask import Flask
+from flask_sqlalchemy import SQLAlchemy
+db = SQLAlchemy()
+def create_app():
+    app = Flask(__name__)
+    app.config.from_object("config.Config")
+    app.config["MAPS_KEY"]
+    app.config.get("PAGES", 3)
+    app.config["UPLOAD_FOLDER"]
+    app.config["SEEN"] = 1
+    db.init_app(app)
+    return app
+"""
+WSGI = "from app import create_app\napp = create_app()\n"
+
+
+def laid(folder: Path, files: dict[str, str], name: str = "config.py") -> dict[str, object]:
+    """Return the names of the module that the plan's step writes, and the plan's variables under ``variables``."""
+    plan = plan_of(folder, files)
+    step = next((one for one in plan.steps if one.name == name), None)
+    if step is None:
+        return {}
+    subprocess.run([sys.executable, *step.argv[1:]], cwd=folder, check=True, timeout=60)
+    values = {name: one.value for name, one in plan.variables.items()}
+    text = (
+        (folder / name).read_text().replace("import os\n", "import types\nos = types.SimpleNamespace(environ=given)\n")
+    )
+    made: dict[str, object] = {"given": values}
+    exec(text, made)
+    return {**made, "variables": values}
+
+
+def test_a_class_that_flask_names_has_the_keys_that_are_read_and_what_its_extensions_need(tmp_path: Path) -> None:
+    made = laid(tmp_path, {"app/__init__.py": FACTORY, "wsgi.py": WSGI, **IGNORE})
+    values = made["variables"]
+    assert isinstance(values, dict)
+    assert {"SECRET_KEY", "DATABASE_URL", "MAPS_KEY"} <= values.keys()
+    config = vars(made["Config"])
+    assert {name for name in config if name.isupper()} == {
+        "MAPS_KEY", "SECRET_KEY", "SQLALCHEMY_DATABASE_URI", "UPLOAD_FOLDER",
+    }  # fmt: skip
+    assert config["SQLALCHEMY_DATABASE_URI"] == values["DATABASE_URL"]
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("from config import Config\napp.config.from_object(Config)\n", "Config"),
+        ("from config import ProductionConfig as Chosen\napp.config.from_object(Chosen)\n", "ProductionConfig"),
+        ("import config\napp.config.from_object(config.DevConfig)\n", "DevConfig"),
+        ("from config import Config\nConfig.init_app(app)\n", "Config"),
+        ("from config import settings\napp.secret_key = settings.SECRET_KEY\n", "settings"),
+        ("from config import config_by_name\napp.config.from_object(config_by_name['dev'])\n", "config_by_name"),
+        ("app.config.from_object('config')\n", "SECRET_KEY"),
+    ],
+)
+def test_each_plain_use_is_served(tmp_path: Path, text: str, name: str) -> None:
+    assert name in laid(tmp_path, {"app.py": "from flask import Flask\napp = Flask(__name__)\n" + text, **IGNORE})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from config import connect\nconnect()\n",
+        "from config import Config\nConfig(app)\n",
+        "try:\n    from config import Config\nexcept ImportError:\n    Config = None\n",
+        "from configparser import ConfigParser\n",
+        "from other import Config\n",
+        "app.config.from_object(name)\n",
+    ],
+)
+def test_other_uses_are_left_alone(tmp_path: Path, text: str) -> None:
+    files = {"app.py": "from flask import Flask\napp = Flask(__name__)\n" + text, **IGNORE}
+    assert [step.name for step in plan_of(tmp_path, files).steps if step.name.startswith("c")] == []
+
+
+def test_a_module_that_is_there_or_required_is_left_alone(tmp_path: Path) -> None:
+    text = "from flask import Flask\nfrom config import Config\napp = Flask(__name__)\napp.config.from_object(Config)\n"
+    files = {"app.py": text, **IGNORE}
+    assert laid(tmp_path, {**files, "lib/config.py": ""}) == {}
+    (tmp_path / "lib" / "config.py").unlink()
+    assert laid(tmp_path, {**files, "requirements.txt": "flask\nconfig\n"}) == {}
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "path"),
+    [
+        ("app/core/main.py", "from app.core.config import settings\n", "app/core/config.py"),
+        ("app/main.py", "from .config import settings\n", "app/config.py"),
+        ("app/api/main.py", "from ..config import settings\n", "app/config.py"),
+        ("backend/main.py", "from config import settings\n", "backend/config.py"),
+    ],
+)
+def test_the_module_is_where_its_import_expects_it(tmp_path: Path, file: str, text: str, path: str) -> None:
+    folder = Path(file).parent
+    inits = {
+        f"{one}/__init__.py": "" for one in [folder, *folder.parents] if one != Path() and folder.parts[0] == "app"
+    }
+    files = {file: text + FASTAPI + "print(settings.APP_NAME)\n", ".gitignore": "config.py\n", **inits}
+    plan = plan_of(tmp_path, files)
+    assert path in [step.name for step in plan.steps]
+    assert "APP_NAME" in plan.variables
+
+
+def test_variables_of_a_module_that_flask_imports_by_its_name_are_found(tmp_path: Path) -> None:
+    config = 'import os\nclass Config:\n    SECRET_KEY = os.environ["SESSION_SECRET"]\n'
+    plan = plan_of(tmp_path, {"app/__init__.py": FACTORY, "wsgi.py": WSGI, "config.py": config})
+    assert "SESSION_SECRET" in plan.variables
+
+
+def test_a_part_of_an_address_that_one_of_two_files_reads_without_a_default_is_set(tmp_path: Path) -> None:
+    url = 'f"mysql+pymysql://{os.getenv(%s)}:x@{os.getenv(%s)}/shop"'
+    one = (
+        "import os\nfrom sqlalchemy import create_engine\nengine = create_engine("
+        + url % ("'DB_USER'", "'DB_HOST'")
+        + ")\n"
+    )
+    two = "import os\nhost = os.getenv('DB_HOST', 'db.local')\nuser = os.getenv('DB_USER', 'shop')\n"
+    files = {"main.py": "import one\nimport two\n" + FASTAPI, "one.py": one, "two.py": two}
+    values = values_of(detect(write(tmp_path, files), supplied=frozenset({ServiceKind.MYSQL})))
+    assert (values["DB_HOST"], values["DB_USER"]) == ("localhost", "shop")
+
+
+@pytest.mark.parametrize(
+    "script", ["with app.app_context():\n    print(find())\n", "", "with app.app_context():\n  db.commit()\n"]
+)
+def test_a_script_that_works_on_the_data_is_not_the_application(tmp_path: Path, script: str) -> None:
+    files = {"app/__init__.py": FACTORY, "cleanup.py": WSGI + script, "starting.py": WSGI}
+    target = plan_of(tmp_path, files).target
+    assert target is not None
+    assert target.file == "starting.py"
+
+
+def test_very_many_uses_are_read_in_bounded_time(tmp_path: Path) -> None:
+    many = "".join(f"x = config.NAME_{number}\n" for number in range(20_000))
+    files = {"main.py": "import config\n" + many + FASTAPI, **{f"a{number}/b.py": "" for number in range(500)}}
+    started = time.thread_time()
+    plan_of(tmp_path, files)
+    assert time.thread_time() - started < 20
