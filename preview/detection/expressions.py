@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ast
+import re
 from typing import Final
 
 # Of a preview: what `os.name`, `sys.platform` and `platform.system()` are.
 _SYSTEM: Final = {("os", "name"): "posix", ("sys", "platform"): "linux", ("platform", "system"): "Linux"}
+
+_GAP: Final = re.compile(r"\{[^{}]{0,200}\}")
 
 
 def last_name(node: ast.AST | None) -> str:
@@ -42,7 +45,8 @@ def written_text(node: ast.expr | None) -> str | None:
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
         return f"{written_text(node.left) or '*'}{written_text(node.right) or '*'}"
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "format":
-        return written_text(node.func.value)
+        text = written_text(node.func.value)
+        return None if text is None else _GAP.sub("*", text)
     return None
 
 

@@ -347,3 +347,9 @@ def test_a_variable_is_a_database_s_by_the_setting_that_it_fills(tmp_path: Path,
     text = f"import os\nfrom flask_sqlalchemy import SQLAlchemy\n{FLASK}{target} = os.environ.get('DEV_URI')\n"
     variables = values_of(plan_of(tmp_path, {"app.py": text + "db = SQLAlchemy(app)\n"}))
     assert variables["DEV_URI"] == "sqlite:///{database_path}"
+
+
+def test_gaps_of_a_formatted_address_are_no_host(tmp_path: Path) -> None:
+    text = "from sqlalchemy import create_engine\nengine = create_engine('mysql://{u}:x@{h}/shop'.format(u=a, h=b))\n"
+    plan = plan_of(tmp_path, {"main.py": text + FASTAPI})
+    assert not any("{" in str(need.address) for need in plan.services)

@@ -474,3 +474,9 @@ def test_generated_keys_are_valid_and_hidden(tmp_path: Path) -> None:
 def test_values_of_the_file_are_read_by_name(tmp_path: Path, text: str, found: dict[str, str]) -> None:
     names = values(tmp_path, f"from dotenv import dotenv_values\n{text}")
     assert {name: value for name, value in names.items() if name in {"secret", "SHOP_NAME"}} == found
+
+
+@pytest.mark.parametrize("name", ["BOT_TOKEN", "TELEGRAM_TOKEN", "TG_BOT_TOKEN"])
+def test_a_made_up_token_of_a_telegram_bot_has_its_form(tmp_path: Path, name: str) -> None:
+    plan = plan_of(tmp_path, {"main.py": f"import os\ntoken = os.environ['{name}']\n" + FASTAPI})
+    assert plan.variables[name].value == "1234567890:{secret}"

@@ -401,3 +401,17 @@ def test_psycopg2_keeps_sqlalchemy_below_the_version_whose_addresses_mean_psycop
 def test_marshmallow_without_a_version_is_of_its_neighbours_time(lines: tuple[str, ...], limited: bool) -> None:
     found = with_companions(required(*lines))
     assert ("marshmallow<4" in {item.text for item in found.constraints}) is limited
+
+
+def test_mysqlclient_that_is_required_and_brought_along_becomes_pymysql_in_both_places() -> None:
+    lines = [
+        "error: Failed to build `mysqlclient==2.2.7`",
+        "hint: `mysqlclient` (v2.2.7) was included because `flask-mysqldb` (v0.2.0) depends on `mysqlclient`",
+    ]
+    loosening, now = Loosening(), required("flask-mysqldb==0.2.0", "mysqlclient==2.1.0", "pymysql==1.0.2")
+    for _ in range(2):
+        step = loosening.after(now, explain(lines, now, offline=False), lines)
+        assert step is not None
+        now = step.required
+    assert now.replaced == {"mysqlclient"}
+    assert "flask-mysqldb==0.2.0" in [one.text for one in now.requirements]

@@ -362,6 +362,7 @@ def test_a_folder_for_what_a_program_writes_is_made(line: str, folder: str) -> N
             "AttributeError: module 'sqlalchemy.orm.attributes' has no attribute 'ScalarAttributeImpl'",
             "sqlalchemy<2.1",
         ),
+        ("AttributeError: module 'sqlalchemy.orm' has no attribute 'relation'", "sqlalchemy<2"),
         ("ImportError: cannot import name 'BaseResponse' from 'werkzeug.wrappers' (/e/w.py)", "werkzeug<2.1"),
         ("ModuleNotFoundError: No module named 'werkzeug.contrib'", "werkzeug<1"),
         ("ImportError: cannot import name 'types' from 'google.cloud.language' (/e/g.py)", "google-cloud-language<2"),

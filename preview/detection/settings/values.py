@@ -159,6 +159,8 @@ def _known_text(upper: str, kind: ServiceKind | None) -> str | None:
         (r"(?:CRYPT|HASH)\w*(?:SCHEM|ALGORITHM)", "bcrypt"),
         (r"CRYPT\w*DEPRECATED", "auto"),
         (r"ALGORITHM", "HS256"),
+        # Packages for Telegram's bots check the form.
+        (r"(?:TELEGRAM|(?:^|_)TG|BOT)_\w*TOKEN$|^TELEGRAM_BOT$", "1234567890:{secret}"),
         # Flask responds only to requests for this host name.
         (r"^SERVER_NAME$", "localhost:{port}"),
         (r"ALLOWED_HOSTS$", "*"),

@@ -113,7 +113,8 @@ class Loosening:
         text = "\n".join(lines)
         if why.reason in _HOPELESS or _is_about_a_location(required, why, text):
             return None
-        if step := self._replaced(required, why):
+        brought = _BROUGHT.search(text)
+        if step := self._replaced(required, why, "" if brought is None else canonicalize_name(brought[1])):
             return step
         culprits = _culprits(required, why, text)
         # Leave a package out only if nothing can be loosened, and never because its build is denied.
@@ -145,10 +146,13 @@ class Loosening:
             return _left_out(required, found, f"{_WORDS[why.reason]}, and nothing imports it")
         return None
 
-    def _replaced(self, required: RequirementSet, why: Explanation) -> Loosened | None:
+    def _replaced(self, required: RequirementSet, why: Explanation, brought_by: str = "") -> Loosened | None:
         """Require another package in place of one that a requirement brings along: ``Flask-MySQLdb``'s mysqlclient."""
         name = why.package
-        if name not in _SERVES_AS or name in self.levels or why.reason not in {"build", "denied"}:
+        if name not in _SERVES_AS or name in required.replaced or why.reason not in {"build", "denied"}:
+            return None
+        # One that is itself another name of a package is replaced first.
+        if name in self.levels and brought_by in _INSTEAD:
             return None
         if any(item.name == name for item in (*required.requirements, *required.constraints)):
             return None

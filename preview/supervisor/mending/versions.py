@@ -113,6 +113,8 @@ _SAID: Final = {
         re.compile(r"Not an executable object: '"),
         re.compile(r"\bMetaData\.__init__\(\) got an unexpected keyword argument 'bind'"),
         re.compile(r"Session\.__init__\(\) got an unexpected keyword argument 'autocommit'"),
+        re.compile(r"module 'sqlalchemy\.orm' has no attribute '(?:relation|mapper)'"),
+        re.compile(r"cannot import name '(?:relation|mapper)' from 'sqlalchemy\.orm'"),
         re.compile(r"Column expression, FROM clause, or other columns clause element expected, got \["),
     ),
     # SQLAlchemy-Utils before 0.42 uses it.
