@@ -69,7 +69,7 @@ class LaidModule:
 
 @dataclass(slots=True)
 class _Use:
-    """What the project's files use of one module: the uses of each of its names, and the file that imports it first."""
+    """Uses of one module in the project's files: of each of its names, and the file that imports it first."""
 
     file: str
     is_whole: bool = False
