@@ -167,15 +167,24 @@ class Group(Native):
     def flat(
         self, prefixes: tuple[str, ...], version: _Version, depth: int
     ) -> Iterator[tuple[SanicTable | None, tuple[str, ...], _Version]]:
-        """Yield each blueprint with the prefixes before its routes; None for one that is not known."""
+        """Yield each blueprint with the prefixes before its routes; None for one that is not known.
+
+        ``version`` is the one from outside (an outer group's, the registration's): it is stronger than a member's
+        own. This group's is for a member without one.
+        """
         below, inner = (*prefixes, self.prefix), self.version.or_else(version)
         for item in list(self.members):
-            if isinstance(item, Group):
-                yield from item.flat(below, inner, depth + 1) if depth + 1 < _MAX_DEPTH else [(None, below, inner)]
-            elif isinstance(item, SanicTable):
-                yield item, (*below, item.prefix or ""), item.version.or_else(inner)
-            else:
+            if not isinstance(item, (Group, SanicTable)):
                 yield None, below, inner
+                continue
+            number = (inner if item.version.number is None else version).number
+            outer = _Version(number, (inner if item.version.prefix == "/v" else version).prefix)
+            if isinstance(item, SanicTable):
+                yield item, (*below, item.prefix or ""), outer.or_else(item.version)
+            elif depth + 1 < _MAX_DEPTH:
+                yield from item.flat(below, outer, depth + 1)
+            else:
+                yield None, below, outer
 
 
 def read_version(call: Call) -> _Version:

@@ -52,7 +52,7 @@ class HonoApp(Router):
             self._verb(name, call)
         elif name == "use":
             first = call.argument(0)
-            self.current = first if isinstance(first, str) else self.current
+            self.current = first if isinstance(first, str) else "*"
         elif name == "on":
             self._on(call)
         elif name == "route":
@@ -91,6 +91,7 @@ class HonoApp(Router):
         for method in methods:
             for path in paths:
                 if isinstance(method, str) and isinstance(path, str):
+                    self.current = path
                     self._add(method, [path], call, 2)
                 else:
                     self.note(call, UNREAD_PATH)

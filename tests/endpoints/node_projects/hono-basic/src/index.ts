@@ -4,6 +4,7 @@ import { cors } from 'hono/cors'
 import { logger } from 'hono/logger'
 import links from './routes/links.js'
 import { stats } from './routes/stats.js'
+import { tags } from './routes/tags.js'
 
 const app = new Hono()
 
@@ -18,6 +19,7 @@ app.get('/search', (c) => {
 })
 app.route('/api/links', links)
 app.route('/api', stats)
+app.route('/api/tags', tags)
 app.on(['PUT', 'PATCH'], ['/profile', '/account'], (c) => c.json({}))
 app.all('/any/*', (c) => c.text(c.req.method))
 
