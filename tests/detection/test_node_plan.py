@@ -70,12 +70,14 @@ def test_typescript_is_read_by_tsx(tmp_path: Path) -> None:
     assert [line.rpartition("@")[0] for line in plan.extra_requirements] == ["tsx"]
 
 
-def test_fastify_s_autoload_loads_typescript_too(tmp_path: Path) -> None:
-    package = {"scripts": {"start": "tsx src/server.ts"}, "dependencies": {"fastify": "^5", "@fastify/autoload": "^6"}}
+@pytest.mark.parametrize(("version", "name"), [("^6", "FASTIFY_AUTOLOAD_TYPESCRIPT"), ("^5.7.1", "TS_NODE_DEV")])
+def test_fastify_s_autoload_loads_typescript_too(tmp_path: Path, version: str, name: str) -> None:
+    dependencies = {"fastify": "^5", "@fastify/autoload": version}
+    package = {"scripts": {"start": "tsx src/server.ts"}, "dependencies": dependencies}
     files = {"src/server.ts": "import fastify from 'fastify';\nfastify().listen({ port: 3000 });\n"}
     plan = plan_of(tmp_path, package, files)
     assert plan.command == ("--import", "tsx", "src/server.ts")
-    assert plan.variables["FASTIFY_AUTOLOAD_TYPESCRIPT"].value == "1"
+    assert plan.variables[name].value == "1"
 
 
 def test_decorators_that_need_types_are_compiled_by_swc(tmp_path: Path) -> None:

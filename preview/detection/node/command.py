@@ -23,6 +23,7 @@ TSX: Final = "tsx@^4.19.0"
 _HONO_SERVER: Final = "@hono/node-server@^1.13.0"
 # lib of @fastify/autoload 6: it looks at what was required before, at ts-node and at this variable.
 _AUTOLOAD_TYPESCRIPT: Final = "FASTIFY_AUTOLOAD_TYPESCRIPT"
+_AUTOLOAD_MAJOR: Final = 6
 _TS_NODE: Final = ("ts-node@^10.9.0", "typescript@^5.0.0")
 _TS_PATHS: Final = "tsconfig-paths@^4.2.0"
 _SWC: Final = ("@swc-node/register@^1.10.0", "@swc/core@^1.10.0")
@@ -295,7 +296,11 @@ def _typescript(project: NodeProject) -> NodeCommand:
 def _loader_variables(project: NodeProject, name: str, config: str) -> dict[str, str]:
     found = {name: config} if config not in {"", "tsconfig.json"} else {}
     # It loads TypeScript only if it knows the loader, and knows none of those that ``--import`` names.
-    return {**found, _AUTOLOAD_TYPESCRIPT: "1"} if project.requires("@fastify/autoload") else found
+    if not project.requires("@fastify/autoload"):
+        return found
+    # Older releases look at a variable of ts-node-dev instead.
+    is_old = package_version(project, "@fastify/autoload", _AUTOLOAD_MAJOR) < (_AUTOLOAD_MAJOR, 0)
+    return {**found, "TS_NODE_DEV" if is_old else _AUTOLOAD_TYPESCRIPT: "1"}
 
 
 def _calls_a_namespace(text: bytes) -> bool:
