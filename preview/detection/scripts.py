@@ -41,8 +41,11 @@ _LIBRARIES: Final = (
     ("falcon", rb"\bfalcon\b[\s\S]*\brun"),
 )
 _MAIN: Final = re.compile(rb"""^if\s*\(?\s*__name__\s*==\s*["']__main__["']""", re.MULTILINE)
-_MAKES: Final = re.compile(rb"\b(?:Flask|APIFlask|FastAPI|Quart|Starlette|Litestar|Bottle)\(")
-_RUNS: Final = re.compile(rb"\.run\(|\bserve\(")
+_MAKES: Final = re.compile(
+    rb"\b(?:Flask|APIFlask|FastAPI|Quart|Starlette|Litestar|Bottle)\(|\btornado\.web\.Application\b|"
+    rb"\bfrom tornado\.web import [^\n]{0,120}\bApplication\b|\bfrom tornado import [^\n]{0,80}\bweb\b"
+)
+_RUNS: Final = re.compile(rb"\.run\(|\bserve\(|\.listen\(")
 _MOST_PROGRAMS: Final = 50
 _NAMES: Final = ("main.py", "app.py", "server.py", "run.py", "__main__.py", "index.py")
 _FIXED_PORT: Final = re.compile(
@@ -76,13 +79,17 @@ def plan_script(sources: Sources, kinds: frozenset[ServiceKind] = frozenset()) -
             'make it read os.environ["PORT"]'
         )
     file = _runner(sources, server)
-    folder = posixpath.dirname(file) or "."
-    command: tuple[str, ...] = ("python", posixpath.relpath(file, folder))
-    if posixpath.basename(file) == "__main__.py" and folder != ".":
-        folder, package = posixpath.dirname(folder) or ".", posixpath.basename(folder)
-        command = ("python", "-m", package)
+    folder, command = _invocation(file)
     reason = f"{server} runs its own server, with {library}" + (f"; {file} starts it" if file != server else "")
     return _plan(sources, file, folder, command, reason, warnings, kinds)
+
+
+def _invocation(file: str) -> tuple[str, tuple[str, ...]]:
+    """Return the folder and the command that run a Python file; a package's main module runs as ``python -m``."""
+    folder = posixpath.dirname(file) or "."
+    if posixpath.basename(file) == "__main__.py" and folder != ".":
+        return posixpath.dirname(folder) or ".", ("python", "-m", posixpath.basename(folder))
+    return folder, ("python", posixpath.relpath(file, folder))
 
 
 def _runner(sources: Sources, server: str) -> str:
@@ -112,13 +119,13 @@ def plan_program(sources: Sources, kinds: frozenset[ServiceKind] = frozenset()) 
     nodes = Nodes(sources)
     programs = [name for name in sources.names if not is_aside(name) and _MAIN.search(sources.text(name))]
     for file in sorted(programs, key=lambda name: (name.count("/"), _rank(name), name))[:_MOST_PROGRAMS]:
-        folder = posixpath.dirname(file) or "."
+        folder, command = _invocation(file)
         reached = [one for one in reachable(nodes, file, (folder,)) if one != file]
         made = next((one for one in reached if _MAKES.search(sources.text(one))), None)
         if made is not None and any(_RUNS.search(sources.text(one)) for one in (file, *reached)):
             why = f"{file} runs the application that {made} makes"
             warning = f"{file} chooses the port by itself. This works only in a network of its own"
-            return _plan(sources, file, folder, ("python", posixpath.relpath(file, folder)), why, [warning], kinds)
+            return _plan(sources, file, folder, command, why, [warning], kinds)
     return None
 
 

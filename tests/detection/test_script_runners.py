@@ -53,6 +53,17 @@ CASES: dict[str, tuple[dict[str, str], tuple[str, ...], str]] = {
         ("python", "main.py"),
         ".",
     ),
+    "a package's main module that listens with an application of Tornado which another module makes": (
+        {
+            "ships/__init__.py": "",
+            "ships/app.py": "from tornado import web\n\n\ndef make_app():\n    return web.Application([])\n",
+            "ships/__main__.py": "import asyncio\n\nfrom ships.app import make_app\n\n\nasync def main():\n"
+            "    make_app().listen(8899)\n    await asyncio.Event().wait()\n\n\n"
+            'if __name__ == "__main__":\n    asyncio.run(main())\n',
+        },
+        ("python", "-m", "ships"),
+        ".",
+    ),
     "a server of Tornado that binds and starts": (
         {
             "app/__init__.py": "",
