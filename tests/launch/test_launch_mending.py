@@ -363,6 +363,11 @@ def test_a_folder_for_what_a_program_writes_is_made(line: str, folder: str) -> N
             "sqlalchemy<2.1",
         ),
         ("AttributeError: module 'sqlalchemy.orm' has no attribute 'relation'", "sqlalchemy<2"),
+        ("AttributeError: module 'sqlalchemy' has no attribute '__all__'. Did you mean: '__file__'?", "sqlalchemy<2"),
+        (
+            'sqlalchemy.orm.exc.MappedAnnotationError: Type annotation for "A.b" can\'t be correctly interpreted for',
+            "sqlalchemy<2",
+        ),
         ("ImportError: cannot import name 'BaseResponse' from 'werkzeug.wrappers' (/e/w.py)", "werkzeug<2.1"),
         ("ModuleNotFoundError: No module named 'werkzeug.contrib'", "werkzeug<1"),
         ("ImportError: cannot import name 'types' from 'google.cloud.language' (/e/g.py)", "google-cloud-language<2"),

@@ -114,6 +114,8 @@ _SAID: Final = {
         re.compile(r"\bMetaData\.__init__\(\) got an unexpected keyword argument 'bind'"),
         re.compile(r"Session\.__init__\(\) got an unexpected keyword argument 'autocommit'"),
         re.compile(r"module 'sqlalchemy\.orm' has no attribute '(?:relation|mapper)'"),
+        re.compile(r"module 'sqlalchemy' has no attribute '__all__'"),
+        re.compile(r'Type annotation for "[\w.]{1,100}" can\'t be correctly interpreted'),
         re.compile(r"cannot import name '(?:relation|mapper)' from 'sqlalchemy\.orm'"),
         re.compile(r"Column expression, FROM clause, or other columns clause element expected, got \["),
     ),
