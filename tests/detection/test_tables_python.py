@@ -97,6 +97,14 @@ def test_a_step_of_a_main_block_changes_with_the_tables_and_not_with_other_lines
     assert step("c", FLASK + INIT + block) != step("d", FLASK + INIT.replace("(b)", "(b, c)") + block)
 
 
+@pytest.mark.parametrize(("body", "expected"), [("db.create_all()", [("flask", "create")]), ("print(1)", [])])
+def test_a_flask_command_named_create_is_a_step_if_it_makes_tables(
+    tmp_path: Path, body: str, expected: list[tuple[str, ...]]
+) -> None:
+    text = f"{FLASK}@app.cli.command('create')\ndef create():\n    {body}\n"
+    assert argvs(tmp_path, {"app.py": text, "README.md": "```bash\n$ flask create\n```\n"}) == expected
+
+
 def test_flask_commands_that_a_file_names_run_in_order(tmp_path: Path) -> None:
     files = {
         "app.py": FLASK + CLICK,

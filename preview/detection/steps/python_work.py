@@ -22,6 +22,9 @@ _SERVER: Final = re.compile(rb"\b(?:uvicorn|app|socketio|application)\.run\(|\bs
 _DOWNLOADS: Final = re.compile(rb"\b(?:requests|httpx)\.get\(|\burlopen\(|\burlretrieve\(")
 _ASIDE: Final = re.compile(r"(?:^|/)(?:tests?|testing|examples?|samples|docs?|benchmarks|e2e)/")
 _IN_MEMORY: Final = re.compile(rb"""[\"']sqlite(?:\+\w+)?://[\"']|:memory:""")
+# Of a command of this name, only the source tells what it makes.
+_CREATE: Final = "create"
+_MAKES_TABLES: Final = b".create_all("
 _OWN_SCRIPTS: Final = (
     "init_db.py", "initdb.py", "create_db.py", "create_tables.py", "init_database.py", "create_database.py",
     "setup_db.py", "setup_database.py", "database_setup.py", "db_init.py", "db_setup.py",
@@ -91,7 +94,7 @@ def _named(
             rest = command.words[position + 1 :]
             step = None
             if word == "flask":
-                step = _flask(target, place, rest, command.file, clicks)
+                step = _flask(sources, target, place, rest, command.file, clicks)
             elif _PYTHON.fullmatch(word):
                 step = _python(sources, target, place, rest, command, clicks)
             elif word.endswith(".py") and word.startswith("./"):
@@ -102,13 +105,20 @@ def _named(
 
 
 def _flask(
-    target: AppTarget, place: PythonPlace, words: Sequence[str], file: str, clicks: dict[tuple[str, ...], str]
+    sources: Sources,
+    target: AppTarget,
+    place: PythonPlace,
+    words: Sequence[str],
+    file: str,
+    clicks: dict[tuple[str, ...], str],
 ) -> Step | None:
     words = _without_options(words)
     for size in (2, 1):
         name = tuple(words[:size])
         # A command of the application that a README names as `flask init` makes its tables.
         kind = INIT if name in {("init",), ("setup",)} else purpose("_".join(name))
+        if kind is None and name == (_CREATE,) and name in clicks and _MAKES_TABLES in sources.text(clicks[name]):
+            kind = INIT
         if name in clicks and len(name) == size and kind and is_literal(words):
             return _click_step(target, place, tuple(words), kind, f"{file} mentions it, and it is in {clicks[name]}")
     return None
@@ -139,7 +149,7 @@ def _python(
     while words and words[0] in {"-u", "-B", "-O"}:
         words = words[1:]
     if list(words[:2]) == ["-m", "flask"]:
-        return _flask(target, place, words[2:], command.file, clicks)
+        return _flask(sources, target, place, words[2:], command.file, clicks)
     if words and words[0] == "-m" and len(words) > 1:
         return _module(sources, target, place, words[1], words[2:], command)
     if words and words[0].endswith(".py"):
