@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from detection_kit import plan_of
+from detection_kit import plan_of, values_of
 
 from preview.detection import Overrides, Server, StartPlan, Toolchain
 from preview.detection.node.runtimes import BUN
@@ -117,6 +117,13 @@ def test_files_that_bun_runs_before_the_start_are_steps(tmp_path: Path) -> None:
     (tmp_path / "src" / "seed.ts").write_text("import { Database } from 'bun:sqlite';\n")
     plan = bun_plan(tmp_path, "import { Database } from 'bun:sqlite';\n" + SERVE, more={"scripts": scripts})
     assert [step.argv for step in plan.steps] == [("bun", "src/seed.ts")]
+
+
+def test_a_database_of_bun_gets_a_path_and_no_url(tmp_path: Path) -> None:
+    opens = "import { Database } from 'bun:sqlite';\nconst db = new Database(process.env.DATABASE_URL);\n"
+    (tmp_path / ".env").write_text('DATABASE_URL="./sqlite.db"\n')
+    assert values_of(bun_plan(tmp_path, opens + SERVE))["DATABASE_URL"] == "{database_path}"
+    assert "DATABASE_URL" not in values_of(bun_plan(tmp_path, SERVE))
 
 
 def test_a_large_source_is_searched_in_time(tmp_path: Path) -> None:

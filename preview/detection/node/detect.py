@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import posixpath
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -74,6 +75,7 @@ def detect_node(
     return _plan(project, target, kinds)
 
 
+_BUN_SQLITE: Final = re.compile(r"['\"](?:bun:sqlite|drizzle-orm/bun-sqlite)['\"/]")
 _NEXT: Final = "node_modules/next/dist/bin/next"
 
 
@@ -155,6 +157,7 @@ def _plan(project: NodeProject, target: AppTarget | None, supplied: frozenset[Se
     variables = choose_variables(project, settings, kinds, command.variables, uses)
     variables.update({item.name: item for item in work.variables})
     _address_of_prisma(work, variables)
+    variables |= _file_for_bun(project, kinds, variables) if command.is_bun else {}
     servers = servers.with_provider(work.provider)
     variables = servers.variables(settings, variables, (work.setting, work.direct), uses)
     other = address_of_another_kind(settings, variables, uses, kinds)
@@ -223,6 +226,17 @@ def _default_driver(project: NodeProject) -> list[str]:
     if any(name in text for text in texts for name in _NEST_DRIVERS):
         return []
     return [f"{_NEST_DRIVERS[0]}@{wanted}"] if any("NestFactory.create(" in text for text in texts) else []
+
+
+def _file_for_bun(
+    project: NodeProject, kinds: Sequence[ServiceKind], known: Mapping[str, Variable]
+) -> dict[str, Variable]:
+    """Return ``DATABASE_URL`` as a path, if Bun's own SQLite opens it: that takes no URL, which every preview gets."""
+    name = "DATABASE_URL"
+    by_bun = next((file for file in project.reached if _BUN_SQLITE.search(project.text(file))), None)
+    if by_bun is None or kinds or name in known or not any(name in project.text(file) for file in project.reached):
+        return {}
+    return {name: Variable(name, "{database_path}", Origin.SUPPLIED, by_bun)}
 
 
 def _imported_tools(project: NodeProject) -> list[str]:
