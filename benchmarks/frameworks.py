@@ -2,7 +2,7 @@
 
     uv run python benchmarks/frameworks.py FOLDER [--only NAME] [--keep CACHE] [--jobs N] [--static] [--misses]
 
-``FOLDER`` is ``benchmarks/second`` or ``benchmarks/third``: a folder for each framework with one text for each project,
+``FOLDER`` is ``benchmarks/second``, ``third`` or ``fourth``: a folder for each framework, with a text for each project
 whose last part has the true routes (``route_tables.py`` and ``node_truth.py`` wrote them). Each project is pushed to a
 real service and launched with real installs. Three lists are compared with the true routes:
 

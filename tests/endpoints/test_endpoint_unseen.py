@@ -1,4 +1,4 @@
-"""The projects of `benchmarks/second` and `third`, which no reader was written for, and the routes they have."""
+"""The projects of `benchmarks/second`, `third` and `fourth`, for which no reader was written, and their routes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from preview.endpoints import extract
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 TEXTS = sorted(
-    str(file.relative_to(BENCHMARKS)) for name in ("second", "third") for file in (BENCHMARKS / name).rglob("*.txt")
+    str(file.relative_to(BENCHMARKS))
+    for name in ("second", "third", "fourth")
+    for file in (BENCHMARKS / name).rglob("*.txt")
 )
 # What is still read wrongly: routes that are not found, and found ones that the application does not have.
 WRONG: dict[str, tuple[set[str], set[str]]] = {
     # An ASGI handler accepts any method; the framework's table of HTTP routes lacks it.
     "second/litestar/clinic.txt": (set(), {"* /raw"}),
+    "fourth/litestar/farm.txt": (set(), {"* /farm/raw"}),
 }
 
 
