@@ -20,7 +20,7 @@ from preview.data import Confined, SnapshotStore
 from preview.detection import ServiceKind
 from preview.embedding import in_asyncio
 from preview.environments import EnvironmentCache, Jail, Shelf, find_jail, open_images
-from preview.environments.node import NodeEnvironmentCache
+from preview.environments.node.build import NodeEnvironmentCache
 from preview.generations import GenerationLibrary, GenerationSource
 from preview.github import GithubImporter
 from preview.launch_settings import LaunchSettings

@@ -11,13 +11,15 @@ import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import NoReturn, Self, TypeVar
+from typing import TYPE_CHECKING, NoReturn, Self, TypeVar
 
 from preview.core.portable import O_DIRECTORY, O_NOFOLLOW
 from preview.core.quoting import quoted
 from preview.errors import InvalidGeneration, TooLarge
 from preview.generations.interface import Budget, GenerationLimits, where_most
-from preview.settings import Settings
+
+if TYPE_CHECKING:
+    from preview.settings import Settings
 
 T = TypeVar("T")
 

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from operator import itemgetter
 from pathlib import Path
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from preview.core.quoting import quoted
 from preview.errors import TooLarge
-from preview.settings import Settings
+
+if TYPE_CHECKING:
+    from preview.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,9 @@ class GenerationLimits:
     @classmethod
     def default(cls) -> Self:
         """Return the limits of a service without any settings."""
+        # Only here: the processes that read untrusted files have no settings.
+        from preview.settings import Settings  # noqa: PLC0415
+
         fields = Settings.model_fields
         return cls(files=fields["generation_files"].default, size_bytes=fields["generation_bytes"].default)
 

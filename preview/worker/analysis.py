@@ -12,7 +12,7 @@ from preview.detection.project_imports import find_imports
 from preview.endpoints import Endpoint, endpoints_from_openapi
 from preview.environments import EnvironmentRequest, SuppliedServer
 from preview.environments.manifests.stated import Asked
-from preview.environments.python.recipe import read_request
+from preview.environments.python.reading import read_request
 from preview.errors import AnalysisFailed, EnvironmentFailed
 from preview.sources import Sources
 

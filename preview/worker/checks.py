@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 from preview.detection import ServiceKind, StartPlan, Toolchain
 from preview.environments.manifests.requirements_file import PASSED_OPTIONS
 from preview.environments.manifests.stated import Asked
-from preview.environments.python.recipe import SERVERS
+from preview.environments.python.reading import SERVERS
 from preview.environments.requirements.requirements import ProjectRequirement, parse_requirement
 from preview.errors import EnvironmentFailed
 from preview.sources.image_source import DONE, HEALTHY, MOST_BESIDE, ImageSource

@@ -17,9 +17,9 @@ from typing import Any, Final, NoReturn
 from pydantic_core import to_jsonable_python
 
 from preview.errors import PreviewError
-from preview.worker.answers import MAX_FDS, Header, receive_exactly
 from preview.worker.checks import Progress
 from preview.worker.confine import WorkerConfinement
+from preview.worker.wire import MAX_FDS, Header, receive_exactly
 
 # A worker is short-lived and creates few reference cycles: rarer collections save a tenth of its time.
 _COLLECT_AFTER: Final = (50_000, 20, 100)

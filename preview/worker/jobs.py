@@ -13,7 +13,7 @@ from preview.endpoints import Listing, extract, read_route_table
 from preview.environments.manifests.poetry import read_poetry
 from preview.environments.node.locks import LockFile
 from preview.environments.node.manifest import read_node_manifest
-from preview.environments.node.recipe import pins_or_reason
+from preview.environments.node.reading import pins_or_reason
 from preview.generations import GenerationLimits
 from preview.sources import files
 from preview.worker.analysis import analyse, read_openapi

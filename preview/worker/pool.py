@@ -22,24 +22,10 @@ from pydantic import TypeAdapter
 from preview.errors import AnalysisFailed, InvalidGeneration, ServiceShort
 from preview.generations import GenerationLimits
 from preview.settings import Settings
-from preview.worker.answers import (
-    ENDED,
-    FORK,
-    FORKED,
-    MAX_FDS,
-    MAX_PACKET_BYTES,
-    MAX_SHOWN,
-    READY,
-    SPARE,
-    Header,
-    clean,
-    file_of,
-    path_of,
-    too_complex,
-    validated,
-)
+from preview.worker.answers import MAX_SHOWN, clean, file_of, path_of, too_complex, validated
 from preview.worker.archives import file_bytes
 from preview.worker.forked import ForkedWorker, ServerEnded
+from preview.worker.wire import ENDED, FORK, FORKED, MAX_FDS, MAX_PACKET_BYTES, READY, SPARE, Header
 
 log = structlog.get_logger(__name__)
 

@@ -19,7 +19,7 @@ from preview.detection import Overrides, ServiceKind
 from preview.endpoints import MAX_UNREAD, Endpoint, Listing, RouteTable, extract, read_route_table
 from preview.environments.node.locks import LockFile, Pins
 from preview.environments.node.manifest import NodeManifest
-from preview.environments.node.recipe import InThread, NodeReader
+from preview.environments.node.reading import InThread, NodeReader
 from preview.errors import AnalysisFailed
 from preview.generations import GenerationLimits, RepositoryPart, unpack, unpack_repository
 from preview.worker.analysis import Analysis, analyse, read_openapi

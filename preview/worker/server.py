@@ -16,10 +16,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from preview.worker.answers import ENDED, FORK, FORKED, MAX_PACKET_BYTES, READY, SPARE
 from preview.worker.checks import Progress
 from preview.worker.child import Job, JobContext, run_worker
 from preview.worker.confine import WorkerConfinement
+from preview.worker.wire import ENDED, FORK, FORKED, MAX_PACKET_BYTES, READY, SPARE
 
 _WARM_UPS = 2
 

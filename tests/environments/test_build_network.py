@@ -19,7 +19,8 @@ from test_environment_jail import ask, write_source_package
 from test_node_environment import write_manifest, write_package
 
 from preview.environments import EnvironmentCache, EnvironmentRequest, Jail
-from preview.environments.node import NodeEnvironmentCache, place_modules
+from preview.environments.node.build import NodeEnvironmentCache
+from preview.environments.node.modules import place_modules
 from preview.environments.way_out.allowed import NODE_REGISTRY, PYTHON_INDEX
 from preview.errors import EnvironmentFailed
 from preview.runtime import child_subreaper

@@ -13,7 +13,7 @@ from test_environment_jail import build_and_ask
 from test_node_environment import write_manifest, write_package
 
 from preview.environments import EnvironmentRequest, Jail
-from preview.environments.node import NodeEnvironmentCache
+from preview.environments.node.build import NodeEnvironmentCache
 from preview.errors import EnvironmentFailed
 from preview.runtime import child_subreaper
 from preview.runtime.cgroups import CgroupTree, NoCgroups, open_cgroups

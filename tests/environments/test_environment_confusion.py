@@ -16,7 +16,7 @@ from index_kit import Index, open_index
 from registry_kit import open_registry
 
 from preview.environments import EnvironmentCache, EnvironmentRequest
-from preview.environments.node import NodeEnvironmentCache
+from preview.environments.node.build import NodeEnvironmentCache
 from preview.environments.way_out.allowed import NODE_REGISTRY, PYTHON_INDEX, PYTHON_INDEX_BEFORE
 from preview.errors import EnvironmentFailed
 from preview.settings import Settings

@@ -29,7 +29,8 @@ from preview.environments.node.build import build_node_environment
 from preview.environments.node.explain import explain_npm
 from preview.environments.node.manifest import NodeManifest, read_node_manifest
 from preview.environments.node.modules import modules_variables, place_modules
-from preview.environments.node.recipe import InThread, NodeRecipe, NodeToolchain, find_node
+from preview.environments.node.reading import InThread
+from preview.environments.node.recipe import NodeRecipe, NodeToolchain, find_node
 from preview.environments.node.registries import is_safe_lock
 from preview.environments.python.explain import Explanation
 from preview.environments.python.install import Installation

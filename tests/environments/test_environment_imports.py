@@ -13,7 +13,7 @@ from preview.environments.folders.environment import EnvironmentRequest
 from preview.environments.imports.names import DISTRIBUTIONS, DRIVERS, FEATURES, distribution_of, read_offered
 from preview.environments.imports.removed_apis import find_relics
 from preview.environments.imports.scan import find_imports
-from preview.environments.python.recipe import read_request
+from preview.environments.python.reading import read_request
 from preview.environments.store.eviction import RequestMemory
 from preview.sources import Sources
 

@@ -15,7 +15,8 @@ from jail_kit import make_jail, newest_child
 from test_node_environment import run_node, write_manifest, write_package
 
 from preview.environments import Environment, EnvironmentCache, EnvironmentRequest, Jail
-from preview.environments.node import NodeEnvironmentCache, place_modules
+from preview.environments.node.build import NodeEnvironmentCache
+from preview.environments.node.modules import place_modules
 from preview.errors import EnvironmentFailed
 from preview.runtime import child_subreaper
 from preview.settings import Settings

@@ -14,7 +14,7 @@ from test_environment_jail import write_source_package
 from test_node_environment import write_manifest, write_package
 
 from preview.environments import EnvironmentCache, EnvironmentRequest, Jail
-from preview.environments.node import NodeEnvironmentCache
+from preview.environments.node.build import NodeEnvironmentCache
 from preview.environments.node.explain import explain_npm
 from preview.environments.node.manifest import read_node_manifest
 from preview.errors import EnvironmentFailed

@@ -12,7 +12,7 @@ from jail_kit import make_jail
 from test_node_environment import write_manifest, write_package
 
 from preview.environments import EnvironmentCache, EnvironmentRequest, Jail
-from preview.environments.node import NodeEnvironmentCache
+from preview.environments.node.build import NodeEnvironmentCache
 from preview.runtime import child_subreaper
 from preview.settings import Settings
 

@@ -16,7 +16,7 @@ from test_environment_cache import hang
 from test_node_environment import write_manifest, write_package
 
 from preview.environments import EnvironmentCache, EnvironmentRequest
-from preview.environments.node import NodeEnvironmentCache
+from preview.environments.node.build import NodeEnvironmentCache
 from preview.environments.sandbox import progress
 from preview.environments.sandbox.progress import Progress, open_progress
 from preview.settings import Settings

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from preview.environments.folders.environment import EnvironmentRequest
 from preview.environments.manifests.requirements_file import read_requirements_file
 from preview.environments.manifests.search import read_project
-from preview.environments.python.recipe import Recipe, make_recipe, read_request
+from preview.environments.python.reading import read_request
+from preview.environments.python.recipe import Recipe, make_recipe
 from preview.environments.requirements.arguments import write_arguments
 from preview.environments.requirements.requirements import RequirementSet, parse_requirement
 from preview.environments.sandbox.interpreter import PythonInterpreter, allows

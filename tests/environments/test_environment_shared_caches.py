@@ -17,7 +17,8 @@ from test_environment_jail import ask, write_source_package
 from test_node_environment import run_node, write_manifest, write_package
 
 from preview.environments import EnvironmentCache, EnvironmentRequest, Jail
-from preview.environments.node import NodeEnvironmentCache, place_modules
+from preview.environments.node.build import NodeEnvironmentCache
+from preview.environments.node.modules import place_modules
 from preview.environments.python.resolving import interpreter_notes
 from preview.environments.sandbox import sweep
 from preview.environments.sandbox.interpreter import PythonInterpreter

@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from preview.environments.folders.environment import EnvironmentRequest
-from preview.environments.node import NodeEnvironmentCache
+from preview.environments.node.build import NodeEnvironmentCache
 from preview.environments.node.manifest import read_node_manifest
 from preview.environments.node.registries import Outside, inside_project, is_path, is_safe_lock
 from preview.settings import Settings

@@ -12,9 +12,10 @@ import pytest
 import trio
 
 from preview.environments.folders.environment import Environment, EnvironmentRequest
-from preview.environments.node import NodeEnvironmentCache, place_modules
+from preview.environments.node.build import NodeEnvironmentCache
 from preview.environments.node.explain import explain_npm, failed_package
 from preview.environments.node.manifest import NodeManifest, read_node_manifest
+from preview.environments.node.modules import place_modules
 from preview.environments.node.recipe import nodedir_environment
 from preview.errors import EnvironmentFailed
 from preview.settings import Settings

@@ -13,9 +13,10 @@ from registry_kit import open_registry
 from test_node_environment import run_node
 
 from preview.environments import EnvironmentRequest
-from preview.environments.node import NodeEnvironmentCache, place_modules
+from preview.environments.node.build import NodeEnvironmentCache
 from preview.environments.node.imported import find_imported_packages, package_of
 from preview.environments.node.manifest import read_node_manifest
+from preview.environments.node.modules import place_modules
 from preview.settings import Settings
 from preview.sources import Sources
 

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from registry_kit import open_registry
 
 from preview.environments.folders.environment import EnvironmentRequest
-from preview.environments.node import NodeEnvironmentCache, recipe
+from preview.environments.node import recipe
+from preview.environments.node.build import NodeEnvironmentCache
 from preview.environments.node.locks import LOCK_NAMES, LockFile, Pins, UnreadableLock, read_pins
 from preview.environments.node.manifest import read_node_manifest
 from preview.environments.node.recipe import NodeToolchain, make_node_recipe

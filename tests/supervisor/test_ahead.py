@@ -15,7 +15,7 @@ from supervisor_kit import ANN, APP, BOB, SERVER, LightRuntime, MemorySource
 
 from preview.core.clock import utc_now
 from preview.environments import EnvironmentCache
-from preview.environments.node import NodeEnvironmentCache
+from preview.environments.node.build import NodeEnvironmentCache
 from preview.environments.python.build import build_environment
 from preview.environments.store import cache as cache_module
 from preview.errors import GenerationNotFound

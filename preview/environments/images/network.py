@@ -19,7 +19,8 @@ from typing import Final
 import trio
 
 from preview.environments.sandbox.program import program_environment
-from preview.environments.way_out import PORT, make_build_proxy, read_allowed, way_out_variables
+from preview.environments.way_out.allowed import read_allowed
+from preview.environments.way_out.opening import PORT, make_build_proxy, way_out_variables
 from preview.errors import LaunchFailed
 from preview.runtime import Limits, ProcessSpec
 from preview.runtime.container import ContainerRuntime

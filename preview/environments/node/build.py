@@ -24,9 +24,8 @@ from preview.environments.node.install import Npm, install
 from preview.environments.node.locks import place_pins, with_usual_addresses
 from preview.environments.node.manifest import NodeManifest
 from preview.environments.node.modules import NO_ENGINE, RECORD, modules_variables
+from preview.environments.node.reading import InThread, NodeReader
 from preview.environments.node.recipe import (
-    InThread,
-    NodeReader,
     NodeRecipe,
     NodeToolchain,
     find_node,
@@ -38,7 +37,7 @@ from preview.environments.sandbox.jail import Cage, Jail
 from preview.environments.sandbox.progress import open_progress
 from preview.environments.store.eviction import check_names
 from preview.environments.store.held import HeldEnvironments
-from preview.environments.way_out import read_allowed
+from preview.environments.way_out.allowed import read_allowed
 from preview.environments.way_out.leading import named_paths, own_settings, system_settings
 from preview.runtime.cgroups import Cgroup
 from preview.runtime.sandbox import interpreter_paths

@@ -26,7 +26,7 @@ from preview.environments.sandbox.interpreter import Skeletons
 from preview.environments.sandbox.jail import Jail
 from preview.environments.sandbox.program import program_environment, run_uv
 from preview.environments.sandbox.uv_cages import UvCages, make_uv_cages
-from preview.environments.way_out import read_allowed
+from preview.environments.way_out.allowed import read_allowed
 from preview.errors import EnvironmentFailed
 from preview.runtime.cgroups import Cgroup
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from preview.environments.way_out import AllowedHosts, host_of
+from preview.environments.way_out.allowed import AllowedHosts, host_of
 from preview.errors import EnvironmentFailed
 
 # Schemes of remote URLs only: `git+file:`, for example, would read the service's own disk.

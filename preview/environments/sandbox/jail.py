@@ -17,7 +17,7 @@ from typing import Final
 
 from preview.core.isolation import Network
 from preview.environments.sandbox.sweep import separate, sweep
-from preview.environments.way_out import PORT, WayOut, way_out_variables
+from preview.environments.way_out.opening import PORT, WayOut, way_out_variables
 from preview.errors import EnvironmentFailed
 from preview.runtime.cgroups import Cgroup, CgroupTree
 from preview.runtime.process.ending import enter

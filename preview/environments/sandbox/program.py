@@ -20,7 +20,8 @@ import uv
 from preview.core.descriptors import wait_readable, waited_on
 from preview.environments.sandbox.jail import Cage
 from preview.environments.sandbox.progress import current_progress
-from preview.environments.way_out import WayOut, open_way_out, read_allowed
+from preview.environments.way_out.allowed import read_allowed
+from preview.environments.way_out.opening import WayOut, open_way_out
 from preview.errors import ConfigurationError
 
 # The last lines explain a failure; a compiler may print very much before them.

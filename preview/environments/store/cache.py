@@ -28,7 +28,7 @@ from preview.environments.store.bytecode import Compiler
 from preview.environments.store.eviction import RequestMemory, check_names, evict, is_shareable
 from preview.environments.store.held import HeldEnvironments
 from preview.environments.store.shelf import Shelf
-from preview.environments.way_out import read_allowed
+from preview.environments.way_out.allowed import read_allowed
 from preview.errors import EnvironmentFailed, PreviewError
 from preview.settings import Settings
 

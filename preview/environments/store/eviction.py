@@ -23,10 +23,15 @@ from preview.environments.folders.environment import EnvironmentRequest
 from preview.environments.folders.layout import Layout, remove_tree
 from preview.environments.folders.locks import FileLock, try_lock
 from preview.environments.manifests.stated import STATED_IN, Asked
-from preview.environments.python.recipe import read_request
+from preview.environments.python.reading import read_request
 from preview.environments.requirements.requirements import OwnIndex, Unfollowed, invalid
-from preview.environments.way_out import AllowedHosts, host_of
-from preview.environments.way_out.allowed import NODE_REGISTRIES, PYTHON_INDEX, PYTHON_INDEX_BEFORE
+from preview.environments.way_out.allowed import (
+    NODE_REGISTRIES,
+    PYTHON_INDEX,
+    PYTHON_INDEX_BEFORE,
+    AllowedHosts,
+    host_of,
+)
 from preview.errors import EnvironmentFailed
 from preview.sources import Sources
 

@@ -12,7 +12,7 @@ import trio
 
 from preview.detection import Toolchain
 from preview.environments import Environment, EnvironmentRequest, Report
-from preview.environments.node import place_modules
+from preview.environments.node.modules import place_modules
 from preview.errors import EnvironmentFailed
 from preview.runtime.container import ContainerRuntime
 from preview.supervisor.launch.project_analysis import ProjectAnalysis

@@ -22,7 +22,7 @@ from preview.cluster import Cluster
 from preview.core.clock import utc_now
 from preview.data import SnapshotStore
 from preview.environments import EnvironmentCache, ImageCache
-from preview.environments.node import NodeEnvironmentCache
+from preview.environments.node.build import NodeEnvironmentCache
 from preview.generations import GenerationSource
 from preview.launch_settings import ACTIVE, NO_SETTINGS, LaunchSettings, ResolvedSettings
 from preview.logs import LogWriter

@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 
 from preview.detection import Toolchain
 from preview.environments import OWN_NAMES, distribution_of, is_known_module, named_after
-from preview.environments.node import package_of
+from preview.environments.node.imported import package_of
 from preview.supervisor.mending.model import FailedStart, Mend, newest_error
 from preview.supervisor.mending.node_packages import SCOPES, WELL_KNOWN_NODE
 
