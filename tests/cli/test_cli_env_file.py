@@ -70,7 +70,7 @@ def test_database_and_token_are_those_of_the_service_in_this_folder(folder: Path
     assert {"preview.db", "secret"} <= {path.name for path in (folder / "kept").iterdir()}
 
 
-@pytest.mark.parametrize("project", [".", "backend"])
+@pytest.mark.parametrize("project", [".", pytest.param("backend", marks=pytest.mark.long)])
 def test_a_downloaded_project_does_not_choose_its_own_isolation(folder: Path, tmp_path: Path, project: str) -> None:
     """Were the value read, it would end the command as a wrong setting, with exit code 2."""
     (folder / "backend").mkdir()

@@ -80,6 +80,7 @@ def test_the_reports_name_what_broke(tmp_path: Path) -> None:
     assert f"\n{command}\n" in text
 
 
+@pytest.mark.long
 def test_one_without_mistakes_and_checks_is_only_probed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(write_project(tmp_path / "shop", CLEAN))
     done = check("--budget", "10", "--json")

@@ -97,7 +97,7 @@ def test_with_no_scope_a_service_stays_in_the_session(folders: dict[str, str]) -
     assert served(folders, "--no-scope") == ("session", [], 0)
 
 
-@pytest.mark.parametrize("how", ["--isolation=plain", "nohup"])
+@pytest.mark.parametrize("how", [pytest.param("--isolation=plain", marks=pytest.mark.long), "nohup"])
 def test_a_service_stays_in_the_session_where_a_scope_gives_nothing_or_ends_too_early(
     how: str, folders: dict[str, str]
 ) -> None:

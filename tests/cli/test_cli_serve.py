@@ -52,7 +52,7 @@ def test_the_first_start_makes_folder_and_secret_for_the_owner_alone(folders: di
         assert {stat.S_IMODE((data / name).stat().st_mode) for name in ("secret", "service.json")} == {0o600}
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.long)])
 def test_a_signal_ends_it_with_0_and_leaves_no_preview(
     number: signal.Signals, folders: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -29,7 +29,8 @@ async def wait_until_ready(client: Client, status: int) -> Answer:
         await trio.sleep(0.05)
 
 
-@pytest.mark.parametrize("privilege", [pytest.param("INSERT, UPDATE", marks=pytest.mark.long), "ALL"])
+@pytest.mark.parametrize("privilege", ["INSERT, UPDATE", "ALL"])
+@pytest.mark.long
 async def test_a_right_that_is_away_for_some_seconds_is_said_and_costs_no_line(
     tmp_path: Path, cache: Path, server: Postgres, privilege: str
 ) -> None:

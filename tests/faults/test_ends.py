@@ -22,7 +22,7 @@ _LIMIT_S = 150
     ("secured", "previews", "port_min"),
     [
         pytest.param(False, _ONCE, 43000, id="plaintext"),
-        pytest.param(True, _ONCE, 43100, id="TLS"),
+        pytest.param(True, _ONCE, 43100, id="TLS", marks=pytest.mark.long),
         pytest.param(False, _OFTEN, 43000, id="plaintext-often", marks=pytest.mark.long),
     ],
 )

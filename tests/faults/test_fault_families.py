@@ -42,6 +42,7 @@ def rng() -> random.Random:
     return random.Random(seed)
 
 
+@pytest.mark.long
 async def test_postgres_that_is_gone_under_launches_and_streams_costs_no_line_and_no_preview(
     tmp_path: Path, cache: Path, server: Postgres, rng: random.Random
 ) -> None:
@@ -74,6 +75,7 @@ async def test_postgres_that_is_gone_under_launches_and_streams_costs_no_line_an
 
 
 @pytest.mark.skipif(shutil.which("bwrap") is None, reason="no sandbox, so no templates: bwrap is not installed")
+@pytest.mark.long
 async def test_templates_keepers_and_sandboxes_killed_under_launches_leave_nothing_and_a_service_that_answers(
     tmp_path: Path, cache: Path, rng: random.Random
 ) -> None:
@@ -190,6 +192,7 @@ def is_building(cache: Path) -> bool:
     return any(name.startswith((".building-", ".scratch-")) for _, names, _ in os.walk(cache) for name in names)
 
 
+@pytest.mark.long
 async def test_two_services_on_one_cache_build_an_environment_once_although_one_is_killed_in_the_middle(
     tmp_path: Path,
 ) -> None:

@@ -54,6 +54,7 @@ async def test_killed_previews_and_vanished_clients_at_once_leave_nothing_and_co
         await world.check()
 
 
+@pytest.mark.long
 async def test_previews_without_a_sandbox_whose_processes_are_killed_or_stopped_leave_nothing(
     tmp_path: Path, cache: Path, seed: int
 ) -> None:

@@ -31,6 +31,8 @@ PROGRAMS = Path(__file__).with_name("programs")
 ANN = User("ann", "enterprise")
 # A warm start is a sandboxed one: each preview is forked from a template.
 RUNGS = ("plain", "sandbox", "warm", *IN_CONTAINERS)
+SERVICE_ALONE = [pytest.param(rung, marks=() if rung == "sandbox" else pytest.mark.long) for rung in RUNGS]
+"""For what the service does with files and bytes, whatever holds the preview."""
 MIB = 2**20
 SECRET = "s3cret-of-the-service"
 _COMMAND = StartPlan("command", Toolchain.PYTHON, Server.COMMAND, None, command=("python", "main.py"))

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 import trio
 from engine_kit import IN_TIME_S, is_gvisor
-from hostile_kit import MIB, Rig, open_hostile_rig, request
+from hostile_kit import MIB, SERVICE_ALONE, Rig, open_hostile_rig, request
 
 from preview.core.lifecycle import State
 from preview.logs import Batch, End
@@ -113,6 +113,7 @@ async def test_descriptors_run_out_for_the_bomb_alone(
             assert preview.record.state is State.RUNNING
 
 
+@pytest.mark.parametrize("rung", SERVICE_ALONE, indirect=True)
 async def test_a_flood_of_output_holds_up_nobody_else(
     hostile_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import trio
 from engine_kit import IN_TIME_S, is_gvisor
-from hostile_kit import SECRET, Rig, a_world, open_hostile_rig, request
+from hostile_kit import SECRET, SERVICE_ALONE, Rig, a_world, open_hostile_rig, request
 
 from preview.core.lifecycle import State
 from preview.settings import Settings
@@ -75,6 +75,7 @@ async def test_what_is_planted_in_its_folder_leads_the_cleanup_nowhere(
         assert await trio.Path(world["secret_file"]).read_text() == SECRET
 
 
+@pytest.mark.parametrize("rung", SERVICE_ALONE, indirect=True)
 async def test_extraction_beside_a_running_preview_follows_no_link_and_waits_for_no_pipe(
     hostile: Rig, tmp_path: Path
 ) -> None:
@@ -94,6 +95,7 @@ async def test_extraction_beside_a_running_preview_follows_no_link_and_waits_for
     assert SECRET not in repr(found)
 
 
+@pytest.mark.parametrize("rung", SERVICE_ALONE, indirect=True)
 async def test_control_sequences_act_on_no_terminal_and_end_no_event(hostile: Rig) -> None:
     preview = await hostile.running("g1", "hostile_app", "print_controls")
     assert (await request(preview, "print_controls", {}))["done"]

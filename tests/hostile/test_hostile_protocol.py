@@ -27,6 +27,13 @@ from preview.supervisor import FilesChange, LaunchRequest, LivePreview
 FAMILIES = ("words", "descriptors", "linger", "fork", "name")
 # How it is started: by a program, by a fork of a template, by one of a template whose packages lie.
 STARTS = ("cold", "warm", "hostile template")
+# A template that lies says all that the others do; each of these has what only its own way of starting hears.
+_ALWAYS = {("cold", "words"), ("cold", "descriptors"), ("warm", "words"), ("warm", "fork")}
+PAIRS = [
+    pytest.param(way, family, marks=() if way == "hostile template" or (way, family) in _ALWAYS else pytest.mark.long)
+    for way in STARTS
+    for family in FAMILIES
+]
 # Attacks when it is asked to, and when it is imported in a folder that says so: after a restart, in a snapshot.
 MAIN = """
 import os, forge_the_protocol
@@ -43,7 +50,7 @@ def texts(armed: str = "") -> dict[str, str]:
     return found | {"main.py": MAIN} | ({"armed": armed} if armed else {})
 
 
-@pytest.fixture(params=STARTS)
+@pytest.fixture
 def way(request: pytest.FixtureRequest) -> str:
     request.getfixturevalue("sandbox_here")
     name: str = request.param
@@ -175,7 +182,7 @@ async def every_step(rig: Rig, family: str, *, is_forked: bool) -> None:
             await previews.stop(name)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(("way", "family"), PAIRS, indirect=["way"])
 async def test_what_is_said_to_the_service_moves_and_ends_nothing_but_the_speaker(
     make_settings_in: Callable[..., Settings],
     monkeypatch: pytest.MonkeyPatch,

@@ -102,7 +102,7 @@ def test_tabs_of_one_browser_share_one_stream_and_hand_it_on(running: Running, b
         second.wait_for_state("Stopped")
 
 
-@pytest.mark.parametrize("how", ["killed", "told to end"])
+@pytest.mark.parametrize("how", ["killed", pytest.param("told to end", marks=pytest.mark.long)])
 def test_a_service_restarted_under_the_page_costs_no_line_and_repeats_none(
     how: str, browser: Browser, tmp_path: Path
 ) -> None:
