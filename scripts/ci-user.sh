@@ -13,7 +13,7 @@ tests=("$@")
     tests/launch/test_launch_{data,data_hostile,databases,limits,network,node_build,own_ports,own_templates,warm}.py
     tests/environments/test_environment_jail.py tests/environments/test_build_network.py
     tests/cli/test_cli_confinement.py tests/cli/test_cli_doctor.py tests/cli/test_cli_doctor_isolation.py
-    tests/cli/test_cli_own_range.py tests/cli/test_cli_run.py tests/cli/test_cli_run_watch.py tests/test_private.py tests/test_removal.py
+    tests/cli/test_cli_own_range.py tests/cli/test_cli_run.py tests/test_private.py tests/test_removal.py
     # Hostile programs on Podman take half a minute: root's run has them, and tests/runtime/test_podman.py those of users.
     -k "not (podman and hostile)"
 )

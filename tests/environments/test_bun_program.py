@@ -12,7 +12,7 @@ from environment_kit import Said
 from registry_kit import open_registry
 
 from preview.environments.folders.environment import EnvironmentRequest
-from preview.environments.node import NodeEnvironmentCache
+from preview.environments.node.build import NodeEnvironmentCache
 from preview.environments.node.bun import bun_package, with_bun
 from preview.environments.node.manifest import read_node_manifest
 from preview.errors import EnvironmentFailed
