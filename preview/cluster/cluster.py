@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import structlog
@@ -15,20 +17,16 @@ from preview.cluster.node_queue import QUEUE_LIMITS, NodeQueue, QueueLimits
 from preview.cluster.nodes import Membership, Node, NodeFacts, Nodes
 from preview.cluster.notices import Notices
 from preview.cluster.ownership import Claim, Owners, Taken
-from preview.cluster.renewals import Renewals, Seen
+from preview.cluster.renewals import Renewals, Seen, renew_late, wait_over
 from preview.cluster.routing import Owner
 from preview.core.bounded_dict import BoundedDict
-from preview.core.lifecycle import State
 from preview.errors import ConfigurationError, DatabaseUnavailable, PreviewError
 from preview.storage.database import FREE_NUMBERS, NOTHING_CARRIED, Carried, Database, HandedEnd
-from preview.storage.previews import end_waiting
 
 log = structlog.get_logger(__name__)
 
-# Ended previews whose last lines may still be stored, how long their rows are kept, and the most time to store an end.
-_MOST_ENDED, _KEPT_MS, _STORED_WITHIN_MS = 10_000, 3_600_000, 300_000
-# A node that has not come back for a day does not: another machine has its place.
-_LOST_KEPT_MS, _FORGET_EACH_S = 24 * 3_600_000, 600.0
+# Ended previews whose last lines may still be stored.
+_MOST_ENDED = 10_000
 # Transactions of the log writer in one second. Without a database, a node publishes lines as long as it has numbers for
 # them: of two leases, at the rate of the last transaction. A loss leaves a gap of so many numbers at most.
 _WRITES_PER_S, _MOST_AHEAD = 10, 100_000
@@ -43,6 +41,7 @@ class Cluster:
 
     Attributes:
         facts: This node.
+        fences, paused: Those of the previews that it owns, and of those that stand still while its lease is over.
         lease, clock: Its lease, and the database's clock as of the last renewal.
         notices: Those of all nodes: ``queue``, ``queue:NAME NAME``, ``preview:ID``, ``lost:ID``, ``node:NAME``, ``*``.
         draining: Whether it takes no new previews.
@@ -50,7 +49,9 @@ class Cluster:
         load: Returns the number of previews that it runs.
         queue: The queue of launches.
         on_lost: Called with the ids of previews that another node has.
-        end_all: Ends all previews; called when the lease is over. It returns when all are over.
+        pause: Lets all previews stand still, as the lease is over; returns their ids. It ends those that cannot, first.
+        go_on: Lets those go on that stand still; called with their ids, and the seconds since the lease was over.
+        end_all: Ends all previews. It returns when all are over.
     """
 
     def __init__(
@@ -63,18 +64,21 @@ class Cluster:
     ) -> None:
         self.facts, self.lease, self.clock = facts, Lease(lease_s), DatabaseClock()
         self.notices = Notices(database.engine)
-        self.fences, self.draining, self.moving = dict[str, int](), False, set[str]()
+        self.fences, self.paused = dict[str, int](), dict[str, int]()
+        self.draining, self.moving = False, set[str]()
         self.load: Callable[[], int] = lambda: len(self.fences)
         self.on_lost: Callable[[Collection[str]], None] = lambda _ids: None
+        self.pause: Callable[[], Awaitable[Collection[str] | None]] = trio.lowlevel.checkpoint
+        self.go_on: Callable[[Collection[str], float], Any] = lambda *_: self.end_all()
         self.end_all: Callable[[], Any] = trio.lowlevel.checkpoint
         self._database, lease_ms = database, int(lease_s * 1000)
         self._nodes, self._owners = Nodes(lease_ms), Owners(lease_ms)
         self._member, self._token = Membership(facts.name, 0), trio.lowlevel.current_trio_token()
-        self._claims: BoundedDict[str, int] = BoundedDict(_MOST_ENDED)  # epochs, until known to be committed
+        self._claims: BoundedDict[str, Membership] = BoundedDict(_MOST_ENDED)  # until known to be committed
         self._unknown: dict[str, int] = {}  # rows of this node at the last look that it does not know
-        self._launches = LaunchQueue(self._owners, lease_ms)
+        self._launches = launches = LaunchQueue(self._owners, lease_ms)
         # ``database`` is for the lease and the owners' rows alone: nothing that waits for a lock may hold it up.
-        self.queue = NodeQueue(shared or database, self._launches, self._nodes, lambda: self._member, limits)
+        self.queue = NodeQueue(shared or database, launches, self._nodes, lambda: self._member, limits, self.lease)
         self._ended: BoundedDict[str, int] = BoundedDict(_MOST_ENDED)
         self._releases: dict[str, int] = {}  # released here, and not yet in the database
 
@@ -104,11 +108,11 @@ class Cluster:
         self._owners.claim(connection, member, claim, is_trial=most is None)
         if most is not None:
             self._launches.count_launch(connection, claim.user_id, self.queue.limits.per_minute)
-        self._claims[claim.preview_id] = member.epoch
+        self._claims[claim.preview_id] = member
 
     def claimed(self, preview_id: str) -> None:
         """Note that the transaction of ``claim`` is committed."""
-        if self._claims.pop(preview_id, 0) == self._member.epoch and self.lease.holds:
+        if self._claims.pop(preview_id, None) is self._member and self.lease.holds:
             # A later fence stays: the answer was late, and this node has given the preview up and taken it since.
             self.fences.setdefault(preview_id, 1)
         else:
@@ -167,7 +171,7 @@ class Cluster:
     def drop(self, preview_id: str, *, moves: bool) -> int | None:
         """Own a preview no more; return its fence, if it had one. Renewals tell the database, if nobody else does."""
         self.moving.discard(preview_id)
-        if (fence := self.fences.pop(preview_id, None)) is not None:
+        if (fence := self.fences.pop(preview_id, self.paused.pop(preview_id, None))) is not None:
             self._ended[preview_id] = fence
             self._releases.update({} if moves else {preview_id: fence})
         return fence
@@ -213,7 +217,7 @@ class Cluster:
             log.warning("preview not given up", preview_id=preview_id, reason=error.message)
 
     async def owner_of(self, preview_id: str) -> Owner | None:
-        """Return the other node that runs the preview; None if it is this one, or none.
+        """Return the node that runs the preview; None if this one knows that it does, and if none does.
 
         Raises:
             DatabaseUnavailable: It is not known.
@@ -222,8 +226,7 @@ class Cluster:
         """
         if preview_id in self.fences:
             return None
-        owner = await self._database.read(lambda connection: self._owners.owner_of(connection, preview_id))
-        return None if owner is None or owner.node == self.name else owner
+        return await self._database.read(lambda connection: self._owners.owner_of(connection, preview_id))
 
     async def preview_of(self, generation_id: str) -> str | None:
         """Return the id of the generation's live preview, on whichever node; None if there is none.
@@ -292,43 +295,70 @@ class Cluster:
             log.warning("lease not ended", node=self.name, reason=error.message)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Renew the lease until cancelled; when it is over, end all previews and join again. One task.
+        """Renew the lease until cancelled; when it is over, all previews stand still until it is renewed, or end.
 
         Cancellation: the lease runs out, unless ``leave`` ends it.
         """
         task_status.started()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._run_forgetting)
+            nursery.start_soon(self.queue.run_forgetting)
             while True:
                 async with trio.open_nursery() as renewing:
                     renewing.start_soon(Renewals(self.lease, self._renew).run, self._note)
-                    await self._wait_over()
+                    await wait_over(self.lease)
+                    over_at = self.lease.clock()
+                    # At once: the end of the renewals may take half a second.
+                    await self._stand_still()
                     renewing.cancel_scope.cancel()
-                log.error("cluster lease lost", node=self.name, advice="the database did not respond in time")
-                # Lines of these previews may still be stored, as long as no other node has taken them.
-                self._ended.update(self.fences)
-                self.fences.clear()
-                await self.end_all()
-                await self._rejoin()
+                if not await self._renew_late(over_at):
+                    await self.end_all()
+                    self.paused.clear()
+                    await self._rejoin()
 
-    async def _wait_over(self) -> None:
-        """Wait for the lease's end by the local clock, which trio's does not follow while the machine sleeps."""
-        while self.lease.holds:  # noqa: ASYNC110  the lease has no event: time ends it
-            await trio.sleep(min(max(self.lease.left_s, 0.01), self.lease.lease_s / 10))
+    async def _stand_still(self) -> None:
+        log.error("cluster lease lost", node=self.name, advice="the database did not respond in time")
+        # Lines of these previews may still be stored, as long as no other node has taken them.
+        self._ended.update(self.fences)
+        self.paused = dict(self.fences)
+        self.fences.clear()
+        # A statement of before may have changed what another node has changed since: its answer counts no more.
+        self._member = replace(self._member)
+        still = await self.pause() or ()
+        self.paused = {one: fence for one, fence in self.paused.items() if one in still}
+
+    async def _renew_late(self, over_at: float) -> bool:
+        """Renew the lease after its end, and let the previews go on that no other node has taken. False: too late."""
+        ask = partial(self._database.write, partial(self._ask, self._member, is_late=True))
+        if not self.paused or (renewed := await renew_late(self.lease, ask)) is None:
+            return False
+        running, paused_s = renewed.running, self.lease.clock() - over_at
+        kept = {one: fence for one, fence in self.paused.items() if running.get(one) == fence}
+        lost = [one for one in self.paused if one not in kept]
+        log.warning("cluster lease renewed late", node=self.name, seconds=paused_s, previews=len(kept), lost=len(lost))
+        self.paused.clear()
+        self.fences.update(kept)
+        # No answer is on its way that could make them known.
+        self._unknown = {one: fence for one, fence in running.items() if one not in kept}
+        self.on_lost(lost)
+        await self.go_on(kept, paused_s)
+        return True
 
     def _renew(self) -> Seen | None:
         """Renew the lease once. Blocks: it runs in the thread of ``Renewals``."""
-        member, known, asked_at, load = self._member, dict(self.fences), self.lease.clock(), self.load()
-        renewal, running = self._database.write_here(
-            lambda one: (self._nodes.renew(one, member, load), dict(self._owners.running(one, self.name)))
-        )
-        if renewal is None and member is self._member:
+        member, asked_at = self._member, self.lease.clock()
+        seen = self._database.write_here(partial(self._ask, member))
+        if seen is None and member is self._member:
             log.error("another node has this name", node=self.name)
             self.lease.end()
-        elif renewal is not None and self.lease.renewed(asked_at):
-            self.clock.set(asked_at, renewal.now_ms)
-            return Seen(renewal, known, running)
+        elif seen is not None and self.lease.renewed(asked_at):
+            self.clock.set(asked_at, seen.renewal.now_ms)
+            return seen
         return None
+
+    def _ask(self, member: Membership, connection: Connection, *, is_late: bool = False) -> Seen | None:
+        known, renewal = dict(self.fences), self._nodes.renew(connection, member, self.load())
+        running = self._owners.running(connection, self.name, is_late=is_late)
+        return None if renewal is None else Seen(renewal, known, running)
 
     async def _note(self, seen: Seen) -> None:
         """Follow what a renewal saw: a drain, previews of other nodes, and rows that this node does not know."""
@@ -352,16 +382,9 @@ class Cluster:
         if not (rows := {one: fence for one, fence in self._unknown.items() if before.get(one) == fence}):
             return
 
-        def change(connection: Connection) -> None:
-            for one, fence in rows.items():
-                # What never ran here has no lines that are not stored; without an earlier node it never ran.
-                ran, own = one in self._ended, self.name
-                if not self._owners.give_up(connection, own, one, fence, is_stored=not ran, has_run=ran or fence > 1):
-                    # A trial, which no other node takes.
-                    self._owners.release(connection, self.name, one, fence)
-
         log.warning("unknown previews given up", node=self.name, previews=len(rows), preview_id=next(iter(rows)))
-        await self._database.write(change)
+        ran = frozenset(one for one in rows if one in self._ended)
+        await self._database.write(lambda connection: self._launches.give_back(connection, self.name, rows, ran))
 
     async def _rejoin(self) -> None:
         while True:
@@ -371,27 +394,6 @@ class Cluster:
                 if not self._releases and await self._try_join(self._member):
                     return
             except Exception as error:
-                log.warning("cluster not joined", node=self.name, reason=str(error), exc_info=_unexpected(error))
+                unexpected = not isinstance(error, PreviewError)
+                log.warning("cluster not joined", node=self.name, reason=str(error), exc_info=unexpected)
             await trio.sleep(self.lease.lease_s / 4)
-
-    async def _run_forgetting(self) -> None:
-        while True:
-            await trio.sleep(_FORGET_EACH_S)
-            try:
-                self.queue.ended.extend(await self._database.write(self._forget))
-            except Exception as error:
-                log.info("ended previews not forgotten", reason=str(error), exc_info=_unexpected(error))
-
-    def _forget(self, connection: Connection) -> Sequence[str]:
-        unstored = self._owners.unstored_ends(connection, _STORED_WITHIN_MS)
-        self._owners.forget(connection, _KEPT_MS)
-        self._launches.forget_times(connection)
-        if (forgotten := self._nodes.forget_lost(connection, _LOST_KEPT_MS)).nodes:
-            log.info("lost nodes forgotten", nodes=forgotten.nodes)
-        for preview_id in (*forgotten.trials, *unstored):
-            end_waiting(connection, preview_id, State.FAILED, "failed: its node is lost")
-        return unstored
-
-
-def _unexpected(error: Exception) -> bool:
-    return not isinstance(error, PreviewError)

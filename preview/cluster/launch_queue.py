@@ -80,7 +80,8 @@ class LaunchQueue:
         # Every node looks often: what runs on live nodes costs nothing. A node has a row while it owns something.
         # OFFSET keeps the planner from reading all that runs.
         lost = f"""
-            (SELECT id FROM nodes WHERE until <= (SELECT {now}) AND (SELECT {up_since} + :lease < {now})) AS dead
+            (SELECT id FROM nodes WHERE until <= (SELECT {now}) AND :lost AND (SELECT {up_since} + :lease < {now}))
+                AS dead
             CROSS JOIN LATERAL (SELECT * FROM owners WHERE node = dead.id AND state = 'running' OFFSET 0) AS o
         """  # noqa: S608
         self._waiting = text(
@@ -178,13 +179,26 @@ class LaunchQueue:
             ON CONFLICT (user_id) DO UPDATE SET times = excluded.times
             """
         )
+        self._unstored_ends = text(
+            f"""
+            SELECT o.preview_id FROM preview_instances AS record JOIN owners AS o ON o.preview_id = record.id
+            WHERE o.state = 'over' AND o.ended_at < {now} - :age
+                AND record.status IN ('starting', 'running', 'stopping')
+            """  # noqa: S608
+        )
         # The last time is the newest one.
         self._forget_times = text(
             f"DELETE FROM launch_times WHERE CAST(regexp_replace(times, '^.*,', '') AS bigint) <= {now} - :window"  # noqa: S608
         )
 
     def waiting(
-        self, connection: Connection, most: int, labels: Mapping[str, str], left: Collection[str] = ()
+        self,
+        connection: Connection,
+        most: int,
+        labels: Mapping[str, str],
+        left: Collection[str] = (),
+        *,
+        lost: bool = True,
     ) -> list[Waiting]:
         """Return the previews that wait for a node, in turn.
 
@@ -193,8 +207,10 @@ class LaunchQueue:
             most: Maximum number.
             labels: Those of the node; previews that want others are left out.
             left: Previews that are left out, too.
+            lost: With those of lost nodes.
         """
         values = {"most": most, "lease": self._lease_ms, "labels": json.dumps(dict(labels)), "left": list(left)}
+        values["lost"] = lost
         return [_waiting(row) for row in connection.execute(self._waiting, values)]
 
     def known(self, connection: Connection, user_id: str, project_id: str) -> tuple[dict[str, Warmth], Counter[str]]:
@@ -273,7 +289,7 @@ class LaunchQueue:
 
     def end_expired(self, connection: Connection) -> Sequence[str]:
         """Take previews out of the queue whose time has passed after the loss of their node; return their ids."""
-        found = list(connection.execute(self._end_expired, {"lease": self._lease_ms}).scalars())
+        found = list(connection.execute(self._end_expired, {"lease": self._lease_ms, "lost": True}).scalars())
         for preview_id in found:
             notify(connection, f"preview:{preview_id}")
         return found
@@ -316,6 +332,26 @@ class LaunchQueue:
                 retry_after_s=wait_s,
             )
         return recent, row.now
+
+    def give_back(self, connection: Connection, node: str, rows: Mapping[str, int], ran: Collection[str]) -> None:
+        """Queue previews that their node does not know: their fences, and those that have run there."""
+        for one, fence in rows.items():
+            # What never ran here has no lines that are not stored; without an earlier node it never ran.
+            is_new, has_run = one not in ran, one in ran or fence > 1
+            if not self._owners.give_up(connection, node, one, fence, is_stored=is_new, has_run=has_run):
+                # A trial, which no other node takes.
+                self._owners.release(connection, node, one, fence)
+
+    def forget(self, connection: Connection, age_ms: int, stored_within_ms: int) -> Sequence[str]:
+        """Delete the rows of previews that ended longer ago.
+
+        Returns previews that ended longer ago than ``stored_within_ms``, and whose last node was lost before it stored
+        their end.
+        """
+        unstored = connection.execute(self._unstored_ends, {"age": stored_within_ms}).scalars().all()
+        self._owners.forget(connection, age_ms)
+        self.forget_times(connection)
+        return unstored
 
     def forget_times(self, connection: Connection) -> int:
         """Delete the rows of users without a launch in the last minute; return their number."""

@@ -42,7 +42,7 @@ class Lease:
         self.clock = clock
         self.losses = 0
         self._deadline = float("-inf")
-        self._asked_at = float("-inf")
+        self._asked_at = self._steady_at = float("-inf")
         # Reentrant: a renewal begins a lease.
         self._changes = threading.RLock()
 
@@ -61,10 +61,21 @@ class Lease:
         """Seconds until the next renewal is due; negative if it is overdue."""
         return self._asked_at + RENEWED_AFTER * self.lease_s - self.clock()
 
+    @property
+    def steady_in_s(self) -> float:
+        """Seconds until a lease has passed since the last loss; negative after that, and without a loss.
+
+        If the database was away from this node, it may have been away from others, whose leases are over too. They get
+        this time to renew them.
+        """
+        return self._steady_at - self.clock()
+
     def begin(self, asked_at: float) -> None:
         """Begin a new lease, which was asked for at this local time."""
         with self._changes:
-            self.losses += not self.holds and self._asked_at > float("-inf")
+            if not self.holds and self._asked_at > float("-inf"):
+                self.losses += 1
+                self._steady_at = asked_at + self.lease_s
             self._asked_at, self._deadline = asked_at, asked_at + ENDS_AFTER * self.lease_s
 
     def renewed(self, asked_at: float) -> bool:

@@ -16,11 +16,13 @@ import trio
 from sqlalchemy import Connection
 
 from preview.cluster.launch_queue import LaunchQueue, Outlook, Place
+from preview.cluster.leases import Lease
 from preview.cluster.nodes import Membership, Node, Nodes
 from preview.cluster.ownership import Claim, Owners
 from preview.cluster.placement import Choice, NodeState, Waiting, Wants, Warmth, choose, invite
 from preview.core.bounded_dict import BoundedDict
 from preview.core.lifecycle import STOP_REASONS, State, StopCause
+from preview.errors import PreviewError
 from preview.storage.database import Database
 from preview.storage.previews import end_waiting, insert_row
 
@@ -33,6 +35,10 @@ _DECLINED_S = 10.0
 _MOST_REMEMBERED = 10_000
 _AFTER_LEASE_S = 0.02
 _EXPIRE_EACH_S = 10.0
+# How long the rows of ended previews are kept, and the most time to store an end.
+_KEPT_MS, _STORED_WITHIN_MS = 3_600_000, 300_000
+# A node that has not come back for a day does not: another machine has its place.
+_LOST_KEPT_MS, _FORGET_EACH_S = 24 * 3_600_000, 600.0
 _DRAW = random.SystemRandom()
 
 
@@ -93,6 +99,7 @@ class NodeQueue:
         nodes: The rows of all nodes.
         member: Returns this node's membership.
         limits: Limits of the queue.
+        lease: This node's. After a loss, previews of other nodes are left alone for a lease's time.
 
     Attributes:
         suitable: Launches and lost previews that this node could run, as of its last look. While it is not 0, new
@@ -107,10 +114,12 @@ class NodeQueue:
         nodes: Nodes,
         member: Callable[[], Membership],
         limits: QueueLimits,
+        lease: Lease,
     ) -> None:
         self.suitable = 0
         self.ended: deque[str] = deque(maxlen=_MOST_REMEMBERED)
         self.limits = limits
+        self._lease = lease
         self._database, self._queue, self._nodes, self._member = database, queue, nodes, member
         # The live nodes, and the local time of the look at them.
         self._live: tuple[float, list[Node]] = -math.inf, []
@@ -132,10 +141,10 @@ class NodeQueue:
         """
         now = trio.current_time()
         declined = [preview_id for preview_id, until in self._declined.items() if until > now]
-        late_ms = int(self.limits.wait_s * 1000)
+        late_ms, lost_in_s = int(self.limits.wait_s * 1000), self._lease.steady_in_s
 
         def look(connection: Connection) -> tuple[list[Waiting], Outlook]:
-            found = self._queue.waiting(connection, _HEAD, circumstances.node.labels, declined)
+            found = self._queue.waiting(connection, _HEAD, circumstances.node.labels, declined, lost=lost_in_s <= 0)
             return found, self._queue.outlook(connection, late_ms)
 
         open_to_us, outlook = await self._database.read(look)
@@ -152,7 +161,7 @@ class NodeQueue:
         )
         self.suitable = choice.suitable - len(choice.now)
         # A lost node tells nobody: its previews are there to take the moment its lease ends.
-        lost_s = outlook.left_s + _AFTER_LEASE_S
+        lost_s = max(outlook.left_s, lost_in_s) + _AFTER_LEASE_S
         return replace(choice, next_s=lost_s if choice.next_s is None else min(choice.next_s, lost_s))
 
     def decline(self, preview_id: str, why: str) -> None:
@@ -289,6 +298,25 @@ class NodeQueue:
         if late := await self._database.write(change):
             self.ended.extend(late)
             log.warning("queued launches given up", previews=len(late))
+
+    async def run_forgetting(self) -> None:
+        """Delete old rows now and then, until cancelled."""
+        while True:
+            await trio.sleep(_FORGET_EACH_S)
+            try:
+                self.ended.extend(await self._database.write(self.forget))
+            except Exception as error:
+                unexpected = not isinstance(error, PreviewError)
+                log.info("ended previews not forgotten", reason=str(error), exc_info=unexpected)
+
+    def forget(self, connection: Connection) -> Sequence[str]:
+        """Delete old rows, and end previews whose node is lost; return those whose end nobody has told. Blocks."""
+        unstored = self._queue.forget(connection, _KEPT_MS, _STORED_WITHIN_MS)
+        if (forgotten := self._nodes.forget_lost(connection, _LOST_KEPT_MS)).nodes:
+            log.info("lost nodes forgotten", nodes=forgotten.nodes)
+        for preview_id in (*forgotten.trials, *unstored):
+            end_waiting(connection, preview_id, State.FAILED, "failed: its node is lost")
+        return unstored
 
     async def count_launch(self, user_id: str) -> None:
         """Count a restart of the user's preview as a launch, on all nodes together.

@@ -20,7 +20,7 @@ from preview.cluster.notices import LOST, queue_notice
 from preview.cluster.placement import Wants
 from preview.cluster.routing import Owner
 from preview.core.clock import from_ms, utc_now
-from preview.errors import AlreadyRunning, LimitReached, ServiceStopping
+from preview.errors import AlreadyRunning, DatabaseUnavailable, LimitReached, ServiceStopping
 from preview.storage.database import FREE_NUMBERS, NOTHING_CARRIED, Carried, HandedEnd, notify
 
 UP_SINCE = "(extract(epoch FROM pg_postmaster_start_time()) * 1000)::bigint"
@@ -128,7 +128,7 @@ class Owners:
             UPDATE owners SET node = :node, fence = owners.fence + 1, state = 'running', has_run = 1,
                 losses = owners.losses + CASE WHEN before.node IS NULL THEN 0 ELSE 1 END
             FROM (
-                SELECT preview_id, node, has_run FROM owners AS o
+                SELECT preview_id, node, has_run, state FROM owners AS o
                 WHERE (state = 'queued' OR (state = 'running' AND {up_since} + :lease < {now} AND NOT EXISTS (
                     SELECT 1 FROM nodes WHERE id = o.node AND until > {now}
                 ))) AND (CAST(:chosen AS text[]) IS NULL OR preview_id = ANY (CAST(:chosen AS text[])))
@@ -138,13 +138,15 @@ class Owners:
                 SELECT 1 FROM nodes WHERE id = :node AND draining <> 0
             )
             RETURNING owners.preview_id, owners.fence, owners.options, owners.wants, before.has_run,
-                before.node AS node_before, owners.losses, owners.snapshot_id, {now} AS taken_ms
+                before.node AS node_before, before.state AS state_before, owners.losses, owners.snapshot_id,
+                {now} AS taken_ms
             """  # noqa: S608
         )
         # A statement of its own: its snapshot has all lines that the former owner has stored before it lost the row.
-        # Numbers that it could use for others are left out, so that no number stands for two lines.
+        # Numbers that it could use for others are left out, so that no number stands for two lines. It also sees a late
+        # renewal that was committed while the statement before looked for lost nodes: the former owner goes on then.
         self._begin = text(
-            """
+            f"""
             UPDATE owners SET first_seq = known.next + CASE
                 WHEN NOT :is_lost THEN 0
                 ELSE GREATEST(known.before - known.next, 0) END
@@ -156,8 +158,10 @@ class Owners:
                 )) AS before
                 FROM owners AS o WHERE o.preview_id = :preview
             ) AS known
-            WHERE owners.preview_id = :preview AND owners.fence = :fence RETURNING owners.first_seq
-            """
+            WHERE owners.preview_id = :preview AND owners.fence = :fence AND NOT EXISTS (
+                SELECT 1 FROM nodes WHERE id = CAST(:former AS text) AND until > {now}
+            ) RETURNING owners.first_seq
+            """  # noqa: S608
         )
         self._hand_out = text(
             """
@@ -205,16 +209,11 @@ class Owners:
             """  # noqa: S608
         )
         self._forget = text(f"DELETE FROM owners WHERE state = 'over' AND ended_at < {now} - :age")  # noqa: S608
-        self._unstored_ends = text(
-            f"""
-            SELECT o.preview_id FROM preview_instances AS record JOIN owners AS o ON o.preview_id = record.id
-            WHERE o.state = 'over' AND o.ended_at < {now} - :age
-                AND record.status IN ('starting', 'running', 'stopping')
-            """  # noqa: S608
-        )
         self._running = text(
             "SELECT preview_id, fence FROM owners WHERE node = :node AND state IN ('running', 'trial')"
         )
+        # Waits for nodes that are taking them.
+        self._running_for_certain = text(f"{self._running.text} FOR UPDATE")
         self._lease_ms = self.patience_ms = lease_ms
 
     def set_patience(self, connection: Connection) -> None:
@@ -279,6 +278,9 @@ class Owners:
             member: This node.
             most: Maximum number.
             chosen: Takes these only; None means any.
+
+        Raises:
+            DatabaseUnavailable: The former owner of one has its lease again.
         """
         values = {"node": member.name, "epoch": member.epoch, "most": most, "lease": self._lease_ms}
         values["chosen"] = None if chosen is None else list(chosen)
@@ -286,7 +288,10 @@ class Owners:
         for row in connection.execute(self._take, values).all():
             is_lost = row.node_before is not None
             numbered = {"preview": row.preview_id, "fence": row.fence, "is_lost": is_lost, "free": FREE_NUMBERS}
-            first_seq = connection.execute(self._begin, numbered).scalar_one()
+            numbered["former"] = row.node_before if row.state_before == OwnerState.RUNNING else None
+            first_seq = connection.execute(self._begin, numbered).scalar()
+            if first_seq is None:
+                raise DatabaseUnavailable(f"The node {row.node_before} has renewed its lease at this moment.")
             whose = (row.preview_id, row.fence, row.node_before, first_seq, bool(row.has_run), row.options)
             more = (Wants.parse(row.wants), row.losses, row.snapshot_id, from_ms(row.taken_ms))
             taken.append(Taken(*whose, *more))
@@ -372,13 +377,10 @@ class Owners:
         found: str | None = connection.execute(self._of_generation, {"generation": generation_id}).scalar()
         return found
 
-    def running(self, connection: Connection, node: str) -> Mapping[str, int]:
-        """Return the fences of the previews that the node owns."""
-        return {row.preview_id: row.fence for row in connection.execute(self._running, {"node": node})}
-
-    def unstored_ends(self, connection: Connection, age_ms: int) -> Sequence[str]:
-        """Return previews that ended longer ago, and whose last node was lost before it stored their end."""
-        return connection.execute(self._unstored_ends, {"age": age_ms}).scalars().all()
+    def running(self, connection: Connection, node: str, *, is_late: bool = False) -> Mapping[str, int]:
+        """Return fences of the previews that the node owns, for certain if the transaction renews its lease late."""
+        query = self._running_for_certain if is_late else self._running
+        return {row.preview_id: row.fence for row in connection.execute(query, {"node": node})}
 
     def forget(self, connection: Connection, age_ms: int) -> int:
         """Delete the rows of previews that ended longer ago; nothing is written for them any more."""

@@ -22,6 +22,9 @@ log = structlog.get_logger(__name__)
 _UNSEEN = 3
 # Of a lease: how often the event loop says that it runs, and the pause after a renewal that failed.
 _LOOK, _AGAIN = 1 / 20, 1 / 20
+# How long a lease may be renewed after its end: a failover of PostgreSQL takes 10 to 30 s, and clients wait as long for
+# an answer. What stands still meanwhile costs memory alone, and keeps no other node from taking it.
+_LATE_S = 30.0
 # The longest time that the end waits for the thread, whose connection is cut by then.
 _GRACE_S = 0.5
 
@@ -146,6 +149,38 @@ class Renewals:
             except Exception as error:
                 unexpected = not isinstance(error, PreviewError)
                 log.warning("cluster renewal not followed", reason=str(error), exc_info=unexpected)
+
+
+async def wait_over(lease: Lease) -> None:
+    """Wait for the lease's end by the local clock, which trio's does not follow while the machine sleeps."""
+    while lease.holds:  # noqa: ASYNC110  the lease has no event: time ends it
+        await trio.sleep(min(max(lease.left_s, 0.01), lease.lease_s / 10))
+
+
+async def renew_late(lease: Lease, renew: Callable[[], Awaitable[Seen | None]]) -> Seen | None:
+    """Renew a lease that is over, within half a minute; None if that is not possible.
+
+    Args:
+        lease: The lease. It holds at the return, unless the answer is None.
+        renew: Renews it once in the database; None if another process has joined with this node's name.
+
+    Cancellation: the lease is over.
+    """
+    until = lease.clock() + _LATE_S
+    while lease.clock() < until:
+        asked_at = lease.clock()
+        try:
+            seen = await renew()
+        except Exception as error:
+            log.info("cluster lease not renewed", reason=str(error), exc_info=not isinstance(error, PreviewError))
+            await trio.sleep(_AGAIN * lease.lease_s)
+            continue
+        if seen is None:
+            return None
+        lease.begin(asked_at)
+        if lease.holds:
+            return seen
+    return None
 
 
 def _soon(token: trio.lowlevel.TrioToken, call: Callable[[], None]) -> None:

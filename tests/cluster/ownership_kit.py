@@ -49,6 +49,12 @@ class Tables:
             renewal = self.nodes.renew(connection, member, 0)
             return None if renewal is None else renewal.draining
 
+    def renew_late(self, member: Membership) -> dict[str, int] | None:
+        with self.engine.begin() as connection:
+            if self.nodes.renew(connection, member, 0) is None:
+                return None
+            return dict(self.owners.running(connection, member.name, is_late=True))
+
     def claim(
         self, member: Membership, preview_id: str, generation_id: str = "g", user: str = "ann", most: int = 1
     ) -> None:
@@ -98,6 +104,7 @@ class Rows(Protocol):
     def wait(self, ms: int) -> None: ...
     def try_join(self, name: str, before: Membership | None = None) -> Membership | None: ...
     def renew(self, member: Membership) -> bool | None: ...
+    def renew_late(self, member: Membership) -> dict[str, int] | None: ...
     def claim(
         self, member: Membership, preview_id: str, generation_id: str = "g", user: str = "ann", most: int = 1
     ) -> None: ...
@@ -160,6 +167,13 @@ class Model:
             return None
         node.until = self._now + LEASE_MS
         return node.draining
+
+    def renew_late(self, member: Membership) -> dict[str, int] | None:
+        if self.renew(member) is None:
+            return None
+        return {
+            name: row.fence for name, row in self._rows.items() if (row.node, row.state) == (member.name, "running")
+        }
 
     def claim(
         self, member: Membership, preview_id: str, generation_id: str = "g", user: str = "ann", most: int = 1

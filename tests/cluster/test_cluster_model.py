@@ -58,6 +58,7 @@ class SimulatedNode:
         self.lease = Lease(LEASE_MS / 1000, lambda: self.offset_s + self.elapsed_ms / 1000)
         self.member: Membership | None = None
         self.fences: dict[str, int] = {}
+        self.paused: dict[str, int] = {}
         self.stands_still = False
 
     @property
@@ -65,9 +66,9 @@ class SimulatedNode:
         return {} if self.stands_still else self.fences
 
     def look_at_clock(self) -> None:
-        """End all previews at the deadline; a node that stands still does so when it goes on."""
+        """Pause all previews at the deadline; a node that stands still does so when it goes on."""
         if not self.stands_still and not self.lease.holds:
-            self.fences = {}
+            self.fences, self.paused = {}, self.paused | self.fences
 
 
 class ClusterMachine(RuleBasedStateMachine):
@@ -103,6 +104,7 @@ class ClusterMachine(RuleBasedStateMachine):
     def join_if_out(self, node: SimulatedNode, there: int = 0, back: int = 0) -> None:
         if node.stands_still or node.lease.holds or node.fences:
             return
+        node.paused = {}
         asked_at = node.lease.clock()
         self.pass_time(there)
         member = self.rows.try_join(node.name, node.member)
@@ -125,6 +127,23 @@ class ClusterMachine(RuleBasedStateMachine):
         else:
             node.lease.renewed(asked_at)
         node.look_at_clock()
+
+    @rule(name=names, there=delays, back=delays)
+    def renew_late(self, name: str, there: int, back: int) -> None:
+        node = self.nodes[name]
+        if node.member is None or node.stands_still or node.lease.holds:
+            return
+        asked_at = node.lease.clock()
+        self.pass_time(there)
+        running = self.rows.renew_late(node.member)
+        self.pass_time(back)
+        if running is None:
+            node.paused = {}
+            return
+        node.lease.begin(asked_at)
+        if node.lease.holds:
+            node.fences = {one: fence for one, fence in node.paused.items() if running.get(one) == fence}
+            node.paused = {}
 
     @rule(name=names, there=delays)
     def launch(self, name: str, there: int) -> None:
@@ -163,6 +182,9 @@ class ClusterMachine(RuleBasedStateMachine):
         node.look_at_clock()
 
     def write(self, node: SimulatedNode) -> None:
+        # Lines of what is paused are stored, too.
+        for preview_id in self.rows.holds(node.name, **node.paused):
+            assert node.paused[preview_id] == self.granted[preview_id]
         held = self.rows.holds(node.name, **node.fences)
         for preview_id, fence in node.fences.items():
             if preview_id in held:

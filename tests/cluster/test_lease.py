@@ -37,6 +37,22 @@ def test_an_answer_to_an_earlier_leases_renewal_changes_nothing() -> None:
     assert lease.left_s == 6.0
 
 
+def test_a_node_that_lost_its_lease_leaves_others_a_lease_to_renew_theirs() -> None:
+    now = [100.0]
+    lease = Lease(2.0, lambda: now[0])
+    lease.begin(100.0)
+    assert lease.steady_in_s < 0
+    now[0] = 101.0
+    assert lease.renewed(101.0)
+    assert lease.steady_in_s < 0
+    now[0] = 110.0
+    lease.begin(109.5)
+    assert lease.steady_in_s == 1.5
+    now[0] = 110.5
+    assert lease.renewed(110.5)
+    assert lease.steady_in_s == 1.0
+
+
 def test_a_node_needs_postgresql_an_address_and_the_clusters_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigurationError, match="PREVIEW_DATABASE_URL"):
         load_settings(cluster=True)

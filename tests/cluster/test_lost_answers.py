@@ -278,10 +278,10 @@ async def test_an_end_that_its_lost_node_did_not_store_is_stored_by_any_node(pos
         await claim(lost, database, "p")
         # Its row says so; the preview's own row was to be written next.
         await lost.release("p")
-        await database.write(other._forget)
+        await database.write(other.queue.forget)
         status = text("SELECT status FROM preview_instances WHERE id = 'p'")
         assert await database.read(lambda connection: connection.execute(status).scalar()) == "running"
         long_ago = text("UPDATE owners SET ended_at = ended_at - 400000")
         await database.write(lambda connection: connection.execute(long_ago))
-        await database.write(other._forget)
+        await database.write(other.queue.forget)
         assert await database.read(lambda connection: connection.execute(status).scalar()) == "failed"

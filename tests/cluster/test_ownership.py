@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from ownership_kit import LEASE_MS, Tables, open_tables
@@ -12,7 +13,7 @@ from sqlalchemy import Connection, text
 from preview.cluster.nodes import Membership, NodeFacts, Nodes
 from preview.cluster.ownership import Claim, Owners
 from preview.cluster.routing import Owner
-from preview.errors import AlreadyRunning, LimitReached, ServiceStopping
+from preview.errors import AlreadyRunning, DatabaseUnavailable, LimitReached, ServiceStopping
 from preview.storage.database import FREE_NUMBERS, HandedEnd
 from preview.storage.engine import make_engine
 
@@ -51,6 +52,52 @@ def test_a_preview_is_not_taken_before_the_commit_of_its_owners_write(tables: Ta
         assert tables.owners.hold(writing, "one", {"p": 1}) == {"p"}
         assert tables.take(two) == {}
     assert tables.take(two) == {"p": 2}
+
+
+class RenewedMeanwhile:
+    """A connection on which the first statement's snapshot is from before a late renewal by another one."""
+
+    def __init__(self, connection: Connection, renew: Callable[[], object]) -> None:
+        self._connection, self._renew = connection, renew
+
+    def execute(self, *given: Any) -> Any:
+        found = self._connection.execute(*given)
+        renew, self._renew = self._renew, lambda: None
+        renew()
+        return found
+
+
+def test_a_take_that_has_not_seen_a_late_renewal_takes_nothing(tables: Tables) -> None:
+    one, two = tables.join("one"), tables.join("two")
+    tables.claim(one, "p")
+    tables.wait(LEASE_MS)
+    tables.renew(two)
+    with tables.engine.connect() as taking:
+        raced: Any = RenewedMeanwhile(taking, lambda: tables.renew(one))
+        with pytest.raises(DatabaseUnavailable, match="one has renewed"):
+            tables.owners.take(raced, two, 10)
+        taking.rollback()
+    assert tables.renew_late(one) == {"p": 1}
+    assert tables.holds("one", p=1) == {"p"}
+
+
+def test_a_late_renewal_waits_for_a_take_under_way(tables: Tables) -> None:
+    one, two = tables.join("one"), tables.join("two")
+    tables.claim(one, "p")
+    tables.wait(LEASE_MS)
+    tables.renew(two)
+    found: list[dict[str, int] | None] = []
+    renewing = threading.Thread(target=lambda: found.append(tables.renew_late(one)))
+    with tables.engine.begin() as taking:
+        assert [taken.fence for taken in tables.owners.take(taking, two, 10)] == [2]
+        renewing.start()
+        waits = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+        with tables.engine.connect() as looking:
+            while not looking.execute(waits).scalar():
+                looking.rollback()
+        assert found == []
+    renewing.join()
+    assert found == [{}]
 
 
 def test_a_write_that_stands_still_longer_than_a_lease_loses_its_transaction(postgres_database_url: str) -> None:

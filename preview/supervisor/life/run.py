@@ -310,6 +310,7 @@ async def _supervise(
         # Recorded, not raised: a nursery would wrap the error in a group.
         preview.fail(_as_failure(preview, error))
         return
+    preview.find_all = lambda: processes.members if processes.can_be_stopped else None
     preview.progress.finish(PROCESS, f"port {preview.record.port}", reused=first.started is not None)
     try:
         async with trio.open_nursery() as watchers:

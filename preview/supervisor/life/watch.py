@@ -134,7 +134,7 @@ async def watch_health(preview: LivePreview, context: SupervisorContext, health_
     await save(preview, context)
     while True:
         await trio.sleep(context.settings.liveness_interval_s)
-        if not preview.is_replaced:
+        if not preview.is_replaced and not preview.stands_still:
             await _probe(preview, context)
 
 
@@ -167,6 +167,8 @@ async def _probe(preview: LivePreview, context: SupervisorContext) -> None:
         else:
             why = f"GET {preview.record.health_path} -> {status}"
             health = Health.HEALTHY if preview.any_answer or status < 500 else Health.UNHEALTHY
+    if preview.stands_still:
+        return
     if health is Health.HEALTHY and preview.check_fault is not None:
         health, why = Health.UNHEALTHY, preview.check_fault.reason
     if preview.set_health(health):

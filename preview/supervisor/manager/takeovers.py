@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -27,7 +27,7 @@ from preview.cluster import (
 )
 from preview.core.clock import utc_now
 from preview.core.launch_steps import waiting_steps
-from preview.core.lifecycle import STOP_REASONS, Departure, Health, State, StopCause
+from preview.core.lifecycle import STOP_REASONS, Health, State, StopCause
 from preview.errors import (
     DatabaseUnavailable,
     DataUnavailable,
@@ -48,11 +48,11 @@ from preview.storage.tables import PreviewRecord
 from preview.supervisor.launch.launch_options import open_options
 from preview.supervisor.launch.start_queue import SupervisorContext
 from preview.supervisor.launch.warming import Whose
-from preview.supervisor.life.persistence import lost_ownership
 from preview.supervisor.life.preview_slot import PreviewSlot
 from preview.supervisor.limits.disk import check_free_disk
 from preview.supervisor.manager.arms import LaunchArm, choose_arm, make_preview
 from preview.supervisor.manager.moves import move
+from preview.supervisor.manager.pauses import Pauses
 from preview.supervisor.manager.queued import tell_ends
 from preview.supervisor.manager.registry import PreviewRegistry
 from preview.supervisor.manager.spare_slots import SpareSlots
@@ -112,7 +112,7 @@ class Takeovers:
         self._wake = trio.Event()
         self._told_at = -math.inf
         cluster.load = lambda: len(registry.by_id)
-        cluster.on_lost, cluster.end_all = self._end, self._end_all
+        self._pauses = Pauses(cluster, registry)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Take previews until cancelled: at each notice, and several times a lease. One task.
@@ -385,16 +385,3 @@ class Takeovers:
             log.warning("end not stored yet", preview_id=taken.preview_id, error=str(failure), exc_info=not is_known)
             # Whichever node takes it next tries again.
             await self._cluster.give_up(taken.preview_id, is_stored=True)
-
-    def _end(self, preview_ids: Collection[str]) -> None:
-        for preview_id in preview_ids:
-            preview = self._registry.by_id.get(preview_id)
-            if preview is not None:
-                preview.depart(Departure.NODE_LOST, lost_ownership())
-
-    async def _end_all(self) -> None:
-        previews = [*self._registry.by_id.values(), *self._registry.trials]
-        for preview in previews:
-            preview.depart(Departure.NODE_LOST, lost_ownership())
-        for preview in previews:
-            await preview.over.wait()

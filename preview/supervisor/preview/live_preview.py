@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from hmac import compare_digest
@@ -89,6 +89,8 @@ class LivePreview:
         inside: Work of callers with its data.
         data_turn: Held while its data is saved or replaced.
         start_turn: Held while a process is started or files are placed, and while all its processes stand still.
+        find_all: Returns what finds the pids of all that runs; None if the service cannot stop it by itself.
+        stands_still: True while its processes are stopped, because another node may run it.
         first_data: Data that it begins with in place of the generation's; None: the generation's, if it has any.
     """
 
@@ -140,7 +142,8 @@ class LivePreview:
         self.inside = Inside()
         self.data_turn = trio.Lock()
         self.start_turn = trio.Semaphore(1, max_value=1)
-        self.first_data = first_data
+        self.find_all: Callable[[], Callable[[], Iterable[int]] | None] = lambda: None
+        self.stands_still, self.first_data = False, first_data
         self.is_replaced, self.succession = False, SocketRelease()
         self.crash: Crash | None = None
         self.restarts = 0
@@ -308,7 +311,7 @@ class LivePreview:
     def grace_s(self, most_s: float) -> float:
         """Return how long its processes get to end: no time if another node may run it."""
         is_lost = self.outcome is not None and self.outcome.departure is Departure.NODE_LOST
-        return 0.0 if is_lost else most_s
+        return 0.0 if is_lost or self.stands_still else most_s
 
     @property
     def cause(self) -> PreviewError:

@@ -10,7 +10,7 @@ import trio
 from preview.core.lifecycle import State
 from preview.errors import LaunchFailed, PreviewError
 from preview.logs import Level
-from preview.runtime import Exit, NoSnapshot, Usage
+from preview.runtime import ChecksInside, Exit, NoSnapshot, Usage
 from preview.runtime.waiting import wait_any
 from preview.settings import Settings
 from preview.supervisor.diagnosis.exits import explain_exit
@@ -87,6 +87,11 @@ class Processes:
     def members(self) -> list[int]:
         """Return the pids of all processes, see ``RunningProcess.members``."""
         return [pid for one in self._all for pid in one.members()]
+
+    @property
+    def can_be_stopped(self) -> bool:
+        """Whether the service can stop all of them by itself; an engine may start more programs in a container."""
+        return not any(isinstance(process, ChecksInside) for one in self._all for process in one.running)
 
     def note_usage(self, serving: ServerProcess, usage: Usage) -> None:
         """See ``Keeper``: the preview's usage is the sum of its processes."""

@@ -104,10 +104,14 @@ class ServerProcess:
         """Last measured usages, with those of its workers and the services beside."""
         return [one for one in (self.usage, *(other.usage for other in self._others)) if one is not None]
 
+    @property
+    def running(self) -> list[RunningProcess]:
+        """The process, its workers and the services beside."""
+        return [self.process, *(one.process for one in self._others if one.process is not None)]
+
     def members(self) -> list[int]:
         """Return the pids of all its processes, with those of its workers and the services beside."""
-        running = [self.process, *(one.process for one in self._others if one.process is not None)]
-        return [pid for process in running for pid in process.members()]
+        return [pid for process in self.running for pid in process.members()]
 
     @property
     def is_told_to_end(self) -> bool:
