@@ -160,6 +160,9 @@ class Campaign:
             for one in self.load.standing:
                 one.lost_at = one.lost_at or since
                 one.why = one.why or "others"
+                # What was paused and that no other node has taken goes on. That it has not is shown by any answer of a
+                # later start: this one's answers are a breach from then on.
+                one.lost_start = ""
             while any(one.lost_at is not None for one in self.load.standing):  # noqa: ASYNC110  others' own time
                 await trio.sleep(0.05)
         for one in self.load.standing:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import trio
 from cluster_kit import World, open_nodes, until
+from fault_client import Client
+from fault_ledger import Ledger, Reading
 from fault_postgres import Postgres
 
 
@@ -47,7 +49,7 @@ async def test_a_node_that_stood_still_ends_what_it_has_lost(tmp_path: Path, cac
         # Its own processes end, and the other's go on.
         await until("the first owner's process has ended", lambda: not Path(f"/proc/{pid}").exists())
         log = world.nodes["one"].log
-        await until("it joins again", lambda: log.read_text().count('"event": "joined the cluster"') == 2)
+        await until("it renews its lease", lambda: '"event": "cluster lease renewed late"' in log.read_text())
         await until("the second owner writes", lambda: len(world.lines(preview_id)) > len(before) + 20)
         assert world.owner(preview_id) == ("two", 2, "running")
         assert world.status(preview_id) == "running"
@@ -76,6 +78,67 @@ async def test_a_restart_of_postgresql_ends_no_preview(tmp_path: Path, cache: Pa
             await until("lines go on", partial(_has_more, world, one, before + 20))
             numbers = [number for number, _ in world.lines(one)]
             assert numbers == list(range(1, len(numbers) + 1))
+
+
+@pytest.mark.long
+async def test_an_outage_longer_than_the_lease_pauses_previews_and_ends_none(
+    tmp_path: Path, cache: Path, server: Postgres
+) -> None:
+    async with open_nodes(tmp_path, cache, server, "one", "two") as world, trio.open_nursery() as nursery:
+        generation_id = await world.push("one")
+        preview_id = await world.launch("one", generation_id)
+        await until("lines are stored", lambda: len(world.lines(preview_id)) > 5)
+        pid = world.rows("SELECT pid FROM preview_instances WHERE id = %(id)s", id=preview_id)[0][0]
+        client, reading = Client(world.nodes["one"]), Reading(Ledger(), preview_id)
+        nursery.start_soon(client.follow_to_end, generation_id, reading)
+        await trio.to_thread.run_sync(server.end, signal.SIGINT)
+        await until("its process is stopped", lambda: _state(pid) == "T")
+        server.spawn()
+        await trio.to_thread.run_sync(server.wait_ready)
+        await until("it runs again", lambda: _state(pid) not in {"T", ""})
+        last = max(reading.lines)
+        await until("its reader gets more", lambda: max(reading.lines) > last + 20)
+        assert any("could not reach the cluster's database" in line for line in reading.lines.values())
+        assert world.owner(preview_id) == ("one", 1, "running")
+        assert world.rows("SELECT pid FROM preview_instances WHERE id = %(id)s", id=preview_id)[0][0] == pid
+        await until("its lines are stored", lambda: world.lines(preview_id)[-1][0] > last + 20)
+        numbers = [number for number, _ in world.lines(preview_id)]
+        assert numbers == list(range(1, len(numbers) + 1))
+        nursery.cancel_scope.cancel()
+        await client.aclose()
+
+
+@pytest.mark.long
+async def test_what_stands_still_when_its_node_is_killed_never_runs_again(
+    tmp_path: Path, cache: Path, server: Postgres
+) -> None:
+    async with open_nodes(tmp_path, cache, server, "one", "two") as world:
+        preview_id = await world.launch("one", await world.push("one"))
+        pid = world.rows("SELECT pid FROM preview_instances WHERE id = %(id)s", id=preview_id)[0][0]
+        await trio.to_thread.run_sync(server.end, signal.SIGINT)
+        await until("its process is stopped", lambda: _state(pid) == "T")
+        await world.nodes["one"].kill()
+        server.spawn()
+        await trio.to_thread.run_sync(server.wait_ready)
+        seen = set[str]()
+
+        def is_on_two() -> bool:
+            seen.add(_state(pid))
+            return world.owner(preview_id)[:1] == ("two",) and world.status(preview_id) == "running"
+
+        await until("the other node runs it", is_on_two)
+        assert seen <= {"T", "Z", ""}
+        await world.nodes["one"].start()
+        await until("it is gone", lambda: _state(pid) in {"Z", ""})
+        assert world.owner(preview_id)[:1] == ("two",)
+
+
+def _state(pid: int) -> str:
+    """State of a process as the kernel has it; empty if there is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def _has_more(world: World, preview_id: str, count: int) -> bool:
