@@ -300,7 +300,7 @@ class NodeQueue:
             log.warning("queued launches given up", previews=len(late))
 
     async def run_forgetting(self) -> None:
-        """Delete old rows now and then, until cancelled."""
+        """Delete old rows now and then, until cancelled. Cancellation: those of a call under way are deleted or not."""
         while True:
             await trio.sleep(_FORGET_EACH_S)
             try:

@@ -152,7 +152,10 @@ class Renewals:
 
 
 async def wait_over(lease: Lease) -> None:
-    """Wait for the lease's end by the local clock, which trio's does not follow while the machine sleeps."""
+    """Wait for the lease's end by the local clock, which trio's does not follow while the machine sleeps.
+
+    Cancellation: nothing changes.
+    """
     while lease.holds:  # noqa: ASYNC110  the lease has no event: time ends it
         await trio.sleep(min(max(lease.left_s, 0.01), lease.lease_s / 10))
 

@@ -90,7 +90,7 @@ class Processes:
 
     @property
     def can_be_stopped(self) -> bool:
-        """Whether the service can stop all of them by itself; an engine may start more programs in a container."""
+        """True if the service can stop all of them by itself: an engine may start more programs in a container."""
         return not any(isinstance(process, ChecksInside) for one in self._all for process in one.running)
 
     def note_usage(self, serving: ServerProcess, usage: Usage) -> None:
