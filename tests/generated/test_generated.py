@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ALL = load()
 # The frameworks whose routes the sources tell; the others' are asked of the running application.
 READ = {"django", "express", "fastapi", "flask", "nestjs", "starlette"}
-QUICK = ["06", "12", "15", "29"]
+QUICK = ["12", "15"]
 
 
 def test_each_of_thirty_projects_says_what_is_expected_of_it() -> None:
@@ -44,7 +44,7 @@ def test_some_of_them_work() -> None:
     command = [sys.executable, str(ROOT / "scripts" / "generated.py"), *QUICK, "--jobs", "2", "--start-timeout", "120"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=580)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search(r"^4 of 4 work, 4 started$", done.stdout, re.MULTILINE)
+    assert re.search(r"^2 of 2 work, 2 started$", done.stdout, re.MULTILINE)
 
 
 @pytest.mark.parametrize(
