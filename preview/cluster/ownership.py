@@ -212,8 +212,8 @@ class Owners:
         self._running = text(
             "SELECT preview_id, fence FROM owners WHERE node = :node AND state IN ('running', 'trial')"
         )
-        # Waits for nodes that are taking them.
-        self._running_for_certain = text(f"{self._running.text} FOR UPDATE")
+        # Waits for nodes that are taking them, and not for this node's own writes: a cut connection's lock may stay.
+        self._running_for_certain = text(f"{self._running.text} FOR SHARE")
         self._lease_ms = self.patience_ms = lease_ms
 
     def set_patience(self, connection: Connection) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -92,12 +93,28 @@ def test_a_late_renewal_waits_for_a_take_under_way(tables: Tables) -> None:
         assert [taken.fence for taken in tables.owners.take(taking, two, 10)] == [2]
         renewing.start()
         waits = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+        until = time.monotonic() + 30
         with tables.engine.connect() as looking:
-            while not looking.execute(waits).scalar():
+            while renewing.is_alive() and not looking.execute(waits).scalar() and time.monotonic() < until:
                 looking.rollback()
         assert found == []
-    renewing.join()
+    renewing.join(30)
     assert found == [{}]
+
+
+def test_a_late_renewal_does_not_wait_for_its_own_writes(tables: Tables) -> None:
+    one, two = tables.join("one"), tables.join("two")
+    tables.claim(one, "p")
+    tables.wait(LEASE_MS)
+    tables.renew(two)
+    with tables.engine.begin() as writing, tables.engine.begin() as renewing:
+        # As after a cut of the network: the server does not know yet that nobody goes on with this one.
+        assert tables.owners.hold(writing, "one", {"p": 1}) == {"p"}
+        renewing.execute(text("SET LOCAL lock_timeout = '10s'"))
+        assert tables.nodes.renew(renewing, one, 0) is not None
+        assert tables.owners.running(renewing, "one", is_late=True) == {"p": 1}
+        writing.rollback()
+        assert tables.take(two) == {}
 
 
 def test_a_write_that_stands_still_longer_than_a_lease_loses_its_transaction(postgres_database_url: str) -> None:
