@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 import trio
 from supervisor_kit import ANN, IGNORES_TERM, NEVER_ANSWERS, SERVER, Rig, open_rig
+from trio.testing import wait_all_tasks_blocked
 
 from preview.core.lifecycle import Departure, Health
 from preview.runtime import Exit, Freeze
@@ -167,3 +170,87 @@ async def test_the_end_of_all_ends_what_stands_still(
         assert preview.over.is_set()
         assert identity is not None
         assert not proctree.is_alive(identity)
+
+
+async def test_what_has_begun_to_end_runs_no_longer_than_the_lease(
+    postgres_database_url: str, make_settings: Callable[..., Settings]
+) -> None:
+    limits = {"stop_grace_s": 60, "stop_budget_s": 90, "shutdown_timeout_s": 120}
+    async with (
+        open_member(postgres_database_url, make_settings, **limits) as (rig, pauses),
+        trio.open_nursery() as tasks,
+    ):
+        preview = await rig.running(IGNORES_TERM)
+        find = preview.find_all()
+        assert find is not None
+        tasks.start_soon(rig.service.previews.stop, "g1")
+        with trio.fail_after(30):
+            while preview.outcome is None:
+                await trio.lowlevel.checkpoint()
+            await wait_all_tasks_blocked(0.1)
+            tasks.start_soon(pauses.pause)
+            while states(preview) != {"T"}:  # noqa: ASYNC110  a stop has no event
+                await trio.sleep(0.01)
+            for pid in find():
+                os.kill(pid, signal.SIGKILL)
+
+
+async def test_a_preview_that_waits_for_its_thread_gets_no_more_time(
+    postgres_database_url: str, make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_member(postgres_database_url, make_settings) as (rig, pauses):
+        preview = await rig.running(SERVER)
+        stop, within = Freeze.stop, list[float]()
+
+        def noted(self: Freeze, find: Callable[[], list[int]], within_s: float) -> bool:
+            within.append(within_s)
+            return stop(self, find, within_s)
+
+        monkeypatch.setattr(Freeze, "stop", noted)
+        pauses._threads.total_tokens = 1
+        async with trio.open_nursery() as tasks, pauses._threads:
+            tasks.start_soon(pauses.pause)
+            await wait_all_tasks_blocked(0.2)
+        # A quarter of the lease is 15 s.
+        assert [one < 14.9 for one in within] == [True]
+        await pauses.go_on({preview.id}, 1.0)
+
+
+async def test_a_machine_without_threads_ends_what_it_cannot_stop_and_nothing_else(
+    postgres_database_url: str, make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_member(postgres_database_url, make_settings) as (rig, pauses):
+        first, second = await rig.running(SERVER), await rig.running(SERVER, "g2")
+        stop, found = Freeze.stop, list[Freeze]()
+
+        def refuse_first(self: Freeze, *given: Any) -> bool:
+            found.append(self)
+            if found[0] is self:
+                raise RuntimeError("can't start new thread")
+            return stop(self, *given)
+
+        monkeypatch.setattr(Freeze, "stop", refuse_first)
+        with trio.fail_after(30):
+            still = set(await pauses.pause())
+        assert len(still) == 1
+        assert still < {first.id, second.id}
+        await pauses.go_on(still, 1.0)
+
+
+async def test_a_change_waits_until_it_goes_on(
+    postgres_database_url: str, make_settings: Callable[..., Settings]
+) -> None:
+    async with open_member(postgres_database_url, make_settings) as (rig, pauses):
+        preview = await rig.running(SERVER)
+        await pauses.pause()
+        with trio.fail_after(30):
+            async with trio.open_nursery() as tasks:
+                tasks.start_soon(rig.service.previews.restart, ANN, "g1")
+                while preview.changes.is_idle:  # noqa: ASYNC110  a request has no event
+                    await trio.sleep(0.01)
+                for _ in range(50):
+                    await trio.lowlevel.checkpoint()
+                # No step of it has begun.
+                assert "requested" not in "".join(line.message for line in preview.log.last_lines(1000))
+                await pauses.go_on({preview.id}, 1.0)
+        assert preview.restarts == 1

@@ -117,6 +117,7 @@ async def test_it_is_made_after_the_first_restart_and_not_before(keeping: Rig) -
     await says(preview, KEPT)
     (snapshot,) = runtime.kept
     assert snapshot.started == []
+    assert preview.find_all() is not None
 
 
 async def test_restarts_after_that_are_started_from_it(keeping: Rig) -> None:
@@ -187,6 +188,8 @@ async def test_it_is_not_made_while_the_new_process_answers_its_first_requests(
     assert await body_of(preview) == "one"
     await trio.testing.wait_all_tasks_blocked()
     assert runtime_of(keeping).asked == 0
+    # It is of no process of the preview, so the preview cannot be stopped for certain.
+    assert preview.find_all() is None
     # Nothing waits for it.
     await keeping.service.previews.stop("g1")
     assert runtime_of(keeping).asked == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Iterable
 from contextlib import AsyncExitStack
 
@@ -18,6 +19,8 @@ from preview.supervisor.preview.live_preview import LivePreview
 
 log = structlog.get_logger(__name__)
 
+Find = Callable[[], Iterable[int]]
+
 # Previews that are stopped at a time; for each, a thread waits until the kernel has stopped its processes.
 _THREADS = 40
 
@@ -30,7 +33,7 @@ class Paused:
         self._freeze = Freeze()
         self._held = AsyncExitStack()
 
-    async def begin(self, find: Callable[[], Iterable[int]], within_s: float, threads: trio.CapacityLimiter) -> bool:
+    async def begin(self, find: Find, until: float, threads: trio.CapacityLimiter) -> bool:
         """Stop its processes, and start no more; return whether all stand still. Cancellation: some may be stopped."""
         preview = self.preview
         try:
@@ -41,10 +44,20 @@ class Paused:
         self._held.callback(preview.start_turn.release)
         await self._held.enter_async_context(preview.inside.paused(lost_ownership()))
         preview.stands_still = True
+        return await self.stop(find, until, threads)
+
+    async def stop(self, find: Find, until: float, threads: trio.CapacityLimiter) -> bool:
+        """Stop its processes; return whether all stood still by ``until``. Cancellation: as above."""
+
+        def stop() -> bool:
+            # It may have waited for its thread.
+            return self._freeze.stop(find, max(0.0, until - time.monotonic()))
+
         try:
-            return await trio.to_thread.run_sync(self._freeze.stop, find, within_s, limiter=threads)
-        except OSError as error:
-            log.warning("preview not paused", preview_id=preview.id, reason=str(error))
+            return await trio.to_thread.run_sync(stop, limiter=threads)
+        except (OSError, RuntimeError) as error:
+            # The machine has no descriptor or no thread for it; the others are stopped nevertheless.
+            log.warning("preview not paused", preview_id=self.preview.id, reason=str(error))
             return False
 
     async def go_on(self, seconds: float) -> None:
@@ -92,14 +105,18 @@ class Pauses:
         paused, find = Paused(preview), preview.find_all()
         # The last part of a lease is for this. What is launched, changed or moved just now ends.
         within_s, stands_still = self._cluster.lease.lease_s / 4, False
+        until = time.monotonic() + within_s
         is_calm = preview.record.state is State.RUNNING and preview.outcome is None and preview.changes.is_idle
         if find is not None and is_calm and preview.id in self._registry.by_id:
             with trio.move_on_after(within_s):
-                stands_still = await paused.begin(find, within_s, self._threads)
+                stands_still = await paused.begin(find, until, self._threads)
         if stands_still and preview.outcome is None:
             self._paused[preview.id] = paused
         else:
             await paused.end()
+            if find is not None and not preview.over.is_set():
+                # What began to end before has its grace: it may not run meanwhile.
+                await paused.stop(find, until, self._threads)
             await preview.over.wait()
 
     async def go_on(self, preview_ids: Collection[str], seconds: float) -> None:

@@ -71,8 +71,10 @@ class ProcessReplacer:
         """
         while True:
             await self._preview.changes.wait()
-            changes = self._preview.changes.take()
-            self._processes.changing = True
+            # Not while it stands still: another node may run it, and a change runs steps of the project.
+            async with self._preview.start_turn:
+                changes = self._preview.changes.take()
+                self._processes.changing = True
             try:
                 error = await self._carry_out(changes)
             finally:

@@ -90,8 +90,13 @@ class Processes:
 
     @property
     def can_be_stopped(self) -> bool:
-        """True if the service can stop all of them by itself: an engine may start more programs in a container."""
-        return not any(isinstance(process, ChecksInside) for one in self._all for process in one.running)
+        """True if the service can stop all of them by itself: an engine may start more programs in a container.
+
+        Nor can it while a snapshot imports the application, which is not one of them.
+        """
+        return not self._snapshots.is_making and not any(
+            isinstance(process, ChecksInside) for one in self._all for process in one.running
+        )
 
     def note_usage(self, serving: ServerProcess, usage: Usage) -> None:
         """See ``Keeper``: the preview's usage is the sum of its processes."""

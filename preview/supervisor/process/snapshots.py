@@ -93,6 +93,11 @@ class Snapshots:
         """Return the snapshot to start a process of this launch from, if it is ready."""
         return next((one for one in self._kept if one.prepared is prepared and one.is_usable), None)
 
+    @property
+    def is_making(self) -> bool:
+        """True while one is awaited or imports the application; then it stands still until it is forked."""
+        return any(one.snapshot is None and not one.over.is_set() for one in self._kept)
+
     def keep(self, prepared: PreparedLaunch, spec: ProcessSpec) -> None:
         """Start to make a snapshot of this launch, and retire all others.
 
