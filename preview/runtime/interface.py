@@ -112,6 +112,7 @@ class ProcessSpec:
             runtime shows only these and ``writable``, at the same paths.
         writable: Folders that only this preview uses. If the preview has its own user, that user owns them.
         shown_at: Folders of ``writable`` that an isolating runtime shows at another path instead, by that path.
+        placed: Folders and files that an isolating runtime shows at another path, read-only, by that path.
         links: Links that an isolating runtime shows: absolute path to absolute target. A path that it has already is
             left as it is.
         network: Network access to grant.
@@ -136,6 +137,7 @@ class ProcessSpec:
     readable: Sequence[Path] = ()
     writable: Sequence[Path] = ()
     shown_at: Mapping[Path, Path] = field(default_factory=dict)
+    placed: Mapping[Path, Path] = field(default_factory=dict)
     links: Mapping[Path, Path] = field(default_factory=dict)
     network: Network = Network.NONE
     loopback_ports: Sequence[int] = ()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import socket
+from pathlib import Path
 
 import pytest
 import trio
 
 from preview.http.e2b import keeper as keeper_module
+from preview.http.e2b.command import HOME
 from preview.http.e2b.errors import E2bError
-from preview.http.e2b.keeper import Keeper, open_keeper
+from preview.http.e2b.keeper import Keeper, keeper_command, open_keeper, placed_files
 
 
 async def test_a_program_that_reads_nothing_holds_few_packets(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,3 +37,12 @@ async def test_a_program_that_reads_nothing_holds_few_packets(monkeypatch: pytes
                     os.close(reader)
                     os.close(writer)
     assert 1 <= sent <= 16
+
+
+def test_the_first_program_is_where_no_folder_of_the_sandbox_s_own_is() -> None:
+    """A service that is installed below /tmp has it there as well."""
+    program = Path(keeper_command()[3])
+    (shown,) = placed_files
+    assert program.parent == shown
+    assert not any(program.is_relative_to(own) for own in (HOME, "/tmp"))
+    assert (placed_files[shown] / program.name).is_file()

@@ -93,6 +93,23 @@ async def test_its_folder_is_shown_at_another_path_too(start_caged: Start, cage:
     assert (project / "new").read_text() == "x"
 
 
+async def test_a_folder_is_shown_at_another_path_read_only(
+    start_caged: Start, cage: str, project: Path, tmp_path: Path
+) -> None:
+    if cage == "warm":
+        pytest.skip("a template shows no others")
+    (tmp_path / "tools").mkdir()
+    (tmp_path / "tools" / "one").write_text("a tool\n")
+    look = (
+        "import pathlib; one = pathlib.Path('/run/tools/one'); print(one.read_text(), end='')\n"
+        "try: one.write_text('mine')\n"
+        "except OSError as error: print(error.strerror)"
+    )
+    placed = {Path("/run/tools"): tmp_path / "tools"}
+    async with start_caged(look, placed=placed) as process:
+        assert await read_all(process) == "a tool\nRead-only file system\n"
+
+
 async def test_no_process_outside_is_in_sight(seen: dict[str, Any]) -> None:
     # The first process, and the program; an engine's runtime has used up some numbers before.
     assert seen["processes"][0] == 1

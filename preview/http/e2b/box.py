@@ -20,7 +20,7 @@ import trio
 from preview.core.isolation import Network
 from preview.http.e2b.command import HOME, Command
 from preview.http.e2b.errors import E2bError
-from preview.http.e2b.keeper import Keeper, Task, keeper_command, needed_files
+from preview.http.e2b.keeper import Keeper, Task, keeper_command, placed_files
 from preview.runtime import ProcessSpec, RunningProcess, interpreter_paths, limits_of, measure
 from preview.settings import Settings
 
@@ -171,7 +171,8 @@ class Box:
             },
             listener=None,
             limits=limits_of(self.settings),
-            readable=(*needed_files, *interpreter_paths(program)),
+            readable=interpreter_paths(program),
+            placed=placed_files,
             writable=(self.home, self.temp),
             shown_at={Path(HOME): self.home, Path("/tmp"): self.temp},  # noqa: S108  the sandbox's own
             network=self.settings.network,

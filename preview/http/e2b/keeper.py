@@ -13,6 +13,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 import trio
@@ -30,14 +31,16 @@ _SEND_BYTES = 4608
 MAX_CONNECTIONS = 32
 _STATUS_BYTES = 2
 
-needed_files: Final = (FOLDER,)
-"""Files that the sandbox must show, besides the service's interpreter."""
+# Not where the service has them: a sandbox has a /tmp and a home of its own there.
+_PLACE: Final = Path("/run/preview-e2b")
+placed_files: Final = {_PLACE: FOLDER}
+"""What the sandbox must show at another path, besides the service's interpreter."""
 
 
 def keeper_command() -> list[str]:
     """Return the command line of the first program."""
     program = sys._base_executable  # type: ignore[attr-defined]  # noqa: SLF001  there is no public name
-    return [program, "-I", "-S", str(FOLDER / "keeper.py"), CONTROL_PLACEHOLDER]
+    return [program, "-I", "-S", str(_PLACE / "keeper.py"), CONTROL_PLACEHOLDER]
 
 
 class Task:

@@ -241,6 +241,7 @@ def _mounts(habits: Habits, spec: ProcessSpec, door: Path) -> list[Mapping[str, 
         shown[_HOSTS] = door / HOSTS_FILE if has_names else habits.hosts, False
     shown |= {one: (one, True) for one in owned(spec) if one not in elsewhere}
     shown |= {path: (folder, True) for path, folder in spec.shown_at.items()}
+    shown |= {path: (source, False) for path, source in spec.placed.items()}
     if habits.image.is_hosts or spec.image is not None:
         # Without an entry for its user Node and others fail.
         shown[_USERS] = door / USERS_FILE, False

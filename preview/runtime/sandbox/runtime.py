@@ -263,7 +263,10 @@ class SandboxRuntime(ColdStarts):
             elsewhere = {folder: path for path, folder in spec.shown_at.items()}
             writable = [one for one in owned(spec) if one not in elsewhere]
             limit = spec.limits.temp_bytes
-            view = View(readable, writable, self._etc, spec.network, limit, shown_at=spec.shown_at, links=spec.links)
+            view = View(
+                readable, writable, self._etc, spec.network, limit,
+                placed=spec.placed, shown_at=spec.shown_at, links=spec.links,
+            )  # fmt: skip
             directory = elsewhere.get(spec.directory, spec.directory)
             argv, environment = number_in(spec, fd, control, pipe[1])
             variables = {**environment, MARKER: spec.instance}
