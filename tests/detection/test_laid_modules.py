@@ -152,3 +152,20 @@ def test_very_many_uses_are_read_in_bounded_time(tmp_path: Path) -> None:
     started = time.thread_time()
     plan_of(tmp_path, files)
     assert time.thread_time() - started < 20
+
+
+def test_a_file_with_very_many_classes_of_settings_takes_little_time_and_no_long_argument(tmp_path: Path) -> None:
+    text = "from flask import Flask\napp = Flask(__name__)\n"
+    text += "".join(f"from config import C{one}Config\nC{one}Config.A{one}\n" for one in range(1500))
+    started = time.process_time()
+    plan = plan_of(tmp_path, {"app.py": text, **IGNORE})
+    assert time.process_time() - started < 10
+    assert all(len(word) < 100_000 for step in plan.steps for word in step.argv)
+
+
+def test_very_many_modules_that_are_missing_take_little_time(tmp_path: Path) -> None:
+    text = "from flask import Flask\napp = Flask(__name__)\napp.config.from_object(x)\n"
+    text += "".join(f"from .a{one}.config import AConfig\n" for one in range(2000))
+    started = time.process_time()
+    plan_of(tmp_path, {"app.py": text, **IGNORE})
+    assert time.process_time() - started < 10

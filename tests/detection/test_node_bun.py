@@ -130,3 +130,17 @@ def test_a_large_source_is_searched_in_time(tmp_path: Path) -> None:
     # Each of these is the beginning of what only Bun has, and never the end.
     text = ("'hono/bun" + "/a-b" * 100 + " Bun. import.meta. export default {") * 2_000
     assert bun_plan(tmp_path, EXPRESS + text, "express").server is not None
+
+
+def test_a_program_on_node_serves_what_a_file_exports_beside_a_lock_file_of_bun(tmp_path: Path) -> None:
+    needed = {"fastify": "^4", "fastify-cli": "^6"}
+    package = {"type": "module", "scripts": {"start": "fastify start app.js"}, "dependencies": needed}
+    app = "const app = async (fastify) => { fastify.get('/', async () => 'x'); };\nexport default app;\n"
+    plan = plan_of(tmp_path, {"package.json": json.dumps(package), "app.js": app, "bun.lock": "{}"})
+    assert plan.server is Server.NODE
+
+
+@pytest.mark.parametrize("version", ["bun@\u0661.\u0662.\u0663", "bun@1.2.x1", ["bun@1.2.3"], {"bun": "1.2.3"}, None])
+def test_what_is_no_version_of_bun_is_not_asked_for(tmp_path: Path, version: object) -> None:
+    more = {"packageManager": version, "engines": {"bun": version}}
+    assert f"bun@{BUN}" in bun_plan(tmp_path, SERVE, more=more).extra_requirements

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from registry_kit import open_registry
 
 from preview.environments.folders.environment import EnvironmentRequest
 from preview.environments.node.build import NodeEnvironmentCache
-from preview.environments.node.bun import bun_package, with_bun
+from preview.environments.node.bun import bun_package, installed_bun, place_bun, with_bun
 from preview.environments.node.manifest import read_node_manifest
 from preview.errors import EnvironmentFailed
 from preview.settings import Settings
@@ -57,6 +58,28 @@ def test_the_projects_own_package_named_bun_is_left_out_beside_the_program(tmp_p
     assert root["dependencies"] == {"@oven/bun-linux-x64": "1.2.3"}
     assert root["devDependencies"] == {"tsx": "^4"}
     assert read_node_manifest(tmp_path, ()).packages["."]["devDependencies"] == tools
+
+
+async def test_a_pipe_in_place_of_the_packages_file_does_not_hold_the_service(tmp_path: Path) -> None:
+    (tmp_path / "package.json").write_text("{}")
+    manifest = read_node_manifest(tmp_path, ("@oven/bun-linux-x64@1.2.3",))
+    package = tmp_path / "node_modules" / "@oven" / "bun-linux-x64"
+    package.mkdir(parents=True)
+    os.mkfifo(package / "package.json")
+    with trio.fail_after(10):
+        assert await trio.to_thread.run_sync(installed_bun, manifest, tmp_path, abandon_on_cancel=True) == ""
+
+
+def test_a_folder_that_an_install_script_makes_in_place_of_the_program_is_told(tmp_path: Path) -> None:
+    (tmp_path / "package.json").write_text("{}")
+    manifest = read_node_manifest(tmp_path, ("@oven/bun-linux-x64@1.2.3",))
+    program = tmp_path / "node_modules" / "@oven" / "bun-linux-x64" / "bin" / "bun"
+    program.parent.mkdir(parents=True)
+    program.touch()
+    binaries = tmp_path / "node_modules" / ".bin"
+    (binaries / "bun").mkdir(parents=True)
+    with pytest.raises(EnvironmentFailed, match="in place of the program bun"):
+        place_bun(manifest, binaries)
 
 
 @pytest.fixture

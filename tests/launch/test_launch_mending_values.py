@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from preview.detection import Origin, Server, StartPlan, Toolchain, Variable
@@ -125,3 +127,11 @@ def test_a_missing_key_of_a_dictionary_is_no_variable_unless_an_example_has_it()
     assert mend_of(*lines) is None
     assert values(mend_of(*lines, examples={"SHOP_DB": "shop"})) == {"SHOP_DB": "shop"}
     assert values(mend_of(*lines, "read without a value: SHOP_KIND")) == {"SHOP_KIND": "preview"}
+
+
+def test_very_many_long_names_of_secrets_take_little_time() -> None:
+    names = frozenset(f"{'A_' * 36}{one:04d}_KEY" for one in range(2000))
+    lines = (TRACE, "ValueError: " + "A_" * 2000, *["A_" * 2000] * 3)
+    started = time.process_time()
+    assert mend_of(*lines, defaulted=names) is None
+    assert time.process_time() - started < 2

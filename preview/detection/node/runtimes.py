@@ -19,9 +19,13 @@ _BUN_OWN: Final = re.compile(
 # Files and packages that only projects for Bun have.
 _BUN_FILES: Final = ("bun.lock", "bun.lockb", "bunfig.toml")
 _BUN_TYPES: Final = ("@types/bun", "bun-types", "bun")
-_NODE: Final = frozenset({"node", "nodemon", "tsx", "ts-node", "ts-node-dev", "tsnd", "pm2", "nest"})
-_EXACT: Final = re.compile(r"v?(\d{1,3}\.\d{1,3}\.\d{1,3})")
-_CLOSED: Final = re.compile(r"~?\d{1,3}\.\d{1,3}(?:\.[x\d]{1,3})?")
+_NODE: Final = frozenset(
+    {"node", "nodemon", "tsx", "ts-node", "ts-node-esm", "ts-node-dev", "tsnd", "pm2", "nest", "npx"}
+    # Programs on Node that serve what a file exports.
+    | {"fastify", "next", "vite", "nitro", "srvx", "listhen", "vercel", "serverless", "sls"}
+)
+_EXACT: Final = re.compile(r"v?([0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3})")
+_CLOSED: Final = re.compile(r"~?[0-9]{1,3}\.[0-9]{1,3}(?:\.(?:x|[0-9]{1,3}))?")
 # What only these runtimes have.
 _OWN: Final = {
     "deno": re.compile(r"\bDeno\.(?!env\b)\w+|from\s+['\"](?:jsr:|npm:|https://)"),

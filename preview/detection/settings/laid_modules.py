@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import ast
 import fnmatch
+import functools
 import posixpath
 import re
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -20,6 +22,10 @@ from preview.sources import Sources
 _MOST_FILES: Final = 500
 _MOST_MODULES: Final = 3
 _MOST_NAMES: Final = 80
+# Candidates of a project: each is looked for among all files.
+_MOST_MISSING: Final = 200
+# The step that writes the module has its text as an argument, which the kernel limits to 128 KiB.
+_MOST_CHARACTERS: Final = 50_000
 _USUAL: Final = frozenset({"config", "settings", "configuration", "configs", "app_config", "local_settings"})
 _ENTRIES: Final = ("app.py", "main.py", "run.py", "wsgi.py", "manage.py", "server.py", "requirements.txt")
 _CONSTANT: Final = re.compile(r"[A-Z][A-Z0-9_]{0,60}")
@@ -80,6 +86,28 @@ class _Use:
     is_other: bool = False
 
 
+@dataclass(slots=True)
+class _Name:
+    """Uses of one name in a file: ``Config``, or ``config.Config``.
+
+    Attributes:
+        attributes: Those that are used of it, in their order.
+        is_choice: It is looked into with a key.
+        is_called: It is called.
+        has_arguments: It is called with arguments.
+        takers: Functions that get it as an argument.
+    """
+
+    attributes: dict[str, None] = field(default_factory=dict)
+    is_choice: bool = False
+    is_called: bool = False
+    has_arguments: bool = False
+    takers: set[str] = field(default_factory=set)
+
+
+_Names = Mapping[str, _Name]
+
+
 def find_laid_modules(sources: Sources) -> list[LaidModule]:
     """Return the modules that files import, whose use is plain, and that the project should have but does not.
 
@@ -96,8 +124,11 @@ def find_laid_modules(sources: Sources) -> list[LaidModule]:
         if _WORD.search(text) or any(one in text for one in plain):
             for module, use in _uses(sources, file, missing):
                 _merge(found.setdefault(module, _Use(file)), use)
-    laid = []
+    laid: list[LaidModule] = []
+    keys = functools.cache(lambda: _flask_keys(sources, files))
     for module, use in found.items():
+        if len(laid) == _MOST_MODULES:
+            break
         if use.is_other or not (use.is_whole or use.classes or use.objects or use.choices):
             continue
         if "/" not in module and is_required(sources, module):
@@ -105,8 +136,9 @@ def find_laid_modules(sources: Sources) -> list[LaidModule]:
         path = _place(sources, module, use.file)
         if path is not None and not sources.has_file(path):
             why = f"{use.file} imports it, and the project does not have it; its values are those of the variables"
-            laid.append(LaidModule(path, _written(sources, files, use), why))
-    return laid[:_MOST_MODULES]
+            source = _written(use, keys, is_flask=any(b".from_object(" in sources.text(file) for file in files))
+            laid += [LaidModule(path, source, why)] if len(source) <= _MOST_CHARACTERS else []
+    return laid
 
 
 def ignored_patterns(sources: Sources) -> list[str]:
@@ -129,16 +161,17 @@ def _uses(sources: Sources, file: str, missing: _Missing) -> Iterator[tuple[str,
     """Yield each missing module that the file imports unconditionally or names for Flask, and how it is used."""
     tree = sources.tree(file)
     nodes = sources.nodes(file)
+    used = _used_names(nodes)
     for one in tree.body if tree is not None else ():
         if isinstance(one, ast.ImportFrom) and (module := missing.path_of(file, one.module, one.level)):
             use = _Use(file)
             for alias in one.names[:_MOST_NAMES]:
-                _note(use, alias.name, alias.asname or alias.name, nodes)
+                _note(use, alias.name, alias.asname or alias.name, used)
             yield module, use
         elif isinstance(one, ast.Import):
             for alias in one.names:
                 if module := missing.path_of(file, alias.name):
-                    yield module, _used_attributes(file, alias.asname or alias.name, nodes)
+                    yield module, _used_attributes(file, alias.asname or alias.name, used)
     for node in nodes if b"from_object" in sources.text(file) else ():
         named = node.args[0] if isinstance(node, ast.Call) and last_name(node) == "from_object" and node.args else None
         text = named.value if isinstance(named, ast.Constant) else None
@@ -168,7 +201,7 @@ class _Missing:
         folder = posixpath.normpath(posixpath.join(posixpath.dirname(file), *[".."] * (level - 1))) if level else ""
         key = folder, module.replace(".", "/")
         if key not in self._found:
-            self._found[key] = self._find(*key)
+            self._found[key] = self._find(*key) if len(self._found) < _MOST_MISSING else None
         return self._found[key]
 
     def _find(self, folder: str, path: str) -> str | None:
@@ -183,34 +216,47 @@ class _Missing:
         return None if is_there or path.partition("/")[0] not in self._parts else path
 
 
-def _used_attributes(file: str, name: str, nodes: Sequence[ast.AST]) -> _Use:
-    """Return how the attributes of an imported module are used: ``config.Config``, ``config.SECRET_KEY``."""
-    use = _Use(file)
-    names: dict[str, None] = {}
+def _used_names(nodes: Sequence[ast.AST]) -> _Names:
+    """Return all names of a file, and names with one attribute, with their uses: read once, however many are asked."""
+    found: defaultdict[str, _Name] = defaultdict(_Name)
     for node in nodes:
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == name:
-            names[node.attr] = None
-        elif isinstance(node, ast.Call) and any(isinstance(one, ast.Name) and one.id == name for one in node.args):
-            use.is_whole, use.is_other = last_name(node) == "from_object", last_name(node) != "from_object"
-    for one in list(names)[:_MOST_NAMES]:
-        _note(use, one, f"{name}.{one}", nodes)
+        if isinstance(node, ast.Attribute) and (name := _dotted(node.value)):
+            found[name].attributes[node.attr] = None
+        elif isinstance(node, ast.Subscript) and (name := _dotted(node.value)):
+            found[name].is_choice = True
+        elif isinstance(node, ast.Call):
+            if name := _dotted(node.func):
+                found[name].is_called = True
+                found[name].has_arguments |= bool(node.args)
+            for one in node.args:
+                if isinstance(one, ast.Name):
+                    found[one.id].takers.add(last_name(node))
+    return found
+
+
+def _dotted(node: ast.expr) -> str:
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+        return f"{node.value.id}.{node.attr}"
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def _used_attributes(file: str, name: str, used: _Names) -> _Use:
+    """Return how the attributes of an imported module are used: ``config.Config``, ``config.SECRET_KEY``."""
+    here = used.get(name, _Name())
+    use = _Use(file, is_whole="from_object" in here.takers, is_other=bool(here.takers - {"from_object"}))
+    for one in list(here.attributes)[:_MOST_NAMES]:
+        _note(use, one, f"{name}.{one}", used)
     return use
 
 
-def _note(use: _Use, name: str, local: str, nodes: Sequence[ast.AST]) -> None:
+def _note(use: _Use, name: str, local: str, used: _Names) -> None:
     """Add the uses of one imported name."""
     if _CONSTANT.fullmatch(name):
         use.constants.add(name)
         return
-    attributes: set[str] = set()
-    is_choice = False
-    for node in nodes:
-        if isinstance(node, ast.Attribute) and _is(node.value, local):
-            attributes.add(node.attr)
-        elif isinstance(node, ast.Subscript) and _is(node.value, local):
-            is_choice = True
-        elif isinstance(node, ast.Call) and _is(node.func, local) and (node.args or _OBJECT.fullmatch(name)):
-            use.is_other = True
+    here = used.get(local, _Name())
+    attributes, is_choice = set(here.attributes), here.is_choice
+    use.is_other |= here.has_arguments or (here.is_called and _OBJECT.fullmatch(name) is not None)
     if is_choice or attributes == {"get"}:
         use.choices.add(name)
     elif _CLASS.fullmatch(name) and (attributes or _CONFIG.search(name)):
@@ -219,12 +265,6 @@ def _note(use: _Use, name: str, local: str, nodes: Sequence[ast.AST]) -> None:
         use.objects.setdefault(name, set()).update(attributes)
     else:
         use.is_other = True
-
-
-def _is(node: ast.expr, local: str) -> bool:
-    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-        return f"{node.value.id}.{node.attr}" == local
-    return isinstance(node, ast.Name) and node.id == local
 
 
 def _merge(use: _Use, other: _Use) -> None:
@@ -254,19 +294,19 @@ def _place(sources: Sources, module: str, file: str) -> str | None:
     return f"{folder}/{last}.py" if folder else f"{last}.py"
 
 
-def _written(sources: Sources, files: Sequence[str], use: _Use) -> str:
+def _written(use: _Use, flask_keys: Callable[[], set[str]], *, is_flask: bool) -> str:
     """Return the source of a module with all names that are used of it."""
-    is_flask = use.is_whole or bool(use.choices) or any(b".from_object(" in sources.text(file) for file in files)
-    keys = _flask_keys(sources, files) if is_flask and not use.objects else set()
+    is_flask = use.is_whole or bool(use.choices) or is_flask
+    keys = flask_keys() if is_flask and not use.objects else set()
     lines = [
         "import os",
         *(f"{one} = {_value(one)}" for one in sorted(use.constants | (keys if use.is_whole else set()))),
     ]
     every = set(keys).union(*use.classes.values())
-    classes = {"Config": every, **dict.fromkeys(use.classes, every)} if use.classes or use.choices else {}
-    for name, attributes in classes.items():
-        lines += [f"class {name}:", *(f"    {one} = {_value(one)}" for one in sorted(attributes) if one.isidentifier())]
+    if use.classes or use.choices:
+        lines += ["class Config:", *(f"    {one} = {_value(one)}" for one in sorted(every))]
         lines += ["    @staticmethod", "    def init_app(app): pass"]
+        lines += [f"class {name}(Config): pass" for name in use.classes if name != "Config"]
     for name, attributes in use.objects.items():
         lines += [
             f"class _{name}:",

@@ -292,7 +292,7 @@ class NodeEnvironmentCache:
             async with open_progress(report) as progress:
                 how = await stack.enter_async_context(self._hold(recipe, progress))
             directory = self._layout.directory(recipe.key)
-            bun = installed_bun(recipe.manifest, directory)
+            bun = await trio.to_thread.run_sync(installed_bun, recipe.manifest, directory)
             node = f"Node {recipe.toolchain.version}" if recipe.toolchain.version else "Node"
             yield Environment(
                 directory=directory,

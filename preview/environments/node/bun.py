@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from preview.environments.node.manifest import BUN_PACKAGES, NodeManifest
+from preview.environments.sandbox.sweep import read_left
 from preview.errors import EnvironmentFailed
 
 _CPU: Final = Path("/proc/cpuinfo")
@@ -86,7 +87,7 @@ def place_bun(manifest: NodeManifest, binaries: Path) -> None:
     in the same sandbox.
 
     Raises:
-        EnvironmentFailed: The package has no program.
+        EnvironmentFailed: The package has no program, or an install script takes its place.
     """
     package = _wanted(manifest)
     if package is None:
@@ -94,18 +95,19 @@ def place_bun(manifest: NodeManifest, binaries: Path) -> None:
     if not (binaries.parent / package / "bin" / "bun").is_file():
         raise EnvironmentFailed(f"The package {package} has no program of Bun; name another version.", reason="other")
     for name in ("bun", "bunx"):
+        if (binaries / name).is_dir() and not (binaries / name).is_symlink():
+            raise EnvironmentFailed(f"A package makes a folder in place of the program {name}.", reason="other")
         (binaries / name).unlink(missing_ok=True)
         (binaries / name).symlink_to(Path("..", package, "bin", "bun"))
 
 
 def installed_bun(manifest: NodeManifest, directory: Path) -> str | None:
-    """Return the version of the Bun in an environment; None without one."""
+    """Return the version of the Bun in an environment; None without one. Blocks on the disk."""
     package = _wanted(manifest)
     if package is None:
         return None
     try:
-        with (directory / "node_modules" / package / "package.json").open("rb") as file:
-            version = json.loads(file.read(_MOST_BYTES))["version"]
+        version = json.loads(read_left(directory / "node_modules" / package / "package.json", _MOST_BYTES))["version"]
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return ""
     return version if isinstance(version, str) and _VERSION.fullmatch(version) else ""

@@ -80,7 +80,12 @@ def mend_absolute_folder(failed: FailedStart) -> Mend | None:
     path = next((match["path"] for one in _ABSOLUTE if (match := one.search(failed.lines[number]))), "")
     parts = path.split("/")[1:] or [""]
     head = "/".join(parts[: 2 if parts[0] == "var" else 1])
-    if not path or not {"", ".", ".."}.isdisjoint(parts[:-1]) or not may_be_linked(f"/{head}", failed.root):
+    if (
+        not path
+        or not {"", ".", ".."}.isdisjoint(parts[:-1])
+        or parts[-1] in {".", ".."}
+        or not may_be_linked(f"/{head}", failed.root)
+    ):
         return None
     is_file = "." in parts[-1]
     if "No such file" in failed.lines[number] and not (len(parts) > 1 and _WRITTEN.search(path)):

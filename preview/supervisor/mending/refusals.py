@@ -5,6 +5,7 @@ Schemas are those of env-schema, class-validator and zod. A check raises an erro
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -93,20 +94,16 @@ def checked_variables(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
     known = failed.plan.variables
     names = sorted({*known, *failed.plan.defaulted})
     words = set(_WORDS.findall(said))
-    text = f"_{'_'.join(_PARTS.findall(said.upper()))}_"
+    # The two last parts of a name are enough: `SECRET_KEY` of `SHOP_SECRET_KEY`.
+    pairs = set(itertools.pairwise(_PARTS.findall(said.upper())))
+    has_none = _NO_VALUE.search(said) is not None
     for name in names:
-        is_open = name not in known and (name in failed.example_values or _NO_VALUE.search(said) is not None)
-        if (is_secret(name) or is_open) and (name in words or _has_tail(text, name.upper())):
+        is_open = name not in known and (has_none or name in failed.example_values)
+        if (is_secret(name) or is_open) and (name in words or tuple(name.upper().split("_")[-2:]) in pairs):
             yield name, placeholder_for(name)
     for name in names if _PRODUCTION.search(said) else ():
         if is_environment(name) and (name not in known or _PRODUCTION.match(known[name].value)):
             yield name, replace(placeholder_for(name), value="development", origin=Origin.SUPPLIED)
-
-
-def _has_tail(text: str, name: str) -> bool:
-    """Return whether a sentence has two or more last parts of the name: ``SECRET_KEY`` of ``SHOP_SECRET_KEY``."""
-    parts = name.split("_")
-    return any(f"_{'_'.join(parts[start:])}_" in text for start in range(len(parts) - 1))
 
 
 def _fitting(name: str, said: str) -> Variable:
