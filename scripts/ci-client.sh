@@ -14,11 +14,10 @@ fi
 types=$root/frontend/src/client/schema.ts
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-cp "$types" "$work/before.ts"
 (cd "$root" && uv run --no-sync python scripts/openapi.py --schemas) >openapi.json
-npm run --silent types >"$work/said" 2>&1 || { cat "$work/said" >&2; exit 1; }
-[ "${1:-}" != --types ] || exit 0
-if ! cmp -s "$types" "$work/before.ts"; then
+npm run --silent types -- --output "$work/schema.ts" >"$work/said" 2>&1 || { cat "$work/said" >&2; exit 1; }
+[ "${1:-}" != --types ] || { cp "$work/schema.ts" "$types"; exit 0; }
+if ! cmp -s "$types" "$work/schema.ts"; then
     echo "frontend/src/client/schema.ts differs from the OpenAPI document: run 'bash scripts/ci-client.sh --types' and commit it" >&2
     exit 1
 fi

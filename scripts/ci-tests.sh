@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The README's test command, told briefly: what failed is named at the end, in the last lines.
 # Usage: scripts/ci-tests.sh [PATH...]; with paths, these tests alone.
+# PREVIEW_CI_BESIDE has pids of what may run beside the first tests only.
 # With PREVIEW_TEST_COVERAGE=1 also the coverage of preview/, a fifth slower: without paths it fails below the least.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -35,6 +36,7 @@ tested=0
 tests -m "not timed and not long" -n $(($(nproc) + 1)) "$@" || tested=$?
 
 # With nothing beside them: how long something takes says little on a busy machine.
+for one in ${PREVIEW_CI_BESIDE:-}; do tail --pid="$one" -f /dev/null; done
 step "tests that bound a time, one by one"
 # Their files alone: to collect all tests takes a core for twenty seconds (tests/test_house.py: the mark stands there).
 timed=("$@")
