@@ -15,7 +15,8 @@ from preview.detection.plan import StartPlan, Step, Toolchain
 from preview.sources import Sources
 
 _ASKS: Final = re.compile(
-    rb"\b(?:version|distribution|metadata|get_distribution|require)\(\s{0,20}[\"'](?P<name>[A-Za-z0-9][\w.-]{0,80})[\"']"
+    rb"\b(?:version|distribution|metadata|get_distribution|require)\(\s{0,20}"
+    rb"(?:[\"'](?P<name>[A-Za-z0-9][\w.-]{0,80})[\"']|__(?:name|package)__\b)"
 )
 _READS: Final = re.compile(rb"importlib[._]metadata|pkg_resources")
 # Files that name the project, and how: pyproject.toml, setup.cfg, setup.py and PyBuilder's build.py.
@@ -48,7 +49,9 @@ def with_own_version(plan: StartPlan, sources: Sources) -> StartPlan:
         if not _READS.search(text):
             continue
         for match in _ASKS.finditer(text):
-            own = known.get(_normal(match["name"].decode()))
+            # A package's `__name__` is that of its folder.
+            names = posixpath.dirname(file).split("/") if match["name"] is None else (match["name"].decode(),)
+            own = next((known[name] for name in map(_normal, names) if name in known), None)
             if own is not None:
                 line = text.count(b"\n", 0, match.start()) + 1
                 name, version = own[0].replace("-", "_"), own[1]

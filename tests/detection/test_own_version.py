@@ -45,3 +45,20 @@ def test_the_project_s_metadata_are_written_where_it_asks(tmp_path: Path, files:
 def test_other_versions_are_not_written(tmp_path: Path, text: str) -> None:
     plan = plan_of(tmp_path, {"main.py": text + FASTAPI, "pyproject.toml": PYPROJECT})
     assert "version" not in [one.name for one in plan.steps]
+
+
+@pytest.mark.parametrize("asked", ["__name__", "__package__", '__name__.split(".")[0]'])
+def test_a_package_that_asks_by_its_own_name_finds_it(tmp_path: Path, asked: str) -> None:
+    asks = f"import importlib.metadata\nVERSION = importlib.metadata.version({asked})\n"
+    files = {"my_shop/__init__.py": asks, "main.py": "import my_shop\n" + FASTAPI, "pyproject.toml": PYPROJECT}
+    plan = plan_of(tmp_path, files)
+    step = next(one for one in plan.steps if one.name == "version")
+    assert step.why == "my_shop/__init__.py:2 asks for the project's own version"
+    subprocess.run([sys.executable, *step.argv[1:]], cwd=tmp_path / step.directory, check=True)
+    subprocess.run([sys.executable, "-c", "import my_shop"], cwd=tmp_path, check=True)
+
+
+def test_a_name_of_another_package_is_none(tmp_path: Path) -> None:
+    asks = "import importlib.metadata\nVERSION = importlib.metadata.version(__name__)\n"
+    plan = plan_of(tmp_path, {"other/__init__.py": asks, "main.py": FASTAPI, "pyproject.toml": PYPROJECT})
+    assert "version" not in [one.name for one in plan.steps]
