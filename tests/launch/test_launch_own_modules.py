@@ -212,3 +212,22 @@ def test_a_module_of_node_that_version_control_leaves_out_is_told_as_such(
     assert found is not None
     said = name_own_module(found, lines, project).message
     assert (".gitignore leaves 'logs' out of version control" in said) is is_told
+
+
+@pytest.mark.parametrize(("there", "ending"), [("get.js", ".js"), ("get.mjs", ".mjs"), ("get/index.js", "/index.js")])
+def test_an_import_between_modules_of_node_that_lacks_the_ending_is_named(
+    tmp_path: Path, there: str, ending: str
+) -> None:
+    file = tmp_path / "src" / there
+    file.parent.mkdir(parents=True)
+    file.touch()
+    lines = [
+        f"Error [ERR_MODULE_NOT_FOUND]: Cannot find module '{tmp_path}/src/get' imported from {tmp_path}/src/app.js"
+    ]
+    found = diagnose(lines)
+    assert found is not None
+    said = name_own_module(found, lines, tmp_path).message
+    assert said == f"An import lacks the ending of src/{there}: Node's modules need it. Write it with {ending!r}."
+    # What is elsewhere is not looked for.
+    outside = name_own_module(found, lines, tmp_path / "other").message
+    assert "lacks the ending" not in outside

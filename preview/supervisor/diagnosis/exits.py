@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -32,6 +33,8 @@ from preview.supervisor.preview.live_preview import LivePreview
 
 _FRAME = re.compile(r'File "(?P<path>[^"]{1,1000})", line (?P<line>\d{1,7})')
 _OF_NODE = re.compile(r"The module \.{1,2}/\S{1,300}")
+# Of a file that an import without an ending means.
+_ENDINGS, _MAX_PATH = (".js", ".mjs", "/index.js"), 400
 # Maximum number of entries read from a folder.
 _MAX_ENTRIES = 2_000
 # Bytes read of ``.gitignore``.
@@ -58,7 +61,7 @@ def name_own_module(found: Diagnosis, lines: Sequence[str], project: Path) -> Di
         return found
     try:
         if not isinstance(module, str):
-            return _name_left_out(name_file_in_other_case(found, lines, project), project)
+            return _name_left_out(_name_ending(name_file_in_other_case(found, lines, project), project), project)
         for root in (project, *_own_folders(lines, project)):
             written = written_otherwise(root, module.split("."))
             if written is not None:
@@ -81,6 +84,20 @@ def name_own_module(found: Diagnosis, lines: Sequence[str], project: Path) -> Di
     if not near and _is_ignored(project, last):
         hint = ": .gitignore leaves it out of version control. Add it, as its author has it."
     return replace(found, message=f"{_place(lines, project)} '{module}', which the project does not have{hint}")
+
+
+def _name_ending(found: Diagnosis, project: Path) -> Diagnosis:
+    """Say of an import between Node's modules that it lacks the file's ending: ``./shop`` of ``shop.js``."""
+    file = found.details.get("file")
+    if not isinstance(file, str) or not 0 < len(file) <= _MAX_PATH:
+        return found
+    path = Path(os.path.normpath(project / file))
+    there = [ending for ending in _ENDINGS if Path(f"{path}{ending}").is_file()]
+    if not there or not path.is_relative_to(project):
+        return found
+    name = f"{path.relative_to(project)}{there[0]}"
+    sentence = f"An import lacks the ending of {name}: Node's modules need it. Write it with {there[0]!r}."
+    return replace(found, message=sentence, details={**found.details, "written": name})
 
 
 def _name_left_out(found: Diagnosis, project: Path) -> Diagnosis:
