@@ -246,8 +246,10 @@ def test_django_loads_the_data_that_a_file_names(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "found"),
     [
-        *((name, "init") for name in ("init-db", "init_db", "initdb", "create_tables", "createTables", "db:migrate",
-                                      "db:push", "prisma:migrate", "setup-database", "migrate", "db_init", "db:setup")),
+        *((name, "init") for name in ("init-db", "init_db", "initdb", "create_tables",
+                                      "add_categories_table", "create_order_items_tables",
+                                      "createTables", "db:migrate", "db:push", "prisma:migrate", "setup-database",
+                                      "migrate", "db_init", "db:setup")),
         *((name, "seed") for name in ("seed", "db:seed", "seed_db", "populate", "populate_db", "load_data",
                                       "initial_data", "create-sample-data", "prisma:seed", "loaddata", "seeders",
                                       "import_data")),

@@ -26,7 +26,7 @@ _SEEDS: Final = re.compile(
     r"|fill_?(?:db|database|tables)|(?:create|add|load|insert)_?(?:sample|demo|initial|dummy|default)"
 )
 _INITS: Final = re.compile(
-    rf"(?:^|_){_VERB}_?{_NOUN}(?:_|$)|(?:^|_)(?:db|database|tables|schema)_?{_VERB}(?:_|$)|^(?:initdb|createdb|dbinit)$"
+    rf"(?:^|_){_VERB}_?{_NOUN}(?:_|$)|^(?:add|create|make)_[a-z0-9_]{{1,40}}_tables?$|(?:^|_)(?:db|database|tables|schema)_?{_VERB}(?:_|$)|^(?:initdb|createdb|dbinit)$"
     rf"|^migrate(?:_(?:latest|up|deploy|dev|run))?$|^(?:prisma|knex|drizzle|sequelize|typeorm|orm|mikro_orm)_{_VERB}(?:_|$)"
 )
 _OTHERS: Final = re.compile(
