@@ -172,7 +172,7 @@ async def test_the_end_of_all_ends_what_stands_still(
         assert not proctree.is_alive(identity)
 
 
-async def test_what_has_begun_to_end_runs_no_longer_than_the_lease(
+async def test_what_is_ending_runs_no_longer_than_the_lease(
     postgres_database_url: str, make_settings: Callable[..., Settings]
 ) -> None:
     limits = {"stop_grace_s": 60, "stop_budget_s": 90, "shutdown_timeout_s": 120}
@@ -250,7 +250,7 @@ async def test_a_change_waits_until_it_goes_on(
                     await trio.sleep(0.01)
                 for _ in range(50):
                     await trio.lowlevel.checkpoint()
-                # No step of it has begun.
+                # No step of it has started.
                 assert "requested" not in "".join(line.message for line in preview.log.last_lines(1000))
                 await pauses.go_on({preview.id}, 1.0)
         assert preview.restarts == 1
