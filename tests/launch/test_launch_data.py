@@ -210,7 +210,8 @@ async def test_a_reload_that_begins_while_the_application_stands_still_waits(
 
     async def reload_meanwhile(self: PreviewData, *given: Any) -> Any:
         nursery.start_soon(rig.service.previews.reload, ANN, "g1", FilesChange({"main.py": new.encode()}))
-        await says(preview, "reload: changed main.py")
+        while preview.changes.is_idle:
+            await trio.lowlevel.checkpoint()
         with trio.move_on_after(0.5):
             await preview.restarted.wait()
         seen.append((self._project / "main.py").read_text())

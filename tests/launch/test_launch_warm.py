@@ -134,11 +134,9 @@ async def template_is_ready(rig: Rig) -> None:
 
 async def seen(preview: LivePreview) -> dict[str, Any]:
     """What the program finds, but for what is the preview's own."""
-    found = await looked(preview)
-    # The connection of an earlier request may not be closed yet.
-    while (again := await looked(preview))["descriptors"] < found["descriptors"]:
-        found = again
-    return found
+    # Connections of earlier requests may not be closed yet.
+    looks = [await looked(preview) for _ in range(5)]
+    return min(looks, key=lambda found: found["descriptors"])
 
 
 async def looked(preview: LivePreview) -> dict[str, Any]:

@@ -108,6 +108,6 @@ def _parsed(kind: ServiceKind, url: str) -> tuple[str, int] | None:
         host, port = parts.hostname, parts.port
     except ValueError:
         return None
-    if host is not None and "*" in host:
+    if host is not None and not {"*", "{"}.isdisjoint(host):
         return None
     return host or "localhost", port or DEFAULT_PORTS[kind]
