@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import trio
-from launch_kit import ANN, Rig, ask, command, open_rig, says, story
+from launch_kit import ANN, Rig, ask, command, open_rig, story
 
 from preview.core.lifecycle import State
 from preview.data import DataSnapshot, PreviewData, SnapshotKind
