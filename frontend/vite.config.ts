@@ -25,6 +25,7 @@ export default defineConfig({
     // A busy machine.
     testTimeout: 60_000,
     environment: "happy-dom",
+    setupFiles: ["tests/setup.ts"],
     include: ["src/**/*.test.{ts,tsx}", "tests/**/*.test.{ts,tsx}"],
     restoreMocks: true,
     maxWorkers: 1,
