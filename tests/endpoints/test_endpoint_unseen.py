@@ -19,7 +19,7 @@ TEXTS = sorted(
 WRONG: dict[str, tuple[set[str], set[str]]] = {
     # An ASGI handler accepts any method; the framework's table of HTTP routes lacks it.
     "second/litestar/clinic.txt": (set(), {"* /raw"}),
-    "fourth/litestar/farm.txt": (set(), {"* /farm/raw"}),
+    "fourth/litestar/estate.txt": (set(), {"* /estate/raw"}),
 }
 
 
