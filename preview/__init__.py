@@ -6,8 +6,9 @@ does not load a web framework.
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from preview.lazy_imports import importer
 
 if TYPE_CHECKING:
     from preview.auth import Identity
@@ -33,28 +34,23 @@ __all__ = [
     "serve",
 ]
 
-_HOMES = {
-    "Generation": "preview.generations",
-    "GenerationSource": "preview.generations",
-    "Identity": "preview.auth",
-    "PreviewApp": "preview.http",
-    "PreviewError": "preview.errors",
-    "Service": "preview.service",
-    "Settings": "preview.settings",
-    "User": "preview.user",
-    "create_app": "preview.http",
-    "load_settings": "preview.settings",
-    "open_service": "preview.service",
-    "serve": "preview.http",
-}
-
-
-def __getattr__(name: str) -> object:
-    """Import a name of ``__all__`` from the module that defines it (PEP 562)."""
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module 'preview' has no attribute {name!r}")
-    return getattr(importlib.import_module(home), name)
+__getattr__ = importer(
+    __name__,
+    {
+        "Generation": "preview.generations",
+        "GenerationSource": "preview.generations",
+        "Identity": "preview.auth",
+        "PreviewApp": "preview.http",
+        "PreviewError": "preview.errors",
+        "Service": "preview.service",
+        "Settings": "preview.settings",
+        "User": "preview.user",
+        "create_app": "preview.http",
+        "load_settings": "preview.settings",
+        "open_service": "preview.service",
+        "serve": "preview.http",
+    },
+)
 
 
 def __dir__() -> list[str]:

@@ -5,8 +5,9 @@ Each name is imported on first use (PEP 562): a command that needs a token does 
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from preview.lazy_imports import importer
 
 if TYPE_CHECKING:
     from preview.auth.access import AccessBook, Grant, OpenLink, Role, Share, Statement
@@ -43,34 +44,29 @@ __all__ = [
     "load_or_create_secret",
 ]
 
-_HOMES = {
-    "AccessBook": "preview.auth.access",
-    "ApiToken": "preview.auth.api_tokens",
-    "ApiTokens": "preview.auth.api_tokens",
-    "Audit": "preview.auth.audit.trail",
-    "AuditEntry": "preview.auth.audit.entry",
-    "Authenticator": "preview.auth.login",
-    "GUEST_ROLES": "preview.auth.guests",
-    "Grant": "preview.auth.access",
-    "Guest": "preview.auth.guests",
-    "GuestBook": "preview.auth.guests",
-    "Identity": "preview.auth.login",
-    "JwtAuthenticator": "preview.auth.jwt",
-    "LoginCodes": "preview.auth.login",
-    "OpenLink": "preview.auth.access",
-    "Role": "preview.auth.access",
-    "Share": "preview.auth.access",
-    "Statement": "preview.auth.access",
-    "TicketBox": "preview.auth.login",
-    "TokenRole": "preview.auth.token_roles",
-    "issue_token": "preview.auth.tokens",
-    "load_or_create_secret": "preview.auth.tokens",
-}
-
-
-def __getattr__(name: str) -> object:
-    """Import a name of ``__all__`` from the module that defines it (PEP 562)."""
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module 'preview.auth' has no attribute {name!r}")
-    return getattr(importlib.import_module(home), name)
+__getattr__ = importer(
+    __name__,
+    {
+        "AccessBook": "preview.auth.access",
+        "ApiToken": "preview.auth.api_tokens",
+        "ApiTokens": "preview.auth.api_tokens",
+        "Audit": "preview.auth.audit.trail",
+        "AuditEntry": "preview.auth.audit.entry",
+        "Authenticator": "preview.auth.login",
+        "GUEST_ROLES": "preview.auth.guests",
+        "Grant": "preview.auth.access",
+        "Guest": "preview.auth.guests",
+        "GuestBook": "preview.auth.guests",
+        "Identity": "preview.auth.login",
+        "JwtAuthenticator": "preview.auth.jwt",
+        "LoginCodes": "preview.auth.login",
+        "OpenLink": "preview.auth.access",
+        "Role": "preview.auth.access",
+        "Share": "preview.auth.access",
+        "Statement": "preview.auth.access",
+        "TicketBox": "preview.auth.login",
+        "TokenRole": "preview.auth.token_roles",
+        "issue_token": "preview.auth.tokens",
+        "load_or_create_secret": "preview.auth.tokens",
+    },
+)

@@ -5,10 +5,10 @@ Most names are imported on first use. The processes that read untrusted files do
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from preview.environments.folders.environment import Environment, EnvironmentRequest, How, Report, SuppliedServer
+from preview.lazy_imports import importer
 
 if TYPE_CHECKING:
     from preview.environments.folders.image_source import BuiltBeside, BuiltImage, HealthCheck
@@ -49,29 +49,26 @@ __all__ = [
     "open_images",
 ]
 
-_LATER = {
-    "NO_ENGINE": "environments.node.modules",
-    "OWN_NAMES": "environments.imports.names",
-    "BuiltBeside": "environments.folders.image_source",
-    "BuiltImage": "environments.folders.image_source",
-    "EnvironmentCache": "environments.store.cache",
-    "HealthCheck": "environments.folders.image_source",
-    "ImageCache": "environments.images",
-    "ImageSource": "sources.image_source",
-    "Jail": "environments.sandbox.jail",
-    "RequirementSet": "environments.requirements.requirements",
-    "Shelf": "environments.store.shelf",
-    "StoredEnvironment": "environments.store.shelf",
-    "distribution_of": "environments.imports.names",
-    "find_jail": "environments.sandbox.find_jail",
-    "find_newer": "environments.python.choosing",
-    "is_known_module": "environments.imports.names",
-    "named_after": "environments.imports.names",
-    "open_images": "environments.images",
-}
-
-
-def __getattr__(name: str) -> object:
-    if name not in _LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"preview.{_LATER[name]}"), name)
+__getattr__ = importer(
+    __name__,
+    {
+        "NO_ENGINE": "preview.environments.node.modules",
+        "OWN_NAMES": "preview.environments.imports.names",
+        "BuiltBeside": "preview.environments.folders.image_source",
+        "BuiltImage": "preview.environments.folders.image_source",
+        "EnvironmentCache": "preview.environments.store.cache",
+        "HealthCheck": "preview.environments.folders.image_source",
+        "ImageCache": "preview.environments.images",
+        "ImageSource": "preview.sources.image_source",
+        "Jail": "preview.environments.sandbox.jail",
+        "RequirementSet": "preview.environments.requirements.requirements",
+        "Shelf": "preview.environments.store.shelf",
+        "StoredEnvironment": "preview.environments.store.shelf",
+        "distribution_of": "preview.environments.imports.names",
+        "find_jail": "preview.environments.sandbox.find_jail",
+        "find_newer": "preview.environments.python.choosing",
+        "is_known_module": "preview.environments.imports.names",
+        "named_after": "preview.environments.imports.names",
+        "open_images": "preview.environments.images",
+    },
+)

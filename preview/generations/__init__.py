@@ -5,7 +5,6 @@ The names that need the database are imported on first use. The processes that r
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from preview.generations.archive import (
@@ -22,6 +21,7 @@ from preview.generations.interface import Generation, GenerationLimits, Generati
 from preview.generations.packing import ArchiveKind, Packer
 from preview.generations.repository_part import RepositoryPart
 from preview.generations.stored_file import StoredFile
+from preview.lazy_imports import importer
 
 if TYPE_CHECKING:
     from preview.generations.editing import Edit, Edited
@@ -69,22 +69,19 @@ __all__ = [
     "unpack_zip",
 ]
 
-_STORED = {
-    "Edit": "editing",
-    "Edited": "editing",
-    "GenerationLibrary": "library",
-    "GenerationVersions": "versions",
-    "MAX_VERSION": "versions",
-    "Version": "versions",
-    "VersionFile": "versions",
-    "FailedStart": "versions",
-    "VersionNote": "version_rows",
-    "VersionOrigin": "version_rows",
-    "VersionPage": "versions",
-}
-
-
-def __getattr__(name: str) -> object:
-    if name not in _STORED:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_STORED[name]}"), name)
+__getattr__ = importer(
+    __name__,
+    {
+        "Edit": "preview.generations.editing",
+        "Edited": "preview.generations.editing",
+        "GenerationLibrary": "preview.generations.library",
+        "GenerationVersions": "preview.generations.versions",
+        "MAX_VERSION": "preview.generations.versions",
+        "Version": "preview.generations.versions",
+        "VersionFile": "preview.generations.versions",
+        "FailedStart": "preview.generations.versions",
+        "VersionNote": "preview.generations.version_rows",
+        "VersionOrigin": "preview.generations.version_rows",
+        "VersionPage": "preview.generations.versions",
+    },
+)

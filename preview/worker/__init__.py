@@ -5,8 +5,9 @@ The names are imported on first use. The worker processes do not load what the s
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from preview.lazy_imports import importer
 
 if TYPE_CHECKING:
     from preview.worker.analysis import Analysis, Unreadable, analyse, request_of
@@ -28,22 +29,19 @@ __all__ = [
     "request_of",
 ]
 
-_MODULES = {
-    "Analysis": "analysis",
-    "FileDifference": "differences",
-    "FilePair": "differences",
-    "InProcess": "reader",
-    "ProjectReader": "reader",
-    "Unreadable": "analysis",
-    "WorkerPool": "pool",
-    "WorkerReader": "reader",
-    "analyse": "analysis",
-    "open_worker_pool": "pool",
-    "request_of": "analysis",
-}
-
-
-def __getattr__(name: str) -> object:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+__getattr__ = importer(
+    __name__,
+    {
+        "Analysis": "preview.worker.analysis",
+        "FileDifference": "preview.worker.differences",
+        "FilePair": "preview.worker.differences",
+        "InProcess": "preview.worker.reader",
+        "ProjectReader": "preview.worker.reader",
+        "Unreadable": "preview.worker.analysis",
+        "WorkerPool": "preview.worker.pool",
+        "WorkerReader": "preview.worker.reader",
+        "analyse": "preview.worker.analysis",
+        "open_worker_pool": "preview.worker.pool",
+        "request_of": "preview.worker.analysis",
+    },
+)

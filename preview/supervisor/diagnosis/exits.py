@@ -92,8 +92,9 @@ def _name_ending(found: Diagnosis, project: Path) -> Diagnosis:
     if not isinstance(file, str) or not 0 < len(file) <= _MAX_PATH:
         return found
     path = Path(os.path.normpath(project / file))
-    there = [ending for ending in _ENDINGS if Path(f"{path}{ending}").is_file()]
-    if not there or not path.is_relative_to(project):
+    is_own = path.is_relative_to(project)
+    there = [ending for ending in _ENDINGS if is_own and Path(f"{path}{ending}").is_file()]
+    if not there:
         return found
     name = f"{path.relative_to(project)}{there[0]}"
     sentence = f"An import lacks the ending of {name}: Node's modules need it. Write it with {there[0]!r}."

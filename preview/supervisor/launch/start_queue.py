@@ -238,7 +238,8 @@ class SupervisorContext:
 
     def owns(self, preview_id: str) -> bool:
         """Return whether the preview is this service's: only a node of a cluster can lose one."""
-        return self.cluster is None or preview_id in {**self.cluster.fences, **self.cluster.paused}
+        cluster = self.cluster
+        return cluster is None or preview_id in cluster.fences or preview_id in cluster.paused
 
     def holds(self, preview_id: str) -> bool:
         """Return whether no other node can have the preview now: this one owns it, and its lease holds."""
