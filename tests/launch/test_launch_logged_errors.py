@@ -35,8 +35,9 @@ def test_the_error_in_a_line_of_data_is_the_newest_one(line: dict[str, object], 
 @pytest.mark.parametrize(
     ("said", "error"), [("BarnError: no barn", "BarnError: no barn"), ("no barn", "Error: no barn")]
 )
-def test_the_error_behind_the_head_of_a_nestjs_line_is_read(said: str, error: str) -> None:
-    line = f"\x1b[31m[Nest] 2  - \x1b[39m11/28/2026, 7:57:35 AM \x1b[31m  ERROR\x1b[39m [ExceptionHandler] {said}"
+@pytest.mark.parametrize("teller", ["ExceptionHandler", "PackageLoader"])
+def test_the_error_behind_the_head_of_a_nestjs_line_is_read(said: str, error: str, teller: str) -> None:
+    line = f"\x1b[31m[Nest] 2  - \x1b[39m11/28/2026, 7:57:35 AM \x1b[31m  ERROR\x1b[39m [{teller}] {said}"
     assert last_error(spelled_out(["Error: earlier", line, "    at x (y.js:1:2)", "read without"])) == error
 
 
