@@ -155,6 +155,28 @@ def test_a_locked_compiler_that_swc_cannot_use_compiles_itself(tmp_path: Path, n
     assert plan_of(tmp_path, package, files).command[1] == "ts-node/register/transpile-only"
 
 
+@pytest.mark.parametrize(
+    ("paths", "files", "by"),
+    [
+        ({"@prisma/*": ["src/prisma/*"]}, {}, "ts-node/register/transpile-only"),
+        ({"@prisma/*": ["src/prisma/*"]}, {"src/prisma/client.ts": "export const a = 1"}, "@swc-node/register"),
+        ({"@prisma/*": ["src/prisma/*", "node_modules/@prisma/*"]}, {}, "@swc-node/register"),
+        ({"@app/*": ["src/*"]}, {}, "@swc-node/register"),
+        ({"@prisma/*": [{}]}, {}, "@swc-node/register"),
+    ],
+)
+def test_an_alias_that_also_means_a_package_is_compiled_by_typescript(
+    tmp_path: Path, paths: object, files: dict[str, str], by: str
+) -> None:
+    package = {"dependencies": {"@nestjs/core": "*", "@prisma/client": "*"}, "scripts": {"start": "nest start"}}
+    options = {"compilerOptions": {"emitDecoratorMetadata": True, "baseUrl": "./", "paths": paths}}
+    source = "import { PrismaClient } from '@prisma/client';\n@Injectable()\nclass A {}\n"
+    files = {**files, "src/main.ts": EXPRESS + LISTEN, "src/a.ts": source, "tsconfig.json": json.dumps(options)}
+    plan = plan_of(tmp_path, package, files)
+    assert plan.command[1] == by
+    assert ("tsconfig-paths/register" in plan.command) is by.startswith("ts-node")
+
+
 def test_imports_below_the_base_folder_are_found_by_ts_node_too(tmp_path: Path) -> None:
     package = {
         "scripts": {"start": "ts-node src/main.ts"},

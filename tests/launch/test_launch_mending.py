@@ -316,6 +316,7 @@ def test_a_sharp_whose_binary_is_not_there_is_replaced_by_one_that_is_a_package(
         ("Error: Please install pg package manually", "pg"),
         ("Error [ERR_MODULE_NOT_FOUND]: Cannot find package 'joi' imported from /app/src/index.js", "joi"),
         ('DriverError: Postgres package has not been found installed. Please run "npm install pg".', "pg"),
+        ("DriverError: Postgres package has not been found installed. Try to install it: npm install pg --save", "pg"),
         ('[Nest] 7 ERROR [PackageLoader] The "class-validator" package is missing. Please, make', "class-validator"),
     ],
 )

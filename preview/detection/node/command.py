@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from preview.detection.node.compiler import needs_interoperation, package_version
+from preview.detection.node.compiler import aliases_a_package, calls_a_namespace, needs_interoperation, package_version
 from preview.detection.node.entity_columns import has_untold_columns
 from preview.detection.node.project import NodeProject
 from preview.detection.node.runtimes import bun_requirement, exports_server, needs_bun
@@ -76,9 +76,6 @@ _TRANSPILES_FROM: Final = (7, 0)
 # Reads types without looking for mistakes in them, which takes most of the time.
 _NO_CHECK_FROM: Final = (5, 6)
 _TS_NODE_BELOW: Final = 6
-_NAMESPACE: Final = re.compile(rb"^import \* as (\w{1,60}) from [\"'][^.\"']", re.MULTILINE)
-_CALL: Final = re.compile(rb"(?<![\w.$])(\w{1,60})\(")
-_MOST_NAMESPACES: Final = 50
 _MODULE_SYNTAX: Final = re.compile(
     rb"^\s*(?:import\s+[\w{*\"']|export\s+(?:default|const|class|function|\{|async))", re.MULTILINE
 )
@@ -275,6 +272,9 @@ def _typescript(project: NodeProject) -> NodeCommand:
         if compiles and (project.requires(*_CIRCULAR) or version < _SWC_FROM):
             why = "entities refer to each other's types: ts-node compiles the sources as they are loaded"
             return _ts_node(project, config, options, why)
+        if compiles and (alias := aliases_a_package(project, config, options)):
+            why = f"the alias {alias} also means a package: ts-node compiles the sources, which looks for its files"
+            return _ts_node(project, config, options, why)
         register = ("--import", "@swc-node/register/esm-register") if module else ("-r", "@swc-node/register")
         return NodeCommand(
             register,
@@ -282,7 +282,7 @@ def _typescript(project: NodeProject) -> NodeCommand:
             _loader_variables(project, "SWC_NODE_PROJECT", config),
             decisions=("decorators need the types of what they decorate: swc compiles the sources as they are loaded",),
         )
-    if compiles and any(_calls_a_namespace(project.sources.text(name)) for name in project.scripts):
+    if compiles and any(calls_a_namespace(project.sources.text(name)) for name in project.scripts):
         why = "`import * as` names a function or a class: ts-node compiles the sources as they are loaded"
         return _ts_node(project, config, options, why)
     return NodeCommand(
@@ -301,12 +301,6 @@ def _loader_variables(project: NodeProject, name: str, config: str) -> dict[str,
     # Older releases look at a variable of ts-node-dev instead.
     is_old = package_version(project, "@fastify/autoload", _AUTOLOAD_MAJOR) < (_AUTOLOAD_MAJOR, 0)
     return {**found, "TS_NODE_DEV" if is_old else _AUTOLOAD_TYPESCRIPT: "1"}
-
-
-def _calls_a_namespace(text: bytes) -> bool:
-    """Return whether a file calls what it imports with ``import * as``: only TypeScript's own compiler allows that."""
-    names = _NAMESPACE.findall(text)[:_MOST_NAMESPACES]
-    return bool(names) and any(match[1] in names for match in _CALL.finditer(text))
 
 
 def _ts_node(

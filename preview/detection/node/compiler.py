@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
+from collections.abc import Iterator
 from typing import Final
 
 from preview.detection.node.project import NodeProject
+from preview.sources.node_files import resolve_script_file
 
 _NUMBER: Final = rb'"?(\d{1,3})\.(\d{1,3})'
 # By lock file: the place of the package that the project itself loads.
@@ -20,6 +23,10 @@ _RANGE: Final = re.compile(r"(?P<sign>[\^~>=v ]{0,4})(?P<major>\d{1,3})(?:\.(?P<
 _SWC_BUILD: Final = re.compile(r"\bnest (?:start|build)\b.{0,100}(?:-b|--builder)[ =]swc\b")
 _SWC_BUILDER: Final = re.compile(rb'"builder"\s{0,20}:\s{0,20}(?:\{\s{0,20}"type"\s{0,20}:\s{0,20})?"swc"')
 _DEFAULT_IMPORT: Final = re.compile(rb"^import \w{1,60}(?: from |, ?\{[^}]{1,500}\} ?from )[\"'][^.\"']", re.MULTILINE)
+_NAMESPACE: Final = re.compile(rb"^import \* as (\w{1,60}) from [\"'][^.\"']", re.MULTILINE)
+_CALL: Final = re.compile(rb"(?<![\w.$])(\w{1,60})\(")
+_MOST_NAMESPACES: Final = 50
+_MOST_ALIASES: Final = 200
 # The newest minor of any major.
 _ANY: Final = 99
 
@@ -59,3 +66,42 @@ def needs_interoperation(project: NodeProject, options: dict[str, object]) -> bo
     if not is_swc or options.get("esModuleInterop") is True:
         return False
     return any(_DEFAULT_IMPORT.search(project.sources.text(name)) for name in project.scripts)
+
+
+def calls_a_namespace(text: bytes) -> bool:
+    """Return whether a file calls what it imports with ``import * as``: only TypeScript's own compiler allows that."""
+    names = _NAMESPACE.findall(text)[:_MOST_NAMESPACES]
+    return bool(names) and any(match[1] in names for match in _CALL.finditer(text))
+
+
+def aliases_a_package(project: NodeProject, config: str, options: dict[str, object]) -> str | None:
+    """Return an alias of the project that also means a package it imports (``@prisma/*``); None if there is none.
+
+    TypeScript and NestJS's build take the package if the alias leads to no file; swc never looks.
+    """
+    base = options.get("baseUrl")
+    folder = posixpath.normpath(
+        posixpath.join(project.folder, posixpath.dirname(config), base if isinstance(base, str) else ".")
+    )
+    for alias, package, inner in _aliased_packages(project, options):
+        if resolve_script_file(project.sources, folder, f"./{posixpath.normpath(inner)}") is None and any(
+            re.search(rb"[\"']" + re.escape(package.encode()) + rb"[\"'/]", project.sources.text(name))
+            for name in project.scripts
+        ):
+            return alias
+    return None
+
+
+def _aliased_packages(project: NodeProject, options: dict[str, object]) -> Iterator[tuple[str, str, str]]:
+    """Yield each alias with its one target, the declared package it matches, and where it leads then."""
+    paths = options.get("paths")
+    declared = dict.fromkeys((*project.package.dependencies, *project.package.dev_dependencies))
+    for alias, targets in tuple(paths.items() if isinstance(paths, dict) else ())[:_MOST_ALIASES]:
+        prefix, sign, suffix = alias.partition("*")
+        # Of several targets, swc tries the package, too.
+        if not prefix or not sign or not isinstance(targets, list) or len(targets) != 1:
+            continue
+        for package in declared:
+            if package.startswith(prefix) and package.endswith(suffix) and isinstance(targets[0], str):
+                part = package[len(prefix) : len(package) - len(suffix)]
+                yield alias, package, targets[0].replace("*", part)

@@ -43,7 +43,10 @@ _DIALECTS: Final = {"pg": "pg", "mysql2": "mysql2", "sqlite3": "sqlite3", "tedio
 _TRANSPORT: Final = re.compile(r"unable to determine transport target for \"(?P<name>pino-[\w-]{1,40})\"")
 # What TypeORM and NestJS say of a package that only a setting of the project asks for.
 _NAMED: Final = (
-    re.compile(r"package has not been found installed\. Please run [\"`']npm install (?P<name>[\w@/.-]{1,100})"),
+    re.compile(
+        r"package has not been found installed\. (?:Please run|Try to install it:) [\"`']?"
+        r"npm install (?P<name>[\w@/.-]{1,100})"
+    ),
     re.compile(r"The \"(?P<name>[\w@/.-]{1,100})\" package is missing\. Please"),
 )
 _INSTALL_MANUALLY: Final = re.compile(r"Please install (?P<name>\w{2,20}) package manually")
