@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,11 +30,17 @@ def write_wheel(
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         **more,
     }
-    files[f"{info}/RECORD"] = "".join(f"{file},,\n" for file in files) + f"{info}/RECORD,,\n"
+    noted = "".join(f"{file},{_digest(text)},{len(text.encode())}\n" for file, text in files.items())
+    files[f"{info}/RECORD"] = f"{noted}{info}/RECORD,,\n"
     with zipfile.ZipFile(path, "w") as archive:
         for file, text in files.items():
             archive.writestr(file, text)
     return path
+
+
+def _digest(text: str) -> str:
+    found = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest())
+    return f"sha256={found.decode().rstrip('=')}"
 
 
 @dataclass

@@ -13,6 +13,7 @@ import trio
 from packaging.utils import canonicalize_name
 
 from preview.environments.folders.environment import Report
+from preview.environments.folders.overlaps import overwritten
 from preview.environments.imports.names import Offered, distribution_of, read_offered
 from preview.environments.imports.removed_apis import find_relics
 from preview.environments.imports.scan import Wanted
@@ -277,7 +278,11 @@ class Installation:
 
     async def _attempt(self, arguments: list[str], output: Output) -> ProgramResult:
         # uv keeps an installed version that a requirement allows, however new it is.
-        return await self._installer.attempt(arguments, self._required, output, again=self._dated is not None)
+        result = await self._installer.attempt(arguments, self._required, output, again=self._dated is not None)
+        if result.code == 0:
+            for line in await trio.to_thread.run_sync(overwritten, self._temporary, self._interpreter.version):
+                await self._installer.install_again(line, self._required)
+        return result
 
 
 def _missing(wanted: Sequence[Wanted], offered: Offered) -> list[Wanted]:

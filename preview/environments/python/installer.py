@@ -22,6 +22,7 @@ from preview.environments.python.explain import explain
 from preview.environments.python.output import Output
 from preview.environments.python.recipe import Recipe
 from preview.environments.python.resolving import can_be_resolved, may_be_cached, name_of, resolve
+from preview.environments.requirements.arguments import build_options
 from preview.environments.requirements.requirements import RequirementSet
 from preview.environments.sandbox.jail import Cage
 from preview.environments.sandbox.program import ProgramResult, run_uv
@@ -101,6 +102,15 @@ class Installer:
         self._is_foreign = True
         cage = None if self._cages is None else self._cages.building
         return await self._run(self._temporary, arguments, offline=self._offline, say=say, cage=cage)
+
+    async def install_again(self, line: str, required: RequirementSet) -> ProgramResult:
+        """Install one package over others that bring the same modules. Cancellation: uv is killed."""
+        builds = build_options(required, runs_code=self._runs_code)
+        arguments = ["--no-deps", "--no-sources", *builds, "--reinstall-package", name_of(line), line]
+        if self._cages is not None and not self._is_foreign:
+            return await self._unpack(arguments, [name_of(line)], self._cages, Output(self._report))
+        cage = None if self._cages is None else self._cages.building
+        return await self._run(self._temporary, arguments, offline=self._offline, cage=cage)
 
     async def _install_all(self, arguments: list[str], required: RequirementSet, output: Output) -> ProgramResult:
         """Install in one run: without jails, or if no code may run."""

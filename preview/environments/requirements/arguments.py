@@ -37,7 +37,7 @@ def write_arguments(
         return None
     wanted = temporary / "requirements.txt"
     wanted.write_text("\n".join(lines) + "\n", "utf-8")
-    arguments = ["--no-sources", "--requirement", str(wanted), *_builds(required, runs_code=runs_code)]
+    arguments = ["--no-sources", "--requirement", str(wanted), *build_options(required, runs_code=runs_code)]
     if required.constraints:
         constraints = temporary / "constraints.txt"
         constraints.write_text("\n".join(item.text for item in required.constraints) + "\n", "utf-8")
@@ -54,7 +54,7 @@ def write_arguments(
     return arguments
 
 
-def _builds(required: RequirementSet, *, runs_code: bool) -> list[str]:
+def build_options(required: RequirementSet, *, runs_code: bool) -> list[str]:
     """Return arguments that limit builds."""
     if not runs_code:
         # Omit the project's own options: its --no-binary for one package would override --no-build for all.
