@@ -50,6 +50,7 @@ from preview.supervisor import (
     PushQueue,
     StartQueue,
     SupervisorContext,
+    preview_folders,
     reconcile,
     run_builder,
     run_cleanup,
@@ -189,7 +190,7 @@ async def open_service(
                 open_failures(database, settings) as failures,
                 _open_ladder(settings, runtime) as ladder,
                 open_backing(settings, ladder.runtime) as backing,
-                open_cluster(settings, database, ladder.runtime.name) as cluster,
+                open_cluster(settings, database, ladder.runtime.name, preview_folders(settings)) as cluster,
                 open_images(settings, (ladder.runtime, *ladder.further.values()), ladder.groups) as images,
             ):
                 jail = await _find_jail(settings, ladder)

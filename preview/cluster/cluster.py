@@ -51,7 +51,7 @@ class Cluster:
         on_lost: Called with the ids of previews that another node has.
         pause: Lets all previews stand still, as the lease is over; returns their ids. It ends those that cannot, first.
         go_on: Lets those go on that stand still; called with their ids, and the seconds since the lease was over.
-        end_all: Ends all previews. It returns when all are over.
+        end_all, on_joined: Ends all previews, and returns when all are over. Called with each membership.
     """
 
     def __init__(
@@ -71,6 +71,7 @@ class Cluster:
         self.pause: Callable[[], Awaitable[Collection[str] | None]] = trio.lowlevel.checkpoint
         self.go_on: Callable[[Collection[str], float], Any] = lambda *_: self.end_all()
         self.end_all: Callable[[], Any] = trio.lowlevel.checkpoint
+        self.on_joined: Callable[[Membership], None] = lambda _member: None
         self._database, lease_ms = database, int(lease_s * 1000)
         self._nodes, self._owners = Nodes(lease_ms), Owners(lease_ms)
         self._member, self._token = Membership(facts.name, 0), trio.lowlevel.current_trio_token()
@@ -282,6 +283,7 @@ class Cluster:
         self._member = member
         self.lease.begin(asked_at)
         self.clock.set(asked_at, member.joined_ms)
+        self.on_joined(member)
         log.info("joined the cluster", node=self.name, epoch=member.epoch, address=self.facts.address)
         return True
 
@@ -381,7 +383,6 @@ class Cluster:
         before, self._unknown = self._unknown, unknown
         if not (rows := {one: fence for one, fence in self._unknown.items() if before.get(one) == fence}):
             return
-
         log.warning("unknown previews given up", node=self.name, previews=len(rows), preview_id=next(iter(rows)))
         ran = frozenset(one for one in rows if one in self._ended)
         await self._database.write(lambda connection: self._launches.give_back(connection, self.name, rows, ran))

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, Dialect, Row, text
 
 from preview.cluster.notices import queue_notice
-from preview.storage.database import notify
+from preview.storage.database import CHANNEL, NOTIFY, notify
 
 # Milliseconds since the epoch, when the statement runs and not when its transaction began.
 DATABASE_NOW = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
@@ -210,6 +210,12 @@ class Nodes:
         """End the lease now: other nodes take what the node still owns."""
         if connection.execute(self._leave, {"id": member.name, "epoch": member.epoch}).scalar():
             notify(connection, queue_notice())
+
+    def last_words(self, dialect: Dialect, member: Membership) -> list[tuple[str, dict[str, Any]]]:
+        """Return the statements of ``leave`` for the driver, in order, with their values."""
+        leave = str(self._leave.compile(dialect=dialect)), {"id": member.name, "epoch": member.epoch}
+        wake = str(NOTIFY.compile(dialect=dialect)), {"channel": CHANNEL, "payload": queue_notice()}
+        return [leave, wake]
 
     def drain(self, connection: Connection, name: str, *, draining: bool = True) -> bool:
         """Let the node take no more previews, or take them again. Returns False if there is no such node."""

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import platform
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from pathlib import Path
 
 import trio
 
 from preview.cluster.cluster import Cluster
+from preview.cluster.crash import CrashWatch
 from preview.cluster.node_queue import QueueLimits
-from preview.cluster.nodes import NodeFacts
+from preview.cluster.nodes import NodeFacts, Nodes
 from preview.settings import Settings
 from preview.storage.database import Database, open_database
 
@@ -40,10 +42,18 @@ def _facts_of(settings: Settings, isolation: str) -> NodeFacts:
 
 
 @asynccontextmanager
-async def open_cluster(settings: Settings, database: Database, isolation: str) -> AsyncIterator[Cluster | None]:
+async def open_cluster(
+    settings: Settings, database: Database, isolation: str, folders: Sequence[Path] = ()
+) -> AsyncIterator[Cluster | None]:
     """Join the cluster, and leave it at the end; yield None if this service is no node.
 
     The node has connections of its own, so that a busy database pool does not cost it its lease.
+
+    Args:
+        settings: The service's settings.
+        database: The service's database.
+        isolation: Name of the isolation level.
+        folders: Folders whose subfolders have the names of this node's previews.
 
     Raises:
         ConfigurationError: Another live node has this name.
@@ -57,9 +67,12 @@ async def open_cluster(settings: Settings, database: Database, isolation: str) -
     async with open_database(settings.resolved_database_url, settings.node_lease_s) as own:
         limits = QueueLimits(settings.queue_limit, settings.queue_wait_s, settings.launches_per_minute)
         cluster = Cluster(own, _facts_of(settings, isolation), settings.node_lease_s, limits, database)
+        watch = CrashWatch(own.engine, Nodes(int(settings.node_lease_s * 1000)), folders, settings.node_lease_s)
+        cluster.on_joined = watch.tell
         await cluster.join()
         database.fences = cluster
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(watch.run)
             await nursery.start(cluster.notices.run)
             await nursery.start(cluster.run)
             try:

@@ -172,11 +172,13 @@ class _NoFences:
 CHANNEL = "preview_cluster"
 """Channel of NOTIFY between the nodes of a cluster. Notices only wake: what a node misses, it finds by looking."""
 
+NOTIFY = text("SELECT pg_notify(:channel, :payload)")
+
 
 def notify(connection: Connection, payload: str) -> None:
     """Send a notice to all nodes at the commit, equal ones once; nothing on SQLite, which has one node. Blocks."""
     if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_notify(:channel, :payload)"), {"channel": CHANNEL, "payload": payload})
+        connection.execute(NOTIFY, {"channel": CHANNEL, "payload": payload})
 
 
 def lock_count(connection: Connection, *whose: str) -> None:

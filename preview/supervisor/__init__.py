@@ -4,6 +4,7 @@ from preview.supervisor.diagnosis.report import Report, report_on
 from preview.supervisor.launch.project_analysis import AnalysisCache
 from preview.supervisor.launch.start_queue import StartQueue, SupervisorContext
 from preview.supervisor.launch.variables import FIXED as SERVICE_VARIABLES
+from preview.supervisor.launch.workspace import preview_folders
 from preview.supervisor.life.run import run_preview
 from preview.supervisor.limits.disk import check_free_disk
 from preview.supervisor.manager.ahead import PushQueue, run_builder
@@ -43,6 +44,7 @@ __all__ = [
     "clean_once",
     "hash_token",
     "log_call",
+    "preview_folders",
     "reconcile",
     "report_on",
     "run_builder",

@@ -60,6 +60,11 @@ def workspace_root(settings: Settings) -> Path:
     return settings.data_dir / "previews"
 
 
+def preview_folders(settings: Settings) -> tuple[Path, Path]:
+    """Return the folders that have a subfolder for each preview, named by its id: workspaces, and databases."""
+    return workspace_root(settings), settings.resolved_db_path
+
+
 def make_roots(*roots: Path) -> None:
     """Create parent folders of workspaces and spread their subfolders over the disk; errors appear at the launch."""
     for root in roots:

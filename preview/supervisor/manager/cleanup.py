@@ -26,7 +26,7 @@ from preview.runtime import ProcessIdentity, boot_id, end_tree
 from preview.settings import Settings
 from preview.storage import PreviewRecord, PreviewStore
 from preview.supervisor.launch.start_queue import SupervisorContext
-from preview.supervisor.launch.workspace import make_roots, remove_tree, workspace_root
+from preview.supervisor.launch.workspace import make_roots, preview_folders, remove_tree, workspace_root
 from preview.supervisor.manager.manager import PreviewManager
 from preview.supervisor.preview.service_log import log_transition
 
@@ -94,7 +94,7 @@ async def reconcile(settings: Settings, store: PreviewStore) -> Reconciled:
         log_transition(ended)
     removed = await remove_leftover_folders(settings, is_live=lambda _: False)
     await trio.to_thread.run_sync(_tell_foreign, settings)
-    make_roots(workspace_root(settings), settings.resolved_db_path)
+    make_roots(*preview_folders(settings))
     found = Reconciled(len(rows), processes, removed)
     if found != Reconciled(0, 0, 0):
         log.warning("reconciled after crash", rows=found.rows, processes=found.processes, folders=found.folders)
@@ -119,7 +119,7 @@ def _ended(record: PreviewRecord) -> PreviewRecord:
 def _folder_names(settings: Settings) -> frozenset[str]:
     """Return the ids of previews that have a folder."""
     names: set[str] = set()
-    for parent in (workspace_root(settings), settings.resolved_db_path):
+    for parent in preview_folders(settings):
         if parent.is_dir():
             names.update(path.name for path in parent.iterdir() if path.name.startswith("preview_"))
     return frozenset(names)
@@ -141,7 +141,7 @@ async def remove_leftover_folders(settings: Settings, *, is_live: Callable[[str]
     foreign = await trio.to_thread.run_sync(_foreign_folders, settings, found)
     leftovers = [name for name in sorted(found) if not is_live(name) and name not in foreign]
     for name in leftovers:
-        for parent in (workspace_root(settings), settings.resolved_db_path):
+        for parent in preview_folders(settings):
             await remove_tree(parent / name)
     return len(leftovers)
 
@@ -153,7 +153,7 @@ def _foreign_folders(settings: Settings, names: Iterable[str]) -> Mapping[str, l
     """
     if os.geteuid() == 0:
         return {}
-    parents = (workspace_root(settings), settings.resolved_db_path)
+    parents = preview_folders(settings)
     found = {name: [parent / name for parent in parents if _is_foreign(parent / name)] for name in names}
     return {name: folders for name, folders in found.items() if folders}
 
