@@ -8,15 +8,15 @@ dense or behind a named gap; rows agree with reality. It ends at the first breac
     python benchmarks/faults.py --faults 2000 [--minutes M] [--seed S] [--isolation plain] [--kind WORD] [--warm]
         [--round N]
     python benchmarks/faults.py --cluster [--nodes 3] [--minutes M] [--seed S] [--isolation plain] [--lease S]
-        [--keep FOLDER] [--warm] [--launches 10] [--watchers 0] [--requests 0]
+        [--keep FOLDER] [--warm] [--kind WORD] [--launches 10] [--watchers 0] [--requests 0]
 
 Where it runs as an ordinary user the service has a broker, which is killed too; with --warm it has a template, and
 previews are forked.
 
 With --cluster the faults are done to nodes in network namespaces on one PostgreSQL, under launches, watchers and
-requests (scaled to two processors, or as many as are asked for): kill -9, SIGSTOP, cut networks, PostgreSQL killed, a
-full disk, a wrong clock. It ends with all breaches, and the seconds until lost previews were served again. It needs
-root.
+requests (scaled to two processors, or as many as are asked for): kill -9, lost machines, SIGSTOP, cut networks,
+PostgreSQL killed, a full disk, a wrong clock. It ends with all breaches, and the seconds until lost previews were
+served again. It needs root.
 """
 
 from __future__ import annotations
@@ -82,6 +82,7 @@ def main() -> None:
             line_s=0.25 if options.watchers > _FEW_WATCHERS else 0.05,
             warm=options.warm,
             isolation=isolation,
+            kinds=options.kind,
         )
         with tempfile.TemporaryDirectory(prefix="preview-faults-") as folder:
             sys.exit(trio.run(_run_cluster, Path(folder), chosen, options.keep))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +53,7 @@ class Options:
         line_s: Seconds between two lines of a preview.
         warm: Nodes have templates.
         isolation: ``PREVIEW_ISOLATION``.
+        kinds: Only kinds whose names hold one of these; empty means all.
     """
 
     nodes: int = 3
@@ -67,6 +68,7 @@ class Options:
     line_s: float = 0.05
     warm: bool = False
     isolation: str = "plain"
+    kinds: Sequence[str] = ()
 
 
 class Campaign:
@@ -89,7 +91,11 @@ class Campaign:
             "PostgreSQL killed": self._kill_database,
             "disk full 5 s": self._fill_disk,
             "clock an hour off 10 s": self._set_clock,
+            "machine lost": lambda name: self._kill(name, "machine lost"),
         }
+        if options.kinds:
+            chosen = {one for one in self._kinds if any(word in one for word in options.kinds)}
+            self._kinds = {one: what for one, what in self._kinds.items() if one in chosen}
 
     def usable(self) -> list[Service]:
         """Nodes that are not killed or stopped now. Others are found by ``Load.probe``, as a load balancer does."""
@@ -182,9 +188,11 @@ class Campaign:
 
     # Faults
 
-    async def _kill(self, name: str) -> None:
-        self._lose(name, "kill -9")
+    async def _kill(self, name: str, kind: str = "kill -9") -> None:
+        self._lose(name, kind)
         self.out.add(name)
+        if kind == "machine lost":
+            self.nodes[name].kill_watch()
         await self.nodes[name].kill()
         await trio.sleep(self.rng.uniform(4, 10))
         await self.nodes[name].start()

@@ -66,17 +66,27 @@ _READERS_AT_REST = 3
 def below(pid: int) -> list[int]:
     """Living processes below the service: whatever it has started or adopted, but what it needs at rest.
 
-    At rest it has those that read projects, a broker, and templates without any fork.
+    At rest it has those that read projects, a broker, templates without any fork, and a node's crash watch.
     """
     found = [one for one in descendants(pid) if not is_zombie(one)]
     readers = [one for one in found if "preview.worker.server" in name_of(one)]
-    at_rest = {*_around_templates(pid), *brokers(pid)[:1], *(readers if len(readers) <= _READERS_AT_REST else ())}
+    at_rest = {
+        *_around_templates(pid),
+        *brokers(pid)[:1],
+        *crash_watches(pid)[:1],
+        *(readers if len(readers) <= _READERS_AT_REST else ()),
+    }
     return [one for one in found if one not in at_rest]
 
 
 def brokers(pid: int) -> list[int]:
     """The service's broker."""
     return [one for one in children(pid) if "preview_broker.py" in name_of(one) and not is_zombie(one)]
+
+
+def crash_watches(pid: int) -> list[int]:
+    """What gives up the lease of a killed node."""
+    return [one for one in children(pid) if "preview_crash.py" in name_of(one) and not is_zombie(one)]
 
 
 def templates(pid: int) -> list[int]:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import fault_launcher
 import trio
+from fault_machine import crash_watches
 from joserfc import jwt
 from joserfc.jwk import OctKey
 
@@ -155,6 +156,12 @@ class Service:
         """SIGKILL. Cancellation: as ``wait``."""
         self.signal(signal.SIGKILL)
         await self.wait()
+
+    def kill_watch(self) -> None:
+        """SIGKILL to the process that would give up a killed node's lease, as if its machine were lost."""
+        assert self.process is not None
+        for one in crash_watches(self.process.pid):
+            os.kill(one, signal.SIGKILL)
 
     def kill_now(self) -> None:
         """For the end of everything, whatever state it is in."""

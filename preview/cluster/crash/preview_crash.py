@@ -90,7 +90,6 @@ def _give_up(told: dict[str, Any]) -> None:
         connection.execute(f"SET statement_timeout = {int(1000 * within_s)}")
         for statement, values in told["statements"]:
             connection.execute(statement, values)
-        sys.stderr.write(f"The service was killed; node {told['node']} has given up its lease.\n")
 
 
 if __name__ == "__main__":

@@ -49,7 +49,6 @@ class CrashWatch:
         # Objects of the driver among them concern Python's types alone.
         connect = {name: value for name, value in values.items() if isinstance(value, str | int)}
         told = {
-            "node": member.name,
             "statements": self._nodes.last_words(self._engine.dialect, member),
             "connect": connect,
             "folders": [str(one.absolute()) for one in self._folders],
