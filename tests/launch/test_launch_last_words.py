@@ -13,6 +13,8 @@ from preview.supervisor.diagnosis.last_words import last_line, last_words
         ("Error: boom\n    at x (y.js:1:2) {\n  code: 'X'\n}\n\nNode.js v20.20.2", "Error: boom"),
         ("src/a.ts(4,7): error TS2322: Type 'string' is not assignable.\nnpm error Lifecycle script `build` failed",
          "src/a.ts(4,7): error TS2322: Type 'string' is not assignable"),
+        ("INJECTION_ERROR: Injection failed on A > B\nOrigin: Unable\n    at async start (/a/b.ts:1:2)",
+         "INJECTION_ERROR: Injection failed on A > B"),
         ("sh: 1: tsc: not found\nnpm error code 127", "sh: 1: tsc: not found"),
         ("subprocess.CalledProcessError: Command '['npx', '-y', 'x']' returned non-zero exit status 1.",
          "subprocess.CalledProcessError: a command returned non-zero exit status 1"),
@@ -34,6 +36,7 @@ def test_the_newest_line_that_tells_an_error_is_quoted(printed: str, words: str 
     [
         ('{"level":50,"msg":"cannot start: no key"}\n}', "cannot start: no key"),
         ('stopping\n{"a": 1}\n[]', "stopping"),
+        ("the key is wrong\n    at new Keys (/app/a.js:1:2)\nread without a value: A, B", "the key is wrong"),
         ("{" * 5000, ""),
         ('{"a":' * 200, ""),
     ],

@@ -12,13 +12,15 @@ from preview.supervisor.diagnosis.diagnose import COLOURS, last_error
 _MAX_LINES = 200
 _MAX_CHARACTERS = 1_000
 # What tools write before or in the line of an error: compilers, shells, npm's scripts, loggers.
-_TELLING = re.compile(r"(?i:\berror\b(?:[ :\]]| TS\d)|^fatal: |^\W{0,4}failed\b)|\bnot found$|\bis not recognized\b")
+_TELLING = re.compile(
+    r"(?i:\berror\b(?:[ :\]]| TS\d)|^fatal: |^\W{0,4}failed\b)|^[A-Z_]{1,40}_ERROR: |\bnot found$|\bis not recognized\b"
+)
 # pydantic, pydantic_core/ValidationError.
 _VALIDATION = re.compile(r"\d{1,4} validation errors? for \w{1,80}")
 # Lines that follow an error and say nothing of it.
 _EMPTY = re.compile(
-    r"npm (?:error|ERR!)|Node\.js v\d|error Command failed|\W*$|make(?:\[\d\])?: "
-    r"|\s*at (?:\S{1,100} )?\(?[\w./:@-]{1,300}:\d"
+    r"npm (?:error|ERR!)|Node\.js v\d|error Command failed|\W*$|make(?:\[\d\])?: |read without a value: "
+    r"|\s*at (?:(?:async |new )?\S{1,100} )?\(?[\w./:@-]{1,300}:\d"
 )
 
 
