@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -135,3 +136,27 @@ def test_very_many_long_names_of_secrets_take_little_time() -> None:
     started = time.process_time()
     assert mend_of(*lines, defaulted=names) is None
     assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize("migrations", [True, False])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "TypeORMError: No connection options were found in any orm configuration files.",
+        "Error: Cannot find connection default because its not defined in any orm configuration files",
+    ],
+)
+def test_typeorm_without_its_file_gets_the_previews_database(line: str, migrations: bool) -> None:
+    url = "postgresql://preview:preview@localhost:5432/preview"
+    bare = StartPlan("express", Toolchain.NODE, Server.NODE, None)
+    plan = replace(bare, variables={"DATABASE_URL": Variable("DATABASE_URL", url, Origin.SUPPLIED)})
+    files = ["src/a/entities/Product.ts", "src/user.entity.ts", "src/entities/types.d.ts", "src/server.ts"]
+    files += ["src/migrations/1646851234567-Create.ts"] if migrations else []
+    mend = find_mend(FailedStart([line], plan, frozenset(), ROOT, files=files))
+    assert mend is not None
+    given = {name: one.value for name, one in mend.variables.items()}
+    assert (given["TYPEORM_CONNECTION"], given["TYPEORM_URL"]) == ("postgres", url)
+    assert given["TYPEORM_ENTITIES"] == "src/a/entities/Product.ts,src/user.entity.ts"
+    assert given["TYPEORM_MIGRATIONS"] == ("src/migrations/1646851234567-Create.ts" if migrations else "")
+    assert ("TYPEORM_SYNCHRONIZE" in given) is not migrations
+    assert find_mend(FailedStart([line], bare, frozenset(), ROOT, files=files)) is None

@@ -191,14 +191,22 @@ def test_a_django_model_imported_by_another_name_is_told_by_the_import(shop: Pat
         (["{error}", "    at f (/lib/a.js:1:2)", "    at Object.<anonymous> ({project}/b.js:7:3)"], "b.js line 7"),
         (["{error}", "    at async file://{project}/src/c.mjs:2:9"], "src/c.mjs line 2"),
         (["{error}", "    at f ({project}/node_modules/a/a.js:1:2)"], ""),
+        # The source map of a package.
+        (["{error}", "    at f ({project}/src/Error.ts:1:2)", "    at g ({project}/b.js:7:3)"], "b.js line 7"),
+        (["{error}", "    at f ({project}/link/c.js:1:2)"], ""),
         (['  File "{project}/../x.py", line 3, in <module>', "{error}"], ""),
         (['  File "{project}/old.py", line 3, in f', "Traceback (most recent call last):", "{error}"], ""),
         (["no error"], ""),
     ],
 )  # fmt: skip
 def test_the_nearest_own_line_of_an_error_is_found(tmp_path: Path, trace: list[str], place: str) -> None:
-    lines = [line.format(project=tmp_path, error="TypeError: no") for line in trace]
-    assert own_place(lines, tmp_path) == place
+    project = tmp_path / "project"
+    for name in ("project/a/b.py", "project/b.js", "project/src/c.mjs", "project/old.py", "x.py", "outside/c.js"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+    (project / "link").symlink_to(tmp_path / "outside")
+    lines = [line.format(project=project, error="TypeError: no") for line in trace]
+    assert own_place(lines, project) == place
     assert own_place(lines, None) == ""
 
 

@@ -20,6 +20,8 @@ _INSTALLED: Final = ("node_modules", "site-packages", "venv", ".venv")
 def own_place(lines: Sequence[str], project: Path | None) -> str:
     """Return ``app/main.py line 7``: the project's own line that is nearest to the newest error; empty if none is.
 
+    Reads no files, but looks whether they are there.
+
     Args:
         lines: The program's output, oldest first. The program controls it.
         project: The project's folder, as the program saw it.
@@ -46,6 +48,16 @@ def _first(frame: re.Pattern[str], lines: Iterable[str], project: Path) -> str:
         path = Path(match["path"]) if match else None
         if match and path is not None and path.is_relative_to(project):
             inner = path.relative_to(project)
-            if ".." not in inner.parts and not any(part in _INSTALLED for part in inner.parts):
+            is_own = ".." not in inner.parts and not any(part in _INSTALLED for part in inner.parts)
+            if is_own and _may_be_there(path, project):
                 return f"{inner} line {match['line']}"
     return ""
+
+
+def _may_be_there(path: Path, project: Path) -> bool:
+    """Return False for a file that the project lacks: a package's source map names that package's files so.
+
+    Without the project's folder, which is in a container then, nothing is known. Links out of it do not count.
+    """
+    real = project.resolve()
+    return not real.is_dir() or (path.resolve().is_relative_to(real) and path.exists())

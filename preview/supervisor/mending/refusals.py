@@ -13,7 +13,7 @@ from typing import Final
 
 from preview.detection import Kind, Origin, Variable, placeholder_for
 from preview.detection.settings import is_environment, is_secret
-from preview.supervisor.mending.model import FailedStart, newest_error
+from preview.supervisor.mending.model import FailedStart, Mend, newest_error
 
 # `env must have required property 'A', env/PORT must be integer`
 _SCHEMA: Final = re.compile(
@@ -114,3 +114,38 @@ def _fitting(name: str, said: str) -> Variable:
     kind = next((kind for pattern, kind in _KINDS if pattern.search(said)), Kind.TEXT)
     found = placeholder_for(name, Kind.TEXT if choices else kind, choices=choices, least=number)
     return replace(found, origin=Origin.SUPPLIED) if name == _OF_THE_SERVICE and choices else found
+
+
+# TypeORM before 0.3 reads its options from `ormconfig.json`, which version control often leaves out, or variables.
+_NO_ORMCONFIG: Final = re.compile(
+    r"No connection options were found in any (?:of )?orm configuration file"
+    r"|Cannot find connection default because its not defined in any orm configuration file"
+)
+_TYPEORM_TYPES: Final = {"postgresql": "postgres", "postgres": "postgres", "mysql": "mysql", "mariadb": "mariadb"}
+_CODE: Final = re.compile(r"\.(?:ts|js)$")
+_ENTITIES: Final = re.compile(r"(?:^|/)(?:entit(?:y|ies)|models?)/[\w.@-]{1,100}$|\.entity\.[jt]s$")
+_MIGRATIONS: Final = re.compile(r"(?:^|/)migrations?/\d{10,17}[\w.-]{1,100}$")
+_MOST_NAMED: Final = 300
+
+
+def mend_ormconfig(failed: FailedStart) -> Mend | None:
+    """Return TypeORM's variables for a project without its ``ormconfig.json``; None for others."""
+    number = newest_error(failed.lines)
+    url = failed.plan.variables.get("DATABASE_URL")
+    if number is None or url is None:
+        return None
+    scheme = url.value.partition(":")[0]
+    if scheme not in _TYPEORM_TYPES or not _NO_ORMCONFIG.search(failed.lines[number]):
+        return None
+    code = [name for name in failed.files if _CODE.search(name) and not name.endswith(".d.ts")]
+    entities = [name for name in code if _ENTITIES.search(name)][:_MOST_NAMED]
+    migrations = [name for name in code if _MIGRATIONS.search(name)][:_MOST_NAMED]
+    values = {
+        "TYPEORM_CONNECTION": _TYPEORM_TYPES[scheme],
+        "TYPEORM_URL": url.value,
+        "TYPEORM_ENTITIES": ",".join(entities),
+        "TYPEORM_MIGRATIONS": ",".join(migrations),
+        "TYPEORM_MIGRATIONS_RUN" if migrations else "TYPEORM_SYNCHRONIZE": "true",
+    }
+    variables = {name: Variable(name, value, Origin.SUPPLIED) for name, value in values.items() if failed.is_free(name)}
+    return Mend(f"TypeORM finds no ormconfig.json: {', '.join(variables)} lead to the preview's database", variables)
