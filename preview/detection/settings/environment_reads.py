@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Final
 
 from preview.detection.expressions import is_none, keyword, last_name, written_text
 from preview.detection.project_imports import Nodes
+from preview.detection.settings.allowed_values import Tables, compared_values, harmless_first, lookups, stored_once
 from preview.detection.settings.dotenv_reads import dotenv_names, dotenv_read
 from preview.detection.settings.model import CONFIG_CLASS, Kind, Need, RawRead, SettingRead, raises, refused_names
+from preview.detection.settings.named_texts import NamedTexts
 
 _READER_CLASSES: Final = frozenset({"Config", "Env", "AutoConfig", "FileAwareEnv", "RepositoryEnv"})
 # Keys of a request's environ (PEP 3333, RFC 3875).
@@ -198,46 +201,23 @@ def environment_reads(nodes: Nodes, files: Iterable[str]) -> list[SettingRead]:
         re.compile(rb"\b(?:" + b"|".join(re.escape(name.encode()) for name in helpers) + rb")\(") if helpers else None
     )
     found: list[SettingRead] = []
+    tables = cache(lambda: Tables(nodes, texts))
     for file, text in texts.items():
         if file in names or (called is not None and called.search(text)):
-            reader = _Reader(file, nodes.all(file), helpers)
+            reader = _Reader(file, nodes.all(file), helpers, tables)
             found += reader.reads()
             if reader.has_named_keys:
-                found += reader.named_reads(_NamedTexts(nodes, texts))
+                found += reader.named_reads(NamedTexts(nodes, texts))
     return found
-
-
-class _NamedTexts:
-    """Names of variables that the project has under names of its own: ``KEY = "DB_HOST"``, also in a class or enum."""
-
-    def __init__(self, nodes: Nodes, files: Iterable[str]) -> None:
-        self._texts: dict[str, set[str]] = {}
-        for file in files:
-            for node in nodes.all(file):
-                if isinstance(node, ast.Module | ast.ClassDef):
-                    for one in node.body:
-                        self._add(one)
-
-    def _add(self, node: ast.stmt) -> None:
-        if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Constant):
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            for target in targets:
-                if isinstance(target, ast.Name) and isinstance(node.value.value, str):
-                    self._texts.setdefault(target.id, set()).add(node.value.value)
-
-    def text(self, key: ast.expr) -> str | None:
-        """Return the only text of ``NAME``, ``module.NAME``, ``Class.NAME``, ``Class.NAME.value``; None if unknown."""
-        if isinstance(key, ast.Attribute) and key.attr == "value":
-            key = key.value
-        found = self._texts.get(last_name(key), set()) if isinstance(key, ast.Name | ast.Attribute) else set()
-        return next(iter(found)) if len(found) == 1 else None
 
 
 class _Reader:
     """Finds the reads of one file."""
 
-    def __init__(self, file: str, nodes: Sequence[ast.AST], helpers: dict[str, Helper]) -> None:
-        self._file = file
+    def __init__(
+        self, file: str, nodes: Sequence[ast.AST], helpers: dict[str, Helper], tables: Callable[[], Tables]
+    ) -> None:
+        self._file, self._tables = file, tables
         calls, boxes = ReaderCalls(nodes, helpers), dotenv_names(nodes)
         self._raws = [
             (node, raw)
@@ -250,6 +230,9 @@ class _Reader:
         self._given = set(_given_here(nodes))
         self._refused = set(refused_names(nodes))
         self._objects = {name for node in nodes if (name := _configuring(node))} if self._raws else set()
+        self._stored = stored_once(nodes) if self._raws else frozenset()
+        self._lookups = lookups(nodes, self._parents) if self._raws else {}
+        self._compared = compared_values(nodes, self._subject) if self._raws else {}
 
     def reads(self) -> list[SettingRead]:
         """Return the variables that the file reads, except those it sets itself."""
@@ -265,7 +248,7 @@ class _Reader:
         """True if the file reads variables whose names stand elsewhere: ``os.environ[KEY]``."""
         return any(isinstance(raw.key, ast.Name | ast.Attribute) for _, raw in self._raws)
 
-    def named_reads(self, texts: _NamedTexts) -> list[SettingRead]:
+    def named_reads(self, texts: NamedTexts) -> list[SettingRead]:
         """Return the variables that the file reads under names of the project's own."""
         named = [(node, raw, texts.text(raw.key)) for node, raw in self._raws if not isinstance(raw.key, ast.Constant)]
         return [self._read(node, raw, name) for node, raw, name in named if name is not None and name.isidentifier()]
@@ -280,9 +263,27 @@ class _Reader:
             return replace(read, need=Need.DEFAULTED, default=default, has_default=not is_none(raw.default))
         if self._has_fallback(node) or name in self._given:
             return replace(read, need=Need.DEFAULTED, default=self._fallback(node), has_default=True)
+        if allowed := self._allowed(node, name):
+            return replace(read, need=Need.REQUIRED, kind=Kind.TEXT, choices=harmless_first(allowed))
         if raw.strict or read.need is Need.REQUIRED or self._is_refused(node):
             return replace(read, need=Need.REQUIRED)
         return read
+
+    def _subject(self, node: ast.expr) -> str:
+        """Return ``$X`` for a read of the variable ``X``, and a name that is bound once."""
+        raw = environment_read(node)
+        if raw is not None and raw.default is None and isinstance(raw.key, ast.Constant):
+            return f"${raw.key.value}" if isinstance(raw.key.value, str) else ""
+        name = last_name(node) if isinstance(node, ast.Name | ast.Attribute) else ""
+        return name if name in self._stored else ""
+
+    def _allowed(self, node: ast.AST, name: str) -> tuple[str, ...]:
+        """Return the values of which the source wants one."""
+        targets = [one for one in self._target_names(node) if one in self._stored]
+        found = next((self._compared[one] for one in (f"${name}", *targets) if one in self._compared), ())
+        found = found or self._tables().keys_for(node, self._parents)
+        tables = (self._lookups.get(one, "") for one in targets)
+        return found or next((keys for table in tables if (keys := self._tables().keys(table))), ())
 
     def _typed(self, read: SettingRead, node: ast.AST) -> SettingRead:
         """Add the type from the surrounding code: ``int(…)``, ``….split(",")``, ``… == "true"``."""
