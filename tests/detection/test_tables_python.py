@@ -127,6 +127,53 @@ def test_a_command_that_makes_tables_runs_unnamed_and_one_that_adds_data_does_no
     assert argvs(tmp_path, {"app.py": FLASK + CLICK}) == [("flask", "init-db")]
 
 
+MAKES = "    db.create_all()\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (f"@app.cli.command('install')\ndef install():\n{MAKES}", [("flask", "install")]),
+        (f"group = AppGroup('shop')\n@group.command('install')\ndef a():\n{MAKES}", [("flask", "shop", "install")]),
+        (f"def make():\n{MAKES}@app.cli.command()\ndef install():\n    make()\n", [("flask", "install")]),
+        (
+            "@app.cli.command()\ndef install():\n    db.executescript(open('schema.sql').read())\n",
+            [("flask", "install")],
+        ),
+        (f"@app.cli.command()\ndef install():\n{MAKES}{CLICK}", [("flask", "init-db")]),
+        (f"@app.cli.command()\ndef reset():\n    db.drop_all()\n{MAKES}", []),
+        (f"@app.cli.command()\n@click.argument('name')\ndef install(name):\n{MAKES}", []),
+        (f"@app.cli.command()\ndef install():\n    click.confirm('Sure?')\n{MAKES}", []),
+        ("@app.cli.command()\ndef install():\n    pass\n", []),
+    ],
+)
+def test_a_command_whose_function_makes_tables_runs_unnamed(
+    tmp_path: Path, text: str, expected: list[tuple[str, ...]]
+) -> None:
+    assert argvs(tmp_path, {"app.py": FLASK + text}) == expected
+
+
+def test_a_command_of_flask_script_runs_with_its_script(tmp_path: Path) -> None:
+    text = "from flask_script import Manager\nfrom app import app, db\nmanager = Manager(app)\n"
+    text += f"@manager.command\ndef create_all():\n{MAKES}"
+    files = {"app.py": FLASK, "manage.py": text + main("manager.run()")}
+    assert argvs(tmp_path, files) == [("python", "manage.py", "create_all")]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "expected"),
+    [
+        ("from flask_wiki import Wiki\n", "flask flask_wiki init-index", [("flask", "flask_wiki", "init-index")]),
+        ("from flask_wiki import Wiki\n", "flask flask_wiki delete-index", []),
+        ("", "flask flask_wiki init-index", []),
+    ],
+)
+def test_a_package_s_command_that_a_file_names_is_a_step(
+    tmp_path: Path, text: str, line: str, expected: list[tuple[str, ...]]
+) -> None:
+    assert argvs(tmp_path, {"app.py": text + FLASK, "README.md": f"```bash\n$ {line}\n```\n"}) == expected
+
+
 def test_commands_of_blueprints_and_groups_have_their_group(tmp_path: Path) -> None:
     text = FLASK + 'bp = Blueprint("shop", __name__)\n@bp.cli.command("seed-data")\ndef fill(): ...\n'
     text += 'group = AppGroup("db-tools")\n@group.command("create-tables")\ndef create(): ...\n'

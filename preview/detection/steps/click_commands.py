@@ -3,41 +3,74 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import re
+from collections.abc import Container, Iterator
+from dataclasses import dataclass
+from typing import Final
 
 from preview.detection.expressions import last_name
 from preview.detection.project_imports import is_aside
 from preview.sources import Sources
 
+_SCRIPT: Final = re.compile(rb"^\s*(?:from flask_script import|import flask_script)\b", re.MULTILINE)
+_MAKES: Final = frozenset({"create_all", "executescript", "create_tables"})
+_ASKS: Final = frozenset({"input", "prompt", "confirm", "prompt_bool", "prompt_pass", "getpass"})
 
-def find_click_commands(sources: Sources) -> dict[tuple[str, ...], str]:
-    """Return the commands as the words after ``flask``, such as ``("user", "create")``, with the file of each."""
-    found: dict[tuple[str, ...], str] = {}
+
+@dataclass(frozen=True, slots=True)
+class CliCommand:
+    """A command of the application.
+
+    Attributes:
+        file: Where it is.
+        makes_tables: Its function makes tables, and needs neither arguments nor answers.
+        script: The script of Flask-Script that has it; empty for a command of ``flask``.
+    """
+
+    file: str
+    makes_tables: bool
+    script: str = ""
+
+
+def find_click_commands(sources: Sources) -> dict[tuple[str, ...], CliCommand]:
+    """Return the commands as the words after ``flask`` or the script, such as ``("user", "create")``."""
+    found: dict[tuple[str, ...], CliCommand] = {}
     for file in sources.names:
         text = sources.text(file)
-        if is_aside(file) or not (b".command(" in text or b".cli.command" in text):
+        if is_aside(file) or b".command" not in text:
             continue
         tree = sources.tree(file)
         if tree is not None:
-            for words in _commands(tree):
-                found.setdefault(words, file)
+            script = file if _SCRIPT.search(text) else ""
+            for words, makes_tables in _commands(tree, is_script=bool(script)):
+                found.setdefault(words, CliCommand(file, makes_tables, script))
     return found
 
 
-def _commands(tree: ast.Module) -> Iterator[tuple[str, ...]]:
+def _commands(tree: ast.Module, *, is_script: bool) -> Iterator[tuple[tuple[str, ...], bool]]:
     groups = _groups(tree)
+    makers = {one.name for one in tree.body if isinstance(one, ast.FunctionDef) and _makes_tables(one, frozenset())}
     for node in ast.walk(tree):
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             continue
         for mark in node.decorator_list:
             call = mark.func if isinstance(mark, ast.Call) else mark
             if isinstance(call, ast.Attribute) and call.attr == "command":
-                name = _name(mark) or _default_name(node.name)
+                name = node.name if is_script else _name(mark) or _default_name(node.name)
                 owner = call.value
                 # `@blueprint.cli.command` is `flask blueprint …`; `@app.cli.command` is not in a group.
                 inner = owner.value if isinstance(owner, ast.Attribute) and owner.attr == "cli" else owner
                 group = groups.get(last_name(inner))
-                yield (group, name) if group else (name,)
+                yield ((group, name) if group else (name,)), _makes_tables(node, makers)
+
+
+def _makes_tables(node: ast.FunctionDef | ast.AsyncFunctionDef, makers: Container[str]) -> bool:
+    """Return whether a function's own body makes tables, or calls one of ``makers``, and asks for nothing."""
+    if node.args.args or node.args.kwonlyargs:
+        return False
+    calls = {last_name(one) for one in ast.walk(node) if isinstance(one, ast.Call)}
+    makes = bool(calls & _MAKES) or any(one in makers for one in calls)
+    return makes and not calls & _ASKS
 
 
 def _groups(tree: ast.Module) -> dict[str, str]:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from preview.detection.plan import Step
-from preview.detection.steps.click_commands import find_click_commands
+from preview.detection.steps.click_commands import CliCommand, find_click_commands
 from preview.detection.steps.django_work import find_django_work
 from preview.detection.steps.main_block import ends_by_itself, main_block_step
-from preview.detection.steps.purpose import INIT, SEED, StepWork, in_order, is_literal, left_out, purpose
+from preview.detection.steps.purpose import INIT, SEED, StepWork, in_order, is_literal, is_other, left_out, purpose
 from preview.endpoints import AppTarget
 from preview.sources import Sources
 from preview.sources.written_commands import WrittenCommand, written_commands
@@ -25,6 +25,7 @@ _IN_MEMORY: Final = re.compile(rb"""[\"']sqlite(?:\+\w+)?://[\"']|:memory:""")
 # Of a command of this name, only the source tells what it makes.
 _CREATE: Final = "create"
 _MAKES_TABLES: Final = b".create_all("
+_PREPARES: Final = re.compile(r"(?:init|create|build)[-_](?:db|database|tables|schema|(?:search[-_])?index(?:es)?)")
 _OWN_SCRIPTS: Final = (
     "init_db.py", "initdb.py", "create_db.py", "create_tables.py", "init_database.py", "create_database.py",
     "setup_db.py", "setup_database.py", "database_setup.py", "db_init.py", "db_setup.py",
@@ -84,7 +85,7 @@ def _named(
     target: AppTarget,
     place: PythonPlace,
     commands: Sequence[WrittenCommand],
-    clicks: dict[tuple[str, ...], str],
+    clicks: dict[tuple[str, ...], CliCommand],
 ) -> Iterator[Step]:
     """Yield the steps of commands that the project's files name, if what they name exists."""
     for command in commands:
@@ -110,18 +111,31 @@ def _flask(
     place: PythonPlace,
     words: Sequence[str],
     file: str,
-    clicks: dict[tuple[str, ...], str],
+    clicks: dict[tuple[str, ...], CliCommand],
 ) -> Step | None:
     words = _without_options(words)
     for size in (2, 1):
         name = tuple(words[:size])
+        if size == 2 and name not in clicks and _is_of_a_package(sources, place, name) and is_literal(words):
+            return _click_step(target, place, tuple(words), INIT, f"{file} mentions it")
         # A command of the application that a README names as `flask init` makes its tables.
         kind = INIT if name in {("init",), ("setup",)} else purpose("_".join(name))
-        if kind is None and name == (_CREATE,) and name in clicks and _MAKES_TABLES in sources.text(clicks[name]):
-            kind = INIT
-        if name in clicks and len(name) == size and kind and is_literal(words):
-            return _click_step(target, place, tuple(words), kind, f"{file} mentions it, and it is in {clicks[name]}")
+        found = clicks.get(name)
+        if found is None or found.script:
+            continue
+        if kind is None and (found.makes_tables or (name == (_CREATE,) and _MAKES_TABLES in sources.text(found.file))):
+            kind = None if is_other("_".join(name)) else INIT
+        if len(name) == size and kind and is_literal(words):
+            return _click_step(target, place, tuple(words), kind, f"{file} mentions it, and it is in {found.file}")
     return None
+
+
+def _is_of_a_package(sources: Sources, place: PythonPlace, name: tuple[str, ...]) -> bool:
+    """Match ``("flask_wiki", "init-index")``: a package's own command that prepares what the package needs."""
+    if len(name) != 2 or not _PREPARES.fullmatch(name[1]):
+        return False
+    imported = re.compile(rf"^\s*(?:from|import)\s+{re.escape(name[0].replace('-', '_'))}\b".encode(), re.MULTILINE)
+    return any(imported.search(sources.text(file)) for file in place.files)
 
 
 def _without_options(words: Sequence[str]) -> Sequence[str]:
@@ -133,7 +147,11 @@ def _without_options(words: Sequence[str]) -> Sequence[str]:
     return rest
 
 
-def _click_step(target: AppTarget, place: PythonPlace, words: tuple[str, ...], kind: str, why: str) -> Step:
+def _click_step(
+    target: AppTarget, place: PythonPlace, words: tuple[str, ...], kind: str, why: str, script: str = ""
+) -> Step:
+    if script:
+        return Step(kind, ("python", posixpath.relpath(script, place.directory), *words), place.directory, why)
     name = str(target) + ("()" if target.factory else "")
     return Step(kind, ("flask", *words), place.directory, why, variables={"FLASK_APP": name})
 
@@ -144,7 +162,7 @@ def _python(
     place: PythonPlace,
     words: Sequence[str],
     command: WrittenCommand,
-    clicks: dict[tuple[str, ...], str],
+    clicks: dict[tuple[str, ...], CliCommand],
 ) -> Step | None:
     while words and words[0] in {"-u", "-B", "-O"}:
         words = words[1:]
@@ -213,15 +231,19 @@ def _unnamed(
     sources: Sources,
     target: AppTarget,
     place: PythonPlace,
-    clicks: dict[tuple[str, ...], str],
+    clicks: dict[tuple[str, ...], CliCommand],
     named: Sequence[Step],
 ) -> Iterator[Step]:
     """Yield a command that makes the tables though no file names it; never one that adds data."""
     if any(step.name == INIT for step in named):
         return
-    for words, file in clicks.items():
-        if len(words) == 1 and purpose(words[0]) == INIT:
-            yield _click_step(target, place, words, INIT, f"{file} has this command to make the tables")
+    # Those with a usual name first.
+    for words, found in sorted(clicks.items(), key=lambda one: purpose("_".join(one[0])) != INIT):
+        is_named = len(words) == 1 and purpose(words[0]) == INIT and not found.script
+        if is_named or (found.makes_tables and not is_other("_".join(words))):
+            yield _click_step(
+                target, place, words, INIT, f"{found.file} has this command to make the tables", found.script
+            )
             return
     for folder in dict.fromkeys((place.directory, posixpath.normpath(target.app_dir))):
         for name in _OWN_SCRIPTS:
