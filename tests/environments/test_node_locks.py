@@ -20,6 +20,7 @@ from preview.environments.node.build import NodeEnvironmentCache
 from preview.environments.node.locks import LOCK_NAMES, LockFile, Pins, UnreadableLock, read_pins
 from preview.environments.node.manifest import read_node_manifest
 from preview.environments.node.recipe import NodeToolchain, make_node_recipe
+from preview.errors import EnvironmentFailed
 from preview.settings import Settings
 
 CLASSIC = """# yarn lockfile v1
@@ -279,7 +280,27 @@ async def test_a_lock_file_that_cannot_be_read_is_told_and_ranges_count(tmp_path
 async def test_a_locked_version_that_cannot_be_had_gives_way_to_the_range(tmp_path: Path, name: str, text: str) -> None:
     said = Said()
     found = await installed(project_of(tmp_path / "shop", {name: text}), said)
-    assert found == {"near": "1.2.0", "far": "1.5.0"}
+    # The lock file counts for all others.
+    assert found == {"near": "1.2.0", "far": "1.0.0"}
+    assert "near is not available in the version of the lock file: its range in package.json is used" in said.text
+    assert "trying again without it" not in said.text
+
+
+@pytest.mark.usefixtures("registry")
+async def test_an_indirect_version_that_cannot_be_had_is_left_to_npm(tmp_path: Path) -> None:
+    said = Said()
+    text = PNPM_9.replace("far@1.0.0:", "far@1.0.9:")
+    found = await installed(project_of(tmp_path / "shop", {"pnpm-lock.yaml": text}), said)
+    assert found == {"near": "1.1.0", "far": "1.5.0"}
+
+
+@pytest.mark.usefixtures("registry")
+async def test_a_package_that_is_not_there_at_all_takes_its_lock_file_along(tmp_path: Path) -> None:
+    said = Said()
+    text = PNPM_9.replace("packages:\n", "packages:\n  gone@1.0.0: {}\n").replace("near@1.1.0: {}", "near@1.1.0: {}\n")
+    package = {"dependencies": {"near": "^1.0.0", "gone": "^1.0.0"}}
+    with pytest.raises(EnvironmentFailed):
+        await installed(project_of(tmp_path / "shop", {"pnpm-lock.yaml": text}, **package), said)
     assert "trying again without it" in said.text
 
 

@@ -474,6 +474,7 @@ def test_what_a_program_read_without_a_value_gets_placeholders(lines: list[str])
         [READ, "Error: connect ECONNREFUSED 127.0.0.1:27017, is the environment set?"],
         # What a program may not choose, and what is unset on purpose.
         ["Missing configuration", "read without a value: LD_PRELOAD, PATH, HTTPS_PROXY, CI, NODE_OPTIONS"],
+        ["Missing configuration", "read without a value: AWS_DEFAULTS_MODE, AWS_PROFILE, OTEL_SDK_DISABLED"],
         ["Missing configuration", "read without a value: A; rm"],
         ["Missing configuration", "it read without a value: SITE_KEY"],
         ["all is well", READ],

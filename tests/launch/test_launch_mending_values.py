@@ -160,3 +160,20 @@ def test_typeorm_without_its_file_gets_the_previews_database(line: str, migratio
     assert given["TYPEORM_MIGRATIONS"] == ("src/migrations/1646851234567-Create.ts" if migrations else "")
     assert ("TYPEORM_SYNCHRONIZE" in given) is not migrations
     assert find_mend(FailedStart([line], bare, frozenset(), ROOT, files=files)) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "node", "is_mended"),
+    [
+        ("Error: Node.js detected but native WebSocket not found.", "v20.20.2", True),
+        ("ReferenceError: WebSocket is not defined", "v21.7.3", True),
+        ("ReferenceError: WebSocket is not defined", "v20.9.0", False),
+        ("ReferenceError: WebSocket is not defined", "v18.20.0", False),
+        ("ReferenceError: Socket is not defined", "v20.20.2", False),
+    ],
+)
+def test_a_program_that_needs_websocket_gets_it_from_an_older_node(line: str, node: str, is_mended: bool) -> None:
+    plan = StartPlan("express", Toolchain.NODE, Server.NODE, None)
+    mend = find_mend(FailedStart([line, "", f"Node.js {node}"], plan, frozenset(), ROOT))
+    given = {} if mend is None else {name: one.value for name, one in mend.variables.items()}
+    assert given == ({"NODE_OPTIONS": "--experimental-websocket"} if is_mended else {})

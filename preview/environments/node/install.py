@@ -41,6 +41,9 @@ _UNSYNCED: Final = re.compile(
 _STALE_LOCK: Final = re.compile(r"code (?:E404|ETARGET|EINTEGRITY|E401|E403|ENOTFOUND|EOVERRIDE)\b")
 _CONFLICT: Final = re.compile(r"code ERESOLVE")
 _NOT_HAD: Final = re.compile(r"No matching version found for ([a-z_]+)@")
+_UNAVAILABLE: Final = re.compile(r"No matching version found for ((?:@[\w.-]{1,214}/)?[\w.-]{1,214})@\d")
+# Of these, a lock file is still worth following without them.
+_MOST_UNPINNED: Final = 3
 _ANY_PACKAGE: Final = "npm:inherits@^2.0.4"
 _PLATFORM: Final = re.compile(r"code EBADPLATFORM")
 # npm would run a program: git, or a shell that starts npm.
@@ -158,7 +161,8 @@ async def install(
         from_git=manifest.lock is not None and b'"git+' in manifest.lock,
     )
     replaced: set[str] = set()
-    for _ in range(_MAX_ATTEMPTS):
+    to_unpin = _MOST_UNPINNED if pinned else 0
+    for _ in range(_MAX_ATTEMPTS + to_unpin):
         result = await (fetching or npm).run(way.arguments, partial(_say, report))
         if result.code == 0 and not npm.runs_code:
             await _tell_left_out(npm, report)
@@ -174,6 +178,10 @@ async def install(
                 _fail(result, recipe, report)
             report(f"{name} is a part of Node, not a package: it is left out", logging.INFO)
             way = replace(way, exact=False)
+            continue
+        if to_unpin > 0 and way.lock and (line := await _unpin(manifest, directory, result)):
+            to_unpin -= 1
+            report(line, logging.WARNING)
             continue
         step = _second_way(way, result, keeps_lock=manifest.registries.keeps_lock, by_bun=manifest.is_for_bun)
         if step is None and (tool := await trio.to_thread.run_sync(_leave_out_tool, directory, result)) is not None:
@@ -254,6 +262,45 @@ def _override(directory: Path, names: Iterable[str]) -> bool:
     package["overrides"] = {**(overrides if isinstance(overrides, dict) else {}), **dict.fromkeys(names, _ANY_PACKAGE)}
     path.write_text(json.dumps(package, indent=1), "utf-8")
     return True
+
+
+async def _unpin(manifest: NodeManifest, directory: Path, result: ProgramResult) -> str:
+    """Give a package whose locked version does not exist its own range back; return what to say, or nothing."""
+    match = _UNAVAILABLE.search("\n".join(result.lines))
+    if match is None or not await trio.to_thread.run_sync(_restore_range, manifest, directory, match[1]):
+        return ""
+    return f"{match[1]} is not available in the version of the lock file: its range in package.json is used"
+
+
+def _restore_range(manifest: NodeManifest, directory: Path, name: str) -> bool:
+    """Undo the pin of one package in all manifests; return whether there was any."""
+    found = False
+    for folder, package in manifest.packages.items():
+        path = directory / folder / "package.json"
+        pinned = _read_left_object(path)
+        before = json.dumps(pinned)
+        for kind in ("dependencies", "devDependencies", "optionalDependencies", "overrides"):
+            wanted, given = package.get(kind), pinned.get(kind)
+            own = wanted.get(name) if isinstance(wanted, dict) else None
+            if isinstance(given, dict) and name in given:
+                others = {key: value for key, value in given.items() if key != name}
+                pinned[kind] = others if own is None else {**others, name: own}
+        if json.dumps(pinned) != before:
+            path.write_text(json.dumps(pinned, indent=1), "utf-8")
+            found = True
+    return _leave_out_entry(directory / "yarn.lock", name) or found
+
+
+def _leave_out_entry(file: Path, name: str) -> bool:
+    """Remove a package from the lock file that ``place_pins`` has written; return whether it was there."""
+    try:
+        text = read_left(file, _MOST_BYTES)
+    except (OSError, ValueError):
+        return False
+    rest = re.sub(rf'^"{re.escape(name)}@[^"\n]{{0,500}}":\n(?:  .*\n)*', "", text, flags=re.MULTILINE)
+    if rest != text:
+        file.write_text(rest, "utf-8")
+    return rest != text
 
 
 def _read_left_object(path: Path) -> dict[str, object]:

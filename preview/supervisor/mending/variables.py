@@ -63,6 +63,10 @@ _WANTS_VALUE: Final = re.compile(
     re.IGNORECASE,
 )
 _SAID_LINES: Final = 8
+# Clients of clouds, tracers and drivers read these for themselves, in calls of the program's own code.
+_OF_PACKAGES: Final = re.compile(
+    r"^AWS_(?!\w{0,40}(?:KEY|SECRET|REGION(?!AL)|BUCKET|NAME))|^(?:GRPC|OTEL|DD|UNDICI|WS_NO|GCE|GCLOUD|SENTRY)_(?!DSN)"
+)
 # Unset on purpose: where a program runs, and what it shows.
 _COMMON: Final = frozenset(
     {
@@ -245,7 +249,8 @@ def _read_at_all(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
     if (number is not None and OTHER_FAILURE.search(said[number])) or not any(map(_WANTS_VALUE.search, near)):
         return
     for name in found[-1]["names"].split(", "):
-        if name not in failed.plan.variables and name not in _COMMON and name not in failed.plan.defaulted:
+        known = name in failed.plan.variables or name in failed.plan.defaulted
+        if not known and name not in _COMMON and not _OF_PACKAGES.match(name):
             yield name, placeholder_for(name)
 
 

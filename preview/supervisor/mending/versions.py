@@ -8,7 +8,7 @@ from typing import Final
 
 from packaging.utils import canonicalize_name
 
-from preview.detection import Toolchain
+from preview.detection import Origin, Toolchain, Variable
 from preview.supervisor.mending.model import FailedStart, Mend, newest_error
 
 # What a newer version says, and the first that does not belong to the project.
@@ -172,6 +172,9 @@ _INSTALLED: Final = re.compile(r"/site-packages/(?P<name>\w{1,100})(?:/|\.py$)")
 _SHARP: Final = re.compile(
     r'(?:wrong installing|not load) the "sharp" module|sharp-linux(?:musl)?-(?:x64|arm64v?8?)\.node'
 )
+_NO_WEBSOCKET: Final = re.compile(r"native WebSocket not found|^ReferenceError: WebSocket is not defined")
+# 20.10 is the first with the option; Node names itself when an error ends it.
+_HAS_OPTION: Final = re.compile(r"^Node\.js v(?:20\.[1-9]\d|21)\.")
 
 
 def mend_versions(failed: FailedStart) -> Mend | None:
@@ -180,6 +183,8 @@ def mend_versions(failed: FailedStart) -> Mend | None:
     if failed.plan.toolchain is Toolchain.NODE and any(_SHARP.search(one) for one in failed.lines):
         why = "sharp's binary cannot be downloaded: using sharp 0.33 or newer, whose binary is a package of npm"
         return Mend(why, requirements=("sharp@>=0.33.5",))
+    if failed.plan.toolchain is Toolchain.NODE and (mend := _mend_websocket(failed)) is not None:
+        return mend
     if number is None or failed.plan.toolchain is not Toolchain.PYTHON:
         return None
     said = failed.lines[number : number + _AFTER]
@@ -196,6 +201,17 @@ def mend_versions(failed: FailedStart) -> Mend | None:
             why = f"the pinned {name} does not fit the installed {other}: limiting it to {line}"
             return Mend(why, requirements=(line,))
     return None
+
+
+def _mend_websocket(failed: FailedStart) -> Mend | None:
+    """Return the option with which Node 20 and 21 have the `WebSocket` of later ones, if the program lacks it."""
+    lacks = any(_NO_WEBSOCKET.search(line) for line in failed.lines)
+    is_old = any(_HAS_OPTION.match(line) for line in failed.lines)
+    if not lacks or not is_old or "NODE_OPTIONS" in failed.plan.variables:
+        return None
+    option = "--experimental-websocket"
+    why = f"the program needs WebSocket, which is a part of Node from version 22 on: running it with {option}"
+    return Mend(why, {"NODE_OPTIONS": Variable("NODE_OPTIONS", option, Origin.SUPPLIED)})
 
 
 def _asking_package(lines: Sequence[str], error: int) -> str | None:
