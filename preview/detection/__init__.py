@@ -29,9 +29,10 @@ from preview.detection.python_2 import is_python_2
 from preview.detection.python_versions import OLDER_PYTHON
 from preview.detection.settings import Kind, placeholder_for
 from preview.detection.settings import is_secret as is_secret_name
-from preview.detection.steps import INIT, MAKE_MIGRATIONS, SEED
+from preview.detection.steps import COLLECT_STATIC, INIT, MAKE_MIGRATIONS, SEED
 
 __all__ = [
+    "COLLECT_STATIC",
     "GIVEN",
     "INIT",
     "MAIN_PROGRAM",

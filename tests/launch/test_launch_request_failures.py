@@ -57,6 +57,39 @@ def test_the_sentence_names_the_command_that_is_known() -> None:
     assert "no command" in explain_missing_table("a", StartPlan("flask", Toolchain.PYTHON, Server.WSGI, None))
 
 
+@pytest.mark.parametrize(
+    ("line", "steps", "words"),
+    [
+        (
+            "ValueError: Missing staticfiles manifest entry for 'css/a.css'",
+            (),
+            "The static file 'css/a.css' is not collected. Run `python manage.py collectstatic --noinput`",
+        ),
+        (
+            "ValueError: Missing staticfiles manifest entry for 'css/a.css'",
+            (Step("static files", ("python", "manage.py", "collectstatic"), ".", "why"),),
+            "`collectstatic` found no file 'css/a.css': the project does not have it, or builds it. Build it (`npm run",
+        ),
+        (
+            "OSError: Error reading /shop/webpack-stats.json. Are you sure webpack has generated the file and the path",
+            (),
+            "The pages need the built front end (webpack-stats.json), and nothing has built it. Build it (`npm run",
+        ),
+        (
+            "DjangoViteAssetNotFoundError: Cannot find src/main.js in Vite manifest at /shop/dist/manifest.json",
+            (),
+            "The pages need the built front end (dist/manifest.json), and nothing",
+        ),
+    ],
+)
+def test_files_that_a_command_makes_are_named_with_the_command(line: str, steps: tuple[Step, ...], words: str) -> None:
+    plan = StartPlan("django", Toolchain.PYTHON, Server.DJANGO, None, steps=steps)
+    found = explain_failure(["Traceback", line], plan, folder=Path("/shop"))
+    assert found is not None
+    assert words in found.message
+    assert found.reason == "unbuilt_files"
+
+
 def recorded() -> Mapping[str, list[str]]:
     """What the libraries really print, by name; frames in the middle of long tracebacks are left out."""
     found: dict[str, list[str]] = {}

@@ -9,6 +9,7 @@ from typing import Final
 
 from preview.detection.plan import Step
 from preview.detection.steps.purpose import (
+    COLLECT_STATIC,
     INIT,
     MAKE_MIGRATIONS,
     SEED,
@@ -25,23 +26,49 @@ from preview.sources.written_commands import written_commands
 _MODEL: Final = re.compile(rb"^class\s+\w+\s*\(\s*[^)\s]", re.MULTILINE)
 _LABEL: Final = re.compile(rb"""^\s+label\s*=\s*["'](\w+)["']""", re.MULTILINE)
 _COMMAND: Final = re.compile(r"(?:^|/)management/commands/([^\W_]\w*)\.py$")
+# Storages with a manifest, in this project's own folder; django-heroku sets WhiteNoise's.
+_MANIFEST_STORAGE: Final = re.compile(
+    rb"^[^#\n]{0,400}?(?:(?:\bwhitenoise|\bcontrib\.staticfiles)\.(?:\w+\.)?\w*ManifestStaticFilesStorage"
+    rb"|\bdjango_(?:on_)?heroku\.settings\()",
+    re.MULTILINE,
+)
+_DEBUG: Final = re.compile(rb"^[ \t]{0,8}DEBUG[ \t]{0,4}=([^\n#]{1,200})", re.MULTILINE)
 _FIXTURES: Final = ("", ".json", ".yaml", ".yml", ".xml", ".json.gz")
 
 
-def find_django_work(sources: Sources, target: AppTarget, server: str, migrate: Sequence[Step]) -> StepWork:
+def find_django_work(
+    sources: Sources, target: AppTarget, files: Sequence[str], server: str, migrate: Sequence[Step]
+) -> StepWork:
     """Return the steps around ``migrate``, which is one of them.
 
     Args:
         sources: The project's files.
         target: The application; ``app_dir`` is the folder of ``manage.py``.
+        files: The files that it loads, among them the settings in use.
         server: Name of the database server that the project needs; empty for SQLite.
         migrate: The steps of ``migrate`` itself.
     """
     seeds = in_order(_named(sources, target, migrate))
     made = _make_migrations(sources, target, migrate)
+    static = _collect_static(sources, files, migrate)
     if server:
-        return StepWork((*made, *migrate), tuple(left_out(step, server) for step in seeds))
-    return StepWork((*made, *migrate, *seeds))
+        return StepWork((*made, *migrate, *static), tuple(left_out(step, server) for step in seeds))
+    return StepWork((*made, *migrate, *seeds, *static))
+
+
+def _collect_static(sources: Sources, files: Sequence[str], migrate: Sequence[Step]) -> tuple[Step, ...]:
+    """Return ``collectstatic`` if a page without debugging needs the manifest that it writes."""
+    texts = {name: sources.text(name) for name in files}
+    where = next((name for name, text in texts.items() if _MANIFEST_STORAGE.search(text)), None)
+    if where is None or not migrate or any(name.endswith("/staticfiles.json") for name in sources.all_names):
+        return ()
+    debug = {match[1].strip() for text in texts.values() for match in _DEBUG.finditer(text)}
+    if debug == {b"True"}:
+        return ()
+    first = migrate[0]
+    argv = (*first.argv[: first.argv.index("migrate")], "collectstatic", "--noinput")
+    why = f"{where} has a storage of static files that needs it"
+    return (Step(COLLECT_STATIC, argv, first.directory, why, variables=first.variables),)
 
 
 def _make_migrations(sources: Sources, target: AppTarget, migrate: Sequence[Step]) -> tuple[Step, ...]:

@@ -17,6 +17,9 @@ SEED: Final = "seed"
 MAKE_MIGRATIONS: Final = "makemigrations"
 """Name of the step that makes Django's missing migrations."""
 
+COLLECT_STATIC: Final = "static files"
+"""Name of the step that collects Django's static files."""
+
 _NOUN = r"(?:the_?)?(?:all_?)?(?:database|databases|db|dbs|tables?|schema|sqlite|models)"
 _VERB = r"(?:init|initiali[sz]e|create|setup|set_up|make|build|bootstrap|prepare|migrate|upgrade|sync|push|provision)"
 _SEEDS: Final = re.compile(

@@ -56,7 +56,7 @@ def find_python_work(
 ) -> StepWork:
     """Return the steps that make tables and data, ``migrations`` among them."""
     if target.framework == "django":
-        return find_django_work(sources, target, place.server, migrations)
+        return find_django_work(sources, target, place.files, place.server, migrations)
     commands = written_commands(sources)
     clicks = find_click_commands(sources) if target.framework in {"flask", "quart"} else {}
     main = main_block_step(sources, target, place.directory, place.files)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import trio
 
-from preview.detection import INIT, MAKE_MIGRATIONS, StartPlan, Toolchain, Variable
+from preview.detection import COLLECT_STATIC, INIT, MAKE_MIGRATIONS, StartPlan, Toolchain, Variable
 from preview.logs import Level
 from preview.logs.model.batch import Batch
 from preview.logs.model.encode import Received
@@ -35,6 +35,13 @@ _MISSING = re.compile(
     r"|Table '(?P<mysql>[\w.]{1,100})' doesn't exist"
     r"|The table `(?P<prisma>[\w.]{1,100})` does not exist in the current database"
 )
+# Django's and WhiteNoise's manifest of static files; django-webpack-loader; django-vite
+_FILES = re.compile(
+    r"Missing staticfiles manifest entry for '(?P<static>[^']{1,200})'"
+    r"|Error reading (?P<stats>\S{1,300}) Are you sure webpack has generated"
+    r"|DjangoViteAssetNotFoundError(?:.{1,300}? manifest at (?P<manifest>[^\s:]{1,300}))?|WebpackBundleLookupError"
+)
+_BUILD = "Build it (`npm run build`, `python manage.py tailwind build`) and send the built files along."
 _MAX_CHARACTERS = 1000
 # A traceback of a web framework through its middleware, with the chain of causes, has 150 lines.
 _MAX_LINES = 200
@@ -83,6 +90,22 @@ def explain_missing_table(name: str, plan: StartPlan) -> str:
     )
 
 
+def find_missing_files(lines: Sequence[str], plan: StartPlan) -> Diagnosis | None:
+    """Explain that static files are not collected, or that a front end is not built; None for other errors."""
+    match = next((found for line in reversed(lines) if (found := _FILES.search(line))), None)
+    if match is None:
+        return None
+    if (name := match["static"]) is None:
+        name = (match["stats"] or match["manifest"] or "its manifest").rstrip(".")
+        message = f"The pages need the built front end ({name}), and nothing has built it. {_BUILD}"
+    elif any(step.name == COLLECT_STATIC for step in plan.steps):
+        message = f"`collectstatic` found no file {name!r}: the project does not have it, or builds it. {_BUILD}"
+    else:
+        command = "python manage.py collectstatic --noinput"
+        message = f"The static file {name!r} is not collected. Run `{command}` as a step of preview.toml."
+    return Diagnosis("unbuilt_files", message, {"file": name})
+
+
 def lines_by_request(lines: Sequence[LogLine], newest: str | None) -> list[tuple[str | None, list[str]]]:
     """Return the printed lines to be read together, each group with the request that its explanation is about.
 
@@ -122,6 +145,7 @@ def explain_failure(
         found = _with_setting(network, read, variables) if network is not None else diagnose_server(read, variables)
     elif found.reason == "wrong_database":
         found = _with_stand_in(found, variables)
+    found = found or find_missing_files(read, plan)
     if found is None:
         return None
     place = _place(read, folder)
