@@ -343,6 +343,16 @@ def test_a_database_that_the_program_exits_without_is_needed_at_startup(tmp_path
     assert need.address == ("localhost", 27017)
 
 
+def test_the_users_name_is_not_the_setting_of_an_address_that_is_written_out(tmp_path: Path) -> None:
+    source = (
+        "const mongoose = require('mongoose');\n"
+        "mongoose.connect(`mongodb+srv://${process.env.DB_USERNAME}:${process.env.DB_PASS}@shop.example.net/x`);\n"
+    )
+    package = {"main": "server.js", "dependencies": {"express": "^4", "mongoose": "^8"}}
+    (need,) = plan_of(tmp_path, package, {"server.js": EXPRESS + source + LISTEN}).services
+    assert (need.setting, need.where, need.address) == (None, "server.js:4", ("shop.example.net", 27017))
+
+
 @pytest.mark.parametrize(
     ("argument", "env", "value"),
     [

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import pytest
 
 from preview.detection import Origin, Server, StartPlan, Toolchain, Variable
 from preview.supervisor.mending import FailedStart, Mend, find_mend
+from preview.supervisor.mending.container_values import find_read_together
 
 ROOT = "/data/previews/p/project"
 TRACE = "Traceback (most recent call last):"
@@ -177,3 +180,36 @@ def test_a_program_that_needs_websocket_gets_it_from_an_older_node(line: str, no
     mend = find_mend(FailedStart([line, "", f"Node.js {node}"], plan, frozenset(), ROOT))
     given = {} if mend is None else {name: one.value for name, one in mend.variables.items()}
     assert given == ({"NODE_OPTIONS": "--experimental-websocket"} if is_mended else {})
+
+
+@pytest.mark.parametrize(
+    ("text", "file", "expected"),
+    [
+        ('A = need("SHOP_KEY")\nB = need("SHOP_ID")\nC = need("SHOP_PAGES", 3)\n', "a.py", {"SHOP_KEY", "SHOP_ID"}),
+        ("x = Config.get('SHOP_KEY'); y = Config.get('SHOP_ID');\n", "a.ts", {"SHOP_KEY", "SHOP_ID"}),
+        ("x = Config.get('SHOP_KEY'); y = other('SHOP_ID');\n", "a.ts", {"SHOP_KEY"}),
+        (
+            "x = os.getenv('SHOP_KEY'); y = os.getenv('SHOP_ID'); z = os.environ.get('SHOP_NAME')\n",
+            "a.py",
+            {"SHOP_KEY"},
+        ),
+    ],
+)
+def test_all_variables_that_one_function_reads_are_set_at_once(
+    tmp_path: Path, text: str, file: str, expected: set[str]
+) -> None:
+    (tmp_path / file).write_text(text)
+    plan = StartPlan("django", Toolchain.PYTHON, Server.DJANGO, None)
+    lines = ("Error: Environment variable SHOP_KEY is not set",)
+    read = partial(find_read_together, tmp_path, [file])
+    mend = find_mend(FailedStart(lines, plan, frozenset(), ROOT, read_together=read))
+    assert set(values(mend)) == expected
+
+
+def test_a_file_of_very_many_calls_is_read_in_bounded_time(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text(
+        "a." * 50_000 + "".join(f'f{one}("SHOP_{one}")\n' for one in range(5_000)) + "f(" * 20_000
+    )
+    started = time.process_time()
+    assert find_read_together(tmp_path, ["a.py"] * 100, "SHOP_1") == []
+    assert time.process_time() - started < 10

@@ -100,6 +100,7 @@ _CLIENTS: Final = (
 # `port: 3307`, `port: Number(process.env.DB_PORT) || 3307`, among the first options of a connection.
 _PORT: Final = re.compile(r"\bport['\"]?\s{0,8}:[^,\n}]{0,80}?(\d{2,5})\b")
 _OPTIONS: Final = 600
+_ADDRESS_NAME: Final = re.compile(r"UR[IL]|STRING|HOST")
 _SEEDS: Final = re.compile(
     r"(?:^|/)(?:[\w-]*(?:populate|seed)[\w-]*|scripts|migrations|fixtures|tools)(?:\.\w+$|/)", re.IGNORECASE
 )
@@ -176,10 +177,12 @@ def _need(
     here = [read.name for read in named if read.file == file] or [read.name for read in named]
     telling = {name for name in passed if uses[name].part in {Part.URL, Part.HOST}}
     here = [*telling.intersection(values), *here] if telling.intersection(values) else here
-    setting = next(
-        (name for name in here if name in telling or re.search(r"UR[IL]|STRING|HOST", name)), next(iter(here), None)
-    )
-    value = values.get(setting, "") if setting else _fixed_address(project.text(file), client.kind)
+    setting = next((name for name in here if name in telling or _ADDRESS_NAME.search(name)), next(iter(here), None))
+    fixed = _fixed_address(project.text(file), client.kind)
+    # Of an address with its host written out, such a variable is the user's name or the password.
+    if setting and setting not in telling and not _ADDRESS_NAME.search(setting) and _has_plain_host(fixed):
+        setting = None
+    value = values.get(setting, "") if setting else fixed
     if setting and not value:
         value = next((read.default or "" for read in named if read.name == setting), "")
     address = _address(value) or _with_port(_address(ADDRESSES[client.kind]), project.text(file), client)
@@ -222,6 +225,11 @@ def _fixed_address(text: str, kind: ServiceKind) -> str:
     scheme = urlsplit(ADDRESSES[kind]).scheme
     match = re.search(rf"{scheme.removesuffix('ql')}(?:ql)?(?:\+srv)?://[^\s'\"`]+", text)
     return match[0] if match else ""
+
+
+def _has_plain_host(address: str) -> bool:
+    found = _address(address)
+    return found is not None and re.fullmatch(r"[\w.-]+", found[0]) is not None
 
 
 def _address(value: str) -> tuple[str, int] | None:

@@ -1,4 +1,7 @@
-"""Values that only the project's Dockerfile or example files give its variables: ``ENV SETTINGS=config.default``."""
+"""Facts about a project's variables that only other files tell.
+
+Values that its Dockerfile or example files give them, and the variables that one function reads.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,18 @@ _LINE: Final = re.compile(
     r"[ \t]{0,4}(?P<value>[^#\r\n]{1,300}?)[ \t]{0,20}\r?$",
     re.MULTILINE,
 )
+# `need("SHOP_KEY")`, `Config.getString('SHOP_KEY')`, and functions that need no variable.
+_CALL: Final = re.compile(
+    r"(?<![\w$.])(?P<helper>(?:[A-Za-z_$][\w$]{0,60}\.){0,3}[A-Za-z_$][\w$]{0,60})"
+    r"\(\s{0,8}['\"](?P<name>[A-Z][A-Z0-9_]{1,80})['\"]\s{0,8}\)"
+)
+_OTHERS: Final = re.compile(
+    r"(?:^|\.)(?:getenv|print|log|error|warn|append|push|execute|pop)$|(?:environ|env|headers)\.get$"
+)
 _MOST_FILES: Final = 4
+_MOST_CODE: Final = 500
+_MOST_READ: Final = 8_000_000
+_MOST_TOGETHER: Final = 40
 _MOST: Final = 200
 
 
@@ -58,6 +72,30 @@ def find_example_values(project: Path, names: Iterable[str]) -> dict[str, tuple[
             if is_plain and not is_placeholder(value) and len(found) < _MOST:
                 found.setdefault(match["name"], (value, file))
     return found
+
+
+def find_read_together(project: Path, files: Iterable[str], name: str) -> list[str]:
+    """Return the variables that the project's files read with the same function as this one, without a default.
+
+    Reads files, but follows no links.
+
+    Args:
+        project: The project's folder.
+        files: Its modules, relative to it.
+        name: A variable that has no value: ``need("SHOP_KEY")``.
+    """
+    found: dict[str, dict[str, None]] = {}
+    left = _MOST_READ
+    for _, file in zip(range(_MOST_CODE), files, strict=False):
+        text = plain_text(project / file)
+        for match in _CALL.finditer(text):
+            if not _OTHERS.search(match["helper"]):
+                found.setdefault(match["helper"].rpartition(".")[2], {})[match["name"]] = None
+        left -= len(text)
+        if left <= 0:
+            break
+    together = [names for names in found.values() if name in names]
+    return list(dict.fromkeys(one for names in together for one in names if one != name))[:_MOST_TOGETHER]
 
 
 def _pairs(text: str) -> list[tuple[str, str]]:

@@ -19,7 +19,7 @@ from preview.errors import PreviewError
 from preview.logs import Level
 from preview.supervisor.launch.project_analysis import AnalysisCache, ProjectAnalysis
 from preview.supervisor.mending.container_folder import find_container_folder
-from preview.supervisor.mending.container_values import find_container_values, find_example_values
+from preview.supervisor.mending.container_values import find_container_values, find_example_values, find_read_together
 from preview.supervisor.mending.find import find_mend
 from preview.supervisor.mending.model import FailedStart, Mend, shortened
 from preview.supervisor.mending.starts import has_failed_to_load, is_other_start, may_be_newer_python
@@ -178,6 +178,7 @@ class Mender:
             find_container_values(Path(project)),
             find_example_values(Path(project), names),
             is_sandboxed,
+            partial(find_read_together, Path(project), files),
         )
         return find_mend(failed, tried)
 

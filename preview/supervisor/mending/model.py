@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -72,6 +72,7 @@ class FailedStart:
         container_folder: Absolute folder for which the project's Dockerfile and its code are written, if both name one.
         container_values: Values that the project's Dockerfile gives variables.
         example_values: Values in the project's example files, each with its file.
+        read_together: Returns the variables that the project reads with the same function as one of a name.
         is_sandboxed: Its file system is its own, with links where the preview wants them.
     """
 
@@ -91,6 +92,7 @@ class FailedStart:
     container_values: Mapping[str, str] = field(default_factory=dict)
     example_values: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     is_sandboxed: bool = False
+    read_together: Callable[[str], Sequence[str]] = lambda _: ()
 
     def is_free(self, name: str) -> bool:
         """Return True for a variable that nobody has given a value."""

@@ -54,6 +54,7 @@ _RESERVED: Final = re.compile(
 )
 _DOCKERFILE: Final = "Dockerfile"
 _MOST: Final = 40
+_MOST_LOOKED_UP: Final = 2
 # The launchers' last line (``preview_serving``, ``reads.cjs``). The program may print it, too.
 _READS: Final = re.compile(r"^read without a value: (?P<names>[A-Za-z_]\w{0,80}(?:, [A-Za-z_]\w{0,80}){0,39})$")
 # What programs say of a value that is not there, in their error or in the line above their end.
@@ -98,6 +99,7 @@ def mend_variables(failed: FailedStart) -> Mend | None:
     ways = (dict(find(failed)) for find in finders)
     found: dict[str, Variable] = next(filter(None, ways), {})
     before = failed.plan.variables
+    found |= dict(_read_with(failed, [name for name in found if name not in before]))
     changed = {
         name: replace(one, instead_of=before[name].value if name in before else None)
         for name, one in ((name, _of_files(failed, one)) for name, one in found.items())
@@ -112,6 +114,16 @@ def mend_variables(failed: FailedStart) -> Mend | None:
     made = ["placeholders"] if any(changed[name].origin is not Origin.EXAMPLE for name in names) else []
     why = f"the {are.format(', '.join(names))} no usable value: using {' and '.join((*used, *made))}"
     return Mend(why, {name: changed[name] for name in names})
+
+
+def _read_with(failed: FailedStart, names: Sequence[str]) -> Iterator[tuple[str, Variable]]:
+    """Yield the variables that a program would miss next: it reads them with the same function, one after the other."""
+    known = {*failed.plan.variables, *failed.plan.defaulted, *names}
+    for name in names[:_MOST_LOOKED_UP]:
+        for other in failed.read_together(name):
+            if other not in known and other not in _COMMON:
+                known.add(other)
+                yield other, placeholder_for(other)
 
 
 def _of_files(failed: FailedStart, variable: Variable) -> Variable:
