@@ -1,7 +1,9 @@
 /* Lease and fence of one preview, checked by spin (https://spinroot.com) for every order of steps.
 
    Nodes renew their leases, take the preview, write for it, stand still (SIGSTOP), are killed, start again, and lose
-   answers of the database. Statements reach the database at any later moment, also after their node has stopped.
+   answers of the database. Statements reach the database at any later moment, also after their node has stopped. At its
+   lease's end a node pauses the preview; it goes on after a late renewal, if its fence is the same. What outlives a
+   killed node (the crash watch) gives its lease up, once its processes have ended.
 
    - one:    at most one node that does not stand still runs the preview
    - newest: an accepted write has the fence of the row, so none comes after one of a later owner
@@ -13,8 +15,8 @@
      spin -a -DLEASE=2 -DFAULTS=1 -DMOST_FENCE=3 lease.pml && gcc -O2 -w -DSAFETY -DCOLLAPSE -o pan pan.c &&
        ./pan -m3000000
 
-   Build with -DNO_FENCE, -DNO_LEASE, -DNO_EPOCH, -DNO_GIVE_BACK -DMOST_FENCE=6 or -DNO_KNEW -DMOST_FENCE=6 to leave one
-   rule out: spin then finds the fault. More faults, nodes or parts take more time. */
+   Build with -DNO_FENCE, -DNO_LEASE, -DNO_STALE, -DNO_LOOK, -DNO_SETTLE, -DNO_GIVE_BACK -DMOST_FENCE=6 or -DNO_KNEW
+   -DMOST_FENCE=6 to leave one rule out: spin then finds the fault. More faults, nodes or parts take more time. */
 
 #ifndef NODES
 #define NODES 2
@@ -48,10 +50,14 @@ byte deadline[NODES];      /* quarters until it ends its processes by its own cl
 byte mine[NODES];          /* the fence that it knows; 0 for none */
 bool runs[NODES];          /* its processes of the preview are alive */
 bool still[NODES], dead[NODES];
+byte paused[NODES];        /* fence of the preview that stands still since the lease's end; 0 for none */
+bool dying[NODES];         /* processes of a killed node, which the kernel has not ended yet */
+bool stale[NODES];         /* it was taking at its lease's end, and believes no answer to that */
 bool early[NODES];         /* it takes by a membership that a join has ended */
 byte unknown[NODES];       /* fence of a row of its own that it did not know at its last renewal */
 byte renewal[NODES], taking[NODES];
 bool joins[NODES];         /* the renewal is a join: the lease was over */
+bool late[NODES];          /* the lease was over, and the renewal is to bring it back */
 byte age[NODES];           /* quarters since the renewal was asked for */
 byte knew[NODES];          /* what it knew when it asked */
 byte seen[NODES], got[NODES];
@@ -69,23 +75,38 @@ byte i, running;
 #define free_to_take (queued || owner == NOBODY || left[owner] == 0)
 #endif
 
-#define acts(n) (runs[n] && up(n))
+#define acts(n) ((runs[n] && up(n)) || dying[n])
 #if NODES == 2
 #define alone(n) (!acts(1 - n))
 #else
 #define alone(n) (!acts((n + 1) % 3) && !acts((n + 2) % 3))
 #endif
 
+#ifdef NO_STALE
+#define believed(n) true
+#else
+#define believed(n) (!stale[n])
+#endif
+
 inline drop(n) { mine[n] = 0; runs[n] = false }
+
+/* The node sees that its lease is over. Its processes are stopped by the next part. */
+inline pause(n) {
+  if :: mine[n] != 0 -> paused[n] = mine[n] :: else fi;
+  mine[n] = 0; stale[n] = (taking[n] != none) }
 
 proctype Node(byte n) {
   do
   /* The lease */
   :: atomic { up(n) && renewal[n] == none && !renewed[n] ->
-       renewal[n] = asked; age[n] = 0; renewed[n] = true; knew[n] = mine[n];
-       joins[n] = (deadline[n] == 0);
-       /* Joins only when all that it ran is over. */
-       if :: joins[n] -> drop(n) :: else fi }
+       renewal[n] = asked; age[n] = 0; renewed[n] = true;
+       if
+       :: deadline[n] > 0 -> joins[n] = false; late[n] = false; knew[n] = mine[n]
+       /* Only when all has been stopped. */
+       :: deadline[n] == 0 && paused[n] != 0 && !runs[n] -> joins[n] = false; late[n] = true; knew[n] = paused[n]
+       /* Nothing is paused, or half a minute is over. Joins only when all that it ran is over. */
+       :: deadline[n] == 0 -> joins[n] = true; late[n] = false; paused[n] = 0; drop(n)
+       fi }
   :: atomic { renewal[n] == asked ->
        if
        :: joins[n] -> left[n] = LEASE; seen[n] = 0; early[n] = (taking[n] == asked);
@@ -97,11 +118,22 @@ proctype Node(byte n) {
        renewal[n] = none;
        if
        :: age[n] >= LOCAL -> skip                    /* too late to be of use */
-       :: age[n] < LOCAL && (joins[n] || deadline[n] > 0) ->
+       :: age[n] < LOCAL && late[n] && deadline[n] == 0 ->
           deadline[n] = LOCAL - age[n];
-#ifndef NO_EPOCH
-          if :: joins[n] -> got[n] = 0 :: else fi;
+          if
+#ifdef NO_LOOK
+          :: true ->
+#else
+          :: seen[n] == paused[n] ->
 #endif
+             mine[n] = paused[n]; runs[n] = true; assert(alone(n)); unknown[n] = 0
+#ifndef NO_LOOK
+          :: else -> unknown[n] = seen[n]
+#endif
+          fi;
+          paused[n] = 0
+       :: age[n] < LOCAL && !late[n] && (joins[n] || deadline[n] > 0) ->
+          deadline[n] = LOCAL - age[n];
           #ifndef NO_KNEW
           if :: knew[n] != 0 && mine[n] == knew[n] && seen[n] != knew[n] -> drop(n) :: else fi;
 #else
@@ -129,9 +161,9 @@ proctype Node(byte n) {
        early[n] = false; taking[n] = done }
   :: atomic { up(n) && taking[n] == done ->
        taking[n] = none;
-       if :: got[n] != 0 && deadline[n] > 0 -> mine[n] = got[n]; runs[n] = true; assert(alone(n)) :: else fi;
-       got[n] = 0 }
-  :: atomic { faults > 0 && taking[n] == done -> faults--; unserved = 0; taking[n] = none; got[n] = 0 }  /* lost answer */
+       if :: got[n] != 0 && deadline[n] > 0 && believed(n) -> mine[n] = got[n]; runs[n] = true; assert(alone(n)) :: else fi;
+       got[n] = 0; stale[n] = false }
+  :: atomic { faults > 0 && taking[n] == done -> faults--; unserved = 0; taking[n] = none; got[n] = 0; stale[n] = false }  /* lost answer */
   /* Writes: decided here, done there at any later moment */
   :: atomic { up(n) && mine[n] != 0 && deadline[n] > 0 && writing[n] == 0 -> writing[n] = mine[n] }
   :: atomic { writing[n] != 0 ->
@@ -153,14 +185,21 @@ proctype Node(byte n) {
   :: atomic { still[n] && !dead[n] ->
        /* It looks at its clock first. */
        still[n] = false; unserved = 0;
-       if :: deadline[n] == 0 -> drop(n) :: else fi;
+       if :: deadline[n] == 0 -> pause(n); runs[n] = false :: else fi;
        assert(!runs[n] || alone(n)) }
   :: atomic { n != 0 && faults > 0 && !dead[n] ->
-       faults--; unserved = 0; dead[n] = true; still[n] = false; deadline[n] = 0; drop(n) }
+       faults--; unserved = 0; dead[n] = true; still[n] = false; deadline[n] = 0; paused[n] = 0;
+       dying[n] = runs[n]; drop(n) }
+  :: atomic { dying[n] -> dying[n] = false }
+#ifdef NO_SETTLE
+  :: atomic { dead[n] && left[n] > 0 -> left[n] = 0 }
+#else
+  :: atomic { dead[n] && left[n] > 0 && !dying[n] -> left[n] = 0 }
+#endif
   /* A new process of that name waits for the end of the lease. Statements of the old one have an old epoch. */
   :: atomic { dead[n] && left[n] == 0 ->
        dead[n] = false; unserved = 0; renewal[n] = none; taking[n] = none; got[n] = 0; unknown[n] = 0;
-       early[n] = false }
+       early[n] = false; stale[n] = false; dying[n] = false }
   od
 }
 
@@ -183,9 +222,10 @@ active proctype Time() {
          if :: renewal[i] != none && age[i] < LOCAL -> age[i]++ :: else fi;
          /* Its processes have the quarter after the deadline to end. */
          if :: deadline[i] == 0 && up(i) -> drop(i) :: else fi;
+         dying[i] = false;
          if
          :: deadline[i] > 0 -> deadline[i]--;
-            if :: deadline[i] == 0 && up(i) -> mine[i] = 0 :: else fi
+            if :: deadline[i] == 0 && up(i) -> pause(i) :: else fi
          :: else
          fi;
          renewed[i] = false; looked[i] = false;
