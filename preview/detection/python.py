@@ -116,6 +116,7 @@ def plan_python(
         manifests=layout.manifests,
         extra_requirements=_requirements(database, migrations),
         steps=(
+            *obstacles.steps,
             *find_env_file_step(sources, files, layout.directory, Toolchain.PYTHON, variables),
             *find_folders_step(sources, files, layout.directory),
             *tables,

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
 
-from preview.detection.databases.services import SQL_KINDS, kind_of_scheme
+from preview.detection.databases.services import SQL_KINDS, kind_of_call, kind_of_scheme
 from preview.detection.expressions import keyword, last_name
 from preview.detection.facts import Facts
-from preview.detection.plan import ServiceKind, ServiceNeed, StartPlan
+from preview.detection.plan import ServiceKind, ServiceNeed, StartPlan, Step
 from preview.detection.settings import ProjectSettings
 from preview.detection.supplied.urls import LOCAL, SCHEMES, demands_tls, hosts_of, is_reached
 from preview.sources import Sources
@@ -40,6 +40,17 @@ _DRIVERS: Final = frozenset(
 )
 _CONTEXT: Final = re.compile(r"context|ctx|ssl", re.IGNORECASE)
 _MOST: Final = 3
+_SHOWN: Final = 200
+_ENGINES: Final = {"postg": ServiceKind.POSTGRESQL, "mysql": ServiceKind.MYSQL}
+# A name or an address, not a folder of sockets.
+_LEADABLE: Final = re.compile(r"[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}")
+_LEAD: Final = """import re, sys
+for file, host in zip(sys.argv[1::2], sys.argv[2::2]):
+    text = open(file, encoding="utf-8", errors="surrogateescape", newline="").read()
+    led = re.sub("(?<=['\\"@])" + re.escape(host) + "(?=['\\":/?])", "127.0.0.1", text)
+    if led != text:
+        open(file, "w", encoding="utf-8", errors="surrogateescape", newline="").write(led)
+"""
 
 
 def with_servers(plan: StartPlan, kinds: frozenset[ServiceKind]) -> StartPlan:
@@ -66,12 +77,24 @@ class Obstacles:
         insists_on_tls: Whether one of them demands encryption.
         names: Names of servers elsewhere.
         ports: The kinds and ports of these.
+        places: Files of Python that have such names as constants, each with one of them.
     """
 
     sentences: tuple[str, ...] = ()
     insists_on_tls: bool = False
     names: tuple[str, ...] = ()
     ports: tuple[tuple[ServiceKind, str], ...] = ()
+    places: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The step that leads the names to this machine, in the preview's copy of the files; empty without any."""
+        if not self.places:
+            return ()
+        hosts = ", ".join(dict.fromkeys(host for _, host in self.places))
+        words = [word for place in self.places for word in place]
+        why = f"the preview cannot reach {hosts[:_SHOWN]}: in its copy, the name leads to its own server"
+        return (Step("addresses", ("python", "-c", _LEAD, *words), ".", why),)
 
     def applied(self, needs: Iterable[ServiceNeed]) -> tuple[ServiceNeed, ...]:
         """Return the needs, with what the obstacles say about them."""
@@ -93,11 +116,26 @@ def find_obstacles(
     defaults = {read.default for read in settings.reads.values()}
     fixed = [(one.text, one.where) for one in facts.addresses if one.text not in defaults]
     files = list(files)
-    hosts = [_host_sentence(host, where, "server") for host, where in (*_hosts(sources, files), *_called_hosts(facts))]
+    found = [*_hosts(sources, files, kinds), *_called_hosts(facts, kinds)]
+    places = [(where.rpartition(":")[0], host) for host, where, is_led in found if is_led]
+    places += [(where.rpartition(":")[0], host) for text, where in fixed if (host := _elsewhere_in(text, kinds))]
+    led = tuple(dict.fromkeys(one for one in places if _LEADABLE.fullmatch(one[1])))[:_MOST_NAMES]
+    names = tuple(host.lower() for _, host in led)
+    hosts = [
+        (_led_sentence if is_led and host.lower() in names else _host_sentence)(host, where, "server")
+        for host, where, is_led in found
+    ]
     demands = [tls_sentence(where) for where in _options(sources, files)]
-    told = tell_addresses(fixed, kinds)
+    told = tell_addresses(fixed, kinds, names)
     sentences = (*told.sentences, *hosts[:_MOST], *demands[:_MOST])
-    return Obstacles(sentences, insists_on_tls=told.insists_on_tls or bool(demands))
+    insists = told.insists_on_tls or bool(demands)
+    return Obstacles(sentences, insists_on_tls=insists, names=names, places=led)
+
+
+def _elsewhere_in(text: str, kinds: frozenset[ServiceKind]) -> str:
+    """Return the only host of a URL for a supplied server, if it is elsewhere; else an empty text."""
+    hosts = hosts_of(text) if kind_of_scheme(text) in kinds & frozenset(SCHEMES) else ()
+    return hosts[0] if len(hosts) == 1 and not is_reached(hosts[0]) else ""
 
 
 def tell_addresses(
@@ -145,8 +183,11 @@ def tls_sentence(where: str) -> str:
     )
 
 
-def _hosts(sources: Sources, files: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Yield the hosts that Django's ``DATABASES`` names as constants and that are not in the preview."""
+def _hosts(sources: Sources, files: Iterable[str], kinds: frozenset[ServiceKind]) -> Iterator[tuple[str, str, bool]]:
+    """Yield the hosts that Django's ``DATABASES`` names as constants and that are not in the preview.
+
+    Each has its place, and whether its server is of a supplied kind.
+    """
     for file in files:
         if b"DATABASES" not in sources.text(file):
             continue
@@ -154,17 +195,19 @@ def _hosts(sources: Sources, files: Iterable[str]) -> Iterator[tuple[str, str]]:
             keys = [getattr(key, "value", None) for key in node.keys] if isinstance(node, ast.Dict) else []
             if isinstance(node, ast.Dict) and "ENGINE" in keys and "HOST" in keys:
                 host = _other_host(node.values[keys.index("HOST")])
+                engine = getattr(node.values[keys.index("ENGINE")], "value", None)
+                kind = next((kind for word, kind in _ENGINES.items() if word in str(engine)), None)
                 if host is not None:
-                    yield host, f"{file}:{node.values[keys.index('HOST')].lineno}"
+                    yield host, f"{file}:{node.values[keys.index('HOST')].lineno}", kind in kinds
 
 
-def _called_hosts(facts: Facts) -> Iterator[tuple[str, str]]:
-    """Yield the constant hosts of ``psycopg2.connect(host="…")`` and the like that are not in the preview."""
+def _called_hosts(facts: Facts, kinds: frozenset[ServiceKind]) -> Iterator[tuple[str, str, bool]]:
+    """Yield the same of ``psycopg2.connect(host="…")`` and the like."""
     for call in facts.calls:
         if call.name.partition(".")[0] in _DRIVERS:
             host = _other_host(keyword(call.node, "host"))
             if host is not None:
-                yield host, call.where
+                yield host, call.where, kind_of_call(call.name) in kinds
 
 
 def _other_host(node: ast.expr | None) -> str | None:
