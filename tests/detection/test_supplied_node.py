@@ -365,3 +365,23 @@ def test_the_host_of_mail_is_not_taken_for_that_of_a_database(tmp_path: Path) ->
     (tmp_path / "mail.js").write_text(mail + "nodemailer.createTransport(connection);\n")
     uses = find_address_uses(JavaScriptTrees(Sources(tmp_path)), ["db.js", "mail.js"])
     assert uses.keys() == {"DATABASE_URL"}
+
+
+@pytest.mark.parametrize(
+    ("packages", "dialect", "kind"),
+    [
+        (("typeorm",), "postgres", POSTGRESQL),
+        (("sequelize",), "mysql", MYSQL),
+        (("typeorm", "mysql2"), "postgres", MYSQL),
+        (("typeorm",), "mssql", None),
+        (("typeorm", "sqlite3"), "postgres", None),
+        ((), "postgres", None),
+    ],
+)
+def test_a_driver_that_no_manifest_names_still_tells_its_server(
+    tmp_path: Path, packages: tuple[str, ...], dialect: str, kind: ServiceKind | None
+) -> None:
+    source = f"new (require('typeorm').DataSource)({{ type: '{dialect}', host: process.env.DB_HOST }});\n"
+    address = {POSTGRESQL: OWN, MYSQL: MY}.get(kind) if kind is not None else None
+    found = supplied_plan(tmp_path, node(source, *packages)).variables.get("DATABASE_URL")
+    assert (None if found is None else found.value) == address

@@ -456,6 +456,8 @@ READ = "read without a value: SITE_KEY, OTHER_URL"
         [TRACE, "TypeError: encode() argument 'key' must be str, not None", READ],
         [READ, "/app/main.js:3", "TypeError: Cannot read properties of undefined (reading 'split')"],
         ["Missing configuration, stopping", READ],
+        ["[Nest] 2  ERROR [ExceptionHandler] Error: SITE_KEY no definido. Valores permitidos: a, b", READ],
+        ["Erro: a chave é obrigatória", READ],
         [READ, "Error: secretOrKey must be set", "    at new Strategy (/app/node_modules/passport-jwt/x.js:1:1)"],
     ],
 )
@@ -545,3 +547,12 @@ def test_a_folder_that_looks_like_an_option_is_made(tmp_path: Path) -> None:
     plan = with_folders(StartPlan("node", Toolchain.NODE, Server.NODE, None), ["--uploads/images"])
     assert subprocess.run(plan.steps[0].argv, cwd=tmp_path, check=False).returncode == 0
     assert (tmp_path / "--uploads/images").is_dir()
+
+
+def test_a_placeholder_that_is_to_be_a_url_gets_a_scheme() -> None:
+    known = {"LOG_HOST": ("localhost", Origin.MADE_UP), "OTHER": ("remote", Origin.MADE_UP)}
+    lines = ["TypeError: Invalid URL", "  code: 'ERR_INVALID_URL',", "  input: 'localhost/push/v1'", "}"]
+    assert values(mend_of(*lines, variables=known)) == {"LOG_HOST": "http://localhost"}
+    assert values(mend_of(*lines[1:], variables=known)) == {}
+    given = {"LOG_HOST": ("localhost", Origin.REQUEST)}
+    assert values(mend_of(*lines, variables=given)) == {}

@@ -213,3 +213,11 @@ def test_a_file_of_very_many_calls_is_read_in_bounded_time(tmp_path: Path) -> No
     started = time.process_time()
     assert find_read_together(tmp_path, ["a.py"] * 100, "SHOP_1") == []
     assert time.process_time() - started < 10
+
+
+def test_what_babel_leaves_to_babel_node_is_loaded_first() -> None:
+    plan = StartPlan("express", Toolchain.NODE, Server.NODE, None)
+    mend = find_mend(FailedStart(["ReferenceError: regeneratorRuntime is not defined"], plan, frozenset(), ROOT))
+    assert mend is not None
+    assert mend.requirements == ("regenerator-runtime@^0.14.0",)
+    assert mend.variables["NODE_OPTIONS"].value == "--require regenerator-runtime/runtime"

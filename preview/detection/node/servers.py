@@ -22,6 +22,7 @@ from preview.detection.supplied.urls import SCHEMES
 _DIALECT: Final = re.compile(
     r"\b(?:dialect|type|client)['\"]?\s{0,8}:\s{0,8}['\"](pg|postgres\w{0,4}|mysql2?|mariadb|(?:better-)?sqlite3?)['\"]"
 )
+_MAPPERS: Final = ("typeorm", "@nestjs/typeorm", "sequelize", "sequelize-typescript", "knex", "objection")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,15 @@ def _by_use(project: NodeProject, installed: list[ServiceKind]) -> list[ServiceK
     return sorted(installed, key=lambda kind: kind is not wanted) if named else installed
 
 
+def _without_driver(project: NodeProject, installed: list[ServiceKind]) -> list[ServiceKind]:
+    """Return the SQL server that the files name for TypeORM or the like if no manifest names a driver."""
+    if SQL_KINDS.intersection(installed) or project.requires(*SQLITE_PACKAGES) or not project.requires(*_MAPPERS):
+        return []
+    named = next((found[1] for name in project.by_reach if (found := _DIALECT.search(project.text(name)))), "")
+    kinds = {"p": ServiceKind.POSTGRESQL, "m": ServiceKind.MYSQL}
+    return [kinds[named[0]]] if named[:1] in kinds else []
+
+
 def find_servers(project: NodeProject, settings: ProjectSettings, supplied: frozenset[ServiceKind]) -> Servers:
     """Return the supplied servers that the project's packages and variables want."""
     kinds = supplied & frozenset(SCHEMES)
@@ -118,6 +128,7 @@ def find_servers(project: NodeProject, settings: ProjectSettings, supplied: froz
         return Servers(Supply())
     supply = Supply(kinds, composed=compose_values(project.sources))
     installed = [kind for kind, packages in PACKAGES.items() if project.requires(*packages)]
+    installed += _without_driver(project, installed)
     sql = wanted_server(settings, supply, _by_use(project, installed), has_sqlite=_may_use_a_file(project))
     used = frozenset(kind for kind in (*installed, sql) if kind in kinds and (kind not in SQL_KINDS or kind is sql))
     folder = "" if project.folder == "." else f"{project.folder}/"

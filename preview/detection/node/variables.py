@@ -37,7 +37,9 @@ _ADDRESS: Final = re.compile(r"UR[IL]|STRING|CONNECT|^(?:DB|DATABASE)$|LOCAL$|AT
 _LIFE: Final = re.compile(r"EXPIR|LIFETIME|_TTL|MAX_?AGE|DURATION", re.IGNORECASE)
 _UNIT: Final = re.compile(r"MINUTE|SECOND|HOUR|DAYS|_MS$|_MIN$|_SEC$", re.IGNORECASE)
 # `DB_DIALECT`, `DB_DRIVER`, `DATABASE_TYPE`: a word that the driver's library knows.
-_DIALECT: Final = re.compile(r"DIALECT$|(?:DB|DATABASE|SQL|KNEX|TYPEORM)_?(?:DRIVER|CLIENT|TYPE)$", re.IGNORECASE)
+_DIALECT: Final = re.compile(
+    r"DIALECT$|(?:DB|DATABASE|SQL|KNEX|TYPEORM)_?(?:DRIVER|CLIENT|TYPE|ENGINE)$", re.IGNORECASE
+)
 _ROUNDS: Final = re.compile(r"ROUNDS|SALT_?ROUND|SALT(?:_?FACTOR|_?LENGTH|_?WORK\w*)?$", re.IGNORECASE)
 _FILE: Final = re.compile(r"\bpath:\s*(?:path\.\w+\([^)]*?)?['\"`]([\w./-]*\.?env[\w./-]*)['\"`]|--env-file=(\S+)")
 _MAX_LENGTH: Final = 4_000
@@ -273,6 +275,7 @@ def _known(read: SettingRead) -> str | None:
         (r"(?:AWS|S3)_REGION|^REGION$", "us-east-1"),
         (r"(?:MAIL|SMTP)\w*PORT", "587"),
         (r"BASE_PATH|API_PREFIX", "/api"),
+        (r"^LOKI_\w{0,20}HOST$", "http://localhost:3100"),
         # Its client wants a host's name, and no URL.
         (r"MINIO\w*(?:END_?POINT|HOST)$", "localhost"),
     )

@@ -38,6 +38,7 @@ _READ: Final = re.compile(
     r"""(?:getenv|environ(?:\.get)?|\benv(?:\.\w{1,10})?|\bconfig)\s{0,2}[\[(]\s{0,2}["'](?P<name>[A-Za-z_]\w{0,80})["']"""
     r"""|process\.env(?:\.|\[["'])(?P<other>[A-Za-z_]\w{0,80})"""
 )
+_URL_INPUT: Final = re.compile(r"^\s{0,8}input: '([^']{1,300})'")
 _OF_NODE: Final = re.compile(r"\bprocess\.env\.(?P<name>[A-Z][A-Z0-9_]{1,80})")
 _OPENED: Final = re.compile(r"\s{0,40}(?P<name>[A-Z][A-Z0-9_]{1,80})\s{0,4}=\s{0,4}[\w.]{1,60}\($")
 _CONSTANT: Final = re.compile(r"\b[A-Z][A-Z0-9]{0,20}_?[A-Z0-9_]{2,60}\b")
@@ -60,7 +61,11 @@ _READS: Final = re.compile(r"^read without a value: (?P<names>[A-Za-z_]\w{0,80}(
 # What programs say of a value that is not there, in their error or in the line above their end.
 _WANTS_VALUE: Final = re.compile(
     r"None\b|NoneType|\bnull\b|undefined|\bNaN\b|missing|require|not (?:set|defined|found|provided|specified)"
-    r"|must (?:be|have|set|provide)|expected|invalid|empty|environment|\benv\b|variable|config|argument|KeyError",
+    r"|must (?:be|have|set|provide)|expected|invalid|empty|environment|\benv\b|variable|config|argument|KeyError"
+    # In Spanish, Portuguese, French, Italian, German, Russian, Chinese and Korean.
+    r"|\b(?:no|não|nao) (?:est[áa] )?(?:definid|configurad|encontrad)|obligatori|obrigat[óo]ri|\bfalta\b"
+    r"|manquant|mancant"
+    r"|d[ée]finie?\b|\bfehlt\b|не (?:задан|указан|найден|определ)|未(?:设置|配置|定义)|不能为空|缺少|필요|없습니다",
     re.IGNORECASE,
 )
 _SAID_LINES: Final = 8
@@ -94,7 +99,8 @@ _COMMON: Final = frozenset(
 def mend_variables(failed: FailedStart) -> Mend | None:
     """Return placeholders for the variables that the last lines name; None if they name none."""
     finders = (
-        _of_pydantic, _unparsed, _refused, _missing, _read_in_line, _exemplified, checked_variables, _read_at_all
+        _of_pydantic, _unparsed, _refused, _missing, _without_scheme, _read_in_line, _exemplified, checked_variables,
+        _read_at_all,
     )  # fmt: skip
     ways = (dict(find(failed)) for find in finders)
     found: dict[str, Variable] = next(filter(None, ways), {})
@@ -216,6 +222,18 @@ def _missing(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
     # `Error: process.env.SITE_KEY is not set`, in whichever language.
     for match in _OF_NODE.finditer(failed.lines[number]) if number is not None and not names else ():
         yield match["name"], placeholder_for(match["name"])
+
+
+def _without_scheme(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
+    """Yield the placeholders from which Node was to read a URL: ``input: 'localhost/loki/api'`` lacks its scheme."""
+    if not any("Invalid URL" in line for line in failed.lines):
+        return
+    inputs = [match[1] for line in failed.lines if (match := _URL_INPUT.match(line))]
+    for variable in failed.plan.variables.values():
+        is_made = variable.origin is Origin.MADE_UP and not variable.secret and "://" not in variable.value
+        if is_made and variable.value and any(one.startswith(variable.value) for one in inputs):
+            host = variable.value if variable.value.startswith("localhost") else "localhost"
+            yield variable.name, Variable(variable.name, f"http://{host}", Origin.MADE_UP, variable.where)
 
 
 def _read_in_line(failed: FailedStart) -> Iterator[tuple[str, Variable]]:

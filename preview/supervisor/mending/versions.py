@@ -172,6 +172,7 @@ _INSTALLED: Final = re.compile(r"/site-packages/(?P<name>\w{1,100})(?:/|\.py$)")
 _SHARP: Final = re.compile(
     r'(?:wrong installing|not load) the "sharp" module|sharp-linux(?:musl)?-(?:x64|arm64v?8?)\.node'
 )
+_NO_REGENERATOR: Final = re.compile(r"^ReferenceError: regeneratorRuntime is not defined")
 _NO_WEBSOCKET: Final = re.compile(r"native WebSocket not found|^ReferenceError: WebSocket is not defined")
 # 20.10 is the first with the option; Node names itself when an error ends it.
 _HAS_OPTION: Final = re.compile(r"^Node\.js v(?:20\.[1-9]\d|21)\.")
@@ -183,7 +184,7 @@ def mend_versions(failed: FailedStart) -> Mend | None:
     if failed.plan.toolchain is Toolchain.NODE and any(_SHARP.search(one) for one in failed.lines):
         why = "sharp's binary cannot be downloaded: using sharp 0.33 or newer, whose binary is a package of npm"
         return Mend(why, requirements=("sharp@>=0.33.5",))
-    if failed.plan.toolchain is Toolchain.NODE and (mend := _mend_websocket(failed)) is not None:
+    if failed.plan.toolchain is Toolchain.NODE and (mend := _mend_node_options(failed)) is not None:
         return mend
     if number is None or failed.plan.toolchain is not Toolchain.PYTHON:
         return None
@@ -203,11 +204,17 @@ def mend_versions(failed: FailedStart) -> Mend | None:
     return None
 
 
-def _mend_websocket(failed: FailedStart) -> Mend | None:
-    """Return the option with which Node 20 and 21 have the `WebSocket` of later ones, if the program lacks it."""
+def _mend_node_options(failed: FailedStart) -> Mend | None:
+    """Return the option with which Node has what the program takes for granted; None if it lacks nothing known."""
+    if "NODE_OPTIONS" in failed.plan.variables:
+        return None
+    # What `babel-node` loads before the program.
+    if any(_NO_REGENERATOR.search(line) for line in failed.lines):
+        option, packages = "--require regenerator-runtime/runtime", ("regenerator-runtime@^0.14.0",)
+        why = "Babel's async functions need regenerator-runtime, which no source loads: loading it first"
+        return Mend(why, {"NODE_OPTIONS": Variable("NODE_OPTIONS", option, Origin.SUPPLIED)}, packages)
     lacks = any(_NO_WEBSOCKET.search(line) for line in failed.lines)
-    is_old = any(_HAS_OPTION.match(line) for line in failed.lines)
-    if not lacks or not is_old or "NODE_OPTIONS" in failed.plan.variables:
+    if not lacks or not any(_HAS_OPTION.match(line) for line in failed.lines):
         return None
     option = "--experimental-websocket"
     why = f"the program needs WebSocket, which is a part of Node from version 22 on: running it with {option}"
