@@ -480,3 +480,16 @@ def test_values_of_the_file_are_read_by_name(tmp_path: Path, text: str, found: d
 def test_a_made_up_token_of_a_telegram_bot_has_its_form(tmp_path: Path, name: str) -> None:
     plan = plan_of(tmp_path, {"main.py": f"import os\ntoken = os.environ['{name}']\n" + FASTAPI})
     assert plan.variables[name].value == "1234567890:{secret}"
+
+
+@pytest.mark.parametrize("name", ["SUPABASE_KEY", "SUPABASE_SERVICE_ROLE_KEY", "NEXT_PUBLIC_SUPABASE_ANON_KEY"])
+def test_a_made_up_key_of_supabase_has_the_form_of_a_token(tmp_path: Path, name: str) -> None:
+    plan = plan_of(tmp_path, {"main.py": f"import os\nkey = os.environ['{name}']\n" + FASTAPI})
+    assert plan.variables[name].value == "{secret}.{secret}.{secret}"
+    assert plan.variables[name].secret
+
+
+@pytest.mark.parametrize("name", ["AWS_REGION", "AWS_S3_REGION_NAME", "S3_REGION", "COGNITO_REGION"])
+def test_a_made_up_region_of_aws_is_one(tmp_path: Path, name: str) -> None:
+    plan = plan_of(tmp_path, {"main.py": f"import os\nregion = os.environ['{name}']\n" + FASTAPI})
+    assert plan.variables[name].value == "us-east-1"

@@ -37,6 +37,30 @@ def values(mend: Mend | None) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
+    ("error", "names"),
+    [
+        ("botocore.exceptions.NoRegionError: You must specify a region.", {"AWS_DEFAULT_REGION"}),
+        (
+            "twilio.base.exceptions.TwilioException: Credentials are required to create a TwilioClient",
+            {"TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN"},
+        ),
+        (
+            "ValueError: Missing key inputs argument! To use the Google AI API, provide (`api_key`) arguments.",
+            {"GOOGLE_API_KEY"},
+        ),
+        (
+            "chain.Error: Did not find groq_api_key, please add an environment variable `GROQ_API_KEY` to it",
+            {"GROQ_API_KEY"},
+        ),
+    ],
+)
+def test_clients_of_outside_services_get_the_variables_that_they_read_themselves(error: str, names: set[str]) -> None:
+    mend = mend_of(TRACE, FRAME, "    client = make()", error)
+    assert mend is not None
+    assert set(mend.variables) == names
+
+
+@pytest.mark.parametrize(
     "line",
     [
         "ALLOWED_HOSTS = config('ALLOWED_HOSTS', default=[], cast=Csv())",

@@ -161,6 +161,10 @@ def _known_text(upper: str, kind: ServiceKind | None) -> str | None:
         (r"ALGORITHM", "HS256"),
         # Packages for Telegram's bots check the form.
         (r"(?:TELEGRAM|(?:^|_)TG|BOT)_\w*TOKEN$|^TELEGRAM_BOT$", "1234567890:{secret}"),
+        # Older clients of Supabase for Python check that a key has the form of a JSON web token.
+        (r"SUPABASE_\w*(?:KEY|ROLE|TOKEN)$", "{secret}.{secret}.{secret}"),
+        # Clients of AWS make a host name of it.
+        (r"(?:^|_)(?:AWS|S3|SES|SNS|SQS|COGNITO|DYNAMODB)_(?:\w+_)?REGION(?:_NAME)?$", "us-east-1"),
         # Flask responds only to requests for this host name.
         (r"^SERVER_NAME$", "localhost:{port}"),
         (r"ALLOWED_HOSTS$", "*"),

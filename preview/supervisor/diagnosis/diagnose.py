@@ -320,7 +320,7 @@ _RULES: tuple[Rule, ...] = (
     _rule(rf"{_NAME}.{{0,40}}{_LACKS}.{{0,60}}{_ENV}", _variable),
     _rule(rf"{_LACKS}.{{0,40}}{_NAME}.{{0,40}}{_ENV}", _variable),
     _rule(rf"{_ENV}.{{0,40}}?{_NAME}.{{0,40}}{_LACKS}", _variable),
-    _rule(rf"{_LACKS}.{{0,30}}{_ENV}.{{0,10}}?{_NAME}", _variable),
+    _rule(rf"(?:{_LACKS}.{{0,30}}|Did not find .{{0,80}}){_ENV}.{{0,10}}?{_NAME}", _variable),
     # Clients of outside services
     _rule(
         rf"(?:[Mm]issing credentials|(?:api_key|apiKey)\b.{{0,20}}must be set|API[ _-]?[Kk]ey).{{0,160}}?"

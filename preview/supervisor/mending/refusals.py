@@ -64,6 +64,15 @@ _NO_VALUE: Final = re.compile(r"\bmust (?:not )?be\b|\brequire|\bnot (?:set|defi
 _WORDS: Final = re.compile(r"\w{1,80}")
 _PARTS: Final = re.compile(r"[A-Z0-9]{1,80}")
 _PRODUCTION: Final = re.compile(r"\bprod(?:uction)?\b", re.IGNORECASE)
+# Clients of outside services read these for themselves, and their error does not name them.
+_OF_CLIENTS: Final = (
+    (re.compile(r"\bNoRegionError: You must specify a region"), ("AWS_DEFAULT_REGION",)),
+    (
+        re.compile(r"\bTwilioException: Credentials are required to create"),
+        ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN"),
+    ),
+    (re.compile(r"^ValueError: Missing key inputs argument! To use the Google AI API"), ("GOOGLE_API_KEY",)),
+)
 
 
 def refused_variables(lines: Sequence[str]) -> Iterator[tuple[str, Variable]]:
@@ -104,6 +113,15 @@ def checked_variables(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
     for name in names if _PRODUCTION.search(said) else ():
         if is_environment(name) and (name not in known or _PRODUCTION.match(known[name].value)):
             yield name, replace(placeholder_for(name), value="development", origin=Origin.SUPPLIED)
+
+
+def client_variables(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
+    """Yield the variables from which the client of an outside service that could not be made takes its values."""
+    number = newest_error(failed.lines)
+    said = "" if number is None else failed.lines[number]
+    for pattern, names in _OF_CLIENTS:
+        if pattern.search(said):
+            yield from ((name, placeholder_for(name)) for name in names)
 
 
 def _fitting(name: str, said: str) -> Variable:

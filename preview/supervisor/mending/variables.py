@@ -11,7 +11,7 @@ from typing import Final
 from preview.detection import Kind, Origin, Variable, placeholder_for
 from preview.supervisor.diagnosis.diagnose import diagnose
 from preview.supervisor.mending.model import FailedStart, Mend, newest_error
-from preview.supervisor.mending.refusals import OTHER_FAILURE, checked_variables, refused_variables
+from preview.supervisor.mending.refusals import OTHER_FAILURE, checked_variables, client_variables, refused_variables
 
 _HEAD: Final = re.compile(r"\b\d{1,4} validation errors? for (?P<model>\w{1,80})")
 _SETTINGS: Final = re.compile(r"settings|config|env", re.IGNORECASE)
@@ -99,8 +99,8 @@ _COMMON: Final = frozenset(
 def mend_variables(failed: FailedStart) -> Mend | None:
     """Return placeholders for the variables that the last lines name; None if they name none."""
     finders = (
-        _of_pydantic, _unparsed, _refused, _missing, _without_scheme, _read_in_line, _exemplified, checked_variables,
-        _read_at_all,
+        _of_pydantic, _unparsed, _refused, _missing, _without_scheme, client_variables, _read_in_line, _exemplified,
+        checked_variables, _read_at_all,
     )  # fmt: skip
     ways = (dict(find(failed)) for find in finders)
     found: dict[str, Variable] = next(filter(None, ways), {})
