@@ -72,6 +72,11 @@ SERVICES = [
     ("AggregateError [ECONNREFUSED]:\n    Error: connect ECONNREFUSED ::1:5432", "It needs PostgreSQL at [::1]:5432"),
     ("pika.exceptions.AMQPConnectionError", "It needs RabbitMQ, "),
     ("elastic_transport.ConnectionError: Connection error", "It needs Elasticsearch, "),
+    (
+        "ConnectionError: Failed to connect to localhost:1435 - Could not connect (sequence)\n"
+        "  Error: connect ECONNREFUSED 127.0.0.1:1435",
+        "It needs Microsoft SQL Server at localhost:1435, and nothing answers there. Previews get none of their own",
+    ),
     ("kafka.errors.NoBrokersAvailable: NoBrokersAvailable", "It needs Kafka, "),
     ("KafkaJSNumberOfRetriesExceeded: Connection error: connect ECONNREFUSED 127.0.0.1:9092", "Kafka at 127.0.0.1:9092, "),
     (

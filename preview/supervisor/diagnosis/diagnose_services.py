@@ -137,7 +137,26 @@ def diagnose_services(lines: Sequence[str], needs: Sequence[ServiceNeed]) -> Dia
         lines: The program's output, oldest first, without colours.
         needs: Backing services found in the project's source.
     """
-    return _first(range(len(lines) - 1, -1, -1), lambda number: _at_line(lines, number, needs))
+    newest_first = range(len(lines) - 1, -1, -1)
+    return _first(newest_first, lambda number: _at_line(lines, number, needs) or _sql_server(lines[number]))
+
+
+# Tedious, Node's driver.
+_SQL_SERVER = re.compile(rf"\bFailed to connect to {_HOST}:{_PORT} - (?:[Cc]ould not connect|connect E|getaddrinfo )")
+
+
+def _sql_server(line: str) -> Diagnosis | None:
+    """Diagnose a Microsoft SQL Server that does not answer. No preview has one of its own."""
+    match = _SQL_SERVER.search(line)
+    if match is None:
+        return None
+    host, port = match["host"], int(match["port"])
+    message = (
+        f"It needs Microsoft SQL Server at {host}:{port}, and nothing answers there. Previews get none of their own: "
+        "set the address of a server that the preview may reach."
+    )
+    facts = {"service": "Microsoft SQL Server", "host": host, "port": port, "setting": None, "where": None}
+    return Diagnosis("missing_service", message, facts)
 
 
 def _first(numbers: Sequence[int], read: Callable[[int], Diagnosis | None]) -> Diagnosis | None:
