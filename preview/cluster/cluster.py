@@ -62,7 +62,7 @@ class Cluster:
         limits: QueueLimits = QUEUE_LIMITS,
         shared: Database | None = None,
     ) -> None:
-        self.facts, self.lease, self.clock = facts, Lease(lease_s), DatabaseClock()
+        self.facts, self.lease, self.clock = facts, Lease(lease_s, node=facts.name), DatabaseClock()
         self.notices = Notices(database.engine)
         self.fences, self.paused = dict[str, int](), dict[str, int]()
         self.draining, self.moving = False, set[str]()

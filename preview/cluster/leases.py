@@ -32,14 +32,14 @@ class Lease:
     Args:
         lease_s: Duration of the lease in seconds.
         clock: The local clock.
+        node: The node's name, for log lines.
 
     Attributes:
         losses: Leases that were over before the next one began.
     """
 
-    def __init__(self, lease_s: float, clock: Callable[[], float] = boot_clock) -> None:
-        self.lease_s = lease_s
-        self.clock = clock
+    def __init__(self, lease_s: float, clock: Callable[[], float] = boot_clock, node: str = "") -> None:
+        self.lease_s, self.clock, self.node = lease_s, clock, node
         self.losses = 0
         self._deadline = float("-inf")
         self._asked_at = self._steady_at = float("-inf")

@@ -59,7 +59,7 @@ class Node:
 
     Attributes:
         facts: What it says of itself.
-        load: Number of previews that it runs.
+        load: Number of previews that it runs; 0 once its lease is over.
         is_live: Whether its lease holds.
         draining: It takes no new previews.
         left_s: Seconds until the end of its lease; negative after it.
@@ -246,4 +246,7 @@ def _node(row: Row[Any]) -> Node:
     machine = {name: value for name, value in words["machine"].items() if name in _MACHINE}
     facts = NodeFacts(row.id, row.address, row.version, row.capacity, words["labels"], **machine)
     facts = replace(facts, public_url=str(words.get("public_url", "")))
-    return Node(facts, row.load, row.left_ms > 0, bool(row.draining), row.left_ms / 1000, row.started_at)
+    is_live = row.left_ms > 0
+    # What a lost node ran is nobody's, or another node's.
+    load = row.load if is_live else 0
+    return Node(facts, load, is_live, bool(row.draining), row.left_ms / 1000, row.started_at)

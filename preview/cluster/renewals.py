@@ -95,7 +95,7 @@ class Renewals:
             try:
                 trio.lowlevel.start_thread_soon(work, deliver, "lease")
             except RuntimeError as error:
-                log.warning("cluster lease not renewed", reason=str(error))
+                log.warning("cluster lease not renewed", node=self._lease.node, reason=str(error))
                 await trio.sleep(_AGAIN * self._lease.lease_s)
             else:
                 return
@@ -115,7 +115,8 @@ class Renewals:
                 self._seen = call.run() or self._seen
             except Exception as error:
                 unexpected = not isinstance(error, PreviewError)
-                log.warning("cluster lease not renewed", reason=str(error), exc_info=unexpected)
+                node = self._lease.node
+                log.warning("cluster lease not renewed", node=node, reason=str(error), exc_info=unexpected)
             else:
                 _soon(token, self._wake)
             finally:
@@ -148,7 +149,8 @@ class Renewals:
                 await note(newest)
             except Exception as error:
                 unexpected = not isinstance(error, PreviewError)
-                log.warning("cluster renewal not followed", reason=str(error), exc_info=unexpected)
+                node = self._lease.node
+                log.warning("cluster renewal not followed", node=node, reason=str(error), exc_info=unexpected)
 
 
 async def wait_over(lease: Lease) -> None:
@@ -175,7 +177,8 @@ async def renew_late(lease: Lease, renew: Callable[[], Awaitable[Seen | None]]) 
         try:
             seen = await renew()
         except Exception as error:
-            log.info("cluster lease not renewed", reason=str(error), exc_info=not isinstance(error, PreviewError))
+            unexpected = not isinstance(error, PreviewError)
+            log.info("cluster lease not renewed", node=lease.node, reason=str(error), exc_info=unexpected)
             await trio.sleep(_AGAIN * lease.lease_s)
             continue
         if seen is None:

@@ -68,6 +68,16 @@ class RenewedMeanwhile:
         return found
 
 
+def test_a_lost_node_counts_no_previews(tables: Tables) -> None:
+    one = tables.join("one")
+    with tables.engine.begin() as connection:
+        tables.nodes.renew(connection, one, 3)
+        assert [node.load for node in tables.nodes.all(connection)] == [3]
+    tables.wait(LEASE_MS)
+    with tables.engine.begin() as connection:
+        assert [node.load for node in tables.nodes.all(connection)] == [0]
+
+
 def test_a_take_that_has_not_seen_a_late_renewal_takes_nothing(tables: Tables) -> None:
     one, two = tables.join("one"), tables.join("two")
     tables.claim(one, "p")

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
+from structlog.testing import capture_logs
 
 from preview.cluster.leases import Lease, boot_clock
 from preview.cluster.nodes import Renewal
@@ -26,7 +27,7 @@ class Renewing:
     """A database that always renews, unless a test says otherwise."""
 
     def __init__(self, lease_s: float = LEASE_S) -> None:
-        self.lease = Lease(lease_s)
+        self.lease = Lease(lease_s, node="one")
         self.lease.begin(boot_clock())
         self.asked = 0
         self.enough = threading.Event()
@@ -86,7 +87,7 @@ async def test_an_event_loop_that_stands_still_loses_the_lease() -> None:
     assert 1 <= node.asked <= 16
 
 
-async def test_a_renewal_that_fails_is_repeated(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_renewal_that_fails_is_repeated() -> None:
     node = Renewing()
     renew = node.renew
 
@@ -96,12 +97,13 @@ async def test_a_renewal_that_fails_is_repeated(caplog: pytest.LogCaptureFixture
             raise DatabaseUnavailable("The database does not respond.")
         return renew()
 
-    with trio.fail_after(30):
+    with trio.fail_after(30), capture_logs() as logs:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(Renewals(node.lease, fail_at_first).run, node.note)
             await trio.to_thread.run_sync(node.enough.wait)
             nursery.cancel_scope.cancel()
     assert node.lease.losses == 0
+    assert [one["node"] for one in logs if one["event"] == "cluster lease not renewed"] == ["one"]
 
 
 async def test_a_machine_without_a_free_thread_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
