@@ -32,6 +32,7 @@ from preview.detection.python_2 import refuse_python_2
 from preview.detection.scripts import django_steps, find_steps
 from preview.detection.settings import ProjectSettings, collect, with_config_classes
 from preview.detection.steps import (
+    SEED,
     PythonPlace,
     find_env_file_step,
     find_folders_step,
@@ -105,7 +106,9 @@ def plan_python(
     # A file that the project names may be there; then its tables are.
     is_own = database.sqlite and not database.variables and bool(sources.with_suffix(".db", ".sqlite", ".sqlite3"))
     is_empty = database.supplied is not None or (database.sqlite and not is_own)
-    tables = find_model_tables_step(sources, target, files, layout.directory) if is_empty and not work.steps else ()
+    # A command of Flask that only adds data needs the tables before it.
+    is_empty = is_empty and all(step.name == SEED and step.argv[0] == "flask" for step in work.steps)
+    tables = find_model_tables_step(sources, target, files, layout.directory) if is_empty else ()
     return StartPlan(
         framework=target.framework,
         toolchain=Toolchain.PYTHON,

@@ -132,3 +132,18 @@ def test_the_step_makes_the_tables_of_one_database(tmp_path: Path, second: str) 
     with sqlite3.connect(tmp_path / "shop.db") as database:
         found = database.execute("select name from sqlite_master").fetchall()
     assert found == ([] if second else [("pupils",)])
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("db.session.add(Pupil())\n    db.session.commit()", ["tables", "seed"]),
+        ("make_tables()", ["init"]),
+        ("init_db()\n    db.session.add(Pupil())\n    db.session.commit()", ["init"]),
+    ],
+    ids=["adds", "tells nothing", "may make tables"],
+)
+def test_a_command_that_only_adds_data_comes_after_the_tables(tmp_path: Path, body: str, expected: list[str]) -> None:
+    (tmp_path / "app.py").write_text(f"{APP}@app.cli.command('init')\ndef init():\n    {body}\n")
+    (tmp_path / "Makefile").write_text("init:\n\tdocker-compose exec web flask init\n")
+    assert [step.name for step in detect(tmp_path).steps] == expected

@@ -10,10 +10,12 @@ from typing import Final
 
 from preview.detection.expressions import last_name
 from preview.detection.project_imports import is_aside
+from preview.detection.steps.purpose import INIT, purpose
 from preview.sources import Sources
 
 _SCRIPT: Final = re.compile(rb"^\s*(?:from flask_script import|import flask_script)\b", re.MULTILINE)
 _MAKES: Final = frozenset({"create_all", "executescript", "create_tables"})
+_ADDS: Final = frozenset({"add", "add_all", "bulk_save_objects"})
 _ASKS: Final = frozenset({"input", "prompt", "confirm", "prompt_bool", "prompt_pass", "getpass"})
 
 
@@ -25,11 +27,13 @@ class CliCommand:
         file: Where it is.
         makes_tables: Its function makes tables, and needs neither arguments nor answers.
         script: The script of Flask-Script that has it; empty for a command of ``flask``.
+        adds_only: Its function stores data, and calls nothing that makes tables.
     """
 
     file: str
     makes_tables: bool
     script: str = ""
+    adds_only: bool = False
 
 
 def find_click_commands(sources: Sources) -> dict[tuple[str, ...], CliCommand]:
@@ -42,12 +46,12 @@ def find_click_commands(sources: Sources) -> dict[tuple[str, ...], CliCommand]:
         tree = sources.tree(file)
         if tree is not None:
             script = file if _SCRIPT.search(text) else ""
-            for words, makes_tables in _commands(tree, is_script=bool(script)):
-                found.setdefault(words, CliCommand(file, makes_tables, script))
+            for words, makes_tables, adds_only in _commands(tree, is_script=bool(script)):
+                found.setdefault(words, CliCommand(file, makes_tables, script, adds_only))
     return found
 
 
-def _commands(tree: ast.Module, *, is_script: bool) -> Iterator[tuple[tuple[str, ...], bool]]:
+def _commands(tree: ast.Module, *, is_script: bool) -> Iterator[tuple[tuple[str, ...], bool, bool]]:
     groups = _groups(tree)
     makers = {one.name for one in tree.body if isinstance(one, ast.FunctionDef) and _makes_tables(one, frozenset())}
     for node in ast.walk(tree):
@@ -61,7 +65,8 @@ def _commands(tree: ast.Module, *, is_script: bool) -> Iterator[tuple[tuple[str,
                 # `@blueprint.cli.command` is `flask blueprint …`; `@app.cli.command` is not in a group.
                 inner = owner.value if isinstance(owner, ast.Attribute) and owner.attr == "cli" else owner
                 group = groups.get(last_name(inner))
-                yield ((group, name) if group else (name,)), _makes_tables(node, makers)
+                words = (group, name) if group else (name,)
+                yield words, _makes_tables(node, makers), _adds_only(node, makers)
 
 
 def _makes_tables(node: ast.FunctionDef | ast.AsyncFunctionDef, makers: Container[str]) -> bool:
@@ -71,6 +76,12 @@ def _makes_tables(node: ast.FunctionDef | ast.AsyncFunctionDef, makers: Containe
     calls = {last_name(one) for one in ast.walk(node) if isinstance(one, ast.Call)}
     makes = bool(calls & _MAKES) or any(one in makers for one in calls)
     return makes and not calls & _ASKS
+
+
+def _adds_only(node: ast.FunctionDef | ast.AsyncFunctionDef, makers: Container[str]) -> bool:
+    calls = {last_name(one) for one in ast.walk(node) if isinstance(one, ast.Call)}
+    makes = any(one in _MAKES or one in makers or purpose(one) == INIT for one in calls)
+    return not makes and "commit" in calls and bool(calls & _ADDS)
 
 
 def _groups(tree: ast.Module) -> dict[str, str]:

@@ -123,6 +123,8 @@ def _flask(
         found = clicks.get(name)
         if found is None or found.script:
             continue
+        if found.adds_only and kind == INIT and purpose("_".join(name)) is None:
+            kind = SEED
         if kind is None and (found.makes_tables or (name == (_CREATE,) and _MAKES_TABLES in sources.text(found.file))):
             kind = None if is_other("_".join(name)) else INIT
         if len(name) == size and kind and is_literal(words):
