@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from preview import detection
 from preview.cli.exits import UsageMistake
 from preview.core.isolation import Network
 from preview.core.lifecycle import OnCrash
 from preview.core.quoting import quoted
-from preview.detection import Overrides, overrides_from_request
 from preview.errors import InvalidRequest
 
 
@@ -44,7 +44,7 @@ def start_body(
 
 def overrides_from_options(
     app: str | None, command: str | None, env: Sequence[str] | None, network: Network | None = None
-) -> Overrides | None:
+) -> detection.Overrides | None:
     """Return the options as overrides, or None if none was given.
 
     Raises:
@@ -54,9 +54,9 @@ def overrides_from_options(
     return _read(body) if body else None
 
 
-def _read(body: dict[str, object]) -> Overrides:
+def _read(body: dict[str, object]) -> detection.Overrides:
     try:
-        return overrides_from_request(body)
+        return detection.overrides_from_request(body)
     except InvalidRequest as error:
         said = error.message.removeprefix("The launch request: ")
         for key, option in (('"start.app"', "--app"), ('"start.command"', "--command"), ('"env.', '--env "')):

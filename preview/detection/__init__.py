@@ -1,35 +1,45 @@
-"""Detection of a project's framework and start plan, from its files alone."""
+"""Detection of a project's framework and start plan, from its files alone.
 
-from preview.detection.detect import detect
-from preview.detection.overrides.choose import read_endpoints
-from preview.detection.overrides.given import Overrides, merge
-from preview.detection.overrides.preview_file import (
-    PREVIEW_FILE,
-    overrides_from_request,
-    overrides_of,
-    read_preview_file,
-)
-from preview.detection.own_starts import OWN_START
-from preview.detection.plan import (
-    GIVEN,
-    MAIN_PROGRAM,
-    Origin,
-    Server,
-    ServiceKind,
-    ServiceNeed,
-    StartPlan,
-    Step,
-    Toolchain,
-    Variable,
-    describe_plan,
-    is_generated,
-    shown_value,
-)
-from preview.detection.python_2 import is_python_2
-from preview.detection.python_versions import OLDER_PYTHON
-from preview.detection.settings import Kind, placeholder_for
-from preview.detection.settings import is_secret as is_secret_name
-from preview.detection.steps import COLLECT_STATIC, INIT, MAKE_MIGRATIONS, SEED
+Each name is imported on first use (PEP 562): a command that only passes overrides on loads no reader of files.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from preview.lazy_imports import importer
+
+if TYPE_CHECKING:
+    from preview.detection.detector import detect
+    from preview.detection.overrides.choose import read_endpoints
+    from preview.detection.overrides.given import Overrides, merge
+    from preview.detection.overrides.preview_file import (
+        PREVIEW_FILE,
+        overrides_from_request,
+        overrides_of,
+        read_preview_file,
+    )
+    from preview.detection.own_starts import OWN_START
+    from preview.detection.plan import (
+        GIVEN,
+        MAIN_PROGRAM,
+        Origin,
+        Server,
+        ServiceKind,
+        ServiceNeed,
+        StartPlan,
+        Step,
+        Toolchain,
+        Variable,
+        describe_plan,
+        is_generated,
+        shown_value,
+    )
+    from preview.detection.python_2 import is_python_2
+    from preview.detection.python_versions import OLDER_PYTHON
+    from preview.detection.settings import Kind, placeholder_for
+    from preview.detection.settings.values import is_secret_name
+    from preview.detection.steps import COLLECT_STATIC, INIT, MAKE_MIGRATIONS, SEED
 
 __all__ = [
     "COLLECT_STATIC",
@@ -64,3 +74,40 @@ __all__ = [
     "read_preview_file",
     "shown_value",
 ]
+
+__getattr__ = importer(
+    __name__,
+    {
+        "COLLECT_STATIC": "preview.detection.steps",
+        "GIVEN": "preview.detection.plan",
+        "INIT": "preview.detection.steps",
+        "Kind": "preview.detection.settings.model",
+        "MAIN_PROGRAM": "preview.detection.plan",
+        "MAKE_MIGRATIONS": "preview.detection.steps",
+        "OLDER_PYTHON": "preview.detection.python_versions",
+        "OWN_START": "preview.detection.own_starts",
+        "Origin": "preview.detection.plan",
+        "Overrides": "preview.detection.overrides.given",
+        "PREVIEW_FILE": "preview.detection.overrides.preview_file",
+        "SEED": "preview.detection.steps",
+        "Server": "preview.detection.plan",
+        "ServiceKind": "preview.detection.plan",
+        "ServiceNeed": "preview.detection.plan",
+        "StartPlan": "preview.detection.plan",
+        "Step": "preview.detection.plan",
+        "Toolchain": "preview.detection.plan",
+        "Variable": "preview.detection.plan",
+        "describe_plan": "preview.detection.plan",
+        "detect": "preview.detection.detector",
+        "is_generated": "preview.detection.plan",
+        "is_python_2": "preview.detection.python_2",
+        "is_secret_name": "preview.detection.settings.values",
+        "merge": "preview.detection.overrides.given",
+        "overrides_from_request": "preview.detection.overrides.preview_file",
+        "overrides_of": "preview.detection.overrides.preview_file",
+        "placeholder_for": "preview.detection.settings",
+        "read_endpoints": "preview.detection.overrides.choose",
+        "read_preview_file": "preview.detection.overrides.preview_file",
+        "shown_value": "preview.detection.plan",
+    },
+)

@@ -44,6 +44,17 @@ def test_the_overview_loads_no_command() -> None:
     assert subprocess.run([sys.executable, "-c", script], capture_output=True).returncode == 0
 
 
+def test_a_command_that_asks_a_service_loads_no_reader_of_projects() -> None:
+    """Each such module takes part of the time in which a person waits for an answer."""
+    script = (
+        "import sys, preview.cli.commands.launch;"
+        "needless = {'preview.endpoints.extraction', 'preview.detection.detector', 'preview.sources.files', 'trio'};"
+        "assert needless.isdisjoint(sys.modules), needless & sys.modules.keys()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_overview_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--help"]) == ExitCode.OK
     overview = capsys.readouterr().out

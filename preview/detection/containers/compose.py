@@ -12,7 +12,7 @@ from preview.detection.containers.compose_file import Service, read_compose
 from preview.detection.containers.dockerfile import image_plan
 from preview.detection.databases.services import DEFAULT_PORTS
 from preview.detection.plan import Origin, ServiceKind, ServiceNeed, StartPlan, Variable
-from preview.detection.settings import is_secret
+from preview.detection.settings import is_secret_name
 from preview.errors import InvalidGeneration
 from preview.sources import Sources
 from preview.sources.image_source import MOST_BESIDE, Beside, ImageSource, health_path_in
@@ -77,7 +77,7 @@ def plan_compose(sources: Sources, file: str, wanted: str, why: str, kinds: froz
         decisions=(*plan.decisions, *([started] if beside else ())),
         health_path=plan.health_path if not chosen.health else health_path_in(" ".join(chosen.health)),
         variables={
-            name: Variable(name, _plain(value), Origin.EXAMPLE, file, secret=is_secret(name))
+            name: Variable(name, _plain(value), Origin.EXAMPLE, file, secret=is_secret_name(name))
             for name, value in chosen.environment.items()
         },
         services=tuple(

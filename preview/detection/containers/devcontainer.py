@@ -12,7 +12,7 @@ from typing import Final
 from preview.detection.containers.compose import plan_compose
 from preview.detection.containers.dockerfile import image_plan
 from preview.detection.plan import Origin, ServiceKind, StartPlan, Variable
-from preview.detection.settings import is_secret
+from preview.detection.settings import is_secret_name
 from preview.errors import InvalidGeneration
 from preview.sources import Sources
 from preview.sources.image_source import ImageSource
@@ -99,7 +99,7 @@ def _variables(value: object, file: str) -> dict[str, Variable]:
     pairs = list(value.items())[:_MOST] if isinstance(value, Mapping) else []
     named = [(name, _text(one)) for name, one in pairs if isinstance(name, str) and _VARIABLE.fullmatch(name)]
     return {
-        name: Variable(name, one.replace("{secret", "{ secret"), Origin.EXAMPLE, file, secret=is_secret(name))
+        name: Variable(name, one.replace("{secret", "{ secret"), Origin.EXAMPLE, file, secret=is_secret_name(name))
         for name, one in named
         if one
     }

@@ -19,7 +19,7 @@ from preview.detection.plan import Origin, ServiceKind, Variable
 from preview.detection.settings.collect import ProjectSettings
 from preview.detection.settings.example_files import ExampleValue, example_values, is_placeholder, own_values
 from preview.detection.settings.model import Kind, Need, SettingRead
-from preview.detection.settings.values import is_secret, make_up
+from preview.detection.settings.values import is_secret_name, make_up
 
 # Variables of every preview, and of every process.
 _GIVEN: Final = frozenset(
@@ -215,7 +215,7 @@ def _from_example(read: SettingRead, example: ExampleValue | None, kinds: Sequen
         return None
     if (read.choices and value not in read.choices) or (read.kind is Kind.TEXT and len(value) < read.least):
         return None
-    secret = is_secret(read.name) and service_of_name(read.name, kinds) is None
+    secret = is_secret_name(read.name) and service_of_name(read.name, kinds) is None
     return Variable(read.name, value, Origin.EXAMPLE, example.file, secret)
 
 
@@ -224,7 +224,9 @@ def _for_driver(read: SettingRead, use: AddressUse | None, kinds: Sequence[Servi
     if use is None or use.has_default:
         return None
     value = value_for_use(use, kinds, ADDRESSES)
-    return Variable(read.name, value, Origin.MADE_UP, read.where, is_secret(read.name)) if value is not None else None
+    return (
+        Variable(read.name, value, Origin.MADE_UP, read.where, is_secret_name(read.name)) if value is not None else None
+    )
 
 
 def _made_up(read: SettingRead, kinds: Sequence[ServiceKind]) -> Variable | None:

@@ -7,7 +7,7 @@ from preview.detection.settings.model import Kind, Need, SettingRead, with_confi
 from preview.detection.settings.values import (
     is_database_url,
     is_environment,
-    is_secret,
+    is_secret_name,
     is_sqlite_flag,
     make_up,
     service_of,
@@ -27,7 +27,7 @@ __all__ = [
     "is_example_name",
     "is_placeholder",
     "is_required",
-    "is_secret",
+    "is_secret_name",
     "is_sqlite_flag",
     "make_up",
     "placeholder_for",

@@ -15,7 +15,7 @@ from preview.detection.settings.key_forms import has_form, with_key_forms
 from preview.detection.settings.model import Kind, Need, SettingRead
 from preview.detection.settings.prefixed_reads import prefixed_reads
 from preview.detection.settings.pydantic_fields import pydantic_reads
-from preview.detection.settings.values import is_debug, is_environment, is_secret, make_up, service_of
+from preview.detection.settings.values import is_debug, is_environment, is_secret_name, make_up, service_of
 
 # Variables that every preview has.
 _GIVEN: Final = frozenset(
@@ -70,7 +70,9 @@ class ProjectSettings:
         wanted = (read.need is Need.OPTIONAL or is_empty) and (_WANTED.search(name) is not None or bool(read.form))
         own = self.own.get(read.name) or self.own.get(read.name.lower())
         if own is not None:
-            return Variable(read.name, own.value, Origin.EXAMPLE, own.file, is_secret(read.name)) if needed else None
+            return (
+                Variable(read.name, own.value, Origin.EXAMPLE, own.file, is_secret_name(read.name)) if needed else None
+            )
         example = self.examples.get(read.name) or self.examples.get(read.name.lower())
         harmless = (
             read.need is Need.OPTIONAL
@@ -78,9 +80,11 @@ class ProjectSettings:
             and "://" not in (example.value if example else "")
         ) or (read.need is Need.OPTIONAL and example is not None and example.value.startswith("sqlite"))
         if example is not None and (needed or wanted or harmless) and _fits(example.value, read):
-            return Variable(read.name, _local(example.value, read), Origin.EXAMPLE, example.file, is_secret(read.name))
+            return Variable(
+                read.name, _local(example.value, read), Origin.EXAMPLE, example.file, is_secret_name(read.name)
+            )
         if needed and read.annotation.endswith("?") and read.kind is Kind.TEXT and not wanted:
-            return Variable(read.name, "", Origin.MADE_UP, read.where, is_secret(read.name))
+            return Variable(read.name, "", Origin.MADE_UP, read.where, is_secret_name(read.name))
         return variable_for(read) if needed or wanted else None
 
 
@@ -119,7 +123,7 @@ def _without_debugger(read: SettingRead) -> SettingRead:
 def variable_for(read: SettingRead, value: str | None = None) -> Variable:
     """Return the variable with the given value, or a generated one."""
     given = make_up(read) if value is None else value
-    return Variable(read.name, given, Origin.MADE_UP, read.where, is_secret(read.name))
+    return Variable(read.name, given, Origin.MADE_UP, read.where, is_secret_name(read.name))
 
 
 def placeholder_for(

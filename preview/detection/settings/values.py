@@ -69,7 +69,7 @@ def is_environment(name: str) -> bool:
     return _ENVIRONMENT.search(name.upper()) is not None
 
 
-def is_secret(name: str) -> bool:
+def is_secret_name(name: str) -> bool:
     """Return true if the variable's name looks like a secret."""
     upper = name.upper()
     return bool(_SECRET.search(upper)) and not _NO_SECRET.search(upper)
@@ -147,7 +147,7 @@ def _text(read: SettingRead) -> str:
     upper = read.name.upper()
     known = _known_text(upper, service_of(upper))
     if known is None:
-        known = "{secret}" if is_secret(upper) else _address(upper) if _URL.search(upper) else "preview"
+        known = "{secret}" if is_secret_name(upper) else _address(upper) if _URL.search(upper) else "preview"
     return known if known == "{secret}" or not read.least else known.ljust(read.least, "0")
 
 
@@ -190,7 +190,7 @@ def _known_text(upper: str, kind: ServiceKind | None) -> str | None:
         return "localhost"
     if _LIFE.search(upper):
         return "30"
-    if mail and not is_secret(upper):
+    if mail and not is_secret_name(upper):
         return "localhost" if "SERVER" in upper and not upper.endswith("EMAIL") else "preview@example.com"
     if "EMAIL" in upper or upper.endswith("_FROM"):
         return "preview@example.com"

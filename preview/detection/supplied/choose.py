@@ -19,7 +19,7 @@ from preview.detection.settings import (
     ProjectSettings,
     SettingRead,
     is_database_url,
-    is_secret,
+    is_secret_name,
     is_sqlite_flag,
     variable_for,
 )
@@ -246,7 +246,7 @@ def as_supplied(read: SettingRead, value: str, file: str = "") -> Variable:
     origin = Origin.EXAMPLE if file else Origin.MADE_UP
     if read.name.upper() == DATABASE_URL:
         origin = Origin.SUPPLIED
-    secret = is_secret(read.name) and "://" not in value
+    secret = is_secret_name(read.name) and "://" not in value
     return Variable(read.name, value, origin, file or read.where, secret)
 
 

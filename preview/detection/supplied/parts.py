@@ -10,7 +10,7 @@ from typing import Final
 
 from preview.detection.databases.services import DEFAULT_PORTS, kind_of_scheme
 from preview.detection.plan import Origin, ServiceKind, Variable
-from preview.detection.settings import Need, ProjectSettings, SettingRead, is_secret
+from preview.detection.settings import Need, ProjectSettings, SettingRead, is_secret_name
 from preview.detection.supplied.urls import LOCAL, SCHEMES, address_from, is_reached, own_address
 
 
@@ -121,12 +121,14 @@ def implicit_variables(sql: ServiceKind | None) -> Iterator[Variable]:
 
 def _own(read: SettingRead, settings: ProjectSettings) -> Variable | None:
     own = settings.own.get(read.name) or settings.own.get(read.name.lower())
-    return Variable(read.name, own.value, Origin.EXAMPLE, own.file, is_secret(read.name)) if own is not None else None
+    return (
+        Variable(read.name, own.value, Origin.EXAMPLE, own.file, is_secret_name(read.name)) if own is not None else None
+    )
 
 
 def _changed(read: SettingRead, value: str, before: Variable | None) -> Variable:
     if before is None:
-        return Variable(read.name, value, Origin.MADE_UP, read.where, is_secret(read.name) and "://" not in value)
+        return Variable(read.name, value, Origin.MADE_UP, read.where, is_secret_name(read.name) and "://" not in value)
     return replace(before, value=value)
 
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from preview.detection import Kind, Origin, Variable, placeholder_for
-from preview.detection.settings import is_environment, is_secret
+from preview.detection.settings import is_environment, is_secret_name
 from preview.supervisor.mending.model import FailedStart, Mend, newest_error
 
 # `env must have required property 'A', env/PORT must be integer`
@@ -108,7 +108,7 @@ def checked_variables(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
     has_none = _NO_VALUE.search(said) is not None
     for name in names:
         is_open = name not in known and (has_none or name in failed.example_values)
-        if (is_secret(name) or is_open) and (name in words or tuple(name.upper().split("_")[-2:]) in pairs):
+        if (is_secret_name(name) or is_open) and (name in words or tuple(name.upper().split("_")[-2:]) in pairs):
             yield name, placeholder_for(name)
     for name in names if _PRODUCTION.search(said) else ():
         if is_environment(name) and (name not in known or _PRODUCTION.match(known[name].value)):
