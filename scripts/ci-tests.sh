@@ -30,6 +30,13 @@ tests() {
 }
 
 rm -f .coverage .coverage.*
+as_root=$([ $# = 0 ] && [ "$(id -u)" = 0 ] && echo yes) || true
+if [ -n "$as_root" ]; then
+    rm -rf .pytest_cache/user
+    # The ordinary user's checkout and packages take a minute or two, mostly waiting. Without this shell it goes away.
+    { coproc user_tests { PREVIEW_CI_WAITS=1 bash scripts/ci-user.sh >&4 2>&1 4>&-; }; } 4>&1
+    preparing=$! go=${user_tests[1]:-}
+fi
 step "tests"
 # Most tests wait for processes: one more at a time than there are cores keeps those busy.
 tested=0
@@ -47,9 +54,12 @@ tests -m "timed and not long" -n 0 "${timed[@]}" || { code=$? && [ "$code" = 5 ]
 as_user=0 covered=0
 if [ $# = 0 ]; then
     step "tests that depend on the user, as an ordinary user"
-    rm -rf .pytest_cache/user
-    if [ "$(id -u)" = 0 ]; then
-        bash scripts/ci-user.sh || as_user=$?
+    if [ -n "$as_root" ]; then
+        # It may have ended already.
+        trap '' PIPE
+        { echo >&"$go"; } 2>/dev/null || true
+        trap - PIPE
+        wait "$preparing" || as_user=$?
     else
         echo "Not run again: all tests ran as one."
     fi

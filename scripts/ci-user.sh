@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Runs tests as an ordinary user: makes one, gives it a copy of this checkout, and removes both. For root.
 # Usage: scripts/ci-user.sh [PATH...]; without paths, the tests whose result depends on the user.
+# With PREVIEW_CI_WAITS=1 it prepares all that, and has the tests begin when its input has a line; without one it ends.
 # Which tests failed is left in .pytest_cache/user; with PREVIEW_TEST_COVERAGE=1 coverage is added to .coverage.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-exec </dev/null
+exec 3<&0 </dev/null
 
 tests=("$@")
 [ $# -gt 0 ] || tests=(
@@ -56,16 +57,19 @@ for file in uid gid; do
 done
 mkdir "$checkout" "$folder/bin" "$folder/home" "$folder/home/.cache"
 # uv and the packages that it downloaded, as neither may be readable for the user. Where the machine has other uses, its
-# cache can have tens of gigabytes: then the user downloads what it needs.
+# cache can have tens of gigabytes, which takes a minute to count: then the user downloads what it needs.
 MOST_COPIED_MIB=4096
 cp "$(uv run --no-sync python -c 'import uv; print(uv.find_uv_bin())')" "$folder/bin/uv"
 cache=$(uv cache dir)
-[ "$(du -sm "$cache" | cut -f1)" -gt "$MOST_COPIED_MIB" ] || cp -r "$cache" "$folder/home/.cache/uv"
+size=$(timeout 10 du -sm "$cache" | cut -f1) || size=
+[ -z "$size" ] || [ "$size" -gt "$MOST_COPIED_MIB" ] || cp -r "$cache" "$folder/home/.cache/uv"
 git ls-files -z --cached --others --exclude-standard --deduplicate |
     while IFS= read -rd '' file; do [ ! -e "$file" ] || printf '%s\0' "$file"; done |
     tar --create --null --files-from=- | tar --extract --directory="$checkout"
 chown -R "$user:$user" "$folder"
 as_user uv sync --quiet --project "$checkout"
+[ -z "${PREVIEW_CI_WAITS:-}" ] || read -r _ <&3 || exit 1
+exec 3<&-
 
 failed=0
 as_user bash "$checkout/scripts/ci-tests.sh" "${tests[@]}" || failed=$?
