@@ -144,7 +144,7 @@ class Cluster:
 
         Args:
             most: Maximum number.
-            chosen: Takes these only; None means any.
+            chosen: Takes these only, in this order; None means any.
 
         Raises:
             DatabaseUnavailable: Nothing is known to be taken; what was taken nevertheless is given up later.

@@ -132,7 +132,8 @@ class Owners:
                 WHERE (state = 'queued' OR (state = 'running' AND {up_since} + :lease < {now} AND NOT EXISTS (
                     SELECT 1 FROM nodes WHERE id = o.node AND until > {now}
                 ))) AND (CAST(:chosen AS text[]) IS NULL OR preview_id = ANY (CAST(:chosen AS text[])))
-                ORDER BY queued_at LIMIT :most FOR UPDATE SKIP LOCKED
+                ORDER BY array_position(CAST(:chosen AS text[]), preview_id), queued_at
+                LIMIT :most FOR UPDATE SKIP LOCKED
             ) AS before
             WHERE owners.preview_id = before.preview_id AND {member} AND NOT EXISTS (
                 SELECT 1 FROM nodes WHERE id = :node AND draining <> 0
@@ -271,13 +272,13 @@ class Owners:
     def take(
         self, connection: Connection, member: Membership, most: int, chosen: Sequence[str] | None = None
     ) -> list[Taken]:
-        """Take queued previews and those of lost nodes, the oldest first; none if this node drains or is lost.
+        """Take queued previews and those of lost nodes; none if this node drains or is lost.
 
         Args:
             connection: A connection with an open transaction.
             member: This node.
             most: Maximum number.
-            chosen: Takes these only; None means any.
+            chosen: Takes these only, in this order; None means any, the oldest first.
 
         Raises:
             DatabaseUnavailable: The former owner of one has its lease again.

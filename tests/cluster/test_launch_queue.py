@@ -143,6 +143,21 @@ def test_a_user_is_known_on_the_nodes_that_ran_his_previews(queue: Queue) -> Non
     assert (warmth, running) == ({}, {"one": 2})
 
 
+def test_of_what_two_nodes_choose_each_takes_a_part_in_the_chosen_order(queue: Queue) -> None:
+    tables = queue.tables
+    lost, one, two = tables.join("lost"), tables.join("one"), tables.join("two")
+    for preview_id in "abcd":
+        tables.claim(lost, preview_id, preview_id, most=9)
+    tables.wait(LEASE_MS)
+    tables.renew(one)
+    tables.renew(two)
+    chosen = ["c", "d", "a", "b"]
+    with tables.engine.begin() as first, tables.engine.begin() as second:
+        taken = {found.preview_id for found in tables.owners.take(first, one, 2, chosen)}
+        also = {found.preview_id for found in tables.owners.take(second, two, 2, chosen)}
+    assert (taken, also) == ({"c", "d"}, {"a", "b"})
+
+
 def test_a_cancelled_launch_is_taken_by_nobody(queue: Queue) -> None:
     one = queue.tables.join("one")
     queue.add(one, "a")

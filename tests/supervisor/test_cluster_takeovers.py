@@ -18,6 +18,7 @@ from supervisor_kit import ANN, NEVER_ANSWERS, SERVER, Rig, open_rig
 from trio.testing import wait_all_tasks_blocked
 
 from preview.cluster import Node, Taken
+from preview.cluster.placement import Choice
 from preview.core import clock
 from preview.core.clock import utc_now
 from preview.core.lifecycle import Departure, State
@@ -529,3 +530,29 @@ async def test_a_node_without_a_lease_does_not_look_at_once_again(
                 patched.setattr(type(cluster.lease), "holds", False)
                 next_s = await loop._take_some(adopting)
         assert next_s is None or next_s > 1
+
+
+async def test_a_node_hands_over_all_that_it_chose_so_that_a_race_lost_for_the_first_gives_the_next(
+    postgres_database_url: str, make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = tuple("abcdef")
+    asked: list[tuple[int, list[str]]] = []
+
+    async def choose(_: object) -> Choice:
+        await trio.lowlevel.checkpoint()
+        return Choice(chosen, None, len(chosen))
+
+    async def take(most: int, ids: list[str]) -> list[Taken]:
+        await trio.lowlevel.checkpoint()
+        asked.append((most, ids))
+        return []
+
+    async with open_member(postgres_database_url, make_settings) as (rig, takeovers):
+        cluster: Any = rig.service.cluster
+        loop: Any = takeovers
+        monkeypatch.setattr(cluster.queue, "choose", choose)
+        monkeypatch.setattr(cluster, "take", take)
+        async with trio.open_nursery() as adopting:
+            await loop._take_some(adopting)
+        assert (module._MOST_AT_ONCE, [*chosen]) in asked
+        assert not loop._registry.adoptions

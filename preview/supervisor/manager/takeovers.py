@@ -146,7 +146,7 @@ class Takeovers:
             self._tell_without_room(circumstances.node, choice.suitable)
             # What this node has lost and still ends would write its last lines as the new owner's.
             chosen = [one for one in choice.now if not self._registry.has(one)]
-            taken = await self._take(chosen[:_MOST_AT_ONCE]) if chosen else []
+            taken = await self._take(chosen) if chosen else []
         except PreviewError as error:
             log.info("no previews taken", why=error.message)
             return None
@@ -159,12 +159,13 @@ class Takeovers:
         return 0.0 if taken else _AGAIN_S if chosen and self._cluster.lease.holds else choice.next_s
 
     async def _take(self, chosen: Sequence[str]) -> list[Taken]:
-        """Take previews; they are adoptions from here on, until ``_adopt`` ends them."""
+        """Take some of the previews; they are adoptions from here on, until ``_adopt`` ends them."""
         adoptions, taken = self._registry.adoptions, list[Taken]()
         for preview_id in chosen:
             adoptions.begin(preview_id)
         try:
-            taken = await self._cluster.take(len(chosen), chosen)
+            # Nodes choose at the same moment: one that comes second gets the next ones, not none.
+            taken = await self._cluster.take(_MOST_AT_ONCE, chosen)
         finally:
             for preview_id in {*chosen} - {one.preview_id for one in taken}:
                 adoptions.end(preview_id)
