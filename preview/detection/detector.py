@@ -12,7 +12,6 @@ from preview.core.isolation import Network
 from preview.core.lifecycle import OnCrash
 from preview.core.quoting import quoted
 from preview.detection.containers import find_container_plan, plan_named
-from preview.detection.left_out import lay_modules, with_left_out_modules
 from preview.detection.node import detect_node
 from preview.detection.overrides.choose import choose_app, has_framework
 from preview.detection.overrides.given import Overrides, merge
@@ -24,6 +23,7 @@ from preview.detection.plan import Origin, Server, ServiceKind, StartPlan, Toolc
 from preview.detection.python import plan_python
 from preview.detection.python_versions import with_older_python
 from preview.detection.scripts import plan_command, plan_program, plan_script
+from preview.detection.settings import lay_modules
 from preview.detection.steps import with_extension, with_key_files, with_sql_files, with_unmade_tables
 from preview.detection.supplied.tell import with_servers
 from preview.detection.unsupported import find_language, refuse_language
@@ -81,7 +81,7 @@ def detect(
         return _overridden(with_servers(found, kinds), given)
     plan = with_sql_files(with_servers(plan, kinds), sources)
     plan = with_unmade_tables(plan, sources)
-    plan = with_left_out_modules(with_own_version(plan, sources), sources)
+    plan = with_own_version(plan, sources)
     plan = replace(plan, steps=(*laid, *plan.steps)) if plan.toolchain is Toolchain.PYTHON else plan
     plan = with_workers(with_key_files(with_extension(plan, sources), sources), sources)
     if given.for_older_python:

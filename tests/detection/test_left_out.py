@@ -17,8 +17,8 @@ def test_the_module_that_only_sets_variables_is_empty(tmp_path: Path) -> None:
     text = "import os\nimport env\n" + FLASK + 'app.secret_key = os.environ["SECRET_KEY"]\n'
     plan = plan_of(tmp_path, {"app.py": text, **IGNORE})
     step = next(one for one in plan.steps if one.name == "env.py")
-    assert (step.argv[-1], step.directory) == ("open('env.py','a')", ".")
-    assert step.why.startswith("app.py imports it, version control leaves it out")
+    assert (step.argv[-2:], step.directory) == (("env.py", "import os\n"), ".")
+    assert step.why.startswith("app.py imports it, and the project does not have it")
     assert "SECRET_KEY" in plan.variables
 
 

@@ -2,7 +2,7 @@
 
 from preview.detection.settings.collect import ProjectSettings, collect, placeholder_for, variable_for
 from preview.detection.settings.example_files import ExampleValue, is_example_name, is_placeholder
-from preview.detection.settings.laid_modules import find_laid_modules, ignored_patterns, is_required
+from preview.detection.settings.laid_modules import lay_modules
 from preview.detection.settings.model import Kind, Need, SettingRead, with_config_classes
 from preview.detection.settings.values import (
     is_database_url,
@@ -20,15 +20,13 @@ __all__ = [
     "ProjectSettings",
     "SettingRead",
     "collect",
-    "find_laid_modules",
-    "ignored_patterns",
     "is_database_url",
     "is_environment",
     "is_example_name",
     "is_placeholder",
-    "is_required",
     "is_secret_name",
     "is_sqlite_flag",
+    "lay_modules",
     "make_up",
     "placeholder_for",
     "service_of",

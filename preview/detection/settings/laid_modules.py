@@ -1,4 +1,4 @@
-"""Lay a module of settings that the project does not have: ``config.py`` with its class ``Config``.
+"""Lay a module of settings that the project does not have: ``env.py``, or ``config.py`` with its class ``Config``.
 
 It is written from what the project's files use of it. Each value is read from the environment variable of its name, so
 that detection finds the variables and the database as in any other project.
@@ -11,12 +11,14 @@ import fnmatch
 import functools
 import posixpath
 import re
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from preview.detection.expressions import keyword, last_name
+from preview.detection.plan import Step
 from preview.sources import Sources
 
 _MOST_FILES: Final = 500
@@ -108,6 +110,17 @@ class _Name:
 _Names = Mapping[str, _Name]
 
 
+def lay_modules(sources: Sources) -> tuple[Step, ...]:
+    """Add missing modules of settings to the sources, and return the steps that write them."""
+    for module in find_laid_modules(sources):
+        sources.lay(module.path, module.text.encode(), module.why)
+    write = "import os,sys;os.path.exists(sys.argv[1]) or open(sys.argv[1],'w').write(sys.argv[2])"
+    return tuple(
+        Step(name, ("python", "-c", write, name, sources.text(name).decode()), ".", why)
+        for name, why in sources.laid.items()
+    )
+
+
 def find_laid_modules(sources: Sources) -> list[LaidModule]:
     """Return the modules that files import, whose use is plain, and that the project should have but does not.
 
@@ -117,7 +130,7 @@ def find_laid_modules(sources: Sources) -> list[LaidModule]:
     files = [name for name in sources.names if not posixpath.basename(name).startswith("test_")][:_MOST_FILES]
     patterns = ignored_patterns(sources)
     missing = _Missing(sources, patterns)
-    plain = [one.encode().removesuffix(b".py") for one in patterns if "*" not in one]
+    plain = [b"" if "*" in one else one.encode().removesuffix(b".py") for one in patterns]
     found: dict[str, _Use] = {}
     for file in files:
         text = sources.text(file)
@@ -129,7 +142,7 @@ def find_laid_modules(sources: Sources) -> list[LaidModule]:
     for module, use in found.items():
         if len(laid) == _MOST_MODULES:
             break
-        if use.is_other or not (use.is_whole or use.classes or use.objects or use.choices):
+        if use.is_other:
             continue
         if "/" not in module and is_required(sources, module):
             continue
@@ -188,7 +201,9 @@ class _Missing:
     def __init__(self, sources: Sources, patterns: Sequence[str]) -> None:
         self._sources = sources
         self._patterns = patterns
-        self._parts = {part.removesuffix(".py") for name in sources.all_names for part in name.split("/")}
+        # Alembic's own module is no program's.
+        names = [one for one in sources.all_names if not one.endswith(("migrations/env.py", "alembic/env.py"))]
+        self._parts = {part.removesuffix(".py") for name in names for part in name.split("/")}
         self._found: dict[tuple[str, str], str | None] = {}
 
     def path_of(self, file: str, module: str | None, level: int = 0) -> str | None:
@@ -196,6 +211,8 @@ class _Missing:
         if not module or not _MODULE.fullmatch(module):
             return None
         name = module.rpartition(".")[2]
+        if not level and module in sys.stdlib_module_names:
+            return None
         if name not in _USUAL and not any(fnmatch.fnmatchcase(f"{name}.py", one) for one in self._patterns):
             return None
         folder = posixpath.normpath(posixpath.join(posixpath.dirname(file), *[".."] * (level - 1))) if level else ""
