@@ -114,8 +114,7 @@ class Cluster:
     def claimed(self, preview_id: str) -> None:
         """Note that the transaction of ``claim`` is committed."""
         if self._claims.pop(preview_id, None) is self._member and self.lease.holds:
-            # A later fence stays: the answer was late, and this node has given the preview up and taken it since.
-            self.fences.setdefault(preview_id, 1)
+            self.fences.setdefault(preview_id, 1)  # a later one stays: it was given up and taken before this answer
         else:
             # This node has stood still: the next join gives the preview up, or the last one has.
             self.on_lost([preview_id])
@@ -151,13 +150,12 @@ class Cluster:
 
         Cancellation: as above.
         """
-        if most <= 0 or not self.lease.holds or self.draining:
+        if most <= 0 or not self.lease.holds or self.draining or self.lease.trusted_in_s > 0:
             return []
         member = self._member
         taken = await self._database.write(lambda connection: self._owners.take(connection, member, most, chosen))
         if member is not self._member or not self.lease.holds:
-            # This node has stood still: others may have the previews by now.
-            return []
+            return []  # this node has stood still: others may have the previews by now
         self.fences.update({one.preview_id: one.fence for one in taken})
         return taken
 
@@ -280,6 +278,8 @@ class Cluster:
         member = await self._database.write(lambda connection: self._nodes.join(connection, self.facts, before))
         if member is None:
             return False
+        if member.was_standby if before is None else member.server != before.server:
+            self.lease.doubt()
         self._member = member
         self.lease.begin(asked_at)
         self.clock.set(asked_at, member.joined_ms)
@@ -359,6 +359,11 @@ class Cluster:
 
     def _ask(self, member: Membership, connection: Connection, *, is_late: bool = False) -> Seen | None:
         known, renewal = dict(self.fences), self._nodes.renew(connection, member, self.load())
+        if renewal is not None and renewal.server != self._member.server:
+            log.warning("cluster database changed", node=self.name, advice="it has restarted, or another one took over")
+            self.lease.doubt()
+            # Answers of the server before may tell of rows that this one does not have: they count no more.
+            self._member, known = replace(self._member, server=renewal.server), dict(self.fences)
         running = self._owners.running(connection, self.name, is_late=is_late)
         return None if renewal is None else Seen(renewal, known, running)
 

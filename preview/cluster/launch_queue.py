@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, text
 
-from preview.cluster.nodes import DATABASE_NOW, Membership
+from preview.cluster.nodes import DATABASE_NOW, UP_SINCE, Membership
 from preview.cluster.notices import queue_notice
-from preview.cluster.ownership import UP_SINCE, Claim, Owners
+from preview.cluster.ownership import Claim, Owners
 from preview.cluster.placement import Waiting, Wants, Warmth
 from preview.errors import LimitReached, ServiceStopping, TooManyLaunches
 from preview.storage.database import notify

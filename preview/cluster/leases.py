@@ -42,7 +42,7 @@ class Lease:
         self.lease_s, self.clock, self.node = lease_s, clock, node
         self.losses = 0
         self._deadline = float("-inf")
-        self._asked_at = self._steady_at = float("-inf")
+        self._asked_at = self._steady_at = self._trusted_at = float("-inf")
         # Reentrant: a renewal begins a lease.
         self._changes = threading.RLock()
 
@@ -70,12 +70,27 @@ class Lease:
         """
         return self._steady_at - self.clock()
 
+    @property
+    def trusted_in_s(self) -> float:
+        """Seconds until what the database says of other nodes' previews may be acted on; see ``doubt``."""
+        return self._trusted_at - self.clock()
+
+    def doubt(self) -> None:
+        """Note that another server answers, which may lack the last rows, as a standby that has taken over.
+
+        Other nodes may run what this server says is free, or this node's. Within a lease from its start they have
+        asked it, or their own leases are over.
+        """
+        with self._changes:
+            self._trusted_at = self.clock() + self.lease_s
+            self._steady_at = max(self._steady_at, self._trusted_at)
+
     def begin(self, asked_at: float) -> None:
         """Begin a new lease, which was asked for at this local time."""
         with self._changes:
             if not self.holds and self._asked_at > float("-inf"):
                 self.losses += 1
-                self._steady_at = asked_at + self.lease_s
+                self._steady_at = max(self._steady_at, asked_at + self.lease_s)
             self._asked_at, self._deadline = asked_at, asked_at + ENDS_AFTER * self.lease_s
 
     def renewed(self, asked_at: float) -> bool:

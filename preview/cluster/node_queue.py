@@ -139,6 +139,8 @@ class NodeQueue:
 
         Cancellation: nothing changes.
         """
+        if (doubt_s := self._lease.trusted_in_s) > 0:
+            return Choice((), doubt_s + _AFTER_LEASE_S, self.suitable)
         now = trio.current_time()
         declined = [preview_id for preview_id, until in self._declined.items() if until > now]
         late_ms, lost_in_s = int(self.limits.wait_s * 1000), self._lease.steady_in_s

@@ -15,7 +15,7 @@ from enum import StrEnum
 
 from sqlalchemy import Connection, text
 
-from preview.cluster.nodes import DATABASE_NOW, Membership
+from preview.cluster.nodes import DATABASE_NOW, UP_SINCE, Membership
 from preview.cluster.notices import LOST, queue_notice
 from preview.cluster.placement import Wants
 from preview.cluster.routing import Owner
@@ -23,7 +23,6 @@ from preview.core.clock import from_ms, utc_now
 from preview.errors import AlreadyRunning, DatabaseUnavailable, LimitReached, ServiceStopping
 from preview.storage.database import FREE_NUMBERS, NOTHING_CARRIED, Carried, HandedEnd, notify
 
-UP_SINCE = "(extract(epoch FROM pg_postmaster_start_time()) * 1000)::bigint"
 # An arbitrary constant: the seed of the lock of one user's launches.
 _USER_LOCK = 0x70726576
 
@@ -106,7 +105,10 @@ class Owners:
         self._of_user = text(
             "SELECT preview_id, generation_id FROM owners WHERE user_id = :user AND state IN ('queued', 'running')"
         )
-        member = f"EXISTS (SELECT 1 FROM nodes WHERE id = :node AND epoch = :epoch AND until > {now})"  # noqa: S608
+        # A server that the node does not know yet may lack the last rows: what is free there may run elsewhere.
+        member = f"""{up_since} = :server AND EXISTS (
+            SELECT 1 FROM nodes WHERE id = :node AND epoch = :epoch AND until > {now}
+        )"""  # noqa: S608
         self._insert = text(
             f"""
             INSERT INTO owners (preview_id, generation_id, user_id, state, node, fence, first_seq, queued_at, options,
@@ -239,6 +241,7 @@ class Owners:
             "state": OwnerState.TRIAL if is_trial else OwnerState.RUNNING,
             "node": member.name,
             "epoch": member.epoch,
+            "server": member.server,
             **claim.carried._asdict(),
         }
         if connection.execute(self._insert, values).scalar() is not None:
@@ -283,8 +286,8 @@ class Owners:
         Raises:
             DatabaseUnavailable: The former owner of one has its lease again.
         """
-        values = {"node": member.name, "epoch": member.epoch, "most": most, "lease": self._lease_ms}
-        values["chosen"] = None if chosen is None else list(chosen)
+        values = {"node": member.name, "epoch": member.epoch, "server": member.server, "most": most}
+        values |= {"lease": self._lease_ms, "chosen": None if chosen is None else list(chosen)}
         taken = []
         for row in connection.execute(self._take, values).all():
             is_lost = row.node_before is not None

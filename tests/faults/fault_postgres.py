@@ -7,11 +7,13 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import postgres
+import psycopg
 
 from preview.runtime.kernel.proctree import descendants
 from preview.storage import migrate
@@ -59,6 +61,15 @@ class Postgres:
                 cwd=self._folder,
                 **postgres._identity(self._account),  # type: ignore[call-overload]
             )
+
+    def wait_for_standby(self, commits: str) -> None:
+        """Acknowledge no commit before the standby has it (``on``), or shows it (``remote_apply``). Blocks."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(f"ALTER ROLE preview SET synchronous_commit = {commits}".encode())
+            connection.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+            connection.execute("SELECT pg_reload_conf()")
+            while not connection.execute("SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync'").fetchall():
+                time.sleep(0.01)
 
     def wait_ready(self) -> None:
         """Wait until it answers. Blocks."""
