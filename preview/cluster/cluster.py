@@ -95,8 +95,7 @@ class Cluster:
         asked = frozenset(preview_ids)
         fences = {one: fence for one in asked if (fence := self._fence(one)) is not None}
         held = self._owners.hold(connection, self.name, fences) if fences else frozenset()
-        refused = asked - held
-        if refused:
+        if refused := asked - held:
             self._token.run_sync_soon(self._lose, refused)
         return refused
 
@@ -105,7 +104,8 @@ class Cluster:
     ) -> None:
         """Claim a new preview; see ``Fences``. Blocks."""
         claim = Claim(row["id"], row["generation_id"], row["user_id"], most or 0, carried)
-        member = self._member
+        # Refused without a lease, which the database may have renewed before this node trusts it.
+        member = self._member if self.lease.holds else Membership(self.name, 0)
         self._owners.claim(connection, member, claim, is_trial=most is None)
         if most is not None:
             self._launches.count_launch(connection, claim.user_id, self.queue.limits.per_minute)
@@ -244,10 +244,7 @@ class Cluster:
         return await self._database.read(self._nodes.all)
 
     async def drain(self, name: str, *, draining: bool = True) -> bool:
-        """Let a node take no more previews, or take them again; False if there is no such node.
-
-        Cancellation: it is changed or not.
-        """
+        """Let a node take no more previews, or again; False if there is no such node. Cancellation: done or not."""
         return await self._database.write(lambda connection: self._nodes.drain(connection, name, draining=draining))
 
     # The lease
@@ -384,8 +381,7 @@ class Cluster:
         renewal ends that preview here.
         """
         known = {*self.fences, *self._releases}
-        unknown = {one: fence for one, fence in running.items() if one not in known}
-        before, self._unknown = self._unknown, unknown
+        before, self._unknown = self._unknown, {one: fence for one, fence in running.items() if one not in known}
         if not (rows := {one: fence for one, fence in self._unknown.items() if before.get(one) == fence}):
             return
         log.warning("unknown previews given up", node=self.name, previews=len(rows), preview_id=next(iter(rows)))
@@ -400,6 +396,5 @@ class Cluster:
                 if not self._releases and await self._try_join(self._member):
                     return
             except Exception as error:
-                unexpected = not isinstance(error, PreviewError)
-                log.warning("cluster not joined", node=self.name, reason=str(error), exc_info=unexpected)
+                log.warning("cluster not joined", reason=str(error), exc_info=not isinstance(error, PreviewError))
             await trio.sleep(self.lease.lease_s / 4)

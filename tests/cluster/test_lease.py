@@ -53,6 +53,19 @@ def test_a_node_that_lost_its_lease_leaves_others_a_lease_to_renew_theirs() -> N
     assert lease.steady_in_s == 1.0
 
 
+def test_another_server_is_not_trusted_for_a_lease() -> None:
+    now = [100.0]
+    lease = Lease(2.0, lambda: now[0])
+    lease.begin(100.0)
+    assert lease.trusted_in_s < 0
+    now[0] = 101.0
+    lease.doubt()
+    # Its own lease goes on; previews of other nodes are left alone.
+    assert (lease.holds, lease.trusted_in_s, lease.steady_in_s) == (True, 2.0, 2.0)
+    now[0] = 103.0
+    assert (lease.trusted_in_s, lease.steady_in_s) == (0.0, 0.0)
+
+
 def test_a_node_needs_postgresql_an_address_and_the_clusters_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigurationError, match="PREVIEW_DATABASE_URL"):
         load_settings(cluster=True)

@@ -188,11 +188,14 @@ async def test_what_is_ending_runs_no_longer_than_the_lease(
             while preview.outcome is None:
                 await trio.lowlevel.checkpoint()
             await wait_all_tasks_blocked(0.1)
-            tasks.start_soon(pauses.pause)
-            while states(preview) != {"T"}:  # noqa: ASYNC110  a stop has no event
-                await trio.sleep(0.01)
+            # The late renewal does not wait for its end.
+            assert set(await pauses.pause()) == {preview.id}
+            assert states(preview) == {"T"}
+            await pauses.go_on({preview.id}, 1.0)
+            assert states(preview) == {"T"}
             for pid in find():
                 os.kill(pid, signal.SIGKILL)
+            await preview.over.wait()
 
 
 async def test_a_preview_that_waits_for_its_thread_gets_no_more_time(

@@ -112,11 +112,16 @@ class Pauses:
                 stands_still = await paused.begin(find, until, self._threads)
         if stands_still and preview.outcome is None:
             self._paused[preview.id] = paused
+            return
+        was_ending = preview.outcome is not None
+        await paused.end()
+        if find is not None and not preview.over.is_set():
+            # What began to end before has its grace: it may not run meanwhile.
+            stands_still = await paused.stop(find, until, self._threads)
+        if was_ending and stands_still and preview.id in self._registry.by_id:
+            # Its end may take its whole grace: the lease can be renewed before.
+            self._paused[preview.id] = paused
         else:
-            await paused.end()
-            if find is not None and not preview.over.is_set():
-                # What began to end before has its grace: it may not run meanwhile.
-                await paused.stop(find, until, self._threads)
             await preview.over.wait()
 
     async def go_on(self, preview_ids: Collection[str], seconds: float) -> None:
