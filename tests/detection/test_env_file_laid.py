@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from detection_kit import FASTAPI, plan_of, write
+from dotenv import dotenv_values
 
 from preview.detection import Step
 
@@ -109,3 +110,26 @@ def test_a_program_that_reads_only_the_file_gets_its_variables_without_an_exampl
     assert step is not None
     subprocess.run([sys.executable, *step.argv[1:]], cwd=tmp_path, env={"TOKEN_KEY": "a", "OTHER": "b"}, check=True)
     assert (tmp_path / ".env").read_text() == "TOKEN_KEY=a\n"
+
+
+VALUES = {
+    "PEM": "-----BEGIN KEY-----\nab/c=\n-----END KEY-----",
+    "PHRASE": "two words #1",
+    "SAID": 'it\'s\n"here"',
+    "TABLE": '{"a": 1}',
+    "PLAIN": "x=y",
+    "FIRST": "#ff0000",
+}
+
+
+def test_values_with_line_breaks_and_comment_marks_are_read_as_they_are(tmp_path: Path) -> None:
+    text = "import os\nfor line in open('.env'):\n    pass\n" + "".join(f"os.environ['{name}']\n" for name in VALUES)
+    files = {"main.py": text + FASTAPI}
+    example = "".join(f"{name}=\n" for name in VALUES)
+    for folder, more in (("set", {}), ("copied", {".env.example": example})):
+        step = env_step(tmp_path / folder, {**files, **more})
+        assert step is not None
+        argv = [*step.argv[1:3], *([".env.example"] if more else VALUES)]
+        subprocess.run([sys.executable, *argv], cwd=tmp_path / folder, env=VALUES, check=True, timeout=60)
+        assert dotenv_values(tmp_path / folder / ".env") == VALUES
+        assert 'TABLE={"a": 1}\n' in (tmp_path / folder / ".env").read_text()

@@ -39,18 +39,27 @@ _READS_NAMED: Final = re.compile(
     rf"\b(?P<named>\w{{1,60}})\s{{0,4}}=[^=\n][^=]{{0,160}}?{_FILE}[\s\S]{{0,200}}?\b(?:open|readFileSync)\(\s{{0,4}}(?P=named)\b"
 )
 _ASKS_FIRST: Final = re.compile(r"exists|is_?file|access")
+# A value that a parser would cut is quoted; all others are as programs that read the file themselves expect.
+_QUOTED: Final = (
+    "def q(v):\n"
+    " if v==v.strip() and not re.search(r'[\\n\\r]|\\s#|^[#\\'\\x22]',v): return v\n"
+    " return '\"'+v.replace('\\\\','\\\\\\\\').replace('\"','\\\\\"')+'\"' if '\\'' in v else '\\''+v+'\\''\n"
+)
 _PYTHON: Final = (
-    "import os,re,sys;open('.env','a').writelines(n+'='+os.environ[n]+'\\n' if n in os.environ else l.strip()+'\\n' "
-    "for l in open(sys.argv[1],encoding='utf-8') for n in re.findall(r'^(?:export )?(\\w+) *=',l) "
+    "import os,re,sys\n" + _QUOTED + "open('.env','a').writelines(n+'='+q(os.environ[n])+'\\n' if n in os.environ else "
+    "l.strip()+'\\n' for l in open(sys.argv[1],encoding='utf-8') for n in re.findall(r'^(?:export )?(\\w+) *=',l) "
     "if n in os.environ or n in sys.argv[2:])"
 )
 _SET: Final = (
-    "import os,sys;open('.env','a').writelines(n+'='+os.environ[n]+'\\n' for n in sys.argv[1:] if n in os.environ)"
+    "import os,re,sys\n" + _QUOTED + "open('.env','a').writelines("
+    "n+'='+q(os.environ[n])+'\\n' for n in sys.argv[1:] if n in os.environ)"
 )
 _NODE: Final = (
-    "const fs=require('fs'),[e,...k]=process.argv.slice(1);fs.appendFileSync('.env',fs.readFileSync(e,'utf8')"
+    "const fs=require('fs'),[e,...k]=process.argv.slice(1),q=v=>v===v.trim()&&!/[\\n\\r#]|^['\"`]/.test(v)?v:"
+    "['\\'','\"','`'].filter(c=>!v.includes(c)).concat('\\'').slice(0,1).map(c=>c+v+c)[0];"
+    "fs.appendFileSync('.env',fs.readFileSync(e,'utf8')"
     ".split('\\n').flatMap(l=>{const n=(/^(?:export )?(\\w+) *=/.exec(l)||[])[1];return !n?[]:n in process.env?"
-    "[n+'='+process.env[n]]:k.includes(n)?[l.trim()]:[]}).map(l=>l+'\\n').join(''))"
+    "[n+'='+q(process.env[n])]:k.includes(n)?[l.trim()]:[]}).map(l=>l+'\\n').join(''))"
 )
 _MAX_CHARACTERS: Final = 100_000
 
