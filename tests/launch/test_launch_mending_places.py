@@ -11,7 +11,7 @@ import pytest
 
 from preview.detection import Overrides, Server, StartPlan, Toolchain, merge
 from preview.supervisor.mending import FailedStart, Mend, container_folder, find_mend, with_folders
-from preview.supervisor.mending.container_folder import find_container_folder
+from preview.supervisor.mending.container_folder import find_container_folder, may_be_linked
 from preview.supervisor.mending.container_values import find_container_values, find_example_values
 from preview.supervisor.mending.starts import may_be_newer_python
 from preview.supervisor.preview.mends import Mends
@@ -328,3 +328,10 @@ def test_an_absolute_folder_that_is_written_to_is_an_own_one(line: str, folder: 
 def test_no_other_absolute_path_is_linked(line: str) -> None:
     mend = mend_of(TRACE, line, is_sandboxed=True)
     assert mend is None or mend.linked_at is None
+
+
+def test_a_folder_around_the_service_s_own_is_not_shown_elsewhere() -> None:
+    cache = Path("/srv/preview/cache")
+    assert may_be_linked("/srv", "/data/p")
+    assert not may_be_linked("/srv", "/data/p", (cache,))
+    assert not may_be_linked("/srv/preview/cache/x", "/data/p", (cache,))

@@ -180,7 +180,8 @@ async def _attempt(
     analysis = replace(analysis, plan=with_folders(analysis.plan, preview.mends.folders, preview.mends.links))
     with trio.CancelScope() as scope:
         offline = context.settings.uv_offline
-        mender = Mender(preview, scope, analysis, context.analyses, is_offline=offline)
+        shown = (context.settings.cache_dir, context.settings.data_dir)
+        mender = Mender(preview, scope, analysis, context.analyses, shown=shown, is_offline=offline)
         try:
             async with (
                 _open_environment(preview, context, workspace, analysis) as environment,

@@ -31,7 +31,7 @@ _MOST_FILES: Final = 500
 _NAMES_NO_FILE: Final = re.compile(r"unable to open database file|SQLITE_CANTOPEN")
 
 
-def find_container_folder(project: Path, files: Iterable[str]) -> str | None:
+def find_container_folder(project: Path, files: Iterable[str], shown: Iterable[Path] = ()) -> str | None:
     """Return the folder into which the Dockerfile copies the project, if a string of the code begins with it.
 
     Reads files, but follows no links.
@@ -39,6 +39,7 @@ def find_container_folder(project: Path, files: Iterable[str]) -> str | None:
     Args:
         project: The project's folder.
         files: Its modules, relative to it.
+        shown: Further folders that a sandbox shows at their own paths.
 
     Raises:
         OSError: No file descriptor is free.
@@ -49,7 +50,7 @@ def find_container_folder(project: Path, files: Iterable[str]) -> str | None:
         return None
     folder = folders[-1]
     parts = folder.split("/")[1:]
-    if parts[0] in _OTHERS or not {".", ".."}.isdisjoint(parts) or _is_around(folder, project):
+    if parts[0] in _OTHERS or not {".", ".."}.isdisjoint(parts) or _is_around(folder, (project, *shown)):
         return None
     quoted = re.compile(rf"[\"'`]{re.escape(folder)}(?:/|[\"'`])")
     left = _MOST_READ
@@ -63,18 +64,18 @@ def find_container_folder(project: Path, files: Iterable[str]) -> str | None:
     return None
 
 
-def may_be_linked(folder: str, project: str) -> bool:
+def may_be_linked(folder: str, project: str, shown: Iterable[Path] = ()) -> bool:
     """Return whether a sandbox can show another folder at this absolute path."""
     first, _, second = folder[1:].partition("/")
     is_own = second in {"log", "www", "data", "uploads", "storage"} if first == "var" else first not in {*_OTHERS, ""}
-    return is_own and not _is_around(folder, Path(project))
+    return is_own and not _is_around(folder, (Path(project), *shown))
 
 
-def _is_around(folder: str, project: Path) -> bool:
+def _is_around(folder: str, shown: Iterable[Path]) -> bool:
     """Return whether the folder is above, at or below one that sandboxes show: they make no link there."""
     return any(
         one.is_relative_to(folder) or Path(folder).is_relative_to(one)
-        for one in (project, Path(sys.prefix), Path(sys.base_prefix))
+        for one in (*shown, Path(sys.prefix), Path(sys.base_prefix))
     )
 
 

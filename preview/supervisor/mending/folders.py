@@ -84,7 +84,7 @@ def mend_absolute_folder(failed: FailedStart) -> Mend | None:
         not path
         or not {"", ".", ".."}.isdisjoint(parts[:-1])
         or parts[-1] in {".", ".."}
-        or not may_be_linked(f"/{head}", failed.root)
+        or not may_be_linked(f"/{head}", failed.root, failed.shown)
     ):
         return None
     is_file = "." in parts[-1]

@@ -40,6 +40,7 @@ class Mender:
         scope: Cancelled to end the attempt.
         analysis: The attempt's analysis.
         analyses: Analyses the project with other overrides.
+        shown: Folders of the service in which a sandbox shows some at their own paths.
         is_offline: Installers use only what they have.
     """
 
@@ -50,12 +51,14 @@ class Mender:
         analysis: ProjectAnalysis,
         analyses: AnalysisCache,
         *,
+        shown: tuple[Path, ...] = (),
         is_offline: bool = False,
     ) -> None:
         self._preview = preview
         self._scope = scope
         self._analysis = analysis
         self._analyses = analyses
+        self._shown = shown
         self._is_offline = is_offline
         self.found: Mend | None = None
 
@@ -155,7 +158,7 @@ class Mender:
         try:
             files, names, folders = _modules(project)
             is_sandboxed = self._is_sandboxed()
-            container_folder = find_container_folder(Path(project), files) if is_sandboxed else None
+            container_folder = find_container_folder(Path(project), files, self._shown) if is_sandboxed else None
         except OSError:
             return None
         own = frozenset(name.partition("/")[0].partition(".")[0] for name in files)
@@ -178,6 +181,7 @@ class Mender:
             find_container_values(Path(project)),
             find_example_values(Path(project), names),
             is_sandboxed,
+            self._shown,
             partial(find_read_together, Path(project), files),
         )
         return find_mend(failed, tried)

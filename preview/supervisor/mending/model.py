@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from preview.detection import GIVEN, StartPlan, Variable
@@ -73,6 +74,7 @@ class FailedStart:
         container_values: Values that the project's Dockerfile gives variables.
         example_values: Values in the project's example files, each with its file.
         read_together: Returns the variables that the project reads with the same function as one of a name.
+        shown: Further folders that its sandbox shows at their own paths.
         is_sandboxed: Its file system is its own, with links where the preview wants them.
     """
 
@@ -92,6 +94,7 @@ class FailedStart:
     container_values: Mapping[str, str] = field(default_factory=dict)
     example_values: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     is_sandboxed: bool = False
+    shown: tuple[Path, ...] = ()
     read_together: Callable[[str], Sequence[str]] = lambda _: ()
 
     def is_free(self, name: str) -> bool:
