@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-sys.path[:0] = [str(Path(__file__).resolve().parent)]
+_HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(_HERE), str(_HERE.parent)]
 
 from cluster_wire import Chunks, Link, Loop, Message  # noqa: E402  found by the line above
 from fault_client import take_frame  # noqa: E402  likewise
