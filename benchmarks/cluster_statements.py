@@ -100,7 +100,7 @@ def main() -> None:
     parser.add_argument("--previews", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=200)
     asked = parser.parse_args()
-    nodes, owners = Nodes(_LEASE_MS, up_since="0"), Owners(_LEASE_MS, up_since="0")
+    nodes, owners = Nodes(_LEASE_MS), Owners(_LEASE_MS, up_since="0")
     queue = LaunchQueue(owners, _LEASE_MS, up_since="0")
     with open_postgres() as server:
         engine = make_engine(server.url)

@@ -275,7 +275,7 @@ class Cluster:
         member = await self._database.write(lambda connection: self._nodes.join(connection, self.facts, before))
         if member is None:
             return False
-        if member.was_standby if before is None else member.server != before.server:
+        if member.was_standby if before is None else member.timeline != before.timeline:
             self.lease.doubt()
         self._member = member
         self.lease.begin(asked_at)
@@ -356,11 +356,11 @@ class Cluster:
 
     def _ask(self, member: Membership, connection: Connection, *, is_late: bool = False) -> Seen | None:
         known, renewal = dict(self.fences), self._nodes.renew(connection, member, self.load())
-        if renewal is not None and renewal.server != self._member.server:
-            log.warning("cluster database changed", node=self.name, advice="it has restarted, or another one took over")
+        if renewal is not None and renewal.timeline != self._member.timeline:
+            log.warning("cluster database changed", node=self.name, advice="a standby has taken over")
             self.lease.doubt()
             # Answers of the server before may tell of rows that this one does not have: they count no more.
-            self._member, known = replace(self._member, server=renewal.server), dict(self.fences)
+            self._member, known = replace(self._member, timeline=renewal.timeline), dict(self.fences)
         running = self._owners.running(connection, self.name, is_late=is_late)
         return None if renewal is None else Seen(renewal, known, running)
 

@@ -17,8 +17,9 @@ from preview.storage.database import CHANNEL, NOTIFY, notify
 
 # Milliseconds since the epoch, when the statement runs and not when its transaction began.
 DATABASE_NOW = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
-# The start of the database's server, which also tells one server from another.
 UP_SINCE = "(extract(epoch FROM pg_postmaster_start_time()) * 1000)::bigint"
+# The server's timeline: it stays the same over a restart, which loses nothing, and grows when a standby takes over.
+TIMELINE = "('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::bigint"
 
 _MACHINE = frozenset({"system", "processors", "isolation"})
 
@@ -84,14 +85,14 @@ class Membership:
         name: The node.
         epoch: Grows with each join, so that an earlier process of the same name cannot renew the lease.
         joined_ms: Milliseconds since the epoch, by the database's clock.
-        server: The start of the server that the node knows. Another one may lack the last rows.
+        timeline: That of the server that the node knows. One with another timeline may lack the last rows.
         was_standby: That server has taken over from another one, at an unknown time.
     """
 
     name: str
     epoch: int
     joined_ms: int = field(default=0, compare=False)
-    server: int = field(default=0, compare=False)
+    timeline: int = field(default=0, compare=False)
     was_standby: bool = field(default=False, compare=False)
 
 
@@ -101,12 +102,12 @@ class Renewal(NamedTuple):
     Attributes:
         draining: The node takes no new previews.
         now_ms: The time by the database's clock, in milliseconds since the epoch.
-        server: The start of the server that has answered.
+        timeline: That of the server that has answered.
     """
 
     draining: bool
     now_ms: int
-    server: int = 0
+    timeline: int = 0
 
 
 class Forgotten(NamedTuple):
@@ -127,10 +128,9 @@ class Nodes:
     Args:
         lease_ms: Duration of a lease.
         now: SQL expression of the time.
-        up_since: SQL expression of the server's start.
     """
 
-    def __init__(self, lease_ms: int, now: str = DATABASE_NOW, up_since: str = UP_SINCE) -> None:
+    def __init__(self, lease_ms: int, now: str = DATABASE_NOW) -> None:
         self.lease_ms = lease_ms
         self._join = text(
             f"""
@@ -140,7 +140,7 @@ class Nodes:
                 version = excluded.version, capacity = excluded.capacity, load = 0, labels = excluded.labels,
                 draining = CASE WHEN :epoch = 0 THEN 0 ELSE nodes.draining END, started_at = excluded.started_at
             WHERE nodes.until <= {now} OR nodes.epoch = :epoch
-            RETURNING epoch, started_at, {up_since} AS server,
+            RETURNING epoch, started_at, {TIMELINE} AS timeline,
                 pg_last_xact_replay_timestamp() IS NOT NULL AS was_standby
             """  # noqa: S608  ``now`` is this module's or a test's
         )
@@ -152,7 +152,7 @@ class Nodes:
         self._renew = text(
             f"""
             UPDATE nodes SET until = {now} + :lease, load = :load
-            WHERE id = :id AND epoch = :epoch RETURNING draining, {now} AS now_ms, {up_since} AS server
+            WHERE id = :id AND epoch = :epoch RETURNING draining, {now} AS now_ms, {TIMELINE} AS timeline
             """  # noqa: S608
         )
         self._leave = text(
@@ -205,7 +205,7 @@ class Nodes:
         connection.execute(self._drop_trials, {"id": facts.name})
         if given:
             notify(connection, queue_notice())
-        return Membership(facts.name, row.epoch, row.started_at, row.server, row.was_standby)
+        return Membership(facts.name, row.epoch, row.started_at, row.timeline, row.was_standby)
 
     def renew(self, connection: Connection, member: Membership, load: int) -> Renewal | None:
         """Renew the lease. Returns None if another process has joined with this name.
@@ -214,7 +214,7 @@ class Nodes:
         """
         values = {"id": member.name, "epoch": member.epoch, "lease": self.lease_ms, "load": load}
         row = connection.execute(self._renew, values).first()
-        return None if row is None else Renewal(bool(row.draining), row.now_ms, row.server)
+        return None if row is None else Renewal(bool(row.draining), row.now_ms, row.timeline)
 
     def leave(self, connection: Connection, member: Membership) -> None:
         """End the lease now: other nodes take what the node still owns."""

@@ -15,7 +15,7 @@ from enum import StrEnum
 
 from sqlalchemy import Connection, text
 
-from preview.cluster.nodes import DATABASE_NOW, UP_SINCE, Membership
+from preview.cluster.nodes import DATABASE_NOW, TIMELINE, UP_SINCE, Membership
 from preview.cluster.notices import LOST, queue_notice
 from preview.cluster.placement import Wants
 from preview.cluster.routing import Owner
@@ -106,7 +106,7 @@ class Owners:
             "SELECT preview_id, generation_id FROM owners WHERE user_id = :user AND state IN ('queued', 'running')"
         )
         # A server that the node does not know yet may lack the last rows: what is free there may run elsewhere.
-        member = f"""{up_since} = :server AND EXISTS (
+        member = f"""{TIMELINE} = :timeline AND EXISTS (
             SELECT 1 FROM nodes WHERE id = :node AND epoch = :epoch AND until > {now}
         )"""  # noqa: S608
         self._insert = text(
@@ -241,7 +241,7 @@ class Owners:
             "state": OwnerState.TRIAL if is_trial else OwnerState.RUNNING,
             "node": member.name,
             "epoch": member.epoch,
-            "server": member.server,
+            "timeline": member.timeline,
             **claim.carried._asdict(),
         }
         if connection.execute(self._insert, values).scalar() is not None:
@@ -286,7 +286,7 @@ class Owners:
         Raises:
             DatabaseUnavailable: The former owner of one has its lease again.
         """
-        values = {"node": member.name, "epoch": member.epoch, "server": member.server, "most": most}
+        values = {"node": member.name, "epoch": member.epoch, "timeline": member.timeline, "most": most}
         values |= {"lease": self._lease_ms, "chosen": None if chosen is None else list(chosen)}
         taken = []
         for row in connection.execute(self._take, values).all():

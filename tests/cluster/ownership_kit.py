@@ -26,7 +26,7 @@ class Tables:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self.nodes = Nodes(LEASE_MS, NOW, up_since="0")
+        self.nodes = Nodes(LEASE_MS, NOW)
         self.owners = Owners(LEASE_MS, NOW, up_since="0")
         # The test's process may stand still for longer than a lease.
         self.owners.patience_ms = 0
