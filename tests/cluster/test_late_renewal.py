@@ -94,6 +94,9 @@ async def take_all(node: Node, count: int) -> dict[str, int]:
     with trio.fail_after(30):
         while len(taken) < count:
             await trio.to_thread.run_sync(node.cluster._renew)
+            if not node.cluster.lease.holds:
+                # This process has stood still for a lease: nothing else would bring it back.
+                await node.cluster._rejoin()
             taken |= {one.preview_id: one.fence for one in await node.cluster.take(9)}
             await trio.sleep(0.02)
     return taken
