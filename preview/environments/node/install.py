@@ -297,7 +297,12 @@ def _leave_out_entry(file: Path, name: str) -> bool:
         text = read_left(file, _MOST_BYTES)
     except (OSError, ValueError):
         return False
-    rest = re.sub(rf'^"{re.escape(name)}@[^"\n]{{0,500}}":\n(?:  .*\n)*', "", text, flags=re.MULTILINE)
+    kept, is_entry = [], False
+    for line in text.splitlines(keepends=True):
+        # An entry's lines are indented.
+        is_entry = line.startswith(f'"{name}@') or (is_entry and line.startswith("  "))
+        kept += [] if is_entry else [line]
+    rest = "".join(kept)
     if rest != text:
         file.write_text(rest, "utf-8")
     return rest != text
