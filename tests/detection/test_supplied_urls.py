@@ -49,6 +49,8 @@ def test_other_hosts_are_not_reached(host: str) -> None:
 @example("postgresql://a@b@c/d@e?host=x&host=y:1#?ssl=true")
 @example("redis://[]0")
 @example("rediss://[::1/x?ssl=")
+@example("://[:?@")
+@example("://[a]:b?@")
 def test_any_text_leads_to_local_hosts_and_needs_no_tls(text: str) -> None:
     found = local_url(text)
     assert all(map(is_reached, hosts_of(found)))

@@ -172,7 +172,11 @@ def _host(place: str) -> str:
 
 def _local(place: str) -> str:
     host = _host(place)
-    return place if is_reached(host) else LOCAL + place[len(host) :]
+    if is_reached(host):
+        return place
+    rest = place[len(host) :]
+    # Without the brackets before it, what is no port could read as a password.
+    return LOCAL + (rest if not place.startswith("[") or rest[1:].isdecimal() else "")
 
 
 def _local_option(option: str) -> str:
