@@ -87,6 +87,24 @@ def test_decorators_that_need_types_are_compiled_by_swc(tmp_path: Path) -> None:
     assert plan_of(tmp_path, package, files).command == ("-r", "@swc-node/register", "src/main.ts")
 
 
+@pytest.mark.parametrize(
+    ("scripts", "by"),
+    [
+        ({"dev": "tsx watch src/main.ts", "start": "node dist/main.js"}, "tsx"),
+        ({"start:dev": "cross-env NODE_ENV=development node --import=tsx --watch src/main.ts"}, "tsx"),
+        # A seed by tsx says nothing of the program, and another script's compiler may be the one that works.
+        ({"start": "node dist/main.js", "seed": "tsx src/seed.ts"}, "@swc-node/register"),
+        ({"dev": "tsx watch src/main.ts", "start:dev": "ts-node src/main.ts"}, "@swc-node/register"),
+        ({"dev": "tsx watch src/main.ts", "start:dev": "nest start --watch"}, "@swc-node/register"),
+    ],
+)
+def test_what_the_project_itself_runs_by_tsx_is_run_by_it(tmp_path: Path, scripts: dict[str, str], by: str) -> None:
+    package = {"scripts": scripts, "dependencies": {"express": "^5", "reflect-metadata": "*"}}
+    options = '{"compilerOptions": {"emitDecoratorMetadata": true, "outDir": "dist", "rootDir": "src"}}'
+    files = {"src/main.ts": EXPRESS + LISTEN, "src/a.ts": "@Service()\nclass A {}\n", "tsconfig.json": options}
+    assert plan_of(tmp_path, package, files).command[1] == by
+
+
 def test_entities_that_refer_to_each_other_are_compiled_by_typescript(tmp_path: Path) -> None:
     package = {
         "scripts": {"start": "npm run build && node dist/index.js", "build": "tsc"},
@@ -318,6 +336,13 @@ def test_a_schema_says_what_is_required(tmp_path: Path, declared: str, expected:
     source = f"const Joi = require('joi'); const zod = 1; const schema = {{ {declared} }}; check(process.env);\n"
     plan = plan_of(tmp_path, {"main": "server.js"}, {"server.js": EXPRESS + source + LISTEN})
     assert ("LIMIT" in plan.variables) is expected
+
+
+def test_dotenv_s_own_key_is_never_made_up(tmp_path: Path) -> None:
+    source = "const { z } = require('zod'); z.object({ DOTENV_KEY: z.string(), API_KEY: z.string() });\n"
+    plan = plan_of(tmp_path, {"main": "server.js"}, {"server.js": EXPRESS + source + LISTEN})
+    assert "API_KEY" in plan.variables
+    assert "DOTENV_KEY" not in plan.variables
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from preview.detection.node.compiler import aliases_a_package, calls_a_namespace, needs_interoperation, package_version
+from preview.detection.node.compiler import (
+    aliases_a_package,
+    calls_a_namespace,
+    needs_interoperation,
+    package_version,
+    runs_by_tsx,
+)
 from preview.detection.node.entity_columns import has_untold_columns
 from preview.detection.node.project import NodeProject
 from preview.detection.node.runtimes import bun_requirement, exports_server, needs_bun
@@ -204,8 +210,7 @@ def _flags(project: NodeProject, script: str) -> Iterator[str]:
     commands = [command for command in split_commands(script) if command[0].rpartition("/")[2] in _RUNNERS]
     if options:
         commands.append(["node", *_words(options[1].strip("\"'"))])
-    for command in commands:
-        words = iter(command[1:])
+    for words in (iter(command[1:]) for command in commands):
         for word in words:
             if word in _PRELOADS:
                 value = next(words, "")
@@ -260,8 +265,9 @@ def _typescript(project: NodeProject) -> NodeCommand:
     config, options = _compiler_options(project)
     module = project.package.data.get("type") == "module"
     version = package_version(project, "typescript", _TYPESCRIPT)
-    compiles = not module and version[0] < _TS_NODE_BELOW
-    metadata = options.get("emitDecoratorMetadata") is True and project.requires(*_METADATA_USERS)
+    by_tsx = runs_by_tsx(project, _SCRIPTS)
+    compiles = not module and version[0] < _TS_NODE_BELOW and not by_tsx
+    metadata = not by_tsx and options.get("emitDecoratorMetadata") is True and project.requires(*_METADATA_USERS)
     if metadata and any(_DECORATOR.search(project.sources.text(name)) for name in project.scripts):
         if compiles and has_untold_columns(project):
             why = "columns have the type of an enumeration: TypeScript's compiler reads all files to tell it"

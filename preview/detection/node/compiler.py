@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from preview.detection.node.project import NodeProject
@@ -25,6 +25,10 @@ _SWC_BUILDER: Final = re.compile(rb'"builder"\s{0,20}:\s{0,20}(?:\{\s{0,20}"type
 _DEFAULT_IMPORT: Final = re.compile(rb"^import \w{1,60}(?: from |, ?\{[^}]{1,500}\} ?from )[\"'][^.\"']", re.MULTILINE)
 _NAMESPACE: Final = re.compile(rb"^import \* as (\w{1,60}) from [\"'][^.\"']", re.MULTILINE)
 _CALL: Final = re.compile(rb"(?<![\w.$])(\w{1,60})\(")
+_BY_TSX: Final = re.compile(r"(?<![\w@./-])tsx(?![\w./-])")
+_BY_COMPILER: Final = re.compile(
+    r"(?<![\w@./-])(?:nest (?:start|build)|ts-node(?:-dev)?|tsnd|swc-node|@swc-node)(?![\w.])"
+)
 _MOST_NAMESPACES: Final = 50
 _MOST_ALIASES: Final = 200
 # The newest minor of any major.
@@ -66,6 +70,15 @@ def needs_interoperation(project: NodeProject, options: dict[str, object]) -> bo
     if not is_swc or options.get("esModuleInterop") is True:
         return False
     return any(_DEFAULT_IMPORT.search(project.sources.text(name)) for name in project.scripts)
+
+
+def runs_by_tsx(project: NodeProject, names: Iterable[str]) -> bool:
+    """Return whether some of these scripts run TypeScript by tsx, and none by a compiler that tells types.
+
+    Then the sources need no types, and may need what tsx alone does: `require` in ES modules, aliases in its own way.
+    """
+    texts = [text for name in names if (text := project.package.scripts.get(name)) is not None]
+    return any(map(_BY_TSX.search, texts)) and not any(map(_BY_COMPILER.search, texts))
 
 
 def calls_a_namespace(text: bytes) -> bool:

@@ -230,7 +230,8 @@ def _for_driver(read: SettingRead, use: AddressUse | None, kinds: Sequence[Servi
 
 
 def _made_up(read: SettingRead, kinds: Sequence[ServiceKind]) -> Variable | None:
-    if read.need is Need.DEFAULTED:
+    # With a key of its own dotenv reads an encrypted file in place of `.env`.
+    if read.need is Need.DEFAULTED or read.name.startswith("DOTENV_"):
         return None
     if read.name == _URL_OF_DATABASE and not set(kinds) & set(ADDRESSES):
         return None

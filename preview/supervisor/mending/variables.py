@@ -71,7 +71,7 @@ _WANTS_VALUE: Final = re.compile(
 _SAID_LINES: Final = 8
 # Clients of clouds, tracers and drivers read these for themselves, in calls of the program's own code.
 _OF_PACKAGES: Final = re.compile(
-    r"^AWS_(?!\w{0,40}(?:KEY|SECRET|REGION(?!AL)|BUCKET|NAME))|^(?:GRPC|OTEL|DD|UNDICI|WS_NO|GCE|GCLOUD|SENTRY)_(?!DSN)"
+    r"^AWS_(?!\w{0,40}(?:KEY|SECRET|REGION(?!AL)|BUCKET|NAME))|^(?:DOTENV|GRPC|OTEL|DD|UNDICI|WS_NO|GCE|GCLOUD|SENTRY)_(?!DSN)"
 )
 # Unset on purpose: where a program runs, and what it shows.
 _COMMON: Final = frozenset(
