@@ -99,6 +99,18 @@ def test_a_well_known_package_is_not_a_module_inside_a_package() -> None:
     assert (mend.requirements, mend.python_path) == (("redis",), None)
 
 
+def test_a_file_that_imports_a_package_of_its_own_name_means_the_package() -> None:
+    lines = [
+        TRACE,
+        f'  File "{ROOT}/clients/redis.py", line 2, in <module>',
+        "    from redis.asyncio import Redis",
+        "ModuleNotFoundError: No module named 'redis'",
+    ]
+    mend = mend_of(*lines, files=["main.py", "clients/redis.py"])
+    assert mend is not None
+    assert (mend.requirements, mend.python_path) == (("redis",), None)
+
+
 def test_values_that_somebody_has_given_stay() -> None:
     lines = ["1 validation error for Settings", "PORT_NUMBER", "  Input should be a valid integer [type=int_parsing]"]
     for origin in (Origin.PROJECT, Origin.REQUEST, Origin.SETTINGS):

@@ -10,6 +10,7 @@ from preview.detection import Toolchain
 from preview.environments import is_known_module
 from preview.supervisor.mending.model import FailedStart, Mend, newest_error
 
+_FRAME: Final = re.compile(r'\s{0,8}File "(?P<path>/[^"]{1,400})", line \d{1,7}')
 _MISSING: Final = re.compile(r"ModuleNotFoundError: No module named '(?P<name>[A-Za-z_][\w.]{0,200})'")
 
 
@@ -17,7 +18,7 @@ def mend_paths(failed: FailedStart) -> Mend | None:
     """Return the uppermost folder from which the missing module can be imported; None if the project lacks it."""
     number = newest_error(failed.lines)
     match = None if number is None else _MISSING.match(failed.lines[number])
-    if match is None or failed.plan.toolchain is not Toolchain.PYTHON:
+    if number is None or match is None or failed.plan.toolchain is not Toolchain.PYTHON:
         return None
     path = match["name"].replace(".", "/")
     first = path.partition("/")[0]
@@ -26,6 +27,10 @@ def mend_paths(failed: FailedStart) -> Mend | None:
     if is_known_module(match["name"]):
         # `app/redis.py` in a package is not what `import redis` means.
         folders = {one for one in folders if posixpath.normpath(f"{one}/__init__.py") not in failed.files}
+        # Nor is the file itself that asks for it (`clients/redis.py`).
+        asks = next((match["path"] for line in failed.lines[number::-1] if (match := _FRAME.match(line))), "")
+        if asks.endswith(f"/{path}.py"):
+            folders.discard(posixpath.relpath(posixpath.dirname(asks), failed.root))
     known = {*failed.plan.python_path, failed.plan.directory}
     folder = min(folders - known, key=lambda one: (one != "." and one.count("/") + 1, one), default=None)
     if folder is None:
