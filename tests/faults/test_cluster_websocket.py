@@ -71,7 +71,7 @@ class Counted:
                 nursery, stream, host, "/", extra_headers=[(b"authorization", token)]
             )
             while True:
-                self.texts.append(await socket.get_message())
+                self.texts.append(str(await socket.get_message()))
 
 
 @pytest.mark.long
