@@ -105,7 +105,7 @@ class Cluster:
         """Claim a new preview; see ``Fences``. Blocks."""
         claim = Claim(row["id"], row["generation_id"], row["user_id"], most or 0, carried)
         # Refused without a lease, which the database may have renewed before this node trusts it.
-        member = self._member if self.lease.holds else Membership(self.name, 0)
+        member = self._member if self.lease.holds else replace(self._member, epoch=0)
         self._owners.claim(connection, member, claim, is_trial=most is None)
         if most is not None:
             self._launches.count_launch(connection, claim.user_id, self.queue.limits.per_minute)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Dialect, Row, text
+from sqlalchemy.exc import DBAPIError
 
 from preview.cluster.notices import queue_notice
 from preview.storage.database import CHANNEL, NOTIFY, notify
@@ -18,8 +19,12 @@ from preview.storage.database import CHANNEL, NOTIFY, notify
 # Milliseconds since the epoch, when the statement runs and not when its transaction began.
 DATABASE_NOW = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 UP_SINCE = "(extract(epoch FROM pg_postmaster_start_time()) * 1000)::bigint"
+_BY_LOG = "('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::bigint"
 # The server's timeline: it stays the same over a restart, which loses nothing, and grows when a standby takes over.
-TIMELINE = "('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::bigint"
+# Services such as Amazon Aurora refuse functions of the log: there, the server's start tells one server from another.
+TIMELINE = f"CASE WHEN CAST(:has_timelines AS boolean) THEN {_BY_LOG} ELSE {UP_SINCE} END"
+_WAS_STANDBY = "pg_last_xact_replay_timestamp() IS NOT NULL"
+_ASK_LOG = text(f"SELECT {_BY_LOG}, {_WAS_STANDBY}")
 
 _MACHINE = frozenset({"system", "processors", "isolation"})
 
@@ -86,7 +91,8 @@ class Membership:
         epoch: Grows with each join, so that an earlier process of the same name cannot renew the lease.
         joined_ms: Milliseconds since the epoch, by the database's clock.
         timeline: That of the server that the node knows. One with another timeline may lack the last rows.
-        was_standby: That server has taken over from another one, at an unknown time.
+        was_standby: That server has taken over from another one, at an unknown time; or may have.
+        has_timelines: Servers tell their timelines. Otherwise it is the time of the server's start.
     """
 
     name: str
@@ -94,6 +100,11 @@ class Membership:
     joined_ms: int = field(default=0, compare=False)
     timeline: int = field(default=0, compare=False)
     was_standby: bool = field(default=False, compare=False)
+    has_timelines: bool = field(default=True, compare=False)
+
+    def server(self) -> dict[str, Any]:
+        """Return the values that tell the server in statements."""
+        return {"timeline": self.timeline, "has_timelines": self.has_timelines}
 
 
 class Renewal(NamedTuple):
@@ -141,7 +152,7 @@ class Nodes:
                 draining = CASE WHEN :epoch = 0 THEN 0 ELSE nodes.draining END, started_at = excluded.started_at
             WHERE nodes.until <= {now} OR nodes.epoch = :epoch
             RETURNING epoch, started_at, {TIMELINE} AS timeline,
-                pg_last_xact_replay_timestamp() IS NOT NULL AS was_standby
+                CASE WHEN CAST(:has_timelines AS boolean) THEN {_WAS_STANDBY} ELSE true END AS was_standby
             """  # noqa: S608  ``now`` is this module's or a test's
         )
         # What this node owned is over here. It goes to whichever node takes it first.
@@ -197,6 +208,7 @@ class Nodes:
             "labels": facts.words(),
             "lease": self.lease_ms,
             "epoch": 0 if before is None else before.epoch,
+            "has_timelines": (has_timelines := _has_timelines(connection)),
         }
         row = connection.execute(self._join, values).first()
         if row is None:
@@ -205,7 +217,7 @@ class Nodes:
         connection.execute(self._drop_trials, {"id": facts.name})
         if given:
             notify(connection, queue_notice())
-        return Membership(facts.name, row.epoch, row.started_at, row.timeline, row.was_standby)
+        return Membership(facts.name, row.epoch, row.started_at, row.timeline, row.was_standby, has_timelines)
 
     def renew(self, connection: Connection, member: Membership, load: int) -> Renewal | None:
         """Renew the lease. Returns None if another process has joined with this name.
@@ -213,6 +225,7 @@ class Nodes:
         A late renewal is none: what other nodes have taken meanwhile, they keep, and its fences tell.
         """
         values = {"id": member.name, "epoch": member.epoch, "lease": self.lease_ms, "load": load}
+        values["has_timelines"] = member.has_timelines
         row = connection.execute(self._renew, values).first()
         return None if row is None else Renewal(bool(row.draining), row.now_ms, row.timeline)
 
@@ -248,6 +261,16 @@ class Nodes:
     def all(self, connection: Connection) -> list[Node]:
         """Return all nodes, by name."""
         return [_node(row) for row in connection.execute(self._all)]
+
+
+def _has_timelines(connection: Connection) -> bool:
+    try:
+        with connection.begin_nested():
+            connection.execute(_ASK_LOG)
+    except DBAPIError:
+        # Without a connection the next statement fails, too.
+        return False
+    return True
 
 
 def _node(row: Row[Any]) -> Node:

@@ -241,7 +241,7 @@ class Owners:
             "state": OwnerState.TRIAL if is_trial else OwnerState.RUNNING,
             "node": member.name,
             "epoch": member.epoch,
-            "timeline": member.timeline,
+            **member.server(),
             **claim.carried._asdict(),
         }
         if connection.execute(self._insert, values).scalar() is not None:
@@ -286,7 +286,7 @@ class Owners:
         Raises:
             DatabaseUnavailable: The former owner of one has its lease again.
         """
-        values = {"node": member.name, "epoch": member.epoch, "timeline": member.timeline, "most": most}
+        values = {"node": member.name, "epoch": member.epoch, "most": most, **member.server()}
         values |= {"lease": self._lease_ms, "chosen": None if chosen is None else list(chosen)}
         taken = []
         for row in connection.execute(self._take, values).all():
