@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from pathlib import Path
 
 import pytest
@@ -116,3 +117,41 @@ def test_packages_that_require_each_other_and_strange_metadata_end(tmp_path: Pat
     (site / "gone-1.0.dist-info").mkdir()
     (site / "gone-1.0.dist-info" / "RECORD").symlink_to("/dev/zero")
     assert overwritten(tmp_path, PYTHON) == ["alpha==1.0"]
+
+
+@pytest.mark.parametrize(
+    "requires",
+    [
+        "Requires-Dist: alpha ; python_full_version ~= 'x'",
+        "Requires-Dist: alpha ; " + "(" * 450 + "python_version < '3'" + ")" * 450,
+    ],
+)
+def test_a_marker_that_cannot_be_evaluated_counts_as_none(tmp_path: Path, requires: str) -> None:
+    unpacked(tmp_path, "beta", requires)
+    unpacked(tmp_path, "alpha", record="shared/__init__.py,sha256=y,1\n")
+    assert overwritten(tmp_path, PYTHON) == ["alpha==1.0"]
+
+
+def test_very_many_requirements_with_very_many_extras_take_little_time(tmp_path: Path) -> None:
+    chain = "".join(f"Requires-Dist: beta[e{one + 1}] ; extra == 'e{one}'\n" for one in range(3_000))
+    unpacked(tmp_path, "beta", f"Requires-Dist: beta[e0]\n{chain}")
+    unpacked(tmp_path, "alpha", record="shared/__init__.py,sha256=y,1\n")
+    started = time.process_time()
+    assert overwritten(tmp_path, PYTHON) == ["alpha==1.0"]
+    assert time.process_time() - started < 10
+
+
+def test_a_package_that_is_not_from_the_index_is_not_taken_from_there(tmp_path: Path) -> None:
+    unpacked(tmp_path, "beta")
+    site = unpacked(tmp_path, "alpha", record="shared/__init__.py,sha256=y,1\n")
+    (site / "alpha-1.0.dist-info" / "direct_url.json").write_text("{}")
+    assert overwritten(tmp_path, PYTHON) == []
+
+
+def test_names_of_folders_are_no_options_and_records_lead_nowhere_else(tmp_path: Path) -> None:
+    unpacked(tmp_path, "zeta")
+    unpacked(tmp_path, "-r requirements.txt", record="shared/__init__.py,sha256=y,1\n")
+    assert overwritten(tmp_path, PYTHON) == []
+    unpacked(tmp_path / "other", "zeta", record="../a.py,sha256=x,1\n/a.py,sha256=x,1\n")
+    unpacked(tmp_path / "other", "alpha", record="../a.py,sha256=y,1\n/a.py,sha256=y,1\n")
+    assert overwritten(tmp_path / "other", PYTHON) == []

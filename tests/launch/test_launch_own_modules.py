@@ -210,6 +210,13 @@ def test_the_nearest_own_line_of_an_error_is_found(tmp_path: Path, trace: list[s
     assert own_place(lines, None) == ""
 
 
+@pytest.mark.parametrize("name", ["a" * 300, "loop", "a\0b"])
+def test_a_place_that_no_file_can_have_is_told_of_none(project: Path, name: str) -> None:
+    (project / "loop").symlink_to("loop")
+    lines = ["Traceback (most recent call last):", f'  File "{project}/{name}", line 3, in x', "TypeError: no"]
+    assert own_place(lines, project) == ""
+
+
 @pytest.mark.parametrize(("line", "is_told"), [("logs", True), ("/src/logs/", True), ("*.log", False), ("..", False)])
 def test_a_module_of_node_that_version_control_leaves_out_is_told_as_such(
     project: Path, line: str, is_told: bool

@@ -59,5 +59,9 @@ def _may_be_there(path: Path, project: Path) -> bool:
 
     Without the project's folder, which is in a container then, nothing is known. Links out of it do not count.
     """
-    real = project.resolve()
-    return not real.is_dir() or (path.resolve().is_relative_to(real) and path.exists())
+    try:
+        real = project.resolve()
+        return not real.is_dir() or (path.resolve().is_relative_to(real) and path.exists())
+    except (OSError, RuntimeError, ValueError):
+        # A name that is too long, links that lead to each other, a null character.
+        return False
