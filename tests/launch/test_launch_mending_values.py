@@ -189,6 +189,14 @@ def test_typeorm_without_its_file_gets_the_previews_database(line: str, migratio
     assert find_mend(FailedStart([line], bare, frozenset(), ROOT, files=files)) is None
 
 
+@pytest.mark.parametrize("origin", [Origin.REQUEST, Origin.PRESET, Origin.SETTINGS, Origin.PROJECT])
+def test_typeorm_changes_no_database_that_a_user_has_named(origin: Origin) -> None:
+    variables = {"DATABASE_URL": Variable("DATABASE_URL", "postgresql://me:secret@shop.example/shop", origin)}
+    plan = replace(StartPlan("express", Toolchain.NODE, Server.NODE, None), variables=variables)
+    line = "TypeORMError: No connection options were found in any orm configuration files."
+    assert find_mend(FailedStart([line], plan, frozenset(), ROOT, files=["src/user.entity.ts"])) is None
+
+
 @pytest.mark.parametrize(
     ("line", "node", "is_mended"),
     [

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from preview.detection import Kind, Origin, Variable, placeholder_for
+from preview.detection import GIVEN, Kind, Origin, Variable, placeholder_for
 from preview.detection.settings import is_environment, is_secret_name
 from preview.supervisor.mending.model import FailedStart, Mend, newest_error
 
@@ -150,7 +150,8 @@ def mend_ormconfig(failed: FailedStart) -> Mend | None:
     """Return TypeORM's variables for a project without its ``ormconfig.json``; None for others."""
     number = newest_error(failed.lines)
     url = failed.plan.variables.get("DATABASE_URL")
-    if number is None or url is None:
+    # A database of the user's is never synchronized: that drops columns.
+    if number is None or url is None or url.origin in GIVEN:
         return None
     scheme = url.value.partition(":")[0]
     if scheme not in _TYPEORM_TYPES or not _NO_ORMCONFIG.search(failed.lines[number]):
