@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from preview.cluster import NodeFacts
 from preview.cluster.crash import CrashWatch
 from preview.cluster.crash import watch as module
 from preview.cluster.nodes import Membership, Nodes
-from preview.runtime.kernel.proctree import MARKER
+from preview.runtime.kernel.proctree import MARKER, SERVICE_MARKER
 from preview.storage.database import CHANNEL, Database, open_database
 
 LEASE_S = 60.0
@@ -33,10 +34,10 @@ from preview.cluster.crash import CrashWatch
 from preview.cluster.nodes import Membership, Nodes
 from preview.storage.engine import make_engine
 
-url, folder, epoch = sys.argv[1:]
+url, folder, epoch, lease_s = sys.argv[1:]
 
 async def main():
-    watch = CrashWatch(make_engine(url), Nodes(60_000), [Path(folder)], 2.0)
+    watch = CrashWatch(make_engine(url), Nodes(60_000), [Path(folder)], float(lease_s))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(watch.run)
         watch.tell(Membership("one", int(epoch)))
@@ -59,10 +60,15 @@ async def joined(url: str) -> AsyncIterator[tuple[Database, Membership]]:
 
 
 @contextmanager
-def service(url: str, folder: Path, epoch: int) -> Iterator[tuple[subprocess.Popen[str], psutil.Process]]:
+def service(
+    url: str, folder: Path, epoch: int, lease_s: float = LEASE_S, variables: Mapping[str, str] | None = None
+) -> Iterator[tuple[subprocess.Popen[str], psutil.Process]]:
     """A service, and its crash watch."""
-    command = [sys.executable, "-c", SERVICE, url, str(folder), str(epoch)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-c", SERVICE, url, str(folder), str(epoch), str(lease_s)]
+    environment = {**os.environ, **(variables or {})}
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=folder, env=environment
+    ) as process:
         try:
             assert process.stdout is not None
             assert process.stdout.readline() == "told\n"
@@ -136,6 +142,47 @@ async def test_the_lease_stays_while_a_process_of_the_nodes_previews_is_left(
         left.wait()
 
 
+async def test_the_lease_stays_while_a_template_or_a_fork_of_it_is_left(
+    postgres_database_url: str, tmp_path: Path
+) -> None:
+    """A fork has no marker of its preview: its first environment is the template's."""
+    async with joined(postgres_database_url) as (database, member):
+        with service(postgres_database_url, tmp_path, member.epoch) as (process, watch):
+            environment = {**os.environ, SERVICE_MARKER: str(process.pid)}
+            left = subprocess.Popen(["sleep", "60"], env=environment)  # noqa: ASYNC220
+            try:
+                process.kill()
+                await ended(watch)
+                assert await left_s(database) > 0
+                assert left.poll() is None
+            finally:
+                left.kill()
+                left.wait()
+
+
+async def test_the_lease_stays_while_a_process_hides_its_environment(
+    postgres_database_url: str, tmp_path: Path
+) -> None:
+    """It may from an ordinary user, not from root."""
+    (tmp_path / "preview_one").mkdir()
+    hides = "import ctypes; ctypes.CDLL(None).prctl(4, 0); print(flush=True); input()"
+    async with joined(postgres_database_url) as (database, member):
+        with subprocess.Popen(  # noqa: ASYNC220
+            [sys.executable, "-c", hides],
+            env={**os.environ, MARKER: "preview_one"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        ) as left:
+            assert left.stdout is not None
+            left.stdout.readline()
+            with service(postgres_database_url, tmp_path, member.epoch) as (process, watch):
+                process.kill()
+                await ended(watch)
+                assert await left_s(database) > 0
+                assert left.poll() is None
+            left.kill()
+
+
 async def test_it_waits_for_processes_that_are_about_to_end(postgres_database_url: str, tmp_path: Path) -> None:
     (tmp_path / "preview_one").mkdir()
     left = subprocess.Popen(["sleep", "60"], env={**os.environ, MARKER: "preview_one"})  # noqa: ASYNC220
@@ -165,6 +212,34 @@ async def test_without_the_database_it_ends_all_the_same(postgres_database_url: 
         assert "secret" not in " ".join(watch.cmdline())
         process.kill()
         await ended(watch)
+
+
+async def test_files_beside_the_service_say_where_the_database_is(postgres_database_url: str, tmp_path: Path) -> None:
+    """As libpq finds them: a service file, and likewise passwords, keys and certificates."""
+    async with joined(postgres_database_url) as (database, member):
+        _, values = database.engine.dialect.create_connect_args(database.engine.url)
+        lines = [f"{name}={value}" for name, value in values.items() if isinstance(value, str | int)]
+        (tmp_path / "services").write_text("\n".join(["[here]", *lines, ""]), encoding="utf-8")
+        url = "postgresql+psycopg:///?service=here"
+        with service(url, tmp_path, member.epoch, variables={"PGSERVICEFILE": "services"}) as (process, watch):
+            process.kill()
+            await ended(watch)
+            assert await left_s(database) < 0
+
+
+async def test_a_silent_database_keeps_it_no_longer_than_the_lease(tmp_path: Path) -> None:
+    """As one that is cut off after it has let the process in."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        url = f"postgresql+psycopg://nobody@127.0.0.1:{port}/nothing?sslmode=disable&gssencmode=disable"
+        with service(url, tmp_path, 1, lease_s=1) as (process, watch):
+            process.kill()
+            server.settimeout(30)
+            connection, _ = await trio.to_thread.run_sync(server.accept)
+            with connection:
+                # AuthenticationOk, ReadyForQuery.
+                connection.sendall(b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I")
+                await ended(watch)
 
 
 async def test_a_service_that_ends_in_order_ends_it(postgres_database_url: str, tmp_path: Path) -> None:

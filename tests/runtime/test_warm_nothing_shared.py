@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
@@ -15,6 +16,7 @@ from runtime_kit import Start, read_line, sandbox_or_skip
 from runtime_warm import KeptTemplate, open_texts
 
 from preview.runtime import bind_in_range, child_subreaper
+from preview.runtime.kernel import proctree
 
 # Leaves something of each kind, then waits.
 LEAVE = """
@@ -141,3 +143,15 @@ async def test_the_seed_of_hashes_is_the_templates(starts: list[Start]) -> None:
         async with start("print(hash('text'), flush=True)") as process:
             seen.append(await read_line(process))
     assert seen[0] == seen[1]
+
+
+async def test_others_see_which_service_a_fork_is_of_and_its_program_does_not(starts: list[Start]) -> None:
+    text = f"import os, time; print({proctree.SERVICE_MARKER!r} in os.environ, flush=True); time.sleep(600)"
+    async with starts[0](text) as process:
+        assert await read_line(process) == "False"
+        found = [Path(f"/proc/{pid}") for pid in proctree.descendants(os.getpid())]
+        forks = [one for one in found if b"/preview_template.py" in (one / "cmdline").read_bytes()]
+        # The keeper, the template, and the fork's two.
+        assert len(forks) >= 4
+        marker = f"{proctree.SERVICE_MARKER}={os.getpid()}".encode()
+        assert [one for one in forks if marker not in (one / "environ").read_bytes().split(b"\0")] == []

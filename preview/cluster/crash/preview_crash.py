@@ -25,16 +25,24 @@ from typing import Any
 # A killed process is gone within some milliseconds; one that waits for the processor may take longer.
 _SETTLE_S, _LOOK_S = 1.0, 0.01
 _PIECE_BYTES = 65536
-# libpq takes a second for two.
-_LEAST_CONNECT_S = 2
+# Fields of /proc/PID/stat behind the name.
+_STATE, _STARTED = 0, 19
+# More than the kernel lets a program begin with; a process can say later that its environment is larger.
+_MOST_ENVIRONMENT_BYTES = 8 << 20
+# The least that libpq takes; of several servers, each gets it.
+_CONNECT_S = 2
 
 
 def main(arguments: list[str]) -> None:
     """Wait for the service's end, and give up its lease."""
-    # A service manager that ends what is left of the service may not end this: it ends by itself, within seconds.
+    # A service manager that ends what is left of the service may not end this: it ends by itself, with the lease.
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    if (told := _watch(int(arguments[0]))) is not None and _has_settled(told["folders"], told["marker"]):
+    if (told := _watch(int(arguments[0]))) is None:
+        return
+    # By then the lease is over. The signal ends this, whatever it waits for: a process's memory, a silent network.
+    signal.alarm(1 + int(told["within_s"]))
+    if _has_settled(told):
         _give_up(told)
 
 
@@ -58,36 +66,53 @@ def _watch(service: int) -> dict[str, Any] | None:
     return json.loads(line) if newline else None
 
 
-def _has_settled(folders: list[str], marker: str) -> bool:
+def _has_settled(told: dict[str, Any]) -> bool:
     """Return whether no process of the node's previews is left, before the time is over."""
-    names = {name for folder in folders if os.path.isdir(folder) for name in os.listdir(folder)}  # noqa: PTH112, PTH208
-    until = time.monotonic() + _SETTLE_S
-    while any(_preview_of(pid, marker) in names for pid in os.listdir("/proc") if pid.isdecimal()):  # noqa: PTH208
+    folders = [one for one in told["folders"] if os.path.isdir(one)]  # noqa: PTH112
+    names = {name.encode() for folder in folders for name in os.listdir(folder)}  # noqa: PTH208
+    marker, service = (f"\0{told[name]}".encode() for name in ("marker", "service"))
+    asked, until = (marker, names, service, told["since"]), time.monotonic() + _SETTLE_S
+    while any(_may_be_left(pid, *asked) for pid in os.listdir("/proc") if pid.isdecimal()):  # noqa: PTH208
         if time.monotonic() > until:
             return False
         time.sleep(_LOOK_S)
     return True
 
 
-def _preview_of(pid: str, marker: str) -> str | None:
-    """Return the preview whose marker a process has in its first environment."""
-    with suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:  # noqa: PTH123
-        for item in file.read().split(b"\0"):
-            name, _, value = item.partition(b"=")
-            if name == marker.encode():
-                return value.decode("utf-8", "replace").partition("-")[0]
-    return None
+def _may_be_left(pid: str, marker: bytes, names: set[bytes], service: bytes, since: int) -> bool:
+    """Return whether a process is of one of these previews or of the service's templates, by its first environment."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:  # noqa: PTH123
+            environment = b"\0%b\0" % file.read(_MOST_ENVIRONMENT_BYTES)
+    except PermissionError:
+        return _may_hide(pid, since)
+    except OSError:
+        return False
+    preview = environment.partition(marker + b"=")[2].partition(b"\0")[0].partition(b"-")[0]
+    return preview in names or service + b"\0" in environment
+
+
+def _may_hide(pid: str, since: int) -> bool:
+    """Return whether the process lives, began after the service, and has this one's user.
+
+    From an ordinary user, a program can hide its environment, and one that has ended hides it.
+    """
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123
+            stat = file.read().rpartition(b")")[2].split()
+        is_ours = os.stat(f"/proc/{pid}").st_uid == os.geteuid()  # noqa: PTH116
+    except OSError:
+        return False
+    return is_ours and stat[_STATE] not in b"ZX" and int(stat[_STARTED]) >= since
 
 
 def _give_up(told: dict[str, Any]) -> None:
     sys.path[:] = told["path"]
     import psycopg  # noqa: PLC0415  25 MB, which are needed now
 
-    within_s = told["within_s"]
-    connect = {**told["connect"], "connect_timeout": max(_LEAST_CONNECT_S, int(within_s)), "autocommit": True}
+    connect = {**told["connect"], "connect_timeout": _CONNECT_S, "autocommit": True}
     # Without the database the lease ends by itself.
     with suppress(psycopg.Error), psycopg.connect(**connect) as connection:
-        connection.execute(f"SET statement_timeout = {int(1000 * within_s)}")
         for statement, values in told["statements"]:
             connection.execute(statement, values)
 

@@ -16,7 +16,7 @@ import trio
 from sqlalchemy import Engine
 
 from preview.cluster.nodes import Membership, Nodes
-from preview.runtime.kernel.proctree import MARKER
+from preview.runtime.kernel.proctree import MARKER, SERVICE_MARKER, identify
 
 log = structlog.get_logger(__name__)
 
@@ -48,11 +48,14 @@ class CrashWatch:
         _, values = self._engine.dialect.create_connect_args(self._engine.url)
         # Objects of the driver among them concern Python's types alone.
         connect = {name: value for name, value in values.items() if isinstance(value, str | int)}
+        service = identify(os.getpid())
         told = {
             "statements": self._nodes.last_words(self._engine.dialect, member),
             "connect": connect,
             "folders": [str(one.absolute()) for one in self._folders],
             "marker": MARKER,
+            "service": f"{SERVICE_MARKER}={os.getpid()}",
+            "since": 0 if service is None else service.start_ticks,
             "within_s": self._lease_s,
             "path": sys.path,
         }
@@ -77,7 +80,6 @@ class CrashWatch:
                 stdin=theirs,
                 pass_fds=[own],
                 stdout=subprocess.DEVNULL,
-                cwd="/",
                 # Signals to the service's group are not for it.
                 start_new_session=True,
             )

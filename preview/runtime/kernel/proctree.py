@@ -20,6 +20,8 @@ from preview.runtime.interface import ProcessIdentity
 from preview.runtime.kernel.linux import boot_id
 
 MARKER = "PREVIEW_INSTANCE_ID"
+# Of a template and its forks, whose first environment is the template's: the pid of their service.
+SERVICE_MARKER = "PREVIEW_SERVICE_PID"
 
 _READ_BYTES = 64 * 1024
 _PAGE_BYTES = os.sysconf("SC_PAGESIZE")

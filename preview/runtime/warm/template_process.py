@@ -174,7 +174,7 @@ def _start(
         return subprocess.Popen(
             [*prefix, *command],
             cwd="/",
-            env=_ENVIRONMENT,
+            env={**_ENVIRONMENT, proctree.SERVICE_MARKER: str(os.getpid())},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -41,6 +41,8 @@ _PACKET_BYTES = 64
 
 def main(control_fd: int, order_fd: int) -> int:
     """Import, then fork until the service disconnects; in a fork, return the application's exit code."""
+    # For ``/proc`` alone: what reads all variables at its import would have one that the application has not.
+    os.environ.pop("PREVIEW_SERVICE_PID", None)
     control = socket.socket(fileno=control_fd)
     order = _read_order(os.dup(order_fd))
     found = preview_imports.import_all(order["modules"], order["launchers"], order["warm_ups"], order_fd)
