@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import posixpath
 import re
 from collections.abc import Iterable, Sequence
@@ -41,6 +42,8 @@ _MOST_MANIFESTS = 20
 _MOST_ENVIRONMENTS = 3
 # Details of the two errors that mean: no file of a known language starts a server.
 _STARTS_NOTHING = frozenset({"language", "missing_files"})
+# As ``Sources`` says of a line that this service's own Python is too old for.
+_NEWER = re.compile(r"^line \d{1,9} is Python (\d\.\d{1,2});")
 _SERVERS = {"fastapi": Server.ASGI, "starlette": Server.ASGI, "flask": Server.WSGI, "django": Server.DJANGO}
 
 
@@ -310,9 +313,12 @@ def _not_runnable(sources: Sources) -> InvalidGeneration:
     unreadable = {file: reason for file, reason in sources.skipped.items() if file != "." and file.endswith(".py")}
     if unreadable:
         file, reason = next(iter(unreadable.items()))
+        advice = "Correct it and launch again."
+        if newer := _NEWER.search(reason):
+            here = ".".join(platform.python_version_tuple()[:2])
+            advice = f"The service runs on Python {here}, which cannot read it: run it on {newer[1]} or newer."
         return InvalidGeneration(
-            f"Cannot launch: {file} cannot be read ({reason}), and no other file defines an application. Correct "
-            "it and launch again.",
+            f"Cannot launch: {file} cannot be read ({reason}), and no other file defines an application. {advice}",
             path=file,
             unreadable_files=unreadable,
         )

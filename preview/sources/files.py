@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from preview.core.descriptors import raise_want, walk
+from preview.sources.newer_syntax import newer_python
 from preview.sources.repair import below, parse_what_can_be
 
 # A generation may have 20,000 files. A source file over 1 MiB is generated and has no routes.
@@ -250,7 +251,9 @@ class Sources:
             return ast.parse(text)
         except SyntaxError as error:
             tree = parse_what_can_be(text)
-            self.skipped[name] = f"line {error.lineno}: {error.msg} (the rest of the file was read)"
+            newer = newer_python(error.msg, error.text or "")
+            said = f"line {error.lineno}: {error.msg}" if newer is None else f"line {error.lineno} is Python {newer}"
+            self.skipped[name] = f"{said}; the rest of the file was read"
             return tree
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from preview.detection import OLDER_PYTHON, Overrides, detect
+from preview.errors import InvalidGeneration
 
 APP = "from flask import Flask\nfrom models import User\napp = Flask(__name__)\n"
 FOLLOWS = """class User:
@@ -119,3 +120,12 @@ def test_edits_that_no_command_line_takes_are_none(tmp_path: Path) -> None:
     for number in range(120):
         (folder / f"{number}.py").write_text(FOLLOWS)
     assert edited(tmp_path, "") is None
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="this Python reads it")
+def test_a_file_for_a_newer_python_than_the_service_s_is_told_as_such(tmp_path: Path) -> None:
+    (tmp_path / "container.py").write_text("def resolve[T](key: type[T]) -> T: ...\n")
+    with pytest.raises(InvalidGeneration) as caught:
+        detect(tmp_path)
+    assert "container.py cannot be read (line 1 is Python 3.12; the rest of the file was read)" in caught.value.message
+    assert "run it on 3.12 or newer" in caught.value.message

@@ -6,16 +6,13 @@ import re
 from collections.abc import Sequence
 
 from preview.detection import is_python_2
+from preview.sources.newer_syntax import newer_python
 from preview.supervisor.diagnosis.diagnosis import Diagnosis
 
 SYNTAX = re.compile(r"^\s{0,40}(?:SyntaxError|IndentationError|TabError): (?P<said>.{1,200})")
 _PLACE = re.compile(r'File "(?P<file>[^"]{1,400})", line (?P<line>\d{1,7})')
 # What Git leaves at a merge that nobody has finished; the traceback prints the line without its indentation.
 _CONFLICT = re.compile(r"^\s{0,40}(?:<<<<<<< |=======\s*$|>>>>>>> )")
-# What an older Python says of newer syntax: PEP 758, PEP 701.
-_NEWER = {"multiple exception types must be parenthesized": "3.14", "f-string: expecting '}'": "3.12"}
-# Type parameters: PEP 695. An older Python says "expected '('" or "invalid syntax".
-_PYTHON_3_12 = re.compile(r"^\s{0,40}(?:(?:async )?def|class) \w{1,100}\[|^\s{0,40}type \w{1,100}(?:\[| =)")
 # The wrong module system, which other rules explain.
 _NODE_SYNTAX = ("Cannot use import statement", "Unexpected token 'export'", "await is only valid")
 _SCRIPT_PLACE = re.compile(r"^(?:file://)?(?P<file>/\S{1,400}\.[cm]?[jt]sx?):(?P<line>\d{1,7})$")
@@ -34,10 +31,8 @@ def bad_syntax(lines: Sequence[str], number: int) -> Diagnosis | None:
     for line in reversed(lines[max(0, number - 6) : number]):
         if place := _PLACE.search(line):
             file = place["file"].rpartition("/project/")[2]
-            newer = next((version for text, version in _NEWER.items() if text in said["said"]), None)
             code = lines[max(0, number - 2)]
-            if newer is None and _PYTHON_3_12.match(code):
-                newer = "3.12"
+            newer = newer_python(said["said"], code)
             if any(_CONFLICT.match(one) for one in lines[max(0, number - 3) : number]):
                 return Diagnosis(
                     "syntax_error",
