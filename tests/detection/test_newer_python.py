@@ -124,8 +124,10 @@ def test_edits_that_no_command_line_takes_are_none(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.version_info >= (3, 12), reason="this Python reads it")
 def test_a_file_for_a_newer_python_than_the_service_s_is_told_as_such(tmp_path: Path) -> None:
-    (tmp_path / "container.py").write_text("def resolve[T](key: type[T]) -> T: ...\n")
+    (tmp_path / "main.py").write_text(
+        "from fastapi import FastAPI\ndef make[T](kind: type[T]) -> FastAPI:\n    return FastAPI()\n"
+    )
     with pytest.raises(InvalidGeneration) as caught:
         detect(tmp_path)
-    assert "container.py cannot be read (line 1 is Python 3.12; the rest of the file was read)" in caught.value.message
+    assert "main.py cannot be read (line 2 is Python 3.12; the rest of the file was read)" in caught.value.message
     assert "run it on 3.12 or newer" in caught.value.message

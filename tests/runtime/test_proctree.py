@@ -180,3 +180,9 @@ def test_an_application_in_a_group_from_outside_of_its_namespace_is_asked_to_end
         finally:
             os.kill(bystander, signal.SIGKILL)
             outer.kill()
+
+
+def test_an_environment_as_large_as_a_program_wants_is_read_in_part(tmp_path: Path) -> None:
+    with (tmp_path / "environ").open("wb") as file:
+        file.truncate(1 << 30)
+    assert len(proctree._read(str(tmp_path / "environ"))) < 1 << 24

@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Final
 
 from preview.detection.node.project import NodeProject
@@ -29,6 +30,7 @@ _BY_TSX: Final = re.compile(r"(?<![\w@./-])tsx(?![\w./-])")
 _BY_COMPILER: Final = re.compile(
     r"(?<![\w@./-])(?:nest (?:start|build)|ts-node(?:-dev)?|tsnd|swc-node|@swc-node)(?![\w.])"
 )
+_QUOTED: Final = re.compile(rb"[\"']((?:@[\w.-]{1,100}/)?[\w.-]{1,100})[\"'/]")
 _MOST_NAMESPACES: Final = 50
 _MOST_ALIASES: Final = 200
 # The newest minor of any major.
@@ -96,10 +98,14 @@ def aliases_a_package(project: NodeProject, config: str, options: dict[str, obje
     folder = posixpath.normpath(
         posixpath.join(project.folder, posixpath.dirname(config), base if isinstance(base, str) else ".")
     )
-    for alias, package, inner in _aliased_packages(project, options):
-        if resolve_script_file(project.sources, folder, f"./{posixpath.normpath(inner)}") is None and any(
-            re.search(rb"[\"']" + re.escape(package.encode()) + rb"[\"'/]", project.sources.text(name))
-            for name in project.scripts
+    aliased = [*islice(_aliased_packages(project, options), _MOST_ALIASES)]
+    if not aliased:
+        return None
+    quoted = {one for name in project.scripts for one in _QUOTED.findall(project.sources.text(name))}
+    for alias, package, inner in aliased:
+        if (
+            package.encode() in quoted
+            and resolve_script_file(project.sources, folder, f"./{posixpath.normpath(inner)}") is None
         ):
             return alias
     return None

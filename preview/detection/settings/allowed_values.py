@@ -44,6 +44,7 @@ def compared_values(nodes: Sequence[ast.AST], subject: Callable[[ast.expr], str]
             found.setdefault(branch[0], branch[1])
         body = node.body if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) else ()
         chains: dict[str, list[_Branch]] = {}
+        statements: dict[str, list[ast.stmt]] = {}
         for one in body:
             branches, rest = _chain(one, subject) if isinstance(one, ast.If) and one not in followers else ([], [])
             name = branches[0][0] if branches else ""
@@ -56,8 +57,11 @@ def compared_values(nodes: Sequence[ast.AST], subject: Callable[[ast.expr], str]
                 found.setdefault(name, _all_of(branches))
             elif not rest:
                 chains.setdefault(name, []).extend(branches)
+                statements.setdefault(name, []).append(one)
+        # Once for all chains: a file may have many, and long ones.
+        bound = _count_bound(body) if chains and left > 0 else Counter()
         for name, branches in chains.items():
-            if len(branches) > 1 and left > 0 and _leaves_unbound(body, branches):
+            if len(branches) > 1 and left > 0 and _leaves_unbound(bound, statements[name], branches):
                 found.setdefault(name, _all_of(branches))
             left -= 1
     return {name: values[:_MOST_VALUES] for name, values in found.items() if values}
@@ -98,13 +102,21 @@ def _branch(test: ast.expr, body: Sequence[ast.stmt], subject: Callable[[ast.exp
     return (f"!{name}" if isinstance(operator, ast.NotEq | ast.NotIn) else name), values, body
 
 
-def _leaves_unbound(body: Sequence[ast.stmt], branches: Sequence[_Branch]) -> bool:
-    """Return whether all branches bind a name that nothing else there binds."""
-    ours = {id(one) for _, _, statements in branches for one in statements}
+def _leaves_unbound(bound: Counter[str], chain: Sequence[ast.stmt], branches: Sequence[_Branch]) -> bool:
+    """Return whether all branches bind a name that no other statement binds.
+
+    Args:
+        bound: The names that all statements there bind, each with the number of statements.
+        chain: Those that have the branches.
+        branches: The branches.
+    """
+    ours = _count_bound(chain)
     common = set.intersection(*(set(_bound(statements)) for _, _, statements in branches))
-    others = [one for one in body if not isinstance(one, ast.If) or id(one.body[0]) not in ours]
-    elsewhere = set(_bound(others))
-    return bool(common - elsewhere) and "*" not in elsewhere
+    return any(bound[name] == ours[name] for name in common) and bound["*"] == ours["*"]
+
+
+def _count_bound(statements: Iterable[ast.stmt]) -> Counter[str]:
+    return Counter(name for one in statements for name in set(_bound([one])))
 
 
 def _bound(statements: Iterable[ast.stmt]) -> Iterator[str]:

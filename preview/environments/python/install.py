@@ -281,7 +281,8 @@ class Installation:
         result = await self._installer.attempt(arguments, self._required, output, again=self._dated is not None)
         if result.code == 0:
             for line in await trio.to_thread.run_sync(overwritten, self._temporary, self._interpreter.version):
-                await self._installer.install_again(line, self._required)
+                if self._patience.left_s < 0 or (await self._installer.install_again(line, self._required)).code != 0:
+                    self._report(f"{line} was not installed last; another package has modules of it", logging.WARNING)
         return result
 
 

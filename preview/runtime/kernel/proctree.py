@@ -24,6 +24,8 @@ MARKER = "PREVIEW_INSTANCE_ID"
 SERVICE_MARKER = "PREVIEW_SERVICE_PID"
 
 _READ_BYTES = 64 * 1024
+# More than an environment has at its start: 6 MiB (execve(2)).
+_MOST_BYTES = 8 * 1024 * 1024
 _PAGE_BYTES = os.sysconf("SC_PAGESIZE")
 
 # States of a process that waits to be reaped, or is being reaped.
@@ -35,12 +37,16 @@ GONE = (FileNotFoundError, ProcessLookupError, PermissionError)
 
 
 def _read(path: str) -> bytes:
-    """Return a whole file of ``/proc``, without ``pathlib``, because ending many previews reads hundreds of files."""
+    """Return a file of ``/proc``, without ``pathlib``, because ending many previews reads hundreds of files.
+
+    A program may make its environment as large as its memory (PR_SET_MM in prctl(2)): the rest is left out.
+    """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        parts = []
-        while part := os.read(descriptor, _READ_BYTES):
+        parts, left = [], _MOST_BYTES
+        while left > 0 and (part := os.read(descriptor, _READ_BYTES)):
             parts.append(part)
+            left -= len(part)
     finally:
         os.close(descriptor)
     return b"".join(parts)

@@ -90,7 +90,9 @@ def find_read_together(project: Path, files: Iterable[str], name: str) -> list[s
         text = plain_text(project / file)
         for match in _CALL.finditer(text):
             if not _OTHERS.search(match["helper"]):
-                found.setdefault(match["helper"].rpartition(".")[2], {})[match["name"]] = None
+                # Many objects have a `get`.
+                last = match["helper"].rpartition(".")[2]
+                found.setdefault(match["helper"] if last == "get" else last, {})[match["name"]] = None
         left -= len(text)
         if left <= 0:
             break
