@@ -1,4 +1,4 @@
-"""Which Python a line is written for that an older one cannot read."""
+"""The Python that a line is written for, where an older one cannot read it."""
 
 from __future__ import annotations
 
