@@ -12,7 +12,7 @@ import trio
 from sqlalchemy import Connection
 
 from preview.cluster.launch_queue import LaunchQueue
-from preview.cluster.leases import DatabaseClock, Lease
+from preview.cluster.leases import DatabaseClock, Lease, numbers_ahead
 from preview.cluster.node_queue import QUEUE_LIMITS, NodeQueue, QueueLimits
 from preview.cluster.nodes import Membership, Node, NodeFacts, Nodes
 from preview.cluster.notices import Notices
@@ -21,15 +21,12 @@ from preview.cluster.renewals import Renewals, Seen, renew_late, wait_over
 from preview.cluster.routing import Owner
 from preview.core.bounded_dict import BoundedDict
 from preview.errors import ConfigurationError, DatabaseUnavailable, PreviewError
-from preview.storage.database import FREE_NUMBERS, NOTHING_CARRIED, Carried, Database, HandedEnd
+from preview.storage.database import NOTHING_CARRIED, Carried, Database, HandedEnd
 
 log = structlog.get_logger(__name__)
 
 # Ended previews whose last lines may still be stored.
 _MOST_ENDED = 10_000
-# Transactions of the log writer in one second. Without a database, a node publishes lines as long as it has numbers for
-# them: of two leases, at the rate of the last transaction. A loss leaves a gap of so many numbers at most.
-_WRITES_PER_S, _MOST_AHEAD = 10, 100_000
 _PATIENCE = 3  # leases: to wait for the end of the lease that a killed process of this name has left
 
 
@@ -51,7 +48,8 @@ class Cluster:
         on_lost: Called with the ids of previews that another node has.
         pause: Lets all previews stand still, as the lease is over; returns their ids. It ends those that cannot, first.
         go_on: Lets those go on that stand still; called with their ids, and the seconds since the lease was over.
-        end_all, on_joined: Ends all previews, and returns when all are over. Called with each membership.
+        end_all: Ends all previews. It returns when all are over.
+        on_joined: Called with each membership.
     """
 
     def __init__(
@@ -121,7 +119,7 @@ class Cluster:
 
     def ahead(self, lines: int) -> int:
         """Return how many numbers to hand out in advance; see ``Fences``."""
-        return max(FREE_NUMBERS, min(_MOST_AHEAD, int(2 * self.lease.lease_s * _WRITES_PER_S) * lines))
+        return numbers_ahead(self.lease.lease_s, lines)
 
     def hand_out(self, connection: Connection, ends: Mapping[str, HandedEnd]) -> None:
         """Hand out numbers of lines; see ``Fences``. Blocks."""
@@ -396,5 +394,6 @@ class Cluster:
                 if not self._releases and await self._try_join(self._member):
                     return
             except Exception as error:
-                log.warning("cluster not joined", reason=str(error), exc_info=not isinstance(error, PreviewError))
+                unexpected = not isinstance(error, PreviewError)
+                log.warning("cluster not joined", node=self.name, reason=str(error), exc_info=unexpected)
             await trio.sleep(self.lease.lease_s / 4)

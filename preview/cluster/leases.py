@@ -11,11 +11,14 @@ from collections.abc import Callable
 from datetime import datetime
 
 from preview.core.clock import from_ms, now_ms
+from preview.storage.database import FREE_NUMBERS
 
 # Of the lease: the time between renewals, and the time after which the node ends its previews itself. The rest of the
 # lease is for ending them.
 RENEWED_AFTER = 0.25
 ENDS_AFTER = 0.75
+# Transactions of the log writer in one second.
+_WRITES_PER_S, _MOST_AHEAD = 10, 100_000
 
 
 def boot_clock() -> float:
@@ -108,6 +111,18 @@ class Lease:
         """End the lease at once."""
         with self._changes:
             self._deadline = float("-inf")
+
+
+def numbers_ahead(lease_s: float, lines: int) -> int:
+    """Return how many numbers of lines a node has in advance: for two leases, at the rate of the last transaction.
+
+    Without a database it publishes lines as long as it has numbers. A loss leaves a gap of so many at most.
+
+    Args:
+        lease_s: Duration of a lease in seconds.
+        lines: Lines of the last transaction.
+    """
+    return max(FREE_NUMBERS, min(_MOST_AHEAD, int(2 * lease_s * _WRITES_PER_S) * lines))
 
 
 class DatabaseClock:

@@ -42,8 +42,6 @@ _MOST_MANIFESTS = 20
 _MOST_ENVIRONMENTS = 3
 # Details of the two errors that mean: no file of a known language starts a server.
 _STARTS_NOTHING = frozenset({"language", "missing_files"})
-# As ``Sources`` says of a line that this service's own Python is too old for.
-_NEWER = re.compile(r"^line \d{1,9} is Python (\d\.\d{1,2});")
 _SERVERS = {"fastapi": Server.ASGI, "starlette": Server.ASGI, "flask": Server.WSGI, "django": Server.DJANGO}
 
 
@@ -314,9 +312,9 @@ def _not_runnable(sources: Sources) -> InvalidGeneration:
     if unreadable:
         file, reason = next(iter(unreadable.items()))
         advice = "Correct it and launch again."
-        if newer := _NEWER.search(reason):
+        if newer := sources.newer.get(file):
             here = ".".join(platform.python_version_tuple()[:2])
-            advice = f"The service runs on Python {here}, which cannot read it: run it on {newer[1]} or newer."
+            advice = f"The service runs on Python {here}, which cannot read it: run it on {newer} or newer."
         return InvalidGeneration(
             f"Cannot launch: {file} cannot be read ({reason}), and no other file defines an application. {advice}",
             path=file,

@@ -107,6 +107,7 @@ class Sources:
         all_names: All files, as paths relative to the project with ``/``; files in upper folders first.
         names: All Python files, in the same form and order.
         skipped: Files that could not be read or parsed, with the reason.
+        newer: Those of them that are written for a newer Python than this one, with its version.
         laid: Files that are not there yet and that a step writes, with the reason.
         environments: Folders that are left out because they are virtual environments; never the root.
 
@@ -117,6 +118,7 @@ class Sources:
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
         self.skipped: dict[str, str] = {}
+        self.newer: dict[str, str] = {}
         self.environments: list[str] = []
         self.laid: dict[str, str] = {}
         self._laid: dict[str, bytes] = {}
@@ -251,8 +253,10 @@ class Sources:
             return ast.parse(text)
         except SyntaxError as error:
             tree = parse_what_can_be(text)
-            newer = newer_python(error.msg, error.text or "")
-            said = f"line {error.lineno}: {error.msg}" if newer is None else f"line {error.lineno} is Python {newer}"
+            said = f"line {error.lineno}: {error.msg}"
+            if newer := newer_python(error.msg, error.text or ""):
+                self.newer[name] = newer
+                said = f"line {error.lineno} is Python {newer}"
             self.skipped[name] = f"{said}; the rest of the file was read"
             return tree
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
+import pytest
 import trio
 
 
@@ -36,6 +37,16 @@ def write_wheel(
         for file, text in files.items():
             archive.writestr(file, text)
     return path
+
+
+def use_wheels(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of wheels that is all there is to install from."""
+    wheels, simple = folder / "index", folder / "simple"
+    wheels.mkdir()
+    simple.mkdir()
+    monkeypatch.setenv("UV_FIND_LINKS", str(wheels))
+    monkeypatch.setenv("UV_DEFAULT_INDEX", simple.as_uri())
+    return wheels
 
 
 def _digest(text: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from environment_kit import Said, wait_for_file, wait_until_gone, write_wheel
+from environment_kit import Said, use_wheels, wait_for_file, wait_until_gone, write_wheel
 
 from preview.environments import EnvironmentCache, EnvironmentRequest
 from preview.environments.sandbox.program import run_program
@@ -26,13 +26,7 @@ def cache(tmp_path: Path) -> EnvironmentCache:
 
 @pytest.fixture
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of wheels that is all there is to install from."""
-    folder = tmp_path / "index"
-    folder.mkdir()
-    (tmp_path / "simple").mkdir()
-    monkeypatch.setenv("UV_FIND_LINKS", str(folder))
-    monkeypatch.setenv("UV_DEFAULT_INDEX", (tmp_path / "simple").as_uri())
-    return folder
+    return use_wheels(tmp_path, monkeypatch)
 
 
 def project(folder: Path, requirements: str, **files: str) -> EnvironmentRequest:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from environment_kit import Said, write_wheel
+from environment_kit import Said, use_wheels, write_wheel
 
 from preview.environments import EnvironmentCache, EnvironmentRequest
 from preview.environments.folders.overlaps import overwritten
@@ -20,12 +20,7 @@ PYTHON = "3.12.1"
 
 @pytest.fixture
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "index"
-    folder.mkdir()
-    (tmp_path / "simple").mkdir()
-    monkeypatch.setenv("UV_FIND_LINKS", str(folder))
-    monkeypatch.setenv("UV_DEFAULT_INDEX", (tmp_path / "simple").as_uri())
-    return folder
+    return use_wheels(tmp_path, monkeypatch)
 
 
 async def build(tmp_path: Path, requirements: str) -> dict[str, str]:

@@ -28,7 +28,8 @@ class CrashWatch:
     """Keeps a process that outlives a killed service, and then ends its lease; see ``preview_crash``.
 
     Other nodes take the previews at once then, and not after the rest of the lease. The process has the database's
-    address, as the service has it. No preview can reach it: it has no socket, and its standard input is the service's.
+    address, as the service has it. No preview can reach it: it listens to one end of a socket pair, and the service
+    alone has the other.
 
     Args:
         engine: The node's database.

@@ -56,7 +56,6 @@ def overwritten(environment: Path, python: str) -> list[str]:
 
     Returns:
         Requirement lines (``bootstrap-flask==2.5.0``).
-
     """
     again: list[str] = []
     for folder in site_packages(environment):
