@@ -15,8 +15,11 @@ from fault_postgres import Postgres
 
 
 @pytest.mark.long
-async def test_a_killed_nodes_preview_is_served_by_another_one(tmp_path: Path, cache: Path, server: Postgres) -> None:
-    async with open_nodes(tmp_path, cache, server, "one", "two") as world:
+@pytest.mark.parametrize("templates", ["0", "1"])
+async def test_a_killed_nodes_preview_is_served_by_another_one(
+    tmp_path: Path, cache: Path, server: Postgres, templates: str
+) -> None:
+    async with open_nodes(tmp_path, cache, server, "one", "two", WARM_TEMPLATES=templates) as world:
         generation_id = await world.push("one")
         preview_id = await world.launch("one", generation_id)
         assert world.owner(preview_id) == ("one", 1, "running")
