@@ -169,7 +169,8 @@ async def test_a_restored_version_reloads_the_preview_or_leaves_the_old_one(tmp_
 
 async def test_a_version_whose_launch_fails_is_marked_until_it_has_started(tmp_path: Path) -> None:
     async with open_world(tmp_path) as world:
-        broken = 'import os\nif os.environ.get("WORKS") != "1":\n    raise SystemExit("no")\n' + backend("works")
+        # No value that the source names: a preview would get that.
+        broken = 'import os\nif int(os.environ.get("WORKS", "0")) < 7:\n    raise SystemExit("no")\n' + backend("works")
         made = await world.keep({"main.py": broken, "preview.toml": FLASK})
         launch = f"/api/v1/generations/{made}/preview/launch"
         refused = await world.ask("POST", launch, headers={"Prefer": "wait=60"})
@@ -180,7 +181,7 @@ async def test_a_version_whose_launch_fails_is_marked_until_it_has_started(tmp_p
             refused.json()["details"]["preview_id"],
         )
         assert one["failed"]["reason"] == refused.json()["detail"]
-        started = await world.ask("POST", launch, {"env": {"WORKS": "1"}}, headers={"Prefer": "wait=60"})
+        started = await world.ask("POST", launch, {"env": {"WORKS": "7"}}, headers={"Prefer": "wait=60"})
         assert started.status_code == 201, started.text
         (one,) = (await world.ask("GET", path_of(made))).json()["items"]
         assert one["failed"] is None
