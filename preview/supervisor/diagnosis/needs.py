@@ -134,17 +134,24 @@ def unreachable_service(need: ServiceNeed, needs: Sequence[ServiceNeed]) -> Diag
 
 
 async def watch_needs(
-    preview: LivePreview, needs: Sequence[ServiceNeed], *, since_seq: int, answers: Callable[[], Awaitable[bool]]
+    preview: LivePreview,
+    needs: Sequence[ServiceNeed],
+    *,
+    since_seq: int,
+    answers: Callable[[], Awaitable[bool]],
+    measure_wait: Callable[[], Awaitable[float]],
 ) -> None:
     """Log which backing services are missing, and end a launch that waits in vain for one or listens on a wrong port.
 
-    A preview that answers any request is never ended here: it gets a warning instead.
+    A preview that answers any request is never ended here: it gets a warning instead. Time in which its program only
+    waits for a processor does not count.
 
     Args:
         preview: The preview; its process runs.
         needs: Backing services found in the project's source.
         since_seq: Number of the last line before the process's output.
         answers: Asks the preview, and returns whether it answers with HTTP.
+        measure_wait: Returns how many seconds the preview's program has waited for a processor.
 
     Cancellation: nothing changes.
     """
@@ -153,12 +160,15 @@ async def watch_needs(
         preview.log.say(_remark(need), Level.WARNING)
     unreached = await find_unreached(preview, needs)
     patience_s = _PATIENCE_S if any(need.at_startup for need in unreached) else _LONG_PATIENCE_S
-    began = trio.current_time()
-    look_at = began + _LONG_PATIENCE_S
+    began, queued_s = trio.current_time(), 0.0
+    look_at, looked_at = began + _LONG_PATIENCE_S, began
     await trio.sleep(patience_s)
     while preview.record.state is State.STARTING and preview.outcome is None:
-        waited_s = trio.current_time() - began
-        if waited_s >= _LONGEST_S or not _is_busy(preview):
+        now, queued_before_s = trio.current_time(), queued_s
+        queued_s = max(queued_s, await measure_wait())
+        is_queued = 100 * (queued_s - queued_before_s) > _BUSY_PERCENT * (now - looked_at)
+        looked_at = now
+        if now - began - queued_s >= _LONGEST_S or not (is_queued or _is_busy(preview)):
             found = await _waits_for(preview, needs, since_seq)
             if found is None and trio.current_time() >= look_at and not has_own_network(preview):
                 look_at = trio.current_time() + _ELSEWHERE_S

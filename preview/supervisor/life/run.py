@@ -51,6 +51,7 @@ from preview.supervisor.process.probe import answers_any
 from preview.supervisor.process.process_replacement import ProcessReplacer
 from preview.supervisor.process.processes import Processes
 from preview.supervisor.process.snapshots import Snapshots
+from preview.supervisor.process.startup_limit import measure_wait
 
 log = structlog.get_logger(__name__)
 
@@ -321,7 +322,10 @@ async def _supervise(
             # Store the pid before the app can do much, so that the service finds the process after a crash.
             watchers.start_soon(save, preview, context)
             answers = partial(answers_any, preview.socket_address, "/", prepared.plan.health_path)
-            watchers.start_soon(partial(watch_needs, preview, services, since_seq=since_seq, answers=answers))
+            waits = partial(measure_wait, preview.record.pid)
+            watchers.start_soon(
+                partial(watch_needs, preview, services, since_seq=since_seq, answers=answers, measure_wait=waits)
+            )
             watchers.start_soon(watch_request_failures, preview, prepared.plan)
             if prepared.plan.server is Server.COMMAND:
                 watchers.start_soon(tell_other_port, preview)
