@@ -11,7 +11,7 @@ import pytest
 
 from preview.detection import Origin, Server, StartPlan, Toolchain, Variable
 from preview.supervisor.mending import FailedStart, Mend, find_mend
-from preview.supervisor.mending.container_values import find_read_together
+from preview.supervisor.mending.container_values import find_keys, find_read_together
 
 ROOT = "/data/previews/p/project"
 TRACE = "Traceback (most recent call last):"
@@ -253,3 +253,74 @@ def test_what_babel_leaves_to_babel_node_is_loaded_first() -> None:
     assert mend is not None
     assert mend.requirements == ("regenerator-runtime@^0.14.0",)
     assert mend.variables["NODE_OPTIONS"].value == "--require regenerator-runtime/runtime"
+
+
+CONFIGS = """
+class Development: ...
+configs: dict[str, type] = {
+    # {"no": 1}
+    "dev": Development,
+    'prod': make({"inner": 1}, "x"),
+}
+by_keyword = dict(local=Development, live=make(a=1))
+"""
+CREATE = f'  File "{ROOT}/app/__init__.py", line 7, in create_app'
+LOOKUP = "    app.config.from_object(settings.configs[config_name])"
+
+
+def lookup_mend(
+    *lines: str, known: dict[str, str] | None = None, files: tuple[str, ...] = (), defaulted: tuple[str, ...] = ()
+) -> Mend | None:
+    variables = {name: Variable(name, value, Origin.MADE_UP) for name, value in (known or {}).items()}
+    plan = StartPlan("flask", Toolchain.PYTHON, Server.WSGI, None, variables=variables, defaulted=frozenset(defaulted))
+    tables = {"configs": ["dev", "prod"]}
+    keys = partial(lambda name: tables.get(name, []))
+    return find_mend(FailedStart(lines, plan, frozenset({"app"}), ROOT, files=files, keys_of=keys))
+
+
+@pytest.mark.parametrize(
+    ("lines", "known", "defaulted", "expected"),
+    [
+        ((LOOKUP, "KeyError: 'preview'"), {"SITE_TYPE": "preview"}, (), {"SITE_TYPE": "dev"}),
+        ((LOOKUP, "KeyError: 'preview'"), {"SITE_MODE": "preview", "DB_NAME": "preview"}, (), {"SITE_MODE": "dev"}),
+        ((LOOKUP, "KeyError: 'preview'"), {"A_NAME": "preview", "DB_NAME": "preview"}, (), {}),
+        ((LOOKUP, "KeyError: 'development'"), {"ENV": "development"}, (), {"ENV": "dev"}),
+        # `name.upper()`, and an error that the project makes of it.
+        ((LOOKUP, "KeyError: 'PREVIEW'", "ValueError: unknown"), {"SITE_TYPE": "preview"}, (), {"SITE_TYPE": "dev"}),
+        # Its own default is no key.
+        ((LOOKUP, "KeyError: 'default'"), {}, ("PAGE_SIZE", "APP_SETTINGS"), {"APP_SETTINGS": "dev"}),
+        ((LOOKUP, "KeyError: None", "read without a value: HOME_URL, SITE_MODE"), {}, (), {"SITE_MODE": "dev"}),
+        ((LOOKUP, "KeyError: 'dev'"), {"SITE_MODE": "dev"}, (), {}),
+        (("    return others[name]", "KeyError: 'preview'"), {"SITE_MODE": "preview"}, (), {}),
+        (("    return configs['preview']", "KeyError: 'preview'"), {"SITE_MODE": "preview"}, (), {}),
+    ],
+)
+def test_a_name_of_an_environment_that_a_dictionary_lacks_becomes_one_of_its_keys(
+    lines: tuple[str, ...], known: dict[str, str], defaulted: tuple[str, ...], expected: dict[str, str]
+) -> None:
+    assert values(lookup_mend(TRACE, CREATE, *lines, known=known, defaulted=defaulted)) == expected
+
+
+def test_a_name_of_an_environment_that_is_no_module_becomes_one_of_the_folder() -> None:
+    line = "ModuleNotFoundError: No module named 'config.stages.development'"
+    folder = tuple(f"src/config/stages/{name}.py" for name in ("__init__", "base", "local", "production"))
+    assert values(lookup_mend(line, known={"APP_ENV": "development"}, files=folder)) == {"APP_ENV": "local"}
+    assert lookup_mend(line, known={"OTHER": "x"}, files=folder) is None
+    assert lookup_mend(line, known={"APP_ENV": "development"}) is None
+
+
+@pytest.mark.parametrize(("table", "keys"), [("configs", ["dev", "prod"]), ("by_keyword", ["local", "live"])])
+def test_the_keys_of_a_dictionary_are_read_from_the_source(tmp_path: Path, table: str, keys: list[str]) -> None:
+    (tmp_path / "settings.py").write_text(CONFIGS)
+    assert find_keys(tmp_path, ["settings.py"], table) == keys
+    assert find_keys(tmp_path, ["settings.py"], "config") == []
+
+
+def test_the_keys_of_very_many_and_long_dictionaries_are_read_in_bounded_time(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("configs = {" * 100_000)
+    (tmp_path / "b.py").write_text("configs = {" + "'" * 900_000)
+    (tmp_path / "c.py").write_text("configs : " + " " * 900_000)
+    (tmp_path / "d.py").symlink_to("/etc/passwd")
+    began = time.process_time()
+    assert find_keys(tmp_path, ["a.py", "b.py", "c.py", "d.py"], "configs") == []
+    assert time.process_time() - began < 2

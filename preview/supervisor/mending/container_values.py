@@ -1,6 +1,7 @@
 """Facts about a project's variables that only other files tell.
 
-Values that its Dockerfile or example files give them, and the variables that one function reads.
+Values that its Dockerfile or example files give them, the variables that one function reads, and the keys of a
+dictionary that is looked up with one.
 """
 
 from __future__ import annotations
@@ -31,6 +32,14 @@ _CALL: Final = re.compile(
 _OTHERS: Final = re.compile(
     r"(?:^|\.)(?:getenv|print|log|error|warn|append|push|execute|pop)$|(?:environ|env|headers)\.get$"
 )
+# Texts, brackets and names before `=` of a dictionary.
+_TOKEN: Final = re.compile(
+    r"""(?P<text>"[^"\n]{0,80}"|'[^'\n]{0,80}')(?P<colon>\s{0,8}:)?|(?P<open>[\[({])|(?P<close>[\])}])"""
+    r"""|(?P<name>[A-Za-z_]\w{0,80})\s{0,8}=(?!=)|#[^\n]{0,1000}"""
+)
+_MOST_OF_TABLE: Final = 20_000
+_MOST_KEYS: Final = 20
+_MOST_TABLES: Final = 20
 _MOST_FILES: Final = 4
 _MOST_CODE: Final = 500
 _MOST_READ: Final = 8_000_000
@@ -98,6 +107,42 @@ def find_read_together(project: Path, files: Iterable[str], name: str) -> list[s
             break
     together = [names for names in found.values() if name in names]
     return list(dict.fromkeys(one for names in together for one in names if one != name))[:_MOST_TOGETHER]
+
+
+def find_keys(project: Path, files: Iterable[str], table: str) -> list[str]:
+    """Return the keys of the dictionary of a name, which one of the project's Python files makes; empty without one.
+
+    Reads files, but follows no links.
+
+    Args:
+        project: The project's folder.
+        files: Its modules, relative to it.
+        table: The dictionary's name: ``configs = {"dev": DevConfig}``.
+    """
+    made = re.compile(rf"\b{re.escape(table)}\b(?:\s{{0,4}}:[^=\n]{{1,80}})?\s{{0,4}}=\s{{0,4}}(?:dict\(|\{{)")
+    left = _MOST_READ
+    for _, file in zip(range(_MOST_CODE), files, strict=False):
+        text = plain_text(project / file) if file.endswith(".py") and left > 0 else ""
+        left -= len(text)
+        for _, match in zip(range(_MOST_TABLES), made.finditer(text), strict=False):
+            if keys := _keys(text[match.end() - 1 : match.end() + _MOST_OF_TABLE]):
+                return keys
+    return []
+
+
+def _keys(text: str) -> list[str]:
+    """Return the keys of a dictionary whose opening bracket is the text's first character."""
+    found: dict[str, None] = {}
+    depth = 0
+    for match in _TOKEN.finditer(text):
+        depth += 1 if match["open"] else -1 if match["close"] else 0
+        if depth <= 0 or len(found) >= _MOST_KEYS:
+            break
+        if depth == 1 and match["colon"]:
+            found[match["text"][1:-1]] = None
+        elif depth == 1 and match["name"] and text[0] == "(":
+            found[match["name"]] = None
+    return list(found)
 
 
 def _pairs(text: str) -> list[tuple[str, str]]:

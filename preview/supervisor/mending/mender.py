@@ -19,7 +19,12 @@ from preview.errors import PreviewError
 from preview.logs import Level
 from preview.supervisor.launch.project_analysis import AnalysisCache, ProjectAnalysis
 from preview.supervisor.mending.container_folder import find_container_folder
-from preview.supervisor.mending.container_values import find_container_values, find_example_values, find_read_together
+from preview.supervisor.mending.container_values import (
+    find_container_values,
+    find_example_values,
+    find_keys,
+    find_read_together,
+)
 from preview.supervisor.mending.find import find_mend
 from preview.supervisor.mending.model import FailedStart, Mend, shortened
 from preview.supervisor.mending.starts import has_failed_to_load, is_other_start, may_be_newer_python
@@ -183,6 +188,7 @@ class Mender:
             is_sandboxed,
             self._shown,
             partial(find_read_together, Path(project), files),
+            partial(find_keys, Path(project), files),
         )
         return find_mend(failed, tried)
 

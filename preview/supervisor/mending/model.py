@@ -74,6 +74,7 @@ class FailedStart:
         container_values: Values that the project's Dockerfile gives variables.
         example_values: Values in the project's example files, each with its file.
         read_together: Returns the variables that the project reads with the same function as one of a name.
+        keys_of: Returns the keys of the dictionary of a name, which the project makes.
         shown: Further folders that its sandbox shows at their own paths.
         is_sandboxed: Its file system is its own, with links where the preview wants them.
     """
@@ -96,6 +97,7 @@ class FailedStart:
     is_sandboxed: bool = False
     shown: tuple[Path, ...] = ()
     read_together: Callable[[str], Sequence[str]] = lambda _: ()
+    keys_of: Callable[[str], Sequence[str]] = lambda _: ()
 
     def is_free(self, name: str) -> bool:
         """Return True for a variable that nobody has given a value."""
@@ -117,3 +119,15 @@ ERROR: Final = re.compile(
 def newest_error(lines: Sequence[str]) -> int | None:
     """Return the number of the newest line of an exception; None if there is none."""
     return next((number for number in range(len(lines) - 1, -1, -1) if ERROR.match(lines[number])), None)
+
+
+_FRAME: Final = re.compile(r'^\s{0,8}File "(?P<path>[^"]{1,400})", line \d{1,7}')
+
+
+def own_line(failed: FailedStart, error: int) -> str:
+    """Return the source line of the traceback's last frame in the project; empty if it has none."""
+    for number in range(error - 1, -1, -1):
+        frame = _FRAME.match(failed.lines[number])
+        if frame is not None and frame["path"].startswith(f"{failed.root}/") and number + 1 < error:
+            return failed.lines[number + 1]
+    return ""

@@ -13,7 +13,7 @@ from typing import Final
 
 from preview.detection import GIVEN, Kind, Origin, Variable, placeholder_for
 from preview.detection.settings import is_environment, is_secret_name
-from preview.supervisor.mending.model import FailedStart, Mend, newest_error
+from preview.supervisor.mending.model import FailedStart, Mend, newest_error, own_line
 
 # `env must have required property 'A', env/PORT must be integer`
 _SCHEMA: Final = re.compile(
@@ -59,6 +59,16 @@ OTHER_FAILURE: Final = re.compile(
     r"|getaddrinfo|(?:module|type object) '[\w.]{1,100}' has no attribute"
 )
 """Failures of code, packages, files and servers, which no variable mends."""
+# `configs[name]`; a dictionary is looked up with a name that is not written out.
+_NO_KEY: Final = re.compile(r"^KeyError: (?:['\"](?P<key>[\w.-]{1,80})['\"]|None)$")
+_LOOKUP: Final = re.compile(r"\b([A-Za-z_]\w{0,80})\[\s{0,4}(?![\"'\d])")
+_NO_MODULE: Final = re.compile(
+    r"ModuleNotFoundError: No module named '(?P<folder>[A-Za-z_][\w.]{0,120})\.(?P<name>\w{1,80})'"
+)
+_NO_CHOICE: Final = frozenset({"__init__", "base", "common", "default", "defaults", "settings", "config", "components"})
+_MODE: Final = re.compile(r"ENV|MODE|STAGE|CONFIG|SETTINGS|PROFILE|TIER|KIND")
+_READ_EMPTY: Final = re.compile(r"^read without a value: ([A-Za-z_]\w{0,80}(?:, [A-Za-z_]\w{0,80}){0,39})$")
+_MOST_TABLES: Final = 3
 _SAID_LINES: Final = 4
 _NO_VALUE: Final = re.compile(r"\bmust (?:not )?be\b|\brequire|\bnot (?:set|defined|provided|configured)|empty|missing")
 _WORDS: Final = re.compile(r"\w{1,80}")
@@ -113,6 +123,37 @@ def checked_variables(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
     for name in names if _PRODUCTION.search(said) else ():
         if is_environment(name) and (name not in known or _PRODUCTION.match(known[name].value)):
             yield name, replace(placeholder_for(name), value="development", origin=Origin.SUPPLIED)
+
+
+def looked_up_variables(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
+    """Yield the variable whose value is no key of a dictionary of the project, and no module of a folder of it.
+
+    ``configs[name]`` or ``import_module(f"config.{name}")``, wherever the name was read.
+    """
+    value, choices = next(_unknown_values(failed), (None, ()))
+    if not choices:
+        return
+    known = [name for name, one in failed.plan.variables.items() if value and one.value.lower() == value.lower()]
+    read = [match[1] for line in failed.lines if (match := _READ_EMPTY.match(line))] if value is None else []
+    names = known or [*dict.fromkeys(", ".join(read).split(", ")), *sorted(failed.plan.defaulted)]
+    likely = [name for name in names if is_environment(name) or _MODE.search(name.upper())]
+    name = (names if known and len(names) == 1 else likely or [""])[0]
+    if name and value not in choices:
+        yield name, placeholder_for(name, choices=choices)
+
+
+def _unknown_values(failed: FailedStart) -> Iterator[tuple[str | None, tuple[str, ...]]]:
+    """Yield value and possible values of each failed lookup, the newest first; the value None is none at all."""
+    for number in range(len(failed.lines) - 1, -1, -1):
+        if (module := _NO_MODULE.match(failed.lines[number])) is not None:
+            folder = module["folder"].replace(".", "/")
+            inside = (f"/{one}".rpartition("/") for one in failed.files)
+            names = {name.removesuffix(".py") for above, _, name in inside if above.endswith(f"/{folder}")}
+            yield module["name"], tuple(sorted(names - _NO_CHOICE))
+        elif (key := _NO_KEY.match(failed.lines[number])) is not None:
+            tables = _LOOKUP.findall(own_line(failed, number))
+            keys = next(filter(None, map(failed.keys_of, tables[:_MOST_TABLES])), ())
+            yield key["key"], tuple(keys)
 
 
 def client_variables(failed: FailedStart) -> Iterator[tuple[str, Variable]]:

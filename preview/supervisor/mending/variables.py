@@ -10,8 +10,14 @@ from typing import Final
 
 from preview.detection import Kind, Origin, Variable, placeholder_for
 from preview.supervisor.diagnosis.diagnose import diagnose
-from preview.supervisor.mending.model import FailedStart, Mend, newest_error
-from preview.supervisor.mending.refusals import OTHER_FAILURE, checked_variables, client_variables, refused_variables
+from preview.supervisor.mending.model import FailedStart, Mend, newest_error, own_line
+from preview.supervisor.mending.refusals import (
+    OTHER_FAILURE,
+    checked_variables,
+    client_variables,
+    looked_up_variables,
+    refused_variables,
+)
 
 _HEAD: Final = re.compile(r"\b\d{1,4} validation errors? for (?P<model>\w{1,80})")
 _SETTINGS: Final = re.compile(r"settings|config|env", re.IGNORECASE)
@@ -46,7 +52,6 @@ _NO_VALUE: Final = re.compile(
     r"^(?:TypeError|AttributeError|ValueError|AssertionError)\b.{0,200}(?:NoneType|None\b|invalid literal for int|"
     r"could not convert string to float|undefined)"
 )
-_FRAME: Final = re.compile(r'^\s{0,8}File "(?P<path>[^"]{1,400})", line \d{1,7}')
 # Programs take these for more than a setting.
 _RESERVED: Final = re.compile(
     r"^(?:LD_|PYTHON|NODE_(?!ENV$)|NPM_|GIT_|PIP_|UV_|PREVIEW_|SSL_CERT_|BASH_|DOTENV_|PATH$|HOME$|TMPDIR$|PORT$|VIRTUAL_ENV$|IFS$"
@@ -99,8 +104,8 @@ _COMMON: Final = frozenset(
 def mend_variables(failed: FailedStart) -> Mend | None:
     """Return placeholders for the variables that the last lines name; None if they name none."""
     finders = (
-        _of_pydantic, _unparsed, _refused, _missing, _without_scheme, client_variables, _read_in_line, _exemplified,
-        checked_variables, _read_at_all,
+        _of_pydantic, _unparsed, _refused, looked_up_variables, _missing, _without_scheme, client_variables,
+        _read_in_line, _exemplified, checked_variables, _read_at_all,
     )  # fmt: skip
     ways = (dict(find(failed)) for find in finders)
     found: dict[str, Variable] = next(filter(None, ways), {})
@@ -150,7 +155,9 @@ def _of_files(failed: FailedStart, variable: Variable) -> Variable:
 
 def _may_set(failed: FailedStart, name: str, variable: Variable) -> bool:
     before = failed.plan.variables.get(name)
-    return not _RESERVED.match(name) and failed.is_free(name) and (before is None or before.value != variable.value)
+    # A value that a program has already, such as that of `ENV`, may be another one.
+    may_name = before is not None or not _RESERVED.match(name)
+    return may_name and failed.is_free(name) and (before is None or before.value != variable.value)
 
 
 def _of_pydantic(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
@@ -241,7 +248,7 @@ def _read_in_line(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
     number = newest_error(failed.lines)
     if number is None or not _NO_VALUE.match(failed.lines[number]):
         return
-    line = _own_line(failed, number)
+    line = own_line(failed, number)
     names = dict.fromkeys(match["name"] or match["other"] for match in _READ.finditer(line))
     kind = Kind.INTEGER if re.search(r"\bint\(", line) else Kind.NUMBER if re.search(r"\bfloat\(", line) else Kind.TEXT
     kind = Kind.LIST if "json.loads(" in line else kind
@@ -258,7 +265,7 @@ def _exemplified(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
     number = newest_error(failed.lines)
     if number is None or OTHER_FAILURE.search(failed.lines[number]):
         return
-    line = _own_line(failed, number)
+    line = own_line(failed, number)
     names = [match["name"] or match["other"] for match in _READ.finditer(line)]
     # Python shows the first line of a call.
     names += [match["name"]] if (match := _OPENED.match(line)) is not None else []
@@ -282,12 +289,3 @@ def _read_at_all(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
         known = name in failed.plan.variables or name in failed.plan.defaulted
         if not known and name not in _COMMON and not _OF_PACKAGES.match(name):
             yield name, placeholder_for(name)
-
-
-def _own_line(failed: FailedStart, error: int) -> str:
-    """Return the source line of the traceback's last frame in the project; empty if it has none."""
-    for number in range(error - 1, -1, -1):
-        frame = _FRAME.match(failed.lines[number])
-        if frame is not None and frame["path"].startswith(f"{failed.root}/") and number + 1 < error:
-            return failed.lines[number + 1]
-    return ""
