@@ -402,6 +402,29 @@ def test_a_variable_for_flasks_configuration_names_a_class(
 
 
 @pytest.mark.parametrize(
+    ("function", "call", "value"),
+    [
+        ("def make(kind):\n    app.config.from_object(kind)\n", "make(kind)", "config.DevelopmentConfig"),
+        (
+            "def make(name, kind=None):\n    app.config.from_object(kind)\n",
+            'make("a", kind)',
+            "config.DevelopmentConfig",
+        ),
+        ("def make(kind):\n    app.config.from_object(kind)\n", "make(kind=kind)", "config.DevelopmentConfig"),
+        # It is the name of an environment.
+        ("def make(kind):\n    app.config.from_object(all[kind])\n", "make(kind)", "preview"),
+        ("def make(name, kind=None):\n    app.config.from_object(kind)\n", "make(kind)", "preview"),
+    ],
+)
+def test_a_function_may_read_flasks_configuration_from_what_a_variable_names(
+    tmp_path: Path, function: str, call: str, value: str
+) -> None:
+    app = f'from decouple import config\nfrom config import make\n{FLASK}kind = config("KIND_OF")\n{call}\n'
+    plan = plan_of(tmp_path, {"app.py": app, "config.py": f"{CONFIG}{function}"})
+    assert values_of(plan)["KIND_OF"] == value
+
+
+@pytest.mark.parametrize(
     ("config", "value"),
     [("class Base: ...\nclass DevelopmentConfig(Base): ...\n", "config.DevelopmentConfig"), ("", "preview")],
 )

@@ -266,11 +266,27 @@ def test_an_example_files_value_is_taken(tmp_path: Path) -> None:
     assert (plan.variables["X"].value, plan.variables["X"].origin) == ("shop", Origin.EXAMPLE)
 
 
-@pytest.mark.parametrize("value", ["", "changeme", "<your key>", "your_secret_key_here", "xxxx", "...", "TODO"])
+@pytest.mark.parametrize(
+    "value", ["", "changeme", "<your key>", "your_secret_key_here", "YourKey", "choose_a_key", "xxxx", "...", "TODO"]
+)
 def test_a_placeholder_is_no_value(tmp_path: Path, value: str) -> None:
     assert values(tmp_path, 'x = os.environ["SECRET_KEY"]\n', **{".env.example": f"SECRET_KEY={value}\n"}) == {
         "SECRET_KEY": "{secret}"
     }
+
+
+def test_an_address_of_nobody_is_no_value(tmp_path: Path) -> None:
+    text = 'x = os.environ["MAIL_FROM"]\n'
+    for value in ("YourEmail", "yourname@gmail.com", "your.name@gmail.com"):
+        assert values(tmp_path, text, **{".env.example": f"MAIL_FROM={value}\n"}) == {
+            "MAIL_FROM": "preview@example.com"
+        }
+    assert values(tmp_path, text, **{".env.example": "MAIL_FROM=a@yours.org\n"}) == {"MAIL_FROM": "a@yours.org"}
+
+
+@pytest.mark.parametrize("name", ["REDIS_DB", "CACHE_REDIS_DATABASE", "REDIS_DB_INDEX"])
+def test_a_database_of_redis_is_a_number(tmp_path: Path, name: str) -> None:
+    assert values(tmp_path, f"{PYDANTIC}class S(BaseSettings):\n    {name}: str\n")[name] == "0"
 
 
 @pytest.mark.parametrize("value", ['["http://localhost", "http://127.0.0.1:8000"]', "[]", '["*"]', "[1, 2]"])

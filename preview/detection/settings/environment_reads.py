@@ -12,6 +12,7 @@ from typing import Final
 from preview.detection.expressions import is_none, keyword, last_name, written_text
 from preview.detection.project_imports import Nodes
 from preview.detection.settings.allowed_values import Tables, compared_values, harmless_first, lookups, stored_once
+from preview.detection.settings.config_objects import ConfigObjects
 from preview.detection.settings.dotenv_reads import dotenv_names, dotenv_read
 from preview.detection.settings.model import CONFIG_CLASS, Kind, Need, RawRead, SettingRead, raises, refused_names
 from preview.detection.settings.named_texts import NamedTexts
@@ -186,7 +187,6 @@ _WORDS: Final = re.compile(rb"\benviron\b|getenv|dotenv_values|decouple|starlett
 _WORD_PARTS: Final = (b"env", b"Env(", b"decouple", b"starlette.config")
 # Their argument cannot be None.
 _STRICT_CASTS: Final = frozenset({"int", "float", "loads", "literal_eval", "Path", "strtobool", "timedelta", "Secret"})
-_FROM_OBJECT: Final = "from_object"
 _STRICT_METHODS: Final = frozenset(
     {"split", "lower", "upper", "strip", "replace", "encode", "startswith", "endswith", "rstrip", "lstrip", "title"}
 )
@@ -202,9 +202,10 @@ def environment_reads(nodes: Nodes, files: Iterable[str]) -> list[SettingRead]:
     )
     found: list[SettingRead] = []
     tables = cache(lambda: Tables(nodes, texts))
+    objects = cache(lambda: ConfigObjects(nodes, texts))
     for file, text in texts.items():
         if file in names or (called is not None and called.search(text)):
-            reader = _Reader(file, nodes.all(file), helpers, tables)
+            reader = _Reader(file, nodes.all(file), helpers, tables, objects)
             found += reader.reads()
             if reader.has_named_keys:
                 found += reader.named_reads(NamedTexts(nodes, texts))
@@ -215,9 +216,14 @@ class _Reader:
     """Finds the reads of one file."""
 
     def __init__(
-        self, file: str, nodes: Sequence[ast.AST], helpers: dict[str, Helper], tables: Callable[[], Tables]
+        self,
+        file: str,
+        nodes: Sequence[ast.AST],
+        helpers: dict[str, Helper],
+        tables: Callable[[], Tables],
+        objects: Callable[[], ConfigObjects],
     ) -> None:
-        self._file, self._tables = file, tables
+        self._file, self._tables, self._objects = file, tables, objects
         calls, boxes = ReaderCalls(nodes, helpers), dotenv_names(nodes)
         self._raws = [
             (node, raw)
@@ -229,7 +235,7 @@ class _Reader:
             self._parents = {child: node for node in nodes for child in ast.iter_child_nodes(node)}
         self._given = set(_given_here(nodes))
         self._refused = set(refused_names(nodes))
-        self._objects = {name for node in nodes if (name := _configuring(node))} if self._raws else set()
+        self._configuring = objects().names(nodes) if self._raws else frozenset()
         self._stored = stored_once(nodes) if self._raws else frozenset()
         self._lookups = lookups(nodes, self._parents) if self._raws else {}
         self._compared = compared_values(nodes, self._subject) if self._raws else {}
@@ -257,7 +263,8 @@ class _Reader:
         read = SettingRead(name, self._file, getattr(node, "lineno", 1), Need.OPTIONAL, raw.kind)
         read = self._typed(read, node)
         if self._is_object(node) and (raw.default is None or is_none(raw.default)) and not self._has_fallback(node):
-            return replace(read, need=Need.REQUIRED, annotation=CONFIG_CLASS if raw.subscript else f"{CONFIG_CLASS}?")
+            must = raw.subscript or raw.strict
+            return replace(read, need=Need.REQUIRED, annotation=CONFIG_CLASS if must else f"{CONFIG_CLASS}?")
         if raw.default is not None:
             default = None if is_none(raw.default) else written_text(raw.default)
             return replace(read, need=Need.DEFAULTED, default=default, has_default=not is_none(raw.default))
@@ -337,22 +344,14 @@ class _Reader:
 
     def _is_object(self, node: ast.AST) -> bool:
         """Return whether Flask's configuration is read from the class that the variable names."""
-        parent = self._parents.get(node)
-        is_given = isinstance(parent, ast.Call) and last_name(parent.func) == _FROM_OBJECT and node in parent.args
-        return is_given or any(name in self._objects for name in self._target_names(node))
+        is_taken = self._objects().takes(node, self._parents)
+        return is_taken or any(name in self._configuring for name in self._target_names(node))
 
     def _target_names(self, node: ast.AST) -> list[str]:
         parent = self._parents.get(node)
         if isinstance(parent, ast.AnnAssign | ast.NamedExpr):
             return [last_name(parent.target)]
         return [last_name(target) for target in parent.targets] if isinstance(parent, ast.Assign) else []
-
-
-def _configuring(node: ast.AST) -> str:
-    """Return ``settings`` of ``app.config.from_object(settings)``; empty for other nodes."""
-    if not isinstance(node, ast.Call) or last_name(node.func) != _FROM_OBJECT or not node.args:
-        return ""
-    return node.args[0].id if isinstance(node.args[0], ast.Name) else ""
 
 
 def _asks_for_variable(test: ast.expr, *, is_read: bool) -> bool:

@@ -23,8 +23,10 @@ _EXAMPLE: Final = re.compile(
 _INNER: Final = ("environments", "environment", "envs", "env", ".envs")
 _PLACEHOLDER: Final = re.compile(
     r"(?:.*\b(?:change[\s_-]?me|change[\s_-]?this|change[\s_-]?it|replace[\s_-]?(?:me|this|with)|your[\s_-]|my[\s_-]secret"
-    r"|todo|fixme|insert[\s_-]|put[\s_-]|enter[\s_-]|fill[\s_-]|placeholder|xxx+|example[\s_-]key|generate)).*"
-    r"|<.*>|\{\{.*\}\}|\.{3,}|\*{3,}|-+|x{3,}|secret|password|none|null|sua?[\s_-].*|tu[\s_-].*",
+    r"|todo|fixme|insert[\s_-]|put[\s_-]|enter[\s_-]|fill[\s_-]|choose[\s_-]|placeholder|xxx+|example[\s_-]key|generate)).*"
+    r"|<.*>|\{\{.*\}\}|\.{3,}|\*{3,}|-+|x{3,}|secret|password|none|null|sua?[\s_-].*|tu[\s_-].*"
+    # `YourMailServer`, `yourname@gmail.com`
+    r"|your[a-z.]\w*(?:[.@-].*)?",
     re.IGNORECASE,
 )
 _REFERENCE: Final = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")

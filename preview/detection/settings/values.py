@@ -45,6 +45,8 @@ _URLS: Final = {
     ServiceKind.POSTGRESQL: "postgresql://postgres:postgres@localhost:5432/preview",
 }
 _DSNS: Final = {"RedisDsn": ServiceKind.REDIS, "MongoDsn": ServiceKind.MONGODB, "AmqpDsn": ServiceKind.RABBITMQ}
+# Redis numbers its databases.
+_NUMBERED: Final = re.compile(r"(?:_|^)(?:DB|DATABASE)(?:_?(?:NO|NUM|NUMBER|INDEX|ID))?$")
 _HOST: Final = re.compile(r"(?:^|_)(?:HOST|HOSTNAME|SERVER|ADDRESS|IP)$|HOST$")
 _URL: Final = re.compile(r"(?:^|_)(?:URL|URI|ENDPOINT|ORIGIN|ISSUER|DOMAIN|WEBHOOK|DSN|BROKER|BACKEND)S?$|URL$")
 _LIFE: Final = re.compile(r"EXPIR|LIFETIME|TTL|MINUTES|SECONDS|HOURS|DAYS|TIMEOUT|DURATION|MAX_AGE|VALIDITY")
@@ -184,6 +186,8 @@ def _known_text(upper: str, kind: ServiceKind | None) -> str | None:
             return value
     if _ENVIRONMENT.search(upper):
         return "development"
+    if kind is ServiceKind.REDIS and _NUMBERED.search(upper):
+        return "0"
     if kind in {ServiceKind.POSTGRESQL, ServiceKind.MYSQL} and not mail:
         return _database_part(upper, kind)
     if _HOST.search(upper):
