@@ -116,6 +116,8 @@ class ServiceKind(StrEnum):
     RABBITMQ = "RabbitMQ"
     ELASTICSEARCH = "Elasticsearch"
     KAFKA = "Kafka"
+    NATS = "NATS"
+    MQTT = "MQTT"
 
 
 @dataclass(frozen=True, slots=True)

@@ -163,6 +163,8 @@ def test_a_fixed_address_is_named_with_its_place(tmp_path: Path) -> None:
         ("from pymongo import MongoClient\nc = MongoClient('mongodb://localhost')\n", ServiceKind.MONGODB, False),
         ("import pika\nc = pika.BlockingConnection()\n", ServiceKind.RABBITMQ, True),
         ("from elasticsearch import Elasticsearch\ne = Elasticsearch()\n", ServiceKind.ELASTICSEARCH, False),
+        ("import nats\nasync def get():\n    return await nats.connect()\n", ServiceKind.NATS, False),
+        ("import paho.mqtt.client as mqtt\nc = mqtt.Client()\n", ServiceKind.MQTT, False),
     ],
 )
 def test_servers_that_the_code_connects_to_are_needed(

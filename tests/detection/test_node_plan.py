@@ -368,6 +368,27 @@ def test_a_database_that_the_program_exits_without_is_needed_at_startup(tmp_path
     assert need.address == ("localhost", 27017)
 
 
+@pytest.mark.parametrize(
+    ("package", "transport", "variable", "kind", "address"),
+    [
+        ("nats", "NATS", "NATS_SERVERS", ServiceKind.NATS, ("localhost", 4222)),
+        ("mqtt", "MQTT", "MQTT_URL", ServiceKind.MQTT, ("localhost", 1883)),
+        ("amqplib", "RMQ", "RABBIT_URL", ServiceKind.RABBITMQ, ("localhost", 5672)),
+    ],
+)
+def test_the_server_of_a_transport_of_nestjs_is_named_with_its_setting(
+    tmp_path: Path, package: str, transport: str, variable: str, kind: ServiceKind, address: tuple[str, int]
+) -> None:
+    source = (
+        "const { Transport } = require('@nestjs/microservices');\n"
+        f"const urls = process.env.{variable};\nuse({{ transport: Transport.{transport}, options: {{ urls }} }});\n"
+    )
+    found = {"main": "server.js", "dependencies": {"express": "^4", package: "^2"}}
+    (need,) = plan_of(tmp_path, found, {"server.js": EXPRESS + source + LISTEN}).services
+    assert (need.kind, need.setting, need.where) == (kind, variable, "server.js:5")
+    assert need.address == address
+
+
 def test_the_users_name_is_not_the_setting_of_an_address_that_is_written_out(tmp_path: Path) -> None:
     source = (
         "const mongoose = require('mongoose');\n"

@@ -77,6 +77,12 @@ SERVICES = [
         "  Error: connect ECONNREFUSED 127.0.0.1:1435",
         "It needs Microsoft SQL Server at localhost:1435, and nothing answers there. Previews get none of their own",
     ),
+    ("nats.errors.NoServersError: nats: no servers available for connection", "It needs NATS, "),
+    ("  chainedError: Error: connect ECONNREFUSED 127.0.0.1:4222", "It needs NATS at 127.0.0.1:4222, "),
+    (
+        '  File "/env/site-packages/paho/mqtt/client.py", line 9, in f\nConnectionRefusedError: [Errno 111] refused',
+        "It needs MQTT, ",
+    ),
     ("kafka.errors.NoBrokersAvailable: NoBrokersAvailable", "It needs Kafka, "),
     ("KafkaJSNumberOfRetriesExceeded: Connection error: connect ECONNREFUSED 127.0.0.1:9092", "Kafka at 127.0.0.1:9092, "),
     (

@@ -17,6 +17,8 @@ DEFAULT_PORTS: Final = {
     ServiceKind.MONGODB: 27017,
     ServiceKind.RABBITMQ: 5672,
     ServiceKind.ELASTICSEARCH: 9200,
+    ServiceKind.NATS: 4222,
+    ServiceKind.MQTT: 1883,
 }
 
 
@@ -31,6 +33,8 @@ _SCHEMES: Final = _by_name(
         ServiceKind.REDIS: "redis rediss",
         ServiceKind.MONGODB: "mongodb",
         ServiceKind.RABBITMQ: "amqp amqps",
+        ServiceKind.NATS: "nats",
+        ServiceKind.MQTT: "mqtt mqtts",
     }
 )
 # These connect when they are called.
@@ -44,6 +48,7 @@ _EAGER: Final = _by_name(
             "pymysql.connect MySQLdb.connect mysql.connector.connect mysql.connector.pooling aiomysql asyncmy"
         ),
         ServiceKind.RABBITMQ: "pika.BlockingConnection aio_pika",
+        ServiceKind.NATS: "nats.connect",
         ServiceKind.MONGODB: "beanie.init_beanie",
         ServiceKind.REDIS: "arq.create_pool aioredis.create_redis_pool fastapi_limiter.FastAPILimiter.init",
     }
@@ -57,6 +62,7 @@ _LAZY: Final = _by_name(
         ServiceKind.MYSQL: "flask_mysqldb.MySQL flaskext.mysql.MySQL",
         ServiceKind.REDIS: "redis aioredis flask_redis.FlaskRedis",
         ServiceKind.ELASTICSEARCH: "elasticsearch.Elasticsearch elasticsearch.AsyncElasticsearch",
+        ServiceKind.MQTT: "paho.mqtt aiomqtt asyncio_mqtt fastapi_mqtt.FastMQTT flask_mqtt.Mqtt",
     }
 )
 # Client methods that send a request to the server.
@@ -66,7 +72,19 @@ _ASKING: Final = {
     **dict.fromkeys(("list_collection_names", "insert_one", "find_one", "count_documents"), (ServiceKind.MONGODB,)),
     "init_beanie": (ServiceKind.MONGODB,),
 }
-_CLIENT_WORDS: Final = ("Client", "Redis", "from_url", "connect", "Engine", "Mongo", "MySQL", "Elasticsearch", "Pool")
+_CLIENT_WORDS: Final = (
+    "Client",
+    "Redis",
+    "from_url",
+    "connect",
+    "Engine",
+    "Mongo",
+    "MySQL",
+    "Elasticsearch",
+    "Pool",
+    "Mqtt",
+    "MQTT",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,8 @@ ADDRESSES: Final = {
     ServiceKind.REDIS: "redis://localhost:6379",
     ServiceKind.RABBITMQ: "amqp://localhost:5672",
     ServiceKind.ELASTICSEARCH: "http://localhost:9200",
+    ServiceKind.NATS: "nats://localhost:4222",
+    ServiceKind.MQTT: "mqtt://localhost:1883",
 }
 """Default address of each service."""
 
@@ -85,7 +87,7 @@ _CLIENTS: Final = (
     _Client(
         ServiceKind.RABBITMQ,
         ("amqplib", "amqp-connection-manager", "rascal"),
-        re.compile(r"\bamqp\w*\.connect\s*\("),
+        re.compile(r"\bamqp\w*\.connect\s*\(|\bTransport\.RMQ\b|\bRabbitMQModule\.forRoot"),
         re.compile(r"RABBIT|AMQP|CLOUDAMQP", re.IGNORECASE),
     ),
     _Client(
@@ -95,12 +97,25 @@ _CLIENTS: Final = (
         re.compile(r"ELASTIC", re.IGNORECASE),
         lazy=True,
     ),
+    _Client(
+        ServiceKind.NATS,
+        ("nats", "@nats-io/transport-node"),
+        re.compile(r"\bTransport\.NATS\b|\bnats\.connect\s*\(|\bconnect\s*\(\s*\{\s*servers\b"),
+        re.compile(r"(?:^|_)NATS(?:_|$)", re.IGNORECASE),
+    ),
+    _Client(
+        ServiceKind.MQTT,
+        ("mqtt",),
+        re.compile(r"\bTransport\.MQTT\b|\bmqtt\.connect(?:Async)?\s*\("),
+        re.compile(r"MQTT", re.IGNORECASE),
+        lazy=True,
+    ),
 )  # fmt: skip
 # Scripts that fill a database: people run them, not the application.
 # `port: 3307`, `port: Number(process.env.DB_PORT) || 3307`, among the first options of a connection.
 _PORT: Final = re.compile(r"\bport['\"]?\s{0,8}:[^,\n}]{0,80}?(\d{2,5})\b")
 _OPTIONS: Final = 600
-_ADDRESS_NAME: Final = re.compile(r"UR[IL]|STRING|HOST")
+_ADDRESS_NAME: Final = re.compile(r"UR[IL]|STRING|HOST|SERVERS?$|BROKER")
 _SEEDS: Final = re.compile(
     r"(?:^|/)(?:[\w-]*(?:populate|seed)[\w-]*|scripts|migrations|fixtures|tools)(?:\.\w+$|/)", re.IGNORECASE
 )
@@ -109,7 +124,7 @@ _LISTENS_AFTER: Final = re.compile(
     r"\.then\s*\([\s\S]{0,500}?\.listen\s*\(|await\s+[\w.]*(?:[Cc]onnect|[Ii]nitiali[sz]e|authenticate|sync|DB|Db)\w*\s*\("
     r"[\s\S]{0,800}?\.listen\s*\(|once\(\s*['\"](?:open|connected)['\"][\s\S]{0,300}?\.listen\s*\(|\.on\(\s*['\"]open['\"][\s\S]{0,300}?\.listen\("
 )
-_DATABASE_PACKAGES: Final = ("sequelize", "typeorm", "@nestjs/typeorm", "mongoose", "mongodb")
+_THROUGH: Final = ("sequelize", "typeorm", "@nestjs/typeorm", "mongoose", "mongodb", "@nestjs/microservices")
 _FAILS_ON_ERROR: Final = re.compile(
     r"\.on\(\s*['\"]error['\"][\s\S]{0,200}?(?:process\.exit|\bthrow\b)|new\s+MongoStore\(\s*\{[^}]*\burl\b"
     r"|\.connect\(\s*(?:function\s*\(\s*\w+|\(?\s*err\w*\s*\)?\s*=>)[\s\S]{0,120}?\bthrow\b"
@@ -146,9 +161,7 @@ def find_services(
                 continue
             text = _without_comments(project.text(file))
             match = client.connects.search(text)
-            if match is None or not any(
-                _mentions(text, package) for package in (*client.packages, *_DATABASE_PACKAGES)
-            ):
+            if match is None or not any(_mentions(text, package) for package in (*client.packages, *_THROUGH)):
                 continue
             line = text.count("\n", 0, match.start()) + 1
             need = _need(project, client, file, line, reads, values, uses)
@@ -234,7 +247,7 @@ def _has_plain_host(address: str) -> bool:
 
 def _address(value: str) -> tuple[str, int] | None:
     defaults = {"postgres": 5432, "postgresql": 5432, "mysql": 3306, "mongodb": 27017, "redis": 6379, "rediss": 6379,
-                "amqp": 5672, "http": 80, "https": 443}  # fmt: skip
+                "amqp": 5672, "nats": 4222, "mqtt": 1883, "http": 80, "https": 443}  # fmt: skip
     try:
         parts = urlsplit(value.replace("mongodb+srv", "mongodb"))
         host = parts.hostname

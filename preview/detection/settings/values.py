@@ -25,6 +25,8 @@ _SERVICES: Final = (
     (ServiceKind.MONGODB, re.compile(r"MONGO|ATLAS")),
     (ServiceKind.RABBITMQ, re.compile(r"RABBIT|AMQP")),
     (ServiceKind.ELASTICSEARCH, re.compile(r"ELASTIC|OPENSEARCH")),
+    (ServiceKind.NATS, re.compile(r"(?:^|_)NATS(?:_|$)")),
+    (ServiceKind.MQTT, re.compile(r"MQTT")),
     (ServiceKind.MYSQL, re.compile(r"MYSQL|MARIADB")),
     (ServiceKind.POSTGRESQL, re.compile(r"POSTGRES|(?:^|_)PG_?|(?:^|_)(?:DATABASE|DB|SQL)(?:_|$)")),
 )
@@ -33,6 +35,8 @@ _PORTS: Final = {
     ServiceKind.MONGODB: "27017",
     ServiceKind.RABBITMQ: "5672",
     ServiceKind.ELASTICSEARCH: "9200",
+    ServiceKind.NATS: "4222",
+    ServiceKind.MQTT: "1883",
     ServiceKind.MYSQL: "3306",
     ServiceKind.POSTGRESQL: "5432",
 }
@@ -41,6 +45,8 @@ _URLS: Final = {
     ServiceKind.MONGODB: "mongodb://localhost:27017/preview",
     ServiceKind.RABBITMQ: "amqp://guest:guest@localhost:5672//",
     ServiceKind.ELASTICSEARCH: "http://localhost:9200",
+    ServiceKind.NATS: "nats://localhost:4222",
+    ServiceKind.MQTT: "mqtt://localhost:1883",
     ServiceKind.MYSQL: "mysql://root:root@localhost:3306/preview",
     ServiceKind.POSTGRESQL: "postgresql://postgres:postgres@localhost:5432/preview",
 }
@@ -170,6 +176,8 @@ def _known_text(upper: str, kind: ServiceKind | None) -> str | None:
         # Flask responds only to requests for this host name.
         (r"^SERVER_NAME$", "localhost:{port}"),
         (r"ALLOWED_HOSTS$", "*"),
+        # Clients of MQTT take the host by itself.
+        (r"MQTT_?(?:BROKER|SERVER|ADDRESS)$", "localhost"),
         # Sentry rejects an invalid address at once; an empty one disables it.
         (r"SENTRY", ""),
         (r"(?:^|_)USE_(?!R)|_(?:TLS|SSL)$|^(?:ENABLE|DISABLE|IS|ALLOW)_|_ENABLED$", "False"),

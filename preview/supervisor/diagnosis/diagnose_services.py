@@ -32,6 +32,7 @@ _LIBRARIES: tuple[tuple[str, ServiceKind], ...] = (
     ("redis", _REDIS),
     ("aio_pika", ServiceKind.RABBITMQ), ("pika", ServiceKind.RABBITMQ), ("amqp", ServiceKind.RABBITMQ),
     ("elastic", ServiceKind.ELASTICSEARCH), ("kafka", ServiceKind.KAFKA),
+    ("node_modules/nats", ServiceKind.NATS), ("/nats/aio", ServiceKind.NATS), ("mqtt", ServiceKind.MQTT),
 )  # fmt: skip
 
 # Libraries that connect to other servers.
@@ -89,6 +90,7 @@ _MISSING: tuple[_Sign, ...] = (
     _sign(rf"Unable to bootstrap from \[\('{_HOST}', {_PORT}", ServiceKind.KAFKA),
     _sign(rf"rdkafka#.{{0,200}}Connect to ipv[46]#{_HOST}:{_PORT} failed", ServiceKind.KAFKA),
     _sign(r"KafkaConnectionError|NoBrokersAvailable|KafkaJS\w{0,40}(?:ConnectionError|Exceeded)", ServiceKind.KAFKA),
+    _sign(r"nats\.errors\.NoServersError|NatsError: CONNECTION_REFUSED", ServiceKind.NATS),
     # Prisma; the port tells the kind
     _sign(rf"Can't reach database server at `{_HOST}`?:`?{_PORT}`"),
     _sign(r"\bP1001\b"),

@@ -21,6 +21,8 @@ DEFAULT_PORTS: Mapping[ServiceKind, int] = {
     ServiceKind.RABBITMQ: 5672,
     ServiceKind.ELASTICSEARCH: 9200,
     ServiceKind.KAFKA: 9092,
+    ServiceKind.NATS: 4222,
+    ServiceKind.MQTT: 1883,
 }
 
 
