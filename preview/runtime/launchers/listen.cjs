@@ -10,6 +10,7 @@ const cluster = require('cluster');
 const fs = require('fs');
 const http = require('http');
 const net = require('net');
+const { allowCircles } = require('./circles.cjs');
 const { handOver, reportWorkers } = require('./handover.cjs');
 const { leadHome } = require('./hosts.cjs');
 const { watchReads } = require('./reads.cjs');
@@ -74,6 +75,7 @@ if (inode > 0) {
   leadHome(process.env.PREVIEW_SERVER_NAMES || '');
   routes.watch();
   findSources();
+  allowCircles();
   const stopWatching = watchReads();
   const tracer = openTracer();
   const reports = cluster.isWorker ? hearPrimary() : null;

@@ -1,0 +1,88 @@
+"""The hook in Node's programs: sources that swc compiles may import each other in a circle."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from preview.runtime.launchers.paths import LAUNCHERS
+
+pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="no Node")
+
+# Stands for swc's loader: the sources below are what it makes of two classes with decorators.
+LOADER = """
+require(process.argv[2]).allowCircles();
+require.extensions['.ts'] = require.extensions['.js'];
+require('./shop.ts');
+"""
+SHOP = """"use strict";
+function _export(target, all) {
+    for(var name in all)Object.defineProperty(target, name, {
+        enumerable: true,
+        get: Object.getOwnPropertyDescriptor(all, name).get
+    });
+}
+_export(exports, {
+    get Shop () {
+        return Shop;
+    },
+    get open () {
+        return open;
+    }
+});
+const _till = require("./till");
+let Shop = class Shop {
+};
+const open = ()=>_till.Till.name;
+console.log(open(), _till.seen());
+"""
+TILL = """"use strict";
+Object.defineProperty(exports, "Till", {
+    enumerable: true,
+    get: function() {
+        return Till;
+    }
+});
+const _shop = require("./shop");
+const told = typeof _shop.Shop === "undefined" ? Object : _shop.Shop;
+let Till = class Till {
+};
+exports.seen = ()=>`${told.name} ${_shop.Shop.name}`;
+"""
+
+
+def run(folder: Path) -> subprocess.CompletedProcess[str]:
+    argv = ["node", "app.js", str(LAUNCHERS / "circles.cjs")]
+    return subprocess.run(argv, cwd=folder, capture_output=True, timeout=90, check=False, text=True)
+
+
+def test_a_class_that_its_file_has_not_reached_is_undefined(tmp_path: Path) -> None:
+    (tmp_path / "app.js").write_text(LOADER)
+    (tmp_path / "shop.ts").write_text(SHOP)
+    (tmp_path / "till.ts").write_text(TILL)
+    done = run(tmp_path)
+    assert done.stdout.strip() == "Till Object Shop", done.stderr
+
+
+def test_an_error_keeps_its_line_and_own_getters_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "app.js").write_text(LOADER)
+    own = (
+        "const early = {\n    get rate () {\n        return rate;\n    }\n};\nconsole.log(early.rate);\nlet rate = 1;\n"
+    )
+    (tmp_path / "shop.ts").write_text(SHOP.partition("const _till")[0] + own)
+    done = run(tmp_path)
+    assert "Cannot access 'rate' before initialization" in done.stderr
+    assert f"shop.ts:{SHOP.partition('const _till')[0].count(chr(10)) + 3}\n" in done.stderr
+
+
+def test_a_package_is_compiled_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "app.js").write_text(LOADER)
+    package = tmp_path / "node_modules" / "till"
+    package.mkdir(parents=True)
+    (package / "index.js").write_text("exports.Till = class Till {}; exports.seen = () => require('./other.ts');\n")
+    (package / "other.ts").write_text(TILL.replace('require("./shop")', "exports").replace("_shop.Shop", "_shop.Till"))
+    (tmp_path / "shop.ts").write_text(SHOP.replace('"./till"', '"till"'))
+    assert "Cannot access 'Till' before initialization" in run(tmp_path).stderr
