@@ -141,6 +141,30 @@ def test_a_build_s_failure_is_told_in_words(printed: str, said: str, remedy: str
     assert (found.reason, found.message) == ("build", f"odd could not be built ({said}); {advice}{remedy}")
 
 
+PAIR = """error: No solution found when resolving dependencies
+  cause: Because box==1.26 depends on pyyaml<5 and box==1.25.5 depends on pyyaml<6,
+         we can conclude that box depends on pyyaml<6. (1)
+         Because pyyaml>=3.11,<=5.1 has no usable wheels and only the following versions of pyyaml are available:
+             pyyaml<=5.1
+         And because crate>=4.0.18 depends on pyyaml>=3.11, we can conclude that crate>=4.0.18 depends on pyyaml>=6.
+         And because you require box>=1.25.5 and crate>=4.0.18,
+         we can conclude that your requirements are unsatisfiable."""
+
+
+def test_two_requirements_that_exclude_each_other_are_named_and_not_a_step_of_the_proof() -> None:
+    lines = [
+        parse_requirement(one, f"reqs.txt line {at}") for at, one in ((3, "box"), (9, "crate>=4.0.18"), (12, "pyyaml"))
+    ]
+    found = explain(PAIR.splitlines(), RequirementSet(tuple(lines)), offline=False)
+    assert found.reason == "conflict"
+    assert found.message == (
+        "box>=1.25.5 (reqs.txt line 3) and crate>=4.0.18 (reqs.txt line 9) exclude each other: both need pyyaml, in "
+        "versions that no release has here; loosen one of them, or leave it out"
+    )
+    alone = PAIR.replace("depends on pyyaml", "depends on x")
+    assert "exclude each other" in explain(alone.splitlines(), RequirementSet(), offline=False).message
+
+
 def test_a_contradiction_names_both_sides_and_where_they_stand() -> None:
     wanted = RequirementSet(
         (parse_requirement("flask==2.0.0", "a.txt line 1"), parse_requirement("werkzeug==0.16", "a.txt line 2"))

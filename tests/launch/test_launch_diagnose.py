@@ -249,16 +249,40 @@ OTHERS = [
     ("The table `main.User` does not exist in the current database.", "missing_table", "'main.User'"),
     ("OSError: [Errno 38] Function not implemented", "system_call_refused", "PREVIEW_SYSCALLS_ALLOWED"),
     ("Error: ENOSYS: function not implemented, copyfile 'a'", "system_call_refused", "PREVIEW_SYSCALLS_ALLOWED"),
+    (
+        'ImportError: Module "core.middleware" does not define a "HeaderMiddleware" attribute/class',
+        "missing_module",
+        "Django's settings name 'core.middleware.HeaderMiddleware', but the module",
+    ),
+    (
+        '  File "/srv/p1/project/app/__init__.py", line 7, in create_app\n    app.configure(configs[name])\n'
+        "                  ~~~~~~~^^^^^^\nKeyError: 'preview'",
+        "missing_key",
+        "app/__init__.py, line 7, looks up 'preview' in configs, which does not have it. Set the variable that name comes",
+    ),
     ("FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory", "out_of_memory", "memory"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("said", "reason", "expected"), OTHERS)
 def test_a_frequent_death_has_a_sentence(said: str, reason: str, expected: str) -> None:
-    found = diagnose(["starting", said, "    at somewhere"])
+    found = diagnose(["starting", *said.split("\n"), "    at somewhere"])
     assert found is not None
     assert found.reason == reason
     assert expected in found.message
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        ("/env/site-packages/a.py", "table[name]"),
+        ("/srv/p1/project/a.py", "os.environ[name]"),
+        ("/srv/p1/project/a.py", "f(x)"),
+    ],
+)
+def test_a_lookup_in_what_is_no_dictionary_of_the_project_is_not_told_as_one(path: str, code: str) -> None:
+    found = diagnose([f'  File "{path}", line 7, in f', f"    {code}", "KeyError: 'preview'"])
+    assert found is None or found.reason != "missing_key"
 
 
 def test_every_setting_that_pydantic_misses_is_named() -> None:

@@ -37,6 +37,11 @@ _ENDLESS = re.compile(r"\S{2000,}")
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 # What uv says of a contradiction; what it concludes repeats it.
 _CLAIM = re.compile(r"(?:(?P<who>\S{1,200}) depends? on|(?<!conclude that )you require) (?P<what>[A-Za-z0-9]\S{0,200})")
+# uv's last conclusion, if two of the project's own requirements exclude each other.
+_BOTH = re.compile(
+    r"because you require (?P<one>[A-Za-z0-9]\S{0,200}) and (?P<other>[A-Za-z0-9]\S{0,200}), "
+    r"we can conclude that (?:your|the) requirements are unsatisfiable"
+)
 # Two of them with their places, and a cause, go into one sentence.
 _LONGEST_NAME = 48
 _MOST_NAMES = 4
@@ -180,6 +185,8 @@ def _explain(lines: Sequence[str], required: RequirementSet, *, offline: bool, r
         return _network(own, required)
     if not runs_code and (match := _DENIED.search(text)):
         return _denied(next(name for name in match.groups() if name is not None), required)
+    if (both := _exclusive(own, required)) is not None:
+        return both
     for case in _CASES:
         if match := case.pattern.search(text):
             found = required.find(match["name"]) if match["name"] else _folder_in(text, required)
@@ -279,6 +286,26 @@ def _conflict(text: str, required: RequirementSet) -> Explanation | None:
         f" ({', '.join(clipped(name, _LONGEST_NAME) for name in list(names)[:_MOST_NAMES] if name)})" if names else ""
     )
     return Explanation(f"The requirements contradict each other{what}; loosen one of them", "conflict")
+
+
+def _exclusive(text: str, required: RequirementSet) -> Explanation | None:
+    """Explain two of the project's requirements that exclude each other by what both of them need; None for others.
+
+    Versions that do not exist are then only a part of uv's proof.
+    """
+    flat = " ".join(text.partition("No solution found")[2].split())
+    match = _BOTH.search(flat)
+    if match is None:
+        return None
+    one, other = (_Claim("", match[group]).package for group in ("one", "other"))
+    needed: dict[str, set[str]] = {}
+    for _, found in zip(range(_MOST_CLAIMS), _CLAIM.finditer(flat), strict=False):
+        who = _Claim("", found["who"] or "").package
+        needed.setdefault(_Claim("", found["what"]).package, set()).add(who)
+    shared = next((package for package, who in needed.items() if {one, other} <= who), "")
+    by = f": both need {clipped(shared, _LONGEST_NAME)}, in versions that no release has here" if shared else ""
+    pair = " and ".join(_with_origin(match[group], required) for group in ("one", "other"))
+    return Explanation(f"{pair} exclude each other{by}; loosen one of them, or leave it out", "conflict")
 
 
 def _with_origin(said: str, required: RequirementSet) -> str:

@@ -23,6 +23,9 @@ _OLD = re.compile(
     r"'(?:iteritems|iterkeys|itervalues|has_key)'"
     r"|NameError: name '(?:basestring|execfile|raw_input|unichr|unicode|xrange)' is not defined)"
 )
+# `configs[name]`: the key is not written out.
+_ANY_KEY = re.compile(r"^KeyError: (?P<key>None|'[^'\n]{1,60}'|\"[^\"\n]{1,60}\")$")
+_LOOKUP = re.compile(r"\b(?P<table>[A-Za-z_]\w{0,60})\[\s{0,4}(?P<name>[A-Za-z_][\w.]{0,60})\s{0,4}\]")
 _KEY = re.compile(r"^KeyError: ['\"](?P<name>[A-Z][A-Z0-9_]{2,80})['\"]$")
 _ENVIRONMENT = re.compile(r"environ|getenv|dotenv|\benv\b")
 # A frame has one line of source and one of marks; Python 3.13 shows up to four.
@@ -35,7 +38,8 @@ _PROJECT = "/project/"
 
 def bad_name(lines: Sequence[str], number: int) -> Diagnosis | None:
     """Diagnose a name or key of the project's own that is not there; None for other lines."""
-    return bad_import(lines, number) or bad_model(lines, number) or old_name(lines, number) or bad_key(lines, number)
+    readers = (bad_import, bad_model, old_name, bad_key, bad_lookup)
+    return next((found for read in readers if (found := read(lines, number)) is not None), None)
 
 
 def bad_import(lines: Sequence[str], number: int) -> Diagnosis | None:
@@ -119,24 +123,44 @@ def bad_key(lines: Sequence[str], number: int) -> Diagnosis | None:
 
     The environment raises in its own class; without the source line nothing is certain.
     """
-    said = _KEY.match(lines[number])
-    shown = next(
-        (one for one in range(number - 1, max(-1, number - _SHOWN_LINES), -1) if _FRAME.match(lines[one])), None
-    )
-    if said is None or shown is None or shown + 1 == number:
+    said, shown = _KEY.match(lines[number]), _shown(lines, number)
+    if said is None or shown is None:
         return None
-    frame, code = _FRAME.match(lines[shown]), lines[shown + 1].strip()
+    file, line, code = shown
     name = said["name"]
-    is_read = any(f"[{quote}{name}{quote}]" in code for quote in "'\"")
-    if frame is None or _PROJECT not in frame["path"] or not is_read or _ENVIRONMENT.search(code):
+    if not any(f"[{quote}{name}{quote}]" in code for quote in "'\""):
         return None
-    file, line = frame["path"].rpartition(_PROJECT)[2], int(frame["line"])
     owner = "Flask's configuration" if ".config[" in code else "a dictionary"
     return Diagnosis(
         "missing_key",
         f"{file}, line {line}, reads the key {name!r} of {owner}, which does not have it. Set it before that line.",
         {"key": name, "file": file, "line": line},
     )
+
+
+def bad_lookup(lines: Sequence[str], number: int) -> Diagnosis | None:
+    """Diagnose a dictionary of the project that is looked up with a name that it lacks; None for other lines."""
+    said, shown = _ANY_KEY.match(lines[number]), _shown(lines, number)
+    table = None if shown is None else _LOOKUP.search(shown[2])
+    if said is None or shown is None or table is None:
+        return None
+    file, line, _ = shown
+    return Diagnosis(
+        "missing_key",
+        f"{file}, line {line}, looks up {said['key']} in {table['table']}, which does not have it. Set the variable "
+        f"that {table['name']} comes from to one of its keys.",
+        {"key": said["key"].strip("'\""), "file": file, "line": line},
+    )
+
+
+def _shown(lines: Sequence[str], number: int) -> tuple[str, int, str] | None:
+    """Return file, line and source of the frame that raised; None for a package's, and for one about variables."""
+    above = range(number - 1, max(-1, number - _SHOWN_LINES), -1)
+    at = next((one for one in above if _FRAME.match(lines[one])), number - 1)
+    frame = _FRAME.match(lines[at]) if at >= 0 else None
+    if frame is None or at + 1 == number or _PROJECT not in frame["path"] or _ENVIRONMENT.search(lines[at + 1]):
+        return None
+    return frame["path"].rpartition(_PROJECT)[2], int(frame["line"]), lines[at + 1].strip()
 
 
 def _frames(lines: Sequence[str], number: int) -> list[tuple[str, str]]:
