@@ -153,12 +153,6 @@ _other_version = _said(
     "version in the requirements, or correct the import.",
     module="module",
 )
-_no_member = _said(
-    "missing_module",
-    "Django's settings name '{module}.{name}', but the module {module!r} has no {name!r}. Correct the name there, add "
-    "it to the module, or pin the version of the package that has it.",
-    module="module",
-)
 _node_package = _said(
     "missing_module", "There is no Node package {name!r}. Add it to the dependencies in package.json.", module="name"
 )
@@ -342,10 +336,6 @@ _RULES: tuple[Rule, ...] = (
     _rule(r"(?:ModuleNotFoundError: |^)No module named '(?P<name>[\w.]{1,200})'", _module),
     _rule(r"Can't load plugin: sqlalchemy\.dialects:(?P<name>[\w.]{1,60})", _no_dialect),
     _rule(r"ImportError: cannot import name '(?P<name>\w{1,100})' from '(?P<module>[\w.]{1,200})'", _python_name),
-    _rule(
-        r"ImportError: Module \"(?P<module>[\w.]{1,200})\" does not define a \"(?P<name>\w{1,100})\" attribute/class",
-        _no_member,
-    ),
     _rule(r"(?:require|module|exports|__dirname) is not defined in ES module scope", _es_module),
     _rule(r"TypeError: .{1,100}: https://git\.new/pathToRegexpError", _express_5),
     _rule(r"Node Sass does not yet support your current environment", _no_sass),

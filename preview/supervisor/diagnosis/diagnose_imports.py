@@ -23,6 +23,9 @@ _OLD = re.compile(
     r"'(?:iteritems|iterkeys|itervalues|has_key)'"
     r"|NameError: name '(?:basestring|execfile|raw_input|unichr|unicode|xrange)' is not defined)"
 )
+_NO_MEMBER = re.compile(
+    r"^ImportError: Module \"(?P<module>[\w.]{1,200})\" does not define a \"(?P<name>\w{1,100})\" attribute/class"
+)
 # `configs[name]`: the key is not written out.
 _ANY_KEY = re.compile(r"^KeyError: (?P<key>None|'[^'\n]{1,60}'|\"[^\"\n]{1,60}\")$")
 _LOOKUP = re.compile(r"\b(?P<table>[A-Za-z_]\w{0,60})\[\s{0,4}(?P<name>[A-Za-z_][\w.]{0,60})\s{0,4}\]")
@@ -38,7 +41,7 @@ _PROJECT = "/project/"
 
 def bad_name(lines: Sequence[str], number: int) -> Diagnosis | None:
     """Diagnose a name or key of the project's own that is not there; None for other lines."""
-    readers = (bad_import, bad_model, old_name, bad_key, bad_lookup)
+    readers = (bad_import, bad_member, bad_model, old_name, bad_key, bad_lookup)
     return next((found for read in readers if (found := read(lines, number)) is not None), None)
 
 
@@ -115,6 +118,20 @@ def old_name(lines: Sequence[str], number: int) -> Diagnosis | None:
         "python_version",
         f"{file}, line {line}, is written in Python 2. Previews run Python 3: port it first.",
         {"file": file, "line": int(line)},
+    )
+
+
+def bad_member(lines: Sequence[str], number: int) -> Diagnosis | None:
+    """Diagnose a class that Django's settings name and its module does not have; None for other lines."""
+    said = _NO_MEMBER.match(lines[number])
+    if said is None:
+        return None
+    module, name = said["module"], said["name"]
+    return Diagnosis(
+        "missing_module",
+        f"Django's settings name '{module}.{name}', but the module {module!r} has no {name!r}. Correct the name there, "
+        "add it to the module, or pin the version of the package that has it.",
+        {"module": module},
     )
 
 
