@@ -181,7 +181,7 @@ CASES = [
             "import os\nfrom tortoise.contrib.fastapi import register_tortoise\n"
             'register_tortoise(None, db_url=os.getenv("DB_URL", "postgres://u:p@db:5432/x"))\n'
         ),
-        {"DB_URL": "postgres://u:p@db:5432/x", "DATABASE_URL": f"postgresql://{OWN}"},
+        {"DB_URL": "postgres://u:p@db:5432/x", "DATABASE_URL": f"postgres://{OWN}"},
         added=("asyncpg",),
     ),
     Case(
@@ -191,7 +191,7 @@ CASES = [
             'register_tortoise(None, config={"connections": {"default": {"engine": "tortoise.backends.asyncpg"}}})\n',
             "tortoise-orm[asyncpg]",
         ),
-        {"DATABASE_URL": f"postgresql://{OWN}"},
+        {"DATABASE_URL": f"postgres://{OWN}"},
     ),
     Case(
         "asyncpg by itself, a hard-coded address, and Redis",

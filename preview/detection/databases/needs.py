@@ -48,17 +48,14 @@ class _Finder:
         literal = next((item for item in self.facts.addresses if kind_of_scheme(item.text) is kind), None)
         read = self.settings.reads.get(setting) if setting else None
         # The variable of the host in `f"postgresql://…@{settings.db_host}:…"`.
-        read = read or (self._read_of(literal.host) if literal else None) or self._setting(kind)
-        address = self._address(kind, read, self._read_of(literal.port) if literal else None)
+        read = read or (self.settings.kept_as(literal.host) if literal else None) or self._setting(kind)
+        address = self._address(kind, read, self.settings.kept_as(literal.port) if literal else None)
         if address is None and literal is not None:
             address = _parsed(kind, literal.text)
         if address is None and (read is None or setting is None):
             address = ("localhost", DEFAULT_PORTS[kind])
         place = use.where or (read.where if read else literal.where if literal else "")
         return ServiceNeed(kind, read.name if read else None, place, use.at_startup, address)
-
-    def _read_of(self, name: str) -> SettingRead | None:
-        return self.settings.reads.get(name) or self.settings.reads.get(name.upper())
 
     def _setting(self, kind: ServiceKind) -> SettingRead | None:
         """Return the variable that configures the server's address: its URL, else its host."""

@@ -16,7 +16,9 @@ from preview.sources.repair import FIELDS
 _URL: Final = re.compile(
     r"(postgres(?:ql)?|mysql|mariadb|mongodb|rediss?|amqps?|sqlite|oracle|mssql|cockroachdb|asyncpg)(\+\w+)?:/?/"
 )
-_PARTS: Final = re.compile(r"@(?:\{(\w+)\}|[\w.-]+)(?::(?:\{(\w+)\}|\d+))?")
+_PARTS: Final = re.compile(r"(?:\{(\w+)\}|[\w.-]+)(?::(?:\{(\w+)\}|\d+))?")
+# Classes of pydantic that build a URL of their kind.
+_BUILDERS: Final = {"PostgresDsn.build": "postgresql", "MySQLDsn.build": "mysql", "RedisDsn.build": "redis"}
 _STARTS: Final = frozenset({"startup", "on_startup", "lifespan", "before_serving", "before_first_request"})
 
 
@@ -132,20 +134,24 @@ class _Visitor(ast.NodeVisitor):
             # The module runs what it calls, or passes as `lifespan=` or to `add_event_handler("startup", …)`.
             self._facts.started |= {last_name(node.func)}
         for item in node.keywords:
-            if item.arg in {"scheme", "drivername"}:
-                self._scheme(item.value)
             if item.arg in _STARTS:
                 self._facts.started |= set(_mentions(item.value))
-        if name.endswith("URL.create") and node.args:
-            self._scheme(node.args[0])
+        self._built(name, node)
         if last_name(node.func) == "add_event_handler":
             self._facts.started |= {text for item in node.args for text in _mentions(item)}
         self.generic_visit(node)
 
-    def _scheme(self, node: ast.expr) -> None:
+    def _built(self, name: str, node: ast.Call) -> None:
         """Match ``URL.create("postgresql+asyncpg", …)`` and ``PostgresDsn.build(scheme="postgresql", …)``."""
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and _URL.match(f"{node.value}://"):
-            self._facts.addresses.append(Address(f"{node.value}://*", self._file, node.lineno))
+        given = {item.arg: item.value for item in node.keywords if item.arg}
+        first = node.args[0] if name.endswith("URL.create") and node.args else None
+        told = given.get("scheme") or given.get("drivername") or first
+        text = told.value if isinstance(told, ast.Constant) else None
+        scheme = text if isinstance(text, str) and _URL.match(f"{text}://") else None
+        scheme = scheme or next((one for end, one in _BUILDERS.items() if name.endswith(end) and told), None)
+        if scheme is not None:
+            host, port = (_name_of(given[key]) if key in given else "" for key in ("host", "port"))
+            self._facts.addresses.append(Address(f"{scheme}://*", self._file, node.lineno, host, port))
 
     def visit_Constant(self, node: ast.Constant) -> None:
         if isinstance(node.value, str) and _URL.match(node.value):
@@ -157,7 +163,7 @@ class _Visitor(ast.NodeVisitor):
             text += str(item.value) if isinstance(item, ast.Constant) else "*"
             named += str(item.value) if isinstance(item, ast.Constant) else f"{{{_name_of(item)}}}"
         if _URL.match(text) or text.startswith("*://"):
-            found = _PARTS.search(named)
+            found = _PARTS.match(named.partition("://")[2].rpartition("@")[2])
             host, port = (found[1] or "", found[2] or "") if found else ("", "")
             self._facts.addresses.append(Address(text, self._file, node.lineno, host, port))
         for item in node.values:

@@ -55,6 +55,12 @@ class ProjectSettings:
                  and (variable := self._value(read)) is not None}  # fmt: skip
         return found | _log_level(self.reads)
 
+    def kept_as(self, name: str) -> SettingRead | None:
+        """Return the variable of this name, in lower case too; else the only one that the source keeps as it."""
+        read = self.reads.get(name) or self.reads.get(name.upper())
+        kept = [one for one in self.reads.values() if name and one.field == name]
+        return read or (kept[0] if len(kept) == 1 else None)
+
     @property
     def defaulted(self) -> frozenset[str]:
         """Names of the variables that have a default in the sources."""
@@ -93,7 +99,7 @@ def collect(nodes: Nodes, files: Sequence[str], folders: Sequence[str]) -> Proje
     reads: dict[str, SettingRead] = {}
     examples = example_values(nodes.sources, folders)
     by_prefix = prefixed_reads(nodes, files, examples)
-    for read in (*environment_reads(nodes, files), *pydantic_reads(nodes.sources, files), *by_prefix):
+    for read in (*environment_reads(nodes, files), *pydantic_reads(nodes, files), *by_prefix):
         reads[read.name] = _combine(reads[read.name], read) if read.name in reads else read
     reads = with_key_forms(reads, nodes.sources, files)
     reads = {name: _with_environment(read, nodes.sources.all_names) for name, read in reads.items()}
@@ -145,6 +151,7 @@ def _combine(one: SettingRead, other: SettingRead) -> SettingRead:
         choices=first.choices or second.choices,
         annotation=first.annotation or second.annotation,
         least=max(first.least, second.least),
+        field=first.field or second.field,
     )
 
 

@@ -260,7 +260,8 @@ class _Reader:
         return [self._read(node, raw, name) for node, raw, name in named if name is not None and name.isidentifier()]
 
     def _read(self, node: ast.AST, raw: RawRead, name: str) -> SettingRead:
-        read = SettingRead(name, self._file, getattr(node, "lineno", 1), Need.OPTIONAL, raw.kind)
+        line, kept = getattr(node, "lineno", 1), self._kept_as(node)
+        read = SettingRead(name, self._file, line, Need.OPTIONAL, raw.kind, field=kept)
         read = self._typed(read, node)
         if self._is_object(node) and (raw.default is None or is_none(raw.default)) and not self._has_fallback(node):
             must = raw.subscript or raw.strict
@@ -346,6 +347,12 @@ class _Reader:
         """Return whether Flask's configuration is read from the class that the variable names."""
         is_taken = self._objects().takes(node, self._parents)
         return is_taken or any(name in self._configuring for name in self._target_names(node))
+
+    def _kept_as(self, node: ast.AST) -> str:
+        """Return the name that gets the value, also within ``int(…)`` and ``… or "x"``; empty if there is none."""
+        while isinstance(self._parents.get(node), ast.Call | ast.BoolOp):
+            node = self._parents[node]
+        return next(iter(self._target_names(node)), "")
 
     def _target_names(self, node: ast.AST) -> list[str]:
         parent = self._parents.get(node)

@@ -67,6 +67,7 @@ class SettingRead:
         least: The minimum length, or the minimum number.
         form: The form of a key, a ``KeyForm``; empty for all other values.
         has_default: The program has a value of its own, whose text may be unknown.
+        field: The name under which the source keeps the value, such as ``db_host``; empty if it keeps it nowhere.
     """
 
     name: str
@@ -80,6 +81,7 @@ class SettingRead:
     least: int = 0
     form: str = ""
     has_default: bool = False
+    field: str = ""
 
     @property
     def where(self) -> str:

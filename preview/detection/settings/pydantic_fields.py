@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Final
 
 from preview.detection.expressions import is_ellipsis, is_none, keyword, last_name, written_text
+from preview.detection.project_imports import Nodes
 from preview.detection.settings.model import Kind, Need, SettingRead
-from preview.sources import Sources
+from preview.detection.settings.named_texts import NamedTexts
 
 _MAX_DEPTH: Final = 8
 _ANYTHING: Final = frozenset({"", "Any", "object", "None"})
@@ -41,16 +43,18 @@ class _Settings:
 
 @dataclass(slots=True)
 class _Classes:
+    texts: Callable[[], NamedTexts]
     by_name: dict[str, _Settings] = field(default_factory=dict)
     enums: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-def pydantic_reads(sources: Sources, files: Iterable[str]) -> list[SettingRead]:
+def pydantic_reads(nodes: Nodes, files: Iterable[str]) -> list[SettingRead]:
     """Return the variables that the files' settings classes read, required or not."""
+    sources, files = nodes.sources, list(files)
     names = [file for file in files if b"class " in sources.text(file)]
     if not any(b"BaseSettings" in sources.text(file) for file in names):
         return []
-    classes = _Classes()
+    classes = _Classes(cache(lambda: NamedTexts(nodes, files)))
     for file in names:
         tree = sources.tree(file)
         for node in _top_classes(tree.body) if tree else ():
@@ -81,12 +85,13 @@ def _note(node: ast.ClassDef, file: str, modern: bool, classes: _Classes) -> Non
     cls = _Settings(node, file, bases, modern=modern)
     for item in node.body:
         if isinstance(item, ast.ClassDef) and item.name == "Config":
-            _configure(cls, {target.id: part.value for part in item.body if isinstance(part, ast.Assign)
-                             for target in part.targets if isinstance(target, ast.Name)})  # fmt: skip
+            options = {target.id: part.value for part in item.body if isinstance(part, ast.Assign)
+                       for target in part.targets if isinstance(target, ast.Name)}  # fmt: skip
+            _configure(cls, options, classes)
         elif isinstance(item, ast.Assign | ast.AnnAssign) and isinstance(item.value, ast.Call | ast.Dict):
             target = item.target if isinstance(item, ast.AnnAssign) else item.targets[0]
             if last_name(target) == "model_config":
-                _configure(cls, _options(item.value))
+                _configure(cls, _options(item.value), classes)
     known = classes.by_name.get(node.name)
     if known is None or (_ROOTS.intersection(bases) and not _ROOTS.intersection(known.bases)):
         classes.by_name[node.name] = cls
@@ -99,9 +104,11 @@ def _options(node: ast.Call | ast.Dict) -> dict[str, ast.expr]:
     return {str(key.value): value for key, value in pairs if isinstance(key, ast.Constant)}
 
 
-def _configure(cls: _Settings, options: dict[str, ast.expr]) -> None:
+def _configure(cls: _Settings, options: dict[str, ast.expr], classes: _Classes) -> None:
     for name, node in options.items():
         value = node.value if isinstance(node, ast.Constant) else None
+        if name.startswith("env_") and isinstance(node, ast.Name | ast.Attribute):
+            value = classes.texts().text(node)
         if name == "env_prefix" and isinstance(value, str):
             cls.prefix = value
         elif name == "env_nested_delimiter" and isinstance(value, str):
@@ -179,6 +186,7 @@ def _field(
         choices=_choices(node.annotation, annotation, classes),
         annotation=f"{annotation}?" if optional else annotation,
         least=_least(info),
+        field=name,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Final
@@ -18,7 +19,7 @@ from preview.detection.databases.django_database import (
     texts_in,
 )
 from preview.detection.databases.services import kind_of_scheme
-from preview.detection.plan import ServiceKind, Variable
+from preview.detection.plan import Origin, ServiceKind, Variable
 from preview.detection.settings import Need, ProjectSettings, SettingRead, is_database_url, is_sqlite_flag, variable_for
 from preview.detection.supplied.choose import DATABASE_URL, as_supplied, supplied_url
 from preview.detection.supplied.schemes import has_driver
@@ -30,6 +31,7 @@ _ENGINES: Final = {
     ServiceKind.POSTGRESQL: "django.db.backends.postgresql",
     ServiceKind.MYSQL: "django.db.backends.mysql",
 }
+_MODULE: Final = re.compile(r"\w{1,60}(?:\.\w{1,60}){1,8}", re.ASCII)
 _SCHEMES: Final = ("postgres", "postgis", "mysql", "pgsql", "psql")
 
 
@@ -113,9 +115,24 @@ def _engine_variable(
     if not isinstance(kind, ServiceKind) or kind not in _ENGINES or read.name in settings.own or read.default:
         return {}
     whole = _ENGINES[kind]
+    example = settings.examples.get(read.name)
+    if example is not None and _is_package_of(example.value, kind):
+        return {read.name: Variable(read.name, example.value, Origin.EXAMPLE, example.file)}
     # Some projects read only the last part: f"django.db.backends.{os.getenv('DB_ENGINE')}"
     is_part = any(isinstance(node, ast.JoinedStr) for node in engines)
     return {read.name: variable_for(read, whole.rpartition(".")[2] if is_part else whole)}
+
+
+def _is_package_of(engine: str, kind: ServiceKind) -> bool:
+    """Return true for a package's engine for this kind of server: django-tenants', PostGIS'.
+
+    Of Django's own, the example may have a name that this version of Django lacks.
+    """
+    return (
+        _MODULE.fullmatch(engine) is not None
+        and not engine.startswith("django.db.backends.")
+        and engine_server(engine.lower()) is kind
+    )
 
 
 def _by_url(

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Final
 
 from preview.detection.databases.database import DatabaseChoice
-from preview.detection.databases.services import DEFAULT_PORTS, SQL_KINDS, find_uses, kind_of_scheme
+from preview.detection.databases.services import DEFAULT_PORTS, SQL_KINDS, find_uses, kind_of_call, kind_of_scheme
+from preview.detection.expressions import keyword, last_name
 from preview.detection.facts import Facts
 from preview.detection.plan import ServiceKind, ServiceNeed, Variable
 from preview.detection.settings import ProjectSettings
-from preview.detection.supplied.parts import implicit_variables, local_variables
+from preview.detection.supplied.parts import Part, implicit_variables, local_variables
 from preview.detection.supplied.supply import Supply
+from preview.detection.supplied.urls import SCHEMES
 
+# Of the application itself.
+_OWN_ADDRESS: Final = frozenset({"HOST", "PORT"})
 _REDIS_MODULES = ("redis", "aioredis", "arq", "rq", "celery", "django_redis", "channels_redis", "flask_redis")
 
 
@@ -24,9 +29,25 @@ def supplied_variables(
     if not kinds:
         return dict(variables)
     sql = database.supplied or next((kind for kind in sorted(kinds) if kind in SQL_KINDS), None)
-    local = local_variables(settings, variables, database.variables, sql, kinds)
+    local = local_variables(settings, variables, database.variables, sql, kinds, _uses(facts, settings))
     implicit = {one.name: one for one in implicit_variables(database.supplied)}
     return {**implicit, **variables, **local}
+
+
+def _uses(facts: Facts, settings: ProjectSettings) -> dict[str, tuple[ServiceKind | None, Part]]:
+    """Return the variables of hosts and ports in the source's URLs and calls of drivers, whatever their names are."""
+    found = [(kind_of_scheme(one.text), one.host, one.port) for one in facts.addresses]
+    for call in facts.calls:
+        given = [keyword(call.node, name) for name in ("host", "port")]
+        host, port = (last_name(one) if one is not None else "" for one in given)
+        found.append((kind_of_call(call.name), host, port))
+    uses: dict[str, tuple[ServiceKind | None, Part]] = {}
+    for kind, host, port in found:
+        for part, name in ((Part.HOST, host), (Part.PORT, port)):
+            read = settings.kept_as(name) if kind in SCHEMES else None
+            if read is not None and read.name not in _OWN_ADDRESS:
+                uses.setdefault(read.name, (kind, part))
+    return uses
 
 
 def with_supplied_needs(

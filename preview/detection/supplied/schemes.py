@@ -45,8 +45,11 @@ def scheme_for(engine: Engine | None, kind: ServiceKind, drivers: Drivers, facts
         synchronous: The URL is for a synchronous engine beside an asyncio one.
     """
     plain = SCHEMES[kind]
+    if engine is not None and engine.library == "Tortoise" and kind is _PG:
+        # Of the others, it does not know `postgresql`.
+        return "psycopg" if drivers.has("psycopg") and not drivers.has("asyncpg") else "postgres"
     if engine is None or engine.library != "SQLAlchemy":
-        return "psycopg" if engine is not None and _is_tortoise_with_psycopg(engine, kind, drivers) else plain
+        return plain
     converted = next((old for old, new in _replaced(facts) if _is_conversion(old, new, kind)), None)
     if converted is not None:
         return converted.partition("://")[0]
@@ -124,10 +127,6 @@ def _needed(engine: Engine, kind: ServiceKind, scheme: str, drivers: Drivers) ->
 def _driver(kind: ServiceKind, drivers: Drivers, *, asynchronous: bool) -> str:
     choices = (_ASYNC if asynchronous else _SYNC)[kind]
     return drivers.first(*choices) or choices[-1]
-
-
-def _is_tortoise_with_psycopg(engine: Engine, kind: ServiceKind, drivers: Drivers) -> bool:
-    return engine.library == "Tortoise" and kind is _PG and drivers.has("psycopg") and not drivers.has("asyncpg")
 
 
 def _is_conversion(old: str, new: str, kind: ServiceKind) -> bool:
