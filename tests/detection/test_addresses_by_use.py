@@ -1,4 +1,4 @@
-"""Variables of hosts, ports and engines are told by what the source does with them, whatever their names are."""
+"""Variables of hosts, ports and engines are known by their use in the source, whatever their names are."""
 
 from __future__ import annotations
 
