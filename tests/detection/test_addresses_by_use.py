@@ -97,3 +97,13 @@ def test_tortoise_gets_a_scheme_that_it_knows(tmp_path: Path) -> None:
     requirements = "fastapi\npydantic-settings\ntortoise-orm\nasyncpg\n"
     plan = supplied(tmp_path, {"main.py": FASTAPI + text, "requirements.txt": requirements})
     assert values_of(plan)["POSTGRES_DSN"] == "postgres://preview:preview@localhost:5432/preview"
+
+
+def test_an_asyncio_engine_beside_databases_gets_its_driver(tmp_path: Path) -> None:
+    text = (
+        "import os\nfrom databases import Database\nfrom sqlalchemy.ext.asyncio import create_async_engine\n"
+        'URL = os.environ["DATABASE_URL"]\ndatabase = Database(URL)\nengine = create_async_engine(URL)\n'
+    )
+    requirements = "fastapi\nsqlalchemy\ndatabases\nasyncpg\npsycopg2-binary\n"
+    plan = supplied(tmp_path, {"main.py": text + FASTAPI, "requirements.txt": requirements})
+    assert values_of(plan)["DATABASE_URL"] == "postgresql+asyncpg://preview:preview@localhost:5432/preview"

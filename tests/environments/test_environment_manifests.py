@@ -177,6 +177,31 @@ def test_a_requirements_file_without_the_framework_gives_way_to_the_manifest_tha
     assert required.notes[0] == "pyproject.toml is used: requirements.txt lists no web framework"
 
 
+OLD_PIPFILE = '[packages]\nflask = "*"\nbcrypt = "*"\n'
+OLD_POETRY = '[tool.poetry]\nname = "a"\nversion = "1"\n[tool.poetry.dependencies]\nflask = "*"\nbcrypt = "*"\n'
+
+
+@pytest.mark.parametrize(
+    ("readme", "older", "source"),
+    [
+        ("1. `pipenv install`\n", "flask==1.1.2\n", "Pipfile"),
+        ("poetry install --no-root", "flask==1.1.2\n", "pyproject.toml"),
+        # Nothing is missing, another way is named too, or none.
+        ("pipenv install", "flask==1.1.2\nbcrypt\n", "requirements.txt"),
+        ("pipenv install\npip install -r requirements.txt", "flask==1.1.2\n", "requirements.txt"),
+        ("", "flask==1.1.2\n", "requirements.txt"),
+        ("x" * 200_000 + " pipenv install", "flask==1.1.2\n", "requirements.txt"),
+    ],
+)
+def test_the_installer_of_the_readme_decides_if_the_requirements_file_is_older(
+    tmp_path: Path, readme: str, older: str, source: str
+) -> None:
+    manifest = {"pyproject__toml": OLD_POETRY} if "poetry" in readme else {"Pipfile": OLD_PIPFILE}
+    required = read(tmp_path, requirements__txt=older, README__md=readme, **manifest)
+    assert required.source == source
+    assert (len(required.requirements) == 2) == (source != "requirements.txt" or "bcrypt" in older)
+
+
 def test_any_spelling_of_the_name_is_found(tmp_path: Path) -> None:
     assert texts(read(tmp_path, Requirements__txt="six\n")) == ["six"]
 

@@ -568,3 +568,18 @@ def test_a_placeholder_that_is_to_be_a_url_gets_a_scheme() -> None:
     assert values(mend_of(*lines[1:], variables=known)) == {}
     given = {"LOG_HOST": ("localhost", Origin.REQUEST)}
     assert values(mend_of(*lines, variables=given)) == {}
+
+
+def test_a_module_that_only_logging_names_is_installed() -> None:
+    cause = "The above exception was the direct cause of the following exception:"
+    frames = ['  File "/usr/lib/python3.11/logging/config.py", line 1, in a', "    a()"] * 10
+    lines = [
+        *(TRACE, *frames, "ModuleNotFoundError: No module named 'pythonjsonlogger'", "", cause, "", TRACE, *frames),
+        *("ValueError: Cannot resolve 'pythonjsonlogger.A': No module named 'pythonjsonlogger'", "", cause, "", TRACE),
+        *(*frames, "ValueError: Unable to configure formatter 'json'"),
+    ]
+    mend = mend_of(*lines, spare={"python-json-logger": "python-json-logger==2.0.2"})
+    assert mend is not None
+    assert mend.requirements == ("python-json-logger==2.0.2",)
+    # An error that another one has followed without being its cause is none of this start's.
+    assert mend_of(*[one for one in lines if one != cause]) is None

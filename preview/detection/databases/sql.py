@@ -67,7 +67,8 @@ def find_engine(facts: Facts, sources: Sources, files: Iterable[str]) -> Engine 
     if not calls:
         return None
     asyncs = [call for call in calls if call.name.rpartition(".")[2] in _ASYNC or _library(call) in _ASYNC_LIBRARIES]
-    first = asyncs[0] if asyncs else calls[0]
+    # An engine of SQLAlchemy needs its driver in the URL, which a package beside it takes, too.
+    first = next((one for one in asyncs if _library(one) == "SQLAlchemy"), (asyncs or calls)[0])
     library = _library(first)
     asynchronous = bool(asyncs)
     makes_tables = any(_makes_tables(call) and facts.at_startup(call) for call in facts.calls)

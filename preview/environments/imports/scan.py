@@ -35,6 +35,7 @@ _HINTS: Final = (
     (re.compile(rb"BeautifulSoup\([^\n]{0,200}[\"']html5lib[\"']"), "html5lib", "parses with html5lib"),
     (re.compile(rb"[\"']django_redis\."), "django-redis", "names django_redis"),
     (re.compile(rb"[\"']channels_redis\."), "channels-redis", "names channels_redis"),
+    (re.compile(rb"[\"']pythonjsonlogger\."), "python-json-logger", "names pythonjsonlogger"),
     (re.compile(rb"[\"']whitenoise\."), "whitenoise", "names whitenoise"),
     (re.compile(rb"[\"']storages\.backends\."), "django-storages", "names storages"),
     (re.compile(rb"[\"']django\.core\.cache\.backends\.redis\."), "redis", "has a cache in Redis"),

@@ -54,6 +54,9 @@ _ALMOST: Final = 0.88
 _LONGEST: Final = 24
 _FOR_DEVELOPERS: Final = re.compile(r"dev|test|doc|lint", re.IGNORECASE)
 _MAX_OTHERS: Final = 6
+_README: Final = re.compile(r"README(?:\.(?:md|rst|txt))?", re.IGNORECASE)
+_MOST_OF_README: Final = 128 * 1024
+_BY_PIP: Final = re.compile(rb"-r[ \t]{0,4}\S{0,100}requirements")
 # Index options in the pip part of a conda file.
 _INDEX_LINE: Final = re.compile(
     r"\s*(?:--index-url|--extra-index-url|--find-links|--no-index|-i|-f)(?:\s*=|\s|$)\s*(?P<value>.*)"
@@ -153,6 +156,8 @@ class _Search:
             found = replace(found, notes=(*found.notes, error.message))
             other = []
         resolved = [self._resolved(manifest, place) for manifest in other]
+        if (newer := self._of_readme(found, resolved, place)) is not None:
+            return newer
         if not _has_framework(found.requirements):
             better = next((one for one in resolved if _has_framework(one.requirements)), None)
             if better is not None:
@@ -161,6 +166,21 @@ class _Search:
         spare = [item for one in resolved for item in (*one.requirements, *one.spare)]
         python = next((manifest.requires_python for manifest in other if manifest.requires_python), None)
         return replace(found, spare=tuple(spare), requires_python=python)
+
+    def _of_readme(self, found: RequirementSet, others: Sequence[RequirementSet], place: str) -> RequirementSet | None:
+        """Return the manifest with which the README installs, if the requirements file lacks some of its packages."""
+        installers = {"Pipfile": b"pipenv", "pyproject.toml": b"poetry"}
+        for one in others:
+            installer = installers.get(posixpath.basename(one.source))
+            lacks = {item.name for item in one.requirements} - {item.name for item in found.requirements}
+            if installer is None or not lacks or not _has_framework(one.requirements):
+                continue
+            if any(_installs_with(self.project, folder, installer) for folder in dict.fromkeys((place, "."))):
+                note = (
+                    f"{one.source} is used: the README installs with {installer.decode()}, and {found.source} is older"
+                )
+                return replace(one, notes=(note, *one.notes))
+        return None
 
     def _manifests(self, place: str, names: Sequence[str]) -> RequirementSet | None:
         for manifest in self._read_manifests(place, names):
@@ -244,6 +264,17 @@ class _Search:
             for manifest in self._read_manifests(place, _listing(folder)):
                 found += self._read_lines(manifest.lines, place, LineReader(self.project))
         return found
+
+
+def _installs_with(project: Path, place: str, installer: bytes) -> bool:
+    """Return whether the README of a folder installs with this program, and with no requirements file."""
+    for name in _listing(project / place):
+        path = project / place / name
+        if _README.fullmatch(name) and path.is_file() and path.resolve().is_relative_to(project):
+            with suppress(OSError), path.open("rb") as file:
+                text = file.read(_MOST_OF_README)
+                return re.search(rb"\b%b (?:install|sync)\b" % installer, text) is not None and not _BY_PIP.search(text)
+    return False
 
 
 def _misspelt(names: Sequence[str], folder: Path) -> list[str]:

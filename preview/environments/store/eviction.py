@@ -148,7 +148,7 @@ def try_exclusive(layout: Layout, key: str) -> FileLock | None:
 # An entry takes a few kilobytes.
 _MAX_ANSWERS: Final = 256
 # Names and suffixes of manifests; requirements may also be included from any text file.
-_READ: Final = (".py", ".txt", ".toml", ".lock", ".cfg", ".in", ".yml", ".yaml", "Pipfile", *STATED_IN)
+_READ: Final = (".py", ".txt", ".toml", ".lock", ".cfg", ".in", ".yml", ".yaml", "Pipfile", "README.md", *STATED_IN)
 
 
 class RequestMemory:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -13,7 +13,7 @@ from packaging.utils import canonicalize_name
 from preview.detection import Toolchain
 from preview.environments import OWN_NAMES, distribution_of, is_known_module, named_after
 from preview.environments.node.imported import package_of
-from preview.supervisor.mending.model import FailedStart, Mend, newest_error
+from preview.supervisor.mending.model import ERROR, FailedStart, Mend, newest_error
 from preview.supervisor.mending.node_packages import SCOPES, WELL_KNOWN_NODE
 
 _PYTHON: Final = re.compile(r"(?:ModuleNotFoundError: |^)No module named '(?P<name>[A-Za-z_][\w.]{0,200})'")
@@ -51,6 +51,10 @@ _NAMED: Final = (
 )
 _INSTALL_MANUALLY: Final = re.compile(r"Please install (?P<name>\w{2,20}) package manually")
 _NEAR: Final = 12
+_CAUSE: Final = "The above exception was the direct cause of the following exception"
+# Of a chain of errors; an error of several lines, and the empty line below it.
+_MOST_CAUSES: Final = 4
+_ABOVE: Final = 6
 # Node prints what it cannot find in the line of the error, or right below it.
 _BELOW: Final = 4
 
@@ -85,12 +89,20 @@ def _name(line: str) -> str:
 def _of_python(failed: FailedStart) -> Iterator[tuple[str, str]]:
     number = newest_error(failed.lines)
     near = failed.lines[max(0, number - _NEAR) : number + _NEAR] if number is not None else failed.lines[-_NEAR:]
+    near = [*_causes(failed.lines[:number]), *near]
     for line in reversed(near):
         for pattern, package in _SAID:
             if pattern.search(line):
                 yield package, package
         if match := _PYTHON.search(line):
             yield from _package_of(failed, match["name"])
+
+
+def _causes(lines: Sequence[str]) -> Iterator[str]:
+    """Yield the errors of which the newest is a consequence: of a formatter of logging, the module that it lacks."""
+    ends = [number for number, line in enumerate(lines) if line.startswith(_CAUSE)]
+    for end in ends[-_MOST_CAUSES:]:
+        yield from (line for line in lines[max(0, end - _ABOVE) : end] if ERROR.match(line))
 
 
 def _package_of(failed: FailedStart, module: str) -> Iterator[tuple[str, str]]:
