@@ -171,7 +171,7 @@ class _Search:
         """Return the manifest with which the README installs, if the requirements file lacks some of its packages."""
         installers = {"Pipfile": b"pipenv", "pyproject.toml": b"poetry"}
         for one in others:
-            installer = installers.get(posixpath.basename(one.source))
+            installer = installers.get(posixpath.basename(one.source or ""))
             lacks = {item.name for item in one.requirements} - {item.name for item in found.requirements}
             if installer is None or not lacks or not _has_framework(one.requirements):
                 continue
