@@ -11,6 +11,7 @@ const fs = require('fs');
 const http = require('http');
 const net = require('net');
 const { allowCircles } = require('./circles.cjs');
+const { findEntities } = require('./entities.cjs');
 const { handOver, reportWorkers } = require('./handover.cjs');
 const { leadHome } = require('./hosts.cjs');
 const { watchReads } = require('./reads.cjs');
@@ -76,6 +77,7 @@ if (inode > 0) {
   routes.watch();
   findSources();
   allowCircles();
+  findEntities();
   const stopWatching = watchReads();
   const tracer = openTracer();
   const reports = cluster.isWorker ? hearPrimary() : null;
