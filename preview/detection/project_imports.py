@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Final
 
 from preview.core.descriptors import raise_want, walk
-from preview.detection.expressions import last_name
 from preview.detection.plan import StartPlan
 from preview.sources import Sources
 from preview.sources.node_files import read_plain
@@ -25,8 +24,12 @@ _ASIDE: Final = frozenset({"tests", "test", "node_modules", "migrations", "__pyc
 # enough, because a missed module is only imported later.
 _IMPORT: Final = re.compile(rb"^[ \t]*import[ \t]+([\w., \t]+)", re.MULTILINE)
 _FROM: Final = re.compile(rb"^[ \t]*from[ \t]+([\w.]+)[ \t]+import[ \t]*(\([^)]{0,4000}\)|[^\n#]+)", re.MULTILINE)
-_MODULE: Final = re.compile(r"[A-Za-z_]\w{0,80}(?:\.[A-Za-z_]\w{0,80}){0,9}")
 _NAME: Final = re.compile(rb"(?:^|,)\s*(\w+)")
+# `"config.DevelopmentConfig"`, `"app.settings:Settings"`; any class, in a file that configures Flask; and a module.
+_DOTTED: Final = rb"[\"']([A-Za-z_]\w{0,80}(?:\.[A-Za-z_]\w{0,80}){0,8})"
+_CONFIG_CLASS: Final = re.compile(_DOTTED + rb"[.:]\w{0,80}(?:Config|Settings)\w{0,80}[\"']")
+_ANY_CLASS: Final = re.compile(_DOTTED + rb"[.:][A-Z]\w{0,80}[\"']")
+_MODULE_OF_CONFIG: Final = re.compile(rb"\bfrom_object\(\s{0,40}" + _DOTTED + rb"[\"']")
 
 
 def find_imports(plan: StartPlan, project: Path) -> tuple[frozenset[str], tuple[str, ...]]:
@@ -172,14 +175,14 @@ def _imported_files(nodes: Nodes, file: str, roots: Sequence[str]) -> Iterator[t
                 yield from ((folder, name) for name in names)
             else:
                 yield from ((root, name) for root in roots for name in names)
-    if b"from_object" in nodes.sources.text(file):
-        # Flask imports what the text names: `app.config.from_object("config.Config")`
-        for call in nodes.all(file):
-            named = (
-                call.args[0] if isinstance(call, ast.Call) and call.args and last_name(call) == "from_object" else None
-            )
-            if isinstance(named, ast.Constant) and isinstance(named.value, str) and _MODULE.fullmatch(named.value):
-                yield from ((root, named.value) for root in roots)
+    # Flask imports the module of a class that a text names: `create_app("config.Development")`
+    text = nodes.sources.text(file)
+    named = _CONFIG_CLASS.findall(text) if b"onfig" in text or b"ettings" in text else []
+    if b"from_object" in text:
+        named += _ANY_CLASS.findall(text)
+        named += _MODULE_OF_CONFIG.findall(text)
+    for module in dict.fromkeys(named[:_MOST_NAMES]):
+        yield from ((root, module.decode()) for root in roots)
 
 
 def _reachable_files(sources: Sources, folder: str, module: str) -> Iterator[str]:

@@ -406,6 +406,22 @@ def test_a_variable_for_flasks_configuration_names_a_class(
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "kind = None\nif not kind:\n    kind = 'settings.dev.Development'\napp.config.from_object(kind)\n",
+        "def make(kind='settings.dev:Development'):\n    app.config.from_object(kind)\n",
+        "import os\napp.config.from_object(os.getenv('KIND', 'settings.dev.DevConfig'))\n",
+        "from factory import create_app\ncreate_app('settings.dev.DevConfig')\n",
+        "app.config.from_object('settings.dev')\n",
+    ],
+)
+def test_the_module_of_a_configuration_that_a_text_names_is_loaded(tmp_path: Path, text: str) -> None:
+    config = 'from os import environ\nclass DevConfig:\n    SECRET_KEY = environ.get("SECRET_KEY")\n'
+    plan = plan_of(tmp_path, {"app.py": f"{FLASK}{text}", "settings/dev.py": config, "factory.py": ""})
+    assert values_of(plan).get("SECRET_KEY") == "{secret}"
+
+
+@pytest.mark.parametrize(
     ("function", "call", "value"),
     [
         ("def make(kind):\n    app.config.from_object(kind)\n", "make(kind)", "config.DevelopmentConfig"),

@@ -343,6 +343,34 @@ def test_a_project_whose_own_choice_is_another_keeps_it(tmp_path: Path, files: d
     assert supplied_plan(tmp_path, files) == supplied_plan(tmp_path, files, frozenset())
 
 
+FALLBACK = ENGINE.format('os.getenv("DATABASE_URL") or "sqlite:///a.db"')
+EXAMPLE = "DATABASE_URL=postgresql://a:b@localhost:5432/shop\n"
+VERSION = "from alembic import op\ndef upgrade():\n    {}\ndef downgrade():\n    op.drop_constraint('a', 'b')\n"
+
+
+@pytest.mark.parametrize(
+    ("change", "kinds"),
+    [
+        ("op.create_foreign_key(None, 'a', 'b', ['x'], ['id'])", {POSTGRESQL}),
+        ("op.add_column('a', sa.Column('x', postgresql.JSONB()))", {POSTGRESQL}),
+        # On SQLite, these work.
+        ("op.add_column('a', sa.Column('x', sa.Integer()))", set()),
+        ("with op.batch_alter_table('a') as one:\n        one.create_foreign_key(None, 'b', ['x'], ['id'])", set()),
+        ("if op.get_bind().dialect.name != 'sqlite':\n        op.drop_constraint('a', 'b')", set()),
+    ],
+)
+def test_a_default_of_sqlite_that_the_migrations_refuse_gives_way_to_the_example_s_server(
+    tmp_path: Path, change: str, kinds: set[ServiceKind]
+) -> None:
+    migration = {"alembic.ini": "", "alembic/env.py": "", "alembic/versions/1_a.py": VERSION.format(change)}
+    files = fastapi(FALLBACK, "psycopg2", **migration, **{".env.example": EXAMPLE})
+    plan = supplied_plan(tmp_path, files)
+    assert {need.kind for need in plan.services if need.supplied} == kinds
+    assert values_of(plan).get("DATABASE_URL", "").startswith("postgresql://a:b@") == bool(kinds)
+    unnamed = supplied_plan(tmp_path / "other", {**files, ".env.example": "DATABASE_URL=\n"})
+    assert not unnamed.services
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_without_supplied_kinds_nothing_is_marked(tmp_path: Path, case: Case) -> None:
     plan = supplied_plan(tmp_path, case.files, frozenset())

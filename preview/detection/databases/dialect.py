@@ -19,6 +19,13 @@ _OWN: Final = re.compile(
     r"|\bFOR\s+UPDATE\b|@>|#>>?",
     re.IGNORECASE,
 )
+# What Alembic and SQLAlchemy refuse on SQLite; `batch_op` makes the table anew.
+_REFUSED: Final = re.compile(
+    rb"^[ \t]+op\.(?:drop_constraint|create_(?:foreign_key|unique_constraint|check_constraint|primary_key))\("
+    rb"|\bpostgresql\.(?:JSONB|ARRAY|INET|TSVECTOR|HSTORE)\b|\bsa\.ARRAY\(|\bCREATE (?:EXTENSION|TYPE)\b",
+    re.MULTILINE,
+)
+_MOST_MIGRATIONS: Final = 300
 _WORDS: Final = (b"::", b"SERIAL", b"serial", b"ILIKE", b"ilike", b"(", b"@>", b"ARRAY")
 _MAX_CHARACTERS: Final = 20_000
 _MOST: Final = 3
@@ -31,6 +38,17 @@ def find_postgresql_sql(sources: Sources, files: Iterable[str], facts: Facts) ->
         return ()
     shown = ", ".join(f"{what} ({where})" for what, where in found[:_MOST]) + (" …" if len(found) > _MOST else "")
     return (f"The database is SQLite here, which does not support {shown}: anything that needs it will fail",)
+
+
+def refuses_sqlite(sources: Sources) -> bool:
+    """Return whether a migration of Alembic changes tables in a way that SQLite lacks, whatever the database is."""
+    names = [name for name in sources.names if "/versions/" in f"/{name}"]
+    for name in names[:_MOST_MIGRATIONS]:
+        text = sources.text(name)
+        forward = text.partition(b"def upgrade(")[2].partition(b"def downgrade(")[0]
+        if b"alembic" in text and b"dialect" not in forward and _REFUSED.search(forward):
+            return True
+    return False
 
 
 def _types(facts: Facts) -> Iterator[tuple[str, str]]:

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from preview.detection.databases.services import kind_of_scheme
+from preview.detection.databases.dialect import refuses_sqlite
+from preview.detection.databases.services import SQL_KINDS, kind_of_scheme
 from preview.detection.facts import Facts
 from preview.detection.plan import ServiceKind
 from preview.detection.settings import ExampleValue, ProjectSettings, SettingRead
@@ -35,24 +36,31 @@ class Supply:
         kinds: Kinds of servers that the preview gets.
         drivers: Drivers that the project has.
         composed: Values of variables in its compose files.
+        refuses_sqlite: Its migrations change tables in ways that SQLite lacks.
     """
 
     kinds: frozenset[ServiceKind] = frozenset()
     drivers: Drivers = field(default_factory=Drivers)
     composed: Mapping[str, ExampleValue] = field(default_factory=dict)
+    refuses_sqlite: bool = False
 
     def __bool__(self) -> bool:
         return bool(self.kinds)
 
     def texts(self, read: SettingRead, settings: ProjectSettings) -> Iterator[str]:
-        """Yield the variable's values: of ``.env``, the default, of the example file, of a compose file."""
+        """Yield the variable's values: of ``.env``, the default, of the example file, of a compose file.
+
+        A default of SQLite counts only if the migrations can be run on it, or nothing names a server.
+        """
         name = read.name
         own = settings.own.get(name) or settings.own.get(name.lower())
         example = settings.examples.get(name) or settings.examples.get(name.lower())
         composed = self.composed.get(name)
-        for text in (own and own.value, read.default, example and example.value, composed and composed.value):
-            if text:
-                yield text
+        others = [one.value for one in (example, composed) if one is not None and one.value]
+        default = read.default
+        if self.refuses_sqlite and default and default.startswith(SQLITE) and any(map(_is_sql_server, others)):
+            default = None
+        yield from (text for text in (own and own.value, default, *others) if text)
 
     def told_kind(self, read: SettingRead, settings: ProjectSettings) -> ServiceKind | str | None:
         """Return the kind of the first value that is a URL, ``SQLITE`` for a file; None if no value tells."""
@@ -65,10 +73,16 @@ class Supply:
         return None
 
 
+def _is_sql_server(text: str) -> bool:
+    return kind_of_scheme(text) in SQL_KINDS
+
+
 def find_supply(sources: Sources, facts: Facts, folder: str, kinds: frozenset[ServiceKind]) -> Supply:
     """Read the drivers and the compose files of a Python project; ``folder`` has its manifests."""
     kinds = kinds & frozenset(SCHEMES)
-    return Supply(kinds, find_drivers(sources, facts, folder), compose_values(sources)) if kinds else Supply()
+    if not kinds:
+        return Supply()
+    return Supply(kinds, find_drivers(sources, facts, folder), compose_values(sources), refuses_sqlite(sources))
 
 
 def compose_values(sources: Sources) -> dict[str, ExampleValue]:
