@@ -167,6 +167,7 @@ def _beside(nodes: Nodes, target: AppTarget, files: Sequence[str]) -> Iterator[s
         # A project folder may have a library's name: `core/fastapi` does not provide `import fastapi`.
         declared = _declared(sources)
         missing = {name for name in missing if name.lower().replace("_", "-") not in declared}
+        missing -= {name for name in missing if _is_dotted(nodes, files, name) and _has_prefix(declared, name)}
     if not missing:
         return
     seen = {app_dir}
@@ -177,6 +178,17 @@ def _beside(nodes: Nodes, target: AppTarget, files: Sequence[str]) -> Iterator[s
                 missing = {name for name in missing if not _is_package(sources, inner, name)}
                 yield inner
             seen.add(inner)
+
+
+def _is_dotted(nodes: Nodes, files: Sequence[str], name: str) -> bool:
+    """Return whether files import the folder as part of another one: ``api.graphql``."""
+    modules = (node.module or "" for file in files for node in nodes.imports(file) if isinstance(node, ast.ImportFrom))
+    return any(name in module.split(".")[1:] for module in modules)
+
+
+def _has_prefix(declared: Iterable[str], name: str) -> bool:
+    """Return whether a required package has a name like ``graphql-core``."""
+    return any(one.startswith(f"{name.lower()}-") for one in declared)
 
 
 def _declared(sources: Sources) -> set[str]:

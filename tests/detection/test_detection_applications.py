@@ -235,6 +235,16 @@ def test_a_folder_that_bears_a_librarys_name_is_not_taken_for_it(tmp_path: Path)
     assert "core" not in plan_of(tmp_path, files).python_path
 
 
+def test_a_folder_of_a_package_that_has_a_librarys_name_is_not_taken_for_it(tmp_path: Path) -> None:
+    files = {
+        "api/__init__.py": "",
+        "api/main.py": "from api.graphql import schema\n" + FASTAPI,
+        "api/graphql/__init__.py": "from graphql import GraphQLError\nschema = 1\n",
+        "requirements.txt": "graphql-core\nfastapi\n",
+    }
+    assert "api" not in plan_of(tmp_path, files).python_path
+
+
 def test_a_folder_that_would_hide_the_standard_library_is_no_import_root(tmp_path: Path) -> None:
     files = {
         "run.py": "from fastapi import FastAPI\nimport schemas\napp = FastAPI()\n",

@@ -17,7 +17,7 @@ from preview.detection import ServiceKind, ServiceNeed
 from preview.runtime import PlainRuntime
 from preview.settings import Settings
 from preview.supervisor import LivePreview
-from preview.supervisor.diagnosis.diagnose_network import diagnose_network
+from preview.supervisor.diagnosis.diagnose_network import diagnose_network, with_source
 from preview.supervisor.diagnosis.needs import explain, explain_missing_service, find_unanswered, find_unreached
 from preview.supervisor.preview.confinement import confinement_for
 from preview.supervisor.preview.network import Reach, reach_of, tell_unreachable
@@ -151,6 +151,28 @@ async def test_what_is_asked_in_vain_is_explained_by_the_network(line: str, aske
         f'It tries to reach {asked}, but its network is "none", which reaches nothing but itself.'
     )
     assert diagnose_network([line], HOST) is None
+
+
+POOL = "ConnectionError: HTTPConnectionPool(host='localhost', port=80): Max retries exceeded with url: /token"
+
+
+async def test_a_request_to_a_placeholder_names_its_variable_and_the_line() -> None:
+    found = diagnose_network([POOL], NONE)
+    assert found is not None
+    made_up = {"TOKEN_URL": "http://localhost", "OTHER": "http://localhost:8080", "NAME": "preview"}
+    assert with_source(found, NONE, "app/mail.py line 7", made_up).message == (
+        "It sends a request to http://localhost while it starts (app/mail.py line 7), and nothing answers there: that "
+        "is a placeholder, of TOKEN_URL, which is not set. Set it to the real address, which its network has to "
+        "reach. To allow it, the operator sets PREVIEW_NETWORK=host (or runs it with --network host)."
+    )
+
+
+async def test_what_a_blocked_connection_is_for_is_told_by_its_line() -> None:
+    found = diagnose_network(["Error: getaddrinfo EAI_AGAIN api.stripe.com:443"], NONE)
+    assert found is not None
+    told = with_source(found, NONE, "app/pay.py line 3", {"URL": "http://localhost", "BAD": "http://[x"})
+    assert told.message.startswith("It tries to reach api.stripe.com:443 (app/pay.py line 3), but its network is")
+    assert with_source(found, NONE, "", {}) == found
 
 
 @pytest.mark.parametrize("line", ["ECONNREFUSED 127.0.0.1:3001", "ECONNREFUSED localhost:3001", "all is well", ""])

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import trio
 
@@ -20,7 +21,7 @@ from preview.runtime.kernel import proctree
 from preview.runtime.launchers import BRIDGE
 from preview.supervisor.diagnosis.diagnosis import Diagnosis
 from preview.supervisor.preview.live_preview import LivePreview
-from preview.supervisor.preview.network import Reach
+from preview.supervisor.preview.network import Reach, is_inside
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]{0,30}[A-Za-z]")
 _MAX_LINES, _MAX_CHARACTERS = 100, 1000
@@ -100,11 +101,44 @@ def _blocked(reach: Reach, host: str | None, port: int | None) -> Diagnosis:
     return Diagnosis("network", message, {"host": host, "port": port, "network": str(reach.network)})
 
 
+def with_source(found: Diagnosis, reach: Reach, place: str, placeholders: Mapping[str, str]) -> Diagnosis:
+    """Name what asks for the address that the network blocks: a placeholder's variable, and a line of the project.
+
+    Args:
+        found: A diagnosis; one of another reason is returned as it is.
+        reach: Network that the preview can reach.
+        place: The project's line that asked, such as ``app/mail.py line 7``; empty if unknown.
+        placeholders: Variables that nobody has set, with the values that the service made up.
+    """
+    host, port = _address(found.details)
+    if found.reason != "network" or host is None:
+        return found
+    names = [name for name, value in placeholders.items() if _leads_to(value, host, port)] if is_inside(host) else []
+    where = f" ({place})" if place else ""
+    if not names:
+        return replace(found, message=found.message.replace(", but its network", f"{where}, but its network", 1))
+    message = (
+        f"It sends a request to {placeholders[names[0]]} while it starts{where}, and nothing answers there: that is a "
+        f"placeholder, of {' or '.join(names[:_MOST_SHOWN])}, which is not set. Set it to the real address, which its "
+        f"network has to reach. {reach.advise(None, None)}"
+    )
+    return replace(found, message=message, details={**found.details, "setting": names[0]})
+
+
+def _leads_to(value: str, host: str, port: int | None) -> bool:
+    try:
+        url = urlsplit(value)
+        return url.hostname == host and port in {url.port, None if url.port else _PORTS.get(url.scheme)}
+    except ValueError:
+        return False
+
+
 def _address(values: Mapping[str, object]) -> tuple[str | None, int | None]:
     host, port = values.get("host"), values.get("port")
     return (str(host) if host else None, int(str(port)) if port else None)
 
 
+_PORTS = {"http": 80, "https": 443}
 _LISTEN = "0A"
 # Maximum bytes of the socket table to read: more than any preview's sockets need.
 _MOST_BYTES = 4 * 1024 * 1024

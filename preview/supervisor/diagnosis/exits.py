@@ -18,6 +18,7 @@ from preview.environments import NO_ENGINE, OWN_NAMES
 from preview.errors import LaunchFailed
 from preview.runtime import Exit
 from preview.supervisor.diagnosis.diagnose import is_own_mistake, last_error
+from preview.supervisor.diagnosis.diagnose_network import with_source
 from preview.supervisor.diagnosis.diagnosis import Diagnosis, with_own_paths
 from preview.supervisor.diagnosis.last_words import last_line, wrong_value
 from preview.supervisor.diagnosis.needs import (
@@ -218,6 +219,8 @@ async def explain_exit(
     if found is not None:
         if preview.directory is not None:
             found = await trio.to_thread.run_sync(name_own_module, found, lines, preview.directory)
+        if preview.reach is not None:
+            found = with_source(found, preview.reach, own_place(lines, preview.directory), placeholders)
         return as_launch_error(found, **exit_facts)
     error = last_error(lines)
     if error is not None:
