@@ -359,7 +359,7 @@ VERSION = "from alembic import op\ndef upgrade():\n    {}\ndef downgrade():\n   
         ("if op.get_bind().dialect.name != 'sqlite':\n        op.drop_constraint('a', 'b')", set()),
     ],
 )
-def test_a_default_of_sqlite_that_the_migrations_refuse_gives_way_to_the_example_s_server(
+def test_a_default_of_sqlite_that_the_migrations_refuse_yields_to_the_example_s_server(
     tmp_path: Path, change: str, kinds: set[ServiceKind]
 ) -> None:
     migration = {"alembic.ini": "", "alembic/env.py": "", "alembic/versions/1_a.py": VERSION.format(change)}

@@ -19,7 +19,7 @@ _OWN: Final = re.compile(
     r"|\bFOR\s+UPDATE\b|@>|#>>?",
     re.IGNORECASE,
 )
-# What Alembic and SQLAlchemy refuse on SQLite; `batch_op` makes the table anew.
+# What Alembic and SQLAlchemy refuse on SQLite; `batch_op` makes the table again.
 _REFUSED: Final = re.compile(
     rb"^[ \t]+op\.(?:drop_constraint|create_(?:foreign_key|unique_constraint|check_constraint|primary_key))\("
     rb"|\bpostgresql\.(?:JSONB|ARRAY|INET|TSVECTOR|HSTORE)\b|\bsa\.ARRAY\(|\bCREATE (?:EXTENSION|TYPE)\b",
