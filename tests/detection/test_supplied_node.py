@@ -385,3 +385,40 @@ def test_a_driver_that_no_manifest_names_still_tells_its_server(
     address = {POSTGRESQL: OWN, MYSQL: MY}.get(kind) if kind is not None else None
     found = supplied_plan(tmp_path, node(source, *packages)).variables.get("DATABASE_URL")
     assert (None if found is None else found.value) == address
+
+
+@pytest.mark.parametrize("load", ['import { get } from "env-var"', 'const { from, get } = require("env-var")'])
+def test_a_setting_that_the_function_of_env_var_reads_leads_to_the_previews_server(tmp_path: Path, load: str) -> None:
+    source = (
+        f"{load}\nconst {{ DataSource }} = require('typeorm')\nclass Data {{\n"
+        "  static SQL_HOST = get('SQL_HOST')\n    .required()\n    .asString()\n"
+        "  static SQL_PORT = get('SQL_PORT').required().asPortNumber()\n}\n"
+        "new DataSource({ type: 'postgres', host: Data.SQL_HOST, port: Data.SQL_PORT })\n"
+    )
+    files = node(source, "env-var", "typeorm", "pg", **{".env.example": "SQL_HOST=auth-db\nSQL_PORT=5432\n"})
+    values = values_of(supplied_plan(tmp_path, files))
+    assert (values["SQL_HOST"], values["SQL_PORT"]) == ("localhost", "5432")
+
+
+def test_another_function_of_this_name_reads_no_variable(tmp_path: Path) -> None:
+    files = node("const { get } = require('lodash')\nget('SQL_HOST')\n", "lodash", "pg")
+    assert "SQL_HOST" not in values_of(supplied_plan(tmp_path, files))
+
+
+@pytest.mark.parametrize(
+    ("source", "example", "wants"),
+    [
+        ("", "SQL_TYPE=postgres\n", True),
+        ("", "SQL_TYPE=sqlite\n", False),
+        ("if (process.env.LOCAL) require('sqlite3')\n", "", False),
+    ],
+)
+def test_sqlite_for_tests_only_is_no_choice(tmp_path: Path, source: str, example: str, *, wants: bool) -> None:
+    text = (
+        f"{source}new (require('typeorm').DataSource)({{ type: process.env.SQL_TYPE, host: process.env.SQL_HOST }})\n"
+    )
+    files = node(text, "typeorm", "pg", **{".env.example": f"{example}SQL_HOST=db\n"})
+    package = json.loads(files["package.json"])
+    files["package.json"] = json.dumps({**package, "devDependencies": {"sqlite3": "^5"}})
+    plan = supplied_plan(tmp_path, files)
+    assert [need.kind for need in plan.services if need.supplied] == ([POSTGRESQL] if wants else [])

@@ -16,6 +16,10 @@ _WORDS: Final = re.compile(rb"process\.env|configService|ConfigService|cleanEnv|
 _SCHEMA: Final = re.compile(
     rb"\b(?:[Jj]oi|zod|envalid|yup|convict|ConfigModule|Type\.Object)\b|env-schema|@fastify/env"
 )
+# `import { get } from "env-var"`
+_GETTER: Final = re.compile(
+    rb"""\{[^{}]{0,100}\bget\b[^{}]{0,100}\}\s{0,4}(?:from|=\s{0,4}require\()\s{0,4}['"]env-var['"]"""
+)
 _JSON_SCHEMA: Final = re.compile(rb"env-schema|@?fastify[/-]env\b")
 # `required: ["SITE_KEY"]`, `type: "string"`
 _DEMANDED: Final = re.compile(r"\brequired['\"]?\s{0,8}:\s{0,8}\[([^\]]{0,4000})\]")
@@ -59,6 +63,7 @@ class _Reader:
 
         self._has_schema = _SCHEMA.search(text) is not None or b"cleanEnv" in text
         self._by_name = b"process.env[" in text
+        self._has_getter = b"env-var" in text and _GETTER.search(text) is not None
         source = source_of(root) if _JSON_SCHEMA.search(text) else ""
         # Names that a JSON schema demands; None in other files.
         self._demanded = (
@@ -110,10 +115,13 @@ class _Reader:
     def _asked(self, node: Node) -> Iterator[SettingRead]:
         """Match ``configService.get("X")`` and ``env.get("X").required()``."""
         function = node.child_by_field_name("function")
-        if function is None or function.type != "member_expression":
+        if function is None or function.type not in {"member_expression", "identifier"}:
             return
-        method = source_of(function.child_by_field_name("property"))
-        owner = source_of(function.child_by_field_name("object"))
+        is_own = self._has_getter and source_of(function) == "get"
+        if function.type == "identifier" and not is_own:
+            return
+        method = "get" if is_own else source_of(function.child_by_field_name("property"))
+        owner = "env" if is_own else source_of(function.child_by_field_name("object"))
         if method not in {"get", "getOrThrow"} or not re.search(r"(?i)config|^env$|environment", owner):
             return
         values = node.child_by_field_name("arguments")

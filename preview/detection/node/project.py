@@ -71,6 +71,10 @@ class NodeProject:
         """Return true if the package or its workspace declares any of these packages."""
         return any(item.requires(*names) for item in self._declaring)
 
+    def runs_with(self, *names: str) -> bool:
+        """Return true if any of these packages is declared, and not for developers only."""
+        return any(name in item.dependencies for item in self._declaring for name in names)
+
     def range_of(self, name: str) -> str | None:
         """Return the declared version range of a package, or None."""
         for item in self._declaring:

@@ -91,8 +91,11 @@ class Servers:
         return find_script_obstacles([(name, project.text(name)) for name in project.reached], defaults, self.used)
 
 
-def _may_use_a_file(project: NodeProject) -> bool:
-    """Return true if the project has a package for SQLite, and the first database that its files name is no server."""
+def _may_use_a_file(project: NodeProject, settings: ProjectSettings) -> bool:
+    """Return true if the project has a package for SQLite, and the first database that its files name is no server.
+
+    Where none is named, SQLite may be for tests only: beside a server's package, one for developers that nothing names.
+    """
     if not project.requires(*SQLITE_PACKAGES):
         return False
     config = project.find("config/config.json", "src/config/config.json")
@@ -100,7 +103,11 @@ def _may_use_a_file(project: NodeProject) -> bool:
         found = _DIALECT.search(project.text(name))
         if found is not None:
             return "sqlite" in found[1]
-    return True
+    servers = [name for kind in SQL_KINDS for name in PACKAGES[kind]]
+    if project.runs_with(*SQLITE_PACKAGES) or not project.runs_with(*servers):
+        return True
+    values = [one.value for one in (*settings.own.values(), *settings.examples.values())]
+    return any("sqlite" in text for text in (*values, *map(project.text, project.reached)))
 
 
 def _by_use(project: NodeProject, installed: list[ServiceKind]) -> list[ServiceKind]:
@@ -129,7 +136,7 @@ def find_servers(project: NodeProject, settings: ProjectSettings, supplied: froz
     supply = Supply(kinds, composed=compose_values(project.sources))
     installed = [kind for kind, packages in PACKAGES.items() if project.requires(*packages)]
     installed += _without_driver(project, installed)
-    sql = wanted_server(settings, supply, _by_use(project, installed), has_sqlite=_may_use_a_file(project))
+    sql = wanted_server(settings, supply, _by_use(project, installed), has_sqlite=_may_use_a_file(project, settings))
     used = frozenset(kind for kind in (*installed, sql) if kind in kinds and (kind not in SQL_KINDS or kind is sql))
     folder = "" if project.folder == "." else f"{project.folder}/"
     return Servers(supply, sql, used, f"{folder}package.json")
