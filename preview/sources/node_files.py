@@ -65,6 +65,8 @@ def _built_from(sources: Sources, folder: str, path: str, config: TsConfig) -> s
     if rest and first in _BUILT:
         # Nx compiles `apps/api/src/main.ts` to `dist/apps/api/main.js`; tsc may produce `dist/src/main.js`.
         tails += [rest, rest.partition("/")[2]]
+        # So does `nest build` in a monorepo.
+        tails.append(posixpath.join(posixpath.dirname(rest), "src", posixpath.basename(rest)))
     roots = [config.root_dir] if config.root_dir is not None else []
     roots += [posixpath.normpath(posixpath.join(folder, name)) for name in _SOURCE_FOLDERS]
     for tail in filter(None, tails):

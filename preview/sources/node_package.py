@@ -260,7 +260,7 @@ class _Finder:
         if is_fastify_start(command):
             return self._resolve(folder, command[-1])
         if program == "nest":
-            return resolve_script_file(self._sources, folder, "src/main")
+            return self._nest(folder, command)
         if program in _RUNNERS:
             return self._run_file(package, folder, program, command)
         return None
@@ -303,6 +303,20 @@ class _Finder:
     def _pm2(self, folder: str, file: str) -> str | None:
         match = _PM2_SCRIPT.search(self._sources.text(file))
         return self._resolve(folder, match[1].decode("utf-8", "replace")) if match else None
+
+    def _nest(self, folder: str, command: Command) -> str | None:
+        """Return the entry of ``nest start``, or of a monorepo's application that is named or comes first."""
+        config = _json(self._sources, posixpath.normpath(posixpath.join(folder, "nest-cli.json")))
+        chosen = config if isinstance(config, dict) else {}
+        projects = chosen.get("projects")
+        word = next((word for word in command[2:] if not word.startswith("-")), "")
+        named = projects.get(word) if isinstance(projects, dict) else None
+        chosen = named if isinstance(named, dict) else chosen
+        source, entry = chosen.get("sourceRoot"), chosen.get("entryFile")
+        path = posixpath.join(source if isinstance(source, str) else "src", entry if isinstance(entry, str) else "main")
+        return resolve_script_file(self._sources, folder, path) or resolve_script_file(
+            self._sources, folder, "src/main"
+        )
 
     def _nx(self, folder: str) -> str | None:
         """Return the ``main`` of the first application that runs on Node."""
