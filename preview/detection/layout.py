@@ -163,18 +163,21 @@ def _beside(nodes: Nodes, target: AppTarget, files: Sequence[str]) -> Iterator[s
     if target.framework == "django" and b"sys.path" not in sources.text(target.file):
         return
     missing = {name for name in wanted if not _is_there(sources, app_dir, name)} - sys.stdlib_module_names
+    shadows = _SHADOWS
     if missing:
         # A project folder may have a library's name: `core/fastapi` does not provide `import fastapi`.
         declared = _declared(sources)
-        missing = {name for name in missing if name.lower().replace("_", "-") not in declared}
-        missing -= {name for name in missing if _is_dotted(nodes, files, name) and _has_prefix(declared, name)}
+        required = {name for name in missing if name.lower().replace("_", "-") in declared}
+        missing -= required
+        missing -= {name for name in missing if _is_dotted(nodes, files, name) and _has_part(declared, name)}
+        shadows = _SHADOWS | required
     if not missing:
         return
     seen = {app_dir}
     for folder in folders_between(app_dir):
         for inner in (posixpath.normpath(f"{folder}/src"), *_children(sources, folder), folder):
             is_found = inner not in seen and any(_is_package(sources, inner, name) for name in missing)
-            if is_found and not any(_is_package(sources, inner, name) for name in _SHADOWS):
+            if is_found and not any(_is_package(sources, inner, name) for name in shadows):
                 missing = {name for name in missing if not _is_package(sources, inner, name)}
                 yield inner
             seen.add(inner)
@@ -186,9 +189,9 @@ def _is_dotted(nodes: Nodes, files: Sequence[str], name: str) -> bool:
     return any(name in module.split(".")[1:] for module in modules)
 
 
-def _has_prefix(declared: Iterable[str], name: str) -> bool:
-    """Return whether a required package has a name like ``graphql-core``."""
-    return any(one.startswith(f"{name.lower()}-") for one in declared)
+def _has_part(declared: Iterable[str], name: str) -> bool:
+    """Return whether a required package has a name like ``graphql-core`` or ``strawberry-graphql``."""
+    return any(name.lower() in one.split("-") for one in declared)
 
 
 def _declared(sources: Sources) -> set[str]:

@@ -245,6 +245,27 @@ def test_a_folder_of_a_package_that_has_a_librarys_name_is_not_taken_for_it(tmp_
     assert "api" not in plan_of(tmp_path, files).python_path
 
 
+def test_a_package_inside_a_package_is_not_the_library_that_is_imported_by_its_name(tmp_path: Path) -> None:
+    files = {
+        "api/main.py": "from graphql import GraphQLError\nfrom api.graphql import schema\n" + FASTAPI,
+        "api/__init__.py": "",
+        "api/graphql/__init__.py": "schema = 1\n",
+        "requirements.txt": "fastapi\nstrawberry-graphql\n",
+        "Dockerfile": 'CMD ["uvicorn", "api.main:app"]\n',
+    }
+    assert plan_of(tmp_path, files).python_path == (".",)
+
+
+def test_a_folder_that_would_hide_a_library_is_no_import_root(tmp_path: Path) -> None:
+    files = {
+        "run.py": "from fastapi import FastAPI\nimport redis\nimport schemas\napp = FastAPI()\n",
+        "app/schemas.py": "",
+        "app/redis.py": "",
+        "requirements.txt": "fastapi\nredis\n",
+    }
+    assert "app" not in plan_of(tmp_path, files).python_path
+
+
 def test_a_folder_that_would_hide_the_standard_library_is_no_import_root(tmp_path: Path) -> None:
     files = {
         "run.py": "from fastapi import FastAPI\nimport schemas\napp = FastAPI()\n",

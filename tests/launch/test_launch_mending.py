@@ -414,6 +414,14 @@ def test_the_folder_of_a_module_is_added_to_the_import_path(
     assert (None if mend is None else mend.python_path) == path
 
 
+@pytest.mark.parametrize("file", ["clients/redis.py", "clients/redis/__init__.py"])
+def test_a_folder_whose_module_hides_a_required_package_is_not_added(file: str) -> None:
+    said = (TRACE, "ModuleNotFoundError: No module named 'helpers'")
+    mend = mend_of(*said, files=["clients/helpers.py", file], required=frozenset({"redis"}))
+    assert mend is None or mend.python_path is None
+    assert mend_of(*said, files=["clients/helpers.py", file]) is not None
+
+
 def test_a_limit_for_a_package_with_one_version_is_no_mend() -> None:
     plan = StartPlan("flask", Toolchain.PYTHON, Server.WSGI, None)
     lines = [TRACE, "AttributeError: 'Flask' object has no attribute 'before_first_request'"]

@@ -230,6 +230,51 @@ def test_errors_that_source_of_a_newer_python_causes(line: str, may_be: bool) ->
     assert may_be_newer_python([TRACE, line, "starting"]) is may_be
 
 
+LOCALE = "locale.Error: unsupported locale setting"
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("locale.setlocale(locale.LC_ALL, 'pt_BR.UTF-8')", "pt_BR.utf8"),
+        ('setlocale(LC_TIME, "es_ES.utf8")', "es_ES.utf8"),
+        ('locale.setlocale(locale.LC_ALL, "de_DE@euro")', "de_DE@euro"),
+        ("locale.setlocale(locale.LC_ALL, 'pt_BR.ISO8859-1')", None),
+        ("locale.setlocale(locale.LC_ALL, '../../etc')", None),
+        ("locale.setlocale(locale.LC_ALL, name)", None),
+    ],
+)
+def test_a_locale_that_the_machine_lacks_is_that_of_c(line: str, name: str | None) -> None:
+    frame = f'  File "{ROOT}/shop/dates.py", line 3, in <module>'
+    mend = mend_of(frame, f"    {line}", '  File "/usr/lib/python3/locale.py", line 9, in setlocale', "    x", LOCALE)
+    if name is None:
+        assert mend is None
+        return
+    assert mend is not None
+    assert mend.links == {f".locales/{name}": "/usr/lib/locale/C.utf8"}
+    assert mend.variables["LOCPATH"].value == ".locales"
+    (make, link) = with_folders(plan_of(), mend.folders, mend.links).steps
+    assert (make.argv[-1], link.argv[-2:]) == (".locales", (f".locales/{name}", "/usr/lib/locale/C.utf8"))
+
+
+NO_FOLDER = "  Path does not point to a directory [type=path_not_directory, input_value={}, input_type=str]"
+
+
+@pytest.mark.parametrize(
+    ("said", "folder"),
+    [
+        (NO_FOLDER.format("'pics/raw'"), "pics/raw"),
+        (NO_FOLDER.format("PosixPath('pics')"), "pics"),
+        ('  file or directory at path "pics" does not exist (type=value_error.path.not_exists; path=pics)', "pics"),
+        (NO_FOLDER.format("'../pics'"), None),
+        (NO_FOLDER.format("'/etc/pics'"), None),
+    ],
+)
+def test_a_folder_that_settings_ask_for_is_made(said: str, folder: str | None) -> None:
+    mend = mend_of("pydantic_core._pydantic_core.ValidationError: 1 validation error for Rules", "PICS", said)
+    assert (None if mend is None else mend.folders) == (None if folder is None else (folder,))
+
+
 def test_a_variable_gets_the_value_that_only_the_dockerfile_sets(tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text(
         "FROM python:3.8\nENV LANG C.UTF-8\nENV APP_SETTINGS=config.default \\\n    NAME='two words'\n"

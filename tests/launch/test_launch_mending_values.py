@@ -61,6 +61,20 @@ def test_clients_of_outside_services_get_the_variables_that_they_read_themselves
 
 
 @pytest.mark.parametrize(
+    ("package", "names"),
+    [
+        ("firestore_v1", {"FIRESTORE_EMULATOR_HOST", "GOOGLE_CLOUD_PROJECT"}),
+        ("storage", {"STORAGE_EMULATOR_HOST", "GOOGLE_CLOUD_PROJECT"}),
+        ("vision", set()),
+    ],
+)
+def test_a_client_of_google_without_credentials_gets_the_address_of_an_emulator(package: str, names: set[str]) -> None:
+    frame = f'  File "/env/lib/site-packages/google/cloud/{package}/client.py", line 2, in __init__'
+    error = "google.auth.exceptions.DefaultCredentialsError: Your default credentials were not found."
+    assert set(values(mend_of(TRACE, FRAME, "    db = make()", frame, "    x", error))) == names
+
+
+@pytest.mark.parametrize(
     "line",
     [
         "ALLOWED_HOSTS = config('ALLOWED_HOSTS', default=[], cast=Csv())",

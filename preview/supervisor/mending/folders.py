@@ -9,9 +9,9 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
-from preview.detection import StartPlan, Step, Toolchain
+from preview.detection import Origin, StartPlan, Step, Toolchain, Variable
 from preview.supervisor.mending.container_folder import may_be_linked
-from preview.supervisor.mending.model import FailedStart, Mend, newest_error
+from preview.supervisor.mending.model import FailedStart, Mend, newest_error, own_line
 
 EMPTY: Final[Mapping[str, str]] = MappingProxyType({})
 _FILE: Final = (
@@ -22,6 +22,12 @@ _FOLDER: Final = (
     re.compile(r"RuntimeError: Directory '(?P<path>[^']{1,300})' does not exist"),
     re.compile(r"ENOENT: no such file or directory, (?:scandir|watch) '(?P<path>[^']{1,300})'"),
 )
+# pydantic's `DirectoryPath`, below its error.
+_NO_FOLDER: Final = re.compile(
+    r"\[type=path_not_directory, input_value=(?:\w{1,20}\()?'(?P<path>[^']{1,300})'"
+    r"|directory at path \"(?P<old>[^\"]{1,300})\" does not"
+)
+_REFUSED_LINES: Final = 40
 # Folders of these names are for what a program writes, or serves if there is any.
 _WRITTEN: Final = re.compile(
     r"(?:^|/)(?:logs?|uploads?|uploaded|media|static|staticfiles|tmp|temp|cache|data|storage|instance|db|database|output"
@@ -44,17 +50,23 @@ def mend_folders(failed: FailedStart) -> Mend | None:
             if folder is None or folder in failed.folders:
                 return None
             return Mend(f"the folder {folder} is missing: making it", folders=(folder,))
+    for line in failed.lines[number : number + _REFUSED_LINES]:
+        if (match := _NO_FOLDER.search(line)) is not None:
+            folder = _inside(failed, match["path"] or match["old"], is_file=False, is_certain=True)
+            # pydantic 1 says the same of a file.
+            if folder is not None and folder not in failed.folders and "." not in posixpath.basename(folder):
+                return Mend(f"the settings ask for the folder {folder}: making it", folders=(folder,))
     return None
 
 
-def _inside(failed: FailedStart, path: str, *, is_file: bool) -> str | None:
+def _inside(failed: FailedStart, path: str, *, is_file: bool, is_certain: bool = False) -> str | None:
     """Return the folder relative to the project; None for one outside of it, and for one that is not for writing."""
     inner = path.removeprefix(f"{failed.root}/")
     if inner == path:
         inner = posixpath.join(failed.plan.directory, path)
     folder = posixpath.normpath(posixpath.dirname(inner) if is_file else inner)
     is_plain = _PLAIN.fullmatch(folder) is not None and folder != "." and ".." not in folder.split("/")
-    return folder if is_plain and not path.startswith("/proc") and _WRITTEN.search(folder) else None
+    return folder if is_plain and not path.startswith("/proc") and (is_certain or _WRITTEN.search(folder)) else None
 
 
 # An absolute folder of its author's machine or container, into which a program writes.
@@ -88,7 +100,8 @@ def mend_absolute_folder(failed: FailedStart) -> Mend | None:
     ):
         return None
     is_file = "." in parts[-1]
-    if "No such file" in failed.lines[number] and not (len(parts) > 1 and _WRITTEN.search(path)):
+    is_made = re.search(r"\b(?:mkdir|makedirs|mkdirSync)\b", f"{failed.lines[number]} {own_line(failed, number)}")
+    if "No such file" in failed.lines[number] and not (len(parts) > 1 and (is_made or _WRITTEN.search(path))):
         return None
     inner = "/".join((parts[:-1] if is_file and len(parts) > 1 else parts)[:_MOST_PARTS])
     folders = (inner if inner.startswith(head) else head,)
@@ -96,6 +109,32 @@ def mend_absolute_folder(failed: FailedStart) -> Mend | None:
     return Mend(why, folders=folders, linked_at=f"/{head}", linked_folder=head)
 
 
+# The C library looks for locales here, beside each other. Compiled ones of others than C are on few machines.
+_LOCALES: Final = ".locales"
+_LOCALE: Final = re.compile(
+    r"setlocale\([^'\"\n]{0,80}['\"](?P<name>[a-z]{2,3}_[A-Z]{2})(?P<code>\.(?:UTF|utf)-?8)?(?P<rest>@\w{1,12})?['\"]"
+)
+
+
+def mend_locale(failed: FailedStart) -> Mend | None:
+    """Return C's locale under the name of the one that the program sets and the machine lacks; None for others."""
+    number = newest_error(failed.lines)
+    if number is None or not failed.lines[number].startswith("locale.Error: unsupported locale setting"):
+        return None
+    match = _LOCALE.search(own_line(failed, number))
+    if match is None or not failed.is_free("LOCPATH"):
+        return None
+    name = f"{match['name']}{'.utf8' if match['code'] else ''}{match['rest'] or ''}"
+    place = posixpath.relpath(_LOCALES, failed.plan.directory)
+    return Mend(
+        f"the locale {name} is not on this machine: C.utf8 stands in for it, and formats are those of C",
+        {"LOCPATH": Variable("LOCPATH", place, Origin.SUPPLIED)},
+        folders=(_LOCALES,),
+        links={f"{_LOCALES}/{name}": _C_LOCALE},
+    )
+
+
+_C_LOCALE: Final = "/usr/lib/locale/C.utf8"
 _MAKE: Final = {
     Toolchain.PYTHON: ("python", "-c", "import os,sys;[os.makedirs(name,exist_ok=True) for name in sys.argv[1:]]"),
     Toolchain.NODE: ("node", "-e", "for (const n of process.argv.slice(1)) fs.mkdirSync(n, { recursive: true })", "--"),
@@ -119,7 +158,7 @@ def with_folders(plan: StartPlan, folders: Sequence[str], links: Mapping[str, st
     Args:
         plan: The start plan.
         folders: Folders to make, relative to the project.
-        links: Path of each link and of its target, both relative to the project.
+        links: Path of each link, relative to the project, and of its target: relative to it, too, or absolute.
     """
     make, link = _MAKE.get(plan.toolchain), _LINK.get(plan.toolchain)
     steps = []
@@ -129,7 +168,10 @@ def with_folders(plan: StartPlan, folders: Sequence[str], links: Mapping[str, st
         pairs = [
             part
             for name, target in links.items()
-            for part in (name, posixpath.relpath(target, posixpath.dirname(name) or "."))
+            for part in (
+                name,
+                target if target.startswith("/") else posixpath.relpath(target, posixpath.dirname(name) or "."),
+            )
         ]
         steps.append(Step("missing names", (*link, *pairs), ".", "an attempt without them failed"))
     return replace(plan, steps=(*steps, *plan.steps))

@@ -84,6 +84,15 @@ _OF_CLIENTS: Final = (
     (re.compile(r"^ValueError: Missing key inputs argument! To use the Google AI API"), ("GOOGLE_API_KEY",)),
 )
 
+_GOOGLE: Final = re.compile(r"\bDefaultCredentialsError: ")
+_OF_GOOGLE: Final = re.compile(r"/google/cloud/(firestore|storage|pubsub|datastore)(?:_\w{1,20})?/")
+_EMULATORS: Final = {
+    "firestore": ("FIRESTORE_EMULATOR_HOST", "localhost:8080"),
+    "storage": ("STORAGE_EMULATOR_HOST", "http://localhost:9023"),
+    "pubsub": ("PUBSUB_EMULATOR_HOST", "localhost:8085"),
+    "datastore": ("DATASTORE_EMULATOR_HOST", "localhost:8081"),
+}
+
 
 def refused_variables(lines: Sequence[str]) -> Iterator[tuple[str, Variable]]:
     """Yield what schemas miss or refuse, each with a value of the form that they tell.
@@ -163,6 +172,12 @@ def client_variables(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
     for pattern, names in _OF_CLIENTS:
         if pattern.search(said):
             yield from ((name, placeholder_for(name)) for name in names)
+    # With the address of an emulator, a client of Google's needs no credentials.
+    services = [match[1] for line in failed.lines if (match := _OF_GOOGLE.search(line))] if _GOOGLE.search(said) else []
+    for service in services[-1:]:
+        name, value = _EMULATORS[service]
+        yield name, Variable(name, value, Origin.MADE_UP)
+        yield "GOOGLE_CLOUD_PROJECT", Variable("GOOGLE_CLOUD_PROJECT", "preview", Origin.MADE_UP)
 
 
 def _fitting(name: str, said: str) -> Variable:
