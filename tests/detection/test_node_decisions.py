@@ -461,6 +461,17 @@ def test_a_word_for_people_in_an_example_is_no_value_of_a_host(tmp_path: Path) -
     assert plan.variables["DB_HOST"].value.isascii()
 
 
+def test_an_example_that_only_says_what_it_has_to_be_is_no_value(tmp_path: Path) -> None:
+    files = {
+        ".env.sample": "SHOP_URL=url\nSHOP_PORT=Port\nSHOP_NAME=url\n",
+        "server.js": f"{SERVER}connect(process.env.SHOP_URL, process.env.SHOP_PORT, process.env.SHOP_NAME)\n",
+    }
+    variables = plan_of(tmp_path, {}, files).variables
+    assert variables["SHOP_URL"].value.startswith("http://")
+    assert "SHOP_PORT" not in variables or variables["SHOP_PORT"].value != "Port"
+    assert variables["SHOP_NAME"].value == "url"
+
+
 @pytest.mark.parametrize(
     ("options", "mode"),
     [("'dev', 'prod'", "dev"), ("'development', 'prod'", None), ("'live', 'stage'", "live"), ("'production'", None)],

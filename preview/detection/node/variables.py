@@ -41,6 +41,8 @@ _DIALECT: Final = re.compile(
     r"DIALECT$|(?:DB|DATABASE|SQL|KNEX|TYPEORM)_?(?:DRIVER|CLIENT|TYPE|ENGINE)$", re.IGNORECASE
 )
 _ROUNDS: Final = re.compile(r"ROUNDS|SALT_?ROUND|SALT(?:_?FACTOR|_?LENGTH|_?WORK\w*)?$", re.IGNORECASE)
+# `REDIS_URL=url`: the value only says what it has to be.
+_KIND_WORD: Final = re.compile(r"url|uri|string|host|port|email|number", re.IGNORECASE)
 _FILE: Final = re.compile(r"\bpath:\s*(?:path\.\w+\([^)]*?)?['\"`]([\w./-]*\.?env[\w./-]*)['\"`]|--env-file=(\S+)")
 _MAX_LENGTH: Final = 4_000
 _LOG_LEVEL: Final = "LOG_LEVEL"
@@ -209,6 +211,8 @@ def _from_example(read: SettingRead, example: ExampleValue | None, kinds: Sequen
     value = example.value.strip()
     # `mongodb+srv://<user>:<password>@…`
     if re.search(r"<[\w\s-]+>|\[[\w-]+\]|\$\{|your[-_]?", value, re.IGNORECASE):
+        return None
+    if _KIND_WORD.fullmatch(value) and read.name.lower().endswith(value.lower()):
         return None
     # A word for people (`DB호스트`): no host, key or address has one.
     if not value.isascii() and (_ACCESS.search(read.name) or _POINTS.search(read.name)):
