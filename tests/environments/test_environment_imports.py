@@ -165,13 +165,17 @@ def test_modules_that_are_named_by_a_text_are_followed(tmp_path: Path) -> None:
         "manage.py",
         manage="import os\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', 'proj.settings')\n",
         proj__settings="INSTALLED_APPS = ['rest_framework', 'blog.apps.BlogConfig']\nMIDDLEWARE = []\n"
-        "MIDDLEWARE += ['whitenoise.middleware.WhiteNoise']\nROOT_URLCONF = 'proj.urls'\n",
+        "MIDDLEWARE += ['whitenoise.middleware.WhiteNoise']\nROOT_URLCONF = 'proj.urls'\n"
+        "LOGGING = {'formatters': {'json': {'class': 'pythonjsonlogger.jsonlogger.JsonFormatter'}}}\n",
         proj__urls="include('blog.urls')\nimport debug_toolbar\n",
         blog__apps="",
         blog__models="from PIL import Image\n",
         blog__urls="from decouple import config\n",
     )
-    assert found == ["django-debug-toolbar", "djangorestframework", "pillow", "python-decouple", "whitenoise"]
+    assert found == [
+        *("django-debug-toolbar", "djangorestframework", "pillow", "python-decouple", "python-json-logger"),
+        "whitenoise",
+    ]
 
 
 @given(st.text(max_size=300))
