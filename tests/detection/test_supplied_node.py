@@ -422,3 +422,18 @@ def test_sqlite_for_tests_only_is_no_choice(tmp_path: Path, source: str, example
     files["package.json"] = json.dumps({**package, "devDependencies": {"sqlite3": "^5"}})
     plan = supplied_plan(tmp_path, files)
     assert [need.kind for need in plan.services if need.supplied] == ([POSTGRESQL] if wants else [])
+
+
+@pytest.mark.parametrize(
+    ("example", "wants"), [("SQL_TYPE=postgresql\n", True), ("SQL_TYPE=sqlite\n", False), ("", False)]
+)
+def test_an_examples_kind_of_database_decides_between_a_server_and_a_file(
+    tmp_path: Path, example: str, *, wants: bool
+) -> None:
+    text = (
+        "const kind = process.env.SQL_TYPE || 'sqlite';\n"
+        "new (require('typeorm').DataSource)({ type: kind, host: process.env.SQL_HOST })\n"
+    )
+    files = node(text, "typeorm", "pg", "sqlite3", **{".env.example": f"{example}SQL_HOST=db\n"})
+    plan = supplied_plan(tmp_path, files)
+    assert [need.kind for need in plan.services if need.supplied] == ([POSTGRESQL] if wants else [])

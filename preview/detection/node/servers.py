@@ -23,6 +23,8 @@ _DIALECT: Final = re.compile(
     r"\b(?:dialect|type|client)['\"]?\s{0,8}:\s{0,8}['\"](pg|postgres\w{0,4}|mysql2?|mariadb|(?:better-)?sqlite3?)['\"]"
 )
 _MAPPERS: Final = ("typeorm", "@nestjs/typeorm", "sequelize", "sequelize-typescript", "knex", "objection")
+_KIND_NAME: Final = re.compile(r"(?:DB|DATABASE|SQL|TYPEORM|MIKRO_ORM)_?(?:TYPE|DIALECT|CLIENT|DRIVER)", re.IGNORECASE)
+_SERVER_KIND: Final = re.compile(r"pg|postgres(?:ql)?|mysql2?|mariadb", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +105,22 @@ def _may_use_a_file(project: NodeProject, settings: ProjectSettings) -> bool:
         found = _DIALECT.search(project.text(name))
         if found is not None:
             return "sqlite" in found[1]
+    if _is_told_a_server(settings):
+        return False
     servers = [name for kind in SQL_KINDS for name in PACKAGES[kind]]
     if project.runs_with(*SQLITE_PACKAGES) or not project.runs_with(*servers):
         return True
     values = [one.value for one in (*settings.own.values(), *settings.examples.values())]
     return any("sqlite" in text for text in (*values, *map(project.text, project.reached)))
+
+
+def _is_told_a_server(settings: ProjectSettings) -> bool:
+    """Return true if a variable for the kind of database has a server's in the project's files: ``DB_TYPE=mysql``."""
+    for name in settings.reads:
+        told = settings.own.get(name) or settings.examples.get(name)
+        if told is not None and _KIND_NAME.fullmatch(name):
+            return _SERVER_KIND.fullmatch(told.value.strip()) is not None
+    return False
 
 
 def _by_use(project: NodeProject, installed: list[ServiceKind]) -> list[ServiceKind]:
