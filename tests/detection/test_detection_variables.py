@@ -161,6 +161,23 @@ def test_what_is_refused_when_empty_is_needed(tmp_path: Path, test: str) -> None
     assert values(tmp_path, f'x = os.getenv("X")\nif {test}:\n    raise ValueError\n') == {"X": "preview"}
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "if not os.getenv('X'):\n    raise Exception('X is not set properly')\n",
+        "if not all([os.getenv('X'), os.getenv('X')]):\n    raise ValueError\n",
+        "if os.environ.get('X') is None:\n    exit(1)\n",
+        "assert os.getenv('X'), 'no X'\n",
+    ],
+)
+def test_what_is_refused_where_it_is_read_is_needed(tmp_path: Path, statement: str) -> None:
+    assert values(tmp_path, statement) == {"X": "preview"}
+
+
+def test_what_is_only_asked_about_is_not_needed(tmp_path: Path) -> None:
+    assert values(tmp_path, "if not os.getenv('X'):\n    print('no X')\n") == {}
+
+
 def test_a_projects_own_helper_is_seen_through(tmp_path: Path) -> None:
     helper = "import os\ndef need(name):\n    return os.environ[name]\n"
     assert values(tmp_path, 'from conf import need\nx = need("X")\n', **{"conf.py": helper}) == {"X": "preview"}

@@ -79,6 +79,10 @@ def test_a_name_that_a_packages_function_has_itself_is_not_named(tmp_path: Path)
     assert of_python(f"{code}\nthird.zone(); third.read('SITE_KEY')", tmp_path) == ["SITE_KEY"]
 
 
+def test_what_a_package_has_read_before_is_named_if_the_project_reads_it_too(tmp_path: Path) -> None:
+    assert of_python(f"{THIRD}\nimport os; os.getenv('THIRD')", tmp_path) == ["THIRD"]
+
+
 @pytest.mark.parametrize("name", ["None", "7", "Odd()"])
 def test_no_read_fails_because_it_is_watched(name: str, tmp_path: Path) -> None:
     code = f"""

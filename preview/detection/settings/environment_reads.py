@@ -14,7 +14,7 @@ from preview.detection.project_imports import Nodes
 from preview.detection.settings.allowed_values import Tables, compared_values, harmless_first, lookups, stored_once
 from preview.detection.settings.config_objects import ConfigObjects
 from preview.detection.settings.dotenv_reads import dotenv_names, dotenv_read
-from preview.detection.settings.model import CONFIG_CLASS, Kind, Need, RawRead, SettingRead, raises, refused_names
+from preview.detection.settings.model import CONFIG_CLASS, Kind, Need, RawRead, SettingRead, raises, refused_when_empty
 from preview.detection.settings.named_texts import NamedTexts
 
 _READER_CLASSES: Final = frozenset({"Config", "Env", "AutoConfig", "FileAwareEnv", "RepositoryEnv"})
@@ -234,7 +234,8 @@ class _Reader:
         if self._raws:
             self._parents = {child: node for node in nodes for child in ast.iter_child_nodes(node)}
         self._given = set(_given_here(nodes))
-        self._refused = set(refused_names(nodes))
+        self._refused = frozenset(refused_when_empty(nodes)) if self._raws else frozenset()
+        self._refused_names = frozenset(map(last_name, self._refused))
         self._configuring = objects().names(nodes) if self._raws else frozenset()
         self._stored = stored_once(nodes) if self._raws else frozenset()
         self._lookups = lookups(nodes, self._parents) if self._raws else {}
@@ -316,7 +317,7 @@ class _Reader:
         if isinstance(parent, ast.Assign) and any(last_name(target) == "SECRET_KEY" for target in parent.targets):
             # Django and Flask's sessions refuse an empty one.
             return replace(read, need=Need.REQUIRED)
-        if isinstance(parent, ast.Compare):
+        if isinstance(parent, ast.Compare) and not isinstance(parent.ops[0], ast.Is | ast.IsNot):
             return replace(read, kind=Kind.BOOLEAN, choices=tuple(_constants(parent)))
         return read
 
@@ -340,8 +341,8 @@ class _Reader:
         return written_text(parent.values[-1]) if isinstance(parent, ast.BoolOp) else None
 
     def _is_refused(self, node: ast.AST) -> bool:
-        """Return true if the file raises when this name has no value."""
-        return any(name in self._refused for name in self._target_names(node))
+        """Return true if the file raises when the variable has no value."""
+        return node in self._refused or any(name in self._refused_names for name in self._target_names(node))
 
     def _is_object(self, node: ast.AST) -> bool:
         """Return whether Flask's configuration is read from the class that the variable names."""

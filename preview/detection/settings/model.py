@@ -135,8 +135,8 @@ def _find(sources: Sources, app_dir: str) -> str | None:
     return None
 
 
-def refused_names(nodes: Sequence[ast.AST]) -> Iterator[str]:
-    """Yield names that must not be empty: ``if not KEY: raise …``, ``assert KEY``."""
+def refused_when_empty(nodes: Sequence[ast.AST]) -> Iterator[ast.expr]:
+    """Yield expressions that must not be empty: ``if not KEY: raise …``, ``assert os.getenv("KEY")``."""
     for node in nodes:
         if isinstance(node, ast.Assert):
             yield from _asserted(node.test)
@@ -144,29 +144,33 @@ def refused_names(nodes: Sequence[ast.AST]) -> Iterator[str]:
             yield from _empty(node.test)
 
 
-def _asserted(test: ast.expr) -> Iterator[str]:
+def _asserted(test: ast.expr) -> Iterator[ast.expr]:
     """Match ``assert KEY`` and ``assert KEY is not None``."""
     if isinstance(test, ast.Compare) and isinstance(test.ops[0], ast.IsNot | ast.NotEq):
-        yield last_name(test.left)
+        yield test.left
     elif isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And):
         for value in test.values:
             yield from _asserted(value)
     else:
-        yield last_name(test)
+        yield from _members(test)
 
 
-def _empty(test: ast.expr) -> Iterator[str]:
+def _empty(test: ast.expr) -> Iterator[ast.expr]:
     """Match ``not KEY``, ``KEY is None``, ``len(KEY) < 32``, and several of these joined by ``or``."""
     if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.Or):
         for value in test.values:
             yield from _empty(value)
     elif isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
-        # `not all([A, B])`
-        members = test.operand.args[0] if isinstance(test.operand, ast.Call) and test.operand.args else test.operand
-        yield from map(last_name, members.elts if isinstance(members, ast.List | ast.Tuple) else [members])
+        yield from _members(test.operand)
     elif isinstance(test, ast.Compare) and isinstance(test.ops[0], ast.Is | ast.Eq | ast.Lt):
-        left = test.left.args[0] if isinstance(test.left, ast.Call) and test.left.args else test.left
-        yield last_name(left)
+        yield from _members(test.left)
+
+
+def _members(node: ast.expr) -> Iterator[ast.expr]:
+    """Yield what ``all([A, B])`` and ``len(A)`` ask about; of a call that reads a variable, the call itself."""
+    is_read = isinstance(node, ast.Call) and last_name(node.func) in {"getenv", "get", "config"}
+    inner = node.args[0] if isinstance(node, ast.Call) and node.args and not is_read else node
+    yield from inner.elts if isinstance(inner, ast.List | ast.Tuple) else [inner]
 
 
 def raises(body: Iterable[ast.AST]) -> bool:

@@ -28,6 +28,8 @@ _CIRCLE = "partially initialized module"
 _USUAL = frozenset(("FLASK_DEBUG", "FLASK_ENV", "FLASK_SKIP_DOTENV", "SSLKEYLOGFILE"))
 _MOST_NAMES = 40
 _MOST_OTHERS = 1000
+# Of one name, by packages. Each looks at the stack.
+_MOST_READS = 20
 _MOST_FRAMES = 30
 _NO_DEFAULT = object()
 # What completes an application. The server never runs the block in which some files do it.
@@ -171,7 +173,7 @@ class _Reads:
     def __init__(self, folders: tuple[str, ...]) -> None:
         self.folders = folders
         self.names: dict[str, None] = {}
-        self.others: set[str] = set()
+        self.others: dict[str, int] = {}
 
     def note(self, name: object) -> None:
         """Note the name if the project's own code reads it. Raises nothing: the project would see the exception."""
@@ -180,14 +182,16 @@ class _Reads:
             self._note(name, sys._getframe(2))  # noqa: SLF001  there is no other way to learn it
 
     def _note(self, name: object, frame: types.FrameType) -> None:
-        if not isinstance(name, str) or name in self.names or name in self.others or not _NAME.match(name):
+        if not isinstance(name, str) or name in self.names or not _NAME.match(name):
             return
-        if name in _USUAL:
+        # A package may have read it before the project does.
+        seen = self.others.get(name, 0)
+        if name in _USUAL or seen >= _MOST_READS:
             return
         if len(self.names) < _MOST_NAMES and self._is_own(name, frame):
             self.names[name] = None
-        elif len(self.others) < _MOST_OTHERS:
-            self.others.add(name)
+        elif seen or len(self.others) < _MOST_OTHERS:
+            self.others[name] = seen + 1
 
     def _is_own(self, name: str, frame: types.FrameType | None) -> bool:
         """Return true if the project's code is the reader: no import of a package is nearer on the stack.

@@ -111,7 +111,7 @@ def shortened(lines: Sequence[str]) -> list[str]:
 
 
 ERROR: Final = re.compile(
-    r"^(?:Uncaught )?(?:[A-Za-z_][\w.]{0,100}(?:Error|Exception|Exit|ImproperlyConfigured)|Error)\b"
+    r"^(?:Uncaught )?(?:[A-Za-z_][\w.]{0,100}(?:Error|Exception|Exit|ImproperlyConfigured)|Error|Exception(?=:))\b"
 )
 """The line of an exception in a traceback of Python or Node."""
 
