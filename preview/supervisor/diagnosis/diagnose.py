@@ -35,9 +35,7 @@ def diagnose(lines: Sequence[str], needs: Sequence[ServiceNeed] = ()) -> Diagnos
     return _missing_settings(read) or _unanswered(read, needs) or _newest(read, _RULES) or _newest(read, _VAGUE_RULES)
 
 
-_ERROR = re.compile(
-    r"^(?:Uncaught )?(?:[A-Za-z_][\w.]{0,100}(?:Error|Exception|Exit|Warning)|Error|Exception(?=:))\b.{0,300}"
-)
+_ERROR = re.compile(r"^(?:Uncaught )?(?:[A-Za-z_][\w.]{0,100}(?:Error|Exception|Exit|Warning)|Error)\b.{0,300}")
 
 
 def last_error(lines: Sequence[str]) -> str | None:
