@@ -6,13 +6,14 @@ import hashlib
 import hmac
 import os
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AliasChoices, Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from preview.settings_address import redis_address
 from preview.settings_fields import Count, Folder, Hosts, Networks, Origins, Seconds, UserIds
+from preview.settings_variables import GivenVariables
 
 __all__ = ["ServiceSettings"]
 
@@ -38,6 +39,13 @@ class ServiceSettings(BaseSettings):
         validate_by_name=True,
         validate_by_alias=True,
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: Any, **_others: Any
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Values that are given come before variables of the environment. There are no other sources."""
+        return init_settings, GivenVariables(settings_cls)
 
     # Folders, database and addresses of the service
     data_dir: Folder = Field(default_factory=lambda: _xdg("XDG_DATA_HOME", ".local/share"))

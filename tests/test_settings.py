@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from pydantic import AliasChoices
+from pydantic_settings import EnvSettingsSource
 
 from preview.errors import ConfigurationError
 from preview.settings import Settings, load_settings
 from preview.settings_address import RedisAddress, ServerAddress, Tls, redis_address
+from preview.settings_variables import GivenVariables
 
 SECRET = "sesame-sesame-sesame-sesame-sesame-sesame"
 
@@ -33,6 +37,27 @@ def test_overrides_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
 def test_names_that_are_not_ours_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREVIEW_SOMEBODY_ELSES", "x")
     assert load_settings() == Settings()
+
+
+def _names(field_name: str) -> list[str]:
+    alias = Settings.model_fields[field_name].validation_alias
+    aliases = alias.choices if isinstance(alias, AliasChoices) else []
+    return [f"PREVIEW_{field_name}", *map(str, aliases)]
+
+
+@pytest.mark.parametrize("write", [str.upper, str.lower])
+@pytest.mark.parametrize("place", [0, -1], ids=["field's name", "alias"])
+def test_variables_are_read_as_pydantic_reads_them(
+    place: int, write: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also those of no field, empty ones, and JSON of a field with several values."""
+    for number, field_name in enumerate(Settings.model_fields):
+        monkeypatch.setenv(write(_names(field_name)[place]), "" if number % 7 == 0 else "1")
+        if number % 3 == 0:
+            monkeypatch.delenv(write(_names(field_name)[place]))
+    read = GivenVariables(Settings)()
+    assert len(read) > len(Settings.model_fields) / 2
+    assert read == EnvSettingsSource(Settings)()
 
 
 def test_settings_cannot_be_changed() -> None:
