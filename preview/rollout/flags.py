@@ -247,5 +247,5 @@ def _hundredths(percent: object) -> int | None:
 
 def clean_reason(text: str) -> str:
     """Return the sentence for users on one line, without characters that cannot be printed, cut to its bound."""
-    line = " ".join(text[: 4 * MOST_REASON].split())
-    return "".join(one for one in line if one.isprintable())[:MOST_REASON].strip()
+    words = ("".join(filter(str.isprintable, one)) for one in text[: 4 * MOST_REASON].split())
+    return " ".join(filter(None, words))[:MOST_REASON].strip()

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from preview.cli.canary import next_step, read_steps, why_not
@@ -128,6 +128,7 @@ def test_a_flag_survives_its_json(name: FlagName, data: st.DataObject) -> None:
 
 
 @given(st.text(max_size=2000))
+@example("0\r\x1b\r0")
 def test_a_reason_is_one_bounded_printable_line(text: str) -> None:
     cleaned = clean_reason(text)
     assert cleaned.isprintable()
