@@ -24,8 +24,17 @@ from preview.supervisor.life.preview_slot import PreviewSlot
 
 # What a program finds that was just started, and has set a variable of its own as ``load_dotenv`` does.
 LOOK = """
-import os, sys, time
+import os, socket, stat, sys, time
 os.environ.setdefault("SET_BY_ITSELF", "yes")
+def is_kept(number):
+    # Connections that it has accepted end when they end; ends of a pair have no name.
+    try:
+        if not stat.S_ISSOCK(os.fstat(number).st_mode):
+            return True
+        with socket.socket(fileno=os.dup(number)) as one:
+            return not one.getsockname() or one.getpeername() is None
+    except OSError:
+        return os.path.exists("/proc/self/fd/%d" % number)
 def look():
     return {
         "version": VERSION,
@@ -36,7 +45,7 @@ def look():
         "loaded": "shop.names" in sys.modules,
         "path": sys.path[:3],
         "argv": sys.argv[:1],
-        "descriptors": sum(os.path.exists("/proc/self/fd/%d" % one) for one in range(3, 60)),
+        "descriptors": sum(map(is_kept, range(3, 60))),
     }
 """
 FASTAPI = """
@@ -134,7 +143,7 @@ async def template_is_ready(rig: Rig) -> None:
 
 async def seen(preview: LivePreview) -> dict[str, Any]:
     """What the program finds, but for what is the preview's own."""
-    # Connections of earlier requests may not be closed yet.
+    # One that was cut may not be closed yet.
     looks = [await looked(preview) for _ in range(5)]
     return min(looks, key=lambda found: found["descriptors"])
 
