@@ -301,6 +301,26 @@ CASES = [
 ]  # fmt: skip
 
 
+INI = "[alembic]\n# sqlalchemy.url = postgresql://a:b@localhost/no\nsqlalchemy.url = {}\n"
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("postgresql://me:secret@localhost/shop", "postgresql+psycopg2://me:secret@localhost/shop"),
+        ("postgresql+asyncpg://me:a%%40b@db:5433/shop?ssl=off", "postgresql+psycopg2://me:a%40b@db:5433/shop"),
+        ("driver://user:pass@localhost/dbname", f"postgresql+psycopg2://{OWN}"),
+        ("mysql://me@localhost/shop", f"postgresql+psycopg2://{OWN}"),
+        ("postgresql://%(DB_USER)s:secret@localhost/shop", f"postgresql+psycopg2://{OWN}"),
+        ("postgresql://me:secret@localhost:99999/shop", f"postgresql+psycopg2://{OWN}"),
+        ("", f"postgresql+psycopg2://{OWN}"),
+    ],
+)
+def test_a_made_up_address_is_that_of_the_migrations(tmp_path: Path, url: str, expected: str) -> None:
+    files = fastapi(ENGINE.format(REQUIRED), "psycopg2-binary", **{"alembic.ini": INI.format(url)})
+    assert values_of(supplied_plan(tmp_path, files))["DATABASE_URL"] == expected
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_project_keeps_the_server_that_it_wants(tmp_path: Path, case: Case) -> None:
     plan = supplied_plan(tmp_path, case.files)

@@ -30,7 +30,7 @@ from preview.detection.supplied.schemes import (
     synchronous_url,
 )
 from preview.detection.supplied.supply import SQLITE, Supply
-from preview.detection.supplied.urls import address_from, is_usable, own_address
+from preview.detection.supplied.urls import address_from, is_usable, local_url, own_address
 from preview.sources import Sources
 
 DATABASE_URL: Final = "DATABASE_URL"
@@ -172,6 +172,10 @@ class _Chooser:
 
     def _made_up(self, kind: ServiceKind, *, synchronous: bool) -> str:
         scheme = scheme_for(self.engine, kind, self.supply.drivers, self.facts, synchronous=synchronous)
+        migrated = self.supply.migrated
+        if kind_of_scheme(migrated) is kind and is_usable(migrated):
+            # Alembic makes the tables there, unless the project's `env.py` says otherwise.
+            return local_url(f"{scheme}://{migrated.partition('://')[2]}")
         return own_address(kind, scheme)
 
     def _for_migrations(

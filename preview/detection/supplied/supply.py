@@ -23,6 +23,7 @@ _COMPOSE: Final = re.compile(r"(?:docker-)?compose(?:[.-][\w.-]*)?\.ya?ml")
 _VALUE: Final = re.compile(
     r"""^[ \t]*(?:-[ \t]*)?["']?([A-Z][A-Z0-9_]{1,60})["']?[ \t]*[:=][ \t]*(\S[^\n]{0,4000})$""", re.MULTILINE
 )
+_INI_URL: Final = re.compile(r"^sqlalchemy\.url[ \t]*=[ \t]*(?!\S*%\()(\S{1,400})[ \t]*$", re.MULTILINE)
 _REFERENCE: Final = re.compile(r"\$\{(\w{1,60})(?::?-([^}]{0,200}))?\}")
 _MAX_BYTES: Final = 200_000
 _MAX_FILES: Final = 4
@@ -37,12 +38,14 @@ class Supply:
         drivers: Drivers that the project has.
         composed: Values of variables in its compose files.
         refuses_sqlite: Its migrations change tables in ways that SQLite lacks.
+        migrated: URL of the database in its ``alembic.ini``, without options; empty without one.
     """
 
     kinds: frozenset[ServiceKind] = frozenset()
     drivers: Drivers = field(default_factory=Drivers)
     composed: Mapping[str, ExampleValue] = field(default_factory=dict)
     refuses_sqlite: bool = False
+    migrated: str = ""
 
     def __bool__(self) -> bool:
         return bool(self.kinds)
@@ -82,7 +85,15 @@ def find_supply(sources: Sources, facts: Facts, folder: str, kinds: frozenset[Se
     kinds = kinds & frozenset(SCHEMES)
     if not kinds:
         return Supply()
-    return Supply(kinds, find_drivers(sources, facts, folder), compose_values(sources), refuses_sqlite(sources))
+    values, drivers = compose_values(sources), find_drivers(sources, facts, folder)
+    return Supply(kinds, drivers, values, refuses_sqlite(sources), _migrated(sources))
+
+
+def _migrated(sources: Sources) -> str:
+    file = next((name for name in sources.all_names if name.rpartition("/")[2] == "alembic.ini"), None)
+    text = sources.text(file)[:_MAX_BYTES].decode("utf-8", "replace") if file is not None else ""
+    match = _INI_URL.search(text)
+    return match[1].partition("?")[0].replace("%%", "%") if match is not None else ""
 
 
 def compose_values(sources: Sources) -> dict[str, ExampleValue]:
