@@ -39,6 +39,16 @@ def test_a_signing_key_with_an_empty_default_is_made(tmp_path: Path, text: str, 
     assert values(tmp_path, text) == expected
 
 
+def test_settings_of_frameworks_that_may_not_be_none_get_a_value(tmp_path: Path) -> None:
+    names = ("SESSION_COOKIE_NAME", "SESSION_TYPE", "BABEL_DEFAULT_LOCALE", "SESSION_COOKIE_DOMAIN")
+    lines = "".join(f"    {name} = os.environ.get({name!r})\n" for name in names)
+    assert values(tmp_path, f"class Config:\n{lines}", **{".env.example": "SESSION_TYPE=redis\n"}) == {
+        "SESSION_COOKIE_NAME": "session",
+        "SESSION_TYPE": "redis",
+        "BABEL_DEFAULT_LOCALE": "en",
+    }
+
+
 @pytest.mark.parametrize(
     ("text", "example", "value"),
     [

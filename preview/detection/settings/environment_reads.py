@@ -33,8 +33,7 @@ _METHODS: Final = {
     "cache": Kind.URL, "cache_url": Kind.URL, "email_url": Kind.URL,
 }  # fmt: skip
 CASTS: Final = {
-    "int": Kind.INTEGER, "float": Kind.NUMBER, "bool": Kind.BOOLEAN, "strtobool": Kind.BOOLEAN,
-    "str2bool": Kind.BOOLEAN,
+    "int": Kind.INTEGER, "float": Kind.NUMBER, **dict.fromkeys(("bool", "strtobool", "str2bool"), Kind.BOOLEAN),
     "Csv": Kind.WORDS, "CommaSeparatedStrings": Kind.WORDS, "loads": Kind.OBJECT, "URL": Kind.URL, "list": Kind.WORDS,
     "DatabaseURL": Kind.DATABASE, "literal_eval": Kind.OBJECT, "Path": Kind.TEXT, "Secret": Kind.TEXT,
 }  # fmt: skip
@@ -183,8 +182,10 @@ def _is_cast(node: ast.expr) -> bool:
 
 
 _WORDS: Final = re.compile(rb"\benviron\b|getenv|dotenv_values|decouple|starlette\.config|\bEnv\(|\bget_env|\benv[.(]")
-# Each match of the pattern contains one of these. Searching for plain text takes a tenth of the pattern's time.
+# Each match of the pattern contains one of these, which are found in a tenth of its time.
 _WORD_PARTS: Final = (b"env", b"Env(", b"decouple", b"starlette.config")
+# Settings that may not be None: sessions of Flask, Django and Flask-Session, and Flask-Babel.
+_NEEDED: Final = frozenset({"SECRET_KEY", "SESSION_COOKIE_NAME", "SESSION_TYPE", "BABEL_DEFAULT_LOCALE"})
 # Their argument cannot be None.
 _STRICT_CASTS: Final = frozenset({"int", "float", "loads", "literal_eval", "Path", "strtobool", "timedelta", "Secret"})
 _STRICT_METHODS: Final = frozenset(
@@ -314,8 +315,7 @@ class _Reader:
             return replace(read, need=Need.REQUIRED)
         if isinstance(parent, ast.Assign) and node is parent.value and any(map(_is_database_url, parent.targets)):
             return replace(read, kind=Kind.DATABASE, need=Need.REQUIRED)
-        if isinstance(parent, ast.Assign) and any(last_name(target) == "SECRET_KEY" for target in parent.targets):
-            # Django and Flask's sessions refuse an empty one.
+        if isinstance(parent, ast.Assign) and any(last_name(target) in _NEEDED for target in parent.targets):
             return replace(read, need=Need.REQUIRED)
         if isinstance(parent, ast.Compare) and not isinstance(parent.ops[0], ast.Is | ast.IsNot):
             return replace(read, kind=Kind.BOOLEAN, choices=tuple(_constants(parent)))

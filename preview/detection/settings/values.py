@@ -175,6 +175,9 @@ def _known_text(upper: str, kind: ServiceKind | None) -> str | None:
         (r"(?:^|_)(?:AWS|S3|SES|SNS|SQS|COGNITO|DYNAMODB)_(?:\w+_)?REGION(?:_NAME)?$", "us-east-1"),
         # Flask responds only to requests for this host name.
         (r"^SERVER_NAME$", "localhost:{port}"),
+        (r"^SESSION_COOKIE_NAME$", "session"),
+        (r"^SESSION_TYPE$", "filesystem"),
+        (r"^BABEL_DEFAULT_LOCALE$", "en"),
         (r"ALLOWED_HOSTS$", "*"),
         # Clients of MQTT take the host by itself.
         (r"MQTT_?(?:BROKER|SERVER|ADDRESS)$", "localhost"),
