@@ -258,7 +258,7 @@ OTHERS = [
         '  File "/srv/p1/project/app/__init__.py", line 7, in create_app\n    app.configure(configs[name])\n'
         "                  ~~~~~~~^^^^^^\nKeyError: 'preview'",
         "missing_key",
-        "app/__init__.py, line 7, looks up 'preview' in configs, which does not have it. Set the variable that name comes",
+        "app/__init__.py, line 7, looks up 'preview' in configs, which does not have it. If name comes from a variable",
     ),
     ("FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory", "out_of_memory", "memory"),
 ]  # fmt: skip
@@ -278,6 +278,8 @@ def test_a_frequent_death_has_a_sentence(said: str, reason: str, expected: str) 
         ("/env/site-packages/a.py", "table[name]"),
         ("/srv/p1/project/a.py", "os.environ[name]"),
         ("/srv/p1/project/a.py", "f(x)"),
+        ("/srv/p1/project/a.py", "table[name] + rows[other]"),
+        ("/srv/p1/project/a.py", "table[name]['preview']"),
     ],
 )
 def test_a_lookup_in_what_is_no_dictionary_of_the_project_is_not_told_as_one(path: str, code: str) -> None:

@@ -230,6 +230,20 @@ def test_errors_that_source_of_a_newer_python_causes(line: str, may_be: bool) ->
     assert may_be_newer_python([TRACE, line, "starting"]) is may_be
 
 
+@pytest.mark.parametrize(
+    ("code", "path", "folder"),
+    [
+        ("Path('/models/new').mkdir()", "/models/new", "models"),
+        ("os.mkdir('/models/a/b')", "/models/a/b", "models/a"),
+        ("open('/models/a', 'w')", "/models/a", None),
+    ],
+)
+def test_a_folder_that_the_program_makes_gets_the_folders_above_it(code: str, path: str, folder: str | None) -> None:
+    frame = f'  File "{ROOT}/app/main.py", line 3, in <module>'
+    mend = mend_of(TRACE, frame, f"    {code}", f"{NO_FILE}'{path}'", is_sandboxed=True)
+    assert (None if mend is None else mend.folders) == (None if folder is None else (folder,))
+
+
 LOCALE = "locale.Error: unsupported locale setting"
 
 
@@ -268,10 +282,14 @@ NO_FOLDER = "  Path does not point to a directory [type=path_not_directory, inpu
         ('  file or directory at path "pics" does not exist (type=value_error.path.not_exists; path=pics)', "pics"),
         (NO_FOLDER.format("'../pics'"), None),
         (NO_FOLDER.format("'/etc/pics'"), None),
+        # The middle of a long path is not shown, and a file may have the name.
+        (NO_FOLDER.format("'pics/of-the-shop/of-the...er-than-the-others/raw'"), None),
+        (NO_FOLDER.format("'notes'"), None),
     ],
 )
 def test_a_folder_that_settings_ask_for_is_made(said: str, folder: str | None) -> None:
-    mend = mend_of("pydantic_core._pydantic_core.ValidationError: 1 validation error for Rules", "PICS", said)
+    error = "pydantic_core._pydantic_core.ValidationError: 1 validation error for Rules"
+    mend = mend_of(error, "PICS", said, names=["notes"])
     assert (None if mend is None else mend.folders) == (None if folder is None else (folder,))
 
 

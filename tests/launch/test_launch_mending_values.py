@@ -71,7 +71,10 @@ def test_clients_of_outside_services_get_the_variables_that_they_read_themselves
 def test_a_client_of_google_without_credentials_gets_the_address_of_an_emulator(package: str, names: set[str]) -> None:
     frame = f'  File "/env/lib/site-packages/google/cloud/{package}/client.py", line 2, in __init__'
     error = "google.auth.exceptions.DefaultCredentialsError: Your default credentials were not found."
-    assert set(values(mend_of(TRACE, FRAME, "    db = make()", frame, "    x", error))) == names
+    lines = (TRACE, FRAME, "    db = make()", frame, "    x", error)
+    assert set(values(mend_of(*lines))) == names
+    known = {"GOOGLE_CLOUD_PROJECT": ("shop", Origin.EXAMPLE)}
+    assert set(values(mend_of(*lines, known=known))) == names - {*known}
 
 
 @pytest.mark.parametrize(
@@ -287,7 +290,7 @@ def lookup_mend(
 ) -> Mend | None:
     variables = {name: Variable(name, value, Origin.MADE_UP) for name, value in (known or {}).items()}
     plan = StartPlan("flask", Toolchain.PYTHON, Server.WSGI, None, variables=variables, defaulted=frozenset(defaulted))
-    tables = {"configs": ["dev", "prod"]}
+    tables = {"configs": ["dev", "prod"], "rows": ["dev", "prod"]}
     keys = partial(lambda name: tables.get(name, []))
     return find_mend(FailedStart(lines, plan, frozenset({"app"}), ROOT, files=files, keys_of=keys))
 
@@ -305,6 +308,9 @@ def lookup_mend(
         ((LOOKUP, "KeyError: 'default'"), {}, ("PAGE_SIZE", "APP_SETTINGS"), {"APP_SETTINGS": "dev"}),
         ((LOOKUP, "KeyError: None", "read without a value: HOME_URL, SITE_MODE"), {}, (), {"SITE_MODE": "dev"}),
         ((LOOKUP, "KeyError: 'dev'"), {"SITE_MODE": "dev"}, (), {}),
+        # The table may be one of data, and no variable has the value.
+        (("    return configs[row.name]", "KeyError: 'x'"), {}, ("APP_SETTINGS",), {"APP_SETTINGS": "dev"}),
+        (("    return rows[name]", "KeyError: 'x'"), {}, ("APP_SETTINGS",), {}),
         (("    return others[name]", "KeyError: 'preview'"), {"SITE_MODE": "preview"}, (), {}),
         (("    return configs['preview']", "KeyError: 'preview'"), {"SITE_MODE": "preview"}, (), {}),
     ],
@@ -321,6 +327,16 @@ def test_a_name_of_an_environment_that_is_no_module_becomes_one_of_the_folder() 
     assert values(lookup_mend(line, known={"APP_ENV": "development"}, files=folder)) == {"APP_ENV": "local"}
     assert lookup_mend(line, known={"OTHER": "x"}, files=folder) is None
     assert lookup_mend(line, known={"APP_ENV": "development"}) is None
+    # A name that is misspelt in the source is no variable's value.
+    imports = (TRACE, CREATE, "    from config.stages.development import Config", line)
+    assert values(lookup_mend(*imports, known={"APP_ENV": "development"}, files=folder)) == {}
+    loads = (TRACE, CREATE, "    import_module(f'config.stages.{stage}')", line)
+    assert values(lookup_mend(*loads, known={"APP_ENV": "development"}, files=folder)) == {"APP_ENV": "local"}
+
+
+@pytest.mark.parametrize("name", ["NODE_OPTIONS", "LD_PRELOAD", "PYTHONPATH", "PORT", "PATH"])
+def test_a_variable_that_programs_of_the_system_read_keeps_its_value(name: str) -> None:
+    assert values(mend_of(TRACE, f"KeyError: '{name}'", known={name: ("x", Origin.SUPPLIED)})) == {}
 
 
 @pytest.mark.parametrize(("table", "keys"), [("configs", ["dev", "prod"]), ("by_keyword", ["local", "live"])])
@@ -330,11 +346,17 @@ def test_the_keys_of_a_dictionary_are_read_from_the_source(tmp_path: Path, table
     assert find_keys(tmp_path, ["settings.py"], "config") == []
 
 
+def test_a_key_that_no_variable_can_have_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "settings.py").write_text('configs = {"a\0b": 1, "\x1b[2J": 2, "dev": 3}\n')
+    assert find_keys(tmp_path, ["settings.py"], "configs") == ["dev"]
+
+
 def test_the_keys_of_very_many_and_long_dictionaries_are_read_in_bounded_time(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("configs = {" * 100_000)
     (tmp_path / "b.py").write_text("configs = {" + "'" * 900_000)
     (tmp_path / "c.py").write_text("configs : " + " " * 900_000)
     (tmp_path / "d.py").symlink_to("/etc/passwd")
+    (tmp_path / "e.py").write_text("configs = {\n" * 20 + "a" * 20_000)
     began = time.process_time()
-    assert find_keys(tmp_path, ["a.py", "b.py", "c.py", "d.py"], "configs") == []
+    assert find_keys(tmp_path, ["a.py", "b.py", "c.py", "d.py", *["e.py"] * 400], "configs") == []
     assert time.process_time() - began < 2

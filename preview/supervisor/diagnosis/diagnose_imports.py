@@ -156,16 +156,19 @@ def bad_key(lines: Sequence[str], number: int) -> Diagnosis | None:
 
 
 def bad_lookup(lines: Sequence[str], number: int) -> Diagnosis | None:
-    """Diagnose a dictionary of the project that is looked up with a name that it lacks; None for other lines."""
+    """Diagnose a dictionary of the project that is looked up with a name that it lacks; None for other lines.
+
+    Of several lookups in a line, nothing tells which one failed.
+    """
     said, shown = _ANY_KEY.match(lines[number]), _shown(lines, number)
     table = None if shown is None else _LOOKUP.search(shown[2])
-    if said is None or shown is None or table is None:
+    if said is None or shown is None or table is None or shown[2].count("[") > 1:
         return None
     file, line, _ = shown
     return Diagnosis(
         "missing_key",
-        f"{file}, line {line}, looks up {said['key']} in {table['table']}, which does not have it. Set the variable "
-        f"that {table['name']} comes from to one of its keys.",
+        f"{file}, line {line}, looks up {said['key']} in {table['table']}, which does not have it. If {table['name']} "
+        "comes from a variable, set that to one of the keys.",
         {"key": said["key"].strip("'\""), "file": file, "line": line},
     )
 

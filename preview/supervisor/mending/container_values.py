@@ -35,7 +35,7 @@ _OTHERS: Final = re.compile(
 # Texts, brackets and names before `=` of a dictionary.
 _TOKEN: Final = re.compile(
     r"""(?P<text>"[^"\n]{0,80}"|'[^'\n]{0,80}')(?P<colon>\s{0,8}:)?|(?P<open>[\[({])|(?P<close>[\])}])"""
-    r"""|(?P<name>[A-Za-z_]\w{0,80})\s{0,8}=(?!=)|#[^\n]{0,1000}"""
+    r"""|\b(?P<name>[A-Za-z_]\w{0,80})\s{0,8}=(?!=)|#[^\n]{0,1000}"""
 )
 _MOST_OF_TABLE: Final = 20_000
 _MOST_KEYS: Final = 20
@@ -120,18 +120,18 @@ def find_keys(project: Path, files: Iterable[str], table: str) -> list[str]:
         table: The dictionary's name: ``configs = {"dev": DevConfig}``.
     """
     made = re.compile(rf"\b{re.escape(table)}\b(?:\s{{0,4}}:[^=\n]{{1,80}})?\s{{0,4}}=\s{{0,4}}(?:dict\(|\{{)")
-    left = _MOST_READ
+    left, tables = _MOST_READ, iter(range(_MOST_TABLES))
     for _, file in zip(range(_MOST_CODE), files, strict=False):
         text = plain_text(project / file) if file.endswith(".py") and left > 0 else ""
         left -= len(text)
-        for _, match in zip(range(_MOST_TABLES), made.finditer(text), strict=False):
+        for match, _ in zip(made.finditer(text), tables, strict=False):
             if keys := _keys(text[match.end() - 1 : match.end() + _MOST_OF_TABLE]):
                 return keys
     return []
 
 
 def _keys(text: str) -> list[str]:
-    """Return the keys of a dictionary whose opening bracket is the text's first character."""
+    """Return the keys of a dictionary whose opening bracket is the first character; those of printable characters."""
     found: dict[str, None] = {}
     depth = 0
     for match in _TOKEN.finditer(text):
@@ -142,7 +142,7 @@ def _keys(text: str) -> list[str]:
             found[match["text"][1:-1]] = None
         elif depth == 1 and match["name"] and text[0] == "(":
             found[match["name"]] = None
-    return list(found)
+    return list(filter(str.isprintable, found))
 
 
 def _pairs(text: str) -> list[tuple[str, str]]:

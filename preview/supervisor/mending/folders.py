@@ -66,6 +66,8 @@ def _inside(failed: FailedStart, path: str, *, is_file: bool, is_certain: bool =
         inner = posixpath.join(failed.plan.directory, path)
     folder = posixpath.normpath(posixpath.dirname(inner) if is_file else inner)
     is_plain = _PLAIN.fullmatch(folder) is not None and folder != "." and ".." not in folder.split("/")
+    # A file of this name is in the way. pydantic cuts the middle out of a long path.
+    is_plain = is_plain and folder not in failed.names and "..." not in folder
     return folder if is_plain and not path.startswith("/proc") and (is_certain or _WRITTEN.search(folder)) else None
 
 
@@ -103,7 +105,9 @@ def mend_absolute_folder(failed: FailedStart) -> Mend | None:
     is_made = re.search(r"\b(?:mkdir|makedirs|mkdirSync)\b", f"{failed.lines[number]} {own_line(failed, number)}")
     if "No such file" in failed.lines[number] and not (len(parts) > 1 and (is_made or _WRITTEN.search(path))):
         return None
-    inner = "/".join((parts[:-1] if is_file and len(parts) > 1 else parts)[:_MOST_PARTS])
+    # What the program makes itself must not be there yet.
+    is_above = len(parts) > 1 and (is_file or (is_made and "No such file" in failed.lines[number]))
+    inner = "/".join((parts[:-1] if is_above else parts)[:_MOST_PARTS])
     folders = (inner if inner.startswith(head) else head,)
     why = f"{path} is not in the project: the program sees the preview's own folder {head} at /{head}"
     return Mend(why, folders=folders, linked_at=f"/{head}", linked_folder=head)

@@ -33,7 +33,7 @@ def mend_paths(failed: FailedStart) -> Mend | None:
         asks = next((match["path"] for line in failed.lines[number::-1] if (match := _FRAME.match(line))), "")
         if asks.endswith(f"/{path}.py"):
             folders.discard(posixpath.relpath(posixpath.dirname(asks), failed.root))
-    folders -= {one for one in folders if _hides_package(failed, one)}
+    folders -= _hiding_packages(failed)
     known = {*failed.plan.python_path, failed.plan.directory}
     folder = min(folders - known, key=lambda one: (one != "." and one.count("/") + 1, one), default=None)
     if folder is None:
@@ -43,12 +43,11 @@ def mend_paths(failed: FailedStart) -> Mend | None:
     return Mend(f"the module {first} is in {named}: adding it to the import path", python_path=path_now)
 
 
-def _hides_package(failed: FailedStart, folder: str) -> bool:
-    """Return whether a module in this folder has the name of a package that a manifest requires: ``redis.py``."""
-    prefix = "" if folder == "." else f"{folder}/"
-    inner = (name.removeprefix(prefix) for name in failed.files if name.startswith(prefix) and name.endswith(".py"))
-    modules = {name.removesuffix("/__init__.py").removesuffix(".py") for name in inner}
-    return any(canonicalize_name(name) in failed.required for name in modules if "/" not in name)
+def _hiding_packages(failed: FailedStart) -> set[str]:
+    """Return the folders that have a module with the name of a package that a manifest requires: ``redis.py``."""
+    python = (name for name in failed.files if name.endswith(".py"))
+    modules = (posixpath.split(name.removesuffix("/__init__.py").removesuffix(".py")) for name in python)
+    return {folder or "." for folder, module in modules if canonicalize_name(module) in failed.required}
 
 
 def _before(name: str, ends: tuple[str, str]) -> str | None:

@@ -65,6 +65,8 @@ _LOOKUP: Final = re.compile(r"\b([A-Za-z_]\w{0,80})\[\s{0,4}(?![\"'\d])")
 _NO_MODULE: Final = re.compile(
     r"ModuleNotFoundError: No module named '(?P<folder>[A-Za-z_][\w.]{0,120})\.(?P<name>\w{1,80})'"
 )
+# A module that a statement names is no value.
+_IMPORT: Final = re.compile(r"\s{0,200}(?:from|import)\s")
 _NO_CHOICE: Final = frozenset({"__init__", "base", "common", "default", "defaults", "settings", "config", "components"})
 _MODE: Final = re.compile(r"ENV|MODE|STAGE|CONFIG|SETTINGS|PROFILE|TIER|KIND")
 _READ_EMPTY: Final = re.compile(r"^read without a value: ([A-Za-z_]\w{0,80}(?:, [A-Za-z_]\w{0,80}){0,39})$")
@@ -139,30 +141,33 @@ def looked_up_variables(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
 
     ``configs[name]`` or ``import_module(f"config.{name}")``, wherever the name was read.
     """
-    value, choices = next(_unknown_values(failed), (None, ()))
+    value, choices, line = next(_unknown_values(failed), (None, (), ""))
     if not choices:
         return
     known = [name for name, one in failed.plan.variables.items() if value and one.value.lower() == value.lower()]
     read = [match[1] for line in failed.lines if (match := _READ_EMPTY.match(line))] if value is None else []
-    names = known or [*dict.fromkeys(", ".join(read).split(", ")), *sorted(failed.plan.defaulted)]
+    # Without the value, only the line tells that the name is that of an environment: `configs[mode]`, not `rows[name]`.
+    defaulted = sorted(failed.plan.defaulted) if _MODE.search(line.upper()) else []
+    names = known or [*dict.fromkeys(", ".join(read).split(", ")), *defaulted]
     likely = [name for name in names if is_environment(name) or _MODE.search(name.upper())]
     name = (names if known and len(names) == 1 else likely or [""])[0]
     if name and value not in choices:
         yield name, placeholder_for(name, choices=choices)
 
 
-def _unknown_values(failed: FailedStart) -> Iterator[tuple[str | None, tuple[str, ...]]]:
-    """Yield value and possible values of each failed lookup, the newest first; the value None is none at all."""
+def _unknown_values(failed: FailedStart) -> Iterator[tuple[str | None, tuple[str, ...], str]]:
+    """Yield value, possible values and source line of each failed lookup, the newest first; None is no value at all."""
     for number in range(len(failed.lines) - 1, -1, -1):
-        if (module := _NO_MODULE.match(failed.lines[number])) is not None:
+        line = own_line(failed, number)
+        if (module := _NO_MODULE.match(failed.lines[number])) is not None and not _IMPORT.match(line):
             folder = module["folder"].replace(".", "/")
             inside = (f"/{one}".rpartition("/") for one in failed.files)
             names = {name.removesuffix(".py") for above, _, name in inside if above.endswith(f"/{folder}")}
-            yield module["name"], tuple(sorted(names - _NO_CHOICE))
+            yield module["name"], tuple(sorted(names - _NO_CHOICE)), line
         elif (key := _NO_KEY.match(failed.lines[number])) is not None:
-            tables = _LOOKUP.findall(own_line(failed, number))
+            tables = _LOOKUP.findall(line)
             keys = next(filter(None, map(failed.keys_of, tables[:_MOST_TABLES])), ())
-            yield key["key"], tuple(keys)
+            yield key["key"], tuple(keys), line
 
 
 def client_variables(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
@@ -177,7 +182,8 @@ def client_variables(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
     for service in services[-1:]:
         name, value = _EMULATORS[service]
         yield name, Variable(name, value, Origin.MADE_UP)
-        yield "GOOGLE_CLOUD_PROJECT", Variable("GOOGLE_CLOUD_PROJECT", "preview", Origin.MADE_UP)
+        if "GOOGLE_CLOUD_PROJECT" not in failed.plan.variables:
+            yield "GOOGLE_CLOUD_PROJECT", Variable("GOOGLE_CLOUD_PROJECT", "preview", Origin.MADE_UP)
 
 
 def _fitting(name: str, said: str) -> Variable:

@@ -155,8 +155,8 @@ def _of_files(failed: FailedStart, variable: Variable) -> Variable:
 
 def _may_set(failed: FailedStart, name: str, variable: Variable) -> bool:
     before = failed.plan.variables.get(name)
-    # A value that a program has already, such as that of `ENV`, may be another one.
-    may_name = before is not None or not _RESERVED.match(name)
+    # Shells read `ENV`, too, but the plan has it only as the name of an environment.
+    may_name = not _RESERVED.match(name) or (name.upper() == "ENV" and before is not None)
     return may_name and failed.is_free(name) and (before is None or before.value != variable.value)
 
 
