@@ -161,8 +161,8 @@ async def test_a_request_to_a_placeholder_names_its_variable_and_the_line() -> N
     assert found is not None
     made_up = {"TOKEN_URL": "http://localhost", "OTHER": "http://localhost:8080", "NAME": "preview"}
     assert with_source(found, NONE, "app/mail.py line 7", made_up).message == (
-        "It sends a request to http://localhost while it starts (app/mail.py line 7), and nothing answers there: that "
-        "is a placeholder, of TOKEN_URL, which is not set. Set it to the real address, which its network has to "
+        "It sends a request to http://localhost (app/mail.py line 7), and nothing answers there: that is "
+        "a placeholder, of TOKEN_URL, which is not set. Set it to the real address, which its network has to "
         "reach. To allow it, the operator sets PREVIEW_NETWORK=host (or runs it with --network host)."
     )
 

@@ -118,9 +118,9 @@ def with_source(found: Diagnosis, reach: Reach, place: str, placeholders: Mappin
     if not names:
         return replace(found, message=found.message.replace(", but its network", f"{where}, but its network", 1))
     message = (
-        f"It sends a request to {placeholders[names[0]]} while it starts{where}, and nothing answers there: that is a "
-        f"placeholder, of {' or '.join(names[:_MOST_SHOWN])}, which is not set. Set it to the real address, which its "
-        f"network has to reach. {reach.advise(None, None)}"
+        f"It sends a request to {placeholders[names[0]]}{where}, and nothing answers there: that is a placeholder, of "
+        f"{' or '.join(names[:_MOST_SHOWN])}, which is not set. Set it to the real address, which its network has to "
+        f"reach. {reach.advise(None, None)}"
     )
     return replace(found, message=message, details={**found.details, "setting": names[0]})
 
