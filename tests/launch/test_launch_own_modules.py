@@ -246,3 +246,13 @@ def test_an_import_between_modules_of_node_that_lacks_the_ending_is_named(
     # What is elsewhere is not looked for.
     outside = name_own_module(found, lines, tmp_path / "other").message
     assert "lacks the ending" not in outside
+
+
+def test_the_place_of_another_error_is_not_that_of_an_address(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text("x = 1\n")
+    frame = f'  File "{tmp_path}/shop.py", line 3, in <module>'
+    lines = ["Traceback (most recent call last):", frame, "    connect()", "OSError: no mail.example.org"]
+    assert own_place(lines, tmp_path, "mail.example.org") == "shop.py line 3"
+    logged = ["could not reach mail.example.org", *lines[:3], "KeyError: 'cart'"]
+    assert own_place(logged, tmp_path) == "shop.py line 3"
+    assert own_place(logged, tmp_path, "mail.example.org") == ""

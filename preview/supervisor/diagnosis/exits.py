@@ -220,7 +220,8 @@ async def explain_exit(
         if preview.directory is not None:
             found = await trio.to_thread.run_sync(name_own_module, found, lines, preview.directory)
         if preview.reach is not None:
-            found = with_source(found, preview.reach, own_place(lines, preview.directory), placeholders)
+            place = own_place(lines, preview.directory, str(found.details.get("host") or ""))
+            found = with_source(found, preview.reach, place, placeholders)
         return as_launch_error(found, **exit_facts)
     error = last_error(lines)
     if error is not None:

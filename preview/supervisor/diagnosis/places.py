@@ -17,7 +17,7 @@ _MOST_CHARACTERS: Final = 1_000
 _INSTALLED: Final = ("node_modules", "site-packages", "venv", ".venv")
 
 
-def own_place(lines: Sequence[str], project: Path | None) -> str:
+def own_place(lines: Sequence[str], project: Path | None, about: str = "") -> str:
     """Return ``app/main.py line 7``: the project's own line that is nearest to the newest error; empty if none is.
 
     Reads no files, but looks whether they are there.
@@ -25,13 +25,14 @@ def own_place(lines: Sequence[str], project: Path | None) -> str:
     Args:
         lines: The program's output, oldest first. The program controls it.
         project: The project's folder, as the program saw it.
+        about: Text that has to stand in the error's line or below it; otherwise the error is another one.
     """
     error = last_error(lines)
     if error is None or project is None:
         return ""
     read = [COLOURS.sub("", line[:_MOST_CHARACTERS]) for line in lines]
     number = next((number for number in range(len(read) - 1, -1, -1) if read[number].startswith(error)), None)
-    if number is None:
+    if number is None or not any(about in line for line in read[number:]):
         return ""
     above: list[str] = []
     for line in reversed(read[max(0, number - _MOST_LINES) : number]):
