@@ -34,6 +34,11 @@ _LEADING: Final = re.compile(r"(?:web:|CMD|ENTRYPOINT|command:|entrypoint:|exec|
 _RUNNERS: Final = frozenset({"poetry", "uv", "pipenv", "pdm", "rye", "hatch"})
 _NODE_PROGRAMS: Final = frozenset({"node", "nodemon", "ts-node", "ts-node-dev", "tsx"})
 _MANAGERS: Final = frozenset({"npm", "yarn", "pnpm"})
+# What a script of Click, Typer or Flask-Script does.
+_SUBCOMMANDS: Final = frozenset(
+    {"runserver", "run_server", "run-server", "serve", "server", "run", "start", "web", "api"}
+)
+_BARE: Final = re.compile(r"[a-z][\w:-]{0,60}")
 # Scripts of `package.json` that start a server, by the usual names.
 _SCRIPTS: Final = ("start", "serve", "server", "dev", "start:dev", "start:prod")
 _NODE_FILE: Final = re.compile(r"\.(?:js|mjs|cjs|ts|mts|cts)$")
@@ -126,10 +131,19 @@ def _python_starts(sources: Sources, app_files: set[str]) -> Iterator[OwnStart]:
                 script = _inside(place, command.script)
                 if script is None or not script.endswith(".py") or not sources.has_file(script):
                     continue
-                if script in app_files or runs_server(sources, script) or _DEPLOYS.search(file):
-                    argv = ("python", posixpath.relpath(script, place))
+                more = _subcommand(words, command.script)
+                if more is not None and (script in app_files or runs_server(sources, script) or _DEPLOYS.search(file)):
+                    argv = ("python", posixpath.relpath(script, place), *more)
                     yield OwnStart(script, why, Overrides(command=argv, directory=place))
                 break
+
+
+def _subcommand(words: Sequence[str], script: str) -> tuple[str, ...] | None:
+    """Return the word after the script if it is a usual name of what starts a server; None for another such word."""
+    after = words[words.index(script) + 1 :][:1] if script in words else ()
+    if not after or not _BARE.fullmatch(after[0]):
+        return ()
+    return tuple(after) if after[0] in _SUBCOMMANDS else None
 
 
 def _application(

@@ -128,6 +128,27 @@ def test_a_script_that_a_readme_names_is_started_as_a_command(tmp_path: Path) ->
     assert why(second) == '"python tools/serve.py --port 1" (README.md, line 5)'
 
 
+@pytest.mark.parametrize(
+    ("words", "taken"),
+    [
+        ("runserver --port 1", ("runserver",)),
+        ("serve", ("serve",)),
+        ("--debug runserver", ()),
+        ("$(id)", ()),
+    ],
+)
+def test_the_subcommand_that_starts_a_server_is_kept(tmp_path: Path, words: str, taken: tuple[str, ...]) -> None:
+    readme = f"# Shop\n\n```\npython tools/serve.py {words}\n```\n"
+    _, second = plans(tmp_path, {**PYTHON, "tools/serve.py": SERVER, "README.md": readme})
+    assert second.command == ("python", "tools/serve.py", *taken)
+
+
+def test_another_subcommand_starts_no_server(tmp_path: Path) -> None:
+    readme = "# Shop\n\n```\npython tools/serve.py drop_all runserver\n```\n"
+    _, second = plans(tmp_path, {**PYTHON, "tools/serve.py": SERVER, "README.md": readme})
+    assert second.command == ()
+
+
 @pytest.mark.parametrize("given", [Overrides(app="app:app"), Overrides(command=("python", "app.py"))])
 def test_what_somebody_has_given_stays(tmp_path: Path, given: Overrides) -> None:
     first, second = plans(tmp_path, {**PYTHON, "README.md": "```\ngunicorn examples.site:app\n```\n"}, given)

@@ -33,10 +33,11 @@ class MemorySource:
     """Generations that are texts."""
 
     projects: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    revision: int = 1
 
     async def get(self, generation_id: str) -> Generation:
         await trio.lowlevel.checkpoint()
-        return Generation(generation_id, "project", ANN.id, utc_now())
+        return Generation(generation_id, "project", ANN.id, utc_now(), revision=self.revision)
 
     async def write_files(self, generation_id: str, directory: Path) -> None:
         for name, text in self.projects[generation_id].items():

@@ -151,8 +151,8 @@ async def test_the_project_s_own_command_is_tried_once_after_the_found_applicati
         f"the application could not be loaded: it is {OWN_START} {command}; starting again"
     ]
     await rig.service.previews.stop("g1")
-    # Without a revision the next launch may have other files, so it begins with the application. Only one command is
-    # tried, and its error is reported.
+    # The next version begins with the application. Only one command is tried, and its error is reported.
+    rig.source.revision = 2
     files["tools/serve.py"] = "import http.server\nraise NameError('second')\nhttp.server.HTTPServer(0, 0)\n"
     rig.source.projects["g1"] = files
     again = await launch_files(rig, files)

@@ -40,6 +40,8 @@ PACKAGE = '  File "/cache/environments/1/lib/python3.11/site-packages/flask/app.
 
 MAIN = AppTarget("shop.main", "app", ".", False, "shop/main.py", "found", "fastapi")
 APPLICATION = StartPlan("fastapi", Toolchain.PYTHON, Server.ASGI, MAIN)
+FACTORY = replace(APPLICATION, target=replace(MAIN, attribute="create_app", factory=True))
+WANTS = "create_app() missing 1 required positional argument: 'config_name'"
 PROGRAM = StartPlan("command", Toolchain.PYTHON, Server.COMMAND, None, command=("python", "main.py"), directory="shop")
 NODE = StartPlan("node", Toolchain.NODE, Server.NODE, None, command=("index.js",))
 
@@ -65,6 +67,18 @@ def test_a_mistake_in_the_code_is_no_failure_to_load(lines: list[str], plan: Sta
     assert not has_failed_to_load(lines, plan, ROOT)
 
 
+@pytest.mark.parametrize(
+    ("plan", "lines"),
+    [
+        (FACTORY, [TRACE, LAUNCHER, ENTRY, f"TypeError: {WANTS}"]),
+        (FACTORY, [TRACE, LAUNCHER, "TypeError: make() missing 1 required positional argument: 'a'"]),
+        (APPLICATION, [TRACE, LAUNCHER, f"TypeError: {WANTS}"]),
+    ],
+)
+def test_another_call_without_its_argument_is_no_failure_to_load(plan: StartPlan, lines: list[str]) -> None:
+    assert not has_failed_to_load(lines, plan, ROOT)
+
+
 @pytest.mark.parametrize("line", ["Killed", "listening failed: address in use", "missing STRIPE_KEY, exiting"])
 def test_an_application_that_ends_without_an_error_is_kept(line: str) -> None:
     assert not has_failed_to_load([line], APPLICATION, ROOT)
@@ -79,6 +93,8 @@ def test_an_application_that_ends_without_an_error_is_kept(line: str) -> None:
         (PROGRAM, [TRACE, ENTRY, "    from a import b", "ImportError: cannot import name 'b' from 'a'"]),
         (APPLICATION, [TRACE, LAUNCHER, ENTRY, PACKAGE, "ImportError: cannot import name 'b' from 'flask'"]),
         (APPLICATION, [TRACE, LAUNCHER, "ModuleNotFoundError: No module named 'shop'"]),
+        (FACTORY, [TRACE, LAUNCHER, "    return found() if factory else found", f"TypeError: {WANTS}"]),
+        (FACTORY, [f"ERROR:    Error loading ASGI app factory: {WANTS}"]),
         (APPLICATION, [TRACE, OTHER, "KeyError: 1", "", TRACE, ENTRY, "ImportError: cannot import name 'b' from 'a'"]),
         (NODE, [f"Error: Cannot find module '{ROOT}/index.js'", "    at Module.x", "  requireStack: []"]),
         (NODE, ["Error: Cannot find module 'gone'", "Require stack:", f"- {ROOT}/index.js"]),
@@ -226,3 +242,41 @@ async def test_a_found_application_that_fails_again_leaves_neither_rows_nor_its_
     assert len([line for line in story(preview) if line.startswith("the found application does not start yet: ")]) == 2
     assert preview.directory is not None
     assert await trio.Path(preview.directory / "rows").read_text() == "tables "
+
+
+FACTORY_PY = """
+from flask import Flask
+
+def create_app(config_name):
+    app = Flask(__name__)
+    app.add_url_rule("/", view_func=lambda: {"dev": "demo"}[config_name])
+    return app
+"""
+COMMANDS = """
+import click
+from shop import create_app
+
+@click.group()
+def commands():
+    pass
+
+@commands.command()
+@click.option("--env", default="dev")
+def runserver(env):
+    create_app(env).run(port=5000)
+
+@commands.command()
+def drop():
+    raise SystemExit("dropped")
+
+if __name__ == "__main__":
+    commands()
+"""
+
+
+async def test_a_factory_that_requires_an_argument_is_started_by_the_project_s_command(rig: Rig) -> None:
+    readme = "```console\n$ python run.py drop\n$ python run.py runserver\n```\n"
+    files = {"shop/__init__.py": FACTORY_PY, "run.py": COMMANDS, "requirements.txt": "flask\n", "README.md": readme}
+    preview = await launch(rig, files)
+    assert preview.record.state is State.RUNNING, story(preview)
+    assert (await ask(preview)).content == b"demo"

@@ -26,6 +26,11 @@ _TRACE: Final = "Traceback (most recent call last):"
 _PACKAGES: Final = re.compile(r"/(?:site-packages|node_modules)/")
 # What the launchers print of a module without the application (``load_application``).
 _NOTHING: Final = re.compile(r"The module '[^']{1,300}' has no '[^']{1,300}' to serve: ")
+# uvicorn shows no traceback for it.
+_WANTS: Final = re.compile(
+    r"(?:^TypeError: |factory: )(?P<name>\w{1,100})\(\) missing \d{1,3} required positional argument"
+)
+_LAUNCHER: Final = re.compile(r"/launchers/preview_serving\.py$")
 # Lines after an error in which Node names the files that have required the module.
 _STACK_LINES: Final = 3
 
@@ -35,7 +40,8 @@ def has_failed_to_load(lines: Sequence[str], plan: StartPlan, root: str) -> bool
 
     1. The launcher found no application in the module.
     2. The entry itself is missing, or its own file imports a module or a name that does not exist.
-    3. A program, in which no application was found, has ended without an error.
+    3. The function that makes the application requires an argument, which the project's command gives.
+    4. A program, in which no application was found, has ended without an error.
 
     Other errors are mistakes in the code of the right application: another one would hide them.
 
@@ -44,7 +50,7 @@ def has_failed_to_load(lines: Sequence[str], plan: StartPlan, root: str) -> bool
         plan: Its start plan.
         root: The project's folder, as the program saw it.
     """
-    if any(_NOTHING.match(line) for line in lines):
+    if any(_NOTHING.match(line) for line in lines) or _wants_argument(lines, plan):
         return True
     number = newest_error(lines)
     if number is None:
@@ -72,6 +78,19 @@ def is_other_start(plan: StartPlan, other: StartPlan) -> bool:
     """Return whether the second plan starts another application or command than the first."""
     ways = [(one.target and (one.target.file, one.target.attribute), one.command, one.server) for one in (plan, other)]
     return ways[0] != ways[1]
+
+
+def _wants_argument(lines: Sequence[str], plan: StartPlan) -> bool:
+    """Return whether the launcher's own call of a factory lacked an argument: the last frame is the launcher's."""
+    if plan.target is None or not plan.target.factory:
+        return False
+    for number in range(len(lines) - 1, -1, -1):
+        match = _WANTS.search(lines[number])
+        if match is None or match["name"] != plan.target.attribute:
+            continue
+        frame = next((found for line in reversed(lines[:number]) if (found := _FRAME.match(line))), None)
+        return frame is None or _LAUNCHER.search(frame["path"]) is not None
+    return False
 
 
 def _entries(plan: StartPlan) -> set[str]:
