@@ -169,7 +169,7 @@ def _beside(nodes: Nodes, target: AppTarget, files: Sequence[str]) -> Iterator[s
         declared = _declared(sources)
         required = {name for name in missing if name.lower().replace("_", "-") in declared}
         missing -= required
-        missing -= {name for name in missing if _is_dotted(nodes, files, name) and _has_part(declared, name)}
+        missing -= _inner_folders(nodes, files, _sharing_a_part(missing, declared))
         shadows = _SHADOWS | required
     if not missing:
         return
@@ -183,15 +183,19 @@ def _beside(nodes: Nodes, target: AppTarget, files: Sequence[str]) -> Iterator[s
             seen.add(inner)
 
 
-def _is_dotted(nodes: Nodes, files: Sequence[str], name: str) -> bool:
-    """Return whether files import the folder as part of another one: ``api.graphql``."""
-    modules = (node.module or "" for file in files for node in nodes.imports(file) if isinstance(node, ast.ImportFrom))
-    return any(name in module.split(".")[1:] for module in modules)
+def _sharing_a_part(names: Iterable[str], declared: Iterable[str]) -> set[str]:
+    """Return the names that a part of a required package's name is: ``graphql`` of ``graphql-core``."""
+    parts = {part for one in declared for part in one.split("-")}
+    return {name for name in names if name.lower() in parts}
 
 
-def _has_part(declared: Iterable[str], name: str) -> bool:
-    """Return whether a required package has a name like ``graphql-core`` or ``strawberry-graphql``."""
-    return any(name.lower() in one.split("-") for one in declared)
+def _inner_folders(nodes: Nodes, files: Sequence[str], names: set[str]) -> set[str]:
+    """Return the names that files import as a folder within another one, too: ``api.graphql``."""
+    found: set[str] = set()
+    for node in (node for file in files if names for node in nodes.imports(file)):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found.update(names.intersection(node.module.split(".")[1:]))
+    return found
 
 
 def _declared(sources: Sources) -> set[str]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 from detection_kit import FASTAPI, MANAGE, values_of, write
 
 from preview.detection import Origin, ServiceKind, StartPlan, detect
+from preview.detection.settings import ProjectSettings
+from preview.detection.settings.model import Kind, Need, SettingRead
 
 ALL = frozenset({ServiceKind.POSTGRESQL, ServiceKind.MYSQL, ServiceKind.REDIS})
 NAMED = (
@@ -107,3 +110,12 @@ def test_an_asyncio_engine_beside_databases_gets_its_driver(tmp_path: Path) -> N
     requirements = "fastapi\nsqlalchemy\ndatabases\nasyncpg\npsycopg2-binary\n"
     plan = supplied(tmp_path, {"main.py": text + FASTAPI, "requirements.txt": requirements})
     assert values_of(plan)["DATABASE_URL"] == "postgresql+asyncpg://preview:preview@localhost:5432/preview"
+
+
+def test_very_many_hosts_are_looked_up_in_bounded_time() -> None:
+    names = [f"n{number}" for number in range(20_000)]
+    reads = {f"A_{name}": SettingRead(f"A_{name}", "a.py", 1, Need.OPTIONAL, Kind.TEXT, field=name) for name in names}
+    settings = ProjectSettings(reads, {}, {})
+    started = time.thread_time()
+    assert [found.field for name in names if (found := settings.kept_as(name))] == names
+    assert time.thread_time() - started < 5

@@ -184,6 +184,13 @@ def test_what_is_refused_where_it_is_read_is_needed(tmp_path: Path, statement: s
     assert values(tmp_path, statement) == {"X": "preview"}
 
 
+@pytest.mark.parametrize("value", ["'off'", "'off', 'on'"])
+def test_a_value_that_is_refused_where_it_is_read_makes_no_variable_needed(tmp_path: Path, value: str) -> None:
+    read, _, default = value.partition(", ")
+    test = f"os.getenv('X'{', ' + default if default else ''}) == {read}"
+    assert values(tmp_path, f"if {test}:\n    raise SystemExit\n") == {}
+
+
 def test_what_is_only_asked_about_is_not_needed(tmp_path: Path) -> None:
     assert values(tmp_path, "if not os.getenv('X'):\n    print('no X')\n") == {}
 

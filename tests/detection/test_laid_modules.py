@@ -169,3 +169,23 @@ def test_very_many_modules_that_are_missing_take_little_time(tmp_path: Path) -> 
     started = time.process_time()
     plan_of(tmp_path, {"app.py": text, **IGNORE})
     assert time.process_time() - started < 10
+
+
+MANY = 12_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # Names of libraries that folders may have, within other folders.
+        "".join(f"import n{one}\nfrom a.m{one} import b\n" for one in range(MANY)),
+        # Reads among the arguments of one call.
+        "app.config.from_object(" + 'os.getenv("A"),' * MANY + ")\n",
+    ],
+)
+def test_very_many_names_are_compared_in_bounded_time(tmp_path: Path, text: str) -> None:
+    wanted = "-".join(f"n{one}" for one in range(MANY))
+    files = {"main.py": f"import os\n{text}{FASTAPI}", "requirements.txt": f"fastapi\nredis\n{wanted}\n"}
+    started = time.thread_time()
+    detect(write(tmp_path, files), supplied=frozenset({ServiceKind.REDIS}))
+    assert time.thread_time() - started < 20

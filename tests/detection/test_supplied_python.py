@@ -314,11 +314,23 @@ INI = "[alembic]\n# sqlalchemy.url = postgresql://a:b@localhost/no\nsqlalchemy.u
         ("postgresql://%(DB_USER)s:secret@localhost/shop", f"postgresql+psycopg2://{OWN}"),
         ("postgresql://me:secret@localhost:99999/shop", f"postgresql+psycopg2://{OWN}"),
         ("", f"postgresql+psycopg2://{OWN}"),
+        # It names no database.
+        ("postgresql://localhost/", f"postgresql+psycopg2://{OWN}"),
     ],
 )
 def test_a_made_up_address_is_that_of_the_migrations(tmp_path: Path, url: str, expected: str) -> None:
     files = fastapi(ENGINE.format(REQUIRED), "psycopg2-binary", **{"alembic.ini": INI.format(url)})
     assert values_of(supplied_plan(tmp_path, files))["DATABASE_URL"] == expected
+
+
+@pytest.mark.parametrize(("folder", "database"), [("b", "own"), (".", "preview")])
+def test_the_migrations_of_another_service_name_no_database(tmp_path: Path, folder: str, database: str) -> None:
+    files = fastapi(ENGINE.format(REQUIRED), "psycopg2-binary")
+    files = {f"{folder}/{name}": text for name, text in files.items()}
+    urls = {"a": "other", "b": "own"} if folder == "b" else {"a": "other", "c": "another"}
+    ini = {f"{place}/alembic.ini": INI.format(f"postgresql://me:x@localhost/{name}") for place, name in urls.items()}
+    value = values_of(supplied_plan(tmp_path, files | ini))["DATABASE_URL"]
+    assert value.rpartition("/")[2] == database
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -377,6 +389,7 @@ VERSION = "from alembic import op\ndef upgrade():\n    {}\ndef downgrade():\n   
         ("op.add_column('a', sa.Column('x', sa.Integer()))", set()),
         ("with op.batch_alter_table('a') as one:\n        one.create_foreign_key(None, 'b', ['x'], ['id'])", set()),
         ("if op.get_bind().dialect.name != 'sqlite':\n        op.drop_constraint('a', 'b')", set()),
+        ("op.add_column('a', sa.Column('x', sa.JSON().with_variant(postgresql.JSONB(), 'postgresql')))", set()),
     ],
 )
 def test_a_default_of_sqlite_that_the_migrations_refuse_yields_to_the_example_s_server(

@@ -240,6 +240,12 @@ def test_a_request_for_the_same_files_is_answered_from_memory(tmp_path: Path) ->
     assert memory.read(request) is first
     (tmp_path / "requirements.txt").write_text("idna\n")
     assert memory.read(request).required != first.required
+    (tmp_path / "Pipfile").write_text("[packages]\nflask = '*'\nidna = '*'\n")
+    (tmp_path / "requirements.txt").write_text("flask\n")
+    (tmp_path / "Readme.rst").write_text("")
+    before = memory.read(request)
+    (tmp_path / "Readme.rst").write_text("pipenv install\n")
+    assert memory.read(request).required.source != before.required.source
     (tmp_path / "main.py").write_text("import yaml\n")
     assert [one.distribution for one in memory.read(request).wanted] == ["pyyaml"]
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -200,6 +201,13 @@ def test_the_installer_of_the_readme_decides_if_the_requirements_file_is_older(
     required = read(tmp_path, requirements__txt=older, README__md=readme, **manifest)
     assert required.source == source
     assert (len(required.requirements) == 2) == (source != "requirements.txt" or "bcrypt" in older)
+
+
+def test_a_readme_that_is_no_plain_file_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "other.md").write_text("pipenv install")
+    (tmp_path / "README.md").symlink_to("other.md")
+    os.mkfifo(tmp_path / "README.rst")
+    assert read(tmp_path, requirements__txt="flask==1.1.2\n", Pipfile=OLD_PIPFILE).source == "requirements.txt"
 
 
 def test_any_spelling_of_the_name_is_found(tmp_path: Path) -> None:

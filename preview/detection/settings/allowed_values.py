@@ -16,6 +16,7 @@ from preview.detection.project_imports import Nodes
 from preview.detection.settings.model import raises
 
 _MOST_VALUES: Final = 20
+_MOST_ARGUMENTS: Final = 100
 _MOST_CHAINS: Final = 50
 # The first one is used, if none names an environment.
 _HARMLESS: Final = ("no", "false", "0", "off", "local", "none")
@@ -163,8 +164,8 @@ class Tables:
         if isinstance(parent, ast.keyword) and parent.arg:
             call = parents.get(parent)
             table = self._arguments.get((last_name(call), parent.arg), "") if isinstance(call, ast.Call) else ""
-        elif not table and isinstance(parent, ast.Call) and node in parent.args:
-            at = next(at for at, one in enumerate(parent.args) if one is node)
+        elif not table and isinstance(parent, ast.Call):
+            at = next((at for at, one in enumerate(parent.args[:_MOST_ARGUMENTS]) if one is node), -1)
             table = self._arguments.get((last_name(parent), at), "")
         return self._keys.get(table, ())[:_MOST_VALUES]
 

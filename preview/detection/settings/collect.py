@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final
 
 from preview.detection.plan import Origin, Variable
@@ -40,7 +42,7 @@ _DEBUGGER: Final = re.compile(rb"\b(?:debugpy|ptvsd|pydevd(?:_pycharm)?|remote_p
 _DOCKER_HOST: Final = re.compile(r"[a-z][a-z0-9_-]*")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ProjectSettings:
     """Variables that a project reads (one for each name, the strictest), and values in its own files."""
 
@@ -57,9 +59,13 @@ class ProjectSettings:
 
     def kept_as(self, name: str) -> SettingRead | None:
         """Return the variable of this name, in lower case too; else the only one that the source keeps as it."""
-        read = self.reads.get(name) or self.reads.get(name.upper())
-        kept = [one for one in self.reads.values() if name and one.field == name]
-        return read or (kept[0] if len(kept) == 1 else None)
+        return self.reads.get(name) or self.reads.get(name.upper()) or self._kept.get(name)
+
+    @cached_property
+    def _kept(self) -> Mapping[str, SettingRead]:
+        """The reads by the names that the source keeps them as, without names of several."""
+        times = Counter(read.field for read in self.reads.values())
+        return {read.field: read for read in self.reads.values() if read.field and times[read.field] == 1}
 
     @property
     def defaulted(self) -> frozenset[str]:

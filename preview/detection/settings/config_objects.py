@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from preview.detection.expressions import last_name
@@ -21,16 +21,9 @@ class ConfigObjects:
             if _FROM_OBJECT.encode() in nodes.sources.text(file):
                 self._taken.update(taken for node in nodes.all(file) for taken in _taken_by(node))
 
-    def takes(self, node: ast.AST, parents: Mapping[ast.AST, ast.AST]) -> bool:
-        """Return whether the expression is such an argument."""
-        parent = parents.get(node)
-        call = parents.get(parent) if isinstance(parent, ast.keyword) else parent
-        return isinstance(call, ast.Call) and any(given is node for given in self._given(call))
-
-    def names(self, nodes: Sequence[ast.AST]) -> frozenset[str]:
-        """Return the names among the nodes of a file that are such arguments."""
-        given = (one for node in nodes if isinstance(node, ast.Call) for one in self._given(node))
-        return frozenset(one.id for one in given if isinstance(one, ast.Name))
+    def among(self, nodes: Iterable[ast.AST]) -> frozenset[ast.expr]:
+        """Return the expressions among the nodes of a file that are such arguments."""
+        return frozenset(one for node in nodes if isinstance(node, ast.Call) for one in self._given(node))
 
     def _given(self, call: ast.Call) -> Iterator[ast.expr]:
         name = last_name(call.func)

@@ -224,7 +224,7 @@ class _Reader:
         tables: Callable[[], Tables],
         objects: Callable[[], ConfigObjects],
     ) -> None:
-        self._file, self._tables, self._objects = file, tables, objects
+        self._file, self._tables = file, tables
         calls, boxes = ReaderCalls(nodes, helpers), dotenv_names(nodes)
         self._raws = [
             (node, raw)
@@ -237,7 +237,8 @@ class _Reader:
         self._given = set(_given_here(nodes))
         self._refused = frozenset(refused_when_empty(nodes)) if self._raws else frozenset()
         self._refused_names = frozenset(map(last_name, self._refused))
-        self._configuring = objects().names(nodes) if self._raws else frozenset()
+        self._objects = objects().among(nodes) if self._raws else frozenset()
+        self._object_names = frozenset(one.id for one in self._objects if isinstance(one, ast.Name))
         self._stored = stored_once(nodes) if self._raws else frozenset()
         self._lookups = lookups(nodes, self._parents) if self._raws else {}
         self._compared = compared_values(nodes, self._subject) if self._raws else {}
@@ -300,7 +301,7 @@ class _Reader:
         parent = self._parents.get(node)
         while isinstance(parent, ast.BoolOp):
             parent = self._parents.get(parent)
-        if isinstance(parent, ast.Call) and node in parent.args:
+        if isinstance(parent, ast.Call) and parent is self._parents.get(node) and node is not parent.func:
             name = last_name(parent.func)
             kind = CASTS.get(name, read.kind)
             return replace(read, kind=kind, need=Need.REQUIRED if name in _STRICT_CASTS else read.need)
@@ -346,8 +347,7 @@ class _Reader:
 
     def _is_object(self, node: ast.AST) -> bool:
         """Return whether Flask's configuration is read from the class that the variable names."""
-        is_taken = self._objects().takes(node, self._parents)
-        return is_taken or any(name in self._configuring for name in self._target_names(node))
+        return node in self._objects or any(name in self._object_names for name in self._target_names(node))
 
     def _kept_as(self, node: ast.AST) -> str:
         """Return the name that gets the value, also within ``int(…)`` and ``… or "x"``; empty if there is none."""

@@ -163,14 +163,21 @@ def _empty(test: ast.expr) -> Iterator[ast.expr]:
     elif isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
         yield from _members(test.operand)
     elif isinstance(test, ast.Compare) and isinstance(test.ops[0], ast.Is | ast.Eq | ast.Lt):
-        yield from _members(test.left)
+        given = test.comparators[0]
+        # `if os.getenv("MODE") == "off": raise …` refuses a value, and takes none.
+        is_value = isinstance(test.ops[0], ast.Eq) and isinstance(given, ast.Constant) and bool(given.value)
+        if not (is_value and isinstance(test.left, ast.Call) and _is_read(test.left) and len(test.left.args) == 1):
+            yield from _members(test.left)
 
 
 def _members(node: ast.expr) -> Iterator[ast.expr]:
     """Yield what ``all([A, B])`` and ``len(A)`` ask about; of a call that reads a variable, the call itself."""
-    is_read = isinstance(node, ast.Call) and last_name(node.func) in {"getenv", "get", "config"}
-    inner = node.args[0] if isinstance(node, ast.Call) and node.args and not is_read else node
+    inner = node.args[0] if isinstance(node, ast.Call) and node.args and not _is_read(node) else node
     yield from inner.elts if isinstance(inner, ast.List | ast.Tuple) else [inner]
+
+
+def _is_read(node: ast.expr) -> bool:
+    return isinstance(node, ast.Call) and last_name(node.func) in {"getenv", "get", "config"}
 
 
 def raises(body: Iterable[ast.AST]) -> bool:

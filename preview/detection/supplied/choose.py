@@ -173,9 +173,10 @@ class _Chooser:
     def _made_up(self, kind: ServiceKind, *, synchronous: bool) -> str:
         scheme = scheme_for(self.engine, kind, self.supply.drivers, self.facts, synchronous=synchronous)
         migrated = self.supply.migrated
-        if kind_of_scheme(migrated) is kind and is_usable(migrated):
+        place = migrated.partition("://")[2]
+        if kind_of_scheme(migrated) is kind and is_usable(migrated) and place.partition("/")[2]:
             # Alembic makes the tables there, unless the project's `env.py` says otherwise.
-            return local_url(f"{scheme}://{migrated.partition('://')[2]}")
+            return local_url(f"{scheme}://{place}")
         return own_address(kind, scheme)
 
     def _for_migrations(

@@ -86,11 +86,14 @@ def find_supply(sources: Sources, facts: Facts, folder: str, kinds: frozenset[Se
     if not kinds:
         return Supply()
     values, drivers = compose_values(sources), find_drivers(sources, facts, folder)
-    return Supply(kinds, drivers, values, refuses_sqlite(sources), _migrated(sources))
+    return Supply(kinds, drivers, values, refuses_sqlite(sources), _migrated(sources, folder))
 
 
-def _migrated(sources: Sources) -> str:
-    file = next((name for name in sources.all_names if name.rpartition("/")[2] == "alembic.ini"), None)
+def _migrated(sources: Sources, folder: str) -> str:
+    files = [name for name in sources.all_names if name.rpartition("/")[2] == "alembic.ini"]
+    # Another service beside this one may have its own.
+    own = "alembic.ini" if folder in {"", "."} else f"{folder}/alembic.ini"
+    file = own if own in files else files[0] if len(files) == 1 else None
     text = sources.text(file)[:_MAX_BYTES].decode("utf-8", "replace") if file is not None else ""
     match = _INI_URL.search(text)
     return match[1].partition("?")[0].replace("%%", "%") if match is not None else ""

@@ -25,6 +25,7 @@ from preview.environments.requirements.requirements import (
     parse_requirement,
 )
 from preview.errors import EnvironmentFailed
+from preview.sources.node_files import read_plain
 
 _REQUIREMENTS: Final = (
     "requirements.txt", "requirements/prod.txt", "requirements/production.txt", "requirements/base.txt",
@@ -177,7 +178,8 @@ class _Search:
                 continue
             if any(_installs_with(self.project, folder, installer) for folder in dict.fromkeys((place, "."))):
                 note = (
-                    f"{one.source} is used: the README installs with {installer.decode()}, and {found.source} is older"
+                    f"{one.source} is used: the README installs with {installer.decode()}, "
+                    f"and {found.source} does not name all packages of it"
                 )
                 return replace(one, notes=(note, *one.notes))
         return None
@@ -270,9 +272,9 @@ def _installs_with(project: Path, place: str, installer: bytes) -> bool:
     """Return whether the README of a folder installs with this program, and with no requirements file."""
     for name in _listing(project / place):
         path = project / place / name
-        if _README.fullmatch(name) and path.is_file() and path.resolve().is_relative_to(project):
-            with suppress(OSError), path.open("rb") as file:
-                text = file.read(_MOST_OF_README)
+        if _README.fullmatch(name) and path.resolve().is_relative_to(project):
+            with suppress(OSError):
+                text = read_plain(str(path), _MOST_OF_README)
                 return re.search(rb"\b%b (?:install|sync)\b" % installer, text) is not None and not _BY_PIP.search(text)
     return False
 

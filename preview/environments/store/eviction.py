@@ -148,7 +148,7 @@ def try_exclusive(layout: Layout, key: str) -> FileLock | None:
 # An entry takes a few kilobytes.
 _MAX_ANSWERS: Final = 256
 # Names and suffixes of manifests; requirements may also be included from any text file.
-_READ: Final = (".py", ".txt", ".toml", ".lock", ".cfg", ".in", ".yml", ".yaml", "Pipfile", "README.md", *STATED_IN)
+_READ: Final = (".py", ".txt", ".toml", ".lock", ".cfg", ".in", ".yml", ".yaml", "Pipfile", *STATED_IN)
 
 
 class RequestMemory:
@@ -192,7 +192,7 @@ def _digest(sources: Sources, request: EnvironmentRequest) -> bytes:
     digest = hashlib.sha256(repr((request.folder, request.extra, request.server, request.entry)).encode())
     for name in sources.all_names:
         last = name.rpartition("/")[2]
-        if name.endswith(_READ) or last.startswith(".env"):
+        if name.endswith(_READ) or last.startswith(".env") or last.upper().startswith("README"):
             text = sources.text(name) or _large(sources, name)
             digest.update(f"\0{name}\0{len(text)}\0".encode("utf-8", "surrogateescape"))
             digest.update(text)
