@@ -474,12 +474,36 @@ def test_an_example_that_only_says_what_it_has_to_be_is_no_value(tmp_path: Path)
 
 @pytest.mark.parametrize(
     ("options", "mode"),
-    [("'dev', 'prod'", "dev"), ("'development', 'prod'", None), ("'live', 'stage'", "live"), ("'production'", None)],
+    [
+        ("'dev', 'prod'", "dev"),
+        ("'development', 'prod'", None),
+        ("'live', 'stage'", "live"),
+        ("'dev', 'test', 'production'", "dev"),
+    ],
 )
 def test_a_schema_without_the_usual_mode_gets_one_of_its_own(tmp_path: Path, options: str, mode: str | None) -> None:
     source = f"const {{ z }} = require('zod');\nz.object({{ NODE_ENV: z.enum([{options}]) }}).parse(process.env);\n"
     found = plan_of(tmp_path, needing("zod"), {"server.js": source + SERVER}).variables.get("NODE_ENV")
     assert (found.value if found is not None else None) == mode
+
+
+@pytest.mark.parametrize(
+    ("declared", "mode"),
+    [
+        (
+            "enum Mode { Dev = 'local', Live = 'live' }\nclass E { @IsEnum(Mode)\n  @IsNotEmpty()\n  NODE_ENV!: Mode }",
+            "local",
+        ),
+        ("class E { @IsIn(['dev', 'prod']) NODE_ENV: string }", "dev"),
+        ("enum Mode { Dev = 'development', Live = 'live' }\nclass E { @IsEnum(Mode) NODE_ENV: Mode }", None),
+        ("class E { @IsEnum(Elsewhere) NODE_ENV: Elsewhere }", None),
+        ("enum Mode { A = 'a' }\nclass E { @IsEnum(Mode) SIZE: Mode; NODE_ENV: string }", None),
+    ],
+)
+def test_the_mode_of_a_validated_class_is_one_that_it_knows(tmp_path: Path, declared: str, mode: str | None) -> None:
+    source = f"import {{ IsEnum, IsIn, IsNotEmpty }} from 'class-validator';\n{declared}\n"
+    found = plan_of(tmp_path, needing("class-validator"), {"server.js": SERVER, "env.ts": source})
+    assert (one.value if (one := found.variables.get("NODE_ENV")) is not None else None) == mode
 
 
 def test_an_example_that_is_too_short_for_the_schema_is_not_used(tmp_path: Path) -> None:

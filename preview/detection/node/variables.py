@@ -96,8 +96,8 @@ def choose_variables(
 
 
 def _mode(read: SettingRead | None) -> Variable | None:
-    """Return a mode that the project's schema knows, if it knows neither of the usual ones: ``dev``."""
-    if read is None or not read.choices or {"development", "production"}.intersection(read.choices):
+    """Return a mode that the project's schema knows, if it does not know ``development``: ``dev``."""
+    if read is None or not read.choices or "development" in read.choices:
         return None
     value = next((name for name in ("dev", "develop", "local", "test") if name in read.choices), read.choices[0])
     return Variable(_MODE, value, Origin.SUPPLIED, read.where)
