@@ -158,8 +158,8 @@ def test_two_requirements_that_exclude_each_other_are_named_and_not_a_step_of_th
     found = explain(PAIR.splitlines(), RequirementSet(tuple(lines)), offline=False)
     assert found.reason == "conflict"
     assert found.message == (
-        "box>=1.25.5 (reqs.txt line 3) and crate>=4.0.18 (reqs.txt line 9) exclude each other: both need pyyaml, in "
-        "versions that no release has here; loosen one of them, or leave it out"
+        "box>=1.25.5 (reqs.txt line 3) and crate>=4.0.18 (reqs.txt line 9) exclude each other: both need pyyaml, and "
+        "no release of it suits both here; loosen one of them, or leave it out"
     )
     alone = PAIR.replace("depends on pyyaml", "depends on x")
     assert "exclude each other" in explain(alone.splitlines(), RequirementSet(), offline=False).message

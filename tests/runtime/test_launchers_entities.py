@@ -23,6 +23,7 @@ exports.DataSource = class DataSource {
   constructor(options) { this.options = options; this.entityMetadatas = []; this.times = 0; }
   KIND buildMetadatas() {
     this.times += 1;
+    if (this.options.entities.some((one) => one.includes('broken'))) throw new Error('no such type\\nmore');
     this.entityMetadatas = this.options.entities.filter((one) => typeof one !== 'string' || !one.includes('*'));
   }
 };
@@ -65,6 +66,14 @@ def test_sources_that_declare_entities_stand_in_for_a_build(tmp_path: Path, kind
     write_sources(tmp_path)
     told = "no file of entities is found at dist/**/*.entity.js; TypeORM gets the 2 sources that declare some"
     assert run(tmp_path, kind=kind) == f"{told}\nsrc/barn.entity.ts src/herd/cow.ts 2"
+
+
+@pytest.mark.parametrize("kind", ["async", ""])
+def test_sources_that_typeorm_cannot_use_change_nothing(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "broken.ts").write_text(ENTITY)
+    lines = run(tmp_path, kind=kind).splitlines()
+    assert lines[1] == "TypeORM cannot use these sources, and goes on without them: no such type"
+    assert lines[2].split() == ["3"]
 
 
 def test_what_typeorm_finds_itself_is_left_alone(tmp_path: Path) -> None:

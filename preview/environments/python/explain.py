@@ -303,7 +303,7 @@ def _exclusive(text: str, required: RequirementSet) -> Explanation | None:
         who = _Claim("", found["who"] or "").package
         needed.setdefault(_Claim("", found["what"]).package, set()).add(who)
     shared = next((package for package, who in needed.items() if {one, other} <= who), "")
-    by = f": both need {clipped(shared, _LONGEST_NAME)}, in versions that no release has here" if shared else ""
+    by = f": both need {clipped(shared, _LONGEST_NAME)}, and no release of it suits both here" if shared else ""
     pair = " and ".join(_with_origin(match[group], required) for group in ("one", "other"))
     return Explanation(f"{pair} exclude each other{by}; loosen one of them, or leave it out", "conflict")
 

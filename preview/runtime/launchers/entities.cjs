@@ -54,10 +54,17 @@ function completed(options) {
   return { ...options, entities: [...others, ...files] };
 }
 
-/** Make a data source build its entities once more if it has found none. */
+/** Make a data source build its entities once more if it has found none; it keeps its own options if that fails. */
 function watchSource(prototype) {
   const build = prototype.buildMetadatas;
   prototype.buildMetadatas = function buildFound(...given) {
+    const own = this.options;
+    const goBack = (error) => {
+      const reason = String((error && error.message) || error).split('\n')[0].slice(0, 200);
+      fs.writeSync(1, `TypeORM cannot use these sources, and goes on without them: ${reason}\n`);
+      this.options = own;
+      return build.apply(this, given);
+    };
     const again = (built) => {
       let options = null;
       try {
@@ -67,7 +74,12 @@ function watchSource(prototype) {
       }
       if (options === null) return built;
       this.options = options;
-      return build.apply(this, given);
+      try {
+        const found = build.apply(this, given);
+        return found && typeof found.then === 'function' ? found.then(undefined, goBack) : found;
+      } catch (error) {
+        return goBack(error);
+      }
     };
     const built = build.apply(this, given);
     return built && typeof built.then === 'function' ? built.then(again) : again(built);
