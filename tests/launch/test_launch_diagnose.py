@@ -224,6 +224,8 @@ OTHERS = [
     ("Error: Cannot find module 'express'", "missing_module", "package.json"),
     ("Error [ERR_MODULE_NOT_FOUND]: Cannot find package 'pg' imported from /app/x.js", "missing_module", "'pg'"),
     ("Error: Cannot find module './dist/index.js'", "missing_file", "build"),
+    ("Error [ERR_MODULE_NOT_FOUND]: Cannot find package '~' imported from /app/x.ts", "missing_file", "build"),
+    ("Error: Cannot find module '@/lib/made'", "missing_file", "build"),
     ("Error: Cannot find module './secret.json'", "missing_file", "version control may leave it out"),
     ("KeyError: 'SECRET_KEY'", "missing_variable", "SECRET_KEY is not set"),
     ("decouple.UndefinedValueError: API_KEY not found. Declare it as envvar or define a default.", "missing_variable", "API_KEY"),

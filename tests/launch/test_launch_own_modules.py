@@ -60,6 +60,16 @@ def test_a_list_of_ignored_files_behind_a_link_is_not_read(
     assert "gitignore" not in explain(project, "app.config")
 
 
+def test_a_module_that_hides_a_folder_is_named(project: Path) -> None:
+    (project / "app" / "routes").mkdir()
+    for name in ("routes/health.py", "routes.py"):
+        (project / "app" / name).write_text("")
+    assert explain(project, "app.routes.health").endswith(
+        " imports 'app.routes.health', but app/routes.py hides the folder app/routes, which has no __init__.py. "
+        "Rename one of them."
+    )
+
+
 def test_the_package_may_lie_in_a_folder_of_the_project(project: Path) -> None:
     assert "did you mean 'shop.models'?" in explain(project, "shop.model", "backend/shop/models.py")
 

@@ -153,9 +153,8 @@ _other_version = _said(
     "version in the requirements, or correct the import.",
     module="module",
 )
-_node_package = _said(
-    "missing_module", "There is no Node package {name!r}. Add it to the dependencies in package.json.", module="name"
-)
+_NO_PACKAGE = "There is no Node package {name!r}. Add it to the dependencies in package.json."
+_node_package = _said("missing_module", _NO_PACKAGE, module="name")
 _node_file = _said(
     "missing_file",
     "The module {name} does not exist. If a build generates it, add that build as a step in preview.toml; "
@@ -270,7 +269,8 @@ def _python_name(match: re.Match[str]) -> Diagnosis | None:
 def _node_module(match: re.Match[str]) -> Diagnosis | None:
     if match["name"].endswith(".json"):
         return _data(match)
-    return _node_file(match) if match["name"].startswith((".", "/")) else _node_package(match)
+    # No package has an alias' name: `~/lib`, `@/lib`, `#lib`.
+    return (_node_file if match["name"].startswith((".", "/", "~", "@/", "#")) else _node_package)(match)
 
 
 # Ports

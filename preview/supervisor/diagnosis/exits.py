@@ -80,6 +80,10 @@ def name_own_module(found: Diagnosis, lines: Sequence[str], project: Path) -> Di
         return found
     if folder is None:
         return found
+    if last in modules and folder.with_suffix(".py").is_file():
+        name = "/".join(parents)
+        hides = f"{name}.py hides the folder {name}, which has no __init__.py. Rename one of them."
+        return replace(found, message=f"{_place(lines, project)} '{module}', but {hides}")
     near = difflib.get_close_matches(last, modules, n=1)
     hint = f"; did you mean '{'.'.join([*parents, near[0]])}'?" if near else ". Add it, or correct the import."
     if not near and _is_ignored(project, last):
