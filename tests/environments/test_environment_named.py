@@ -66,6 +66,57 @@ async def test_the_own_python_comes_first_and_is_not_loosened_then_the_named_one
     assert len({first.key, second.key, last.key}) == 3
 
 
+def pinned(stated: StatedPython | None = None, requires: str | None = None, line: str = "jinja2==2.10") -> Asked:
+    required = RequirementSet((parse_requirement(line, "requirements.txt line 1"),), requires_python=requires)
+    return Asked(required, None, (), frozenset(), stated)
+
+
+async def test_what_cannot_be_built_gets_the_newest_python_on_which_its_pins_work(choice: Choice) -> None:
+    said = Said()
+    first = await choice.recipe(pinned(), said)
+    assert (first.interpreter.version, first.has_older, said.text) == (OWN, True, "")
+    assert choice.is_refused(first, failed())
+    second = await choice.recipe(pinned(), said)
+    assert (second.interpreter, second.ahead_of, second.has_older) == (OLDER, None, False)
+    assert said.text == f"Using Python 3.8.18: with {OWN} shop==1.0 (requirements.txt line 1) has no wheel for it"
+    assert not choice.is_refused(second, failed())
+
+
+@pytest.mark.parametrize("reason", ["network", "conflict", "disk", "not_found"])
+async def test_no_other_failure_changes_the_python(choice: Choice, reason: str) -> None:
+    first = await choice.recipe(pinned(), Said())
+    assert not choice.is_refused(first, failed(reason))
+    assert (await choice.recipe(pinned(), Said())).interpreter.version == OWN
+
+
+async def test_the_older_python_s_environment_stays_in_use(choice: Choice, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = await choice.recipe(pinned(), Said())
+    assert choice.is_refused(first, failed())
+    second = await choice.recipe(pinned(), Said())
+    choice._refusals._passing.clear()
+    assert (await choice.recipe(pinned(), Said())).interpreter.version == OWN
+    monkeypatch.setattr(Layout, "is_usable", lambda _, key: key == second.key)
+    said = Said()
+    assert (await choice.recipe(pinned(), said)).interpreter == OLDER
+    assert said.text == "Using Python 3.8.18, as before"
+    monkeypatch.setattr(Layout, "is_usable", lambda _, key: key in {first.key, second.key})
+    assert (await choice.recipe(pinned(), Said())).interpreter.version == OWN
+
+
+@pytest.mark.parametrize(
+    "project",
+    [
+        pinned(line="jinja2==3.1.2"),  # it works on the own one
+        pinned(requires=">=3.9"),  # the manifest says otherwise
+        pinned(StatedPython(sys.version_info.minor, "Dockerfile")),  # a file names another one
+    ],
+)
+async def test_there_is_no_older_python_for_all_others(choice: Choice, project: Asked) -> None:
+    recipe = await choice.recipe(project, Said())
+    assert not recipe.has_older
+    assert not choice.is_refused(recipe, failed())
+
+
 @pytest.mark.parametrize(
     "project",
     [

@@ -3,7 +3,8 @@
 1. The configured Python. 2. A Python that the project requires, if the service's own does not fit. 3. An older Python
 that a file names, if the unchanged project can be installed there and not on the service's own. 4. The nearest one from
 3.12 on, if the unchanged project can be installed there (``trial``): previews then share the memory of the packages
-that their template has imported. 5. The service's own Python.
+that their template has imported. 5. The service's own Python. 6. The newest older one on which every pin is known to
+work, if no file names one and a package cannot be built for the service's own.
 """
 
 from __future__ import annotations
@@ -115,7 +116,38 @@ class Choice:
         interpreter = await self._wanted(asked, usual, report)
         if requires is not None and not allows(requires, interpreter):
             asked = replace(asked, required=as_for(asked.required, requires))
-        return self._recipe_for(asked, interpreter)
+        return await self._or_older(asked, self._recipe_for(asked, interpreter), report)
+
+    async def _or_older(self, asked: Asked, recipe: Recipe, report: Report) -> Recipe:
+        """Return the recipe, or that for an older Python if a package could not be built for this one.
+
+        Only for pins that are known not to work on this Python, with the newest one on which all are known to work.
+        """
+        older = await self._newest_for_all(asked, recipe.interpreter)
+        if older is None:
+            return recipe
+        second = self._recipe_for(asked, older)
+        why = self._refusals.why(recipe.key)
+        if self._layout.is_usable(recipe.key) or (why is None and not self._layout.is_usable(second.key)):
+            return replace(recipe, has_older=True)
+        reason = f": with {recipe.interpreter.version} {why}" if why is not None else ", as before"
+        report(f"Using Python {older.version}{reason}", logging.INFO)
+        return second
+
+    async def _newest_for_all(self, asked: Asked, usual: PythonInterpreter) -> PythonInterpreter | None:
+        """Return the newest older Python on which every pin works; None without one, or if they do on the usual one."""
+        is_named = asked.stated is not None and not asked.stated.is_hint
+        if is_named or not self._is_held or self._settings.environment_python not in {None, OWN}:
+            return None
+        if not with_floors(asked.required, usual.version)[1]:
+            return None
+        for minor in range(int(usual.version.split(".")[1]) - 1, _OLDEST - 1, -1):
+            if with_floors(asked.required, f"3.{minor}")[1]:
+                continue
+            found = await self._other(f"==3.{minor}.*")
+            if found is not None and allows(asked.required.requires_python, found):
+                return found
+        return None
 
     def _recipe_for(self, asked: Asked, interpreter: PythonInterpreter) -> Recipe:
         recipe = make_recipe(asked, interpreter, runs_code=self._runs_code)
@@ -177,6 +209,8 @@ class Choice:
 
     def is_refused(self, recipe: Recipe, error: EnvironmentFailed) -> bool:
         """Remember that the recipe failed; True if ``recipe`` now chooses another Python."""
+        if recipe.has_older and error.details.get("reason") == "build":
+            return self._refusals.note(recipe.key, error)
         return recipe.ahead_of is not None and self._refusals.note(recipe.key, error)
 
     @property

@@ -33,6 +33,7 @@ class Recipe:
         runs_code: Whether code of packages may run during the build.
         ahead_of: Version of the Python that is used if this one fails (see ``trial``); None if this is no trial.
         trial_builds: A trial may build packages that have no wheel.
+        has_older: An older Python is used if a package cannot be built for this one.
         builder: See ``builder_name``.
         imports: Modules and names that the files import from packages. Not part of the key: they decide nothing in an
             environment whose packages go together.
@@ -48,6 +49,7 @@ class Recipe:
     runs_code: bool = True
     ahead_of: str | None = None
     trial_builds: bool = False
+    has_older: bool = False
     builder: str = ""
     imports: tuple[tuple[str, str], ...] = ()
     told: NewestPin | None = None
@@ -86,7 +88,7 @@ def make_recipe(
         asked.wanted,
         runs_code,
         own,
-        trial_builds,
+        trial_builds=trial_builds,
         imports=asked.imports,
         told=told,
         is_dated=asked.is_dated,
