@@ -29,7 +29,7 @@ from preview.detection.plan import (
 )
 from preview.detection.project_imports import Nodes, is_aside, reachable
 from preview.detection.python_2 import refuse_python_2
-from preview.detection.scripts import django_steps, find_steps
+from preview.detection.scripts import django_steps, find_steps, step_tools
 from preview.detection.settings import ProjectSettings, collect, with_config_classes
 from preview.detection.steps import (
     SEED,
@@ -164,14 +164,11 @@ def _database_server(
 
 
 def _requirements(database: DatabaseChoice, migrations: Iterable[Step]) -> tuple[str, ...]:
-    """Return the drivers to add; that of a synchronous migration only if a step needs it.
-
-    Alembic is often among the packages for development alone.
-    """
+    """Return the drivers to add, that of a synchronous migration only if a step needs it, and the steps' tools."""
     steps = tuple(migrations)
     needed = any(step.variables and step.variables == database.step_variables for step in steps)
-    alembic = ("alembic",) if any(step.argv[0] == "alembic" for step in steps) else ()
-    return tuple(dict.fromkeys((*database.requirements, *(database.step_requirements if needed else ()), *alembic)))
+    drivers = (*database.requirements, *(database.step_requirements if needed else ()))
+    return tuple(dict.fromkeys((*drivers, *step_tools(steps))))
 
 
 def _as_stated(nodes: Nodes, target: AppTarget, commands: Iterable[StartCommand]) -> AppTarget:

@@ -57,6 +57,10 @@ _FIXED_PORT: Final = re.compile(
 _DEFAULT_PORTS: Final = {"aiohttp": "8080", "sanic": "8000", "bottle": "8080", "cherrypy": "8080", "waitress": "8080"}
 # Files that are looked at for one that starts another file's server.
 _MAX_RUNNERS: Final = 50
+# Packages with the commands of steps. Aerich itself does not require its reader of TOML.
+_TOOLS: Final = {"alembic": "alembic", "aerich": "aerich[toml]"}
+_LOCATION: Final = re.compile(rb"""^[ \t]*location[ \t]*=[ \t]*["']([^"'\n]{1,200})["']""", re.MULTILINE)
+_MOST_TABLE: Final = 2_000
 _OWN_ENGINE: Final = re.compile(rb"\bimport engine\b|import async_engine|sync_engine")
 _READS_PORT: Final = re.compile(rb"""["']PORT["']""")
 
@@ -180,7 +184,7 @@ def _plan(
                 (
                     *database.requirements,
                     *(database.step_requirements if given else ()),
-                    *("alembic" for step in steps if step.argv[0] == "alembic"),
+                    *step_tools(steps),
                 )
             )
         ),
@@ -219,7 +223,7 @@ def find_steps(
     files: Iterable[str],
     variables: Mapping[str, str] | None = None,
 ) -> tuple[Step, ...]:
-    """Return the migration step of Alembic or Flask-Migrate, if the project has migrations."""
+    """Return the migration step of Alembic, Flask-Migrate or Aerich, if the project has migrations."""
     folders = folders_between(posixpath.dirname(target.file) or ".")
     if target.framework == "flask" and any(_is_migrate(call.name) for call in facts.calls):
         step = _flask_migrate(sources, target, directory, folders)
@@ -228,7 +232,25 @@ def find_steps(
         ini = posixpath.normpath(f"{folder}/alembic.ini")
         if sources.has_file(ini):
             return _alembic(sources, folder, ini, files, variables)
-    return ()
+    return next(filter(None, (_aerich(sources, folder) for folder in folders)), ())
+
+
+def step_tools(steps: Iterable[Step]) -> tuple[str, ...]:
+    """Return the packages with the steps' commands: they are often among those for development alone."""
+    return tuple(dict.fromkeys(_TOOLS[step.argv[0]] for step in steps if step.argv[0] in _TOOLS))
+
+
+def _aerich(sources: Sources, folder: str) -> tuple[Step, ...]:
+    """Return the step of Tortoise's migrations, if some are there."""
+    file = posixpath.normpath(f"{folder}/pyproject.toml")
+    table = sources.text(file).partition(b"[tool.aerich]")[2].partition(b"\n[")[0] if sources.has_file(file) else b""
+    if not table:
+        return ()
+    match = _LOCATION.search(table[:_MOST_TABLE])
+    place = posixpath.normpath(f"{folder}/{match[1].decode('utf-8', 'replace') if match is not None else 'migrations'}")
+    if not any(name.startswith(f"{place}/") and b"def upgrade(" in sources.text(name) for name in sources.names):
+        return ()
+    return (Step("migrations", ("aerich", "upgrade"), folder, f"Aerich, with {file}"),)
 
 
 def django_steps(sources: Sources, target: AppTarget) -> tuple[Step, ...]:

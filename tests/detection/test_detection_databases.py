@@ -302,6 +302,34 @@ def test_alembic_upgrades_before_the_start(tmp_path: Path) -> None:
     assert plan.extra_requirements == ("alembic",), "it may be named for development alone"
 
 
+AERICH = (
+    '[tool.aerich]\ntortoise_orm = "main.ORM"\nlocation = "./{}"\nsrc_folder = "./."\n\n[tool.other]\nlocation = "x"\n'
+)
+UPGRADE = "async def upgrade(db):\n    return 'CREATE TABLE a (b INT)'\n"
+
+
+def test_aerich_upgrades_before_the_start(tmp_path: Path) -> None:
+    files = {"pyproject.toml": AERICH.format("kept"), "kept/models/0_20240101_init.py": UPGRADE}
+    plan = fastapi(tmp_path, "", **files)
+    assert [(step.name, step.argv, step.why) for step in plan.steps] == [
+        ("migrations", ("aerich", "upgrade"), "Aerich, with pyproject.toml")
+    ]
+    assert plan.extra_requirements == ("aerich[toml]",)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"pyproject.toml": AERICH.format("kept")},
+        {"pyproject.toml": AERICH.format("kept"), "migrations/models/0_init.py": UPGRADE},
+        {"pyproject.toml": AERICH.format("../../kept"), "kept/models/0_init.py": UPGRADE},
+        {"pyproject.toml": "[tool.other]\n", "migrations/models/0_init.py": UPGRADE},
+    ],
+)
+def test_aerich_without_a_migration_does_not(tmp_path: Path, files: dict[str, str]) -> None:
+    assert fastapi(tmp_path, "", **files).steps == ()
+
+
 def test_alembic_without_a_migration_does_not(tmp_path: Path) -> None:
     assert fastapi(tmp_path, "", **{"alembic.ini": "", "alembic/env.py": ""}).steps == ()
 

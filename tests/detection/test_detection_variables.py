@@ -30,6 +30,7 @@ def values(folder: Path, text: str, **files: str) -> dict[str, str]:
     [
         ('KEY = os.environ.get("SECRET_KEY", "")\n', {"SECRET_KEY": "{secret}"}),
         ('KEY = os.getenv("DJANGO_SECRET_KEY", default="")\n', {"DJANGO_SECRET_KEY": "{secret}"}),
+        (PYDANTIC + 'class S(BaseSettings):\n    JWT_SECRET_KEY: str = ""\n', {"JWT_SECRET_KEY": "{secret}"}),
         # Without one, the program does without what it is for.
         ('KEY = os.getenv("WEBHOOK_SECRET", "")\n', {}),
         ('KEY = os.environ.get("SECRET_KEY", "of my own")\n', {}),

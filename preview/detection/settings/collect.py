@@ -32,8 +32,8 @@ _WANTED: Final = re.compile(
 )
 # Secrets that a settings class leaves empty (``= None``) and the application refuses to run without.
 _SECRET: Final = re.compile(r"(?:^|_)SECRET(?:_KEY)?$")
-# Django refuses an empty one, and so do Flask's sessions.
-_SIGNING_KEY: Final = re.compile(r"(?:(?:APP|FLASK|DJANGO|FASTAPI)_)?SECRET_KEY")
+# Django refuses an empty one, and so do Flask's sessions and libraries for JSON web tokens.
+_SIGNING_KEY: Final = re.compile(r"(?:(?:APP|FLASK|DJANGO|FASTAPI|JWT)_)?SECRET_KEY|JWT_SECRET")
 _ENVIRONMENT_FILE: Final = re.compile(
     r"(?:^|/)(?:config|configs|conf|settings|environments?|envs?)/(development|dev|local)\.(?:py|env|ya?ml|toml|json|ini|cfg)$"
 )
