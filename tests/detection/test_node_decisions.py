@@ -487,11 +487,14 @@ def test_a_schema_without_the_usual_mode_gets_one_of_its_own(tmp_path: Path, opt
     assert (found.value if found is not None else None) == mode
 
 
+CHECKED = "import { IsEnum, IsIn, IsNotEmpty } from 'class-validator';\nplainToInstance(E, process.env);\n"
+
+
 @pytest.mark.parametrize(
     ("declared", "mode"),
     [
         (
-            "enum Mode { Dev = 'local', Live = 'live' }\nclass E { @IsEnum(Mode)\n  @IsNotEmpty()\n  NODE_ENV!: Mode }",
+            "enum Mode { Dev = 'local', Live = 'live' }\nclass E {\n @IsEnum(Mode)\n @IsNotEmpty()\n NODE_ENV!: Mode }",
             "local",
         ),
         ("class E { @IsIn(['dev', 'prod']) NODE_ENV: string }", "dev"),
@@ -501,9 +504,45 @@ def test_a_schema_without_the_usual_mode_gets_one_of_its_own(tmp_path: Path, opt
     ],
 )
 def test_the_mode_of_a_validated_class_is_one_that_it_knows(tmp_path: Path, declared: str, mode: str | None) -> None:
-    source = f"import {{ IsEnum, IsIn, IsNotEmpty }} from 'class-validator';\n{declared}\n"
-    found = plan_of(tmp_path, needing("class-validator"), {"server.js": SERVER, "env.ts": source})
-    assert (one.value if (one := found.variables.get("NODE_ENV")) is not None else None) == mode
+    files = {"server.js": SERVER, "env.ts": CHECKED + declared}
+    found = plan_of(tmp_path, needing("class-validator"), files).variables
+    assert (one.value if (one := found.get("NODE_ENV")) is not None else None) == mode
+
+
+def test_variables_of_a_validated_class_get_values_of_their_kind(tmp_path: Path) -> None:
+    fields = """
+enum Store { Disk = 'disk', Cloud = 'cloud' }
+class E {
+  @IsNotEmpty() @IsString() UPLOADS: string;
+  @IsInt() @Min(1) DAYS_KEPT!: number;
+  @IsBooleanString() IS_OPEN: string;
+  @IsEnum(Store) STORE: Store;
+  @IsEmail() CONTACT: string;
+  @MinLength(40) WORD_FOR_ALL: string;
+  @IsOptional() @IsString() BADGE: string;
+  @IsString() THEME?: string;
+  @IsString() TITLE: string = 'Shop';
+  @IsString() lower: string;
+  NOT_CHECKED: string;
+}
+"""
+    files = {"server.js": SERVER, "env.ts": CHECKED + fields, ".env.example": "UPLOADS=./kept\nBADGE=b\n"}
+    found = plan_of(tmp_path, needing("class-validator"), files).variables
+    own = {name: one.value for name, one in found.items() if one.where.startswith(("env.ts", ".env.example"))}
+    assert own == {
+        "UPLOADS": "./kept",
+        "DAYS_KEPT": "30",
+        "IS_OPEN": "false",
+        "STORE": "disk",
+        "CONTACT": "preview@example.com",
+        "WORD_FOR_ALL": "preview".ljust(40, "0"),
+        "BADGE": "b",
+    }
+
+
+def test_a_class_for_a_request_s_body_declares_no_variable(tmp_path: Path) -> None:
+    text = "import { IsString } from 'class-validator';\nexport class Order { @IsString() SKU: string; }\n"
+    assert "SKU" not in plan_of(tmp_path, needing("class-validator"), {"server.js": SERVER, "dto.ts": text}).variables
 
 
 def test_an_example_that_is_too_short_for_the_schema_is_not_used(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from preview.detection.node.project import NodeProject, find_next_project, find_
 from preview.detection.node.runtimes import refuse_runtime
 from preview.detection.node.servers import find_servers
 from preview.detection.node.services import ADDRESSES, find_services
+from preview.detection.node.validated_classes import validated_reads
 from preview.detection.node.variables import address_of_another_kind, choose_variables, node_settings
 from preview.detection.overrides.given import Overrides
 from preview.detection.plan import Origin, Server, ServiceKind, ServiceNeed, StartPlan, Toolchain, Variable
@@ -148,7 +149,8 @@ def _plan(project: NodeProject, target: AppTarget | None, supplied: frozenset[Se
     command = find_command(project)
     build = find_build_work(project)
     trees = JavaScriptTrees(project.sources)
-    reads = [*environment_reads(trees, project.by_reach), *helper_reads(trees, project.by_reach)]
+    finders = (environment_reads, helper_reads, validated_reads)
+    reads = [read for find in finders for read in find(trees, project.by_reach)]
     settings = node_settings(project, reads)
     servers = find_servers(project, settings, supplied)
     work = find_database_work(project, command.runner, servers.sql, servers.supply.kinds)

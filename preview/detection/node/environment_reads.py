@@ -38,10 +38,6 @@ _CHOICES: Final = re.compile(r"(?:enum|valid|oneOf|equal|choices)['\"]?\s*[(:]\s
 _WORD: Final = re.compile(r"['\"]([^'\"]+)['\"]")
 _LITERAL: Final = re.compile(r"\bType\.Literal\(\s{0,8}['\"]([^'\"]{1,100})['\"]")
 _JSON_KINDS: Final = {"number": Kind.NUMBER, "integer": Kind.INTEGER, "boolean": Kind.BOOLEAN}
-# `@IsEnum(Mode) NODE_ENV!: Mode`, `@IsIn(["local", "live"]) NODE_ENV: string`
-_MODE: Final = re.compile(
-    r"@Is(?:Enum\(\s{0,8}(?P<enum>\w{1,100})|In\(\s{0,8}\[(?P<words>[^\]]{0,500})\])[^;{}]{0,300}?\bNODE_ENV[!?]?\s{0,4}:"
-)
 _MAX_FILES: Final = 400
 
 
@@ -54,26 +50,7 @@ def environment_reads(trees: JavaScriptTrees, files: Iterable[str]) -> list[Sett
         tree = trees.tree(file)
         if tree is not None:
             found += _Reader(file, tree).reads()
-    validated = (
-        name for name in files if b"class-validator" in sources.text(name) and b"NODE_ENV" in sources.text(name)
-    )
-    found += (read for name in list(validated)[:_MAX_FILES] for read in _modes(name, sources.text(name)))
     return found
-
-
-def _modes(file: str, content: bytes) -> Iterator[SettingRead]:
-    """Yield the read of the mode that a class of class-validator declares, with the values that it knows."""
-    text = content.decode("utf-8", "replace")
-    match = _MODE.search(text)
-    if match is None:
-        return
-    body = (
-        re.search(rf"\benum\s{{1,8}}{match['enum']}\s{{0,8}}\{{([^}}]{{0,2000}})\}}", text) if match["enum"] else None
-    )
-    choices = tuple(_WORD.findall(match["words"] or (body[1] if body is not None else "")))
-    if choices:
-        line = text.count("\n", 0, match.end()) + 1
-        yield SettingRead("NODE_ENV", file, line, Need.OPTIONAL, choices=choices)
 
 
 class _Reader:
