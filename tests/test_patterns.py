@@ -53,6 +53,7 @@ MADE: Final = {
     "preview/replay/sending/credentials.py": "the name of a field, escaped, before spaces that no second name shares",
     "preview/supervisor/diagnosis/diagnosis.py": "the path of a folder, escaped",
     "preview/supervisor/mending/container_folder.py": "the path of a folder, escaped, after a quotation mark",
+    "preview/supervisor/mending/container_values.py": "the name of a dictionary, escaped, as a whole word",
 }
 # Put together by functions; found in what the modules have.
 IN_TABLES: Final = (
