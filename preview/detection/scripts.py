@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import posixpath
 import re
+import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
@@ -59,8 +60,7 @@ _DEFAULT_PORTS: Final = {"aiohttp": "8080", "sanic": "8000", "bottle": "8080", "
 _MAX_RUNNERS: Final = 50
 # Packages with the commands of steps. Aerich itself does not require its reader of TOML.
 _TOOLS: Final = {"alembic": "alembic", "aerich": "aerich[toml]"}
-_LOCATION: Final = re.compile(rb"""^[ \t]*location[ \t]*=[ \t]*["']([^"'\n]{1,200})["']""", re.MULTILINE)
-_MOST_TABLE: Final = 2_000
+_MOST_BYTES: Final = 200_000
 _OWN_ENGINE: Final = re.compile(rb"\bimport engine\b|import async_engine|sync_engine")
 _READS_PORT: Final = re.compile(rb"""["']PORT["']""")
 
@@ -243,11 +243,17 @@ def step_tools(steps: Iterable[Step]) -> tuple[str, ...]:
 def _aerich(sources: Sources, folder: str) -> tuple[Step, ...]:
     """Return the step of Tortoise's migrations, if some are there."""
     file = posixpath.normpath(f"{folder}/pyproject.toml")
-    table = sources.text(file).partition(b"[tool.aerich]")[2].partition(b"\n[")[0] if sources.has_file(file) else b""
-    if not table:
+    text = sources.text(file) if sources.has_file(file) else b""
+    if b"aerich" not in text or len(text) > _MOST_BYTES:
         return ()
-    match = _LOCATION.search(table[:_MOST_TABLE])
-    place = posixpath.normpath(f"{folder}/{match[1].decode('utf-8', 'replace') if match is not None else 'migrations'}")
+    try:
+        tools = tomllib.loads(text.decode()).get("tool")
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError):
+        return ()
+    table = tools.get("aerich") if isinstance(tools, dict) else None
+    if not isinstance(table, dict):
+        return ()
+    place = posixpath.normpath(f"{folder}/{table.get('location', 'migrations')}")
     if not any(name.startswith(f"{place}/") and b"def upgrade(" in sources.text(name) for name in sources.names):
         return ()
     return (Step("migrations", ("aerich", "upgrade"), folder, f"Aerich, with {file}"),)

@@ -324,6 +324,9 @@ def test_aerich_upgrades_before_the_start(tmp_path: Path) -> None:
         {"pyproject.toml": AERICH.format("kept"), "migrations/models/0_init.py": UPGRADE},
         {"pyproject.toml": AERICH.format("../../kept"), "kept/models/0_init.py": UPGRADE},
         {"pyproject.toml": "[tool.other]\n", "migrations/models/0_init.py": UPGRADE},
+        {"pyproject.toml": "[tool.aerich", "migrations/models/0_init.py": UPGRADE},
+        {"pyproject.toml": "tool = 'aerich'\n", "migrations/models/0_init.py": UPGRADE},
+        {"pyproject.toml": f"aerich = {'[' * 60_000}", "migrations/models/0_init.py": UPGRADE},
     ],
 )
 def test_aerich_without_a_migration_does_not(tmp_path: Path, files: dict[str, str]) -> None:

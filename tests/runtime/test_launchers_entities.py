@@ -1,4 +1,4 @@
-"""The hook in Node's programs: TypeORM finds the sources' entities where it is told to look among a build's output."""
+"""The hook in Node's programs: TypeORM finds the sources' entities where its patterns name a build's output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Memory of recent failures with a newer Python, so that it is not tried again and again."""
+"""Memory of recent failures with one Python where another may do, so that it is not tried again and again."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def is_final(error: EnvironmentFailed) -> bool:
 
 
 class Refusals:
-    """Recent failures with a newer Python, by the environment's key.
+    """Recent failures with one Python where another may do, by the environment's key.
 
     Args:
         layout: Lasting failures are stored next to its environments, for other processes too.

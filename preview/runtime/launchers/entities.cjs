@@ -1,4 +1,4 @@
-// Finds a project's entities where TypeORM is told to look among what a build makes (`dist/**/*.entity.js`), and the
+// Finds a project's entities where TypeORM's patterns name what a build makes (`dist/**/*.entity.js`), and the
 // sources run instead: nothing matches, and the program would end with "No metadata for Shop was found". Then TypeORM
 // gets the sources that declare entities.
 'use strict';

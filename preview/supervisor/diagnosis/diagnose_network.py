@@ -23,6 +23,7 @@ from preview.supervisor.diagnosis.diagnosis import Diagnosis
 from preview.supervisor.preview.live_preview import LivePreview
 from preview.supervisor.preview.network import Reach, is_inside
 
+_PORTS = {"http": 80, "https": 443}
 _COLOURS = re.compile(r"\x1b\[[0-9;]{0,30}[A-Za-z]")
 _MAX_LINES, _MAX_CHARACTERS = 100, 1000
 _UNRESOLVED_HOST, _UNRESOLVED_PORT = r"(?P<host>[\w.:-]{1,253}?)", r"(?P<port>\d{1,5})(?!\d|:\d)"
@@ -138,7 +139,6 @@ def _address(values: Mapping[str, object]) -> tuple[str | None, int | None]:
     return (str(host) if host else None, int(str(port)) if port else None)
 
 
-_PORTS = {"http": 80, "https": 443}
 _LISTEN = "0A"
 # Maximum bytes of the socket table to read: more than any preview's sockets need.
 _MOST_BYTES = 4 * 1024 * 1024

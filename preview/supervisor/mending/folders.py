@@ -115,6 +115,7 @@ def mend_absolute_folder(failed: FailedStart) -> Mend | None:
 
 # The C library looks for locales here, beside each other. Compiled ones of others than C are on few machines.
 _LOCALES: Final = ".locales"
+_C_LOCALE: Final = "/usr/lib/locale/C.utf8"
 _LOCALE: Final = re.compile(
     r"setlocale\([^'\"\n]{0,80}['\"](?P<name>[a-z]{2,3}_[A-Z]{2})(?P<code>\.(?:UTF|utf)-?8)?(?P<rest>@\w{1,12})?['\"]"
 )
@@ -138,7 +139,6 @@ def mend_locale(failed: FailedStart) -> Mend | None:
     )
 
 
-_C_LOCALE: Final = "/usr/lib/locale/C.utf8"
 _MAKE: Final = {
     Toolchain.PYTHON: ("python", "-c", "import os,sys;[os.makedirs(name,exist_ok=True) for name in sys.argv[1:]]"),
     Toolchain.NODE: ("node", "-e", "for (const n of process.argv.slice(1)) fs.mkdirSync(n, { recursive: true })", "--"),

@@ -116,18 +116,19 @@ ERROR: Final = re.compile(
 """The line of an exception in a traceback of Python or Node."""
 
 
+FRAME: Final = re.compile(r'^\s{0,8}File "(?P<path>[^"]{1,400})", line \d{1,7}')
+"""A line of Python's traceback that names a file."""
+
+
 def newest_error(lines: Sequence[str]) -> int | None:
     """Return the number of the newest line of an exception; None if there is none."""
     return next((number for number in range(len(lines) - 1, -1, -1) if ERROR.match(lines[number])), None)
 
 
-_FRAME: Final = re.compile(r'^\s{0,8}File "(?P<path>[^"]{1,400})", line \d{1,7}')
-
-
 def own_line(failed: FailedStart, error: int) -> str:
     """Return the source line of the traceback's last frame in the project; empty if it has none."""
     for number in range(error - 1, -1, -1):
-        frame = _FRAME.match(failed.lines[number])
+        frame = FRAME.match(failed.lines[number])
         if frame is not None and frame["path"].startswith(f"{failed.root}/") and number + 1 < error:
             return failed.lines[number + 1]
     return ""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from preview.detection import StartPlan
-from preview.supervisor.mending.model import newest_error
+from preview.supervisor.mending.model import FRAME, newest_error
 
 _IMPORT: Final = re.compile(r"(?:ModuleNotFound|Import)Error: ")
 _MISSING_MODULE: Final = re.compile(r"ModuleNotFoundError: No module named '(?P<name>[\w.]{1,300})'")
@@ -21,7 +21,6 @@ _NEWER_PYTHON: Final = re.compile(
     r"sqlalchemy\.exc\.InvalidRequestError: Table '[^']{1,200}' is already defined for this MetaData instance"
 )
 _REQUIRED_BY: Final = re.compile(r"- (?P<path>/.{1,400})")
-_FRAME: Final = re.compile(r'\s{0,8}File "(?P<path>[^"]{1,400})", line \d{1,7}')
 _TRACE: Final = "Traceback (most recent call last):"
 _PACKAGES: Final = re.compile(r"/(?:site-packages|node_modules)/")
 # What the launchers print of a module without the application (``load_application``).
@@ -88,7 +87,7 @@ def _wants_argument(lines: Sequence[str], plan: StartPlan) -> bool:
         match = _WANTS.search(lines[number])
         if match is None or match["name"] != plan.target.attribute:
             continue
-        frame = next((found for line in reversed(lines[:number]) if (found := _FRAME.match(line))), None)
+        frame = next((found for line in reversed(lines[:number]) if (found := FRAME.match(line))), None)
         return frame is None or _LAUNCHER.search(frame["path"]) is not None
     return False
 
@@ -104,7 +103,7 @@ def _is_import_of(entries: set[str], lines: Sequence[str], number: int, plan: St
     for line in reversed(lines[:number]):
         if line == _TRACE:
             break
-        frame = _FRAME.match(line)
+        frame = FRAME.match(line)
         if frame is not None and frame["path"].startswith(f"{root}/") and not _PACKAGES.search(frame["path"]):
             return frame["path"] in entries
     match = _MISSING_MODULE.match(lines[number])
