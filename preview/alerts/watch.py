@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from time import thread_time
 from typing import Final, NamedTuple, Protocol
 
@@ -29,6 +30,8 @@ _MOST_QUEUED: Final = 2000
 _STEP_LINES: Final = 256
 # Then other tasks get a turn.
 _TURN_S: Final = 0.002
+LINES_S: Final = 0.1
+"""Seconds after a response in which its request's lines are awaited: a traceback is printed after the response."""
 # Skipped lines are reported at most this often.
 _REPORT_S: Final = 60.0
 
@@ -39,6 +42,15 @@ class _Seen(NamedTuple):
     number: int
     draft: Draft
     last_line: int
+
+
+class _Held(NamedTuple):
+    """A firing by a request, which waits for the request's lines."""
+
+    due_at: float
+    evaluation: Evaluation
+    fact: Fact
+    first_line: int
 
 
 Queued = Batch | StatusChange | End | _Seen
@@ -96,6 +108,7 @@ class PreviewWatch:
         self._interval_s = usage_interval_s
         self._queue: deque[tuple[float, Queued]] = deque()
         self._queued_bytes = 0
+        self._held: deque[_Held] = deque()
         self._skipped = 0
         self._reported_at = -math.inf
         self._wake = trio.Event()
@@ -209,7 +222,8 @@ class PreviewWatch:
         """Wait for an event, a deadline or the next measurement."""
         if not self._queue and not self._has_new_rules:
             self._wake = trio.Event()
-            times = [self._measure_at, *self._paused.values(), *(one.due_at for one in self._active())]
+            due_at = self._held[0].due_at if self._held else math.inf
+            times = [due_at, self._measure_at, *self._paused.values(), *(one.due_at for one in self._active())]
             with trio.move_on_at(min(times)):
                 await self._wake.wait()
         else:
@@ -230,6 +244,7 @@ class PreviewWatch:
                     for one in self._evaluations.values():
                         self._fire(one, one.status(event, at))
                 case End():
+                    self._fire_held(math.inf)
                     for one in self._evaluations.values():
                         self._fire(one, one.end(event, at))
                     return True
@@ -261,7 +276,8 @@ class PreviewWatch:
             started = thread_time()
             fact = one.request(record, at)
             self._spend(one, share + thread_time() - started)
-            self._fire(one, fact)
+            if fact is not None:
+                self._held.append(_Held(trio.current_time() + LINES_S, one, fact, record.first_line))
 
     async def _yield(self) -> None:
         if thread_time() >= self._turn_ends:
@@ -272,6 +288,7 @@ class PreviewWatch:
         """Do what is due: silences, measurements, the end of pauses, the report of skipped lines."""
         now = trio.current_time()
         self._resume(now)
+        self._fire_held(now)
         for one in self._active():
             self._fire(one, one.check(now))
         if now >= self._measure_at:
@@ -332,6 +349,12 @@ class PreviewWatch:
                 self._evaluations[rule].resume(now, is_running=self._is_running)
 
     # Outputs
+
+    def _fire_held(self, now: float) -> None:
+        while self._held and self._held[0].due_at <= now:
+            _, one, fact, first = self._held.popleft()
+            last = self._preview.log.last_seq
+            self._fire(one, replace(fact, first_line=first, last_line=last) if last >= first else fact)
 
     def _fire(self, one: Evaluation, fact: Fact | None) -> None:
         if fact is None:

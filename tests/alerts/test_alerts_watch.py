@@ -21,7 +21,7 @@ from preview.alerts.evaluation import Evaluation, Fact
 from preview.alerts.machine import CoolDown
 from preview.alerts.requests import RequestReader
 from preview.alerts.rule import Rule, Scope
-from preview.alerts.watch import PreviewWatch
+from preview.alerts.watch import LINES_S, PreviewWatch
 from preview.core.clock import now_ms, utc_now
 from preview.core.lifecycle import Health, State
 from preview.logs import Batch, End, StatusChange
@@ -55,6 +55,7 @@ class World:
         self.rules = rules
         self.said: list[str] = []
         self.fired: list[str] = []
+        self.facts: list[Fact] = []
         self.given_up: list[str] = []
         self.charged: list[float] = []
         listeners: set[object] = set()
@@ -82,6 +83,7 @@ class World:
     def fire(self, _: object, rule: Rule, fact: Fact, __: int) -> None:
         assert fact.summary
         self.fired.append(rule.id)
+        self.facts.append(fact)
 
     def give_up(self, rule: Rule, fault: str) -> None:
         assert "took too long" in fault
@@ -120,9 +122,32 @@ async def test_reading_a_request_is_charged_to_the_rules(
     world = World([rule_of(name, kind="matches", on="requests", filter="status:500") for name in ("a", "b")])
     nursery.start_soon(world.watch.run)
     await world.take(request_draft(b"/"))
+    world.preview.log.last_seq = 2
+    await trio.sleep(LINES_S)
+    await trio.testing.wait_all_tasks_blocked()
     assert world.fired == ["a", "b"]
     assert sum(world.charged) >= 0.01
     assert min(world.charged) >= 0.005
+
+
+async def test_the_lines_of_a_request_are_those_that_come_soon_after_its_response(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    world = World([rule_of("a", kind="matches", on="requests", filter="status:500")])
+    nursery.start_soon(world.watch.run)
+    await world.take(request_draft(b"/"))
+    assert world.facts == []
+    world.preview.log.last_seq = 3
+    await trio.sleep(LINES_S + 0.01)
+    assert [(one.first_line, one.last_line) for one in world.facts] == [(1, 3)]
+
+
+async def test_the_end_of_a_preview_waits_for_no_lines(nursery: trio.Nursery) -> None:
+    world = World([rule_of("a", kind="matches", on="requests", filter="status:500")])
+    nursery.start_soon(world.watch.run)
+    await world.take(request_draft(b"/"), ended_by(0, None))
+    assert [(one.request, one.first_line) for one in world.facts] == [(1, None)]
+    assert world.watch.done.is_set()
 
 
 def test_rules_see_a_part_of_a_long_target() -> None:
@@ -285,5 +310,5 @@ def read_at_once(lines: Lines) -> Any:
 async def test_a_rule_without_a_name_is_called_by_its_condition(nursery: trio.Nursery) -> None:
     world = World([replace(rule_of("a", kind="matches", on="requests", filter="status:500"), name="")])
     nursery.start_soon(world.watch.run)
-    await world.take(request_draft(b"/"))
+    await world.take(request_draft(b"/"), ended_by(0, None))
     assert world.said == ["alert \"a request matches 'status:500' (GET / 500)\" fired"]

@@ -81,7 +81,7 @@ class _Node(socketserver.BaseRequestHandler):
         for number in self.numbers:
             frame = f"id: {last + number}\ndata: {json.dumps({'message': f'line {last + number}'})}\n\n".encode()
             self.request.sendall(b"%x\r\n%s\r\n" % (len(frame), frame))
-        # A reader that goes has read all; one that saw a line twice leaves the rest unread, which resets the connection.
+        # A reader that goes has read all. One that saw a line twice leaves the rest unread: a reset.
         with suppress(ConnectionError):
             self.request.sendall(b"0\r\n\r\n")
             assert not self.request.recv(1)
