@@ -4,6 +4,7 @@ from preview.detection.settings.collect import ProjectSettings, collect, placeho
 from preview.detection.settings.example_files import ExampleValue, is_example_name, is_placeholder
 from preview.detection.settings.laid_modules import lay_modules
 from preview.detection.settings.model import Kind, Need, SettingRead, with_config_classes
+from preview.detection.settings.readme_values import is_readme, written_values
 from preview.detection.settings.values import (
     is_database_url,
     is_environment,
@@ -24,6 +25,7 @@ __all__ = [
     "is_environment",
     "is_example_name",
     "is_placeholder",
+    "is_readme",
     "is_secret_name",
     "is_sqlite_flag",
     "lay_modules",
@@ -32,4 +34,5 @@ __all__ = [
     "service_of",
     "variable_for",
     "with_config_classes",
+    "written_values",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final
 
@@ -17,6 +17,7 @@ from preview.detection.settings.key_forms import has_form, with_key_forms
 from preview.detection.settings.model import Kind, Need, SettingRead
 from preview.detection.settings.prefixed_reads import prefixed_reads
 from preview.detection.settings.pydantic_fields import pydantic_reads
+from preview.detection.settings.readme_values import readme_values
 from preview.detection.settings.values import is_debug, is_environment, is_secret_name, make_up, service_of
 
 # Variables that every preview has.
@@ -44,11 +45,16 @@ _DOCKER_HOST: Final = re.compile(r"[a-z][a-z0-9_-]*")
 
 @dataclass(frozen=True)
 class ProjectSettings:
-    """Variables that a project reads (one for each name, the strictest), and values in its own files."""
+    """Variables that a project reads (one for each name, the strictest), and values in its own files.
+
+    Attributes:
+        documented: Values in its README.
+    """
 
     reads: Mapping[str, SettingRead]
     own: Mapping[str, ExampleValue]
     examples: Mapping[str, ExampleValue]
+    documented: Mapping[str, ExampleValue] = field(default_factory=dict)
 
     def variables(self, without: Iterable[str]) -> dict[str, Variable]:
         """Return values for all required variables, except for the names in ``without``."""
@@ -97,6 +103,10 @@ class ProjectSettings:
             )
         if needed and read.annotation.endswith("?") and read.kind is Kind.TEXT and not wanted:
             return Variable(read.name, "", Origin.MADE_UP, read.where, is_secret_name(read.name))
+        # A README's addresses are those of its author's machine.
+        told = self.documented.get(read.name) if needed and service_of(read.name) is None else None
+        if told is not None and "://" not in told.value and _fits(told.value, read):
+            return Variable(read.name, told.value, Origin.EXAMPLE, told.file, is_secret_name(read.name))
         return variable_for(read) if needed or wanted else None
 
 
@@ -111,7 +121,8 @@ def collect(nodes: Nodes, files: Sequence[str], folders: Sequence[str]) -> Proje
     reads = {name: _with_environment(read, nodes.sources.all_names) for name, read in reads.items()}
     if any(_DEBUGGER.search(nodes.sources.text(file)) for file in files):
         reads = {name: _without_debugger(read) for name, read in reads.items()}
-    return ProjectSettings(reads, own_values(nodes.sources, folders), examples)
+    documented = readme_values(nodes.sources, folders)
+    return ProjectSettings(reads, own_values(nodes.sources, folders), examples, documented)
 
 
 def _with_environment(read: SettingRead, files: Iterable[str]) -> SettingRead:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from preview.detection.settings import is_example_name, is_placeholder
+from preview.detection.settings import is_example_name, is_placeholder, is_readme, written_values
 from preview.supervisor.mending.container_folder import dockerfile_text, plain_text
 
 _JOINED: Final = re.compile(r"\\[ \t]{0,8}\r?\n")
@@ -63,7 +63,9 @@ def find_container_values(project: Path) -> dict[str, str]:
 
 
 def find_example_values(project: Path, names: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """Return the values in the project's example files, without placeholders and references, each with its file.
+    """Return the values in the project's example files and README, each with its file.
+
+    Placeholders and references are left out.
 
     Reads files, but follows no links.
 
@@ -80,6 +82,9 @@ def find_example_values(project: Path, names: Iterable[str]) -> dict[str, tuple[
             is_plain = value.isascii() and value.isprintable() and "$" not in value
             if is_plain and not is_placeholder(value) and len(found) < _MOST:
                 found.setdefault(match["name"], (value, file))
+    for file in sorted(name for name in names if is_readme(name))[:1]:
+        for name, value in written_values(plain_text(project / file)).items():
+            found.setdefault(name, (value, file))
     return found
 
 
