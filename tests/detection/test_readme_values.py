@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from detection_kit import plan_of
 
 from preview.detection.plan import Origin
 from preview.detection.settings import written_values
 from preview.supervisor.mending.container_values import find_example_values
-from tests.detection.detection_kit import plan_of
 
 FASTAPI = "from fastapi import FastAPI\napp = FastAPI()\n"
 

@@ -9,6 +9,7 @@ which would otherwise block for ever on an unused port.
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
 from typing import Any
 
@@ -43,7 +44,7 @@ def main(arguments: list[str]) -> None:
     # Modules in this file's folder: the file is run by its path, without a package.
     from preview_asgi import hand_over  # type: ignore[import-not-found]  # noqa: PLC0415
     from preview_control import SILENT_S, open_control  # type: ignore[import-not-found]  # noqa: PLC0415
-    from preview_serving import become_main, load_as_main  # noqa: PLC0415
+    from preview_serving import become_main, load_application, load_as_main  # noqa: PLC0415
 
     descriptor, app_dir, target = arguments[:3]
     control = open_control(arguments)
@@ -52,9 +53,17 @@ def main(arguments: list[str]) -> None:
     hand_over(uvicorn, int(descriptor), control, SILENT_S)
     serve = _refuse_second(uvicorn)
     # The output is a pipe, but is shown like a terminal, so colours are wanted.
-    options = {"fd": int(descriptor), "factory": "--factory" in arguments[3:], "use_colors": True}
+    options: dict[str, Any] = {"fd": int(descriptor), "use_colors": True}
+    served: Any = target
+    is_factory = "--factory" in arguments[3:]
+    if "factory" in inspect.signature(uvicorn.Config.__init__).parameters:
+        options["factory"] = is_factory
+    else:
+        # Releases before 0.13; theirs before 0.12 get no event loop of newer releases of uvloop.
+        options["loop"] = "asyncio"
+        served = load_application(target, factory=True) if is_factory else target
     try:
-        serve(target, **options)
+        serve(served, **options)
     except ImportError as error:
         failed = error
     else:
