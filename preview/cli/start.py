@@ -1,7 +1,12 @@
 """The program's entry, before any slow import."""
 
+import atexit
 import gc
+import os
 import sys
+import threading
+from contextlib import suppress
+from typing import NoReturn
 
 # Imports make many objects (those of the service 330,000) and no garbage. After each 700 objects, the default,
 # collections take 0.4 s of the 2 s of processor time that the service's imports take.
@@ -16,4 +21,26 @@ def main() -> None:
         from preview.cli.entry import main as run_command_line  # noqa: PLC0415
     except KeyboardInterrupt:
         sys.exit(130)
-    run_command_line()
+    try:
+        run_command_line()
+    except SystemExit as end:
+        if isinstance(end.code, int | None):
+            _end(end.code or 0)
+        raise
+
+
+def _end(code: int) -> NoReturn:
+    """End the process as Python does, but leave its memory to the kernel.
+
+    Python would take all modules and their objects apart first: 0.1 s of processor time for a command that asks a
+    service, and 0.3 s for the service.
+    """
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join()
+    atexit._run_exitfuncs()  # noqa: SLF001  the only way to run them before `os._exit`
+    # The command has flushed its output, and has told what went wrong with it.
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)

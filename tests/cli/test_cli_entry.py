@@ -200,6 +200,20 @@ def test_a_full_device_is_a_sentence_and_no_traceback() -> None:
     assert done.stderr == "preview: Cannot continue: No space left on device.\n"
 
 
+def test_a_command_ends_without_taking_its_modules_apart() -> None:
+    """That would take a third of a short command's time. What was registered for the end is done."""
+    script = (
+        "import atexit, os, sys\n"
+        "class Witness:\n"
+        "    def __del__(self, write=os.write): write(1, b'taken apart')\n"
+        "witness = Witness()\n"
+        "atexit.register(print, 'registered')\n"
+        "from preview.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", script, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[1:] == ["registered"]
+
+
 def test_ctrl_c_while_the_modules_are_read_is_an_end_without_a_traceback() -> None:
     script = (
         "import builtins; real = builtins.__import__\n"
