@@ -76,3 +76,44 @@ def test_very_many_conditions_are_read_in_bounded_time(tmp_path: Path) -> None:
     started = time.process_time()
     values(tmp_path, text)
     assert time.process_time() - started < 15
+
+
+CONFIG = "import os\nclass Config:\n    STORE = os.environ.get('STORE')\n"
+CHAIN = (
+    "if app.config['STORE'] == 'file':\n    shop.store = 1\nelif app.config['STORE'] == 'sql':\n    shop.store = 2\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("chain", "config", "expected"),
+    [
+        (CHAIN, CONFIG, {"STORE": "file"}),
+        (CHAIN.replace("['STORE']", ".get('STORE')"), CONFIG, {"STORE": "file"}),
+        ("shop.store = None\n" + CHAIN, CONFIG, {"STORE": "file"}),
+        (CHAIN.replace("'sql'", "'none'"), CONFIG, {"STORE": "none"}),
+        # It goes on with another value.
+        (CHAIN + "else:\n    shop.store = 3\n", CONFIG, {}),
+        ("shop.store = 3\n" + CHAIN, CONFIG, {}),
+        (CHAIN.replace("shop.store = 2", "shop.other = 2"), CONFIG, {}),
+        (CHAIN.partition("elif")[0], CONFIG, {}),
+        (CHAIN.replace("==", "!="), CONFIG, {}),
+        (CHAIN, CONFIG.replace("('STORE')", "('STORE', 'sql')"), {}),
+        (CHAIN, CONFIG.replace("STORE =", "OTHER ="), {}),
+    ],
+)
+def test_a_setting_of_flask_gets_one_of_the_values_that_the_application_compares_it_with(
+    tmp_path: Path, chain: str, config: str, expected: dict[str, str]
+) -> None:
+    source = f"import config\nimport shop\n{FLASK}app.config.from_object('config.Config')\n{chain}"
+    files = {"main.py": source, "config.py": config, "shop.py": "store = None\n"}
+    assert values_of(plan_of(tmp_path, files)) == expected
+
+
+def test_a_long_chain_is_read_once(tmp_path: Path) -> None:
+    chain = "if app.config['A'] == '0': x = 1\n" + "".join(
+        f"elif app.config['A'] == '{n}': x = 1\n" for n in range(900)
+    )
+    files = {"main.py": f"import config\n{FLASK}{chain}", "config.py": CONFIG}
+    began = time.process_time()
+    plan_of(tmp_path, files)
+    assert time.process_time() - began < 5

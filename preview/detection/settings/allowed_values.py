@@ -9,9 +9,10 @@ from __future__ import annotations
 import ast
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Final
 
-from preview.detection.expressions import last_name
+from preview.detection.expressions import is_none, last_name
 from preview.detection.project_imports import Nodes
 from preview.detection.settings.model import raises
 
@@ -66,6 +67,51 @@ def compared_values(nodes: Sequence[ast.AST], subject: Callable[[ast.expr], str]
                 found.setdefault(name, _all_of(branches))
             left -= 1
     return {name: values[:_MOST_VALUES] for name, values in found.items() if values}
+
+
+def _configured_values(nodes: Nodes, files: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Return the literals of which ``app.config["X"]`` has to be one, by ``X``: no other value sets what they all set.
+
+    A chain ``if app.config["X"] == "a": store = … elif app.config["X"] == "b": store = …`` has no ``else``.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    left = _MOST_CHAINS
+    for file in files:
+        text = nodes.sources.text(file)
+        inner = nodes.all(file) if b"config" in text and b"elif" in text else ()
+        ifs = [node for node in inner if isinstance(node, ast.If)]
+        followers = {node.orelse[0] for node in ifs if len(node.orelse) == 1}
+        for node in ifs:
+            branches, rest = _chain(node, _configured) if node not in followers and left > 0 else ([], [])
+            names = {name for name, _, _ in branches}
+            if len(branches) < 2 or rest or len(names) > 1:
+                continue
+            left -= 1
+            stored = [_stored(body) for _, _, body in branches]
+            everywhere = _stored(inner)
+            common = [name for name in stored[0] if all(name in one for one in stored)]
+            is_one = any(sum(one[name] for one in stored) == everywhere[name] for name in common)
+            if branches[0][0][:1] != "!" and is_one:
+                found.setdefault(branches[0][0], _all_of(branches)[:_MOST_VALUES])
+    return found
+
+
+def _configured(node: ast.expr) -> str:
+    """Return ``X`` for ``app.config["X"]`` and ``app.config.get("X")``."""
+    key: ast.expr | None = None
+    if isinstance(node, ast.Subscript) and last_name(node.value) == "config":
+        key = node.slice
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and len(node.args) == 1:
+        is_get = node.func.attr == "get" and last_name(node.func.value) == "config"
+        key = node.args[0] if is_get else None
+    return key.value if isinstance(key, ast.Constant) and isinstance(key.value, str) else ""
+
+
+def _stored(nodes: Iterable[ast.AST]) -> Counter[str]:
+    """Count the statements that set names and attributes to something: ``store``, ``repo.store``."""
+    assigned = [one for one in nodes if isinstance(one, ast.Assign) and not is_none(one.value)]
+    targets = [target for one in assigned for target in one.targets]
+    return Counter(ast.unparse(one) for one in targets if isinstance(one, ast.Name | ast.Attribute))
 
 
 def _all_of(branches: Iterable[_Branch]) -> tuple[str, ...]:
@@ -135,9 +181,10 @@ class Tables:
     """Dictionaries of the project with texts as keys, and functions that look one up with an argument."""
 
     def __init__(self, nodes: Nodes, files: Iterable[str]) -> None:
+        self._nodes, self._files = nodes, tuple(files)
         self._keys: dict[str, tuple[str, ...]] = {}
         self._arguments: dict[tuple[str, int | str], str] = {}
-        for file in files:
+        for file in self._files:
             for node in nodes.all(file):
                 if isinstance(node, ast.Assign | ast.AnnAssign) and (keys := _keys(node.value)):
                     targets = node.targets if isinstance(node, ast.Assign) else [node.target]
@@ -147,6 +194,14 @@ class Tables:
                         self._keys[name] = tuple(one for one in keys if one in before)
                 elif isinstance(node, ast.FunctionDef) and b"[" in nodes.sources.text(file):
                     self._add_arguments(node)
+
+    def configured(self, name: str) -> tuple[str, ...]:
+        """Return the literals of which a setting of Flask, a name in capitals, has to be one."""
+        return self._configured.get(name, ()) if name.isupper() else ()
+
+    @cached_property
+    def _configured(self) -> Mapping[str, tuple[str, ...]]:
+        return _configured_values(self._nodes, self._files)
 
     def _add_arguments(self, node: ast.FunctionDef) -> None:
         names = [one.arg for one in (*node.args.posonlyargs, *node.args.args)]

@@ -292,7 +292,7 @@ class _Reader:
         """Return the values of which the source wants one."""
         targets = [one for one in self._target_names(node) if one in self._stored]
         found = next((self._compared[one] for one in (f"${name}", *targets) if one in self._compared), ())
-        found = found or self._tables().keys_for(node, self._parents)
+        found = found or self._tables().configured(self._kept_as(node)) or self._tables().keys_for(node, self._parents)
         tables = (self._lookups.get(one, "") for one in targets)
         return found or next((keys for table in tables if (keys := self._tables().keys(table))), ())
 
