@@ -25,6 +25,10 @@ def supplied(folder: Path, text: str) -> StartPlan:
         ('psycopg2.connect(host="203.0.113.7", port=5432)\n', 'host="127.0.0.1", port'),
         ("psycopg2.connect(host='db.shop.example')\n", "host='127.0.0.1'"),
         ('psycopg2.connect("postgresql://a:b@db.shop.example/c?x=1")\n', '"postgresql://a:b@127.0.0.1/c?x=1"'),
+        # The name of a container.
+        ('x = "shop_sql"\npsycopg2.connect(host="shop_sql")\n', 'x = "shop_sql"\npsycopg2.connect(host="127.0.0.1")'),
+        ('psycopg2.connect("postgresql://a:shop@shop:5432/shop")\n', '"postgresql://a:shop@127.0.0.1:5432/shop"'),
+        ("D = {'ENGINE': 'django.db.backends.postgresql', 'HOST': 'shop'}  # DATABASES\n", "'HOST': '127.0.0.1'}"),
     ],
 )
 def test_a_constant_host_elsewhere_leads_to_the_own_server_in_the_copy(tmp_path: Path, text: str, led: str) -> None:
@@ -36,6 +40,11 @@ def test_a_constant_host_elsewhere_leads_to_the_own_server_in_the_copy(tmp_path:
     assert (led in found, OTHER in found) == (True, True)
     assert any("leads to its own" in one for one in plan.warnings)
     assert [need.address for need in plan.services] == [("localhost", 5432)] or "host=" in text
+
+
+def test_a_part_that_the_program_fills_in_is_no_host(tmp_path: Path) -> None:
+    text = 'import psycopg2\npsycopg2.connect("postgresql://{user}:{word}@{host}/{name}".format(**settings))\n'
+    assert [one for one in supplied(tmp_path, text).warnings if "connects to" in one] == []
 
 
 @pytest.mark.parametrize(

@@ -42,12 +42,16 @@ _CONTEXT: Final = re.compile(r"context|ctx|ssl", re.IGNORECASE)
 _MOST: Final = 3
 _SHOWN: Final = 200
 _ENGINES: Final = {"postg": ServiceKind.POSTGRESQL, "mysql": ServiceKind.MYSQL}
+# A part that the program fills in (`@{host}/`), or that static reading cannot tell.
+_OPEN: Final = re.compile(r"[*{}<>%$]")
 # A name or an address, not a folder of sockets.
-_LEADABLE: Final = re.compile(r"[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}")
+_LEADABLE: Final = re.compile(r"[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}|[A-Za-z0-9_-]{1,63}")
+# A name without dots may also be another text (`"shop"`), so it has to stand where a host does.
 _LEAD: Final = """import re, sys
 for file, host in zip(sys.argv[1::2], sys.argv[2::2]):
     text = open(file, encoding="utf-8", errors="surrogateescape", newline="").read()
-    led = re.sub("(?<=['\\"@])" + re.escape(host) + "(?=['\\":/?])", "127.0.0.1", text)
+    before = "(['\\"@])" if "." in host else "(@|(?i:host)['\\"]?[ ]{0,8}[:=][ ]{0,8}['\\"])"
+    led = re.sub(before + re.escape(host) + "(?=['\\":/?])", "\\\\g<1>127.0.0.1", text)
     if led != text:
         open(file, "w", encoding="utf-8", errors="surrogateescape", newline="").write(led)
 """
@@ -154,7 +158,7 @@ def tell_addresses(
         kind = kind_of_scheme(text)
         if kind not in kinds or kind not in SCHEMES:
             continue
-        host = next((one for one in hosts_of(text) if one and "*" not in one and not is_reached(one)), None)
+        host = next((one for one in hosts_of(text) if one and not _OPEN.search(one) and not is_reached(one)), None)
         if host is not None and host.isprintable():
             is_led = host.lower() in names
             sentences[(_led_sentence if is_led else _host_sentence)(host, where, str(kind))] = None
