@@ -391,6 +391,26 @@ def test_requirements_in_a_folder_of_production_come_before_those_of_developers(
 
 
 @pytest.mark.parametrize(
+    ("lines", "extra", "overridden"),
+    [
+        ("flask==2.3.3\nitsdangerous==2.1.2\n", ("itsdangerous<2.1",), "itsdangerous<2.1\n"),
+        ("flask\nitsdangerous\n", ("itsdangerous<2.1",), "itsdangerous<2.1\n"),
+        ("flask\n", ("itsdangerous<2.1",), "itsdangerous<2.1\n"),
+        ("flask\nitsdangerous<2.1\n", (), None),
+        ("flask\n", ("werkzeug<3",), None),
+    ],
+)
+def test_a_limit_of_a_failed_start_stands_beside_a_package_that_demands_a_newer_version(
+    tmp_path: Path, lines: str, extra: tuple[str, ...], overridden: str | None
+) -> None:
+    (tmp_path / "requirements.txt").write_text(lines)
+    asked = read_request(EnvironmentRequest(tmp_path, extra=extra), Sources(tmp_path))
+    arguments = write_arguments(tmp_path, asked.required, None, runs_code=True) or []
+    file = Path(arguments[arguments.index("--override") + 1]) if "--override" in arguments else None
+    assert (file.read_text() if file is not None else None) == overridden
+
+
+@pytest.mark.parametrize(
     ("lines", "overridden"),
     [
         ("django-heroku\npsycopg2-binary\n", "psycopg2 ; python_version < '3'\n"),

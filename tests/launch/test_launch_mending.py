@@ -429,6 +429,25 @@ def test_a_limit_for_a_package_with_one_version_is_no_mend() -> None:
     assert find_mend(FailedStart(lines, plan, frozenset(), ROOT, named={"flask": False})) is not None
 
 
+@pytest.mark.parametrize("is_pinned", [True, False])
+@pytest.mark.parametrize(
+    "error",
+    [
+        "ImportError: cannot import name 'TimedJSONWebSignatureSerializer' from 'itsdangerous' (/env/its.py)",
+        "ImportError: cannot import name 'JSONWebSignatureSerializer' from 'itsdangerous' (/env/its.py)",
+        "AttributeError: module 'itsdangerous' has no attribute 'TimedJSONWebSignatureSerializer'",
+    ],
+)
+def test_a_pin_of_which_an_older_version_serves_all_is_limited(error: str, is_pinned: bool) -> None:
+    plan = StartPlan("flask", Toolchain.PYTHON, Server.WSGI, None)
+    named = {"itsdangerous": is_pinned, "flask": True}
+    own = f'  File "{ROOT}/app/models.py", line 7, in <module>'
+    mend = find_mend(FailedStart([TRACE, own, error], plan, frozenset(), ROOT, named=named))
+    assert mend is not None
+    assert mend.requirements == ("itsdangerous<2.1",)
+    assert ("the pinned itsdangerous lacks what the project imports" in mend.why) == is_pinned
+
+
 def test_a_pin_that_another_installed_package_cannot_use_is_limited() -> None:
     plan = StartPlan("flask", Toolchain.PYTHON, Server.WSGI, None)
     asking = '  File "/env/lib/python3.11/site-packages/jinja2/filters.py", line 13, in <module>'

@@ -20,6 +20,7 @@ from preview.environments.imports.scan import Wanted, find_imports
 from preview.environments.manifests.search import read_project
 from preview.environments.manifests.stated import Asked, find_stated
 from preview.environments.manifests.worked_on import find_worked_on
+from preview.environments.requirements.arguments import EXTRA
 from preview.environments.requirements.companions import with_companions
 from preview.environments.requirements.requirements import ProjectRequirement, RequirementSet, parse_requirement
 from preview.sources import Sources
@@ -56,7 +57,7 @@ def read_request(request: EnvironmentRequest, sources: Sources) -> Asked:
 
 
 def _with_extra(required: RequirementSet, extra: Sequence[str]) -> RequirementSet:
-    added = [parse_requirement(line, f"extra requirement {number}") for number, line in enumerate(extra, start=1)]
+    added = [parse_requirement(line, f"{EXTRA} {number}") for number, line in enumerate(extra, start=1)]
     added = [item for item in added if item.name not in required.withheld]
     new = [item for item in added if item.name is None or required.find(item.name) is None]
     # A limit of a package that the project names: the package stays the project's own.

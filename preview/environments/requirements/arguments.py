@@ -44,10 +44,13 @@ def write_arguments(
         arguments += ["--constraint", str(constraints)]
     overridden = [name for name, twin in _TWINS.items() if required.find(twin) and not required.find(name)]
     overridden += sorted(required.replaced)
-    if overridden:
-        # What a package brings along: it is the same module, and has no wheel.
+    # What a package brings along: it is the same module, and has no wheel.
+    instead = [f"{name} ; python_version < '3'\n" for name in overridden]
+    limits = [one for one in (*required.requirements, *required.constraints) if one.origin.startswith(EXTRA)]
+    instead += sorted({f"{one.text}\n" for one in limits} & _IN_SPITE)
+    if instead:
         overrides = temporary / "overrides.txt"
-        overrides.write_text("".join(f"{name} ; python_version < '3'\n" for name in overridden), "utf-8")
+        overrides.write_text("".join(instead), "utf-8")
         arguments += ["--override", str(overrides)]
     if required.prerelease:
         arguments.append("--prerelease=allow")
@@ -64,6 +67,11 @@ def build_options(required: RequirementSet, *, runs_code: bool) -> list[str]:
     return [*required.options, *(word for name in _WHEELS_ONLY for word in ("--only-binary", name))]
 
 
+EXTRA: Final = "extra requirement"
+"""Begin of the origin of a requirement that no manifest of the project has."""
+
+# Limits that a failed start asks for. Flask 2.3 and newer demand a newer version, but work with this one.
+_IN_SPITE: Final = frozenset({"itsdangerous<2.1\n"})
 # Packages without wheels, and the one with wheels that has the same modules.
 _TWINS: Final = {"psycopg2": "psycopg2-binary"}
 _MINORS: Final = range(8, 20)

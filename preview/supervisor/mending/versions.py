@@ -49,6 +49,10 @@ _SAID: Final = {
         re.compile(r"cannot import name '(?:secure_filename|FileStorage|cached_property)' from 'werkzeug'"),
         re.compile(r"No module named 'werkzeug\.contrib"),
     ),
+    "itsdangerous<2.1": (
+        re.compile(r"cannot import name '(?:Timed)?JSONWebSignatureSerializer' from 'itsdangerous"),
+        re.compile(r"module 'itsdangerous' has no attribute '(?:Timed)?JSONWebSignatureSerializer'"),
+    ),
     "jinja2<3.1": (
         re.compile(
             r"cannot import name '(?:escape|Markup|contextfunction|contextfilter|environmentfilter)' from 'jinja2'"
@@ -163,6 +167,8 @@ _SAID: Final = {
 _RULES: Final = tuple((pattern, line) for line, patterns in _SAID.items() for pattern in patterns)
 # Other packages raise such errors, too.
 _ONLY_IF: Final = {"pyjwt": "jwt", "marshmallow": "marshmallow", "starlette": "starlette"}
+# The installer lets these stand beside packages that demand newer versions, which work with them, too.
+_IN_SPITE: Final = frozenset({"itsdangerous"})
 _AFTER: Final = 4
 _BEFORE: Final = 12
 
@@ -200,6 +206,9 @@ def mend_versions(failed: FailedStart) -> Mend | None:
             return Mend(f"{name} is newer than the project: limiting it to {line}", requirements=(line,))
         if (other := _asking_package(failed.lines, number)) is not None and other != name:
             why = f"the pinned {name} does not fit the installed {other}: limiting it to {line}"
+            return Mend(why, requirements=(line,))
+        if name in _IN_SPITE:
+            why = f"the pinned {name} lacks what the project imports: limiting it to {line}"
             return Mend(why, requirements=(line,))
     return None
 
