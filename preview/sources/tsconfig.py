@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 
 from preview.sources.files import Sources
 from preview.sources.javascript import read_literal
@@ -14,6 +15,8 @@ _FILES = ("tsconfig.json", "jsconfig.json", "tsconfig.app.json", "tsconfig.build
 _MAX_EXTENDS = 5
 # A file that lists itself several times is read that many times on each level.
 _MAX_PARENTS = 3
+# Each import is compared with all of them.
+_MAX_PATHS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,26 @@ class TsConfig:
     paths: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     out_dir: str | None = None
     root_dir: str | None = None
+
+    def candidates(self, specifier: str) -> tuple[str, ...]:
+        """Return the paths that a specifier without a leading dot may mean, the surest first.
+
+        They are those of the longest matching pattern, and the one below the base folder.
+        """
+        found: tuple[str, ...] = ()
+        longest = -1
+        for pattern, targets in self.paths.items():
+            before, star, after = pattern.partition("*")
+            is_match = specifier == pattern
+            if star and len(specifier) >= len(pattern) - 1:
+                is_match = specifier.startswith(before) and specifier.endswith(after)
+            if is_match and len(before) > longest:
+                longest = len(before)
+                middle = specifier[len(before) : len(specifier) - len(after)]
+                found = tuple(posixpath.normpath(target.replace("*", middle, 1)) for target in targets)
+        if self.base_url is not None:
+            found = (*found, posixpath.normpath(posixpath.join(self.base_url, specifier)))
+        return tuple(path for path in found if not path.startswith(("..", "/")))
 
 
 def read_tsconfig(sources: Sources, folder: str) -> TsConfig:
@@ -77,7 +100,7 @@ def _folder(folder: str, value: object, default: str | None) -> str | None:
 
 def _paths(value: object, base: str) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
-    for pattern, targets in value.items() if isinstance(value, Mapping) else ():
-        texts = [item for item in targets if isinstance(item, str)] if isinstance(targets, list) else []
+    for pattern, targets in islice(value.items(), _MAX_PATHS) if isinstance(value, Mapping) else ():
+        texts = [item for item in targets[:_MAX_PATHS] if isinstance(item, str)] if isinstance(targets, list) else []
         found[str(pattern)] = tuple(posixpath.normpath(posixpath.join(base, item)) for item in texts)
     return found

@@ -148,6 +148,49 @@ def test_a_file_that_is_imported_and_that_nobody_wrote_is_made_first(
 
 
 @pytest.mark.parametrize(
+    ("line", "made"),
+    [
+        ("import { Users } from '~/generated/users';", True),
+        ("import {\n  Users,\n  Books,\n} from '~/generated/users';", True),
+        ("import type { Users } from '~/generated/users';", False),
+        ("import { User } from '~/user';", False),
+        ("import { known } from '~/known.js';", False),
+        ("import { z } from 'zod';", False),
+    ],
+)
+def test_sources_that_a_path_of_the_compiler_leads_to_are_generated(tmp_path: Path, line: str, made: bool) -> None:
+    scripts = {
+        "start": "tsx src/server.ts",
+        "build": "tsc",
+        "gen:watch": "orval --watch",
+        "generate:secret": "node secret.js",
+        "openapi": "orval",
+    }
+    files = {
+        "src/server.ts": f"import '~/routes';\n{SERVER}",
+        "src/routes.ts": line,
+        "src/user.ts": "",
+        "src/known.ts": "",
+        "tsconfig.json": '{"compilerOptions": {"paths": {"~/*": ["./src/*"]}}}',
+    }
+    assert builds(plan_of(tmp_path, scripts, files)) == ([(("npm", "run", "openapi"), False)] if made else [])
+
+
+def test_a_missing_file_is_generated_and_built_where_no_script_is_named_for_it(tmp_path: Path) -> None:
+    scripts = {"start": "tsx src/server.ts", "build": "tsc", "gen:api": "node make.js"}
+    found = plan_of(tmp_path, scripts, {"src/server.ts": f"import {{ a }} from '../made/a';\n{SERVER}"})
+    assert [argv[-1] for argv, _ in builds(found)] == ["gen:api", "build"]
+
+
+def test_a_missing_file_of_a_path_is_not_built_without_a_generator(tmp_path: Path) -> None:
+    files = {
+        "src/server.ts": f"import {{ a }} from '@/gone';\n{SERVER}",
+        "tsconfig.json": '{"compilerOptions": {"paths": {"@/*": ["./src/*"], "*": ["./types/*"]}}}',
+    }
+    assert builds(plan_of(tmp_path, {"start": "tsx src/server.ts", "build": "tsc"}, files)) == []
+
+
+@pytest.mark.parametrize(
     "served",
     [
         "app.use(express.static('dist'));",

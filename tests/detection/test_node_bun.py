@@ -45,6 +45,19 @@ def test_what_only_bun_can_run_is_run_by_bun(tmp_path: Path, text: str, names: t
     assert f"Bun runs it, because Node cannot: {why}" in plan.decisions
 
 
+def test_what_only_bun_can_run_is_found_through_paths_of_the_compiler(tmp_path: Path) -> None:
+    files = {
+        "package.json": json.dumps({"scripts": {"start": "bun src/index.ts"}, "dependencies": {"hono": "*"}}),
+        "tsconfig.json": '{"compilerOptions": {"paths": {"~/*": ["./src/*"]}}}',
+        "src/index.ts": f"import '~/db/client';\n{HONO}export default app;\n",
+        "src/db/client.ts": "import { drizzle } from 'drizzle-orm/bun-sql';\n",
+    }
+    assert (
+        "Bun runs it, because Node cannot: src/db/client.ts uses drizzle-orm/bun-sql"
+        in plan_of(tmp_path, files).decisions
+    )
+
+
 def test_a_script_that_runs_another_script_leads_to_its_file(tmp_path: Path) -> None:
     scripts = {"dev": "bun run --watch src/index.ts", "start": "bun run dev"}
     assert bun_plan(tmp_path, SERVE, more={"scripts": scripts}).command == ("src/index.ts",)

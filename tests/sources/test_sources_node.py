@@ -9,7 +9,7 @@ import pytest
 
 from preview.sources import Sources
 from preview.sources.node_package import find_entry, read_node_packages
-from preview.sources.tsconfig import read_tsconfig
+from preview.sources.tsconfig import TsConfig, read_tsconfig
 
 
 def test_scripts_that_all_name_each_other_come_to_an_end(tmp_path: Path) -> None:
@@ -34,6 +34,22 @@ def test_a_tsconfig_that_extends_itself_often_comes_to_an_end(tmp_path: Path) ->
     content = {"extends": ["./tsconfig.json"] * 100, "compilerOptions": {"outDir": "dist"}}
     (tmp_path / "tsconfig.json").write_text(json.dumps(content))
     assert read_tsconfig(Sources(tmp_path), ".").out_dir == "dist"
+
+
+def test_a_specifier_leads_to_the_targets_of_its_longest_pattern() -> None:
+    paths = {"@/*": ("src/*",), "@/api/*": ("api/*", "more/api/*"), "~env": ("src/env.ts",), "#*": ("../other/*",)}
+    config = TsConfig(base_url="lib", paths=paths)
+    assert config.candidates("@/api/users") == ("api/users", "more/api/users", "lib/@/api/users")
+    assert TsConfig(paths=paths).candidates("@/users") == ("src/users",)
+    assert TsConfig(paths=paths).candidates("~env") == ("src/env.ts",)
+    assert TsConfig(paths=paths).candidates("#x") == TsConfig(paths=paths).candidates("express") == ()
+
+
+def test_of_many_patterns_the_first_hundreds_are_read(tmp_path: Path) -> None:
+    paths = {f"@{number}/*": ["src/*"] for number in range(400)} | {"@0/*": ["src/*"] * 400}
+    (tmp_path / "tsconfig.json").write_text(json.dumps({"compilerOptions": {"paths": paths}}))
+    found = read_tsconfig(Sources(tmp_path), ".").paths
+    assert (len(found), len(found["@0/*"])) == (300, 300)
 
 
 def write_monorepo(folder: Path, script: str, config: object) -> str | None:

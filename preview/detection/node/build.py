@@ -6,6 +6,7 @@ import posixpath
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from preview.detection.node.project import NodeProject
@@ -14,9 +15,20 @@ from preview.sources.javascript import SCRIPT_SUFFIXES
 from preview.sources.node_files import built_path, existing_script, resolve_script_file
 from preview.sources.node_package import NodePackage
 from preview.sources.node_scripts import split_commands
+from preview.sources.tsconfig import TsConfig, read_tsconfig
 
 _BUILDS: Final = ("build", "build:server", "compile", "bundle", "build:prod", "transpile")
-_GENERATES: Final = ("generate", "codegen", "gen", "build:routes", "routes", "tsoa", "swagger", "prebuild", *_BUILDS)
+_GENERATES: Final = ("generate", "codegen", "gen", "build:routes", "routes", "tsoa", "swagger")
+# Scripts of other names that generate sources: `generate:api`, or `openapi` if it runs a generator.
+_GENERATES_ONE: Final = re.compile(
+    r"(?:generate|codegen|gen):(?!migration|secret|key|jwt|cert|token|password|seed|mock|data|db|doc|module|entity|resource)"
+)
+_GENERATOR: Final = re.compile(
+    r"(?:^|[\s/])(?:orval|tsoa|kubb|graphql-codegen|gql-gen|openapi-ts|openapi-typescript|openapi-generator-cli|"
+    r"swagger-typescript-api|typed-openapi|typechain|kysely-codegen|proto-loader-gen-types|buf\s+generate|protoc)(?=\s|$)"
+)
+_WATCHES: Final = re.compile(r"\s--?w(?:atch)?\b")
+_MOST_GENERATORS: Final = 3
 _PAGES: Final = ("build", "build:client", "build:frontend", "build:ui", "build:web")
 _OUTPUTS: Final = frozenset({"dist", "build", "out", "output", "www", ".output"})
 _FRONT: Final = re.compile(
@@ -31,6 +43,9 @@ _STATIC_IMPORT: Final = re.compile(
     r"""^(?:import|export)\b[^;'"`]*?\bfrom\s*['"](\.[^'"\n]+)['"]|^import\s+['"](\.[^'"\n]+)['"]"""
     r"""|^(?:const|let|var)\b[^;'"`\n]*=\s*require\(\s*['"](\.[^'"\n]+)['"]\s*\)""",
     re.MULTILINE,
+)
+_BARE_IMPORT: Final = re.compile(
+    r"""^(?:import|export)\b(?!\s+type\b)[^;'"`]{0,2000}?\bfrom\s*['"]([^.'"\n][^'"\n]{0,300})['"]""", re.MULTILINE
 )
 _QUOTED: Final = re.compile(r"""['"`]((?:@[\w.~-]{1,100}/)?[\w.~-]{1,200})""")
 _MOST_MEMBERS: Final = 12
@@ -138,10 +153,17 @@ def _own_work(project: NodeProject) -> BuildWork:
         required = name is not None and _COMPILES.search(package.scripts[name].strip()) is None
         return BuildWork((_step(package, name, why, required=required),) if name else ())
     imported = next(_missing_imports(project), None)
-    if imported is not None and (name := _script(package, _GENERATES)) is not None:
-        file, specifier = imported
-        return BuildWork((_step(package, name, f"{file} imports {specifier}, which is made by it", required=False),))
-    return _pages(project)
+    names = _generators(package)
+    if imported is not None and _script(package, _GENERATES) is None:
+        other = _script(package, ("prebuild", *_BUILDS))
+        names = (*names, other) if other is not None else names
+    elif imported is None and names:
+        imported = next(_missing_by_paths(project), None)
+    if imported is None or not names:
+        return _pages(project)
+    file, specifier = imported
+    why = f"{file} imports {specifier}, which is made by it"
+    return BuildWork(tuple(_step(package, name, why, required=False) for name in names))
 
 
 def tell_stand_in(project: NodeProject, script: str, work: BuildWork) -> tuple[str, ...]:
@@ -177,6 +199,22 @@ def _script(package: NodePackage, names: tuple[str, ...]) -> str | None:
     )
 
 
+def _generators(package: NodePackage) -> tuple[str, ...]:
+    """Return the script with a usual name that generates sources; else those that run a generator, a few at most."""
+    named = _script(package, _GENERATES)
+    if named is not None:
+        return (named,)
+    found = (
+        name
+        for name, text in package.scripts.items()
+        if (_GENERATES_ONE.match(name) or _GENERATOR.search(text))
+        and not _INSTALLS.search(text)
+        and not _WATCHES.search(text)
+        and name not in _BUILDS
+    )
+    return tuple(islice(found, _MOST_GENERATORS))
+
+
 def _is_there(project: NodeProject, path: str) -> bool:
     """Return true if the project contains the path. Build output is not among the sources."""
     ends = ("", *SCRIPT_SUFFIXES, ".d.ts", ".json", ".node", "/index.js", "/package.json")
@@ -195,11 +233,29 @@ def _missing_imports(project: NodeProject) -> Iterator[tuple[str, str]]:
             known = path.startswith("..") or resolve_script_file(project.sources, folder, specifier) is not None
             if posixpath.splitext(path)[1] in _ASSETS:
                 continue
-            plain = path.removesuffix(".js").removesuffix(".mjs")
             # A separate step generates Prisma's client.
-            if known or "prisma" in path or any(_is_there(project, name) for name in (path, plain)):
+            if known or "prisma" in path or _is_known(project, path):
                 continue
             yield file, specifier
+
+
+def _missing_by_paths(project: NodeProject) -> Iterator[tuple[str, str]]:
+    """Yield imports by a path of ``tsconfig.json`` (``~/generated/users``) whose files do not exist."""
+    config = read_tsconfig(project.sources, project.folder)
+    by_paths = TsConfig(paths={name: targets for name, targets in config.paths.items() if name != "*"})
+    for file in project.reached if by_paths.paths else ():
+        for match in _BARE_IMPORT.finditer(project.text(file)):
+            specifier = match[1]
+            if posixpath.splitext(specifier)[1] in _ASSETS or "prisma" in specifier:
+                continue
+            targets = by_paths.candidates(specifier)
+            if targets and not any(_is_known(project, one) for one in targets):
+                yield file, specifier
+
+
+def _is_known(project: NodeProject, path: str) -> bool:
+    plain = path.removesuffix(".js").removesuffix(".mjs")
+    return existing_script(project.sources, path) is not None or any(_is_there(project, one) for one in (path, plain))
 
 
 def _pages(project: NodeProject) -> BuildWork:

@@ -11,9 +11,10 @@ from typing import Final
 
 from preview.sources import Sources
 from preview.sources.javascript import SCRIPT_SUFFIXES
-from preview.sources.node_files import built_path, resolve_script_file
+from preview.sources.node_files import built_path, existing_script, resolve_script_file
 from preview.sources.node_package import Entry, NodePackage, find_built_entry, find_entry, read_node_packages
 from preview.sources.node_scripts import split_commands
+from preview.sources.tsconfig import TsConfig, read_tsconfig
 
 _FRONT: Final = (
     "react-scripts", "next", "vite", "@angular/core", "gatsby", "nuxt", "@vue/cli-service", "expo", "react-dom",
@@ -35,7 +36,7 @@ _LOADED: Final = re.compile(r"""(?:\bfrom|\brequire\s*\(|\bimport\s*\(?)\s*['"](
 _LISTENS: Final = re.compile(rb"\.listen\s*\(")
 _LOADS: Final = re.compile(rb"\brequire\s*\(|^\s*import\b", re.MULTILINE)
 _NEXT: Final = re.compile(r"\bnext\s+start\b")
-_IMPORT: Final = re.compile(r"""(?:\bfrom|\brequire\s*\(|\bimport\s*\(?)\s*['"](\.[^'"]*)['"]""")
+_IMPORT: Final = re.compile(r"""(?:\bfrom|\brequire\s*\(|\bimport\s*\(?)\s*['"]([^'"\n]+)['"]""")
 _LINKED: Final = re.compile(r"(?:file:|link:|portal:)?(\.\.?/[^\s:]{1,200})")
 _ASIDE: Final = frozenset(
     {"test", "tests", "__tests__", "__mocks__", "spec", "e2e", "cypress", "docs", "examples", "example", "coverage",
@@ -102,20 +103,27 @@ class NodeProject:
     def reached(self) -> tuple[str, ...]:
         """Files that the entry loads, directly or indirectly by imports; the entry first.
 
-        For a built entry, these are all files of ``scripts``.
+        Paths of ``tsconfig.json`` are followed. For a built entry, these are all files of ``scripts``.
         """
         if self.entry.built:
             return self.scripts
         found: dict[str, None] = {self.entry.file: None}
         todo = [self.entry.file]
+        config = read_tsconfig(self.sources, self.folder)
         while todo:
             file = todo.pop(0)
             for specifier in _IMPORT.findall(self.text(file)):
-                inner = resolve_script_file(self.sources, posixpath.dirname(file) or ".", specifier)
+                inner = self._imported(config, file, specifier)
                 if inner is not None and inner not in found:
                     found[inner] = None
                     todo.append(inner)
         return tuple(found)
+
+    def _imported(self, config: TsConfig, file: str, specifier: str) -> str | None:
+        if specifier.startswith("."):
+            return resolve_script_file(self.sources, posixpath.dirname(file) or ".", specifier)
+        paths = config.candidates(specifier)
+        return next((found for path in paths if (found := existing_script(self.sources, path)) is not None), None)
 
     @cached_property
     def by_reach(self) -> tuple[str, ...]:
