@@ -400,6 +400,25 @@ def test_a_setting_that_the_function_of_env_var_reads_leads_to_the_previews_serv
     assert (values["SQL_HOST"], values["SQL_PORT"]) == ("localhost", "5432")
 
 
+def test_what_the_configuration_of_effect_demands_gets_a_value(tmp_path: Path) -> None:
+    source = (
+        'import { Config, Effect, pipe } from "effect"\n'
+        'const all = Config.all({ secret: Config.redacted("JWT_SECRET"),\n'
+        '  domain: Config.string("COOKIE_DOMAIN").pipe(Config.option),\n'
+        '  level: pipe(Config.string("LOG_WORD"), Config.withDefault("info")),\n'
+        '  count: Config.integer("TOKEN_COUNT") })\n'
+    )
+    values = values_of(supplied_plan(tmp_path, node(source, "effect", "pg")))
+    assert values["JWT_SECRET"]
+    assert int(values["TOKEN_COUNT"])
+    assert not {"COOKIE_DOMAIN", "LOG_WORD"} & values.keys()
+
+
+def test_another_object_of_this_name_reads_no_variable(tmp_path: Path) -> None:
+    source = "const { Config } = require('./config')\nConfig.string('JWT_SECRET')\n"
+    assert "JWT_SECRET" not in values_of(supplied_plan(tmp_path, node(source, "effect", "pg")))
+
+
 def test_another_function_of_this_name_reads_no_variable(tmp_path: Path) -> None:
     files = node("const { get } = require('lodash')\nget('SQL_HOST')\n", "lodash", "pg")
     assert "SQL_HOST" not in values_of(supplied_plan(tmp_path, files))

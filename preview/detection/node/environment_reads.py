@@ -12,7 +12,9 @@ from tree_sitter import Node
 from preview.detection.settings.model import Kind, Need, SettingRead
 from preview.sources.javascript import JavaScriptTrees, all_nodes, source_of
 
-_WORDS: Final = re.compile(rb"process\.env|configService|ConfigService|cleanEnv|env-var|\benv\.get\(")
+_WORDS: Final = re.compile(
+    rb"process\.env|configService|ConfigService|cleanEnv|env-var|\benv\.get\(|\bConfig\.[a-zA-Z]{1,20}\("
+)
 _SCHEMA: Final = re.compile(
     rb"\b(?:[Jj]oi|zod|envalid|yup|convict|ConfigModule|Type\.Object)\b|env-schema|@fastify/env"
 )
@@ -20,6 +22,14 @@ _SCHEMA: Final = re.compile(
 _GETTER: Final = re.compile(
     rb"""\{[^{}]{0,100}\bget\b[^{}]{0,100}\}\s{0,4}(?:from|=\s{0,4}require\()\s{0,4}['"]env-var['"]"""
 )
+# `import { Config } from "effect"`
+_EFFECT: Final = re.compile(rb"""\bConfig\b[^;'"]{0,2000}\bfrom\s{0,8}['"]effect(?:/Config)?['"]""")
+_EFFECT_KINDS: Final = {
+    "string": Kind.TEXT, "nonEmptyString": Kind.TEXT, "redacted": Kind.TEXT, "secret": Kind.TEXT, "url": Kind.URL,
+    "integer": Kind.INTEGER, "port": Kind.INTEGER, "number": Kind.NUMBER, "boolean": Kind.BOOLEAN,
+}  # fmt: skip
+# What a program does without the value.
+_EFFECT_DEFAULT: Final = re.compile(r"\bConfig\.(?:withDefault|option|orElse)")
 _JSON_SCHEMA: Final = re.compile(rb"env-schema|@?fastify[/-]env\b")
 # `required: ["SITE_KEY"]`, `type: "string"`
 _DEMANDED: Final = re.compile(r"\brequired['\"]?\s{0,8}:\s{0,8}\[([^\]]{0,4000})\]")
@@ -39,6 +49,7 @@ _WORD: Final = re.compile(r"['\"]([^'\"]+)['\"]")
 _LITERAL: Final = re.compile(r"\bType\.Literal\(\s{0,8}['\"]([^'\"]{1,100})['\"]")
 _JSON_KINDS: Final = {"number": Kind.NUMBER, "integer": Kind.INTEGER, "boolean": Kind.BOOLEAN}
 _MAX_FILES: Final = 400
+_MOST_OUTER: Final = 2_000
 
 
 def environment_reads(trees: JavaScriptTrees, files: Iterable[str]) -> list[SettingRead]:
@@ -64,6 +75,7 @@ class _Reader:
         self._has_schema = _SCHEMA.search(text) is not None or b"cleanEnv" in text
         self._by_name = b"process.env[" in text
         self._has_getter = b"env-var" in text and _GETTER.search(text) is not None
+        self._has_effect = b"effect" in text and _EFFECT.search(text) is not None
         source = source_of(root) if _JSON_SCHEMA.search(text) else ""
         # Names that a JSON schema demands; None in other files.
         self._demanded = (
@@ -89,7 +101,7 @@ class _Reader:
                 if _SCHEMA_VALUE.match(value) and not _IS_OBJECT.match(value):
                     self._schemas[source_of(node.child_by_field_name("name"))] = value
             case "call_expression":
-                yield from self._asked(node)
+                yield from self._of_effect(node) if self._has_effect else self._asked(node)
             case "pair" if self._has_schema:
                 yield from self._declared(node)
             case "array" if self._by_name:
@@ -134,6 +146,22 @@ class _Reader:
             outer = source_of(node.parent.parent if node.parent is not None else None)
             required = ".required(" in outer and owner == "env"
             yield replace(read, need=Need.REQUIRED) if required else read
+
+    def _of_effect(self, node: Node) -> Iterator[SettingRead]:
+        """Match ``Config.string("X")`` of Effect, and ``Config.string("X").pipe(Config.withDefault(…))``."""
+        function = node.child_by_field_name("function")
+        owner, _, method = source_of(function).partition(".")
+        values = node.child_by_field_name("arguments")
+        name = _literal(values.named_children[0]) if values is not None and values.named_children else None
+        if owner != "Config" or method not in _EFFECT_KINDS or name is None or not _NAME.fullmatch(name):
+            return
+        # `.pipe(…)` of the call, or `pipe(Config.string("X"), Config.withDefault(…))`.
+        parent = node.parent
+        outer = parent.parent if parent is not None and parent.type in {"member_expression", "arguments"} else None
+        has_default = _EFFECT_DEFAULT.search(source_of(outer)[:_MOST_OUTER]) is not None
+        need = Need.DEFAULTED if has_default else Need.REQUIRED
+        line = node.start_point.row + 1
+        yield SettingRead(name, self._file, line, need, _EFFECT_KINDS[method], has_default=has_default)
 
     def _declared(self, node: Node) -> Iterator[SettingRead]:
         """Match ``JWT_SECRET: Joi.string().required()`` and similar declarations."""
