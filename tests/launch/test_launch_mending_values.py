@@ -360,3 +360,23 @@ def test_the_keys_of_very_many_and_long_dictionaries_are_read_in_bounded_time(tm
     began = time.process_time()
     assert find_keys(tmp_path, ["a.py", "b.py", "c.py", "d.py", *["e.py"] * 400], "configs") == []
     assert time.process_time() - began < 2
+
+
+def test_a_refused_placeholder_becomes_the_value_that_the_project_gives() -> None:
+    known = {"SHOP_COLOUR": ("preview", Origin.MADE_UP), "REDIS_HOST": ("localhost", Origin.MADE_UP)}
+    examples = {"SHOP_COLOUR": "blue", "REDIS_HOST": "cache", "SHOP_SIZE": "7"}
+    lines = (TRACE, FRAME, "    raise ValueError(message)", "ValueError: blue or red")
+    assert values(mend_of(*lines, known=known, examples=examples)) == {"SHOP_COLOUR": "blue"}
+    taken = {"SHOP_COLOUR": ("blue", Origin.EXAMPLE)}
+    assert mend_of(*lines, known=taken, examples=examples) is None
+    assert mend_of(TRACE, INNER, "    call()", "ValueError: blue or red", known=known, examples=examples) is None
+    other = (TRACE, FRAME, "    import shop", "ModuleNotFoundError: No module named 'shop.colours'")
+    assert not values(mend_of(*other, known=known, examples=examples))
+
+
+def test_a_secret_is_that_of_the_project_only_if_a_made_up_one_was_refused() -> None:
+    lines = (TRACE, FRAME, "    check()", "KeyError: 'SHOP_SECRET'")
+    examples = {"SHOP_SECRET": "sk-1234"}
+    assert values(mend_of(*lines, examples=examples)) == {"SHOP_SECRET": "{secret}"}
+    known = {"SHOP_SECRET": ("{secret}", Origin.MADE_UP)}
+    assert values(mend_of(*lines, known=known, examples=examples)) == {"SHOP_SECRET": "sk-1234"}

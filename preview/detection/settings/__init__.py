@@ -1,10 +1,11 @@
 """The variables that a project reads, and their values in a preview."""
 
-from preview.detection.settings.collect import ProjectSettings, collect, placeholder_for, variable_for
+from preview.detection.settings.collect import ProjectSettings, collect, local_address, placeholder_for, variable_for
 from preview.detection.settings.example_files import ExampleValue, is_example_name, is_placeholder
 from preview.detection.settings.laid_modules import lay_modules
 from preview.detection.settings.model import Kind, Need, SettingRead, with_config_classes
 from preview.detection.settings.readme_values import is_readme, written_values
+from preview.detection.settings.tested_values import files_of_tests, values_of_tests
 from preview.detection.settings.values import (
     is_database_url,
     is_environment,
@@ -21,6 +22,7 @@ __all__ = [
     "ProjectSettings",
     "SettingRead",
     "collect",
+    "files_of_tests",
     "is_database_url",
     "is_environment",
     "is_example_name",
@@ -29,9 +31,11 @@ __all__ = [
     "is_secret_name",
     "is_sqlite_flag",
     "lay_modules",
+    "local_address",
     "make_up",
     "placeholder_for",
     "service_of",
+    "values_of_tests",
     "variable_for",
     "with_config_classes",
     "written_values",

@@ -99,7 +99,11 @@ class ProjectSettings:
         ) or (read.need is Need.OPTIONAL and example is not None and example.value.startswith("sqlite"))
         if example is not None and (needed or wanted or harmless) and _fits(example.value, read):
             return Variable(
-                read.name, _local(example.value, read), Origin.EXAMPLE, example.file, is_secret_name(read.name)
+                read.name,
+                local_address(read.name, example.value),
+                Origin.EXAMPLE,
+                example.file,
+                is_secret_name(read.name),
             )
         if needed and read.annotation.endswith("?") and read.kind is Kind.TEXT and not wanted:
             return Variable(read.name, "", Origin.MADE_UP, read.where, is_secret_name(read.name))
@@ -193,12 +197,12 @@ def _fits(value: str, read: SettingRead) -> bool:
             return len(value) >= read.least
 
 
-def _local(value: str, read: SettingRead) -> str:
+def local_address(name: str, value: str) -> str:
     """Replace the address of a neighbouring container by this machine's."""
-    if service_of(read.name) is None:
+    if service_of(name) is None:
         return value
     value = re.sub(r"(?<=@)[a-z][a-z0-9_-]*(?=[:/])|(?<=://)[a-z][a-z0-9_-]*(?=:\d|/|$)", "localhost", value)
-    host = read.name.upper().endswith(("HOST", "HOSTNAME", "SERVER"))
+    host = name.upper().endswith(("HOST", "HOSTNAME", "SERVER"))
     return "localhost" if host and _DOCKER_HOST.fullmatch(value) else value
 
 

@@ -6,13 +6,24 @@ dictionary that is looked up with one.
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from preview.detection.settings import is_example_name, is_placeholder, is_readme, written_values
+from preview.core.descriptors import raise_want
+from preview.detection.settings import (
+    files_of_tests,
+    is_example_name,
+    is_placeholder,
+    is_readme,
+    local_address,
+    values_of_tests,
+    written_values,
+)
 from preview.supervisor.mending.container_folder import dockerfile_text, plain_text
 
 _JOINED: Final = re.compile(r"\\[ \t]{0,8}\r?\n")
@@ -63,7 +74,7 @@ def find_container_values(project: Path) -> dict[str, str]:
 
 
 def find_example_values(project: Path, names: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """Return the values in the project's example files and README, each with its file.
+    """Return the values in the project's example files, README, tests and workflows, each with its file.
 
     Placeholders and references are left out.
 
@@ -85,7 +96,24 @@ def find_example_values(project: Path, names: Iterable[str]) -> dict[str, tuple[
     for file in sorted(name for name in names if is_readme(name))[:1]:
         for name, value in written_values(plain_text(project / file)).items():
             found.setdefault(name, (value, file))
+    for file in files_of_tests((*names, *_workflows(project))):
+        for name, value in values_of_tests(file, plain_text(project / file)).items():
+            found.setdefault(name, (local_address(name, value), file))
     return found
+
+
+def _workflows(project: Path) -> list[str]:
+    """Return the workflows of GitHub, whose folder is hidden; those that run tests first."""
+    folder = project / ".github" / "workflows"
+    if folder.is_symlink() or folder.parent.is_symlink():
+        return []
+    try:
+        with os.scandir(folder) as entries:
+            found = [one.name for one in islice(entries, _MOST) if one.name.isprintable()]
+    except OSError as error:
+        raise_want(error)
+        return []
+    return [f".github/workflows/{name}" for name in sorted(found)]
 
 
 def find_read_together(project: Path, files: Iterable[str], name: str) -> list[str]:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Final
 
 from preview.detection import Kind, Origin, Variable, placeholder_for
+from preview.detection.settings import service_of
 from preview.supervisor.diagnosis.diagnose import diagnose
 from preview.supervisor.mending.model import FailedStart, Mend, newest_error, own_line
 from preview.supervisor.mending.refusals import (
@@ -105,7 +106,7 @@ def mend_variables(failed: FailedStart) -> Mend | None:
     """Return placeholders for the variables that the last lines name; None if they name none."""
     finders = (
         _of_pydantic, _unparsed, _refused, looked_up_variables, _missing, _without_scheme, client_variables,
-        _read_in_line, _exemplified, checked_variables, _read_at_all,
+        _read_in_line, _exemplified, checked_variables, _read_at_all, _made_up_instead,
     )  # fmt: skip
     ways = (dict(find(failed)) for find in finders)
     found: dict[str, Variable] = next(filter(None, ways), {})
@@ -140,13 +141,14 @@ def _read_with(failed: FailedStart, names: Sequence[str]) -> Iterator[tuple[str,
 def _of_files(failed: FailedStart, variable: Variable) -> Variable:
     """Return the variable with its value in the Dockerfile or an example, unless a failed attempt had that.
 
-    A secret that can be made up is not taken from an example, which everybody can read.
+    A secret that can be made up is not taken from an example, which everybody can read, unless the made-up one fails.
     """
     before = failed.plan.variables.get(variable.name)
     given = failed.container_values.get(variable.name)
     if variable.origin is Origin.SUPPLIED:
         return variable
-    example = None if "{secret" in variable.value else failed.example_values.get(variable.name)
+    is_made = "{secret" in variable.value and (before is None or before.value != variable.value)
+    example = None if is_made else failed.example_values.get(variable.name)
     found = example if given is None else (given, _DOCKERFILE)
     if found is None or (before is not None and before.value == found[0]):
         return variable
@@ -289,3 +291,13 @@ def _read_at_all(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
         known = name in failed.plan.variables or name in failed.plan.defaulted
         if not known and name not in _COMMON and not _OF_PACKAGES.match(name):
             yield name, placeholder_for(name)
+
+
+def _made_up_instead(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
+    """Yield the placeholders for which the project's files have a value, if its own code ended the program."""
+    number = newest_error(failed.lines)
+    if number is None or OTHER_FAILURE.search(failed.lines[number]) or not own_line(failed, number):
+        return
+    for name, one in failed.plan.variables.items():
+        if one.origin is Origin.MADE_UP and service_of(name) is None and name in failed.example_values:
+            yield name, one
