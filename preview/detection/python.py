@@ -50,6 +50,9 @@ from preview.sources import Sources
 from preview.sources.commands import StartCommand
 
 _SERVERS: Final = {"flask": Server.WSGI, "django": Server.DJANGO, **PLAIN_SERVERS}
+_ASGI_APPLICATION: Final = re.compile(
+    rb"^ASGI_APPLICATION\b(?:[ \t]{0,8}=[ \t]{0,8}[\"'](?P<module>[A-Za-z_][\w.]{0,200})\.\w{1,80}[\"'])?", re.MULTILINE
+)
 # Routes are listed only if a file contains such a name: listing them takes longer than everything else.
 _HEALTH: Final = re.compile(rb"""["'/](?:health|ready|readyz|livez|ping|status)[\w-]*/?["']""")
 _MAX_ROUTES: Final = 5_000
@@ -222,8 +225,17 @@ def _server(sources: Sources, target: AppTarget, facts: Facts, commands: Iterabl
         programs = {command.program for command in commands}
         channels = facts.imported("channels") is not None or "daphne" in programs
         text = sources.text(_settings_file(sources, target))
-        return Server.ASGI if channels and re.search(rb"^ASGI_APPLICATION", text, re.MULTILINE) else Server.DJANGO
+        named = _ASGI_APPLICATION.search(text)
+        is_there = named is not None and _has_module(sources, target.app_dir, (named["module"] or b"").decode())
+        return Server.ASGI if channels and is_there else Server.DJANGO
     return _SERVERS.get(target.framework, Server.ASGI)
+
+
+def _has_module(sources: Sources, folder: str, module: str) -> bool:
+    """Return false only if the project has the module's package, but not the module."""
+    path = posixpath.normpath(f"{folder}/{module.replace('.', '/')}")
+    has_package = bool(module) and sources.has_file(f"{posixpath.dirname(path)}/__init__.py")
+    return not has_package or sources.has_file(f"{path}.py") or sources.has_file(f"{path}/__init__.py")
 
 
 def _health_path(sources: Sources, app: FoundApp, files: Iterable[str]) -> str | None:

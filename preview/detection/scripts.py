@@ -59,6 +59,7 @@ _DEFAULT_PORTS: Final = {"aiohttp": "8080", "sanic": "8000", "bottle": "8080", "
 # Files that are looked at for one that starts another file's server.
 _MAX_RUNNERS: Final = 50
 # Packages with the commands of steps. Aerich itself does not require its reader of TOML.
+_PREPENDS: Final = re.compile(rb"^prepend_sys_path[ \t]{0,8}=[ \t]{0,8}\.", re.MULTILINE)
 _TOOLS: Final = {"alembic": "alembic", "aerich": "aerich[toml]"}
 _MOST_BYTES: Final = 200_000
 _OWN_ENGINE: Final = re.compile(rb"\bimport engine\b|import async_engine|sync_engine")
@@ -311,6 +312,9 @@ def _alembic(
     # A migration that imports the application's engine needs the URL that this engine accepts.
     own_engine = _OWN_ENGINE.search(text) is not None
     given = None if asynchronous or own_engine else variables
+    # `alembic/__init__.py` would hide the package; alembic.ini puts the project onto the path later.
+    if sources.has_file(posixpath.normpath(f"{folder}/alembic/__init__.py")) and _PREPENDS.search(sources.text(ini)):
+        given = {**(given or {}), "PYTHONPATH": ""}
     return (Step("migrations", ("alembic", "upgrade", "head"), folder, f"Alembic, with {ini}", variables=given),)
 
 

@@ -52,6 +52,13 @@ def test_django_with_channels_is_served_as_asgi(tmp_path: Path) -> None:
     assert plan_of(tmp_path, files).server is Server.ASGI
 
 
+def test_django_without_the_module_of_its_asgi_application_is_served_as_wsgi(tmp_path: Path) -> None:
+    settings = SETTINGS + 'ASGI_APPLICATION = "shop.asgi.application"\n'
+    routing = {"asgi.py": "from channels.routing import ProtocolTypeRouter\n"}
+    files = DJANGO | {"shop/settings.py": settings, "shop/__init__.py": "import channels\n", **routing}
+    assert plan_of(tmp_path, files).server is Server.DJANGO
+
+
 @pytest.mark.parametrize(
     ("framework", "text", "server"),
     [

@@ -302,6 +302,14 @@ def test_alembic_upgrades_before_the_start(tmp_path: Path) -> None:
     assert plan.extra_requirements == ("alembic",), "it may be named for development alone"
 
 
+@pytest.mark.parametrize(("ini", "variables"), [("prepend_sys_path = .\n", {"PYTHONPATH": ""}), ("", None)])
+def test_a_folder_of_migrations_that_is_a_package_does_not_hide_alembic(
+    tmp_path: Path, ini: str, variables: dict[str, str] | None
+) -> None:
+    files = {**MIGRATION, "alembic/__init__.py": "", "alembic.ini": ini}
+    assert fastapi(tmp_path, "", **files).steps[0].variables == variables
+
+
 AERICH = (
     '[tool.aerich]\ntortoise_orm = "main.ORM"\nlocation = "./{}"\nsrc_folder = "./."\n\n[tool.other]\nlocation = "x"\n'
 )

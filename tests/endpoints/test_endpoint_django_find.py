@@ -48,6 +48,17 @@ def test_settings_are_found_however_manage_py_names_them(tmp_path: Path, manage:
     assert listed(folder) == ["* /home/"]
 
 
+@pytest.mark.parametrize("given", ["os.getenv('ENV', 'stage')", "config('ENV', default='stage')", "'stage'"])
+def test_settings_named_with_the_default_of_a_variable_are_used(tmp_path: Path, given: str) -> None:
+    manage = f"import os\nenv = {given}\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', f'config.{{env}}')\n"
+    folder = django_project(tmp_path, manage=manage, config__urls=HOME)
+    (folder / "config/settings.py").rename(folder / "config/base.py")
+    (folder / "config/stage.py").write_text("from config.base import *\n")
+    target = find_app(folder)
+    assert target is not None
+    assert target.module == "config.stage"
+
+
 def test_a_settings_package_that_says_nothing_has_its_local_module(tmp_path: Path) -> None:
     base = "ROOT_URLCONF = 'config.urls'\n"
     folder = django_project(tmp_path, config__urls=HOME)

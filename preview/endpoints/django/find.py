@@ -115,9 +115,30 @@ def _settings_named(tree: ast.Module) -> list[str]:
         ):
             values = [node.value]
         texts = [item.value for value in values for item in ast.walk(value) if isinstance(item, ast.Constant)]
+        texts += [_filled(tree, value) for value in values if isinstance(value, ast.JoinedStr)]
         found += [text for text in texts if isinstance(text, str) and text != _VARIABLE and _MODULE.fullmatch(text)]
     named = [item.value for item in ast.walk(tree) if isinstance(item, ast.Constant) and isinstance(item.value, str)]
     return found + [text for text in named if "settings" in text and _MODULE.fullmatch(text) and text not in found]
+
+
+def _filled(tree: ast.Module, text: ast.JoinedStr) -> str:
+    """Return ``f"shop.{env}"`` with the default of ``env = os.getenv("ENV", "dev")``; other gaps are empty."""
+    given = {
+        target.id: node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    filled = ""
+    for part in text.values:
+        value: ast.expr | None = part.value if isinstance(part, ast.FormattedValue) else part
+        value = given.get(value.id) if isinstance(value, ast.Name) else value
+        if isinstance(value, ast.Call):
+            defaults = [item.value for item in value.keywords if item.arg == "default"]
+            value = next(iter((*value.args[1:], *defaults)), None)
+        filled += value.value if isinstance(value, ast.Constant) and isinstance(value.value, str) else ""
+    return filled
 
 
 def _is_variable(node: ast.expr) -> bool:
