@@ -12,10 +12,10 @@ from preview.detection.node.address_uses import AddressUse
 from preview.detection.node.databases import PROVIDERS
 from preview.detection.node.project import NodeProject
 from preview.detection.plan import ServiceKind, ServiceNeed, Variable
-from preview.detection.settings import ProjectSettings
+from preview.detection.settings import ProjectSettings, compose_values
 from preview.detection.supplied.node import PACKAGES, SQLITE_PACKAGES, supplied_node_variables, wanted_server
 from preview.detection.supplied.parts import named_ports
-from preview.detection.supplied.supply import Supply, compose_values
+from preview.detection.supplied.supply import Supply
 from preview.detection.supplied.tell import Obstacles, find_script_obstacles
 from preview.detection.supplied.urls import SCHEMES
 

@@ -4,8 +4,8 @@ from preview.detection.settings.collect import ProjectSettings, collect, local_a
 from preview.detection.settings.example_files import ExampleValue, is_example_name, is_placeholder
 from preview.detection.settings.laid_modules import lay_modules
 from preview.detection.settings.model import Kind, Need, SettingRead, with_config_classes
-from preview.detection.settings.readme_values import is_readme, written_values
 from preview.detection.settings.tested_values import files_of_tests, values_of_tests
+from preview.detection.settings.told_values import compose_values, is_readme, written_values
 from preview.detection.settings.values import (
     is_database_url,
     is_environment,
@@ -22,6 +22,7 @@ __all__ = [
     "ProjectSettings",
     "SettingRead",
     "collect",
+    "compose_values",
     "files_of_tests",
     "is_database_url",
     "is_environment",

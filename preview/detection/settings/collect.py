@@ -17,7 +17,7 @@ from preview.detection.settings.key_forms import has_form, with_key_forms
 from preview.detection.settings.model import Kind, Need, SettingRead
 from preview.detection.settings.prefixed_reads import prefixed_reads
 from preview.detection.settings.pydantic_fields import pydantic_reads
-from preview.detection.settings.readme_values import readme_values
+from preview.detection.settings.told_values import composed_constants, readme_values
 from preview.detection.settings.values import is_debug, is_environment, is_secret_name, make_up, service_of
 
 # Variables that every preview has.
@@ -48,7 +48,7 @@ class ProjectSettings:
     """Variables that a project reads (one for each name, the strictest), and values in its own files.
 
     Attributes:
-        documented: Values in its README.
+        documented: Values in its compose files and README.
     """
 
     reads: Mapping[str, SettingRead]
@@ -107,7 +107,7 @@ class ProjectSettings:
             )
         if needed and read.annotation.endswith("?") and read.kind is Kind.TEXT and not wanted:
             return Variable(read.name, "", Origin.MADE_UP, read.where, is_secret_name(read.name))
-        # A README's addresses are those of its author's machine.
+        # Their addresses are those of its author's machine, or of containers.
         told = self.documented.get(read.name) if needed and service_of(read.name) is None else None
         if told is not None and "://" not in told.value and _fits(told.value, read):
             return Variable(read.name, told.value, Origin.EXAMPLE, told.file, is_secret_name(read.name))
@@ -125,7 +125,7 @@ def collect(nodes: Nodes, files: Sequence[str], folders: Sequence[str]) -> Proje
     reads = {name: _with_environment(read, nodes.sources.all_names) for name, read in reads.items()}
     if any(_DEBUGGER.search(nodes.sources.text(file)) for file in files):
         reads = {name: _without_debugger(read) for name, read in reads.items()}
-    documented = readme_values(nodes.sources, folders)
+    documented = readme_values(nodes.sources, folders) | composed_constants(nodes.sources)
     return ProjectSettings(reads, own_values(nodes.sources, folders), examples, documented)
 
 

@@ -11,7 +11,7 @@ from preview.detection.databases.dialect import refuses_sqlite
 from preview.detection.databases.services import SQL_KINDS, kind_of_scheme
 from preview.detection.facts import Facts
 from preview.detection.plan import ServiceKind
-from preview.detection.settings import ExampleValue, ProjectSettings, SettingRead
+from preview.detection.settings import ExampleValue, ProjectSettings, SettingRead, compose_values
 from preview.detection.supplied.drivers import Drivers, find_drivers
 from preview.detection.supplied.urls import SCHEMES
 from preview.sources import Sources
@@ -19,14 +19,8 @@ from preview.sources import Sources
 SQLITE: Final = "sqlite"
 """What ``told_kind`` returns for the URL of an SQLite file."""
 
-_COMPOSE: Final = re.compile(r"(?:docker-)?compose(?:[.-][\w.-]*)?\.ya?ml")
-_VALUE: Final = re.compile(
-    r"""^[ \t]*(?:-[ \t]*)?["']?([A-Z][A-Z0-9_]{1,60})["']?[ \t]*[:=][ \t]*(\S[^\n]{0,4000})$""", re.MULTILINE
-)
 _INI_URL: Final = re.compile(r"^sqlalchemy\.url[ \t]*=[ \t]*(?!\S*%\()(\S{1,400})[ \t]*$", re.MULTILINE)
-_REFERENCE: Final = re.compile(r"\$\{(\w{1,60})(?::?-([^}]{0,200}))?\}")
 _MAX_BYTES: Final = 200_000
-_MAX_FILES: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,15 +91,3 @@ def _migrated(sources: Sources, folder: str) -> str:
     text = sources.text(file)[:_MAX_BYTES].decode("utf-8", "replace") if file is not None else ""
     match = _INI_URL.search(text)
     return match[1].partition("?")[0].replace("%%", "%") if match is not None else ""
-
-
-def compose_values(sources: Sources) -> dict[str, ExampleValue]:
-    """Return the variables that the project's compose files set, as written; the first file wins."""
-    found: dict[str, ExampleValue] = {}
-    names = [name for name in sources.all_names if _COMPOSE.fullmatch(name.rpartition("/")[2])]
-    for name in names[:_MAX_FILES]:
-        text = sources.text(name)[:_MAX_BYTES].decode("utf-8", "replace")
-        for key, value in _VALUE.findall(text):
-            plain = _REFERENCE.sub(lambda match: match[2] or "preview", value.strip().strip("\"'"))
-            found.setdefault(key, ExampleValue(plain, name))
-    return found

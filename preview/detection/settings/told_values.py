@@ -1,4 +1,4 @@
-"""Values of variables that a project's README gives, in a block of lines ``NAME=value``."""
+"""Values of variables that a project's README gives, in a block of lines ``NAME=value``, and its compose files."""
 
 from __future__ import annotations
 
@@ -25,6 +25,15 @@ _LEFT_OPEN: Final = re.compile(r"<[^<>]{0,80}>|\[[a-z][^\[\]\"']{0,80}\]|\{[^{}\
 _MOST_TEXT: Final = 200_000
 _MOST_LINE: Final = 1_000
 _MOST: Final = 200
+
+_COMPOSE: Final = re.compile(r"(?:docker-)?compose(?:[.-][\w.-]*)?\.ya?ml")
+_VALUE: Final = re.compile(
+    r"""^[ \t]*(?:-[ \t]*)?["']?([A-Z][A-Z0-9_]{1,60})["']?[ \t]*[:=][ \t]*(\S[^\n]{0,4000})$""", re.MULTILINE
+)
+_REFERENCE: Final = re.compile(r"\$\{(\w{1,60})(?::?-([^}]{0,200}))?\}")
+_COMMENT: Final = re.compile(r"[ \t]#[^\n]{0,4000}$")
+_MAX_BYTES: Final = 200_000
+_MAX_FILES: Final = 4
 
 
 def is_readme(name: str) -> bool:
@@ -85,3 +94,32 @@ def _is_value(value: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def compose_values(sources: Sources) -> dict[str, ExampleValue]:
+    """Return the variables that the project's compose files set, as written; the first file wins."""
+    found: dict[str, ExampleValue] = {}
+    for key, value, name in _written(sources):
+        plain = _REFERENCE.sub(lambda match: match[2] or "preview", value.strip("\"'"))
+        found.setdefault(key, ExampleValue(plain, name))
+    return found
+
+
+def composed_constants(sources: Sources) -> dict[str, ExampleValue]:
+    """Return those of which the whole value is known: no placeholder, and no reference without a default."""
+    found: dict[str, ExampleValue] = {}
+    for key, value, name in _written(sources):
+        bare = _COMMENT.sub("", value).strip()
+        plain = _REFERENCE.sub(lambda match: match[2] or match[0], bare.strip("\"'"))
+        is_plain = plain.isascii() and plain.isprintable() and not plain.startswith(("[", "{", "&", "*", "|", ">"))
+        if is_plain and "$" not in plain and not is_placeholder(plain):
+            found.setdefault(key, ExampleValue(plain, name))
+    return found
+
+
+def _written(sources: Sources) -> Iterator[tuple[str, str, str]]:
+    names = [name for name in sources.all_names if _COMPOSE.fullmatch(name.rpartition("/")[2])]
+    for name in names[:_MAX_FILES]:
+        text = sources.text(name)[:_MAX_BYTES].decode("utf-8", "replace")
+        for key, value in _VALUE.findall(text):
+            yield key, value.strip(), name
