@@ -456,3 +456,17 @@ def test_an_examples_kind_of_database_decides_between_a_server_and_a_file(
     files = node(text, "typeorm", "pg", "sqlite3", **{".env.example": f"{example}SQL_HOST=db\n"})
     plan = supplied_plan(tmp_path, files)
     assert [need.kind for need in plan.services if need.supplied] == ([POSTGRESQL] if wants else [])
+
+
+@pytest.mark.parametrize(
+    ("key", "default", "value"),
+    [("host", " || '127.0.0.1'", None), ("host", "", "localhost"), ("connectionString", "", OWN)],
+    ids=["the host, with a default", "the host", "the address"],
+)
+def test_a_variable_named_for_an_address_that_the_driver_gets_as_its_host_is_one(
+    tmp_path: Path, key: str, default: str, value: str | None
+) -> None:
+    config = f"module.exports = {{ db: {{ {key}: process.env.POSTGRES_URL{default}, user: 'root' }} }};\n"
+    source = "const config = require('./config');\nconst { Pool } = require('pg');\nconst pool = new Pool(config.db);\n"
+    plan = supplied_plan(tmp_path, node(source, "pg", **{"config.js": config}))
+    assert values_of(plan).get("POSTGRES_URL") == value

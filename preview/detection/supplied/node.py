@@ -87,7 +87,11 @@ def supplied_node_variables(
     """
     decided: dict[str, Variable] = {}
     if sql is not None:
-        reads = [read for read in settings.reads.values() if _is_url(read, settings, supply)]
+        reads = [
+            read
+            for read in settings.reads.values()
+            if _is_url(read, settings, supply) and not _is_host(read, settings, supply, uses or {})
+        ]
         known = {read.name for read in reads}
         reads += [
             SettingRead(name, "", 1, Need.OPTIONAL) for name in named if name not in known and name.isidentifier()
@@ -98,6 +102,14 @@ def supplied_node_variables(
     local = local_variables(settings, variables, decided, sql, kinds, uses)
     implicit = {one.name: one for one in implicit_variables(sql)}
     return {**implicit, **variables, **local, **decided}
+
+
+def _is_host(
+    read: SettingRead, settings: ProjectSettings, supply: Supply, uses: Mapping[str, tuple[ServiceKind | None, Part]]
+) -> bool:
+    """Report whether a driver gets the value as its host, whatever the name says, and no text has a URL for it."""
+    use = uses.get(read.name)
+    return use is not None and use[1] is Part.HOST and supply.told_kind(read, settings) is None
 
 
 def _variable(read: SettingRead, settings: ProjectSettings, kind: ServiceKind, supply: Supply) -> Variable | None:
