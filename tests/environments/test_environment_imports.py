@@ -178,6 +178,17 @@ def test_modules_that_are_named_by_a_text_are_followed(tmp_path: Path) -> None:
     ]
 
 
+def test_classes_that_settings_name_are_followed_to_their_packages(tmp_path: Path) -> None:
+    settings = (
+        "REST_FRAMEWORK = {'DEFAULT_THROTTLE_RATES': {'anon': '10/day'}, 'DEFAULT_AUTHENTICATION_CLASSES':\n"
+        " ('rest_framework_simplejwt.authentication.JWTAuthentication', 'proj.auth.Own')}\n"
+        "AUTHENTICATION_BACKENDS = ['django.contrib.auth.backends.ModelBackend', 'axes.backends.AxesBackend']\n"
+    )
+    found = wanted(tmp_path, "settings.py", settings=settings, proj__auth="")
+    assert {"djangorestframework-simplejwt", "django-axes"} <= set(found)
+    assert not [name for name in found if name.startswith(("proj", "10"))]
+
+
 @given(st.text(max_size=300))
 def test_any_source_is_scanned(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     folder = tmp_path_factory.mktemp("source")

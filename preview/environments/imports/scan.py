@@ -44,6 +44,8 @@ _HINTS: Final = (
 _DOTTED: Final = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*(?::\w+(?:\(\))?)?")
 # Settings with lists of module names that the framework imports.
 _NAME_LISTS: Final = frozenset({"INSTALLED_APPS", "MIDDLEWARE", "THIRD_PARTY_APPS", "DJANGO_APPS", "LOCAL_APPS"})
+# Settings with classes that the framework imports at the first request.
+_CLASS_TABLES: Final = frozenset({"REST_FRAMEWORK", "AUTHENTICATION_BACKENDS"})
 # Modules that Django loads from an application's package, in addition to imported ones.
 _LOADED: Final = ("apps.py", "models.py", "models/__init__.py", "admin.py", "urls.py", "signals.py")
 _ASIDE: Final = frozenset({"tests", "test", "testing", "conftest", "setup", "migrations"})
@@ -192,8 +194,9 @@ class _Scan:
 
     def _strings(self, tree: ast.Module, file: str) -> None:
         """Handle modules that are named by strings: ``include("shop.urls")``, ``INSTALLED_APPS``."""
-        listed = {id(text) for node in tree.body for text in _listed(node)}
+        listed = {id(text) for node in tree.body for text in _listed(node, _NAME_LISTS)}
         included = {id(text) for node in _needed(tree.body) for text in _included(node)}
+        included |= {id(text) for node in tree.body for text in _listed(node, _CLASS_TABLES)}
         for node in self._sources.nodes(file):
             if not isinstance(node, ast.Constant) or not isinstance(node.value, str) or len(node.value) > 100:
                 continue
@@ -312,15 +315,15 @@ def _included(node: ast.stmt) -> Iterator[ast.Constant]:
                 yield one
 
 
-def _listed(node: ast.stmt) -> Iterator[ast.Constant]:
-    """Yield the strings of ``INSTALLED_APPS = [...]`` and similar settings."""
+def _listed(node: ast.stmt, names: frozenset[str]) -> Iterator[ast.Constant]:
+    """Yield the strings of ``INSTALLED_APPS = [...]`` and other settings of these names."""
     if isinstance(node, ast.Assign):
         targets: list[ast.expr] = node.targets
     elif isinstance(node, ast.AugAssign | ast.AnnAssign):
         targets = [node.target]
     else:
         return
-    if node.value is not None and any(isinstance(one, ast.Name) and one.id in _NAME_LISTS for one in targets):
+    if node.value is not None and any(isinstance(one, ast.Name) and one.id in names for one in targets):
         yield from (
             item for item in ast.walk(node.value) if isinstance(item, ast.Constant) and isinstance(item.value, str)
         )
