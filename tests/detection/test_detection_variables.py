@@ -91,6 +91,7 @@ def test_no_placeholder_makes_a_program_wait_for_a_debugger(
         ('os.environ["SENTRY_DSN"]', ""),
         ('os.environ["PASSWORD_RESET_TIMEOUT"]', "30"),
         ('os.environ["SERVER_EMAIL"]', "preview@example.com"),
+        ('os.environ["GMAIL_ADDRESS"]', "preview@example.com"),
     ],
 )
 def test_what_the_program_cannot_do_without_gets_a_value(tmp_path: Path, text: str, value: str) -> None:

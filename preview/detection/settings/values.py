@@ -179,6 +179,7 @@ def _known_text(upper: str, kind: ServiceKind | None) -> str | None:
         (r"^SESSION_TYPE$", "filesystem"),
         (r"^BABEL_DEFAULT_LOCALE$", "en"),
         (r"ALLOWED_HOSTS$", "*"),
+        (r"(?:MAIL|SENDER|FROM|REPLY_TO)_?ADDRESS$", "preview@example.com"),
         # Clients of MQTT take the host by itself.
         (r"MQTT_?(?:BROKER|SERVER|ADDRESS)$", "localhost"),
         # Sentry rejects an invalid address at once; an empty one disables it.
