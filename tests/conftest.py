@@ -16,13 +16,14 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
 import structlog
 import uv
 from browser import find_chromium, open_browser
+from forked_program import ORDINARY, forking_programs
 from postgres import NoPostgres, Server, open_server
 from skipped import missing_programs
 from sqlalchemy import make_url
@@ -101,6 +102,27 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("PREVIEW_") and not name.startswith("PREVIEW_TEST_")]:
         if name not in _OURS:
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def _forking_popen() -> Iterator[type[subprocess.Popen[Any]]]:
+    with forking_programs() as popen:
+        yield popen
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _programs_forked(_forking_popen: type[subprocess.Popen[Any]]) -> Iterator[None]:
+    """`preview` starts without its imports, which take a core for more than a second; also for fixtures of modules."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not os.environ.get("PREVIEW_TEST_PLAIN_START"):
+            patch.setattr(subprocess, "Popen", _forking_popen)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _plain_start(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.node.get_closest_marker("plain_start"):
+        monkeypatch.setattr(subprocess, "Popen", ORDINARY)
 
 
 @asynccontextmanager

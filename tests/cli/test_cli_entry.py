@@ -15,6 +15,9 @@ from preview.cli.entry import COMMANDS, run
 from preview.cli.exits import ApiRefused, CommandFailed, ExitCode, NoService, exit_code_of
 from preview.errors import AlreadyRunning, ConfigurationError, Forbidden, GenerationNotFound, LaunchFailed, PreviewError
 
+# They are of the start itself, and of what is imported in it.
+pytestmark = pytest.mark.plain_start
+
 
 def test_the_version_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--version"]) == ExitCode.OK

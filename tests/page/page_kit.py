@@ -28,7 +28,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Viewport
 from stall_meter import open_stall_meter
 
 ROOT = Path(__file__).resolve().parents[2]
-PROGRAM = str(Path(sys.executable).parent / "preview")
+PROGRAM = [sys.executable, "-c", "from preview.cli import main; main()"]
 # A cold start of an environment on a busy machine.
 PATIENCE_MS = 90_000
 
@@ -127,7 +127,7 @@ class Running:
 
     def _new_token(self, user: str) -> str:
         made = subprocess.run(
-            [PROGRAM, "token", user],
+            [*PROGRAM, "token", user],
             env=self.environment,
             capture_output=True,
             text=True,
@@ -192,7 +192,7 @@ def run_service(folder: Path, **settings: str) -> Iterator[Running]:
 def _start(bind: str, environment: Mapping[str, str]) -> tuple[str, subprocess.Popen[str], str]:
     with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(
-            [PROGRAM, "serve", "--bind", bind, "--json"],
+            [*PROGRAM, "serve", "--bind", bind, "--json"],
             cwd=ROOT,
             env=dict(environment),
             stdout=subprocess.PIPE,
