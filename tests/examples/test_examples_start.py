@@ -17,7 +17,7 @@ from preview.environments import EnvironmentCache, EnvironmentRequest
 from preview.settings import load_settings
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-LIMIT_S = 120
+LIMIT_S = 300
 
 
 @asynccontextmanager

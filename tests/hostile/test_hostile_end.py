@@ -71,7 +71,9 @@ async def test_what_is_planted_in_its_folder_leads_the_cleanup_nowhere(
             assert project is not None
             with trio.fail_after(IN_TIME_S):
                 await hostile.service.previews.stop("g1")
-            assert not await trio.Path(project).exists()
+                # On a busy machine the removal outlasts the stop's share of it, and goes on.
+                while await trio.Path(project).exists():  # noqa: ASYNC110  a removal tells nobody
+                    await trio.sleep(0.05)
         assert await trio.Path(world["secret_file"]).read_text() == SECRET
 
 

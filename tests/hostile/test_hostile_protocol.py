@@ -196,7 +196,7 @@ async def test_what_is_said_to_the_service_moves_and_ends_nothing_but_the_speake
     cache = own_cache_dir if is_template else hostile_cache_dir
     isolation = isolation_of("sandbox" if way == "cold" else "warm")
     settings = make_settings_in(
-        cache_dir=cache, stop_grace_s=0.5, usage_interval_s=0.1, startup_timeout_s=10, **isolation
+        cache_dir=cache, stop_grace_s=0.5, usage_interval_s=0.1, startup_timeout_s=60, **isolation
     )
     # The service's process, what has started it, and one that has nothing to do with it.
     with a_world(tmp_path / "world") as world, trio.fail_after(LIMIT_S):
