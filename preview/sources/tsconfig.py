@@ -15,8 +15,9 @@ _FILES = ("tsconfig.json", "jsconfig.json", "tsconfig.app.json", "tsconfig.build
 _MAX_EXTENDS = 5
 # A file that lists itself several times is read that many times on each level.
 _MAX_PARENTS = 3
-# Each import is compared with all of them.
+# Each import is compared with all of them, and each target is looked for.
 _MAX_PATHS = 300
+_MAX_TARGETS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,6 @@ def _folder(folder: str, value: object, default: str | None) -> str | None:
 def _paths(value: object, base: str) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     for pattern, targets in islice(value.items(), _MAX_PATHS) if isinstance(value, Mapping) else ():
-        texts = [item for item in targets[:_MAX_PATHS] if isinstance(item, str)] if isinstance(targets, list) else []
+        texts = [item for item in targets[:_MAX_TARGETS] if isinstance(item, str)] if isinstance(targets, list) else []
         found[str(pattern)] = tuple(posixpath.normpath(posixpath.join(base, item)) for item in texts)
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
@@ -180,6 +181,50 @@ def test_a_missing_file_is_generated_and_built_where_no_script_is_named_for_it(t
     scripts = {"start": "tsx src/server.ts", "build": "tsc", "gen:api": "node make.js"}
     found = plan_of(tmp_path, scripts, {"src/server.ts": f"import {{ a }} from '../made/a';\n{SERVER}"})
     assert [argv[-1] for argv, _ in builds(found)] == ["gen:api", "build"]
+
+
+@pytest.mark.parametrize(
+    ("script", "runs"),
+    [
+        ("rimraf src/made && orval && prettier --write src/made", True),
+        ("npx tsoa spec-and-routes", True),
+        ("tsoa spec-and-routes && nodemon src/server.ts", False),
+        ('concurrently "tsoa routes" "tsx watch src/server.ts"', False),
+        ("orval && node server.js", False),
+    ],
+)
+def test_a_script_that_also_does_other_things_is_no_generator(tmp_path: Path, script: str, runs: bool) -> None:
+    """A server would never end."""
+    scripts = {"start": "tsx src/server.ts", "dev": script}
+    found = plan_of(tmp_path, scripts, {"src/server.ts": f"import {{ a }} from './made/a';\n{SERVER}"})
+    assert [argv[-1] for argv, _ in builds(found)] == (["dev"] if runs else [])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import\n" * 140_000,
+        "import\n" * 1_400 + "from" + "\n" * 900_000,
+        "import{" * 140_000,
+        "".join(f'from"a{number}"\n' for number in range(70_000)),
+    ],
+)
+def test_hostile_imports_are_read_in_bounded_time(tmp_path: Path, text: str) -> None:
+    paths = {f"@{number}/*": ["./src/*"] for number in range(299)} | {"*": [f"./t{number}/*" for number in range(300)]}
+    files = {
+        "src/server.ts": f"{SERVER}\n{text}",
+        "tsconfig.json": json.dumps({"compilerOptions": {"paths": paths}}),
+    }
+    began = time.process_time()
+    plan_of(tmp_path, {"start": "tsx src/server.ts", "generate": "node make.js"}, files)
+    assert time.process_time() - began < 10
+
+
+def test_served_pages_are_built_beside_generated_sources(tmp_path: Path) -> None:
+    scripts = {"start": "node server.js", "generate": "node make.js", "build": "vite build"}
+    server = f"const {{ a }} = require('./made/a');\n{SERVER}app.use(express.static('dist'));\n"
+    found = plan_of(tmp_path, scripts, {"server.js": server, "index.html": ""})
+    assert [argv[-1] for argv, _ in builds(found)] == ["generate", "build"]
 
 
 def test_a_missing_file_of_a_path_is_not_built_without_a_generator(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_of_many_patterns_the_first_hundreds_are_read(tmp_path: Path) -> None:
     paths = {f"@{number}/*": ["src/*"] for number in range(400)} | {"@0/*": ["src/*"] * 400}
     (tmp_path / "tsconfig.json").write_text(json.dumps({"compilerOptions": {"paths": paths}}))
     found = read_tsconfig(Sources(tmp_path), ".").paths
-    assert (len(found), len(found["@0/*"])) == (300, 300)
+    assert (len(found), len(found["@0/*"])) == (300, 10)
 
 
 def write_monorepo(folder: Path, script: str, config: object) -> str | None:

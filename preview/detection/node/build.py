@@ -21,14 +21,21 @@ _BUILDS: Final = ("build", "build:server", "compile", "bundle", "build:prod", "t
 _GENERATES: Final = ("generate", "codegen", "gen", "build:routes", "routes", "tsoa", "swagger")
 # Scripts of other names that generate sources: `generate:api`, or `openapi` if it runs a generator.
 _GENERATES_ONE: Final = re.compile(
-    r"(?:generate|codegen|gen):(?!migration|secret|key|jwt|cert|token|password|seed|mock|data|db|doc|module|entity|resource)"
+    r"(?:generate|codegen|gen):(?!migration|secret|key|jwt|cert|token|password|seed|mock|data|db|doc|module|entity|resource"
+    r"|component|watch|dev|serve)"
 )
 _GENERATOR: Final = re.compile(
     r"(?:^|[\s/])(?:orval|tsoa|kubb|graphql-codegen|gql-gen|openapi-ts|openapi-typescript|openapi-generator-cli|"
     r"swagger-typescript-api|typed-openapi|typechain|kysely-codegen|proto-loader-gen-types|buf\s+generate|protoc)(?=\s|$)"
 )
+# They may stand beside a generator in a script. Another command may be a server, which does not end.
+_HELPERS: Final = frozenset(
+    {"rimraf", "rm", "mkdir", "mkdirp", "cp", "mv", "shx", "echo", "prettier", "eslint", "biome"}
+)
 _WATCHES: Final = re.compile(r"\s--?w(?:atch)?\b")
 _MOST_GENERATORS: Final = 3
+# Imports by paths of `tsconfig.json`: each is compared with all paths, which may be hundreds.
+_MOST_BY_PATHS: Final = 5_000
 _PAGES: Final = ("build", "build:client", "build:frontend", "build:ui", "build:web")
 _OUTPUTS: Final = frozenset({"dist", "build", "out", "output", "www", ".output"})
 _FRONT: Final = re.compile(
@@ -39,14 +46,14 @@ _COMPILES: Final = re.compile(r"(?:^|\s|/)tsc(?:\s+(?:-p|--project)\s+[\w./-]{1,
 _INSTALLS: Final = re.compile(r"\b(?:npm|pnpm|bun|yarn)\s+(?:--?\S+\s+)*(?:install|i|ci|add)\b|\byarn\s*(?:$|&&|;)")
 _SERVED: Final = re.compile(r"(?:\.static|serveStatic|\.sendFile|\.render)\s*\(([^;\n]{0,300})")
 _LITERAL: Final = re.compile(r"""['"`]([^'"`\n$]{1,200})['"`]""")
+# Only names in braces may be on several lines, so that each text is looked at once.
+_NAMED_IMPORT: Final = r"""^(?:import|export)\b[^;'"`\n{]{0,200}(?:\{[^;'"`{}]{0,4000}\}\s{0,8})?\bfrom\s{0,8}"""
 _STATIC_IMPORT: Final = re.compile(
-    r"""^(?:import|export)\b[^;'"`]*?\bfrom\s*['"](\.[^'"\n]+)['"]|^import\s+['"](\.[^'"\n]+)['"]"""
+    _NAMED_IMPORT + r"""['"](\.[^'"\n]+)['"]|^import\s+['"](\.[^'"\n]+)['"]"""
     r"""|^(?:const|let|var)\b[^;'"`\n]*=\s*require\(\s*['"](\.[^'"\n]+)['"]\s*\)""",
     re.MULTILINE,
 )
-_BARE_IMPORT: Final = re.compile(
-    r"""^(?:import|export)\b(?!\s+type\b)[^;'"`]{0,2000}?\bfrom\s*['"]([^.'"\n][^'"\n]{0,300})['"]""", re.MULTILINE
-)
+_BARE_IMPORT: Final = re.compile(_NAMED_IMPORT + r"""['"]([^.'"\n][^'"\n]{0,300})['"]""", re.MULTILINE)
 _QUOTED: Final = re.compile(r"""['"`]((?:@[\w.~-]{1,100}/)?[\w.~-]{1,200})""")
 _MOST_MEMBERS: Final = 12
 _MOST_CONDITIONS: Final = 4
@@ -159,11 +166,15 @@ def _own_work(project: NodeProject) -> BuildWork:
         names = (*names, other) if other is not None else names
     elif imported is None and names:
         imported = next(_missing_by_paths(project), None)
+    pages = _pages(project)
     if imported is None or not names:
-        return _pages(project)
+        return pages
     file, specifier = imported
     why = f"{file} imports {specifier}, which is made by it"
-    return BuildWork(tuple(_step(package, name, why, required=False) for name in names))
+    steps = tuple(_step(package, name, why, required=False) for name in names)
+    known = {(one.argv, one.directory) for one in steps}
+    more = tuple(one for one in pages.steps if (one.argv, one.directory) not in known)
+    return BuildWork((*steps, *more), pages.warnings)
 
 
 def tell_stand_in(project: NodeProject, script: str, work: BuildWork) -> tuple[str, ...]:
@@ -207,12 +218,21 @@ def _generators(package: NodePackage) -> tuple[str, ...]:
     found = (
         name
         for name, text in package.scripts.items()
-        if (_GENERATES_ONE.match(name) or _GENERATOR.search(text))
+        if (_GENERATES_ONE.match(name) or _only_generates(text))
         and not _INSTALLS.search(text)
         and not _WATCHES.search(text)
         and name not in _BUILDS
     )
     return tuple(islice(found, _MOST_GENERATORS))
+
+
+def _only_generates(script: str) -> bool:
+    """Return whether all commands are generators, or tidy up before and after one."""
+    commands = [(one[0].rpartition("/")[2], " ".join(one)) for one in split_commands(script)]
+    generates = [_GENERATOR.search(text) is not None for _, text in commands]
+    return any(generates) and all(
+        is_one or program in _HELPERS for is_one, (program, _) in zip(generates, commands, strict=True)
+    )
 
 
 def _is_there(project: NodeProject, path: str) -> bool:
@@ -243,11 +263,16 @@ def _missing_by_paths(project: NodeProject) -> Iterator[tuple[str, str]]:
     """Yield imports by a path of ``tsconfig.json`` (``~/generated/users``) whose files do not exist."""
     config = read_tsconfig(project.sources, project.folder)
     by_paths = TsConfig(paths={name: targets for name, targets in config.paths.items() if name != "*"})
+    seen: set[str] = set()
     for file in project.reached if by_paths.paths else ():
         for match in _BARE_IMPORT.finditer(project.text(file)):
             specifier = match[1]
-            if posixpath.splitext(specifier)[1] in _ASSETS or "prisma" in specifier:
+            if specifier in seen or len(seen) >= _MOST_BY_PATHS:
                 continue
+            is_aside = posixpath.splitext(specifier)[1] in _ASSETS or "prisma" in specifier
+            if is_aside or _TYPES_ONLY.match(match[0]):
+                continue
+            seen.add(specifier)
             targets = by_paths.candidates(specifier)
             if targets and not any(_is_known(project, one) for one in targets):
                 yield file, specifier

@@ -36,12 +36,29 @@ _LOADED: Final = re.compile(r"""(?:\bfrom|\brequire\s*\(|\bimport\s*\(?)\s*['"](
 _LISTENS: Final = re.compile(rb"\.listen\s*\(")
 _LOADS: Final = re.compile(rb"\brequire\s*\(|^\s*import\b", re.MULTILINE)
 _NEXT: Final = re.compile(r"\bnext\s+start\b")
-_IMPORT: Final = re.compile(r"""(?:\bfrom|\brequire\s*\(|\bimport\s*\(?)\s*['"]([^'"\n]+)['"]""")
+_IMPORT: Final = re.compile(r"""(?:\bfrom|\brequire\s*\(|\bimport\s*\(?)\s*['"]([^'"\n]{1,1000})['"]""")
+# Each is compared with all paths of `tsconfig.json`, which may be hundreds.
+_MOST_BY_PATHS: Final = 5_000
 _LINKED: Final = re.compile(r"(?:file:|link:|portal:)?(\.\.?/[^\s:]{1,200})")
 _ASIDE: Final = frozenset(
     {"test", "tests", "__tests__", "__mocks__", "spec", "e2e", "cypress", "docs", "examples", "example", "coverage",
      "client", "frontend", "front-end", "fixtures", "benchmarks", "mocks", "public", "static"}
 )  # fmt: skip
+
+
+class _ByPaths:
+    """Finds the files of specifiers by paths of ``tsconfig.json``, each specifier once."""
+
+    def __init__(self, sources: Sources, config: TsConfig) -> None:
+        self._sources, self._config = sources, config
+        self._found: dict[str, str | None] = {}
+
+    def find(self, specifier: str) -> str | None:
+        if specifier not in self._found and len(self._found) < _MOST_BY_PATHS:
+            paths = self._config.candidates(specifier)
+            files = (existing_script(self._sources, path) for path in paths)
+            self._found[specifier] = next((one for one in files if one is not None), None)
+        return self._found.get(specifier)
 
 
 @dataclass(frozen=True)
@@ -109,21 +126,18 @@ class NodeProject:
             return self.scripts
         found: dict[str, None] = {self.entry.file: None}
         todo = [self.entry.file]
-        config = read_tsconfig(self.sources, self.folder)
+        by_paths = _ByPaths(self.sources, read_tsconfig(self.sources, self.folder))
         while todo:
             file = todo.pop(0)
             for specifier in _IMPORT.findall(self.text(file)):
-                inner = self._imported(config, file, specifier)
+                if specifier.startswith("."):
+                    inner = resolve_script_file(self.sources, posixpath.dirname(file) or ".", specifier)
+                else:
+                    inner = by_paths.find(specifier)
                 if inner is not None and inner not in found:
                     found[inner] = None
                     todo.append(inner)
         return tuple(found)
-
-    def _imported(self, config: TsConfig, file: str, specifier: str) -> str | None:
-        if specifier.startswith("."):
-            return resolve_script_file(self.sources, posixpath.dirname(file) or ".", specifier)
-        paths = config.candidates(specifier)
-        return next((found for path in paths if (found := existing_script(self.sources, path)) is not None), None)
 
     @cached_property
     def by_reach(self) -> tuple[str, ...]:
