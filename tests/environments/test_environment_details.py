@@ -460,6 +460,17 @@ def test_members_of_a_workspace_are_found_by_its_patterns(tmp_path: Path) -> Non
     )
 
 
+def test_an_override_of_a_packages_own_requirement_is_taken_as_bun_takes_it(tmp_path: Path) -> None:
+    package = {
+        "dependencies": {"one": "^2.0.0", "two": "^1.0.0"},
+        "overrides": {"one": "^1.5.0", "two": "$two", "three": "1.0.0", "deep": {"one": "3"}},
+    }
+    write(tmp_path, package__json=json.dumps(package))
+    root = read_node_manifest(tmp_path).packages["."]
+    assert root["dependencies"] == {"one": "^1.5.0", "two": "^1.0.0"}
+    assert root["overrides"] == package["overrides"]
+
+
 @pytest.mark.parametrize(
     ("lines", "sentence"),
     [

@@ -189,6 +189,11 @@ def test_classes_that_settings_name_are_followed_to_their_packages(tmp_path: Pat
     assert not [name for name in found if name.startswith(("proj", "10"))]
 
 
+def test_drivers_that_a_program_puts_its_address_together_from_are_wanted(tmp_path: Path) -> None:
+    drivers = "DRIVERS = {'postgresql': 'asyncpg', \"sqlite\": \"aiosqlite\"}\n"
+    assert wanted(tmp_path, "main.py", main=drivers) == ["aiosqlite", "asyncpg"]
+
+
 @given(st.text(max_size=300))
 def test_any_source_is_scanned(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     folder = tmp_path_factory.mktemp("source")

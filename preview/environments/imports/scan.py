@@ -38,6 +38,10 @@ _HINTS: Final = (
     (re.compile(rb"[\"']pythonjsonlogger\."), "python-json-logger", "names pythonjsonlogger"),
     (re.compile(rb"[\"']whitenoise\."), "whitenoise", "names whitenoise"),
     (re.compile(rb"[\"']storages\.backends\."), "django-storages", "names storages"),
+    # SQLAlchemy's drivers, from which a program puts its address together.
+    (re.compile(rb"[\"']aiosqlite[\"']"), "aiosqlite", "names aiosqlite"),
+    (re.compile(rb"[\"']asyncpg[\"']"), "asyncpg", "names asyncpg"),
+    (re.compile(rb"[\"']aiomysql[\"']"), "aiomysql", "names aiomysql"),
     (re.compile(rb"[\"']django\.core\.cache\.backends\.redis\."), "redis", "has a cache in Redis"),
     (re.compile(rb"\bCelery\([^()]{0,300}[\"']redis://"), "redis", "has its tasks in Redis"),
 )

@@ -236,17 +236,16 @@ class _Reader:
         kept = {key: content[key] for key in KEPT_KEYS if key in content}
         # A workspace may require a member by its version.
         kept.setdefault("version", "0.0.0")
-        resolutions = _resolutions(content)
-        if resolutions and "overrides" not in kept:
-            kept["overrides"] = resolutions
-        if "overrides" in kept:
-            kept["overrides"] = safe_overrides(kept["overrides"])
+        overrides = safe_overrides(content.get("overrides", _resolutions(content)))
+        if overrides or "overrides" in kept:
+            kept["overrides"] = overrides
+        replaced = {name: value for name, value in _texts(overrides).items() if not value.startswith("$")}
         self._declared = frozenset(name for kind in _DEPENDENCIES for name in _texts(content.get(kind)))
         for kind in _DEPENDENCIES:
             declared = _texts(content.get(kind))
-            if folder == "." and "overrides" not in content:
-                # npm rejects an override of a package's own requirement.
-                declared |= {name: value for name, value in resolutions.items() if name in declared}
+            if folder == ".":
+                # npm rejects an override of a package's own requirement, which Bun, Yarn and pnpm take.
+                declared |= {name: value for name, value in replaced.items() if name in declared}
             needed = {name for name in declared if kind != "devDependencies" or self._is_needed(name)}
             wanted = {
                 name: version
