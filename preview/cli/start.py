@@ -35,9 +35,9 @@ def _end(code: int) -> NoReturn:
     Python would take all modules and their objects apart first: 0.1 s of processor time for a command that asks a
     service, and 0.3 s for the service.
     """
-    for thread in threading.enumerate():
-        if thread is not threading.current_thread() and not thread.daemon:
-            thread.join()
+    # Ends the idle threads of pools, and waits for those that are at work.
+    with suppress(KeyboardInterrupt):
+        threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001
     atexit._run_exitfuncs()  # noqa: SLF001  the only way to run them before `os._exit`
     # The command has flushed its output, and has told what went wrong with it.
     for stream in (sys.stdout, sys.stderr):

@@ -59,9 +59,9 @@ _DEFAULT_PORTS: Final = {"aiohttp": "8080", "sanic": "8000", "bottle": "8080", "
 # Files that are looked at for one that starts another file's server.
 _MAX_RUNNERS: Final = 50
 # Packages with the commands of steps. Aerich itself does not require its reader of TOML.
-_PREPENDS: Final = re.compile(rb"^prepend_sys_path[ \t]{0,8}=[ \t]{0,8}\.", re.MULTILINE)
 _TOOLS: Final = {"alembic": "alembic", "aerich": "aerich[toml]"}
 _MOST_BYTES: Final = 200_000
+_PREPENDS: Final = re.compile(rb"^prepend_sys_path[ \t]{0,8}=[ \t]{0,8}\.", re.MULTILINE)
 _OWN_ENGINE: Final = re.compile(rb"\bimport engine\b|import async_engine|sync_engine")
 _READS_PORT: Final = re.compile(rb"""["']PORT["']""")
 

@@ -217,6 +217,16 @@ def test_a_command_ends_without_taking_its_modules_apart() -> None:
     assert done.stdout.splitlines()[1:] == ["registered"]
 
 
+def test_a_command_ends_although_a_pool_has_an_idle_thread() -> None:
+    script = (
+        "import sys; from concurrent.futures import ThreadPoolExecutor\n"
+        "pool = ThreadPoolExecutor(); pool.submit(int).result()\n"
+        "from preview.cli import main; main()"
+    )
+    command = [sys.executable, "-c", script, "--version"]
+    assert subprocess.run(command, capture_output=True, check=False, timeout=30).returncode == 0
+
+
 def test_ctrl_c_while_the_modules_are_read_is_an_end_without_a_traceback() -> None:
     script = (
         "import builtins; real = builtins.__import__\n"

@@ -109,6 +109,14 @@ def test_a_setting_of_flask_gets_one_of_the_values_that_the_application_compares
     assert values_of(plan_of(tmp_path, files)) == expected
 
 
+def test_many_chains_beside_many_statements_are_read_in_bounded_time(tmp_path: Path) -> None:
+    text = f"import config\nimport shop\n{FLASK}app.config.from_object('config.Config')\n"
+    files = {"main.py": text + "shop.a.b.c.d = 1\n" * 10_000 + CHAIN * 60, "config.py": CONFIG}
+    began = time.process_time()
+    plan_of(tmp_path, files)
+    assert time.process_time() - began < 3
+
+
 def test_a_long_chain_is_read_once(tmp_path: Path) -> None:
     chain = "if app.config['A'] == '0': x = 1\n" + "".join(
         f"elif app.config['A'] == '{n}': x = 1\n" for n in range(900)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from detection_kit import values_of, write
 
 from preview.detection import Origin, ServiceKind, StartPlan, detect
 from preview.detection.node.address_uses import find_address_uses
+from preview.detection.node.environment_reads import environment_reads
 from preview.sources import Sources
 from preview.sources.javascript import JavaScriptTrees
 
@@ -470,3 +472,18 @@ def test_a_variable_named_for_an_address_that_the_driver_gets_as_its_host_is_one
     source = "const config = require('./config');\nconst { Pool } = require('pg');\nconst pool = new Pool(config.db);\n"
     plan = supplied_plan(tmp_path, node(source, "pg", **{"config.js": config}))
     assert values_of(plan).get("POSTGRES_URL") == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "f(" + ", ".join(['Config.string("AB")'] * 20_000) + ")",
+        "f(" + ", ".join(['env.get("AB")'] * 20_000) + ")",
+    ],
+)
+@pytest.mark.parametrize("library", ["import { Config } from 'effect'\n", "const env = process.env\n"])
+def test_very_many_calls_around_each_other_are_read_in_bounded_time(tmp_path: Path, library: str, text: str) -> None:
+    (tmp_path / "main.ts").write_text(library + text)
+    began = time.process_time()
+    list(environment_reads(JavaScriptTrees(Sources(tmp_path)), ["main.ts"]))
+    assert time.process_time() - began < 6

@@ -103,6 +103,11 @@ def test_an_example_comes_first_and_no_link_is_followed(tmp_path: Path) -> None:
             WORKFLOW,
             "a: &a {" + ", ".join(f"S{one}: x" for one in range(9_000)) + "}\nenv: *a\nb:\n" + "- env: *a\n" * 1_500,
         ),
+        (
+            WORKFLOW,
+            "a: &a {" + ", ".join(f"S{one}: x" for one in range(7_000)) + "}\n"
+            "b: &b [" + ", ".join(["*a"] * 900) + "]\nc: [" + ", ".join(["*b"] * 900) + "]\n",
+        ),
         (WORKFLOW, "echo " * 40_000),
         (WORKFLOW, "a: " + "[" * 60_000),
         ("conftest.py", "os.environ[" * 20_000),

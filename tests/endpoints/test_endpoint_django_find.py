@@ -59,6 +59,20 @@ def test_settings_named_with_the_default_of_a_variable_are_used(tmp_path: Path, 
     assert target.module == "config.stage"
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        'os.environ.setdefault("DJANGO_SETTINGS_MODULE", f"x{a}")\n' * 10_000,
+        f'a = "{"x" * 300_000}"\nos.environ.setdefault("DJANGO_SETTINGS_MODULE", f"{"{a}" * 20_000}")\n',
+    ],
+)
+def test_settings_named_by_hostile_parts_are_read_in_bounded_time(tmp_path: Path, lines: str) -> None:
+    folder = django_project(tmp_path, manage=f"import os\n{lines}", config__urls=HOME)
+    began = time.process_time()
+    find_app(folder)
+    assert time.process_time() - began < 10
+
+
 def test_a_settings_package_that_says_nothing_has_its_local_module(tmp_path: Path) -> None:
     base = "ROOT_URLCONF = 'config.urls'\n"
     folder = django_project(tmp_path, config__urls=HOME)

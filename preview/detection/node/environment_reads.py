@@ -23,13 +23,13 @@ _GETTER: Final = re.compile(
     rb"""\{[^{}]{0,100}\bget\b[^{}]{0,100}\}\s{0,4}(?:from|=\s{0,4}require\()\s{0,4}['"]env-var['"]"""
 )
 # `import { Config } from "effect"`
-_EFFECT: Final = re.compile(rb"""\bConfig\b[^;'"]{0,2000}\bfrom\s{0,8}['"]effect(?:/Config)?['"]""")
+_EFFECT: Final = re.compile(rb"""\bConfig\b[^;'"]{0,500}\bfrom\s{0,8}['"]effect(?:/Config)?['"]""")
 _EFFECT_KINDS: Final = {
     "string": Kind.TEXT, "nonEmptyString": Kind.TEXT, "redacted": Kind.TEXT, "secret": Kind.TEXT, "url": Kind.URL,
     "integer": Kind.INTEGER, "port": Kind.INTEGER, "number": Kind.NUMBER, "boolean": Kind.BOOLEAN,
 }  # fmt: skip
 # What a program does without the value.
-_EFFECT_DEFAULT: Final = re.compile(r"\bConfig\.(?:withDefault|option|orElse)")
+_EFFECT_DEFAULT: Final = re.compile(rb"\bConfig\.(?:withDefault|option|orElse)")
 _JSON_SCHEMA: Final = re.compile(rb"env-schema|@?fastify[/-]env\b")
 # `required: ["SITE_KEY"]`, `type: "string"`
 _DEMANDED: Final = re.compile(r"\brequired['\"]?\s{0,8}:\s{0,8}\[([^\]]{0,4000})\]")
@@ -49,7 +49,9 @@ _WORD: Final = re.compile(r"['\"]([^'\"]+)['\"]")
 _LITERAL: Final = re.compile(r"\bType\.Literal\(\s{0,8}['\"]([^'\"]{1,100})['\"]")
 _JSON_KINDS: Final = {"number": Kind.NUMBER, "integer": Kind.INTEGER, "boolean": Kind.BOOLEAN}
 _MAX_FILES: Final = 400
+# The text around a call may be that of the whole file, for each of its calls.
 _MOST_OUTER: Final = 2_000
+_MOST_OWNER: Final = 200
 
 
 def environment_reads(trees: JavaScriptTrees, files: Iterable[str]) -> list[SettingRead]:
@@ -70,7 +72,7 @@ class _Reader:
     def __init__(self, file: str, root: Node) -> None:
         self._file = file
         self._root = root
-        text = root.text or b""
+        self._text = text = root.text or b""
 
         self._has_schema = _SCHEMA.search(text) is not None or b"cleanEnv" in text
         self._by_name = b"process.env[" in text
@@ -133,8 +135,10 @@ class _Reader:
         if function.type == "identifier" and not is_own:
             return
         method = "get" if is_own else source_of(function.child_by_field_name("property"))
-        owner = "env" if is_own else source_of(function.child_by_field_name("object"))
-        if method not in {"get", "getOrThrow"} or not re.search(r"(?i)config|^env$|environment", owner):
+        if method not in {"get", "getOrThrow"}:
+            return
+        owner = "env" if is_own else self._start(function.child_by_field_name("object")).decode("utf-8", "replace")
+        if not re.search(r"(?i)config|^env$|environment", owner):
             return
         values = node.child_by_field_name("arguments")
         arguments = values.named_children if values is not None else []
@@ -143,14 +147,14 @@ class _Reader:
             need = Need.REQUIRED if method == "getOrThrow" else Need.OPTIONAL
             need = Need.DEFAULTED if len(arguments) > 1 and arguments[1].type != "object" else need
             read = SettingRead(name, self._file, node.start_point.row + 1, need)
-            outer = source_of(node.parent.parent if node.parent is not None else None)
-            required = ".required(" in outer and owner == "env"
+            outer = self._start(node.parent.parent if node.parent is not None else None)
+            required = b".required(" in outer and owner == "env"
             yield replace(read, need=Need.REQUIRED) if required else read
 
     def _of_effect(self, node: Node) -> Iterator[SettingRead]:
         """Match ``Config.string("X")`` of Effect, and ``Config.string("X").pipe(Config.withDefault(…))``."""
         function = node.child_by_field_name("function")
-        owner, _, method = source_of(function).partition(".")
+        owner, _, method = self._start(function, _MOST_OWNER).decode("utf-8", "replace").partition(".")
         values = node.child_by_field_name("arguments")
         name = _literal(values.named_children[0]) if values is not None and values.named_children else None
         if owner != "Config" or method not in _EFFECT_KINDS or name is None or not _NAME.fullmatch(name):
@@ -158,10 +162,17 @@ class _Reader:
         # `.pipe(…)` of the call, or `pipe(Config.string("X"), Config.withDefault(…))`.
         parent = node.parent
         outer = parent.parent if parent is not None and parent.type in {"member_expression", "arguments"} else None
-        has_default = _EFFECT_DEFAULT.search(source_of(outer)[:_MOST_OUTER]) is not None
+        has_default = _EFFECT_DEFAULT.search(self._start(outer)) is not None
         need = Need.DEFAULTED if has_default else Need.REQUIRED
         line = node.start_point.row + 1
         yield SettingRead(name, self._file, line, need, _EFFECT_KINDS[method], has_default=has_default)
+
+    def _start(self, node: Node | None, most_bytes: int = _MOST_OUTER) -> bytes:
+        """Return the start of a node's source; empty for none."""
+        if node is None:
+            return b""
+        start = node.start_byte - self._root.start_byte
+        return self._text[start : min(node.end_byte - self._root.start_byte, start + most_bytes)]
 
     def _declared(self, node: Node) -> Iterator[SettingRead]:
         """Match ``JWT_SECRET: Joi.string().required()`` and similar declarations."""

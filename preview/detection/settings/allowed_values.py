@@ -81,6 +81,7 @@ def _configured_values(nodes: Nodes, files: Iterable[str]) -> dict[str, tuple[st
         inner = nodes.all(file) if b"config" in text and b"elif" in text else ()
         ifs = [node for node in inner if isinstance(node, ast.If)]
         followers = {node.orelse[0] for node in ifs if len(node.orelse) == 1}
+        everywhere: Counter[str] | None = None
         for node in ifs:
             branches, rest = _chain(node, _configured) if node not in followers and left > 0 else ([], [])
             names = {name for name, _, _ in branches}
@@ -88,7 +89,7 @@ def _configured_values(nodes: Nodes, files: Iterable[str]) -> dict[str, tuple[st
                 continue
             left -= 1
             stored = [_stored(body) for _, _, body in branches]
-            everywhere = _stored(inner)
+            everywhere = _stored(inner) if everywhere is None else everywhere
             common = [name for name in stored[0] if all(name in one for one in stored)]
             is_one = any(sum(one[name] for one in stored) == everywhere[name] for name in common)
             if branches[0][0][:1] != "!" and is_one:

@@ -46,7 +46,7 @@ _DEFAULT: Final = re.compile(r"\$\{\w{1,80}:?-(?P<value>[^${}]{1,300})\}")
 _TEST_NAME: Final = re.compile(
     r"(?:^|_)(?:TEST(?:S|ING)?|PYTEST|CI)(?:_|$)|SETTINGS(?:_MODULE)?$|CONFIG(?:URATION)?(?:_CLASS|_NAME)?$"
 )
-_TABLES: Final = frozenset({"env", "environment", "variables"})
+_TABLES: Final = ("env", "environment", "variables")
 _MOST_FILES: Final = 12
 _MOST_PARTS: Final = 5_000
 _MOST: Final = 200
@@ -116,10 +116,11 @@ def _of_yaml(name: str, text: str) -> Iterator[tuple[str, str]]:
     aside = "services" if "compose" not in name else ""
     for part, _ in zip(parts, range(_MOST_PARTS), strict=False):
         table = part if isinstance(part, dict) else {}
-        for key in _TABLES.intersection(table):
-            yield from _pairs(table[key])
-        inner = part if isinstance(part, list) else [table[key] for key in table if key != aside]
-        parts += inner[: max(0, _MOST_PARTS - len(parts))]
+        for key in _TABLES:
+            yield from _pairs(table.get(key))
+        inner = part if isinstance(part, list) else (table[key] for key in table if key != aside)
+        # One large table may stand at many places.
+        parts += islice(inner, max(0, _MOST_PARTS - len(parts)))
 
 
 def _pairs(value: YamlValue) -> Iterator[tuple[str, str]]:

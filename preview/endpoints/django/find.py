@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -18,6 +18,9 @@ from preview.endpoints.python import PythonEvaluator, join
 from preview.sources import Sources
 
 _VARIABLE: Final = "DJANGO_SETTINGS_MODULE"
+# Bounds of a name that is put together from parts.
+_MOST_PARTS: Final = 20
+_MOST_NAME: Final = 200
 _MODULE: Final = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 _SET_OUTSIDE: Final = re.compile(rb"DJANGO_SETTINGS_MODULE[\"']?\s*[:=]\s*[\"']?([A-Za-z_][\w.]*)")
 # Of several settings modules, those for a developer's machine come first.
@@ -106,6 +109,7 @@ def _added_roots(sources: Sources, tree: ast.Module, app_dir: str) -> Iterator[s
 def _settings_named(tree: ast.Module) -> list[str]:
     """Return the modules given for ``DJANGO_SETTINGS_MODULE``, also as a call's default."""
     found: list[str] = []
+    given = _assigned(tree)
     for node in ast.walk(tree):
         values: list[ast.expr] = []
         if isinstance(node, ast.Call) and any(_is_variable(item) for item in node.args):
@@ -115,29 +119,34 @@ def _settings_named(tree: ast.Module) -> list[str]:
         ):
             values = [node.value]
         texts = [item.value for value in values for item in ast.walk(value) if isinstance(item, ast.Constant)]
-        texts += [_filled(tree, value) for value in values if isinstance(value, ast.JoinedStr)]
+        texts += [_filled(given, value) for value in values if isinstance(value, ast.JoinedStr)]
         found += [text for text in texts if isinstance(text, str) and text != _VARIABLE and _MODULE.fullmatch(text)]
     named = [item.value for item in ast.walk(tree) if isinstance(item, ast.Constant) and isinstance(item.value, str)]
-    return found + [text for text in named if "settings" in text and _MODULE.fullmatch(text) and text not in found]
+    found += [text for text in named if "settings" in text and _MODULE.fullmatch(text)]
+    return list(dict.fromkeys(found))
 
 
-def _filled(tree: ast.Module, text: ast.JoinedStr) -> str:
-    """Return ``f"shop.{env}"`` with the default of ``env = os.getenv("ENV", "dev")``; other gaps are empty."""
-    given = {
+def _assigned(tree: ast.Module) -> dict[str, ast.expr]:
+    """Return what names are set to; the last one wins."""
+    return {
         target.id: node.value
         for node in ast.walk(tree)
         if isinstance(node, ast.Assign)
         for target in node.targets
         if isinstance(target, ast.Name)
     }
+
+
+def _filled(given: Mapping[str, ast.expr], text: ast.JoinedStr) -> str:
+    """Return ``f"shop.{env}"`` with the default of ``env = os.getenv("ENV", "dev")``; other gaps are empty."""
     filled = ""
-    for part in text.values:
+    for part in text.values[:_MOST_PARTS]:
         value: ast.expr | None = part.value if isinstance(part, ast.FormattedValue) else part
         value = given.get(value.id) if isinstance(value, ast.Name) else value
         if isinstance(value, ast.Call):
             defaults = [item.value for item in value.keywords if item.arg == "default"]
             value = next(iter((*value.args[1:], *defaults)), None)
-        filled += value.value if isinstance(value, ast.Constant) and isinstance(value.value, str) else ""
+        filled += value.value[:_MOST_NAME] if isinstance(value, ast.Constant) and isinstance(value.value, str) else ""
     return filled
 
 
