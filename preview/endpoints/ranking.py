@@ -118,10 +118,32 @@ def _starts(command: StartCommand, app: FoundApp, sources: Sources) -> bool:
     module, attribute = command.app
     if target.framework == "django":
         # `gunicorn shop.wsgi` starts the application with settings `shop.settings`.
-        return module.rpartition(".")[2] in {"wsgi", "asgi"} and _inside(command, target.file)
+        is_django = module.rpartition(".")[2] in {"wsgi", "asgi"}
+        return is_django and _inside(command, target.file) and _is_of_project(app, module, sources)
     if attribute and attribute != target.attribute and not _named_in(sources, target.file, attribute):
         return False
     return _inside(command, target.file) and _is_module(target.file, module)
+
+
+def _is_of_project(app: FoundApp, module: str, sources: Sources) -> bool:
+    """Return whether a module is in the Django project's folder, and not in another project below it.
+
+    Also if it is nowhere.
+    """
+    path = f"/{module.strip('.').replace('.', '/')}.py"
+    found = [name for name in sources.names if f"/{name}".endswith(path)]
+    folder = app.target.app_dir
+    return not found or any(_django_folder(name, sources) in {folder, None} for name in found)
+
+
+def _django_folder(file: str, sources: Sources) -> str | None:
+    """Return the nearest folder above a file that has a ``manage.py``; None without one."""
+    folder = posixpath.dirname(file)
+    while not sources.has_file(posixpath.join(folder, "manage.py")):
+        if not folder:
+            return None
+        folder = posixpath.dirname(folder)
+    return folder or "."
 
 
 def _runs(command: StartCommand, app: FoundApp, sources: Sources) -> bool:

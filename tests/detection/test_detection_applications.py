@@ -36,6 +36,17 @@ def test_a_flask_app_is_served_as_wsgi(tmp_path: Path) -> None:
     assert (plan.framework, plan.server) == ("flask", Server.WSGI)
 
 
+@pytest.mark.parametrize(("module", "folder"), [("shop.asgi", "."), ("news.asgi", "pages"), ("gone.asgi", ".")])
+def test_of_two_django_projects_that_of_the_commands_module_starts(tmp_path: Path, module: str, folder: str) -> None:
+    pages = {f"pages/{name.replace('shop', 'news')}": text.replace("shop", "news") for name, text in DJANGO.items()}
+    files = DJANGO | pages | {"pages/requirements.txt": "django\n", "pages/package.json": "{}"}
+    files |= {"shop/asgi.py": "application = 1\n", "pages/news/asgi.py": "application = 1\n"}
+    files["Dockerfile"] = f'FROM python\nCMD ["uvicorn", "{module}:application"]\n'
+    target = plan_of(tmp_path, files).target
+    assert target is not None
+    assert target.app_dir == folder
+
+
 def test_a_django_project_is_migrated_and_served(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, DJANGO | {"shop/migrations/0001_initial.py": ""})
     assert (plan.server, plan.target and plan.target.module) == (Server.DJANGO, "shop.settings")

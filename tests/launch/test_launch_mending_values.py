@@ -60,6 +60,14 @@ def test_clients_of_outside_services_get_the_variables_that_they_read_themselves
     assert set(mend.variables) == names
 
 
+@pytest.mark.parametrize(("package", "is_mended"), [("dynaconf", True), ("other", False)])
+def test_a_setting_that_dynaconf_has_in_no_file_gets_its_variable(package: str, *, is_mended: bool) -> None:
+    frame = f'  File "/env/lib/site-packages/{package}/base.py", line 2, in __getattribute__'
+    error = "AttributeError: 'Settings' object has no attribute 'SECRET_KEY'"
+    mend = mend_of(TRACE, FRAME, "    SECRET_KEY = settings.secret_key", frame, "    return super()", error)
+    assert set(values(mend)) == ({"DYNACONF_SECRET_KEY"} if is_mended else set())
+
+
 @pytest.mark.parametrize(
     ("package", "names"),
     [

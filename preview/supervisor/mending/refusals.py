@@ -85,7 +85,11 @@ _OF_CLIENTS: Final = (
     ),
     (re.compile(r"^ValueError: Missing key inputs argument! To use the Google AI API"), ("GOOGLE_API_KEY",)),
 )
-
+# `settings.secret_key`, which its author has in `.secrets.toml`; Dynaconf reads `DYNACONF_SECRET_KEY` as well.
+_NO_SETTING: Final = re.compile(
+    r"^AttributeError: '(?:Settings|Dynaconf|LazySettings)' object has no attribute '(?P<name>\w{1,80})'"
+)
+_DYNACONF: Final = re.compile(r"/site-packages/dynaconf/")
 _GOOGLE: Final = re.compile(r"\bDefaultCredentialsError: ")
 _OF_GOOGLE: Final = re.compile(r"/google/cloud/(firestore|storage|pubsub|datastore)(?:_\w{1,20})?/")
 _EMULATORS: Final = {
@@ -168,6 +172,15 @@ def _unknown_values(failed: FailedStart) -> Iterator[tuple[str | None, tuple[str
             tables = _LOOKUP.findall(line)
             keys = next(filter(None, map(failed.keys_of, tables[:_MOST_TABLES])), ())
             yield key["key"], tuple(keys), line
+
+
+def dynaconf_variables(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
+    """Yield the variable of a setting that Dynaconf found in none of its files."""
+    number = newest_error(failed.lines)
+    match = None if number is None else _NO_SETTING.match(failed.lines[number])
+    if match is not None and any(map(_DYNACONF.search, failed.lines[:number])):
+        name = f"DYNACONF_{match['name'].upper()}"
+        yield name, placeholder_for(name)
 
 
 def client_variables(failed: FailedStart) -> Iterator[tuple[str, Variable]]:

@@ -16,6 +16,7 @@ from preview.supervisor.mending.refusals import (
     OTHER_FAILURE,
     checked_variables,
     client_variables,
+    dynaconf_variables,
     looked_up_variables,
     refused_variables,
 )
@@ -106,7 +107,7 @@ def mend_variables(failed: FailedStart) -> Mend | None:
     """Return placeholders for the variables that the last lines name; None if they name none."""
     finders = (
         _of_pydantic, _unparsed, _refused, looked_up_variables, _missing, _without_scheme, client_variables,
-        _read_in_line, _exemplified, checked_variables, _read_at_all, _made_up_instead,
+        dynaconf_variables, _read_in_line, _exemplified, checked_variables, _read_at_all, _made_up_instead,
     )  # fmt: skip
     ways = (dict(find(failed)) for find in finders)
     found: dict[str, Variable] = next(filter(None, ways), {})
