@@ -232,7 +232,7 @@ def find_steps(
     for folder in folders:
         ini = posixpath.normpath(f"{folder}/alembic.ini")
         if sources.has_file(ini):
-            return _alembic(sources, folder, ini, files, variables)
+            return _alembic(sources, folder, ini, files, variables, target.app_dir)
     return next(filter(None, (_aerich(sources, folder) for folder in folders)), ())
 
 
@@ -297,7 +297,7 @@ def _flask_migrate(sources: Sources, target: AppTarget, directory: str, folders:
 
 
 def _alembic(
-    sources: Sources, folder: str, ini: str, files: Iterable[str], variables: Mapping[str, str] | None
+    sources: Sources, folder: str, ini: str, files: Iterable[str], variables: Mapping[str, str] | None, app_dir: str
 ) -> tuple[Step, ...]:
     if _runs_alembic_itself(sources, files):
         return ()
@@ -314,7 +314,8 @@ def _alembic(
     given = None if asynchronous or own_engine else variables
     # `alembic/__init__.py` would hide the package; alembic.ini puts the project onto the path later.
     if sources.has_file(posixpath.normpath(f"{folder}/alembic/__init__.py")) and _PREPENDS.search(sources.text(ini)):
-        given = {**(given or {}), "PYTHONPATH": ""}
+        modules = posixpath.relpath(app_dir, folder)
+        given = {**(given or {}), "PYTHONPATH": "" if modules == "." else modules}
     return (Step("migrations", ("alembic", "upgrade", "head"), folder, f"Alembic, with {ini}", variables=given),)
 
 

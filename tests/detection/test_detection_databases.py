@@ -310,6 +310,12 @@ def test_a_folder_of_migrations_that_is_a_package_does_not_hide_alembic(
     assert fastapi(tmp_path, "", **files).steps[0].variables == variables
 
 
+def test_migrations_that_are_a_package_find_the_modules_of_src(tmp_path: Path) -> None:
+    files = {**MIGRATION, "alembic/__init__.py": "", "alembic.ini": "prepend_sys_path = .\n"}
+    files |= {"src/shop/__init__.py": "", "src/shop/main.py": FASTAPI + "from shop import db\n", "src/shop/db.py": ""}
+    assert plan_of(tmp_path, files).steps[0].variables == {"PYTHONPATH": "src"}
+
+
 AERICH = (
     '[tool.aerich]\ntortoise_orm = "main.ORM"\nlocation = "./{}"\nsrc_folder = "./."\n\n[tool.other]\nlocation = "x"\n'
 )

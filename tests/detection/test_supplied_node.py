@@ -479,6 +479,7 @@ def test_a_variable_named_for_an_address_that_the_driver_gets_as_its_host_is_one
     [
         "f(" + ", ".join(['Config.string("AB")'] * 20_000) + ")",
         "f(" + ", ".join(['env.get("AB")'] * 20_000) + ")",
+        "x" + ".get()" * 30_000,
     ],
 )
 @pytest.mark.parametrize("library", ["import { Config } from 'effect'\n", "const env = process.env\n"])

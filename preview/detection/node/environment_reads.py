@@ -244,7 +244,9 @@ class _Reader:
 
 
 def _is_environment(node: Node | None) -> bool:
-    return source_of(node) in {"process.env", "process?.env", "globalThis.process.env", "Bun.env"}
+    # In a chain of calls, each call's object is all that stands before it.
+    is_short = node is not None and node.end_byte - node.start_byte <= _MOST_OWNER
+    return is_short and source_of(node) in {"process.env", "process?.env", "globalThis.process.env", "Bun.env"}
 
 
 def _is_value(node: Node | None) -> bool:
