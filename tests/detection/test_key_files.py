@@ -69,6 +69,7 @@ def test_the_steps_make_a_pair_of_keys(tmp_path: Path) -> None:
         ("from x import ROOT\nK = (ROOT / 'keys' / 'jwt.key').read_text()", ["keys/jwt.key"]),
         ("os.path.join(os.path.dirname(__file__), 'keys', 'rsa.key')", ["keys/rsa.key"]),
         ("open('a/jwtRS256.key'), open('a/jwtRS256.key.pub')", ["a/jwtRS256.key", "a/jwtRS256.key.pub"]),
+        ("open('a/dev_rsa.pub.pem'), open('a/dev_rsa.pem')", ["a/dev_rsa.pem", "a/dev_rsa.pub.pem"]),
         # A public key alone would fit no private one.
         ("open('public.pem')", []),
         # Certificates, providers' keys, and keys for TLS
@@ -86,6 +87,12 @@ def test_keys_that_are_there_are_kept(tmp_path: Path) -> None:
     files = {"main.py": FASTAPI + "open('private.pem'), open('public.pem')\n", "private.pem": "x"}
     assert made(tmp_path, files) == ["public.pem"]
     assert made(tmp_path, {"public.pem": "x"}) == []
+
+
+def test_a_public_key_is_that_of_the_private_one_that_is_there(tmp_path: Path) -> None:
+    files = {"main.py": FASTAPI + "open('jwt.pem'), open('jwt_public.pem')\n", "jwt.pem": "x"}
+    step = next(one for one in keys(tmp_path, files) if "-in" in one.argv)
+    assert step.argv[step.argv.index("-in") + 1] == "jwt.pem"
     hidden = {"main.py": FASTAPI + "open('.keys/private.pem'), open('dist/jwt.key')\n"}
     assert made(tmp_path, hidden | {".keys/private.pem": "x", "dist/jwt.key": "x"}) == []
 

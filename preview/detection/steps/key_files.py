@@ -84,7 +84,7 @@ def with_key_files(plan: StartPlan, sources: Sources) -> StartPlan:
     if not wanted:
         return plan
     told = {key.path: key for key in _told(sources, wanted)}
-    keys = [told.get(path) or _guessed(path, where, sources) for path, where in wanted.items() if path not in told]
+    keys = [_guessed(path, wanted, sources) for path in wanted if path not in told]
     found = {key.path: key for key in (*told.values(), *keys) if key is not None}
     made = _in_order(found, sources)
     if not made:
@@ -232,14 +232,16 @@ def _ec(curve: str) -> tuple[str, ...]:
     return ("genpkey", "-quiet", "-algorithm", "EC", "-pkeyopt", f"ec_paramgen_curve:{chosen}")
 
 
-def _guessed(path: str, where: str, sources: Sources) -> _Key | None:
+def _guessed(path: str, wanted: Mapping[str, str], sources: Sources) -> _Key | None:
     """Return the key that the file's name tells; None for certificates and a provider's keys."""
     if _FOREIGN.search(path) or not path.endswith(_ENDS):
         return None
-    why = f"{where} reads this file, and the project does not have it"
+    why = f"{wanted[path]} reads this file, and the project does not have it"
     name = posixpath.basename(path)
     if _PUBLIC.search(name):
-        return _Key(path, _PUBLISHED, why, _private_of(path))
+        private = _private_names(path)
+        known = (one for one in private if one in wanted or _is_there(sources, one))
+        return _Key(path, _PUBLISHED, why, next(known, private[0]))
     if not _PRIVATE.search(path):
         return None
     texts = [sources.text(file) for file in (*sources.names, *sources.with_suffix(*_SCRIPTS))[:_MOST_FILES]]
@@ -248,9 +250,12 @@ def _guessed(path: str, where: str, sources: Sources) -> _Key | None:
     return _Key(path, _ED if any(map(_ED25519.search, texts)) else _RSA, why)
 
 
-def _private_of(path: str) -> str:
-    """Return the usual name of the private key beside a public one."""
+def _private_names(path: str) -> list[str]:
+    """Return the usual names of the private key beside a public one, the likeliest first."""
     folder, name = posixpath.split(path)
     if name.endswith(".pub"):
-        return path.removesuffix(".pub")
-    return posixpath.join(folder, re.sub(r"(?i)public", "private", re.sub(r"(?i)\bpub\b|pub(?=[._-])", "priv", name)))
+        return [path.removesuffix(".pub")]
+    other = re.sub(r"(?i)public", "private", re.sub(r"(?i)\bpub\b|pub(?=[._-])", "priv", name))
+    # `rsa.pub.pem` beside `rsa.pem`
+    plain = re.sub(r"(?i)[._-]pub(?:lic)?(?=[._-])", "", name)
+    return [posixpath.join(folder, one) for one in (other, plain)]
