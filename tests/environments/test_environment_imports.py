@@ -191,7 +191,9 @@ def test_classes_that_settings_name_are_followed_to_their_packages(tmp_path: Pat
 
 def test_drivers_that_a_program_puts_its_address_together_from_are_wanted(tmp_path: Path) -> None:
     drivers = "DRIVERS = {'postgresql': 'asyncpg', \"sqlite\": \"aiosqlite\"}\n"
-    assert wanted(tmp_path, "main.py", main=drivers) == ["aiosqlite", "asyncpg"]
+    engine = "from sqlalchemy.ext.asyncio import create_async_engine\n"
+    assert {"aiosqlite", "asyncpg"} <= set(wanted(tmp_path, "main.py", main=engine + drivers))
+    assert wanted(tmp_path, "logs.py", logs=drivers) == []
 
 
 @given(st.text(max_size=300))

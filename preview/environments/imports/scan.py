@@ -38,13 +38,11 @@ _HINTS: Final = (
     (re.compile(rb"[\"']pythonjsonlogger\."), "python-json-logger", "names pythonjsonlogger"),
     (re.compile(rb"[\"']whitenoise\."), "whitenoise", "names whitenoise"),
     (re.compile(rb"[\"']storages\.backends\."), "django-storages", "names storages"),
-    # SQLAlchemy's drivers, from which a program puts its address together.
-    (re.compile(rb"[\"']aiosqlite[\"']"), "aiosqlite", "names aiosqlite"),
-    (re.compile(rb"[\"']asyncpg[\"']"), "asyncpg", "names asyncpg"),
-    (re.compile(rb"[\"']aiomysql[\"']"), "aiomysql", "names aiomysql"),
     (re.compile(rb"[\"']django\.core\.cache\.backends\.redis\."), "redis", "has a cache in Redis"),
     (re.compile(rb"\bCelery\([^()]{0,300}[\"']redis://"), "redis", "has its tasks in Redis"),
 )
+# SQLAlchemy's drivers, from which a program puts its address together.
+_DRIVER_NAMES: Final = re.compile(rb"[\"'](aiosqlite|asyncpg|aiomysql)[\"']")
 _DOTTED: Final = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*(?::\w+(?:\(\))?)?")
 # Settings with lists of module names that the framework imports.
 _NAME_LISTS: Final = frozenset({"INSTALLED_APPS", "MIDDLEWARE", "THIRD_PARTY_APPS", "DJANGO_APPS", "LOCAL_APPS"})
@@ -234,6 +232,9 @@ class _Scan:
         for pattern, package, why in _HINTS:
             if pattern.search(text):
                 self._want("", package, file, why)
+        for match in _DRIVER_NAMES.finditer(text) if b"create_async_engine" in text else ():
+            driver = match[1].decode()
+            self._want("", driver, file, f"names {driver}")
         for match in _SCHEME.finditer(text) if any(map(text.__contains__, _SCHEME_PARTS)) else ():
             scheme = next(group for group in match.groups() if group).decode()
             if driver := DRIVERS.get(scheme):

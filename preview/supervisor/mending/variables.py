@@ -295,10 +295,14 @@ def _read_at_all(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
 
 
 def _made_up_instead(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
-    """Yield the placeholders for which the project's files have a value, if its own code ended the program."""
+    """Yield the placeholders for which the project's files have a value, if its own code ended the program.
+
+    Not those of secrets: everybody can read the files' ones.
+    """
     number = newest_error(failed.lines)
     if number is None or OTHER_FAILURE.search(failed.lines[number]) or not own_line(failed, number):
         return
     for name, one in failed.plan.variables.items():
-        if one.origin is Origin.MADE_UP and service_of(name) is None and name in failed.example_values:
+        is_placeholder = one.origin is Origin.MADE_UP and not one.secret
+        if is_placeholder and service_of(name) is None and name in failed.example_values:
             yield name, one
