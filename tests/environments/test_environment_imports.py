@@ -77,6 +77,8 @@ def test_a_module_of_urls_that_is_included_by_its_name_is_needed(tmp_path: Path)
         # Only Pythons before 3.12 refuse it, and only such a service has to ask for another one.
         ('URL = f"sqlite:///{folder / "shop.db"}"\n', ">=3.12" if sys.version_info < (3, 12) else None),
         ("URL = f'{a}, {b['c']}'\n", ">=3.12" if sys.version_info < (3, 12) else None),
+        ('URL = f"{(query or "").strip()}"\n', ">=3.12" if sys.version_info < (3, 12) else None),
+        ('URL = f"{row["name"]}"\n', ">=3.12" if sys.version_info < (3, 12) else None),
         ('URL = f"{folder}/{{shop" + "}}"\n', None),
         ("type = 1\nBox = dict[str, int]\n# def put[T]\n", None),
     ],
@@ -84,6 +86,19 @@ def test_a_module_of_urls_that_is_included_by_its_name_is_needed(tmp_path: Path)
 def test_the_syntax_of_a_newer_python_requires_it(tmp_path: Path, text: str, requires: str | None) -> None:
     asked = read_request(EnvironmentRequest(tmp_path, entry="main.py"), project(tmp_path, main=text))
     assert asked.required.requires_python == requires
+
+
+@pytest.mark.parametrize(
+    ("stated", "requires"), [(">=3.9", ">=3.9,>=3.12"), (">=3.9,<3.12", ">=3.9,<3.12"), ("==3.11.*", "==3.11.*")]
+)
+def test_the_syntax_of_a_newer_python_narrows_what_a_manifest_allows(
+    tmp_path: Path, stated: str, requires: str
+) -> None:
+    (tmp_path / "pyproject.toml").write_text(
+        f'[project]\nname = "shop"\nversion = "1"\nrequires-python = "{stated}"\ndependencies = ["flask"]\n'
+    )
+    sources = project(tmp_path, main="type Pair = tuple[int, int]\n")
+    assert read_request(EnvironmentRequest(tmp_path, entry="main.py"), sources).required.requires_python == requires
 
 
 def test_an_import_whose_handler_raises_again_is_needed(tmp_path: Path) -> None:

@@ -305,16 +305,25 @@ def test_every_setting_that_pydantic_misses_is_named() -> None:
     )
 
 
-def test_syntax_of_another_python_is_told_with_its_place() -> None:
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("type Name = str", "invalid syntax"),
+        ('query = f"{(query or "").strip()}"', "f-string: unmatched '('"),
+        ('name = f"{row["name"]}"', "f-string: unmatched '['"),
+        ("f\"{'\\n'.join(rows)}\"", "f-string expression part cannot include a backslash"),
+    ],
+)
+def test_syntax_of_another_python_is_told_with_its_place(code: str, said: str) -> None:
     lines = [
         '  File "/data/previews/preview_x/project/app/main.py", line 3',
-        "    type Name = str",
+        f"    {code}",
         "         ^^^^",
-        "SyntaxError: invalid syntax",
+        f"SyntaxError: {said}",
     ]
     found = diagnose(lines)
     assert found is not None
-    assert found.message.startswith("app/main.py, line 3, is not valid Python: invalid syntax. Correct it, or set")
+    assert found.message.startswith(f"app/main.py, line 3, is not valid Python: {said}. Correct it, or set")
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Final
 
 from packaging.requirements import Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
 from preview.environments.folders.environment import EnvironmentRequest, SuppliedServer
@@ -102,17 +103,27 @@ def _with_old_pydantic(required: RequirementSet, names: Collection[tuple[str, st
 _SYNTAX_3_12: Final = re.compile(
     rb"^(?:type [A-Za-z_]\w{0,80} = |class \w{1,80}\[\w|[ \t]{0,16}(?:async )?def \w{1,80}\[\w)", re.MULTILINE
 )
+_NEW_MINORS: Final = range(12, 16)
 # An f-string to its own next quote
 _TO_QUOTE: Final = re.compile(rb"""\b[fF][rR]?(?:"([^"\n]{1,300})"|'([^'\n]{1,300})')""")
 
 
 def _with_new_syntax(required: RequirementSet, sources: Sources) -> RequirementSet:
-    """Return the requirements with Python 3.12 if the files have its syntax, and no manifest names a Python."""
-    if required.requires_python is not None:
+    """Return the requirements with Python 3.12 if the files have its syntax, and the manifest's Python allows it."""
+    stated = required.requires_python
+    if stated is not None and not _allows_new(stated):
         return required
     if not any(_SYNTAX_3_12.search(sources.text(name)) or _has_new_strings(sources, name) for name in sources.names):
         return required
-    return replace(required, requires_python=">=3.12")
+    return replace(required, requires_python=f"{stated},>=3.12" if stated else ">=3.12")
+
+
+def _allows_new(stated: str) -> bool:
+    try:
+        allowed = SpecifierSet(stated)
+    except InvalidSpecifier:
+        return False
+    return any(allowed.contains(f"3.{minor}.9") for minor in _NEW_MINORS)
 
 
 def _has_new_strings(sources: Sources, name: str) -> bool:
