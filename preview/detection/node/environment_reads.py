@@ -16,8 +16,11 @@ _WORDS: Final = re.compile(
     rb"process\.env|configService|ConfigService|cleanEnv|env-var|\benv\.get\(|\bConfig\.[a-zA-Z]{1,20}\("
 )
 _SCHEMA: Final = re.compile(
-    rb"\b(?:[Jj]oi|zod|envalid|yup|convict|ConfigModule|Type\.Object)\b|env-schema|@fastify/env"
+    rb"\b(?:[Jj]oi|zod|envalid|yup|convict|ConfigModule|(?:Type|t)\.Object)\b|env-schema|@fastify/env"
 )
+# `import { t } from "elysia"`: TypeBox under another name.
+_ELYSIA: Final = re.compile(rb"""\bt\b[^;'"]{0,200}\bfrom\s{0,8}['"]elysia['"]""")
+_ELYSIA_TYPE: Final = re.compile(r"\bt\s{0,20}\.(?=\s{0,20}[A-Z])")
 # `import { get } from "env-var"`
 _GETTER: Final = re.compile(
     rb"""\{[^{}]{0,100}\bget\b[^{}]{0,100}\}\s{0,4}(?:from|=\s{0,4}require\()\s{0,4}['"]env-var['"]"""
@@ -75,6 +78,7 @@ class _Reader:
         self._text = text = root.text or b""
 
         self._has_schema = _SCHEMA.search(text) is not None or b"cleanEnv" in text
+        self._is_elysia = b"t.Object" in text and _ELYSIA.search(text) is not None
         self._by_name = b"process.env[" in text
         self._has_getter = b"env-var" in text and _GETTER.search(text) is not None
         self._has_effect = b"effect" in text and _EFFECT.search(text) is not None
@@ -178,6 +182,8 @@ class _Reader:
         """Match ``JWT_SECRET: Joi.string().required()`` and similar declarations."""
         key, value = node.child_by_field_name("key"), source_of(node.child_by_field_name("value"))
         name = source_of(key).strip("\"'")
+        if self._is_elysia and _NAME.fullmatch(name):
+            value = _ELYSIA_TYPE.sub("Type.", value)
         first = _FIRST.match(value)
         if first is not None and first[0] in self._schemas:
             value = self._schemas[first[0]] + value[first.end() :]
