@@ -25,6 +25,20 @@ def run(app, **options):
     config = Config(app, **options)
     print("served", config.app, config.loop, config.factory)
 """
+_DJANGO = {
+    "django/__init__.py": "VERSION = (4, 2)\ndef setup(): ...\n",
+    "django/conf.py": (
+        "class settings:\n"
+        "    ALLOWED_HOSTS, CSRF_TRUSTED_ORIGINS, INSTALLED_APPS = ['*'], [], []\n"
+        "    DEBUG, SECURE_SSL_REDIRECT, ASGI_APPLICATION = True, False, 'shop.application'\n"
+    ),
+    "django/contrib/__init__.py": "",
+    "django/contrib/staticfiles/__init__.py": "",
+    "django/contrib/staticfiles/handlers.py": "",
+    "django/http/__init__.py": "",
+    "django/http/request.py": "def validate_host(name, allowed): return True\n",
+    "shop.py": "application = 'the application'\n",
+}
 _OLD = _UVICORN.format(more="", factory="'unknown'")
 _NEW = _UVICORN.format(more=", factory=False", factory="factory")
 
@@ -53,3 +67,20 @@ def test_a_uvicorn_gets_the_options_that_it_knows(
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
     )
     assert (done.returncode, done.stdout.strip()) == (0, expected), done.stderr
+
+
+@pytest.mark.parametrize(("uvicorn", "loop"), [(_OLD, "asyncio unknown"), (_NEW, "auto False")])
+def test_a_uvicorn_of_a_django_project_gets_the_options_that_it_knows(tmp_path: Path, uvicorn: str, loop: str) -> None:
+    for name, text in {**_DJANGO, "uvicorn.py": uvicorn}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).write_text(text)
+    command = [sys.executable, str(LAUNCHERS / "serve_django.py"), "0", str(tmp_path), "shop", "http://localhost:1"]
+    done = subprocess.run(
+        [*command, "--asgi"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )
+    assert (done.returncode, done.stdout.strip().splitlines()[-1]) == (0, f"served the application {loop}"), done.stderr

@@ -6,6 +6,7 @@ Runs in the child, on the project's own interpreter, with the project's version 
 from __future__ import annotations
 
 import asyncio
+import inspect
 import time
 from contextlib import suppress
 from typing import Any
@@ -37,6 +38,21 @@ def hand_over(uvicorn: Any, descriptor: int, control: Any, silent_s: float) -> N
             _obey(server, control, silent_s)
 
     uvicorn.Config.load, uvicorn.Server.startup = load_closing, start
+
+
+def serving_options(uvicorn: Any, descriptor: int) -> dict[str, Any]:
+    """Return options of ``uvicorn.run``: the socket, and what older releases need.
+
+    Releases before 0.12 get no event loop of newer releases of uvloop; those before 0.13 have no ``factory``.
+    """
+    # The output is a pipe, but is shown like a terminal, so colours are wanted.
+    options: dict[str, Any] = {"fd": descriptor, "use_colors": True}
+    return options if has_factory(uvicorn) else {**options, "loop": "asyncio"}
+
+
+def has_factory(uvicorn: Any) -> bool:
+    """Return whether uvicorn calls factories itself."""
+    return "factory" in inspect.signature(uvicorn.Config.__init__).parameters
 
 
 def watched(application: Any, control: Any) -> Any:

@@ -9,7 +9,6 @@ which would otherwise block for ever on an unused port.
 from __future__ import annotations
 
 import importlib
-import inspect
 import sys
 from typing import Any
 
@@ -42,7 +41,7 @@ def _refuse_second(uvicorn: Any) -> Any:
 def main(arguments: list[str]) -> None:
     """Load the application, then serve it until SIGTERM."""
     # Modules in this file's folder: the file is run by its path, without a package.
-    from preview_asgi import hand_over  # type: ignore[import-not-found]  # noqa: PLC0415
+    from preview_asgi import hand_over, has_factory, serving_options  # type: ignore[import-not-found]  # noqa: PLC0415
     from preview_control import SILENT_S, open_control  # type: ignore[import-not-found]  # noqa: PLC0415
     from preview_serving import become_main, load_application, load_as_main  # noqa: PLC0415
 
@@ -52,16 +51,13 @@ def main(arguments: list[str]) -> None:
     uvicorn: Any = importlib.import_module("uvicorn")
     hand_over(uvicorn, int(descriptor), control, SILENT_S)
     serve = _refuse_second(uvicorn)
-    # The output is a pipe, but is shown like a terminal, so colours are wanted.
-    options: dict[str, Any] = {"fd": int(descriptor), "use_colors": True}
+    options = serving_options(uvicorn, int(descriptor))
     served: Any = target
     is_factory = "--factory" in arguments[3:]
-    if "factory" in inspect.signature(uvicorn.Config.__init__).parameters:
+    if has_factory(uvicorn):
         options["factory"] = is_factory
-    else:
-        # Releases before 0.13; theirs before 0.12 get no event loop of newer releases of uvloop.
-        options["loop"] = "asyncio"
-        served = load_application(target, factory=True) if is_factory else target
+    elif is_factory:
+        served = load_application(target, factory=True)
     try:
         serve(served, **options)
     except ImportError as error:

@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> None:
 
     is_asgi = "--asgi" in arguments[4:]
     if is_asgi:
-        from preview_asgi import hand_over  # type: ignore[import-not-found]  # noqa: PLC0415
+        from preview_asgi import hand_over, serving_options  # type: ignore[import-not-found]  # noqa: PLC0415
     descriptor, app_dir, settings_module, origin = arguments[:4]
     control = open_control(arguments)
     become_main(app_dir, "manage.py")
@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> None:
     if is_asgi:
         uvicorn: Any = importlib.import_module("uvicorn")
         hand_over(uvicorn, int(descriptor), control, SILENT_S)
-        uvicorn.run(_asgi_application(settings), fd=int(descriptor), use_colors=True)
+        uvicorn.run(_asgi_application(settings), **serving_options(uvicorn, int(descriptor)))
         return
     application = importlib.import_module("django.core.servers.basehttp").get_internal_wsgi_application()
     handlers = importlib.import_module("django.contrib.staticfiles.handlers")
