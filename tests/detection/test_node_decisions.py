@@ -193,6 +193,8 @@ def test_a_schema_is_found_wherever_it_is(
         (("import { t } from 'elysia'; const s = t.Object({ SITE_KEY: t.String(), A_B: t.Optional(t.String()), "
          "C_D: t.Number({default: 1}) });"),
          [("SITE_KEY", Need.REQUIRED, None), ("A_B", Need.OPTIONAL, None), ("C_D", Need.DEFAULTED, None)]),
+        ("import { Config } from 'effect'; Config.string('SITE_KEY'); configService.get('A_B');",
+         [("SITE_KEY", Need.REQUIRED, None), ("A_B", Need.OPTIONAL, None)]),
         ("const t = require('./texts'); const s = t.Object({ SITE_KEY: t.String() });", []),
         (("require('@fastify/env'); const s = { required: ['SITE_KEY'], properties: { SITE_KEY: { type: 'string' }, "
          "A_B: { type: 'number' }, C_D: { type: 'string', default: 'a' } } };"),

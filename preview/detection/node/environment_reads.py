@@ -107,7 +107,9 @@ class _Reader:
                 if _SCHEMA_VALUE.match(value) and not _IS_OBJECT.match(value):
                     self._schemas[source_of(node.child_by_field_name("name"))] = value
             case "call_expression":
-                yield from self._of_effect(node) if self._has_effect else self._asked(node)
+                yield from self._asked(node)
+                if self._has_effect:
+                    yield from self._of_effect(node)
             case "pair" if self._has_schema:
                 yield from self._declared(node)
             case "array" if self._by_name:
