@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         overrides_of,
         read_preview_file,
     )
-    from preview.detection.own_starts import OWN_START
+    from preview.detection.own_starts import OWN_BUILD, OWN_START
     from preview.detection.plan import (
         GIVEN,
         MAIN_PROGRAM,
@@ -39,15 +39,17 @@ if TYPE_CHECKING:
     from preview.detection.python_versions import OLDER_PYTHON
     from preview.detection.settings import Kind, placeholder_for
     from preview.detection.settings.values import is_secret_name
-    from preview.detection.steps import COLLECT_STATIC, INIT, MAKE_MIGRATIONS, SEED
+    from preview.detection.steps import BUILD, COLLECT_STATIC, INIT, MAKE_MIGRATIONS, SEED
 
 __all__ = [
+    "BUILD",
     "COLLECT_STATIC",
     "GIVEN",
     "INIT",
     "MAIN_PROGRAM",
     "MAKE_MIGRATIONS",
     "OLDER_PYTHON",
+    "OWN_BUILD",
     "OWN_START",
     "PREVIEW_FILE",
     "SEED",
@@ -78,6 +80,7 @@ __all__ = [
 __getattr__ = importer(
     __name__,
     {
+        "BUILD": "preview.detection.steps",
         "COLLECT_STATIC": "preview.detection.steps",
         "GIVEN": "preview.detection.plan",
         "INIT": "preview.detection.steps",
@@ -85,6 +88,7 @@ __getattr__ = importer(
         "MAIN_PROGRAM": "preview.detection.plan",
         "MAKE_MIGRATIONS": "preview.detection.steps",
         "OLDER_PYTHON": "preview.detection.python_versions",
+        "OWN_BUILD": "preview.detection.own_starts",
         "OWN_START": "preview.detection.own_starts",
         "Origin": "preview.detection.plan",
         "Overrides": "preview.detection.overrides.given",

@@ -47,6 +47,8 @@ _BY_SCRIPT: Final = re.compile(r'package\.json "[^"]{1,100}"\)$')
 _DEPLOYS: Final = re.compile(r"Procfile|ockerfile")
 OWN_START: Final = "started by the project's own command"
 """Beginning of the decision that names the command."""
+OWN_BUILD: Final = "started from the output of its own build"
+"""Beginning of the decision that names the output."""
 _MOST_TRIED: Final = 50
 _MOST_WORDS: Final = 20
 _SHOWN: Final = 80

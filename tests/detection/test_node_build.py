@@ -10,7 +10,7 @@ from typing import cast
 
 import pytest
 
-from preview.detection import Overrides, StartPlan, detect
+from preview.detection import OWN_BUILD, Overrides, StartPlan, detect
 from preview.errors import InvalidGeneration
 
 SERVER = "const express = require('express');\nconst app = express();\napp.get('/', home);\napp.listen(3000);\n"
@@ -45,7 +45,7 @@ def test_what_only_a_build_makes_is_built_first(tmp_path: Path, scripts: dict[st
     plan = plan_of(tmp_path, scripts, {"src/shop/start.js": SERVER})
     assert builds(plan) == [(("npm", "run", "build"), True)]
     assert plan.command[-1].removesuffix(".js") == "dist/bundle"
-    assert "is started, and no source file can be run instead" in plan.steps[0].why
+    assert "is started, and no source file is run instead" in plan.steps[0].why
 
 
 @pytest.mark.parametrize(
@@ -318,3 +318,46 @@ def test_a_named_file_is_the_source_that_it_is_built_from(
 def test_a_name_that_no_file_can_have_is_missing(tmp_path: Path, line: str) -> None:
     files = {"server.js": SERVER + line.format("a" * 300) + "\n"}
     assert plan_of(tmp_path, PAGES, files).command == ("server.js",)
+
+
+@pytest.mark.parametrize(
+    ("scripts", "more", "output"),
+    [
+        ({"start": "nest start", "start:dev": "nest start --watch", "build": "nest build"}, {}, "dist/main.js"),
+        ({"start": "nest start", "start:prod": "node dist/src/main", "build": "nest build"}, {}, "dist/src/main"),
+        ({"dev": "tsx src/main.ts", "build": "tsc"}, {"Dockerfile": 'CMD ["node", "dist/main.js"]\n'}, "dist/main.js"),
+        ({"dev": "tsx watch src/main.ts", "build": "tsc"}, {"Procfile": "web: node dist/main.js\n"}, "dist/main.js"),
+        ({"build": "tsc", "start": "NODE_ENV=production node dist/main.js"}, {}, "dist/main.js"),
+    ],
+)
+def test_a_second_attempt_starts_the_output_that_the_project_itself_starts(
+    tmp_path: Path, scripts: dict[str, str], more: dict[str, str], output: str
+) -> None:
+    files = {"src/main.ts": SERVER, "src/other.ts": SERVER, **more}
+    first = plan_of(tmp_path, scripts, files)
+    assert first.command[-1] == "src/main.ts"
+    assert not builds(first)
+    plan = detect(tmp_path, Overrides(is_built=True))
+    assert plan.command == (output,)
+    assert [argv for argv, _ in builds(plan)] == [("npm", "run", "build")]
+    assert plan.decisions[0].startswith(f"{OWN_BUILD}: {output} (")
+    assert (plan.framework, plan.target) == (first.framework, first.target)
+
+
+@pytest.mark.parametrize(
+    ("scripts", "more"),
+    [
+        ({"dev": "tsx src/main.ts", "build": "tsc"}, {}),
+        ({"start": "node dist/main.js"}, {}),
+        ({"dev": "tsx src/main.ts", "start": "node dist/worker.js", "build": "tsc"}, {"src/worker.ts": "work();\n"}),
+        ({"start": "node src/main.ts", "build": "tsc"}, {}),
+        ({"start": "node ../dist/main.js", "dev": "tsx src/main.ts", "build": "tsc"}, {}),
+        ({"dev": "tsx src/main.ts", "start": "node dist/main.js", "build": "npm install && tsc"}, {}),
+    ],
+)
+def test_no_second_attempt_without_a_build_and_its_output(
+    tmp_path: Path, scripts: dict[str, str], more: dict[str, str]
+) -> None:
+    first = plan_of(tmp_path, scripts, {"src/main.ts": SERVER, **more})
+    plan = detect(tmp_path, Overrides(is_built=True))
+    assert (plan.command, plan.steps, plan.decisions) == (first.command, first.steps, first.decisions)

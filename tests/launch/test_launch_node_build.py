@@ -6,11 +6,11 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from launch_kit import Rig, ask, story
+from launch_kit import ANN, Rig, ask, story
 
 from preview.core.lifecycle import State
 from preview.detection import detect
-from preview.supervisor import LivePreview
+from preview.supervisor import FilesChange, LaunchRequest, LivePreview
 
 START = "require('http').createServer((_, answer) => answer.end('made by a build')).listen(process.env.PORT);\n"
 MAKE = "const fs = require('fs');\nfs.mkdirSync('dist');\nfs.copyFileSync('src/shop/start.txt', 'dist/bundle.js');\n"
@@ -61,3 +61,18 @@ async def test_a_build_that_fails_ends_the_launch_where_nothing_else_can_start(r
     assert preview.record.state is State.FAILED, said
     assert "the disk is dirty" in said
     assert "step build: failed with" in said
+
+
+async def test_a_reload_builds_again(rig: Rig) -> None:
+    rig.source.projects["g1"] = with_script("clean", "true")
+    launched = await rig.service.previews.launch(LaunchRequest(ANN, "g1", startup_timeout_s=60))
+    preview = rig.service.previews.find(launched.record.id)
+    assert preview is not None
+    await preview.settled.wait()
+    assert (await ask(preview)).text == "made by a build", story(preview)
+    changed = {
+        "src/shop/start.txt": START.replace("made by a build", "made by another").encode(),
+        "make.js": MAKE.replace("mkdirSync('dist')", "mkdirSync('dist', {recursive: true})").encode(),
+    }
+    await rig.service.previews.reload(ANN, "g1", FilesChange(changed))
+    assert (await ask(preview)).text == "made by another", story(preview)

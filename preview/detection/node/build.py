@@ -5,17 +5,19 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
 
 from preview.detection.node.project import NodeProject
 from preview.detection.plan import Step
+from preview.detection.steps.purpose import BUILD
 from preview.sources.javascript import SCRIPT_SUFFIXES
 from preview.sources.node_files import built_path, existing_script, resolve_script_file
-from preview.sources.node_package import NodePackage
+from preview.sources.node_package import Entry, NodePackage
 from preview.sources.node_scripts import split_commands
 from preview.sources.tsconfig import TsConfig, read_tsconfig
+from preview.sources.written_commands import commands_in_folders
 
 _BUILDS: Final = ("build", "build:server", "compile", "bundle", "build:prod", "transpile")
 _GENERATES: Final = ("generate", "codegen", "gen", "build:routes", "routes", "tsoa", "swagger")
@@ -72,6 +74,11 @@ _VARIABLES: Final = {
     "npm_config_loglevel": "error",
 }
 
+# Scripts that may start the build's output, most certain first.
+_STARTS: Final = ("start:prod", "prod", "production", "start", "serve", "server", "start:server")
+_NODE: Final = re.compile(r"\bnode\b")
+_NEST_OUTPUT: Final = "dist/main.js"
+
 
 @dataclass(frozen=True, slots=True)
 class BuildWork:
@@ -84,6 +91,35 @@ class BuildWork:
 
     steps: tuple[Step, ...] = ()
     warnings: tuple[str, ...] = ()
+
+
+def with_own_build(project: NodeProject) -> NodeProject | None:
+    """Return the project with the output of its own build as the entry, in place of that output's source.
+
+    None if nothing builds it, or no command, script or ``main`` names the output of the entry.
+    """
+    if project.entry.built or _script(project.package, _BUILDS) is None:
+        return None
+    for word, by in _named_outputs(project):
+        path = built_path(project.folder, word) if word and not word.startswith("-") else None
+        if path is None or existing_script(project.sources, path) is not None:
+            continue
+        if resolve_script_file(project.sources, project.folder, word) == project.entry.file:
+            return replace(project, entry=Entry(path, by, typescript=False, built=True))
+    return None
+
+
+def _named_outputs(project: NodeProject) -> Iterator[tuple[str, str]]:
+    """Yield words that may name the file to start, each with the place that has it."""
+    package = project.package
+    for name in _STARTS:
+        commands = list(split_commands(package.scripts.get(name, "")))
+        yield from ((word, f'package.json "{name}"') for command in commands for word in command[1:])
+        if any(command[:2] == ["nest", "start"] for command in commands):
+            yield _NEST_OUTPUT, f'package.json "{name}"'
+    for command, _ in commands_in_folders(project.sources, _NODE):
+        yield from ((word, command.file) for word in command.words)
+    yield package.main, 'package.json "main"'
 
 
 def find_build_work(project: NodeProject) -> BuildWork:
@@ -155,7 +191,7 @@ def _own_work(project: NodeProject) -> BuildWork:
         if _is_there(project, project.entry.file):
             return BuildWork()
         name = _script(package, _BUILDS)
-        why = f"{project.relative(project.entry.file)} is started, and no source file can be run instead"
+        why = f"{project.relative(project.entry.file)} is started, and no source file is run instead"
         # TypeScript's compiler writes its output in spite of errors of types.
         required = name is not None and _COMPILES.search(package.scripts[name].strip()) is None
         return BuildWork((_step(package, name, why, required=required),) if name else ())
@@ -201,7 +237,7 @@ def _stands_in(project: NodeProject, word: str) -> bool:
 
 
 def _step(package: NodePackage, name: str, why: str, *, required: bool) -> Step:
-    return Step("build", ("npm", "run", name), package.folder, why, required, _VARIABLES)
+    return Step(BUILD, ("npm", "run", name), package.folder, why, required, _VARIABLES)
 
 
 def _script(package: NodePackage, names: tuple[str, ...]) -> str | None:

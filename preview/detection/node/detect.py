@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from preview.detection.node.address_uses import find_address_uses
-from preview.detection.node.build import find_build_work, tell_stand_in
+from preview.detection.node.build import find_build_work, tell_stand_in, with_own_build
 from preview.detection.node.command import find_command
 from preview.detection.node.databases import PROVIDERS, DatabaseWork, find_database_work
 from preview.detection.node.environment_helpers import helper_reads
@@ -22,6 +22,7 @@ from preview.detection.node.services import ADDRESSES, find_services
 from preview.detection.node.validated_classes import validated_reads
 from preview.detection.node.variables import address_of_another_kind, choose_variables, node_settings
 from preview.detection.overrides.given import Overrides
+from preview.detection.own_starts import OWN_BUILD
 from preview.detection.plan import Origin, Server, ServiceKind, ServiceNeed, StartPlan, Toolchain, Variable
 from preview.detection.steps.env_file import find_env_file_step
 from preview.detection.steps.node_work import find_node_work
@@ -73,7 +74,11 @@ def detect_node(
         return _plan_next(sources, kinds)
     if overrides.command is None:
         refuse_runtime(project)
-    return _plan(project, target, kinds)
+    built = with_own_build(project) if overrides.is_built else None
+    if built is None:
+        return _plan(project, target, kinds)
+    plan = _plan(built, target, kinds)
+    return replace(plan, decisions=(f"{OWN_BUILD}: {built.entry.file} ({built.entry.by})", *plan.decisions))
 
 
 _BUN_SQLITE: Final = re.compile(r"['\"](?:bun:sqlite|drizzle-orm/bun-sqlite)['\"/]")

@@ -37,6 +37,7 @@ class Overrides:
         extra_requirements: Requirements that no manifest declares, as lines for the installer.
         added_path: Folders for the end of ``PYTHONPATH``, whatever else decides it.
         is_own_start: The project's own command starts it, if that names another entry than the detected one.
+        is_built: The output of a Node project's own build is started, in place of the sources.
         is_dated: All packages are as of the day that the project's files tell.
         for_older_python: Source of Python 3.14 is edited, in the preview's copy, so that an older Python runs it.
         linked_at: Absolute folder at which the programs see the project, too.
@@ -64,6 +65,7 @@ class Overrides:
     added_path: tuple[str, ...] = ()
     is_dated: bool = False
     is_own_start: bool = False
+    is_built: bool = False
     for_older_python: bool = False
     linked_at: str | None = None
     linked_folder: str | None = None
@@ -74,7 +76,8 @@ class Overrides:
         return self == Overrides()
 
 
-_MERGED = frozenset({"variables", "extra_requirements", "added_path", "is_dated", "is_own_start", "for_older_python"})
+_FLAGS = ("is_dated", "is_own_start", "is_built", "for_older_python")
+_MERGED = frozenset({"variables", "extra_requirements", "added_path", *_FLAGS})
 
 
 def merge(lower: Overrides, upper: Overrides) -> Overrides:
@@ -93,9 +96,7 @@ def merge(lower: Overrides, upper: Overrides) -> Overrides:
         variables=_merged(lower.variables, upper.variables),
         extra_requirements=tuple(dict.fromkeys((*lower.extra_requirements, *upper.extra_requirements))),
         added_path=tuple(dict.fromkeys((*lower.added_path, *upper.added_path))),
-        is_dated=lower.is_dated or upper.is_dated,
-        is_own_start=lower.is_own_start or upper.is_own_start,
-        for_older_python=lower.for_older_python or upper.for_older_python,
+        **{name: getattr(lower, name) or getattr(upper, name) for name in _FLAGS},
     )
 
 

@@ -5,12 +5,13 @@ from preview.detection.steps.extension import with_extension
 from preview.detection.steps.folders import find_folders_step
 from preview.detection.steps.key_files import with_key_files
 from preview.detection.steps.model_tables import find_model_tables_step
-from preview.detection.steps.purpose import COLLECT_STATIC, INIT, MAKE_MIGRATIONS, SEED, StepWork
+from preview.detection.steps.purpose import BUILD, COLLECT_STATIC, INIT, MAKE_MIGRATIONS, SEED, StepWork
 from preview.detection.steps.python_work import PythonPlace, find_python_work
 from preview.detection.steps.sql_files import with_sql_files
 from preview.detection.steps.unmade_tables import with_unmade_tables
 
 __all__ = [
+    "BUILD",
     "COLLECT_STATIC",
     "INIT",
     "MAKE_MIGRATIONS",

@@ -14,6 +14,7 @@ INIT: Final = "init"
 SEED: Final = "seed"
 """Name of a step that fills tables with data."""
 
+BUILD: Final = "build"
 MAKE_MIGRATIONS: Final = "makemigrations"
 """Name of the step that makes Django's missing migrations."""
 

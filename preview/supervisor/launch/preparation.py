@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 import trio
 
 from preview.core.isolation import Network
-from preview.detection import MAKE_MIGRATIONS, StartPlan, Step
+from preview.detection import BUILD, MAKE_MIGRATIONS, StartPlan, Step
 from preview.environments import Environment, Report
 from preview.errors import InvalidGeneration, StartupTimeout
 from preview.logs import Level
@@ -265,7 +265,7 @@ async def prepare_again(
     prepared = prepare_launch(preview, context, workspace, analysis, environment)
     variables = keep_made_up(plan, prepared.variables, before.plan, before.variables)
     prepared = replace(prepared, variables=variables, held=held)
-    plan = _with_made_migrations(plan, before.plan)
+    plan = _with_makers(plan, before.plan, changed)
     prepared = replace(prepared, plan=plan)
     known = _known_steps(preview, plan, before.plan)
     steps = tuple(step for step in plan.steps if _is_due(step, known, changed))
@@ -287,10 +287,18 @@ def _known_steps(preview: LivePreview, plan: StartPlan, before: StartPlan) -> tu
     return (*before.steps, *found)
 
 
-def _with_made_migrations(plan: StartPlan, before: StartPlan) -> StartPlan:
-    """Keep the step that has made migrations: the analysis now finds them and takes them for the project's own."""
-    made = [step for step in before.steps if step.name == MAKE_MIGRATIONS and step not in plan.steps]
+def _with_makers(plan: StartPlan, before: StartPlan, changed: Sequence[str]) -> StartPlan:
+    """Keep the steps that make files: the analysis now finds migrations and build outputs, as if the project had them.
+
+    A build is kept if a file below its folder has changed.
+    """
+    made = [step for step in before.steps if step not in plan.steps and _makes_again(step, changed)]
     return replace(plan, steps=(*made, *plan.steps)) if made else plan
+
+
+def _makes_again(step: Step, changed: Sequence[str]) -> bool:
+    below = "" if step.directory == "." else f"{step.directory}/"
+    return step.name == MAKE_MIGRATIONS or (step.name == BUILD and any(path.startswith(below) for path in changed))
 
 
 def _choose_network(preview: LivePreview, context: SupervisorContext, plan: StartPlan) -> None:

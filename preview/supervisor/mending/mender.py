@@ -12,7 +12,7 @@ import trio
 from packaging.utils import canonicalize_name
 
 from preview.core.descriptors import walk
-from preview.detection import OLDER_PYTHON, OWN_START, Overrides, Toolchain, merge
+from preview.detection import OLDER_PYTHON, OWN_BUILD, OWN_START, Overrides, Toolchain, merge
 from preview.environments import RequirementSet
 from preview.environments.python.drift import told_day
 from preview.errors import PreviewError
@@ -27,7 +27,12 @@ from preview.supervisor.mending.container_values import (
 )
 from preview.supervisor.mending.find import find_mend
 from preview.supervisor.mending.model import FailedStart, Mend, shortened
-from preview.supervisor.mending.starts import has_failed_to_load, is_other_start, may_be_newer_python
+from preview.supervisor.mending.starts import (
+    has_failed_to_load,
+    is_other_start,
+    may_be_newer_python,
+    may_work_when_built,
+)
 from preview.supervisor.preview.live_preview import LivePreview
 
 _MOST: Final = 5
@@ -77,10 +82,12 @@ class Mender:
         Cancellation: nothing changes.
         """
         preview, mends = self._preview, self._preview.mends
-        if preview.outcome is not None or preview.directory is None or len(mends.tried) >= _MOST:
+        if preview.outcome is not None or preview.directory is None:
             return False
         if trio.current_time() >= min(mends.until, preview.deadlines.expires_at):
             return False
+        if len(mends.tried) >= _MOST:
+            return self._return_to_sources()
         if self._analysis.plan.toolchain is Toolchain.IMAGE:
             return False
         last = shortened(lines)
@@ -90,8 +97,12 @@ class Mender:
             mend = await self._find_older_python(preview.directory)
         if mend is None and not is_step and has_failed_to_load(last, self._analysis.plan, str(preview.directory)):
             mend = await self._find_own_start(preview.directory)
-        if mend is None or preview.outcome is not None:
+        if mend is None and not is_step and may_work_when_built(last, self._analysis.plan):
+            mend = await self._find_own_build(preview.directory)
+        if preview.outcome is not None:
             return False
+        if mend is None:
+            return self._return_to_sources()
         self.found = mend
         preview.log.say(f"{mend.why}; starting again", Level.WARNING)
         path = tuple(one for one in mend.python_path or () if one not in self._analysis.plan.python_path)
@@ -101,6 +112,7 @@ class Mender:
             added_path=path,
             is_dated=mend.is_dated,
             is_own_start=mend.is_own_start,
+            is_built=mend.is_built,
             linked_at=mend.linked_at,
             linked_folder=mend.linked_folder,
             for_older_python=mend.for_older_python,
@@ -108,6 +120,33 @@ class Mender:
         mends.add(mend.changes, merge(mends.overrides, added), mend.folders, mend.why, mend.links)
         self._scope.cancel()
         return True
+
+    def _return_to_sources(self) -> bool:
+        """Start the sources again if the build's output has failed, too: their failure is the one to report."""
+        mends = self._preview.mends
+        if not mends.leave_build():
+            return False
+        self.found = Mend("")
+        self._preview.log.say("its own build fails, too; starting the sources again", Level.WARNING)
+        self._scope.cancel()
+        return True
+
+    async def _find_own_build(self, project: Path) -> Mend | None:
+        """Return the start from the output of the project's own build; once for each launch.
+
+        A worker reads the files, as before the first attempt. Cancellation: nothing changes.
+        """
+        mends = self._preview.mends
+        if mends.overrides.is_built or Mend("", is_built=True).changes in mends.tried:
+            return None
+        wanted = merge(mends.under(self._preview.overrides) or Overrides(), Overrides(is_built=True))
+        try:
+            # Processes of the failed attempt may still write in the folder.
+            found = await self._analyses.analyse(project, wanted, is_still=False)
+        except PreviewError:
+            return None
+        why = next((one for one in found.plan.decisions if one.startswith(OWN_BUILD)), None)
+        return None if why is None else Mend(f"the sources could not be loaded: it is {why}", is_built=True)
 
     async def _find_older_python(self, project: Path) -> Mend | None:
         """Return the edits of source that is written for Python 3.14, if there are any; once for each launch.

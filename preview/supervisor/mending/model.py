@@ -30,6 +30,7 @@ class Mend:
         python_path: The whole import path, relative to the project; None leaves it as it is.
         is_dated: Choose all packages as of the project's day.
         is_own_start: Start it with the project's own command.
+        is_built: Build the project with its own script, and start the output.
         for_older_python: Edit source of Python 3.14 in the preview's copy.
     """
 
@@ -43,6 +44,7 @@ class Mend:
     python_path: tuple[str, ...] | None = None
     is_dated: bool = False
     is_own_start: bool = False
+    is_built: bool = False
     for_older_python: bool = False
 
     @property
@@ -50,7 +52,8 @@ class Mend:
         """All that it changes; two mends with the same changes are the same."""
         values = tuple(sorted((name, one.value) for name, one in self.variables.items()))
         places = self.folders, tuple(sorted(self.links.items())), self.linked_at, self.linked_folder, self.python_path
-        return values, self.requirements, places, self.is_dated, self.is_own_start, self.for_older_python
+        starts = self.is_own_start, self.is_built
+        return values, self.requirements, places, self.is_dated, starts, self.for_older_python
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from preview.detection import StartPlan
+from preview.detection import StartPlan, Toolchain
 from preview.supervisor.mending.model import FRAME, newest_error
 
 _IMPORT: Final = re.compile(r"(?:ModuleNotFound|Import)Error: ")
@@ -20,6 +20,7 @@ _NEWER_PYTHON: Final = re.compile(
     r"NameError: name '\w{1,200}' is not defined|SyntaxError: multiple exception types must be parenthesized|"
     r"sqlalchemy\.exc\.InvalidRequestError: Table '[^']{1,200}' is already defined for this MetaData instance"
 )
+_CONNECTION: Final = re.compile(r"\b(?:ECONNREFUSED|ECONNRESET|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EADDRINUSE)\b")
 _REQUIRED_BY: Final = re.compile(r"- (?P<path>/.{1,400})")
 _TRACE: Final = "Traceback (most recent call last):"
 _PACKAGES: Final = re.compile(r"/(?:site-packages|node_modules)/")
@@ -62,6 +63,15 @@ def has_failed_to_load(lines: Sequence[str], plan: StartPlan, root: str) -> bool
         return False
     by = match["by"] or _required_by(lines[number + 1 : number + 1 + _STACK_LINES])
     return (match["name"] if by is None else by) in entries
+
+
+def may_work_when_built(lines: Sequence[str], plan: StartPlan) -> bool:
+    """Return whether a Node program has failed in a way that may differ between its sources and their build.
+
+    Loaders of sources take files in another order than a build, tell decorators less about types, and know fewer
+    paths. A connection that fails is no such way.
+    """
+    return plan.toolchain is Toolchain.NODE and not any(_CONNECTION.search(line) for line in lines)
 
 
 def may_be_newer_python(lines: Sequence[str]) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from types import MappingProxyType
 
-from preview.detection import Overrides, Step, merge
+from preview.detection import OWN_BUILD, Overrides, Step, merge
 
 Offer = Callable[[Sequence[str]], Awaitable[bool]]
 
@@ -73,6 +73,14 @@ class Mends:
             before.said,
         )
         self.before = None
+        return True
+
+    def leave_build(self) -> bool:
+        """Start the sources again, and not the output of the project's build. Return whether that was started."""
+        if not self.overrides.is_built:
+            return False
+        self.overrides = replace(self.overrides, is_built=False)
+        self.said, self.before = tuple(one for one in self.said if OWN_BUILD not in one), None
         return True
 
     @contextmanager
