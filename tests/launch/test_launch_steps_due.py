@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from preview.detection import INIT, MAKE_MIGRATIONS, SEED, Origin, Server, StartPlan, Step, Toolchain, Variable
-from preview.supervisor.launch.preparation import _is_due, _with_made_migrations
+from preview.detection import BUILD, INIT, MAKE_MIGRATIONS, SEED, Origin, Server, StartPlan, Step, Toolchain, Variable
+from preview.supervisor.launch.preparation import _is_due, _with_makers
 from preview.supervisor.launch.shipped_data import find_shipped_database, has_commands_for_new_database
 
 MAIN = Step("tables", ("preview-main", "app.py"), ".", "why", inputs="1")
@@ -49,9 +50,17 @@ def test_a_step_is_due_again_only_if_it_changes_nothing_twice(
 
 
 def test_migrations_that_were_made_here_are_made_again_though_the_analysis_finds_them() -> None:
-    assert _with_made_migrations(plan(MIGRATE), plan(MADE, MIGRATE)).steps == (MADE, MIGRATE)
-    assert _with_made_migrations(plan(MADE, MIGRATE), plan(MADE, MIGRATE)).steps == (MADE, MIGRATE)
-    assert _with_made_migrations(plan(MIGRATE), plan(MIGRATE)).steps == (MIGRATE,)
+    assert _with_makers(plan(MIGRATE), plan(MADE, MIGRATE), ()).steps == (MADE, MIGRATE)
+    assert _with_makers(plan(MADE, MIGRATE), plan(MADE, MIGRATE), ()).steps == (MADE, MIGRATE)
+    assert _with_makers(plan(MIGRATE), plan(MIGRATE), ()).steps == (MIGRATE,)
+
+
+def test_a_build_is_run_again_though_the_analysis_finds_its_output_if_a_file_below_its_folder_has_changed() -> None:
+    built = Step(BUILD, ("npm", "run", "build"), "api", "why")
+    assert _with_makers(plan(MIGRATE), plan(built, MIGRATE), ("api/src/main.ts",)).steps == (built, MIGRATE)
+    assert _with_makers(plan(MIGRATE), plan(built, MIGRATE), ("apis/main.ts", "README.md")).steps == (MIGRATE,)
+    whole = replace(built, directory=".")
+    assert _with_makers(plan(), plan(whole), ("README.md",)).steps == (whole,)
 
 
 def test_only_commands_for_a_new_database_of_the_project_ask_for_a_shipped_one() -> None:
