@@ -564,3 +564,43 @@ def test_a_call_that_is_the_whole_file_is_not_read_for_each_of_its_parts(tmp_pat
     started = time.process_time()
     assert find_address_uses(JavaScriptTrees(Sources(tmp_path)), ["a.js"]) == {}
     assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize(
+    ("code", "mode"),
+    [
+        ("load(`.env.${process.env.NODE_ENV || 'dev'}`);", "dev"),
+        ("load(`.env.${process.env.NODE_ENV ?? 'local'}`);", "local"),
+        ("load(`.env.${process.env.NODE_ENV || 'development'}`);", None),
+        ("load(`.env.${process.env.NODE_ENV || 'production'}`);", None),
+        ("load(process.env.NODE_ENV || 'dev'); if (process.env.NODE_ENV === 'development') log();", None),
+        ("load(process.env.NODE_ENV || 'dev'); if (process.env['NODE_ENV'] !== 'development') log();", None),
+        ("load(process.env.NODE_ENV || 'dev'); if (process.env.NODE_ENV === 'production') log();", "dev"),
+    ],
+)
+def test_the_mode_is_the_one_that_the_sources_have_by_themselves(tmp_path: Path, code: str, mode: str | None) -> None:
+    found = plan_of(tmp_path, needing("dotenv"), {"server.js": f"{code}\n{SERVER}"}).variables.get("NODE_ENV")
+    assert (found.value if found is not None else None) == mode
+
+
+@pytest.mark.parametrize(
+    ("chain", "value"),
+    [
+        ("Joi.string().uri().default('http://localhost').required()", "http://localhost"),
+        ("Joi.number().default(4000).required()", "4000"),
+        ("Joi.string().valid('a', 'b').required().default('b')", "b"),
+        ("Joi.string().default('http://localhost')", None),
+        ("z.string().default('http://localhost')", None),
+    ],
+)
+def test_joi_takes_no_default_for_what_it_requires(tmp_path: Path, chain: str, value: str | None) -> None:
+    source = f"const Joi = require('joi');\nJoi.object({{ SHOP_URL: {chain} }}).validate(process.env);\n"
+    found = plan_of(tmp_path, needing("joi"), {"server.js": source + SERVER}).variables.get("SHOP_URL")
+    assert (found.value if found is not None else None) == value
+
+
+@pytest.mark.parametrize("name", ["example-env.txt", "sample.env.txt"])
+def test_an_example_file_may_be_a_text(tmp_path: Path, name: str) -> None:
+    source = "const { z } = require('zod');\nz.object({ SHOP_KIND: z.string() }).parse(process.env);\n"
+    files = {"server.js": source + SERVER, name: "SHOP_KIND=books\n"}
+    assert plan_of(tmp_path, needing("zod"), files).variables["SHOP_KIND"].value == "books"

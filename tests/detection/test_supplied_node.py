@@ -474,6 +474,18 @@ def test_a_variable_named_for_an_address_that_the_driver_gets_as_its_host_is_one
     assert values_of(plan).get("POSTGRES_URL") == value
 
 
+@pytest.mark.parametrize(("default", "value"), [(" || 'mariadb'", None), ("", "mysql")])
+def test_a_variable_named_for_a_connection_that_the_driver_gets_as_its_type_is_no_address(
+    tmp_path: Path, default: str, value: str | None
+) -> None:
+    source = (
+        "const { DataSource } = require('typeorm');\n"
+        f"new DataSource({{ type: process.env.DB_CONNECTION{default}, host: process.env.DB_HOST }});\n"
+    )
+    plan = supplied_plan(tmp_path, node(source, "typeorm", "mysql2"))
+    assert values_of(plan).get("DB_CONNECTION") == value
+
+
 @pytest.mark.parametrize(
     "text",
     [

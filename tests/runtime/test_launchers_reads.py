@@ -160,3 +160,15 @@ def of_node(name: str, folder: Path, code: int = 1) -> list[str]:
     done = subprocess.run([node, *command[1:]], cwd=folder, env=variables, capture_output=True, text=True, check=False)
     assert done.returncode == code, done.stderr
     return names(done.stderr)
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="no Node on this machine")
+def test_a_variable_that_a_package_of_node_names_itself_is_the_package_s_own(tmp_path: Path) -> None:
+    (tmp_path / "node_modules" / "third").mkdir(parents=True)
+    (tmp_path / "node_modules" / "third" / "index.js").write_text(
+        "exports.look = (name) => process.env[name];\nexports.tell = () => process.env.THIRD_DEBUG;\n"
+    )
+    (tmp_path / "old.js").write_text(
+        "const third = require('third');\nthird.look('SITE_KEY'); third.tell(); process.exit(1);\n"
+    )
+    assert of_node("old.js", tmp_path) == ["SITE_KEY"]

@@ -45,3 +45,34 @@ def test_a_package_gets_no_other_file_than_it_asks_for(tmp_path: Path) -> None:
     main = "try { require('shed'); } catch (error) { console.log(error.code, error.message.split('\\n')[0]); }\n"
     (tmp_path / "main.ts").write_text(main)
     assert run(tmp_path) == "MODULE_NOT_FOUND Cannot find module './barn.js'"
+
+
+def test_a_module_that_has_only_types_is_empty_for_sources_and_missing_for_others(tmp_path: Path) -> None:
+    (tmp_path / "app.js").write_text(LOADER)
+    for folder in (tmp_path, tmp_path / "node_modules" / "shed"):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "barn.d.ts").write_text("export interface Barn { name: string }\n")
+    (tmp_path / "node_modules" / "shed" / "index.js").write_text("require('./barn');\n")
+    asked = ["./barn", "./barn.js", "./gone", "shed"]
+    lines = [
+        f"try {{ console.log(require('{name}')); }} catch (error) {{ console.log(error.code); }}" for name in asked
+    ]
+    (tmp_path / "main.ts").write_text("\n".join(lines))
+    assert run(tmp_path).split("\n") == ["{}", "{}", "MODULE_NOT_FOUND", "MODULE_NOT_FOUND"]
+
+
+def test_a_source_finds_a_package_that_only_a_package_of_its_manifest_has(tmp_path: Path) -> None:
+    (tmp_path / "app.js").write_text(LOADER)
+    (tmp_path / "package.json").write_text('{"dependencies": {"@barn/shed": "1", "door": "1"}}')
+    for name in ("@barn/shed/node_modules/hay", "stray/node_modules/straw", "door"):
+        (tmp_path / "node_modules" / name).mkdir(parents=True)
+        (tmp_path / "node_modules" / name / "index.js").write_text(f"module.exports = {name!r};\n")
+    (tmp_path / "node_modules" / "door" / "index.js").write_text("require('hay');\n")
+    asked = ["hay", "straw", "door", "gone"]
+    lines = [
+        f"try {{ console.log(require('{name}')); }} catch (error) {{ console.log(error.code); }}" for name in asked
+    ]
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "inner.ts").write_text("\n".join(lines))
+    (tmp_path / "main.ts").write_text("require('./src/inner.ts');\n")
+    assert run(tmp_path).split("\n") == ["@barn/shed/node_modules/hay", *["MODULE_NOT_FOUND"] * 3]

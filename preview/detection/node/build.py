@@ -109,6 +109,30 @@ def with_own_build(project: NodeProject) -> NodeProject | None:
     return None
 
 
+def find_output_step(project: NodeProject) -> tuple[Step, ...]:
+    """Return the step that makes the output's name lead to its file, if the build keeps the folders of the sources.
+
+    A compiler that reads files beside ``src`` writes ``dist/src/main.js`` where a script starts ``dist/main``, and
+    ``nest start`` looks for both.
+    """
+    source = resolve_script_file(project.sources, project.folder, project.relative(project.entry.file))
+    if source is None or source == project.entry.file:
+        return ()
+    output = project.relative(project.entry.file)
+    output = output if posixpath.splitext(output)[1] else f"{output}.js"
+    stem, _ = posixpath.splitext(project.relative(source))
+    inner = f"{stem}{posixpath.splitext(output)[1]}"
+    load = "import" if project.package.data.get("type") == "module" or output.endswith(".mjs") else "require"
+    program = (
+        "const fs = require('fs'), path = require('path'); const [, output, inner, load] = process.argv; "
+        "const made = path.join(output.split('/')[0], inner); if (!fs.existsSync(output) && fs.existsSync(made)) { "
+        "const name = `./${path.relative(path.dirname(output), made)}`; "
+        "fs.writeFileSync(output, load === 'import' ? `import '${name}';\\n` : `require('${name}');\\n`); }"
+    )
+    why = f"{output} may be in {posixpath.join(output.split('/')[0], inner)}"
+    return (Step("entry file", ("node", "-e", program, output, inner, load), project.folder, why, required=False),)
+
+
 def _named_outputs(project: NodeProject) -> Iterator[tuple[str, str]]:
     """Yield words that may name the file to start, each with the place that has it."""
     package = project.package

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from preview.detection.node.address_uses import find_address_uses
-from preview.detection.node.build import find_build_work, tell_stand_in, with_own_build
+from preview.detection.node.build import find_build_work, find_output_step, tell_stand_in, with_own_build
 from preview.detection.node.command import find_command
 from preview.detection.node.databases import PROVIDERS, DatabaseWork, find_database_work
 from preview.detection.node.environment_helpers import helper_reads
@@ -78,6 +78,7 @@ def detect_node(
     if built is None:
         return _plan(project, target, kinds)
     plan = _plan(built, target, kinds)
+    plan = replace(plan, steps=(*plan.steps, *find_output_step(built)))
     return replace(plan, decisions=(f"{OWN_BUILD}: {built.entry.file} ({built.entry.by})", *plan.decisions))
 
 

@@ -35,6 +35,7 @@ _EFFECT_KINDS: Final = {
 _EFFECT_DEFAULT: Final = re.compile(rb"\bConfig\.(?:withDefault|option|orElse)")
 _JSON_SCHEMA: Final = re.compile(rb"env-schema|@?fastify[/-]env\b")
 # `required: ["SITE_KEY"]`, `type: "string"`
+_DEFAULT: Final = re.compile(r"""\.default\(\s{0,8}(?:['"`]([^'"`\n$]{1,200})['"`]|(\d{1,9}|true|false)\b)""")
 _DEMANDED: Final = re.compile(r"\brequired['\"]?\s{0,8}:\s{0,8}\[([^\]]{0,4000})\]")
 _TYPED: Final = re.compile(r"""\{[^{}]{0,200}?\btype['"]?\s{0,8}:\s{0,8}['"](string|number|integer|boolean)['"]""")
 _QUOTED: Final = re.compile(r"['\"`](\w{1,100})['\"`]")
@@ -201,6 +202,9 @@ class _Reader:
         need = Need.DEFAULTED if defaulted else Need.OPTIONAL if optional else Need.REQUIRED
         choices = _CHOICES.search(value)
         literals = _LITERAL.findall(value)
+        if joi and defaulted and not optional and (default := _DEFAULT.search(value)) is not None:
+            # Joi takes no default for what it requires.
+            need, literals = Need.REQUIRED, [default[1] or default[2]]
         least = re.search(r"\.(?:min|length)\(\s*(\d+)", value)
         yield SettingRead(
             name,

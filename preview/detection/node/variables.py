@@ -47,6 +47,8 @@ _FILE: Final = re.compile(r"\bpath:\s*(?:path\.\w+\([^)]*?)?['\"`]([\w./-]*\.?en
 _MAX_LENGTH: Final = 4_000
 _LOG_LEVEL: Final = "LOG_LEVEL"
 _MODE: Final = "NODE_ENV"
+_OWN_MODES: Final = ("dev", "develop", "local")
+_COMPARED_MODE: Final = re.compile(r"""NODE_ENV['"\]]{0,2}\s{0,4}[=!]==?\s{0,4}['"]development['"]""")
 # Libraries whose levels are in small letters.
 _LOGGERS: Final = ("pino", "fastify", "winston", "hono-pino", "nestjs-pino", "pino-http", "bunyan", "loglevel", "tslog")
 # `{ DEBUG: 0, INFO: 1, ERROR: 3 }`, `"ERROR"`
@@ -91,12 +93,15 @@ def choose_variables(
             if name not in _GIVEN and name not in found and not _has_value(own, name):
                 read = SettingRead(name, example.file, 1, Need.REQUIRED)
                 found[name] = _from_example(read, example, kinds) or _invent(read, kinds)
-    supplied = (_log_level(project, settings.reads.get(_LOG_LEVEL)), _mode(settings.reads.get(_MODE)))
+    supplied = (_log_level(project, settings.reads.get(_LOG_LEVEL)), _mode(project, settings.reads.get(_MODE)))
     return found | {one.name: one for one in supplied if one is not None}
 
 
-def _mode(read: SettingRead | None) -> Variable | None:
-    """Return a mode that the project's schema knows, if it does not know ``development``: ``dev``."""
+def _mode(project: NodeProject, read: SettingRead | None) -> Variable | None:
+    """Return the mode that the project's schema or its default has in place of ``development``: ``dev``."""
+    if read is not None and not read.choices and read.default in _OWN_MODES:
+        is_compared = any(_COMPARED_MODE.search(project.text(file)) for file in project.reached)
+        return None if is_compared else Variable(_MODE, read.default, Origin.SUPPLIED, read.where)
     if read is None or not read.choices or "development" in read.choices:
         return None
     value = next((name for name in ("dev", "develop", "local", "test") if name in read.choices), read.choices[0])

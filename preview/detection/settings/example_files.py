@@ -16,7 +16,7 @@ from preview.sources import Sources
 _OWN: Final = (".env", ".flaskenv", ".env.local", ".env.dev", ".env.development")
 _EXAMPLE: Final = re.compile(
     r"\.?env[._-](example|sample|template|dist|default|defaults|tmpl|tpl)|\.?(example|sample|template|default)[._-]env"
-    r"|\.env\.[\w-]+\.(example|sample|template|dist)|env[._-]example\.txt|\.env[._-](dev|local|development|test|docker)"
+    r"|\.env\.[\w-]+\.(example|sample|template|dist)|env[._-]example\.txt|(?:example|sample|template)[._-]env\.txt|\.env[._-](dev|local|development|test|docker)"
     r"|(?:development|dev|local|example|sample)\.env|env\.txt|env[._-](?:dev|local|development|docker)"
 )
 # Folders of such files, one for each environment.

@@ -90,7 +90,7 @@ def supplied_node_variables(
         reads = [
             read
             for read in settings.reads.values()
-            if _is_url(read, settings, supply) and not _is_host(read, settings, supply, uses or {})
+            if _is_url(read, settings, supply) and not _is_part(read, settings, supply, uses or {})
         ]
         known = {read.name for read in reads}
         reads += [
@@ -104,12 +104,12 @@ def supplied_node_variables(
     return {**implicit, **variables, **local, **decided}
 
 
-def _is_host(
+def _is_part(
     read: SettingRead, settings: ProjectSettings, supply: Supply, uses: Mapping[str, tuple[ServiceKind | None, Part]]
 ) -> bool:
-    """Report whether a driver gets the value as its host, whatever the name says, and no text has a URL for it."""
+    """Report whether a driver gets the value as its host or type, whatever the name says, and no text has a URL."""
     use = uses.get(read.name)
-    return use is not None and use[1] is Part.HOST and supply.told_kind(read, settings) is None
+    return use is not None and use[1] in {Part.HOST, Part.DIALECT} and supply.told_kind(read, settings) is None
 
 
 def _variable(read: SettingRead, settings: ProjectSettings, kind: ServiceKind, supply: Supply) -> Variable | None:

@@ -11,6 +11,9 @@ const { isMainThread } = require('worker_threads');
 const MOST = 40;
 const NAME = /^[A-Za-z_][A-Za-z0-9_]{0,80}$/;
 const FRAMES = 30;
+const PLACE = /\(?(?:file:\/\/)?(\/[^()]{1,1000}):\d{1,9}:\d{1,9}\)?$/;
+const MOST_FILES = 200;
+const MOST_BYTES = 1_000_000;
 // Programs that only start the program.
 const TOOLS = /(?:^|\/)(?:npm-cli|npx-cli|yarn|pnpm|nodemon|concurrently|cross-env|ts-node-dev)(?:\.c?js)?$/;
 
@@ -30,11 +33,31 @@ function stackLines() {
   }
 }
 
-/** Return true if the program's own code is reached before the loading of a package is. */
-function isOwn(root) {
+/** Return true if the package's file of a line of the stack has the name itself; then it is the package's own. */
+function names(line, name, texts) {
+  const file = PLACE.exec(line)?.[1];
+  if (file === undefined) return false;
+  if (!texts.has(file)) {
+    let text = '';
+    try {
+      if (texts.size < MOST_FILES && fs.statSync(file).size <= MOST_BYTES) text = fs.readFileSync(file, 'latin1');
+    } catch {
+      // A source map may name a file that is not there.
+    }
+    texts.set(file, text);
+  }
+  return texts.get(file).includes(name);
+}
+
+/** Return true if the program's own code is reached before the loading of a package, or one that has the name, is. */
+function isOwn(root, name, texts) {
   for (const line of stackLines()) {
     if (line.includes('node:internal/modules/')) return false;
-    if (line.includes(root) && !line.includes('/node_modules/')) return true;
+    if (!line.includes('/node_modules/')) {
+      if (line.includes(root)) return true;
+    } else if (names(line, name, texts)) {
+      return false;
+    }
   }
   return false;
 }
@@ -46,10 +69,11 @@ exports.watchReads = function watchReads() {
   const usual = Object.getPrototypeOf(process.env);
   const own = new Set();
   const others = new Set();
+  const texts = new Map();
 
   function note(name) {
     if (typeof name !== 'string' || name in usual || own.has(name) || others.has(name) || !NAME.test(name)) return;
-    (own.size < MOST && isOwn(root) ? own : others).add(name);
+    (own.size < MOST && isOwn(root, name, texts) ? own : others).add(name);
   }
 
   const watched = new Proxy(usual, {

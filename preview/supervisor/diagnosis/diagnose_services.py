@@ -231,6 +231,9 @@ def _kind(address: Address | None, around: Sequence[str], needs: Sequence[Servic
         return found[0]
     if any(word in text for word in _OTHER_LIBRARIES):
         return None
+    if address is not None and address[1] is None and "." in address[0]:
+        # A name of the internet that cannot be found: another program's, unless the source has it.
+        return None
     # A connection to a port that is not the service's says nothing about the service.
     kinds = {
         need.kind for need in needs if address is None or need.address is None or address[1] in (None, need.address[1])
