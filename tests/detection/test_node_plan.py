@@ -485,21 +485,42 @@ def test_a_schema_in_several_files_is_given_as_its_folder(tmp_path: Path) -> Non
     [("^0.20.9", ("drizzle-kit", "push:pg")), ("^0.31.0", ("drizzle-kit", "push", "--force"))],
 )
 def test_an_old_drizzle_kit_is_asked_in_its_own_words(tmp_path: Path, version: str, push: tuple[str, ...]) -> None:
+    assert drizzle_steps(tmp_path, "drizzle.config.js", version, {}) == [push]
+
+
+@pytest.mark.parametrize(
+    ("script", "options"),
+    [
+        ("drizzle-kit push --config=infra/drizzle.js", ("--config=infra/drizzle.js",)),
+        ("drizzle-kit generate --name a --config 'infra/drizzle.js'", ("--config=infra/drizzle.js",)),
+        ("drizzle-kit push --config=infra/gone.js", None),
+        ("other push --config=infra/drizzle.js", None),
+    ],
+)
+def test_a_script_names_the_configuration_of_drizzle_kit(
+    tmp_path: Path, script: str, options: tuple[str, ...] | None
+) -> None:
+    found = drizzle_steps(tmp_path, "infra/drizzle.js", "^0.31.0", {"db:generate": script})
+    assert found == ([] if options is None else [("drizzle-kit", "push", "--force", *options)])
+
+
+def drizzle_steps(tmp_path: Path, config: str, version: str, scripts: dict[str, str]) -> list[tuple[str, ...]]:
     package = {
         "main": "server.js",
+        "scripts": scripts,
         "dependencies": {"express": "^4", "drizzle-orm": "*", "pg": "^8"},
         "devDependencies": {"drizzle-kit": version},
     }
     pool = "const { Pool } = require('pg');\nnew Pool({ connectionString: process.env.DB_URL });\n"
     files = {
         "server.js": EXPRESS + pool + LISTEN,
-        "drizzle.config.js": "module.exports = { driver: 'pg', schema: './tables.js' };\n",
+        config: "module.exports = { driver: 'pg', schema: './tables.js' };\n",
         "tables.js": "exports.crops = pgTable('crops', {});\n",
     }
     plan_of(tmp_path, package, files)
     plan = detect_node(Sources(tmp_path), None, Overrides(), frozenset({ServiceKind.POSTGRESQL}))
     assert plan is not None
-    assert [step.argv for step in plan.steps] == [push]
+    return [step.argv for step in plan.steps]
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,9 @@ async def test_sources_that_fail_are_built_as_the_project_builds_them(rig: Rig) 
 
 
 async def test_a_build_that_keeps_the_folders_of_the_sources_is_found(rig: Rig) -> None:
-    build = BUILD.replace("mkdirSync('dist'", "mkdirSync('dist/src'").replace("('dist/server.js'", "('dist/src/server.js'")
+    build = BUILD.replace("mkdirSync('dist'", "mkdirSync('dist/src'").replace(
+        "('dist/server.js'", "('dist/src/server.js'"
+    )
     preview = await launch(rig, {**FILES, "build.js": build})
     assert preview.record.state is State.RUNNING, story(preview)
     assert (await ask(preview)).text == "built"

@@ -9,7 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from preview.detection import BUILD, INIT, MAKE_MIGRATIONS, SEED, Origin, Server, StartPlan, Step, Toolchain, Variable
+from preview.detection import (
+    BUILD,
+    INIT,
+    MAKE_MIGRATIONS,
+    SEED,
+    Origin,
+    Server,
+    ServiceKind,
+    ServiceNeed,
+    StartPlan,
+    Step,
+    Toolchain,
+    Variable,
+)
 from preview.supervisor.launch.preparation import _is_due, _with_makers
 from preview.supervisor.launch.shipped_data import find_shipped_database, has_commands_for_new_database
 
@@ -68,6 +81,9 @@ def test_only_commands_for_a_new_database_of_the_project_ask_for_a_shipped_one()
     assert has_commands_for_new_database(plan(FILL))
     assert not has_commands_for_new_database(plan(MAIN, MIGRATE))
     assert not has_commands_for_new_database(plan(FILL, DATABASE_URL=supplied))
+    server = ServiceNeed(ServiceKind.POSTGRESQL, "DATABASE_URL", "app.py:1")
+    assert has_commands_for_new_database(replace(plan(FILL), services=(server,)))
+    assert not has_commands_for_new_database(replace(plan(FILL), services=(replace(server, supplied=True),)))
 
 
 @pytest.mark.parametrize(

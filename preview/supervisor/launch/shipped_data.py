@@ -7,11 +7,12 @@ import stat
 from pathlib import Path
 
 from preview.core.descriptors import raise_want, walk
-from preview.detection import INIT, SEED, StartPlan
+from preview.detection import INIT, SEED, ServiceKind, StartPlan
 
 FOR_NEW_DATABASE = frozenset({INIT, SEED})
 """Names of steps that fill a new database: they run once in its life."""
 
+_SERVERS = frozenset({ServiceKind.POSTGRESQL, ServiceKind.MYSQL})
 _SUFFIXES = (".db", ".db3", ".sqlite", ".sqlite3")
 _SKIPPED = frozenset({"node_modules", "venv", "env", "tests", "test"})
 _MAX_FILES = 20_000
@@ -20,6 +21,7 @@ _MAX_FILES = 20_000
 def has_commands_for_new_database(plan: StartPlan) -> bool:
     """Return True if the plan has steps for a new database, and the database may be a file of the project."""
     is_supplied = any("{database_" in variable.value for variable in plan.variables.values())
+    is_supplied = is_supplied or any(need.supplied and need.kind in _SERVERS for need in plan.services)
     return not is_supplied and any(step.name in FOR_NEW_DATABASE for step in plan.steps)
 
 
