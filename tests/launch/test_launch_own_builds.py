@@ -80,6 +80,14 @@ async def test_the_failure_of_the_sources_is_reported_if_the_build_is_no_better(
     assert again(preview)[1:] == ["its own build fails, too; starting the sources again"]
 
 
+async def test_another_failure_of_the_output_is_the_one_to_report(rig: Rig) -> None:
+    build = BUILD.replace("const BUILT = 'built';", "throw new RangeError('no shelf');")
+    preview = await launch(rig, {**FILES, "build.js": build})
+    assert isinstance(preview.cause, LaunchFailed)
+    assert "no shelf" in preview.cause.message
+    assert len(again(preview)) == 1
+
+
 async def test_nothing_is_built_for_a_server_that_cannot_be_reached(rig: Rig) -> None:
     source = "throw new Error('connect ECONNREFUSED 127.0.0.1:6379')"
     preview = await launch(rig, {**FILES, "src/server.js": source})

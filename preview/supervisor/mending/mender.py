@@ -28,8 +28,10 @@ from preview.supervisor.mending.container_values import (
 from preview.supervisor.mending.find import find_mend
 from preview.supervisor.mending.model import FailedStart, Mend, shortened
 from preview.supervisor.mending.starts import (
+    error_of,
     has_failed_to_load,
     is_other_start,
+    is_without_entry,
     may_be_newer_python,
     may_work_when_built,
 )
@@ -86,11 +88,11 @@ class Mender:
             return False
         if trio.current_time() >= min(mends.until, preview.deadlines.expires_at):
             return False
+        last = shortened(lines)
         if len(mends.tried) >= _MOST:
-            return self._return_to_sources()
+            return self._return_to_sources(last, is_step=is_step)
         if self._analysis.plan.toolchain is Toolchain.IMAGE:
             return False
-        last = shortened(lines)
         find = partial(self._find, str(preview.directory), last, mends.tried)
         mend = await trio.to_thread.run_sync(find, abandon_on_cancel=True)
         if mend is None and may_be_newer_python(last):
@@ -102,7 +104,9 @@ class Mender:
         if preview.outcome is not None:
             return False
         if mend is None:
-            return self._return_to_sources()
+            return self._return_to_sources(last, is_step=is_step)
+        if mend.is_built:
+            mends.failure_of_sources = error_of(last)
         self.found = mend
         preview.log.say(f"{mend.why}; starting again", Level.WARNING)
         path = tuple(one for one in mend.python_path or () if one not in self._analysis.plan.python_path)
@@ -121,10 +125,15 @@ class Mender:
         self._scope.cancel()
         return True
 
-    def _return_to_sources(self) -> bool:
-        """Start the sources again if the build's output has failed, too: their failure is the one to report."""
+    def _return_to_sources(self, lines: Sequence[str], *, is_step: bool) -> bool:
+        """Start the sources again if their build has made nothing, or fails as they do: then theirs is to be reported.
+
+        Another failure of the output is the project's own, and is reported.
+        """
         mends = self._preview.mends
-        if not mends.leave_build():
+        error = error_of(lines)
+        is_the_same = error is None or error == mends.failure_of_sources
+        if not (is_step or is_the_same or is_without_entry(error, self._analysis.plan)) or not mends.leave_build():
             return False
         self.found = Mend("")
         self._preview.log.say("its own build fails, too; starting the sources again", Level.WARNING)

@@ -74,6 +74,19 @@ def may_work_when_built(lines: Sequence[str], plan: StartPlan) -> bool:
     return plan.toolchain is Toolchain.NODE and not any(_CONNECTION.search(line) for line in lines)
 
 
+def error_of(lines: Sequence[str]) -> str | None:
+    """Return the line of the newest error; None if there is none."""
+    number = newest_error(lines)
+    return None if number is None else lines[number]
+
+
+def is_without_entry(error: str | None, plan: StartPlan) -> bool:
+    """Return whether the error says that the file that was to be started is missing."""
+    match = None if error is None else _MISSING_FILE.match(error)
+    entry = posixpath.normpath(posixpath.join(plan.directory, plan.command[-1] if plan.command else ""))
+    return match is not None and match["by"] is None and match["name"].endswith(f"/{entry}")
+
+
 def may_be_newer_python(lines: Sequence[str]) -> bool:
     """Return whether the newest error is one that source of Python 3.14 causes in an older Python.
 

@@ -25,6 +25,7 @@ class Mends:
         said: One sentence for each of them.
         before: The mends without the newest one; None if it cannot be taken back.
         until: Time of trio's clock after which no attempt follows.
+        failure_of_sources: The error after which the output of the project's build was started; None without one.
         is_found_start: Whether the found application is being started, in place of the project's own command.
         found_steps: Steps that such starts have run.
         offer: Offers the last lines of a program that ended before it answered, and returns whether another attempt
@@ -39,6 +40,7 @@ class Mends:
     said: tuple[str, ...] = ()
     before: Mends | None = None
     until: float = inf
+    failure_of_sources: str | None = None
     is_found_start: bool = False
     found_steps: tuple[Step, ...] = ()
 
