@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from preview.detection import Origin, Server, StartPlan, Toolchain, Variable
+from preview.detection import Origin, Server, StartPlan, Toolchain, Variable, detect
 from preview.supervisor.mending import FailedStart, Mend, find_mend
 from preview.supervisor.mending.container_values import find_keys, find_read_together
 
@@ -388,3 +388,20 @@ def test_a_secret_is_that_of_the_project_only_if_a_made_up_one_was_refused() -> 
     assert values(mend_of(*lines, examples=examples)) == {"SHOP_SECRET": "{secret}"}
     known = {"SHOP_SECRET": ("{secret}", Origin.MADE_UP)}
     assert values(mend_of(*lines, known=known, examples=examples)) == {"SHOP_SECRET": "sk-1234"}
+
+
+def test_a_secret_that_pydantic_s_settings_refuse_as_a_whole_gets_a_value_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text(
+        "from fastapi import FastAPI\nfrom pydantic_settings import BaseSettings\n"
+        "class Settings(BaseSettings):\n    SECRET_KEY: str = 'change-this'\n    HINT: str | None = None\n"
+        "app = FastAPI()\n"
+    )
+    plan = detect(tmp_path)
+    assert plan.defaulted == {"SECRET_KEY"}
+    lines = [
+        "pydantic_core._pydantic_core.ValidationError: 1 validation error for Settings",
+        "  Value error, SECRET_KEY must be set to a secure random value in production. [type=value_error]",
+    ]
+    mend = find_mend(FailedStart(lines, plan, frozenset(), str(tmp_path)))
+    assert mend is not None
+    assert mend.variables["SECRET_KEY"].value == "{secret}"

@@ -186,6 +186,7 @@ def _field(
         choices=_choices(node.annotation, annotation, classes),
         annotation=f"{annotation}?" if optional else annotation,
         least=_least(info),
+        has_default=default is not None and not is_none(default),
         field=name,
     )
 
