@@ -17,7 +17,7 @@ from registry_kit import open_registry
 from preview.environments.folders.environment import EnvironmentRequest
 from preview.environments.node import recipe
 from preview.environments.node.build import NodeEnvironmentCache
-from preview.environments.node.locks import LOCK_NAMES, LockFile, Pins, UnreadableLock, read_pins
+from preview.environments.node.locks import LOCK_NAMES, LockFile, Pins, UnreadableLock, place_pins, read_pins
 from preview.environments.node.manifest import read_node_manifest
 from preview.environments.node.recipe import NodeToolchain, make_node_recipe
 from preview.errors import EnvironmentFailed
@@ -175,6 +175,15 @@ def test_bun_names_what_each_package_of_a_workspace_asks_for() -> None:
     pins = pins_of("bun.lock", BUN)
     assert pins.direct == {".": {"near": "1.1.0", "other": "npm:near@1.1.0"}, "packages/api": {"far": "2.0.0"}}
     assert pins.overrides == {"deep": "3.0.0"}
+
+
+def test_the_projects_own_overrides_are_those_of_the_lock_file(tmp_path: Path) -> None:
+    given = {"near": "^1.1.0", "deep": "^3.0.0", "file": "$near", "far": {"deep": "3"}, "none": "^1"}
+    root: dict[str, object] = {"dependencies": {"near": "^1.1.0"}, "overrides": given}
+    place_pins(Pins(direct={".": {"near": "1.1.0"}}, overrides={"deep": "3.0.1"}), {".": root}, tmp_path)
+    placed = json.loads((tmp_path / "package.json").read_text())
+    assert placed["dependencies"] == {"near": "1.1.0"}
+    assert placed["overrides"] == {**given, "near": "1.1.0", "deep": "3.0.1"}
 
 
 @pytest.mark.parametrize(

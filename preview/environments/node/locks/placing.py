@@ -104,7 +104,7 @@ def place_pins(pins: Pins, packages: Packages, directory: Path) -> None:
         (directory / _YARN_LOCK).write_text("".join(_yarn_lines(pins)), "utf-8")
     for folder, package in packages.items():
         pinned = _pinned(package, pins.direct.get(folder, {}))
-        if folder == "." and pins.overrides:
+        if folder == "." and (pins.overrides or package.get("overrides")):
             pinned["overrides"] = _overrides(pins, packages)
         if pinned != package:
             (directory / folder / "package.json").write_text(json.dumps(pinned, indent=1), "utf-8")
@@ -140,7 +140,7 @@ def _pinned(package: Mapping[str, object], versions: Mapping[str, str]) -> dict[
 
 
 def _overrides(pins: Pins, packages: Packages) -> dict[str, object]:
-    """Return overrides that npm accepts: none for direct requirements; the project's own overrides have priority."""
+    """Return overrides that npm accepts: none for requirements; the project's own have the locked versions."""
     asked = {
         name
         for package in packages.values()
@@ -153,7 +153,17 @@ def _overrides(pins: Pins, packages: Packages) -> dict[str, object]:
         name: version for name, version in pins.overrides.items() if name not in asked and name not in members
     }
     given = packages["."].get("overrides")
-    return {**found, **given} if isinstance(given, Mapping) else found
+    if not isinstance(given, Mapping):
+        return found
+    # npm refuses an override that differs from the root's own requirement, which is pinned here.
+    locked = {**pins.overrides, **pins.direct.get(".", {})}
+    return {**found, **{name: _locked(value, locked.get(name)) for name, value in given.items()}}
+
+
+def _locked(value: object, version: object) -> object:
+    """Return the version for an override that is a range; other overrides stay as they are."""
+    is_range = isinstance(value, str) and not value.startswith(("$", "file:", "npm:"))
+    return version if is_range and isinstance(version, str) else value
 
 
 # pnpm's deepest entry has six levels; the limit is four times that.
