@@ -65,15 +65,17 @@ function walkApp(app, prefix) {
   for (const [path, mounted] of app.previewMounted ?? []) walkApp(mounted, joined(prefix, path));
 }
 
+// Each instance has an object with its hooks; those of its plugins are copies of it.
 function hookFastify(exports) {
-  const make = function (...given) {
-    const app = exports(...given);
-    app.addHook('onRoute', (route) => {
+  const Usual = exports.Hooks;
+  exports.Hooks = function () {
+    const hooks = new Usual();
+    hooks.onRoute.push((route) => {
       for (const method of [route.method].flat()) fastify.add(`${method} ${route.url}`);
     });
-    return app;
+    return hooks;
   };
-  return Object.assign(make, exports, { default: make, fastify: make });
+  return exports;
 }
 
 function hookKoa(exports) {
@@ -84,16 +86,16 @@ function hookKoa(exports) {
   };
 }
 
-const replaced = new Map();
 const load = Module._load;
-Module._load = function (request, ...rest) {
-  const exports = load.call(this, request, ...rest);
-  const name = /(?:^|[\\/]node_modules[\\/])(express|fastify|koa)(?:[\\/](?:index|fastify|lib[\\/]application)\.js)?$/.exec(request)?.[1];
-  if (!name || !exports || typeof exports !== 'function') return exports;
-  if (name === 'fastify') {
-    if (!replaced.has(exports)) replaced.set(exports, hookFastify(exports));
-    return replaced.get(exports);
+Module._load = function (request, parent, ...rest) {
+  const exports = load.call(this, request, parent, ...rest);
+  const isHooks = /^\.\/(?:lib\/)?hooks(?:\.js)?$/.test(request) && /[\\/]node_modules[\\/]fastify[\\/]/.test(parent?.filename ?? '');
+  if (isHooks && !seen.has(exports)) {
+    seen.add(exports);
+    return hookFastify(exports);
   }
+  const name = /(?:^|[\\/]node_modules[\\/])(express|koa)(?:[\\/](?:index|lib[\\/]application)\.js)?$/.exec(request)?.[1];
+  if (!name || !exports || typeof exports !== 'function') return exports;
   if (!seen.has(exports) && (name === 'koa' ? exports.prototype?.use : exports.application)) {
     seen.add(exports);
     name === 'koa' ? hookKoa(exports) : hookExpress(exports);
