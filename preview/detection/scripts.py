@@ -59,6 +59,8 @@ _DEFAULT_PORTS: Final = {"aiohttp": "8080", "sanic": "8000", "bottle": "8080", "
 # Files that are looked at for one that starts another file's server.
 _MAX_RUNNERS: Final = 50
 # Packages with the commands of steps. Aerich itself does not require its reader of TOML.
+_SECTION: Final = re.compile(r"\[([\w.-]{1,100})\]\s*$")
+_LOCATION: Final = re.compile(r"script_location\s{0,8}=")
 _TOOLS: Final = {"alembic": "alembic", "aerich": "aerich[toml]"}
 _MOST_BYTES: Final = 200_000
 _PREPENDS: Final = re.compile(rb"^prepend_sys_path[ \t]{0,8}=[ \t]{0,8}\.", re.MULTILINE)
@@ -316,7 +318,20 @@ def _alembic(
     if sources.has_file(posixpath.normpath(f"{folder}/alembic/__init__.py")) and _PREPENDS.search(sources.text(ini)):
         modules = posixpath.relpath(app_dir, folder)
         given = {**(given or {}), "PYTHONPATH": "" if modules == "." else modules}
-    return (Step("migrations", ("alembic", "upgrade", "head"), folder, f"Alembic, with {ini}", variables=given),)
+    argv = ("alembic", *_alembic_section(sources.text(ini)), "upgrade", "head")
+    return (Step("migrations", argv, folder, f"Alembic, with {ini}", variables=given),)
+
+
+def _alembic_section(ini: bytes) -> tuple[str, ...]:
+    """Return the option that names the first section with a ``script_location``; none for the usual one."""
+    section = ""
+    for line in ini.decode("utf-8", "replace").splitlines():
+        match = _SECTION.match(line)
+        if match is not None:
+            section = match[1]
+        elif _LOCATION.match(line):
+            return () if section in {"", "alembic"} else ("--name", section)
+    return ()
 
 
 def _under(name: str, folder: str) -> bool:

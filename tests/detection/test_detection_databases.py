@@ -310,6 +310,23 @@ def test_a_folder_of_migrations_that_is_a_package_does_not_hide_alembic(
     assert fastapi(tmp_path, "", **files).steps[0].variables == variables
 
 
+@pytest.mark.parametrize(
+    ("ini", "argv"),
+    [
+        ("[alembic]\nscript_location = migrations\n", ("alembic", "upgrade", "head")),
+        (
+            "[alembic]\n[dev]\nscript_location = m\n[test]\nscript_location=m\n",
+            ("alembic", "--name", "dev", "upgrade", "head"),
+        ),
+        ("[alembic]\n[loggers]\nkeys = root\n", ("alembic", "upgrade", "head")),
+    ],
+)
+def test_the_section_of_alembic_s_file_that_has_the_migrations_is_named(
+    tmp_path: Path, ini: str, argv: tuple[str, ...]
+) -> None:
+    assert fastapi(tmp_path, "", **{**MIGRATION, "alembic.ini": ini}).steps[0].argv == argv
+
+
 def test_migrations_that_are_a_package_find_the_modules_of_src(tmp_path: Path) -> None:
     files = {**MIGRATION, "alembic/__init__.py": "", "alembic.ini": "prepend_sys_path = .\n"}
     files |= {"src/shop/__init__.py": "", "src/shop/main.py": FASTAPI + "from shop import db\n", "src/shop/db.py": ""}

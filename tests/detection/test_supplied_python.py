@@ -487,6 +487,19 @@ def test_what_is_hard_coded_and_cannot_work_is_told_with_its_place(tmp_path: Pat
     assert [one for one in supplied_plan(tmp_path, fastapi(ENGINE.format(text))).warnings if one.startswith(sentence)]
 
 
+@pytest.mark.parametrize(
+    ("call", "insists"),
+    [
+        ('SimpleConnectionPool(1, 9, host=os.getenv("H"), sslmode="require")', True),
+        ('SimpleConnectionPool(1, 9, host=os.getenv("H"), sslmode="disable")', False),
+        ('other(host=os.getenv("H"), ssl=True)', False),
+    ],
+)
+def test_a_driver_s_option_in_any_call_demands_encryption(tmp_path: Path, call: str, insists: bool) -> None:
+    files = fastapi(f"import os, psycopg2\nfrom psycopg2.pool import SimpleConnectionPool\n{call}\n", "psycopg2")
+    assert [need.insists_on_tls for need in supplied_plan(tmp_path, files).services] == [insists]
+
+
 def test_sql_of_postgresql_is_not_told_where_postgresql_runs(tmp_path: Path) -> None:
     files = fastapi('Q = "SELECT a::text FROM b"\n' + ENGINE.format(REQUIRED), "psycopg2")
     assert supplied_plan(tmp_path, files).warnings == ()

@@ -405,3 +405,14 @@ def test_a_secret_that_pydantic_s_settings_refuse_as_a_whole_gets_a_value_of_its
     mend = find_mend(FailedStart(lines, plan, frozenset(), str(tmp_path)))
     assert mend is not None
     assert mend.variables["SECRET_KEY"].value == "{secret}"
+
+
+def test_a_way_that_finds_nothing_to_change_leaves_the_variables_to_the_next(tmp_path: Path) -> None:
+    lines = [
+        "pydantic_core._pydantic_core.ValidationError: 1 validation error for AppSchema",
+        "host",
+        "  Input should be a valid string [type=string_type, input_value=None, input_type=NoneType]",
+        "read without a value: APP_HOST",
+    ]
+    mend = mend_of(*lines, known={"MYSQL_HOST": ("localhost", Origin.MADE_UP)})
+    assert values(mend) == {"APP_HOST": "localhost"}

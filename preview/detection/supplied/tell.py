@@ -232,8 +232,10 @@ def _options(sources: Sources, files: Iterable[str]) -> Iterator[str]:
                 found = any(_is_demand(name, value) and name != "ssl" for name, value in pairs)
             elif isinstance(node, ast.Call) and ast.unparse(node.func) in _PLATFORMS:
                 found = not any(one.arg == "databases" and not getattr(one.value, "value", 1) for one in node.keywords)
-            elif isinstance(node, ast.Call) and last_name(node) in _CALLS:
-                found = any(_is_demand(name, value) for name, value in _arguments(node))
+            elif isinstance(node, ast.Call):
+                # Only drivers have `sslmode`; `ssl` may be anything in another call.
+                is_known = last_name(node) in _CALLS
+                found = any(_is_demand(name, one) and (is_known or name != "ssl") for name, one in _arguments(node))
             else:
                 continue
             if found:

@@ -64,7 +64,11 @@ WITH_ADDRESS = (
 
 _MISSING: tuple[_Sign, ...] = (
     # libpq, old and new
-    _sign(rf'connection to server at "{_HOST}"(?: \([^)]{{1,60}}\))?, port {_PORT} failed: (?!FATAL)', _POSTGRESQL),
+    _sign(
+        rf'connection to server at "{_HOST}"(?: \([^)]{{1,60}}\))?, port {_PORT} failed: '
+        r"(?!FATAL|server does not support SSL)",
+        _POSTGRESQL,
+    ),
     _sign(rf'[Ii]s the server running on host "{_HOST}".{{0,80}}TCP/IP connections on port {_PORT}', _POSTGRESQL),
     _sign(rf'could not translate host name "{_HOST}" to address', _POSTGRESQL),
     _sign(r'connection to server on socket "[^"]{1,200}" failed: No such file', _POSTGRESQL),

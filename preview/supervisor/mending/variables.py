@@ -109,15 +109,7 @@ def mend_variables(failed: FailedStart) -> Mend | None:
         _of_pydantic, _unparsed, _refused, looked_up_variables, _missing, _without_scheme, client_variables,
         dynaconf_variables, _read_in_line, _exemplified, checked_variables, _read_at_all, _made_up_instead,
     )  # fmt: skip
-    ways = (dict(find(failed)) for find in finders)
-    found: dict[str, Variable] = next(filter(None, ways), {})
-    before = failed.plan.variables
-    found |= dict(_read_with(failed, [name for name in found if name not in before]))
-    changed = {
-        name: replace(one, instead_of=before[name].value if name in before else None)
-        for name, one in ((name, _of_files(failed, one)) for name, one in found.items())
-        if _may_set(failed, name, one)
-    }
+    changed: dict[str, Variable] = next(filter(None, (_changed(failed, dict(find(failed))) for find in finders)), {})
     if not changed:
         return None
     names = list(changed)[:_MOST]
@@ -127,6 +119,17 @@ def mend_variables(failed: FailedStart) -> Mend | None:
     made = ["placeholders"] if any(changed[name].origin is not Origin.EXAMPLE for name in names) else []
     why = f"the {are.format(', '.join(names))} no usable value: using {' and '.join((*used, *made))}"
     return Mend(why, {name: changed[name] for name in names})
+
+
+def _changed(failed: FailedStart, found: dict[str, Variable]) -> dict[str, Variable]:
+    """Return those of the found variables that may be set and would change, and what the program would miss next."""
+    before = failed.plan.variables
+    found |= dict(_read_with(failed, [name for name in found if name not in before]))
+    return {
+        name: replace(one, instead_of=before[name].value if name in before else None)
+        for name, one in ((name, _of_files(failed, one)) for name, one in found.items())
+        if _may_set(failed, name, one)
+    }
 
 
 def _read_with(failed: FailedStart, names: Sequence[str]) -> Iterator[tuple[str, Variable]]:
