@@ -7,7 +7,7 @@ from typing import Final
 
 from preview.supervisor.mending.container_folder import mend_container_folder
 from preview.supervisor.mending.dates import mend_date
-from preview.supervisor.mending.folders import mend_absolute_folder, mend_folders, mend_locale
+from preview.supervisor.mending.folders import mend_absolute_folder, mend_folders, mend_locale, mend_named_folders
 from preview.supervisor.mending.links import mend_links
 from preview.supervisor.mending.model import FailedStart, Mend
 from preview.supervisor.mending.modules import mend_modules
@@ -18,7 +18,7 @@ from preview.supervisor.mending.versions import mend_versions
 
 _MENDS: Final = (
     mend_versions, mend_paths, mend_container_folder, mend_absolute_folder, mend_links, mend_modules, mend_ormconfig,
-    mend_variables, mend_folders, mend_locale, mend_date,
+    mend_named_folders, mend_variables, mend_folders, mend_locale, mend_date,
 )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from typing import Final
 from preview.detection import Origin, StartPlan, Step, Toolchain, Variable
 from preview.supervisor.mending.container_folder import may_be_linked
 from preview.supervisor.mending.model import FailedStart, Mend, newest_error, own_line
+from preview.supervisor.mending.refusals import OTHER_FAILURE
 
 EMPTY: Final[Mapping[str, str]] = MappingProxyType({})
 _FILE: Final = (
@@ -57,6 +58,50 @@ def mend_folders(failed: FailedStart) -> Mend | None:
             if folder is not None and folder not in failed.folders and "." not in posixpath.basename(folder):
                 return Mend(f"the settings ask for the folder {folder}: making it", folders=(folder,))
     return None
+
+
+# `UPLOAD_DIR`, `LOGS_FOLDER`, `UPLOADS_PUBLIC_PATH`; a plain `BASE_PATH` is often part of an address.
+_FOLDER_NAME: Final = re.compile(
+    r"(?:^|_)(?:DIR|DIRECTORY|FOLDER)$"
+    r"|(?:^|_)(?:LOGS?|UPLOADS?|MEDIA|STORAGE|DATA|FILES?|TE?MP|CACHE|STATIC|BACKUPS?|EXPORTS?|IMAGES?)_(?:\w{1,40}_)?PATH$"
+)
+_CAPITALS: Final = re.compile(r"\b[A-Z][A-Z0-9_]{2,80}\b")
+_NAMED_LINES: Final = 60
+
+
+def mend_named_folders(failed: FailedStart) -> Mend | None:
+    """Return own folders for the variables that the last lines name and whose value is a folder that is not there.
+
+    Values in example files stand for a folder of the reader's machine: ``UPLOAD_DIR=/path/to/uploads``.
+    """
+    number = newest_error(failed.lines)
+    if number is None or OTHER_FAILURE.search(failed.lines[number]):
+        return None
+    said = failed.lines[max(0, number - _NAMED_LINES) : number + _NAMED_LINES]
+    found: dict[str, str] = {}
+    for name in dict.fromkeys(name for line in said for name in _CAPITALS.findall(line)):
+        variable = failed.plan.variables.get(name)
+        if variable is None or not failed.is_free(name) or not _FOLDER_NAME.search(name):
+            continue
+        value = variable.value.rstrip("/")
+        folder = posixpath.normpath(posixpath.basename(value) if value.startswith("/") else value)
+        is_plain = _PLAIN.fullmatch(folder) is not None and folder != "." and ".." not in folder.split("/")
+        if is_plain and folder not in failed.names and "." not in posixpath.basename(folder):
+            found[name] = folder
+    if not found:
+        return None
+    inner = {name: posixpath.normpath(posixpath.join(failed.plan.directory, folder)) for name, folder in found.items()}
+    variables = {
+        name: replace(
+            failed.plan.variables[name],
+            value=f"{{directory}}/{folder}",
+            origin=Origin.SUPPLIED,
+            instead_of=failed.plan.variables[name].value,
+        )
+        for name, folder in inner.items()
+    }
+    why = f"{', '.join(found)}: the program does not take the value for a folder: using a folder in the project"
+    return Mend(why, variables, folders=tuple(dict.fromkeys(inner.values())))
 
 
 def _inside(failed: FailedStart, path: str, *, is_file: bool, is_certain: bool = False) -> str | None:
