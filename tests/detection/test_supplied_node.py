@@ -214,6 +214,22 @@ CASES = [
         (REDIS,),
     ),
     Case(
+        "Valkey",
+        node(
+            "const { GlideClient } = require('@valkey/valkey-glide');\n"
+            "GlideClient.createClient({ addresses: [{ host: process.env.VALKEY_HOST }] });\n",
+            "@valkey/valkey-glide",
+        ),
+        {"VALKEY_HOST": "localhost"},
+        (REDIS,),
+    ),
+    Case(
+        "Valkey by another client",
+        node("const Valkey = require('iovalkey');\nnew Valkey(process.env.VALKEY_URL);\n", "iovalkey"),
+        {"VALKEY_URL": "redis://localhost:6379"},
+        (REDIS,),
+    ),
+    Case(
         "a cache of NestJS",
         node(
             "const store = require('cache-manager-redis-store');\n"

@@ -31,8 +31,8 @@ _SQL_PACKAGES: Final = re.compile(
     rb"""['"](?:pg|pg-promise|postgres|mysql2?(?:/promise)?|mariadb|promise-mysql|@neondatabase/serverless"""
     rb"""|@vercel/postgres|drizzle-orm(?:/[\w-]{1,40})?|@nestjs/(?:typeorm|sequelize)|@mikro-orm/nestjs)['"]"""
 )
-_REDIS_PACKAGES: Final = re.compile(rb"""['"](?:redis|ioredis|@redis/client)['"]""")
-_REDIS: Final = frozenset({"Redis", "IORedis", "createClient"})
+_REDIS_PACKAGES: Final = re.compile(rb"""['"](?:redis|ioredis|@redis/client|iovalkey|@valkey/valkey-glide)['"]""")
+_REDIS: Final = frozenset({"Redis", "IORedis", "Valkey", "createClient"})
 _MONGODB: Final = frozenset({"mongoose.connect", "mongoose.createConnection", "MongoClient", "MongoClient.connect"})
 _KEYS: Final = {
     "host": Part.HOST, "hostname": Part.HOST, "server": Part.HOST, "port": Part.PORT, "user": Part.USER,

@@ -78,10 +78,10 @@ _CLIENTS: Final = (
         ServiceKind.REDIS,
         REDIS_PACKAGES,
         re.compile(
-            r"\bnew\s+(?:IO|Keyv)?Redis\b|\b(?:redis\.)?createClient\s*\(|\bnew\s+(?:Queue|Worker|Bull|RedisStore)\s*\("
+            r"\bnew\s+(?:IO|Keyv)?(?:Redis|Valkey)\b|\b(?:redis\.)?createClient\s*\(|\bnew\s+(?:Queue|Worker|Bull|RedisStore)\s*\("
             r"|\b(?:Bull|Redis)Module\s*\.\s*(?:forRoot|register)|\bstore\s*:\s*\w{0,40}[rR]edis"
         ),
-        re.compile(r"REDIS", re.IGNORECASE),
+        re.compile(r"REDIS|VALKEY", re.IGNORECASE),
         lazy=True,
     ),
     _Client(

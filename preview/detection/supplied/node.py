@@ -18,8 +18,9 @@ REDIS_PACKAGES: Final = (
     "rate-limit-redis", "@fastify/redis", "handy-redis", "cacheman-redis", "cache-manager-redis-store",
     "cache-manager-ioredis", "cache-manager-redis-yet", "@keyv/redis", "keyv-redis", "@nestjs-modules/ioredis",
     "@liaoliaots/nestjs-redis", "@socket.io/redis-adapter", "socket.io-redis", "redis-om",
+    "@redis/client", "@valkey/valkey-glide", "iovalkey", "@keyv/valkey", "@nest-lab/throttler-storage-redis",
 )  # fmt: skip
-"""Packages that connect to Redis."""
+"""Packages that connect to Redis or Valkey."""
 
 PACKAGES: Final = {
     ServiceKind.POSTGRESQL: ("pg", "postgres", "pg-promise", "pg-native", "@neondatabase/serverless",

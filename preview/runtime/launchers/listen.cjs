@@ -12,6 +12,7 @@ const http = require('http');
 const net = require('net');
 const { allowCircles } = require('./circles.cjs');
 const { findEntities } = require('./entities.cjs');
+const { takeWholeExports } = require('./exported.cjs');
 const { handOver, reportWorkers } = require('./handover.cjs');
 const { leadHome } = require('./hosts.cjs');
 const { watchReads } = require('./reads.cjs');
@@ -77,6 +78,7 @@ if (inode > 0) {
   routes.watch();
   findSources();
   allowCircles();
+  takeWholeExports();
   findEntities();
   const stopWatching = watchReads();
   const tracer = openTracer();
