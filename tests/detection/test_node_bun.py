@@ -139,6 +139,26 @@ def test_a_database_of_bun_gets_a_path_and_no_url(tmp_path: Path) -> None:
     assert "DATABASE_URL" not in values_of(bun_plan(tmp_path, SERVE))
 
 
+@pytest.mark.parametrize(
+    ("load", "names", "value"),
+    [
+        ("import Database from 'better-sqlite3'", ("better-sqlite3",), "{database_path}"),
+        ("const Database = require('better-sqlite3')", ("better-sqlite3", "ioredis"), "{database_path}"),
+        ("import { DatabaseSync as Database } from 'node:sqlite'", (), "{database_path}"),
+        ("import { drizzle } from 'drizzle-orm/better-sqlite3'", ("drizzle-orm",), "{database_path}"),
+        # A server's driver takes a URL; so may a mapper that only names the driver.
+        ("import Database from 'better-sqlite3'", ("better-sqlite3", "mysql2"), None),
+        ("const client = 'better-sqlite3'", ("better-sqlite3", "knex"), None),
+    ],
+)
+def test_a_driver_that_opens_a_path_gets_no_url(
+    tmp_path: Path, load: str, names: tuple[str, ...], value: str | None
+) -> None:
+    text = f"{load};\nconst db = new Database(process.env.DATABASE_URL);\n{EXPRESS}"
+    plan = bun_plan(tmp_path, text, "express", *names, start="node src/index.ts")
+    assert (values_of(plan).get("DATABASE_URL") == "{database_path}") is (value is not None)
+
+
 def test_a_large_source_is_searched_in_time(tmp_path: Path) -> None:
     # Each of these is the beginning of what only Bun has, and never the end.
     text = ("'hono/bun" + "/a-b" * 100 + " Bun. import.meta. export default {") * 2_000

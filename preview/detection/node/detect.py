@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
+from preview.detection.databases.services import SQL_KINDS
 from preview.detection.node.address_uses import find_address_uses
 from preview.detection.node.build import find_build_work, find_output_step, tell_stand_in, with_own_build
 from preview.detection.node.command import find_command
@@ -82,7 +83,11 @@ def detect_node(
     return replace(plan, decisions=(f"{OWN_BUILD}: {built.entry.file} ({built.entry.by})", *plan.decisions))
 
 
-_BUN_SQLITE: Final = re.compile(r"['\"](?:bun:sqlite|drizzle-orm/bun-sqlite)['\"/]")
+_SQLITE_FILE: Final = re.compile(
+    r"['\"](?:(?:bun|node):sqlite|drizzle-orm/(?:bun-|better-)sqlite3?)['\"/]"
+    r"|(?:\bfrom|\brequire\(|\bimport\()\s{0,8}['\"]better-sqlite3['\"]"
+)
+_MAY_HAVE_URL: Final = SQL_KINDS | {ServiceKind.MONGODB}
 _NEXT: Final = "node_modules/next/dist/bin/next"
 
 
@@ -165,7 +170,7 @@ def _plan(project: NodeProject, target: AppTarget | None, supplied: frozenset[Se
     variables = choose_variables(project, settings, kinds, command.variables, uses)
     variables.update({item.name: item for item in work.variables})
     _address_of_prisma(work, variables)
-    variables |= _file_for_bun(project, kinds, variables) if command.is_bun else {}
+    variables |= _file_for_sqlite(project, kinds, variables)
     servers = servers.with_provider(work.provider)
     variables = servers.variables(settings, variables, (work.setting, work.direct), uses)
     other = address_of_another_kind(settings, variables, uses, kinds)
@@ -236,15 +241,18 @@ def _default_driver(project: NodeProject) -> list[str]:
     return [f"{_NEST_DRIVERS[0]}@{wanted}"] if any("NestFactory.create(" in text for text in texts) else []
 
 
-def _file_for_bun(
+def _file_for_sqlite(
     project: NodeProject, kinds: Sequence[ServiceKind], known: Mapping[str, Variable]
 ) -> dict[str, Variable]:
-    """Return ``DATABASE_URL`` as a path, if Bun's own SQLite opens it: that takes no URL, which every preview gets."""
+    """Return ``DATABASE_URL`` as a path, if a driver opens it that takes no URL, which every preview gets."""
     name = "DATABASE_URL"
-    by_bun = next((file for file in project.reached if _BUN_SQLITE.search(project.text(file))), None)
-    if by_bun is None or kinds or name in known or not any(name in project.text(file) for file in project.reached):
+    opener = next((file for file in project.reached if _SQLITE_FILE.search(project.text(file))), None)
+    before = known.get(name)
+    is_given = before is not None and not (before.origin is Origin.MADE_UP and "://" in before.value)
+    is_other = opener is None or is_given or not _MAY_HAVE_URL.isdisjoint(kinds)
+    if is_other or not any(name in project.text(file) for file in project.reached):
         return {}
-    return {name: Variable(name, "{database_path}", Origin.SUPPLIED, by_bun)}
+    return {name: Variable(name, "{database_path}", Origin.SUPPLIED, opener or "")}
 
 
 def _imported_tools(project: NodeProject) -> list[str]:
