@@ -604,3 +604,19 @@ def test_an_example_file_may_be_a_text(tmp_path: Path, name: str) -> None:
     source = "const { z } = require('zod');\nz.object({ SHOP_KIND: z.string() }).parse(process.env);\n"
     files = {"server.js": source + SERVER, name: "SHOP_KIND=books\n"}
     assert plan_of(tmp_path, needing("zod"), files).variables["SHOP_KIND"].value == "books"
+
+
+@pytest.mark.parametrize(
+    ("declared", "lock", "arguments"),
+    [
+        ("^3.12.7", 'tsx@^3.12.7:\n  version "3.12.7"\n', ("-r", "tsx/preflight", "--loader", "tsx")),
+        ("^3.12.7", 'tsx@^3.12.7:\n  version "3.14.0"\n', ("--import", "tsx")),
+        ("^4.7.0", "", ("--import", "tsx")),
+    ],
+)
+def test_an_old_tsx_is_loaded_as_it_was_then(
+    tmp_path: Path, declared: str, lock: str, arguments: tuple[str, ...]
+) -> None:
+    package = {"scripts": {"dev": "tsx watch src/main.ts"}, "dependencies": {"express": "^4", "tsx": declared}}
+    files = {"src/main.ts": SERVER, **({"yarn.lock": lock} if lock else {})}
+    assert plan_of(tmp_path, package, files).command == (*arguments, "src/main.ts")

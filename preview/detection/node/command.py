@@ -16,6 +16,8 @@ from preview.detection.node.compiler import (
     needs_interoperation,
     package_version,
     runs_by_tsx,
+    tsx_arguments,
+    unless_declared,
 )
 from preview.detection.node.entity_columns import has_untold_columns
 from preview.detection.node.project import NodeProject
@@ -127,7 +129,7 @@ def find_command(project: NodeProject) -> NodeCommand:
     if exports_server(project):
         arguments = (*runner.arguments, *flags, "--input-type=module", "--eval", _serve_exported(entry))
         told = (f"{project.entry.file} exports its server: @hono/node-server serves it", *runner.decisions)
-        requirements = (*runner.requirements, *_unless_declared(project, _HONO_SERVER))
+        requirements = (*runner.requirements, *unless_declared(project, _HONO_SERVER))
         return NodeCommand(arguments, requirements, variables, script, told, runner.arguments)
     steps: tuple[Step, ...] = ()
     if runner.arguments and "." not in posixpath.basename(entry):
@@ -255,8 +257,8 @@ def _runner(project: NodeProject, flags: list[str]) -> NodeCommand:
     if _is_plain(project) or any(flag.startswith("esm") for flag in flags):
         return NodeCommand(())
     return NodeCommand(
-        ("--import", "tsx"),
-        _unless_declared(project, TSX),
+        tsx_arguments(project),
+        unless_declared(project, TSX),
         decisions=("the sources mix module systems or languages: tsx reads them",),
     )
 
@@ -284,7 +286,7 @@ def _typescript(project: NodeProject) -> NodeCommand:
         register = ("--import", "@swc-node/register/esm-register") if module else ("-r", "@swc-node/register")
         return NodeCommand(
             register,
-            tuple(line for item in _SWC for line in _unless_declared(project, item)),
+            tuple(line for item in _SWC for line in unless_declared(project, item)),
             _loader_variables(project, "SWC_NODE_PROJECT", config),
             decisions=("decorators need the types of what they decorate: swc compiles the sources as they are loaded",),
         )
@@ -292,8 +294,8 @@ def _typescript(project: NodeProject) -> NodeCommand:
         why = "`import * as` names a function or a class: ts-node compiles the sources as they are loaded"
         return _ts_node(project, config, options, why)
     return NodeCommand(
-        ("--import", "tsx"),
-        _unless_declared(project, TSX),
+        tsx_arguments(project),
+        unless_declared(project, TSX),
         _loader_variables(project, "TSX_TSCONFIG_PATH", config),
         decisions=("TypeScript is read by tsx, nothing is built",),
     )
@@ -328,7 +330,7 @@ def _ts_node(
     }
     return NodeCommand(
         ("-r", register, *(("-r", "tsconfig-paths/register") if mapped else ())),
-        _unless_declared(project, *_TS_NODE, *((_TS_PATHS,) if mapped else ())),
+        unless_declared(project, *_TS_NODE, *((_TS_PATHS,) if mapped else ())),
         {
             "TS_NODE_COMPILER_OPTIONS": json.dumps(compiled, separators=(",", ":")),
             "TS_NODE_IGNORE_DIAGNOSTICS": _IGNORED_DIAGNOSTICS,
@@ -368,13 +370,13 @@ def _babel(project: NodeProject) -> NodeCommand | None:
     if project.requires("@babel/core", "@babel/cli", "@babel/node", "@babel/register"):
         return NodeCommand(
             ("-r", "@babel/register"),
-            _unless_declared(project, "@babel/register@^7.0.0", "@babel/core@^7.0.0"),
+            unless_declared(project, "@babel/register@^7.0.0", "@babel/core@^7.0.0"),
             decisions=(f"Babel compiles the sources as they are loaded ({configured})",),
         )
     if project.requires("babel-cli", "babel-core", "babel-register"):
         return NodeCommand(
             ("-r", "babel-register"),
-            _unless_declared(project, "babel-register@^6.26.0"),
+            unless_declared(project, "babel-register@^6.26.0"),
             decisions=(f"Babel 6 compiles the sources as they are loaded ({configured})",),
         )
     return None
@@ -394,7 +396,3 @@ def _is_plain(project: NodeProject) -> bool:
         return False
     # The entry may be two lines that load sources of another kind.
     return sum(1 for text in texts if _MODULE_SYNTAX.search(text)) <= len(texts) // 2
-
-
-def _unless_declared(project: NodeProject, *lines: str) -> tuple[str, ...]:
-    return tuple(line for line in lines if not project.requires(line.rpartition("@")[0]))

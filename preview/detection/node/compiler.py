@@ -31,6 +31,8 @@ _BY_COMPILER: Final = re.compile(
     r"(?<![\w@./-])(?:nest (?:start|build)|ts-node(?:-dev)?|tsnd|swc-node|@swc-node)(?![\w.])"
 )
 _QUOTED: Final = re.compile(rb"[\"']((?:@[\w.-]{1,100}/)?[\w.-]{1,100})[\"'/]")
+_TSX_MAJOR: Final = 4
+_TSX_IMPORTED: Final = (3, 13)
 _MOST_NAMESPACES: Final = 50
 _MOST_ALIASES: Final = 200
 # The newest minor of any major.
@@ -87,6 +89,17 @@ def calls_a_namespace(text: bytes) -> bool:
     """Return whether a file calls what it imports with ``import * as``: only TypeScript's own compiler allows that."""
     names = _NAMESPACE.findall(text)[:_MOST_NAMESPACES]
     return bool(names) and any(match[1] in names for match in _CALL.finditer(text))
+
+
+def tsx_arguments(project: NodeProject) -> tuple[str, ...]:
+    """Return the arguments with which Node loads tsx; the project may have one that knows no ``--import`` yet."""
+    is_old = package_version(project, "tsx", _TSX_MAJOR) < _TSX_IMPORTED
+    return ("-r", "tsx/preflight", "--loader", "tsx") if is_old else ("--import", "tsx")
+
+
+def unless_declared(project: NodeProject, *lines: str) -> tuple[str, ...]:
+    """Return those of the requirements (``tsx@^4``) whose package the project does not declare."""
+    return tuple(line for line in lines if not project.requires(line.rpartition("@")[0]))
 
 
 def aliases_a_package(project: NodeProject, config: str, options: dict[str, object]) -> str | None:
