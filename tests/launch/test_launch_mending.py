@@ -11,6 +11,7 @@ import pytest
 
 from preview.detection import Origin, Overrides, Server, StartPlan, Toolchain, Variable, merge
 from preview.supervisor.mending import FailedStart, Mend, find_mend, with_folders
+from preview.supervisor.mending.mender import _without_marker
 from preview.supervisor.preview.mends import Mends
 
 ROOT = "/data/previews/p/project"
@@ -610,3 +611,17 @@ def test_a_module_that_only_logging_names_is_installed() -> None:
     assert mend.requirements == ("python-json-logger==2.0.2",)
     # An error that another one has followed without being its cause is none of this start's.
     assert mend_of(*[one for one in lines if one != cause]) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "plain"),
+    [
+        ('requests==2.34.2; python_version >= "3.12" --hash=sha256:aa --hash=sha256:bb',
+         "requests==2.34.2 --hash=sha256:aa --hash=sha256:bb"),
+        ('requests>=2; sys_platform == "linux"', "requests>=2"),
+        ("requests==2.34.2 --hash=sha256:aa", "requests==2.34.2 --hash=sha256:aa"),
+        ("requests", "requests"),
+    ],
+)  # fmt: skip
+def test_a_package_of_another_manifest_is_added_for_any_python(line: str, plain: str) -> None:
+    assert _without_marker(line) == plain

@@ -222,7 +222,7 @@ class Mender:
             self._analysis.plan,
             self._analysis.own | own,
             project,
-            {canonicalize_name(one.name): one.text for one in required.spare if one.name},
+            {canonicalize_name(one.name): _without_marker(one.text) for one in required.spare if one.name},
             files,
             required.withheld,
             {one.name: one.pinned for one in (*required.requirements, *required.constraints) if one.name},
@@ -239,6 +239,12 @@ class Mender:
             partial(find_keys, Path(project), files),
         )
         return find_mend(failed, tried)
+
+
+def _without_marker(line: str) -> str:
+    """Return a requirement for any Python: the program has asked for the package; hashes stay."""
+    head, _, rest = line.partition(";")
+    return " --".join((head.strip(), *rest.split(" --")[1:])) if rest else line
 
 
 def _modules(project: str) -> tuple[list[str], frozenset[str], frozenset[str]]:
