@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from preview.supervisor.diagnosis.diagnose import diagnose
 from preview.supervisor.diagnosis.last_words import last_line, last_words
 
 
@@ -37,9 +38,17 @@ def test_the_newest_line_that_tells_an_error_is_quoted(printed: str, words: str 
         ('{"level":50,"msg":"cannot start: no key"}\n}', "cannot start: no key"),
         ('stopping\n{"a": 1}\n[]', "stopping"),
         ("the key is wrong\n    at new Keys (/app/a.js:1:2)\nread without a value: A, B", "the key is wrong"),
+        ("the shelf is full\n\nBun v1.4.5 (Linux x64)", "the shelf is full"),
         ("{" * 5000, ""),
         ('{"a":' * 200, ""),
     ],
 )
 def test_no_data_is_quoted(printed: str, line: str) -> None:
     assert last_line(printed.splitlines()) == line
+
+
+def test_a_client_without_its_engine_is_told_as_bun_prints_it() -> None:
+    line = "error: The Prisma client was not generated: its engine could not be downloaded from binaries.prisma.sh"
+    found = diagnose([line, "", "Bun v1.4.5 (Linux x64)"])
+    assert found is not None
+    assert "Prisma" in found.message

@@ -342,7 +342,7 @@ _RULES: tuple[Rule, ...] = (
     _rule(r"@prisma/client did not initialize yet|Cannot find module '\.prisma/client", _no_client),
     _rule(
         r"Prisma Client could not locate the Query Engine|[Qq]uery [Ee]ngine (?:library|binary) for current platform|"
-        r"The Prisma engines do not seem to be compatible|Prisma's engine could not be downloaded|"
+        r"The Prisma engines do not seem to be compatible|(?:Prisma's|its) engine could not be downloaded|"
         r"Failed to fetch (?:the engine file|sha256 checksum) at|request to \S{1,200}-engine\S{0,40} failed",
         _no_engine,
     ),

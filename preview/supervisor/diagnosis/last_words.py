@@ -19,7 +19,7 @@ _TELLING = re.compile(
 _VALIDATION = re.compile(r"\d{1,4} validation errors? for \w{1,80}")
 # Lines that follow an error and say nothing of it.
 _EMPTY = re.compile(
-    r"npm (?:error|ERR!)|Node\.js v\d|error Command failed|\W*$|make(?:\[\d\])?: |read without a value: "
+    r"npm (?:error|ERR!)|(?:Node\.js|Bun) v\d|error Command failed|\W*$|make(?:\[\d\])?: |read without a value: "
     r"|\s*at (?:(?:async |new )?\S{1,100} )?\(?[\w./:@-]{1,300}:\d"
 )
 
