@@ -43,6 +43,21 @@ def test_a_project_that_makes_its_tables_or_has_a_server_is_left_alone(tmp_path:
     assert tables(tmp_path, text) == []
 
 
+COMMANDS = """cli = FlaskGroup(create_app=lambda: app)
+@cli.command("recreate_db")
+def recreate_db():
+    db.drop_all()
+    db.create_all()
+if __name__ == "__main__":
+    cli()
+"""
+
+
+def test_a_command_that_drops_tables_is_not_run_and_the_models_tables_are_made(tmp_path: Path) -> None:
+    assert tables(tmp_path, f"{APP}from flask.cli import FlaskGroup\n{COMMANDS}") == [("app", "app")]
+    assert tables(tmp_path, f"{APP}from flask.cli import FlaskGroup\n{COMMANDS}db.create_all()\n") == []
+
+
 def test_a_database_file_that_the_project_brings_is_left_alone(tmp_path: Path) -> None:
     text = APP.replace('os.getenv("DATABASE_URL")', '"sqlite:///own.db"')
     assert tables(tmp_path, text) == [("app", "app")]

@@ -441,6 +441,11 @@ def test_a_mapper_that_cannot_read_a_new_postgresql_is_replaced(
     assert bool(manifest.notes) is (wanted != version)
 
 
+def test_a_package_whose_name_npm_cannot_read_is_left_out(tmp_path: Path) -> None:
+    write(tmp_path, package__json=json.dumps({"dependencies": {"-": "0.0.1", "koa": "^2"}}))
+    assert read_node_manifest(tmp_path).packages["."]["dependencies"] == {"koa": "^2"}
+
+
 def test_members_of_a_workspace_are_found_by_its_patterns(tmp_path: Path) -> None:
     package = {
         "workspaces": {"packages": ["apps/*", "!apps/old", "../*", "a**", "**/x/**"]},

@@ -211,6 +211,11 @@ def test_what_env_schema_misses_or_refuses_gets_a_value_of_its_form() -> None:
     assert len(found["FARM_CODE"]) >= 40
 
 
+def test_a_property_that_purify_misses_gets_a_value() -> None:
+    said = 'Configuration is wrong: Problem with property "FARM_KEY": it does not exist in received object {"A":"b"}'
+    assert set(values(mend_of(said, "Shutting down", toolchain=Toolchain.NODE))) == {"FARM_KEY"}
+
+
 def test_what_a_class_of_settings_refuses_gets_a_value_of_its_form() -> None:
     said = " - property {} has failed the following constraints: {} "
     head = "An instance of EnvironmentVariables has failed the validation:"

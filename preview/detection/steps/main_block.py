@@ -44,7 +44,9 @@ _PLAIN: Final = frozenset(
      "include_router", "add_middleware", "add_resource", "init_app", "mount", "route", "add_namespace", "make_response",
      "register_error_handler", "errorhandler", "before_request", "after_request", "teardown_appcontext",
      "context_processor", "add_template_filter", "add_template_global", "add_exception_handler", "add_event_handler",
-     "add_route", "add_api_route", "add_websocket_route"}
+     "add_route", "add_api_route", "add_websocket_route",
+     # Groups of commands, which print their help.
+     "cli", "FlaskGroup", "AppGroup"}
 )  # fmt: skip
 # The server calls these too.
 _FACTORIES: Final = frozenset({"create_app", "make_app", "get_app", "create_application", "build_app", "app_factory"})

@@ -72,11 +72,29 @@ def find_model_tables_step(
         return _uncalled(sources, target, files, directory) or _declared(target, texts, directory)
     if target.framework != "flask" or not any(_USED in text for text in texts):
         return ()
-    if any(_MADE in text for text in texts):
+    if any(_MADE in text and not _is_for_commands(sources, file) for file, text in zip(files, texts, strict=True)):
         return ()
     factory = ("factory",) if target.factory else ()
     argv = ("python", "-c", _MAKE, target.module, target.attribute, *factory)
     return (Step("tables", argv, directory, "nothing in the project makes the tables of its models"),)
+
+
+def _is_for_commands(sources: Sources, file: str) -> bool:
+    """Return whether only commands of the command line (``flask recreate_db``) make a module's tables.
+
+    Such a command may drop tables, so it is not run.
+    """
+    tree = sources.tree(file)
+    nodes = list(ast.walk(tree)) if tree is not None else []
+    commands = [one for one in nodes if isinstance(one, ast.FunctionDef) and any(map(_is_command, one.decorator_list))]
+    inside = {id(node) for command in commands for node in ast.walk(command)}
+    makes = [node for node in nodes if isinstance(node, ast.Attribute) and node.attr == "create_all"]
+    return bool(makes) and all(id(node) in inside for node in makes)
+
+
+def _is_command(decorator: ast.expr) -> bool:
+    found = decorator.func if isinstance(decorator, ast.Call) else decorator
+    return isinstance(found, ast.Attribute) and found.attr == "command"
 
 
 def _declared(target: AppTarget, texts: Sequence[bytes], directory: str) -> tuple[Step, ...]:

@@ -24,7 +24,7 @@ REDIS_PACKAGES: Final = (
 
 PACKAGES: Final = {
     ServiceKind.POSTGRESQL: ("pg", "postgres", "pg-promise", "pg-native", "@neondatabase/serverless",
-                             "@vercel/postgres", "@sequelize/postgres", "@mikro-orm/postgresql"),
+                             "@vercel/postgres", "@sequelize/postgres", "@mikro-orm/postgresql", "slonik"),
     ServiceKind.MYSQL: ("mysql", "mysql2", "mariadb", "promise-mysql", "@sequelize/mysql", "@sequelize/mariadb",
                         "@mikro-orm/mysql", "@mikro-orm/mariadb"),
     ServiceKind.REDIS: REDIS_PACKAGES,

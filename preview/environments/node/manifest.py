@@ -246,7 +246,8 @@ class _Reader:
             if folder == ".":
                 # npm rejects an override of a package's own requirement, which Bun, Yarn and pnpm take.
                 declared |= {name: value for name, value in replaced.items() if name in declared}
-            needed = {name for name in declared if kind != "devDependencies" or self._is_needed(name)}
+            # `npm i -` leaves a package "-" in the file; today's npm cannot read it.
+            needed = {one for one in declared if one != "-" and (kind != "devDependencies" or self._is_needed(one))}
             wanted = {
                 name: version
                 for name, value in declared.items()

@@ -31,6 +31,10 @@ _ZOD: Final = re.compile(
 _MUST: Final = re.compile(
     r"\b[Vv]ariable:? ['\"`]?(?P<name>[A-Z][A-Z0-9_]{1,80})['\"`]? (?:must|should) (?P<said>be an? [^,\n]{1,100})"
 )
+# purify-ts: `Problem with property "FARM_KEY": it does not exist in received object {…`
+_ABSENT: Final = re.compile(
+    r"\bproperty \"(?P<name>[A-Z][A-Z0-9_]{1,80})\": it does not exist in received object\b(?P<said>)"
+)
 _KINDS: Final = (
     (
         re.compile(
@@ -107,7 +111,7 @@ def refused_variables(lines: Sequence[str]) -> Iterator[tuple[str, Variable]]:
         lines: The program's last lines. The program controls them.
     """
     for line in lines:
-        for pattern in (_SCHEMA, _CLASS_FIELD, _ZOD, _MUST):
+        for pattern in (_SCHEMA, _CLASS_FIELD, _ZOD, _MUST, _ABSENT):
             for match in pattern.finditer(line):
                 groups = match.groupdict()
                 name = groups.get("name") or groups.get("missing") or groups.get("refused") or ""
