@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -222,7 +223,7 @@ class Mender:
             self._analysis.plan,
             self._analysis.own | own,
             project,
-            {canonicalize_name(one.name): _without_marker(one.text) for one in required.spare if one.name},
+            {canonicalize_name(one.name): _plain(one.text) for one in required.spare if one.name},
             files,
             required.withheld,
             {one.name: one.pinned for one in (*required.requirements, *required.constraints) if one.name},
@@ -241,10 +242,9 @@ class Mender:
         return find_mend(failed, tried)
 
 
-def _without_marker(line: str) -> str:
-    """Return a requirement for any Python: the program has asked for the package; hashes stay."""
-    head, _, rest = line.partition(";")
-    return " --".join((head.strip(), *rest.split(" --")[1:])) if rest else line
+def _plain(line: str) -> str:
+    """Return a requirement without hashes, for any Python: the program has asked for the package."""
+    return re.split(r";| --", line, maxsplit=1)[0].strip()
 
 
 def _modules(project: str) -> tuple[list[str], frozenset[str], frozenset[str]]:
