@@ -58,6 +58,12 @@ def compose(source: str) -> str:
             id="two",
         ),
         pytest.param(POSTGRESQL | {"db/schema.sql": TABLE}, [(*PSQL, "-f", "db/schema.sql")], id="usual"),
+        pytest.param(
+            POSTGRESQL | {f"migrations/V{one}__tables.sql": TABLE for one in ("10", "2", "1_1")} | {"old/V1__a.sql": ""},
+            [(*PSQL, "-f", "migrations/V1_1__tables.sql", "-f", "migrations/V2__tables.sql", "-f",
+              "migrations/V10__tables.sql")],
+            id="flyway",
+        ),
         pytest.param(POSTGRESQL | {"db/schema.sql": "SELECT 1;"}, [], id="without-tables"),
         pytest.param(POSTGRESQL | {"a/schema.sql": TABLE, "b/schema.sql": TABLE}, [], id="two-usual"),
         pytest.param(

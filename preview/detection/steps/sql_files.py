@@ -27,6 +27,7 @@ _USUAL: Final = frozenset({"schema.sql", "init.sql", "database.sql", "db.sql", "
 _OTHER: Final = re.compile(
     r"(?:^|[/_.-])(?:migra\w*|tests?|backups?|dumps?|old|drop|example\w*)(?:[/_.-]|$)", re.IGNORECASE
 )
+_FLYWAY: Final = re.compile(r"V(\d{1,9}(?:[._]\d{1,9}){0,5})__[\w.-]{1,200}\.sql")
 _MOST_READ: Final = 40
 _TABLE: Final = re.compile(rb"\bCREATE\s{1,20}TABLE\b", re.IGNORECASE)
 _MAKES_TABLES: Final = frozenset({"migrations", "tables", "makemigrations"})
@@ -37,6 +38,7 @@ _COMMANDS: Final = {
     ServiceKind.MYSQL: ("mariadb", "--force", "-h", "127.0.0.1", "-u", "preview", "preview"),
 }
 _MOST: Final = 10
+_MOST_LOADED: Final = 60
 _MOST_BYTES: Final = 256 * 1024
 
 
@@ -50,7 +52,7 @@ def with_sql_files(plan: StartPlan, sources: Sources) -> StartPlan:
     files = dict(reversed(found))
     if not files:
         return plan
-    step = _step(kind, list(dict.fromkeys(file for file, _ in found))[:_MOST], files[found[0][0]])
+    step = _step(kind, list(dict.fromkeys(file for file, _ in found))[:_MOST_LOADED], files[found[0][0]])
     # Before migrations and seeds, which count on these tables; after what makes files and folders.
     at = next((index for index, step in enumerate(plan.steps) if step.name not in {"folders", ".env"}), len(plan.steps))
     return replace(plan, steps=(*plan.steps[:at], step, *plan.steps[at:]))
@@ -84,6 +86,10 @@ def _named(sources: Sources, kind: ServiceKind) -> Iterator[tuple[str, str]]:
                     yield path, f"according to {readme}"
     if said:
         return
+    versioned = sorted(_versions(sources))
+    if versioned:
+        yield from ((name, "Flyway's names: they run in order of versions") for _, name in versioned)
+        return
     files = [name for name in sources.all_names if name.lower().endswith(".sql") and not _OTHER.search(name)][
         :_MOST_READ
     ]
@@ -93,6 +99,15 @@ def _named(sources: Sources, kind: ServiceKind) -> Iterator[tuple[str, str]]:
     chosen = usual if len(usual) == 1 and usual[0] in makers else makers
     if len(chosen) == 1:
         yield chosen[0], "it makes tables, and nothing else does"
+
+
+def _versions(sources: Sources) -> Iterator[tuple[tuple[int, ...], str]]:
+    """Yield the migrations of the first folder that names them as Flyway does (``V1_2__tables.sql``)."""
+    found = [(name, match) for name in sources.all_names if (match := _FLYWAY.fullmatch(posixpath.basename(name)))]
+    folder = posixpath.dirname(found[0][0]) if found else ""
+    for name, match in found:
+        if posixpath.dirname(name) == folder:
+            yield tuple(map(int, re.split(r"[._]", match[1]))), name
 
 
 def _places(readme: str, file: str) -> Iterable[str]:
