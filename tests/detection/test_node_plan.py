@@ -70,9 +70,16 @@ def test_typescript_is_read_by_tsx(tmp_path: Path) -> None:
     assert [line.rpartition("@")[0] for line in plan.extra_requirements] == ["tsx"]
 
 
-@pytest.mark.parametrize(("version", "name"), [("^6", "FASTIFY_AUTOLOAD_TYPESCRIPT"), ("^5.7.1", "TS_NODE_DEV")])
-def test_fastify_s_autoload_loads_typescript_too(tmp_path: Path, version: str, name: str) -> None:
-    dependencies = {"fastify": "^5", "@fastify/autoload": version}
+@pytest.mark.parametrize(
+    ("package_name", "version", "name"),
+    [
+        ("@fastify/autoload", "^6", "FASTIFY_AUTOLOAD_TYPESCRIPT"),
+        ("@fastify/autoload", "^5.7.1", "TS_NODE_DEV"),
+        ("fastify-autoload", "^3.8.1", "TS_NODE_DEV"),
+    ],
+)
+def test_fastify_s_autoload_loads_typescript_too(tmp_path: Path, package_name: str, version: str, name: str) -> None:
+    dependencies = {"fastify": "^5", package_name: version}
     package = {"scripts": {"start": "tsx src/server.ts"}, "dependencies": dependencies}
     files = {"src/server.ts": "import fastify from 'fastify';\nfastify().listen({ port: 3000 });\n"}
     plan = plan_of(tmp_path, package, files)

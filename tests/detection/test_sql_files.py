@@ -59,9 +59,9 @@ def compose(source: str) -> str:
         ),
         pytest.param(POSTGRESQL | {"db/schema.sql": TABLE}, [(*PSQL, "-f", "db/schema.sql")], id="usual"),
         pytest.param(
-            POSTGRESQL | {f"migrations/V{one}__tables.sql": TABLE for one in ("10", "2", "1_1")} | {"old/V1__a.sql": ""},
-            [(*PSQL, "-f", "migrations/V1_1__tables.sql", "-f", "migrations/V2__tables.sql", "-f",
-              "migrations/V10__tables.sql")],
+            POSTGRESQL | {f"migrations/V{one}__a.sql": TABLE for one in ["10", "2", "1_1"]} | {"old/V1__b.sql": ""},
+            [(*PSQL, "-f", "migrations/V1_1__a.sql", "-f", "migrations/V2__a.sql", "-f",
+              "migrations/V10__a.sql")],
             id="flyway",
         ),
         pytest.param(POSTGRESQL | {"db/schema.sql": "SELECT 1;"}, [], id="without-tables"),

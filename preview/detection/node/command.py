@@ -304,10 +304,12 @@ def _typescript(project: NodeProject) -> NodeCommand:
 def _loader_variables(project: NodeProject, name: str, config: str) -> dict[str, str]:
     found = {name: config} if config not in {"", "tsconfig.json"} else {}
     # It loads TypeScript only if it knows the loader, and knows none of those that ``--import`` names.
-    if not project.requires("@fastify/autoload"):
+    if not project.requires("@fastify/autoload", "fastify-autoload"):
         return found
     # Older releases look at a variable of ts-node-dev instead.
-    is_old = package_version(project, "@fastify/autoload", _AUTOLOAD_MAJOR) < (_AUTOLOAD_MAJOR, 0)
+    is_old = project.requires("fastify-autoload") or (
+        package_version(project, "@fastify/autoload", _AUTOLOAD_MAJOR) < (_AUTOLOAD_MAJOR, 0)
+    )
     return {**found, "TS_NODE_DEV" if is_old else _AUTOLOAD_TYPESCRIPT: "1"}
 
 

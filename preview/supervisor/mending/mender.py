@@ -197,7 +197,10 @@ class Mender:
     def _has_day(self) -> bool:
         """Return whether the project's files tell a day, or name versions that have one."""
         asked = self._analysis.asked
-        if asked is None or self._is_offline or (asked.required.all_pinned and asked.required.constraints):
+        if asked is None or self._is_offline:
+            return False
+        # A lock names all packages; a limit of one (`bcrypt<4.1`) leaves the others open.
+        if asked.required.all_pinned and any(one.pinned for one in asked.required.constraints):
             return False
         told = told_day(asked.worked_on, asked.stated, is_recent=True)
         return told is not None or any(one.pinned for one in asked.required.requirements)
