@@ -146,6 +146,7 @@ def test_a_database_of_bun_gets_a_path_and_no_url(tmp_path: Path) -> None:
         ("const Database = require('better-sqlite3')", ("better-sqlite3", "ioredis"), "{database_path}"),
         ("import { DatabaseSync as Database } from 'node:sqlite'", (), "{database_path}"),
         ("import { drizzle } from 'drizzle-orm/better-sqlite3'", ("drizzle-orm",), "{database_path}"),
+        ("import { createClient } from '@libsql/client'", ("@libsql/client",), "file:{database_path}"),
         # A server's driver takes a URL; so may a mapper that only names the driver.
         ("import Database from 'better-sqlite3'", ("better-sqlite3", "mysql2"), None),
         ("const client = 'better-sqlite3'", ("better-sqlite3", "knex"), None),

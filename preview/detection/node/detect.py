@@ -87,6 +87,7 @@ _SQLITE_FILE: Final = re.compile(
     r"['\"](?:(?:bun|node):sqlite|drizzle-orm/(?:bun-|better-)sqlite3?)['\"/]"
     r"|(?:\bfrom|\brequire\(|\bimport\()\s{0,8}['\"]better-sqlite3['\"]"
 )
+_LIBSQL: Final = re.compile(r"['\"](?:@libsql/client|drizzle-orm/libsql)['\"/]")
 _MAY_HAVE_URL: Final = SQL_KINDS | {ServiceKind.MONGODB}
 _NEXT: Final = "node_modules/next/dist/bin/next"
 
@@ -244,15 +245,17 @@ def _default_driver(project: NodeProject) -> list[str]:
 def _file_for_sqlite(
     project: NodeProject, kinds: Sequence[ServiceKind], known: Mapping[str, Variable]
 ) -> dict[str, Variable]:
-    """Return ``DATABASE_URL`` as a path, if a driver opens it that takes no URL, which every preview gets."""
+    """Return ``DATABASE_URL`` as the driver that opens it takes it: a path, or libsql's ``file:``, and no other URL."""
     name = "DATABASE_URL"
     opener = next((file for file in project.reached if _SQLITE_FILE.search(project.text(file))), None)
+    libsql = next((file for file in project.reached if _LIBSQL.search(project.text(file))), None)
+    opener, form = (opener, "{database_path}") if libsql is None else (libsql, "file:{database_path}")
     before = known.get(name)
     is_given = before is not None and not (before.origin is Origin.MADE_UP and "://" in before.value)
     is_other = opener is None or is_given or not _MAY_HAVE_URL.isdisjoint(kinds)
     if is_other or not any(name in project.text(file) for file in project.reached):
         return {}
-    return {name: Variable(name, "{database_path}", Origin.SUPPLIED, opener or "")}
+    return {name: Variable(name, form, Origin.SUPPLIED, opener or "")}
 
 
 def _imported_tools(project: NodeProject) -> list[str]:
