@@ -157,7 +157,8 @@ def test_a_driver_that_opens_a_path_gets_no_url(
 ) -> None:
     text = f"{load};\nconst db = new Database(process.env.DATABASE_URL);\n{EXPRESS}"
     plan = bun_plan(tmp_path, text, "express", *names, start="node src/index.ts")
-    assert (values_of(plan).get("DATABASE_URL") == "{database_path}") is (value is not None)
+    found = values_of(plan).get("DATABASE_URL")
+    assert (found if found is not None and "{database_path}" in found else None) == value
 
 
 def test_a_large_source_is_searched_in_time(tmp_path: Path) -> None:
