@@ -218,6 +218,10 @@ def end_engine(folder: Path, writing: int) -> None:
     while engine_pid(folder) is not None and time.monotonic() < until:
         time.sleep(0.01)
     shutil.rmtree(folder, ignore_errors=True)
+    # What the engine has started may still write.
+    while folder.exists() and time.monotonic() < until:
+        time.sleep(0.01)
+        shutil.rmtree(folder, ignore_errors=True)
     # Groups of containers that ended with their engine: Docker's and Podman's. One in use stays.
     for group, names, _ in os.walk("/sys/fs/cgroup"):
         for name in names:

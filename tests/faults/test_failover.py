@@ -19,6 +19,8 @@ from preview.cluster import Cluster, NodeFacts
 from preview.errors import DatabaseUnavailable, PreviewError
 from preview.storage.database import Database, open_database
 
+# A connection to the primary that is killed may be dropped by the thread that was opening it.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 T = TypeVar("T")
 LEASE_S = 2.0
 
