@@ -136,6 +136,26 @@ def test_migrations_are_run_where_the_database_is_a_file(
     assert [step.argv for step in plan.steps] == ([argv] if argv else [])
 
 
+_SYNCING = "const { sequelize } = require('./models');\nsequelize.sync().then(() => require('./app').listen(80));\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "runs"),
+    [
+        ({}, False),
+        ({"README.md": "Run `npx sequelize-cli db:migrate` first."}, True),
+        ({"Dockerfile": "FROM node\nCMD npx sequelize db:migrate && npm start"}, True),
+    ],
+)
+def test_migrations_that_nothing_names_leave_the_tables_to_a_program_that_syncs(
+    tmp_path: Path, said: dict[str, str], runs: bool
+) -> None:
+    files = {"config/config.json": '{"dialect": "sqlite"}', "migrations/001.js": "exports.up = () => 1;\n",
+             "index.js": _SYNCING, "models/index.js": "exports.sequelize = null;\n", **said}  # fmt: skip
+    plan = plan_of(tmp_path, {"main": "index.js", **needing("sequelize-cli", "sequelize", "sqlite3")}, files)
+    assert [step.argv for step in plan.steps] == ([("sequelize", "db:migrate")] if runs else [])
+
+
 @pytest.mark.parametrize(
     ("file", "more", "package"),
     [

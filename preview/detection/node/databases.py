@@ -36,6 +36,17 @@ _CONFIGURED: Final = re.compile(r"\burl\s*:\s*(?:env\(\s*['\"]|process\.env\.|pr
 _DATA_SOURCE: Final = re.compile(r"\bnew\s+DataSource\s*\(")
 # These sources migrate their tables themselves.
 _MIGRATES: Final = re.compile(r"\b(?:migrationsRun|synchronize)\s*:\s*true\b|\.(?:runMigrations|synchronize)\s*\(")
+# Sequelize makes the tables of its models when the program starts.
+_SYNCS: Final = re.compile(r"\b(?:sequelize|db|connection|database)\w{0,20}\.sync\s*\(", re.IGNORECASE)
+_SAYS: Final = (
+    "README.md",
+    "readme.md",
+    "Readme.md",
+    "Dockerfile",
+    "docker-compose.yml",
+    "docker-compose.yaml",
+    "Makefile",
+)
 _MIGRATION: Final = re.compile(r"migrations?/.*\.[cm]?[jt]s$")
 _SQLITE: Final = re.compile(r"sqlite3?|better-sqlite3|\bsqljs\b")
 _SERVER: Final = re.compile(r"['\"](?:pg|postgres\w*|mysql2?|mariadb)['\"]|\bDATABASE_URL\b")
@@ -190,7 +201,16 @@ def _sequelize(project: NodeProject, server: ServiceKind | None) -> Step | None:
         return None
     if not settings.endswith(".sequelizerc") and not _is_usable(project.text(settings), server):
         return None
+    # Migrations that nothing names are often older than the models, and `sync` keeps the tables that are there.
+    if any(_SYNCS.search(project.text(name)) for name in project.reached) and not _says(project, "db:migrate"):
+        return None
     return Step("migrations", ("sequelize", "db:migrate"), project.folder, f"{settings} uses {server or 'SQLite'}")
+
+
+def _says(project: NodeProject, command: str) -> bool:
+    """Return True if a script of package.json, the README or a file like it names the command."""
+    named = (name for one in _SAYS if (name := project.find(one)) is not None)
+    return any(command in text for text in (*project.package.scripts.values(), *map(project.text, named)))
 
 
 def _is_usable(text: str, server: ServiceKind | None) -> bool:
