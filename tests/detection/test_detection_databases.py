@@ -406,6 +406,19 @@ def test_settings_that_demand_tls_of_a_url_use_their_own_sqlite(tmp_path: Path) 
     assert plan_of(tmp_path / "b", {**files, "shop/settings.py": without}).variables["DATABASE_URL"].value != ""
 
 
+def test_settings_that_demand_tls_of_every_url_want_postgresql(tmp_path: Path) -> None:
+    settings = (
+        "import os, dj_database_url\nROOT_URLCONF = 'shop.urls'\n"
+        "DATABASES = {'default': dj_database_url.parse(os.getenv('DATABASE_URL'), ssl_require=True)}\n"
+    )
+    files = {"manage.py": MANAGE, "shop/__init__.py": "", "shop/urls.py": "urlpatterns = []\n"}
+    plan = plan_of(tmp_path, {**files, "shop/settings.py": settings})
+    assert [need.kind for need in plan.services] == [ServiceKind.POSTGRESQL]
+    assert "DATABASE_URL" not in plan.variables
+    without = settings.replace("ssl_require=True", "ssl_require=False")
+    assert "sqlite" in plan_of(tmp_path / "b", {**files, "shop/settings.py": without}).variables["DATABASE_URL"].value
+
+
 @pytest.mark.parametrize("target", ["SQLALCHEMY_DATABASE_URI", "app.config['SQLALCHEMY_DATABASE_URI']"])
 def test_a_variable_is_a_database_s_by_the_setting_that_it_fills(tmp_path: Path, target: str) -> None:
     text = f"import os\nfrom flask_sqlalchemy import SQLAlchemy\n{FLASK}{target} = os.environ.get('DEV_URI')\n"

@@ -26,6 +26,7 @@ _TLS_BRANCH: Final = re.compile(
     rb"(?P=indent)else[ \t]*:[ \t]*\n(?:(?P=indent)[ \t]+[^\n]*\n|\s*\n)*?(?P=indent)[ \t]+[^\n]*backends\.sqlite3",
     re.MULTILINE,
 )
+_TLS: Final = re.compile(rb"\bssl_require[ \t]*=[ \t]*(?!False)")
 _SERVERS: Final = {"postg": ServiceKind.POSTGRESQL, "mysql": ServiceKind.MYSQL, "mariadb": ServiceKind.MYSQL}
 
 
@@ -48,6 +49,9 @@ def choose_django_database(sources: Sources, files: Iterable[str], settings: Pro
     urls = [read for read in settings.reads.values() if read.name.upper().endswith(("DATABASE_URL", "DB_URL"))]
     # `DATABASES["default"].update(dj_database_url.config())` overrides the table before it.
     if urls and (server is None or (values and has_url(values[-1]))):
+        # Of the databases that a URL can name, PostgreSQL alone takes this option.
+        if server is None and any(_TLS.search(sources.text(file)) for file in files if file.endswith(".py")):
+            return DatabaseChoice(server=ServiceKind.POSTGRESQL, setting=urls[0].name)
         return _by_urls([read.name for read in urls], settings)
     if server is None:
         return DatabaseChoice(sqlite=True)

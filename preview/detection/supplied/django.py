@@ -149,8 +149,15 @@ def _by_url(
     own = settings.own.get(DATABASE_URL) or settings.examples.get(DATABASE_URL) or supply.composed.get(DATABASE_URL)
     told += [kind for text in _urls_in(statement) if (kind := SQLITE if SQLITE in text else kind_of_scheme(text))]
     told += [kind] if own is not None and (kind := kind_of_scheme(own.value)) else []
+    told += [ServiceKind.POSTGRESQL] if _demands_tls(statement) else []
     kind = told[0] if told else next(iter(kinds), None) if kinds else driver
     return _choice(kind, settings, supply, urls=urls, chosen=flags)
+
+
+def _demands_tls(statement: ast.AST) -> bool:
+    """Return whether the statement has ``ssl_require=True``, an option that PostgreSQL alone takes."""
+    options = (node for node in ast.walk(statement) if isinstance(node, ast.keyword) and node.arg == "ssl_require")
+    return any(not (isinstance(one.value, ast.Constant) and not one.value.value) for one in options)
 
 
 def _urls_in(statement: ast.AST) -> Iterator[str]:
