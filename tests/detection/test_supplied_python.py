@@ -397,6 +397,7 @@ VERSION = "from alembic import op\ndef upgrade():\n    {}\ndef downgrade():\n   
     [
         ("op.create_foreign_key(None, 'a', 'b', ['x'], ['id'])", {POSTGRESQL}),
         ("op.add_column('a', sa.Column('x', postgresql.JSONB()))", {POSTGRESQL}),
+        ("op.create_table('a', sa.Column('x', server_default=sa.text('now()')))", {POSTGRESQL}),
         # On SQLite, these work.
         ("op.add_column('a', sa.Column('x', sa.Integer()))", set()),
         ("with op.batch_alter_table('a') as one:\n        one.create_foreign_key(None, 'b', ['x'], ['id'])", set()),
@@ -414,6 +415,21 @@ def test_a_default_of_sqlite_that_the_migrations_refuse_yields_to_the_example_s_
     assert values_of(plan).get("DATABASE_URL", "").startswith("postgresql://a:b@") == bool(kinds)
     unnamed = supplied_plan(tmp_path / "other", {**files, ".env.example": "DATABASE_URL=\n"})
     assert not unnamed.services
+
+
+def test_an_example_of_sqlite_that_the_migrations_refuse_yields_to_the_compose_file_s_server(tmp_path: Path) -> None:
+    migration = VERSION.format("op.add_column('a', sa.Column('x', server_default=sa.text('now()')))")
+    compose = "services:\n  web:\n    environment:\n      DATABASE_URL: postgresql://a:b@db:5432/shop\n"
+    files = fastapi(
+        FALLBACK, "psycopg2",
+        **{"alembic.ini": "", "alembic/env.py": "", "alembic/versions/1_a.py": migration, "compose.yaml": compose},
+    )  # fmt: skip
+    example = {".env.example": "DATABASE_URL=sqlite:///./app.db\n"}
+    plan = supplied_plan(tmp_path, {**files, **example})
+    assert values_of(plan)["DATABASE_URL"].startswith("postgresql://a:b@")
+    # Its own file decides.
+    own = supplied_plan(tmp_path / "own", {**files, ".env": example[".env.example"]})
+    assert not own.services
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

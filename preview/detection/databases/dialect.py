@@ -19,10 +19,12 @@ _OWN: Final = re.compile(
     r"|\bFOR\s+UPDATE\b|@>|#>>?",
     re.IGNORECASE,
 )
-# What Alembic and SQLAlchemy refuse on SQLite; `batch_op` makes the table again.
+# What Alembic and SQLAlchemy refuse on SQLite; `batch_op` makes the table again. SQLite takes the default `now()`, and
+# then no row without a value.
 _REFUSED: Final = re.compile(
     rb"^[ \t]+op\.(?:drop_constraint|create_(?:foreign_key|unique_constraint|check_constraint|primary_key))\("
-    rb"|\bpostgresql\.(?:JSONB|ARRAY|INET|TSVECTOR|HSTORE)\b|\bsa\.ARRAY\(|\bCREATE (?:EXTENSION|TYPE)\b",
+    rb"|\bpostgresql\.(?:JSONB|ARRAY|INET|TSVECTOR|HSTORE)\b|\bsa\.ARRAY\(|\bCREATE (?:EXTENSION|TYPE)\b"
+    rb"|\bserver_default=(?:sa\.)?text\(\s{0,20}[\"']now\(\)",
     re.MULTILINE,
 )
 _MOST_MIGRATIONS: Final = 300

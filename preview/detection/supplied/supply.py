@@ -47,17 +47,17 @@ class Supply:
     def texts(self, read: SettingRead, settings: ProjectSettings) -> Iterator[str]:
         """Yield the variable's values: of ``.env``, the default, of the example file, of a compose file.
 
-        A default of SQLite counts only if the migrations can be run on it, or nothing names a server.
+        SQLite as a default or an example counts only if the migrations can be run on it, or nothing names a server.
         """
         name = read.name
         own = settings.own.get(name) or settings.own.get(name.lower())
         example = settings.examples.get(name) or settings.examples.get(name.lower())
         composed = self.composed.get(name)
         others = [one.value for one in (example, composed) if one is not None and one.value]
-        default = read.default
-        if self.refuses_sqlite and default and default.startswith(SQLITE) and any(map(_is_sql_server, others)):
-            default = None
-        yield from (text for text in (own and own.value, default, *others) if text)
+        offered = [read.default, *others]
+        if self.refuses_sqlite and any(map(_is_sql_server, others)):
+            offered = [text for text in offered if text and not text.startswith(SQLITE)]
+        yield from (text for text in (own and own.value, *offered) if text)
 
     def told_kind(self, read: SettingRead, settings: ProjectSettings) -> ServiceKind | str | None:
         """Return the kind of the first value that is a URL, ``SQLITE`` for a file; None if no value tells."""
