@@ -115,6 +115,15 @@ CASES = [
         {"ASYNC_POSTGRES_URI": f"postgresql+asyncpg://{OWN}", "DATABASE_URL": f"postgresql+asyncpg://{OWN}"},
     ),
     Case(
+        "a field that is a model of its own, not a database's name",
+        fastapi(
+            "from pydantic import BaseModel, Field\nclass D(BaseModel):\n    url: str = 'memory://'\n" + PYDANTIC
+            + "    database: D = Field(default_factory=D)\n" + ASYNC.format(REQUIRED),
+            "asyncpg",
+        ),
+        {"DATABASE_URL": f"postgresql+asyncpg://{OWN}"},
+    ),
+    Case(
         "a scheme that the source converts",
         fastapi(ASYNC.format(REQUIRED + '.replace("postgresql://", "postgresql+asyncpg://")'), "asyncpg"),
         {"DATABASE_URL": f"postgresql://{OWN}"},

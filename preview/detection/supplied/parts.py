@@ -10,7 +10,7 @@ from typing import Final
 
 from preview.detection.databases.services import DEFAULT_PORTS, kind_of_scheme
 from preview.detection.plan import Origin, ServiceKind, Variable
-from preview.detection.settings import Need, ProjectSettings, SettingRead, is_secret_name
+from preview.detection.settings import Kind, Need, ProjectSettings, SettingRead, is_secret_name
 from preview.detection.supplied.urls import LOCAL, SCHEMES, address_from, is_reached, own_address
 
 
@@ -79,7 +79,8 @@ def local_variables(
     """
     found = {}
     for read in settings.reads.values():
-        if read.name in decided:
+        # An object, such as a model of pydantic with its own fields, is no part of an address.
+        if read.name in decided or read.kind is Kind.OBJECT:
             continue
         used, part = (uses or {}).get(read.name, (None, None))
         kind = used or _kind(read, settings, variables, sql) or (sql if part is not None else None)
