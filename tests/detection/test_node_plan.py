@@ -336,13 +336,25 @@ def test_dotenv_safe_gets_a_value_for_each_name_of_its_example(tmp_path: Path) -
         ("LIMIT: Joi.number().default(5)", False),
         ("LIMIT: z.coerce.number().min(3)", True),
         ("LIMIT: z.string().optional()", False),
+        ("SHOP_API_URL: z.string().url().optional()", False),
+        ("SHOP_TOKEN: z.string().nullish()", False),
         ("LIMIT: num({ default: 3 })", False),
     ],
 )
 def test_a_schema_says_what_is_required(tmp_path: Path, declared: str, expected: bool) -> None:
     source = f"const Joi = require('joi'); const zod = 1; const schema = {{ {declared} }}; check(process.env);\n"
     plan = plan_of(tmp_path, {"main": "server.js"}, {"server.js": EXPRESS + source + LISTEN})
-    assert ("LIMIT" in plan.variables) is expected
+    assert (declared.partition(":")[0] in plan.variables) is expected
+
+
+def test_what_a_schema_allows_to_be_absent_is_absent_wherever_it_is_read(tmp_path: Path) -> None:
+    source = (
+        "const { z } = require('zod'); const schema = z.object({ SHOP_TOKEN: z.string().optional() });\n"
+        "const token = process.env.SHOP_TOKEN; const other = process.env.MAIL_TOKEN; schema.parse(process.env);\n"
+    )
+    plan = plan_of(tmp_path, {"main": "server.js"}, {"server.js": EXPRESS + source + LISTEN})
+    assert "SHOP_TOKEN" not in plan.variables
+    assert "MAIL_TOKEN" in plan.variables
 
 
 def test_dotenv_s_own_key_is_never_made_up(tmp_path: Path) -> None:

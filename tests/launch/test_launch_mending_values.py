@@ -11,7 +11,7 @@ import pytest
 
 from preview.detection import Origin, Server, StartPlan, Toolchain, Variable, detect
 from preview.supervisor.mending import FailedStart, Mend, find_mend
-from preview.supervisor.mending.container_values import find_keys, find_read_together
+from preview.supervisor.mending.container_values import find_keys, find_mentioned, find_read_together
 
 ROOT = "/data/previews/p/project"
 TRACE = "Traceback (most recent call last):"
@@ -416,3 +416,22 @@ def test_a_way_that_finds_nothing_to_change_leaves_the_variables_to_the_next(tmp
     ]
     mend = mend_of(*lines, known={"MYSQL_HOST": ("localhost", Origin.MADE_UP)})
     assert values(mend) == {"APP_HOST": "localhost"}
+
+
+def test_variables_of_packages_alone_get_no_placeholders() -> None:
+    lines = ("ValueError: a value is missing", "read without a value: LOG_SERVICE_NAME, SHOP_SITE")
+    plan = StartPlan("fastapi", Toolchain.PYTHON, Server.ASGI, "main:app")
+    failed = FailedStart(lines, plan, frozenset({"shop"}), ROOT)
+    assert set(values(find_mend(failed))) == {"LOG_SERVICE_NAME", "SHOP_SITE"}
+    told = replace(failed, mentioned=lambda names: {"SHOP_SITE"} & {*names})
+    assert set(values(find_mend(told))) == {"SHOP_SITE"}
+
+
+def test_a_project_mentions_a_name_as_a_whole_or_by_its_quoted_end(tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text("os.environ['SHOP_KEY']\nwith env.prefixed('MAIL_'):\n    env('HOST_NAME')\n")
+    (tmp_path / "other.py").write_text("configure(service_name=SERVICE)\n")
+    files = ["main.py", "other.py", "missing.py"]
+    names = ["SHOP_KEY", "MAIL_HOST_NAME", "LOG_SERVICE_NAME", "SERVICE_URL"]
+    assert find_mentioned(tmp_path, files, names) == {"SHOP_KEY", "MAIL_HOST_NAME"}
+    # Too many to read.
+    assert find_mentioned(tmp_path, ["other.py"] * 501, names) == {*names}

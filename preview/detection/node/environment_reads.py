@@ -9,7 +9,7 @@ from typing import Final
 
 from tree_sitter import Node
 
-from preview.detection.settings.model import Kind, Need, SettingRead
+from preview.detection.settings.model import MAY_BE_ABSENT, Kind, Need, SettingRead
 from preview.sources.javascript import JavaScriptTrees, all_nodes, source_of
 
 _WORDS: Final = re.compile(
@@ -196,9 +196,8 @@ class _Reader:
             return
         joi = re.match(r"[Jj]oi|[Yy]up", value) is not None
         defaulted = re.search(r"\.default\(|default:|devDefault|\.catch\(", value) is not None
-        optional = re.search(r"\.optional\(|\.nullish\(|^Type\.Optional\(", value) is not None or (
-            joi and ".required(" not in value
-        )
+        may_be_absent = re.search(r"\.optional\(|\.nullish\(|^Type\.Optional\(", value) is not None
+        optional = may_be_absent or (joi and ".required(" not in value)
         need = Need.DEFAULTED if defaulted else Need.OPTIONAL if optional else Need.REQUIRED
         choices = _CHOICES.search(value)
         literals = _LITERAL.findall(value)
@@ -213,6 +212,7 @@ class _Reader:
             need,
             _schema_kind(value),
             choices=tuple(literals or (_WORD.findall(choices[1]) if choices else ())),
+            annotation=MAY_BE_ABSENT if may_be_absent else "",
             least=int(least[1]) if least else 0,
         )
 

@@ -18,7 +18,7 @@ from preview.detection.node.services import ADDRESSES, service_of_name
 from preview.detection.plan import Origin, ServiceKind, Variable
 from preview.detection.settings.collect import ProjectSettings
 from preview.detection.settings.example_files import ExampleValue, example_values, is_placeholder, own_values
-from preview.detection.settings.model import Kind, Need, SettingRead
+from preview.detection.settings.model import MAY_BE_ABSENT, Kind, Need, SettingRead
 from preview.detection.settings.values import is_secret_name, make_up
 
 # Variables of every preview, and of every process.
@@ -206,7 +206,9 @@ def _merged(reads: Sequence[SettingRead]) -> list[SettingRead]:
         if is_open and any(read.need is Need.DEFAULTED for read in group):
             best = next(read for read in group if read.need is Need.DEFAULTED)
         telling = next((read for read in group if read.kind is not Kind.TEXT or read.choices or read.least), best)
-        chosen.append(replace(best, kind=telling.kind, choices=telling.choices, least=telling.least))
+        annotation = next((read.annotation for read in group if read.annotation), "")
+        merged = replace(best, kind=telling.kind, choices=telling.choices, least=telling.least, annotation=annotation)
+        chosen.append(merged)
     return chosen
 
 
@@ -241,6 +243,10 @@ def _for_driver(read: SettingRead, use: AddressUse | None, kinds: Sequence[Servi
 def _made_up(read: SettingRead, kinds: Sequence[ServiceKind]) -> Variable | None:
     # With a key of its own dotenv reads an encrypted file in place of `.env`.
     if read.need is Need.DEFAULTED or read.name.startswith("DOTENV_"):
+        return None
+    # The project's schema knows it better than its name does.
+    may_be_absent = read.need is Need.OPTIONAL and read.annotation == MAY_BE_ABSENT
+    if may_be_absent and service_of_name(read.name, kinds) is None:
         return None
     if read.name == _URL_OF_DATABASE and not set(kinds) & set(ADDRESSES):
         return None

@@ -89,6 +89,9 @@ class SettingRead:
         return f"{self.file}:{self.line}"
 
 
+MAY_BE_ABSENT: Final = "optional"
+"""Annotation of a read whose schema says that the variable may be absent: the program does without it."""
+
 CONFIG_CLASS: Final = "config class"
 """Annotation of a read that names a class for ``app.config.from_object``, with ``?`` if it may be missing."""
 

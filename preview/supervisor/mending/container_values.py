@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -140,6 +140,33 @@ def find_read_together(project: Path, files: Iterable[str], name: str) -> list[s
             break
     together = [names for names in found.values() if name in names]
     return list(dict.fromkeys(one for names in together for one in names if one != name))[:_MOST_TOGETHER]
+
+
+def find_mentioned(project: Path, files: Iterable[str], names: Collection[str]) -> frozenset[str]:
+    """Return those of the names that the project's files have: the others are a package's own.
+
+    A name that is made of a prefix and a quoted rest counts too. Of a project that is too large to read, all count.
+    Reads files, but follows no links.
+
+    Args:
+        project: The project's folder.
+        files: Its modules, relative to it.
+        names: Variables that the program has read.
+    """
+    found: set[str] = set()
+    left = _MOST_READ
+    for number, file in enumerate(files):
+        if number >= _MOST_CODE or left <= 0:
+            return frozenset(names)
+        text = plain_text(project / file)
+        found.update(name for name in names if name not in found and _is_in(text, name))
+        left -= len(text)
+    return frozenset(found)
+
+
+def _is_in(text: str, name: str) -> bool:
+    rests = (name[at + 1 :] for at, character in enumerate(name) if character == "_")
+    return name in text or any(f"{quote}{rest}{quote}" in text for rest in rests if rest for quote in "'\"`")
 
 
 def find_keys(project: Path, files: Iterable[str], table: str) -> list[str]:

@@ -24,6 +24,7 @@ from preview.supervisor.mending.container_values import (
     find_container_values,
     find_example_values,
     find_keys,
+    find_mentioned,
     find_read_together,
 )
 from preview.supervisor.mending.find import find_mend
@@ -241,6 +242,7 @@ class Mender:
             self._shown,
             partial(find_read_together, Path(project), files),
             partial(find_keys, Path(project), files),
+            partial(find_mentioned, Path(project), files),
         )
         return find_mend(failed, tried)
 

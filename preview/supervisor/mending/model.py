@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -77,6 +77,7 @@ class FailedStart:
         container_values: Values that the project's Dockerfile gives variables.
         example_values: Values in the project's example files, each with its file.
         read_together: Returns the variables that the project reads with the same function as one of a name.
+        mentioned: Returns those of some variables that the project's modules mention.
         keys_of: Returns the keys of the dictionary of a name, which the project makes.
         shown: Further folders that its sandbox shows at their own paths.
         is_sandboxed: Its file system is its own, with links where the preview wants them.
@@ -101,6 +102,7 @@ class FailedStart:
     shown: tuple[Path, ...] = ()
     read_together: Callable[[str], Sequence[str]] = lambda _: ()
     keys_of: Callable[[str], Sequence[str]] = lambda _: ()
+    mentioned: Callable[[Collection[str]], Collection[str]] = lambda names: names
 
     def is_free(self, name: str) -> bool:
         """Return True for a variable that nobody has given a value."""

@@ -291,9 +291,12 @@ def _read_at_all(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
     near = said[-_SAID_LINES:] if number is None else said[number : number + _SAID_LINES]
     if (number is not None and OTHER_FAILURE.search(said[number])) or not any(map(_WANTS_VALUE.search, near)):
         return
-    for name in found[-1]["names"].split(", "):
+    names = found[-1]["names"].split(", ")
+    # Packages read their own ones by tables, in calls of the program's code.
+    own = failed.mentioned(names)
+    for name in names:
         known = name in failed.plan.variables or name in failed.plan.defaulted
-        if not known and name not in _COMMON and not _OF_PACKAGES.match(name):
+        if name in own and not known and name not in _COMMON and not _OF_PACKAGES.match(name):
             yield name, placeholder_for(name)
 
 
