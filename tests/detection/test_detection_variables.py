@@ -545,3 +545,19 @@ def test_a_made_up_key_of_supabase_has_the_form_of_a_token(tmp_path: Path, name:
 def test_a_made_up_region_of_aws_is_one(tmp_path: Path, name: str) -> None:
     plan = plan_of(tmp_path, {"main.py": f"import os\nregion = os.environ['{name}']\n" + FASTAPI})
     assert plan.variables[name].value == "us-east-1"
+
+
+@pytest.mark.parametrize("default", ["'CHANGE_ME_IN_ENV'", "SecretStr('CHANGE_ME_IN_ENV')"])
+def test_a_default_that_the_settings_own_check_refuses_is_none(tmp_path: Path, default: str) -> None:
+    text = (
+        "from pydantic import SecretStr, field_validator\nfrom pydantic_settings import BaseSettings\n"
+        f"class Settings(BaseSettings):\n    shop_label: SecretStr = {default}\n"
+        "    other_label: str = 'CHANGE_ME_LATER'\n"
+        "    @field_validator('shop_label')\n    def check(cls, value):\n"
+        "        if value == 'CHANGE_ME_IN_ENV': raise ValueError('set it')\n        return value\n"
+        "settings = Settings()\n"
+    )
+    plan = plan_of(tmp_path, {"main.py": FASTAPI + "import conf\n", "conf.py": text})
+    assert "SHOP_LABEL" in plan.variables
+    assert "CHANGE" not in plan.variables["SHOP_LABEL"].value
+    assert "OTHER_LABEL" not in plan.variables

@@ -280,7 +280,8 @@ CASES = [
     Case(
         "an option of PostgreSQL's in each branch, and SQLite in a comment",
         django(
-            'import dj_database_url\n"""\n' + table("'django.db.backends.sqlite3'") + '"""\ndb_url = os.getenv("DATABASE_URL")\n'
+            'import dj_database_url\n"""\n' + table("'django.db.backends.sqlite3'") + '"""\n'
+            'db_url = os.getenv("DATABASE_URL")\n'
             'if db_url and "sslmode=disable" in db_url:\n'
             "    DATABASES = {'default': dj_database_url.parse(db_url, conn_max_age=600, ssl_require=False)}\n"
             "else:\n    DATABASES = {'default': dj_database_url.parse(db_url, conn_max_age=600, ssl_require=True)}\n",

@@ -32,6 +32,8 @@ _DJANGO = {
         "    ALLOWED_HOSTS, CSRF_TRUSTED_ORIGINS, INSTALLED_APPS = ['*'], [], []\n"
         "    DEBUG, SECURE_SSL_REDIRECT, ASGI_APPLICATION = True, False, 'shop.application'\n"
     ),
+    "django/core/__init__.py": "",
+    "django/core/signals.py": "class got_request_exception:\n    connect = staticmethod(lambda tell, weak: None)\n",
     "django/contrib/__init__.py": "",
     "django/contrib/staticfiles/__init__.py": "",
     "django/contrib/staticfiles/handlers.py": "",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import socket
 
+import pytest
 import trio
-from launch_kit import Rig, ask, command, inherits, listening_ports, story, target
+from launch_kit import Rig, ask, command, inherits, listening_ports, says, story, target
 from launch_projects import DJANGO, EXPRESS, FASTAPI, FLASK, FLASK_FACTORY, NODE, PLAIN
 
 from preview.core.lifecycle import State
@@ -102,6 +103,15 @@ async def test_django_with_migrations_static_files_and_hosts_that_would_refuse(r
     assert any(line.startswith("step migrations: done in ") for line in said)
     assert "ALLOWED_HOSTS would refuse the preview's own address: localhost, .localhost, 127.0.0.1, [::1] added" in said
     assert "SECURE_SSL_REDIRECT is off: the preview is served by plain HTTP" in said
+
+
+@pytest.mark.parametrize("server", [Server.DJANGO, Server.ASGI])
+async def test_django_tells_why_a_request_failed_without_debug(rig: Rig, server: Server) -> None:
+    urls = DJANGO["site/config/urls.py"] + "def fails(request): return 1 / 0\nurlpatterns += [path('fails', fails)]\n"
+    preview = await rig.start({**DJANGO, "site/config/urls.py": urls}, django_plan(server))
+    assert (await ask(preview, "/fails")).status_code == 500
+    await says(preview, "ZeroDivisionError: division by zero")
+    assert sum(line.startswith("ZeroDivisionError") for line in story(preview)) == 1
 
 
 async def test_django_by_asgi(rig: Rig) -> None:

@@ -1,4 +1,4 @@
-"""The launcher of Django's ``makemigrations``: packages keep the migrations that they have."""
+"""The launcher of Django's migrations: packages keep those that they have, and get names that Python has lost."""
 
 from __future__ import annotations
 
@@ -49,3 +49,11 @@ def test_a_changed_model_of_a_package_gets_no_migration_and_the_projects_own_is_
     made = (tmp_path / "shop/migrations/0001_initial.py").read_text()
     assert "('tagged', '0001_initial')" in made.replace('"', "'")
     assert "OK" in manage(tmp_path, "manage.py", "migrate", "--noinput")
+
+
+def test_older_packages_get_back_what_python_has_lost_as_the_application_does(tmp_path: Path) -> None:
+    aged = "import inspect\nassert inspect.getargspec(lambda name: name).args == ['name']\n"
+    for name, text in {**FILES, "settings.py": aged + FILES["settings.py"]}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert "OK" in manage(tmp_path, str(MAKE_MIGRATIONS), "manage.py", "migrate", "--noinput")

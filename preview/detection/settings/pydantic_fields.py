@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -16,6 +17,7 @@ from preview.detection.settings.named_texts import NamedTexts
 _MAX_DEPTH: Final = 8
 _ANYTHING: Final = frozenset({"", "Any", "object", "None"})
 _ROOTS: Final = frozenset({"BaseSettings"})
+_TO_CHANGE: Final = re.compile(r"(?:change|replace|set|your)[_ -]", re.IGNORECASE)
 _SIMPLE: Final = {
     "str": Kind.TEXT, "int": Kind.INTEGER, "float": Kind.NUMBER, "Decimal": Kind.NUMBER, "bool": Kind.BOOLEAN,
     "list": Kind.LIST, "List": Kind.LIST, "set": Kind.LIST, "Set": Kind.LIST, "tuple": Kind.LIST, "Tuple": Kind.LIST,
@@ -166,6 +168,8 @@ def _field(
     if modern and not optional and default is not None and is_none(default) and annotation not in _ANYTHING:
         # Settings of pydantic 2 check their defaults: `URL: str = None` is an error without a value.
         default = None
+    if default is not None and _is_refused(default, owner):
+        default = None
     variable = _alias(info) or prefix + name
     if nested is not None and delimiter and default is None:
         for inner in nested.node.body:
@@ -225,6 +229,16 @@ def _default(value: ast.expr | None, info: ast.Call | None) -> ast.expr | None:
     if given is not None and not is_ellipsis(given):
         return given
     return value if value is not None and value is not info and not is_ellipsis(value) else None
+
+
+def _is_refused(default: ast.expr, owner: _Settings) -> bool:
+    """Return whether the class's own check refuses its default: ``"CHANGE_ME"`` stands in both."""
+    node = default.args[0] if isinstance(default, ast.Call) and len(default.args) == 1 else default
+    text = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+    if _TO_CHANGE.match(text) is None:
+        return False
+    checks = (one for one in owner.node.body if isinstance(one, ast.FunctionDef))
+    return any(isinstance(one, ast.Constant) and one.value == text for check in checks for one in ast.walk(check))
 
 
 def _alias(info: ast.Call | None) -> str | None:

@@ -55,13 +55,14 @@ _BACKPORTS: Final = frozenset(
     {"argparse", "asyncio", "backports-zoneinfo", "contextvars", "dataclasses", "enum34", "functools32", "futures",
      "pathlib", "typing", "uuid", "wsgiref"}
 )  # fmt: skip
-# Parts of Ubuntu, which `pip freeze` lists outside an environment; they are not in the index, or want its libraries.
+# Parts of Ubuntu and its kin, which `pip freeze` lists outside an environment; they are not in the index, or want its libraries.
 _OF_SYSTEM: Final = frozenset(
-    {"brlapi", "cloud-init", "command-not-found", "cupshelpers", "dbus-python", "distro-info", "language-selector",
-     "launchpadlib", "louis", "pycairo", "pycups", "pygobject", "python-apt", "python-debian",
+    {"apturl", "brlapi", "cloud-init", "command-not-found", "cupshelpers", "dbus-python", "defer", "distro-info",
+     "language-selector", "launchpadlib", "libevdev", "louis", "mintcommon", "nemo-emblems", "onboard", "pam",
+     "pycairo", "pycups", "pygobject", "pyicu", "pyparted", "python-apt", "python-debian", "repolib",
      "screen-resolution-extra", "secretstorage", "sessioninstaller", "ssh-import-id", "systemd-python",
      "ubuntu-advantage-tools", "ubuntu-drivers-common", "ubuntu-pro-client", "ufw", "unattended-upgrades",
-     "usb-creator", "xkit"}
+     "usb-creator", "vboxapi", "wxpython", "xkit"}
 )  # fmt: skip
 # Failures that another version of a package cannot fix.
 _HOPELESS: Final = frozenset({"disk", "network", "offline", "download", "host"})

@@ -7,8 +7,10 @@ Changes of the settings are made in memory only, and logged.
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import sys
+import traceback
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -43,6 +45,7 @@ def main(arguments: list[str]) -> None:
     settings = importlib.import_module("django.conf").settings
     for change in _adjust(settings, origin):
         say(change)
+    _tell_errors(settings)
     if is_asgi:
         uvicorn: Any = importlib.import_module("uvicorn")
         hand_over(uvicorn, int(descriptor), control, SILENT_S)
@@ -83,6 +86,29 @@ def _adjust(settings: Any, origin: str) -> list[str]:
     if trusted not in settings.CSRF_TRUSTED_ORIGINS:
         settings.CSRF_TRUSTED_ORIGINS = [*settings.CSRF_TRUSTED_ORIGINS, trusted]
     return changes
+
+
+def _tell_errors(settings: Any) -> None:
+    """Write the traceback of each failed request to standard error, which Django does with ``DEBUG`` only."""
+
+    def tell(**_: Any) -> None:
+        if not settings.DEBUG and not _has_console():
+            traceback.print_exc()
+
+    signals = importlib.import_module("django.core.signals")
+    signals.got_request_exception.connect(tell, weak=False)
+
+
+def _has_console() -> bool:
+    """Return whether the project's own logging writes the errors of requests to a stream, whatever ``DEBUG`` is."""
+    logger: logging.Logger | None = logging.getLogger("django.request")
+    while logger is not None:
+        for handler in logger.handlers:
+            is_limited = any(type(one).__name__ == "RequireDebugTrue" for one in handler.filters)
+            if isinstance(handler, logging.StreamHandler) and not is_limited:
+                return True
+        logger = logger.parent if logger.propagate else None
+    return False
 
 
 def _allows(settings: Any, name: str) -> bool:

@@ -183,7 +183,7 @@ def resolve_command(words: list[str], environment: Environment, directory: Path)
     name, *arguments = words
     if name == MAIN_PROGRAM:
         return [str(environment.program), str(RUN_MAIN), *arguments]
-    if name == "python" and "makemigrations" in arguments[1:3]:
+    if name == "python" and not {"makemigrations", "migrate"}.isdisjoint(arguments[1:3]):
         return [str(environment.program), str(MAKE_MIGRATIONS), *arguments]
     if name in ("python", "python3", "node") and environment.program.name.startswith(name.rstrip("3")):
         return [str(environment.program), *arguments]

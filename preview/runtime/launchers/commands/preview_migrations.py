@@ -1,6 +1,9 @@
-"""Runs Django's ``makemigrations`` as ``python manage.py`` would, without migrations for installed packages.
+"""Runs Django's ``makemigrations`` and ``migrate`` as ``python manage.py`` would, as the application itself is run.
 
-``python preview_migrations.py FILE makemigrations …`` or ``python preview_migrations.py -m django makemigrations …``
+``python preview_migrations.py FILE migrate …`` or ``python preview_migrations.py -m django makemigrations …``
+
+Names that this Python has lost are given back to older packages (``preview_aged``). No migrations are made for
+installed packages:
 
 If an application refers to a package's model, and this model differs from the package's own migrations (because of
 ``DEFAULT_AUTO_FIELD``, or because the project adds a field to it), Django writes a migration into the package. Its
@@ -12,6 +15,7 @@ Runs in the child, on the project's own interpreter: standard library and Django
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import runpy
 import sys
@@ -65,8 +69,18 @@ def _guard() -> None:
     makemigrations.Command.write_migration_files = write_migration_files
 
 
+def _give_back() -> None:
+    file = Path(__file__).resolve().parent.parent / "preview_aged.py"
+    spec = importlib.util.spec_from_file_location("preview_aged", file)
+    if spec is not None and spec.loader is not None:
+        aged = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(aged)
+        aged.give_back(lambda sentence: sys.stderr.write(sentence + "\n"))
+
+
 def main(arguments: list[str]) -> None:
     """Run the file or module with its arguments."""
+    _give_back()
     sys.path[0] = os.getcwd()  # noqa: PTH109  compared as text
     # If Django is missing, the project's own run says so.
     with contextlib.suppress(ImportError, AttributeError):
