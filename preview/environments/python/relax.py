@@ -55,7 +55,7 @@ _BACKPORTS: Final = frozenset(
     {"argparse", "asyncio", "backports-zoneinfo", "contextvars", "dataclasses", "enum34", "functools32", "futures",
      "pathlib", "typing", "uuid", "wsgiref"}
 )  # fmt: skip
-# Parts of Ubuntu and its kin, which `pip freeze` lists outside an environment; they are not in the index, or want its libraries.
+# Parts of Ubuntu and its kin, which `pip freeze` lists outside an environment; not in the index, or without libraries.
 _OF_SYSTEM: Final = frozenset(
     {"apturl", "brlapi", "cloud-init", "command-not-found", "cupshelpers", "dbus-python", "defer", "distro-info",
      "language-selector", "launchpadlib", "libevdev", "louis", "mintcommon", "nemo-emblems", "onboard", "pam",
