@@ -516,3 +516,17 @@ def test_very_many_calls_around_each_other_are_read_in_bounded_time(tmp_path: Pa
     began = time.process_time()
     list(environment_reads(JavaScriptTrees(Sources(tmp_path)), ["main.ts"]))
     assert time.process_time() - began < 6
+
+
+def test_a_clients_address_in_one_variable_leaves_the_database_s_settings_alone(tmp_path: Path) -> None:
+    source = (
+        "const Redis = require('ioredis'); const { Pool } = require('pg');\n"
+        "const host = config.getOrThrow('DATABASE_HOST'); const url = config.get('DATABASE_URL');\n"
+        "const redis = new Redis(config.getOrThrow('REDIS_URL'), { keyPrefix: 'a' });\n"
+        "const pool = new Pool({ connectionString: `postgres://me:it@${host}:5432/shop` });\n"
+    )
+    plan = supplied_plan(tmp_path, node(source, "ioredis", "pg"))
+    values = {name: one.value for name, one in plan.variables.items()}
+    assert values["REDIS_URL"].startswith("redis://")
+    assert not values.get("DATABASE_URL", "").startswith("redis")
+    assert {need.kind for need in plan.services if need.supplied} == {POSTGRESQL, ServiceKind.REDIS}

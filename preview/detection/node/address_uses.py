@@ -288,7 +288,8 @@ class _Finder:
     def _object(self, node: Node, kind: ServiceKind | None, driver: str) -> None:
         """Match ``new Pool(config.db)``: the settings have the driver's own names."""
         path = _path(node)
-        if path is None:
+        # A variable's value is a text without keys.
+        if path is None or _environment(node) is not None:
             return
         for key, part in _KEYS.items():
             value = self._value((*path, key))

@@ -93,6 +93,8 @@ _COMMON: Final = frozenset(
         "LOGNAME",
         "NO_COLOR",
         "FORCE_COLOR",
+        "GITHUB_ACTIONS",
+        "GITLAB_CI",
         "NODE_ENV",
         "PWD",
         "SHELL",
