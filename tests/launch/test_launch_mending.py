@@ -630,3 +630,17 @@ def test_a_module_that_only_logging_names_is_installed() -> None:
 )  # fmt: skip
 def test_a_package_of_another_manifest_is_added_for_any_python(line: str, plain: str) -> None:
     assert _plain(line) == plain
+
+
+def test_a_module_of_many_packages_in_a_group_gets_all_of_them() -> None:
+    line = "ModuleNotFoundError: No module named 'opentelemetry'"
+    spare = {f"opentelemetry-{part}": f"opentelemetry-{part}>=1" for part in ("api", "sdk", "exporter-otlp")}
+    mend = mend_of(TRACE, line, spare={**spare, "black": "black"})
+    assert mend is not None
+    assert mend.requirements == tuple(spare.values())
+    # Two may be anything.
+    few = mend_of(TRACE, line, spare=dict([*spare.items()][:2]))
+    assert few is None or len(few.requirements) == 1
+    # Its own module is in no package.
+    own = {name.replace("opentelemetry", "app"): text for name, text in spare.items()}
+    assert mend_of(TRACE, "ModuleNotFoundError: No module named 'app'", spare=own) is None

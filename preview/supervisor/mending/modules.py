@@ -55,13 +55,19 @@ _CAUSE: Final = "The above exception was the direct cause of the following excep
 # Of a chain of errors; an error of several lines, and the empty line below it.
 _MOST_CAUSES: Final = 4
 _ABOVE: Final = 6
+# So many packages of one name are parts of one module.
+_FAMILY: Final = 3
+_MOST_MEMBERS: Final = 40
 # Node prints what it cannot find in the line of the error, or right below it.
 _BELOW: Final = 4
 
 
 def mend_modules(failed: FailedStart) -> Mend | None:
     """Return the package that provides what the last lines lack; None if they lack none, or it is the project's own."""
-    find = _of_node if failed.plan.toolchain is Toolchain.NODE else _of_python
+    is_node = failed.plan.toolchain is Toolchain.NODE
+    if not is_node and (family := _family(failed)) is not None:
+        return family
+    find = _of_node if is_node else _of_python
     have = {_name(line) for line in failed.plan.extra_requirements}
     for missing, package in find(failed):
         if _name(package) in failed.required:
@@ -69,6 +75,26 @@ def mend_modules(failed: FailedStart) -> Mend | None:
         if _name(package) not in have | failed.withheld and _is_valid(failed, package):
             return Mend(f"{missing} is missing and no manifest names it: installing {package}", requirements=(package,))
     return None
+
+
+def _family(failed: FailedStart) -> Mend | None:
+    """Return the packages that share a missing module, if the project has them in a group that is not installed.
+
+    ``opentelemetry`` is made of ``opentelemetry-api``, ``opentelemetry-sdk`` and many others.
+    """
+    number = newest_error(failed.lines)
+    match = None if number is None else _PYTHON.search(failed.lines[number])
+    top = "" if match is None else match["name"].partition(".")[0]
+    if not top or top in failed.own or top in OWN_NAMES or top in sys.stdlib_module_names:
+        return None
+    have = {_name(line) for line in failed.plan.extra_requirements} | failed.withheld
+    members = {name: line for name, line in failed.spare.items() if name.startswith(f"{canonicalize_name(top)}-")}
+    missing = [line for name, line in members.items() if name not in have and _is_valid(failed, line)]
+    if len(members) < _FAMILY or not missing or canonicalize_name(top) in failed.spare:
+        return None
+    shown = ", ".join(sorted(members)[:_FAMILY])
+    why = f"the module {top} is missing, and its packages are in a group of the project: installing {shown} …"
+    return Mend(why, requirements=tuple(missing[:_MOST_MEMBERS]))
 
 
 def _is_valid(failed: FailedStart, line: str) -> bool:
