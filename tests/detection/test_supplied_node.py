@@ -530,3 +530,22 @@ def test_a_clients_address_in_one_variable_leaves_the_database_s_settings_alone(
     assert values["REDIS_URL"].startswith("redis://")
     assert not values.get("DATABASE_URL", "").startswith("redis")
     assert {need.kind for need in plan.services if need.supplied} == {POSTGRESQL, ServiceKind.REDIS}
+
+
+def test_dbmate_s_migrations_and_seeds_run_on_the_previews_own_server(tmp_path: Path) -> None:
+    source = "const { Pool } = require('pg');\nnew Pool({ connectionString: process.env.DATABASE_URL });\n"
+    files = node(source, "pg", "dbmate")
+    package = json.loads(files["package.json"])
+    package["scripts"] = {
+        "db:migrate": "dbmate -e MIGRATED_URL --no-dump-schema up",
+        "db:seed": "dbmate -e MIGRATED_URL -d ./db/seeds up",
+        "db:new": "dbmate new",
+        "db:drop": "dbmate drop",
+    }
+    files |= {"package.json": json.dumps(package)}
+    plan = supplied_plan(tmp_path, files)
+    end = ("--no-dump-schema", "--env=MIGRATED_URL", "migrate")
+    folders = ("db/migrations", "./db/seeds")
+    assert [step.argv for step in plan.steps] == [("dbmate", f"--migrations-dir={one}", *end) for one in folders]
+    assert {name for step in plan.steps for name in step.variables or ()} == {"MIGRATED_URL"}
+    assert not supplied_plan(tmp_path / "none", files, frozenset()).steps

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import posixpath
 import re
 import shlex
@@ -14,15 +15,18 @@ from preview.detection.node.command import NodeCommand
 from preview.detection.node.compiler import package_version
 from preview.detection.node.project import NodeProject
 from preview.detection.plan import ServiceKind, ServiceNeed, Step
-from preview.detection.steps.purpose import SEED, StepWork, in_order, is_literal, is_other, left_out, purpose
+from preview.detection.steps.purpose import INIT, SEED, StepWork, in_order, is_literal, is_other, left_out, purpose
+from preview.detection.supplied.urls import SCHEMES, own_address
 from preview.sources.node_files import resolve_script_file
 from preview.sources.node_scripts import Command, managed_script, split_commands
 from preview.sources.written_commands import written_commands
 
 _RUNNERS: Final = frozenset({"node", "nodejs", "ts-node", "tsx", "babel-node", "swc-node", "esno", "ts-node-esm"})
 _MANAGERS: Final = frozenset({"npm", "yarn", "pnpm", "bun"})
-# The plan has the steps of these already, where the database is SQLite (``node/databases.py``).
-_MIGRATORS: Final = frozenset({"prisma", "knex", "sequelize", "sequelize-cli", "typeorm", "typeorm-ts-node-commonjs"})
+# The plan has the steps of most of these already, where the database is SQLite (``node/databases.py``).
+_MIGRATORS: Final = frozenset(
+    {"prisma", "knex", "sequelize", "sequelize-cli", "typeorm", "typeorm-ts-node-commonjs", "dbmate"}
+)
 _LISTENS: Final = re.compile(r"\.listen\s*\(|\bserve\s*\(\s*(?:app|\{)")
 # These do not end by themselves, ask a person, or download.
 _STAYS: Final = re.compile(r"\bsetInterval\s*\(|\.question\s*\(|\bprompt\s*\(|\bfetch\s*\(\s*[\"'`]http")
@@ -125,8 +129,23 @@ class _Reader:
             is_own = file is not None and (self.server is not None or _SQLITE.search(project.text(file)))
             if is_own and _has_folder(project, "seeds"):
                 yield Step(SEED, ("knex", *rest), project.folder, f"{where} mentions it")
+        elif program == "dbmate" and project.requires("dbmate"):
+            yield from self._dbmate(rest, where)
         elif program.startswith("sequelize") and rest[:1] == ["db:seed:all"] and _has_folder(project, "seeders"):
             yield Step(SEED, ("sequelize", "db:seed:all"), project.folder, f"{where} mentions it")
+
+    def _dbmate(self, rest: Sequence[str], where: str) -> Iterator[Step]:
+        """Yield dbmate's migrations, without those words that make a database or need a program of the server's."""
+        if self.server not in SCHEMES or not is_literal(rest) or {"up", "migrate"}.isdisjoint(rest):
+            return
+        options = dict(itertools.pairwise(rest))
+        name = options.get("-e") or options.get("--env") or "DATABASE_URL"
+        folder = options.get("-d") or options.get("--migrations-dir") or "db/migrations"
+        plain = "?sslmode=disable" if self.server is ServiceKind.POSTGRESQL else ""
+        url = own_address(self.server, SCHEMES[self.server]) + plain
+        argv = ("dbmate", f"--migrations-dir={folder}", "--no-dump-schema", f"--env={name}", "migrate")
+        kind = SEED if SEED in folder else INIT
+        yield Step(kind, argv, self.project.folder, f"{where} mentions it", variables={name: url})
 
 
 def find_node_work(
