@@ -243,7 +243,7 @@ def main() -> None:
             if factory == "True":
                 app = app()
             found = [type(app).__mro__[at].__module__.partition(".")[0] for at in range(len(type(app).__mro__) - 1)]
-            own = next((one for one in found if one in _READERS), kind)
+            own = next((one for one in found if one in _READERS), kind if kind in _READERS else "starlette")
             _READERS[own](app)
     except Done:
         pass

@@ -420,7 +420,7 @@ def test_a_way_that_finds_nothing_to_change_leaves_the_variables_to_the_next(tmp
 
 def test_variables_of_packages_alone_get_no_placeholders() -> None:
     lines = ("ValueError: a value is missing", "read without a value: LOG_SERVICE_NAME, SHOP_SITE")
-    plan = StartPlan("fastapi", Toolchain.PYTHON, Server.ASGI, "main:app")
+    plan = StartPlan("fastapi", Toolchain.PYTHON, Server.ASGI, None)
     failed = FailedStart(lines, plan, frozenset({"shop"}), ROOT)
     assert set(values(find_mend(failed))) == {"LOG_SERVICE_NAME", "SHOP_SITE"}
     told = replace(failed, mentioned=lambda names: {"SHOP_SITE"} & {*names})
