@@ -257,11 +257,19 @@ async def test_an_error_that_a_program_only_prints_is_quoted(rig: Rig) -> None:
     )
 
 
-async def test_a_program_that_hides_that_prisma_has_no_engine_is_told_so(rig: Rig) -> None:
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("print('done')", "without starting a server."),
+        # What lacks the types of its client fails elsewhere.
+        ("raise SystemError('Given token is undefined')", "SystemError: Given token is undefined (serve.py line 1)."),
+    ],
+)
+async def test_a_program_that_hides_that_prisma_has_no_engine_is_told_so(rig: Rig, code: str, said: str) -> None:
     name = "PRISMA_QUERY_ENGINE_LIBRARY"
     plan = serve(variables={name: Variable(name, "/environment/no-prisma-engine", Origin.PROJECT)})
-    preview = await rig.start({"requirements.txt": "", "serve.py": "print('done')"}, plan)
-    assert "without starting a server. Prisma has no engine here, so what it does" in str(preview.record.reason)
+    preview = await rig.start({"requirements.txt": "", "serve.py": code}, plan)
+    assert f"{said} Prisma has no engine here, so what it does" in str(preview.record.reason)
 
 
 # Health

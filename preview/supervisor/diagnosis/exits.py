@@ -250,7 +250,9 @@ async def explain_exit(
         return LaunchFailed(f"{sentence}{_lacks(variables) or printed}", **exit_facts)
     if blamed := _placeholder_in(error or "", placeholders):
         said = f"{said}. {blamed}"
-    return LaunchFailed(f"The process ended with {ended} before it answered{said}", **exit_facts)
+    lacks = _lacks(variables)
+    ends = "." if lacks and not said.endswith(".") else ""
+    return LaunchFailed(f"The process ended with {ended} before it answered{said}{ends}{lacks}", **exit_facts)
 
 
 def _placeholder_in(error: str, placeholders: Mapping[str, str]) -> str:
@@ -266,6 +268,7 @@ def _lacks(variables: Mapping[str, str]) -> str:
     if not any(name.startswith("PRISMA_") and value.endswith(f"/{NO_ENGINE}") for name, value in variables.items()):
         return ""
     return (
-        " Prisma has no engine here, so what it does with its database at the start fails. Let the service's machine "
-        "reach binaries.prisma.sh (or set PRISMA_ENGINES_MIRROR), clear the cache and launch again."
+        " Prisma has no engine here, so what it does with its database at the start fails, and its client has no "
+        "types. Let the service's machine reach binaries.prisma.sh (or set PRISMA_ENGINES_MIRROR), clear the cache and "
+        "launch again."
     )
