@@ -549,3 +549,27 @@ def test_dbmate_s_migrations_and_seeds_run_on_the_previews_own_server(tmp_path: 
     assert [step.argv for step in plan.steps] == [("dbmate", f"--migrations-dir={one}", *end) for one in folders]
     assert {name for step in plan.steps for name in step.variables or ()} == {"MIGRATED_URL"}
     assert not supplied_plan(tmp_path / "none", files, frozenset()).steps
+
+
+@pytest.mark.parametrize(
+    ("option", "files", "asked"),
+    [
+        ("synchronize: false", {}, True),
+        ("logging: true,\n  // migrationsRun: true", {}, True),
+        ("synchronize: true", {}, False),
+        ("migrationsRun: true", {}, False),
+        ("synchronize: false", {"src/migrations/1700000000000-Init.ts": ""}, False),
+    ],
+)
+def test_typeorm_is_asked_for_tables_that_nothing_else_makes(
+    tmp_path: Path, option: str, files: dict[str, str], asked: bool
+) -> None:
+    source = (
+        "const { DataSource } = require('typeorm');\nnew DataSource({\n  type: 'postgres', host: process.env.DB_HOST,\n"
+        f"  entities: [],\n  {option}\n}}).initialize();\n"
+    )
+    plan = supplied_plan(tmp_path, node(source, "typeorm", "pg", **files))
+    assert ("PREVIEW_TYPEORM_TABLES" in plan.variables) is asked
+    # Not in a database that the preview does not make.
+    alone = supplied_plan(tmp_path / "alone", node(source, "typeorm", "pg", **files), frozenset())
+    assert "PREVIEW_TYPEORM_TABLES" not in alone.variables

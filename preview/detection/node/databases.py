@@ -34,8 +34,14 @@ _PROVIDER: Final = re.compile(r"provider\s*=\s*\[?\s*\"([^\"]+)\"")
 _URL: Final = re.compile(r"\burl\s*=\s*env\(\s*\"([^\"]+)\"\s*\)")
 _CONFIGURED: Final = re.compile(r"\burl\s*:\s*(?:env\(\s*['\"]|process\.env\.|process\.env\[['\"])(\w+)")
 _DATA_SOURCE: Final = re.compile(r"\bnew\s+DataSource\s*\(")
-# These sources migrate their tables themselves.
-_MIGRATES: Final = re.compile(r"\b(?:migrationsRun|synchronize)\s*:\s*true\b|\.(?:runMigrations|synchronize)\s*\(")
+# These sources migrate their tables themselves, unless the line is commented out.
+_MIGRATES: Final = re.compile(
+    r"^(?![ \t]{0,60}(?://|/?\*))[^\n]{0,400}?"
+    r"(?:\b(?:migrationsRun|synchronize)\s*:\s*true\b|\.(?:runMigrations|synchronize)\s*\()",
+    re.MULTILINE,
+)
+# The hook in Node's programs reads it (entities.cjs).
+_MAKE_TABLES: Final = "PREVIEW_TYPEORM_TABLES"
 # Sequelize makes the tables of its models when the program starts.
 _SYNCS: Final = re.compile(r"\b(?:sequelize|db|connection|database)\w{0,20}\.sync\s*\(", re.IGNORECASE)
 _SAYS: Final = (
@@ -95,6 +101,8 @@ def find_database_work(
     if schema is not None:
         return _prisma(project, schema, kinds)
     step = _sequelize(project, server) or _knex(project, server) or _typeorm(project, runner, server)
+    if step is None and _lacks_tables(project, server):
+        return DatabaseWork(variables=(Variable(_MAKE_TABLES, "1", Origin.SUPPLIED),))
     return DatabaseWork((step,) if step else ())
 
 
@@ -240,6 +248,13 @@ def _typeorm(project: NodeProject, runner: Sequence[str], server: ServiceKind | 
     argv = ("node", "--preserve-symlinks-main", *runner, posixpath.normpath(cli), "migration:run", "-d",
             project.relative(file))  # fmt: skip
     return Step("migrations", argv, project.folder, f"{file} names migrations and uses {server or 'SQLite'}")
+
+
+def _lacks_tables(project: NodeProject, server: ServiceKind | None) -> bool:
+    """Return True if TypeORM's entities are on the preview's own server, and nothing of the project makes tables."""
+    if server is None or not project.requires("typeorm") or _has_migrations(project):
+        return False
+    return not any(_MIGRATES.search(project.text(name)) for name in project.reached)
 
 
 def _is_data_source(text: str, server: ServiceKind | None) -> bool:

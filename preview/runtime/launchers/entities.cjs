@@ -1,6 +1,9 @@
 // Finds a project's entities where TypeORM's patterns name what a build makes (`dist/**/*.entity.js`), and the
 // sources run instead: nothing matches, and the program would end with "No metadata for Shop was found". Then TypeORM
 // gets the sources that declare entities.
+//
+// Makes the tables of a project that has neither migrations nor `synchronize`: its author made them elsewhere. Only in
+// an empty database of the preview's own; the plan says so with a variable (databases.py).
 'use strict';
 
 const fs = require('fs');
@@ -16,6 +19,7 @@ const MOST_ENTRIES = 20000;
 const MOST_BYTES = 200000;
 const MOST_FILES = 1000;
 const DEEPEST = 12;
+const SCHEMAS = { postgres: 'current_schema()', mysql: 'DATABASE()', mariadb: 'DATABASE()' };
 
 /** The files below a folder that declare entities; bounded in number, size and depth, without links. */
 function declaring(root) {
@@ -86,6 +90,40 @@ function watchSource(prototype) {
   };
 }
 
+/** Whether the address is this machine, or a name that leads to the preview's own servers (hosts.cjs). */
+function isOwn({ host, url }) {
+  const names = ['localhost', '127.0.0.1', ...(process.env.PREVIEW_SERVER_NAMES || '').split(',')];
+  const given = typeof url === 'string' && URL.canParse(url) ? new URL(url).hostname : host;
+  return names.includes(given || 'localhost');
+}
+
+/** Make the tables if there is none. An error is told, and the program goes on as it would. */
+async function makeTables(source) {
+  try {
+    const { options, migrations = [] } = source;
+    const schema = SCHEMAS[options.type];
+    if (schema === undefined || options.synchronize || migrations.length > 0 || !isOwn(options)) return;
+    const [row] = await source.query(`SELECT count(*) AS found FROM information_schema.tables WHERE table_schema = ${schema}`);
+    if (Number(row.found) > 0 || source.entityMetadatas.length === 0) return;
+    await source.synchronize();
+    fs.writeSync(1, `no migration makes the tables: TypeORM has made those of ${source.entityMetadatas.length} entities\n`);
+  } catch (error) {
+    const reason = String((error && error.message) || error).split('\n')[0].slice(0, 200);
+    fs.writeSync(1, `TypeORM cannot make the tables, and no migration does: ${reason}\n`);
+  }
+}
+
+/** Let a data source make its tables once it is connected. Its method is `connect` before version 0.3. */
+function watchConnection(prototype) {
+  const name = typeof prototype.initialize === 'function' ? 'initialize' : 'connect';
+  const open = prototype[name];
+  prototype[name] = async function openWithTables(...given) {
+    const source = await open.apply(this, given);
+    await makeTables(this);
+    return source;
+  };
+}
+
 exports.findEntities = function findEntities() {
   const load = Module._load;
   let isDone = false;
@@ -96,6 +134,7 @@ exports.findEntities = function findEntities() {
       if (source && typeof source.prototype.buildMetadatas === 'function') {
         isDone = true;
         watchSource(source.prototype);
+        if (process.env.PREVIEW_TYPEORM_TABLES) watchConnection(source.prototype);
       }
     } catch {
       // Not the package of that name.
