@@ -1,7 +1,8 @@
-"""The stand-in for a Prisma client that cannot be generated."""
+"""The stand-in for a Prisma client that cannot be generated, and the client without an engine."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 from importlib import resources
 from pathlib import Path
@@ -60,3 +61,49 @@ def test_the_stand_in_of_a_workspace_is_beside_the_package_that_loads_it(tmp_pat
     subprocess.run(["node", str(program), "schema.prisma"], cwd=inner, check=True, capture_output=True, timeout=60)
     assert (tmp_path / "node_modules" / ".prisma" / "client" / "index.js").is_file()
     assert not (inner / "node_modules").exists()
+
+
+# Generates what Prisma does: the client, and the types of its models.
+TOOL = """
+const fs = require('fs');
+if (!process.argv.includes('--no-engine') || FAILS) process.exit(1);
+fs.mkdirSync('node_modules/.prisma/client', { recursive: true });
+fs.writeFileSync('node_modules/.prisma/client/index.d.ts', 'export type User = { id: number };');
+fs.writeFileSync('node_modules/.prisma/client/index.js', `
+class PrismaClientInitializationError extends Error {}
+class PrismaClient { constructor() { throw new Error('asks the engine'); } }
+exports.Prisma = { PrismaClientInitializationError, Decimal: 'a real one' };
+exports.PrismaClient = PrismaClient;
+`);
+"""
+DECIMAL = "console.log(require('./node_modules/.prisma/client').Prisma.Decimal);\n"
+
+
+def without_engine(folder: Path, *, fails: str = "false", schema: str = SCHEMA) -> tuple[str, str]:
+    """Return what the program says, and what a service of the client says then."""
+    program = resources.files("preview.environments.node") / "scripts" / "preview-prisma.cjs"
+    tool = folder / "node_modules" / "prisma"
+    (tool / "build").mkdir(parents=True)
+    (tool / "build" / "index.js").write_text(TOOL.replace("FAILS", fails))
+    (tool / "package.json").write_text('{"version": "6.1.0"}')
+    (folder / "schema.prisma").write_text(schema)
+    variables = {**os.environ, "PRISMA_QUERY_ENGINE_LIBRARY": "/environment/no-prisma-engine"}
+    argv = ["node", str(program), "schema.prisma"]
+    made = subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=60, check=True, env=variables)
+    (folder / "service.js").write_text(SERVICE + DECIMAL)
+    argv = ["node", "service.js"]
+    done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    return made.stdout, done.stdout
+
+
+def test_without_an_engine_prismas_own_types_are_generated_and_its_client_asks_no_database(tmp_path: Path) -> None:
+    said, service = without_engine(tmp_path)
+    assert said.startswith("the Prisma client has its types and no engine (its engine could not be downloaded from ")
+    assert service.split("\n")[:2] == ["a real one", "yes undefined PrismaClientInitializationError"]
+    assert (tmp_path / "node_modules/.prisma/client/index.d.ts").is_file()
+
+
+def test_where_prisma_makes_no_types_without_an_engine_the_stand_in_is_used(tmp_path: Path) -> None:
+    said, service = without_engine(tmp_path, fails="true")
+    assert said.startswith("the Prisma client could not be generated (its engine could not be downloaded from ")
+    assert service.split("\n")[1] == "yes undefined PrismaClientInitializationError"

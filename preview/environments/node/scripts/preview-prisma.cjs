@@ -1,6 +1,7 @@
 #!/usr/bin/env node
-// Makes the Prisma client of the project in the working folder: `preview-prisma SCHEMA`. Where Prisma cannot, a stand-in
-// takes its place, which lets the application start and fails each question to the database with one sentence.
+// Makes the Prisma client of the project in the working folder: `preview-prisma SCHEMA`. Without Prisma's engine, the
+// client has its types, and where Prisma makes none, a stand-in takes its place. Both let the application start, and
+// fail each question to the database with one sentence.
 'use strict';
 
 const { spawnSync } = require('child_process');
@@ -45,9 +46,25 @@ function needsMissingEngine() {
   return parseInt(version, 10) < 7 && !/engineType\s*=\s*"client"/.test(schemaText());
 }
 
+const NO_ENGINE = 'its engine could not be downloaded from binaries.prisma.sh';
+
+/** Make the client with its types alone, which Prisma 5.2 and later do without an engine; whether it could. */
+function generateTypes() {
+  // The stand-in is JavaScript: TypeScript that is generated keeps its own.
+  if (outputs().some(([, typescript]) => typescript)) return false;
+  const done = spawnSync(process.execPath, [tool, 'generate', '--no-engine', '--schema', schema], { stdio: 'ignore' });
+  const files = outputs().map(([folder]) => path.join(folder, 'index.js'));
+  if (done.status !== 0 || !files.every((file) => fs.existsSync(file))) return false;
+  for (const file of files) {
+    const error = 'const { PrismaClientInitializationError } = exports.Prisma;';
+    fs.appendFileSync(file, `\n{\n${error}\n${clientStandIn(NO_ENGINE)}exports.PrismaClient = PrismaClient;\n}\n`);
+  }
+  return true;
+}
+
 function generate() {
   if (!fs.existsSync(tool)) return "the project's package.json does not require prisma";
-  if (needsMissingEngine()) return 'its engine could not be downloaded from binaries.prisma.sh';
+  if (needsMissingEngine()) return NO_ENGINE;
   const done = spawnSync(process.execPath, [tool, 'generate', '--schema', schema], {
     stdio: ['ignore', 'inherit', 'pipe'],
     encoding: 'utf8',
@@ -93,8 +110,7 @@ function standIn(reason) {
     })),
   }));
   const datamodel = { models, enums: Object.keys(enums).map((name) => ({ name })), types: [] };
-  return `const reason = ${JSON.stringify(reason)};
-const enums = ${JSON.stringify(enums)};
+  return `const enums = ${JSON.stringify(enums)};
 class PrismaClientInitializationError extends Error {}
 const errors = ['PrismaClientKnownRequestError', 'PrismaClientUnknownRequestError', 'PrismaClientRustPanicError', 'PrismaClientValidationError'];
 const known = { PrismaClientInitializationError, ...Object.fromEntries(errors.map((name) => [name, class extends Error {}])) };
@@ -103,6 +119,12 @@ known.defineExtension = (one) => one;
 known.validator = () => (one) => one;
 // What else it has, Decimal and sql and the like, is looked at only when the database is asked.
 const Prisma = new Proxy(known, { get: (target, name) => (name in target ? target[name] : function Unknown(one) { return one; }) });
+${clientStandIn(reason)}`;
+}
+
+/** The source of a class `PrismaClient` that asks no database. */
+function clientStandIn(reason) {
+  return `const reason = ${JSON.stringify(reason)};
 const fail = () => Promise.reject(new PrismaClientInitializationError('The Prisma client was not generated: ' + reason));
 const model = new Proxy({}, { get: () => fail });
 class PrismaClient {
@@ -145,7 +167,9 @@ function writeStandIn(reason) {
 }
 
 const reason = generate();
-if (reason !== null) {
+if (reason === NO_ENGINE && generateTypes()) {
+  process.stdout.write(`the Prisma client has its types and no engine (${reason}): the application starts, its database calls fail\n`);
+} else if (reason !== null) {
   writeStandIn(reason);
   process.stdout.write(`the Prisma client could not be generated (${reason}): a stand-in lets the application start, its database calls fail\n`);
 }
