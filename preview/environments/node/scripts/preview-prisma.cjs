@@ -46,13 +46,15 @@ function needsMissingEngine() {
   return parseInt(version, 10) < 7 && !/engineType\s*=\s*"client"/.test(schemaText());
 }
 
+// Generators of packages are found as npm's scripts find them.
+const env = { ...process.env, PATH: `${installed('.bin')}:${process.env.PATH}` };
 const NO_ENGINE = 'its engine could not be downloaded from binaries.prisma.sh';
 
 /** Make the client with its types alone, which Prisma 5.2 and later do without an engine; whether it could. */
 function generateTypes() {
   // The stand-in is JavaScript: TypeScript that is generated keeps its own.
   if (outputs().some(([, typescript]) => typescript)) return false;
-  const done = spawnSync(process.execPath, [tool, 'generate', '--no-engine', '--schema', schema], { stdio: 'ignore' });
+  const done = spawnSync(process.execPath, [tool, 'generate', '--no-engine', '--schema', schema], { stdio: 'ignore', env });
   const files = outputs().map(([folder]) => path.join(folder, 'index.js'));
   if (done.status !== 0 || !files.every((file) => fs.existsSync(file))) return false;
   for (const file of files) {
@@ -68,6 +70,7 @@ function generate() {
   const done = spawnSync(process.execPath, [tool, 'generate', '--schema', schema], {
     stdio: ['ignore', 'inherit', 'pipe'],
     encoding: 'utf8',
+    env,
   });
   if (done.status === 0) return null;
   process.stderr.write(done.stderr);
