@@ -268,7 +268,6 @@ def _lacks(variables: Mapping[str, str]) -> str:
     if not any(name.startswith("PRISMA_") and value.endswith(f"/{NO_ENGINE}") for name, value in variables.items()):
         return ""
     return (
-        " Prisma has no engine here, so what it does with its database at the start fails, and its client has no "
-        "types. Let the service's machine reach binaries.prisma.sh (or set PRISMA_ENGINES_MIRROR), clear the cache and "
-        "launch again."
+        " Prisma has no engine here, so what it does with its database at the start fails. Let the service's machine "
+        "reach binaries.prisma.sh (or set PRISMA_ENGINES_MIRROR), clear the cache and launch again."
     )

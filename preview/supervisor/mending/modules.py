@@ -89,12 +89,12 @@ def _family(failed: FailedStart) -> Mend | None:
         return None
     have = {_name(line) for line in failed.plan.extra_requirements} | failed.withheld
     members = {name: line for name, line in failed.spare.items() if name.startswith(f"{canonicalize_name(top)}-")}
-    missing = [line for name, line in members.items() if name not in have and _is_valid(failed, line)]
+    missing = {name: line for name, line in members.items() if name not in have and _is_valid(failed, line)}
     if len(members) < _FAMILY or not missing or canonicalize_name(top) in failed.spare:
         return None
-    shown = ", ".join(sorted(members)[:_FAMILY])
-    why = f"the module {top} is missing, and its packages are in a group of the project: installing {shown} …"
-    return Mend(why, requirements=tuple(missing[:_MOST_MEMBERS]))
+    shown = ", ".join(sorted(missing)[:_FAMILY]) + (" …" if len(missing) > _FAMILY else "")
+    why = f"the module {top} is missing, and its packages are in a group of the project: installing {shown}"
+    return Mend(why, requirements=tuple(list(missing.values())[:_MOST_MEMBERS]))
 
 
 def _is_valid(failed: FailedStart, line: str) -> bool:
