@@ -44,7 +44,7 @@ _INSTEAD: Final = {
     "attr": "attrs",
 }
 # Those of them whose other name serves under the same module, so that it may replace what a package brings along.
-_SERVES_AS: Final = frozenset({"mysqlclient"})
+_SERVES_AS: Final = frozenset({"mysqlclient", "psycopg2"})
 # Servers, their workers and their parts: previews use other ones, so a project that does not import them needs none.
 _SERVERS: Final = frozenset(
     {"bjoern", "cheroot", "circus", "eventlet", "gevent", "httptools", "japronto", "meinheld", "mod-wsgi", "pyuwsgi",
@@ -150,7 +150,7 @@ class Loosening:
     def _replaced(self, required: RequirementSet, why: Explanation, brought_by: str = "") -> Loosened | None:
         """Require another package in place of one that a requirement brings along: ``Flask-MySQLdb``'s mysqlclient."""
         name = why.package
-        if name not in _SERVES_AS or name in required.replaced or why.reason not in {"build", "denied"}:
+        if name not in _SERVES_AS or name in required.replaced or why.reason not in {"build", "denied", "no_version"}:
             return None
         # One that is itself another name of a package is replaced first.
         if name in self.levels and brought_by in _INSTEAD:
