@@ -429,9 +429,27 @@ def test_variables_of_packages_alone_get_no_placeholders() -> None:
 
 def test_a_project_mentions_a_name_as_a_whole_or_by_its_quoted_end(tmp_path: Path) -> None:
     (tmp_path / "main.py").write_text("os.environ['SHOP_KEY']\nwith env.prefixed('MAIL_'):\n    env('HOST_NAME')\n")
-    (tmp_path / "other.py").write_text("configure(service_name=SERVICE)\n")
+    (tmp_path / "other.py").write_text("configure(service_name=SERVICE, methods=['OPTIONS'])\n")
     files = ["main.py", "other.py", "missing.py"]
-    names = ["SHOP_KEY", "MAIL_HOST_NAME", "LOG_SERVICE_NAME", "SERVICE_URL"]
+    names = ["SHOP_KEY", "MAIL_HOST_NAME", "LOG_SERVICE_NAME", "SERVICE_URL", "RATELIMIT_STORAGE_OPTIONS"]
     assert find_mentioned(tmp_path, files, names) == {"SHOP_KEY", "MAIL_HOST_NAME"}
     # Too many to read.
     assert find_mentioned(tmp_path, ["other.py"] * 501, names) == {*names}
+
+
+def test_a_default_that_fails_gives_way_to_the_value_of_the_tests() -> None:
+    lines = ["google.auth.exceptions.DefaultCredentialsError: Your default credentials were not found. To set up"]
+    plan = StartPlan("fastapi", Toolchain.PYTHON, Server.ASGI, None, defaulted=frozenset({"LLM", "TOKEN", "DB_HOST"}))
+    given = {
+        "LLM": ("noop", ".github/workflows/ci.yml"),
+        "TOKEN": ("abc", "tests/conftest.py"),
+        "DB_HOST": ("localhost", ".github/workflows/ci.yml"),
+        "OTHER": ("1", ".github/workflows/ci.yml"),
+    }
+    failed = FailedStart(lines, plan, frozenset({"shop"}), ROOT, example_values=given)
+    mend = find_mend(failed)
+    assert mend is not None
+    assert {name: one.value for name, one in mend.variables.items()} == {"LLM": "noop"}
+    assert mend.why == "the variable LLM has no usable value: using what .github/workflows/ci.yml has"
+    assert find_mend(replace(failed, lines=["NameError: name 'x1' is not defined"])) is None
+    assert find_mend(replace(failed, example_values={"LLM": ("noop", ".env.example")})) is None

@@ -145,7 +145,7 @@ def find_read_together(project: Path, files: Iterable[str], name: str) -> list[s
 def find_mentioned(project: Path, files: Iterable[str], names: Collection[str]) -> frozenset[str]:
     """Return those of the names that the project's files have: the others are a package's own.
 
-    A name that is made of a prefix and a quoted rest counts too. Of a project that is too large to read, all count.
+    A name that is made of a prefix and a quoted rest counts too, if the file has both. Of a project that is too large to read, all count.
     Reads files, but follows no links.
 
     Args:
@@ -165,8 +165,10 @@ def find_mentioned(project: Path, files: Iterable[str], names: Collection[str]) 
 
 
 def _is_in(text: str, name: str) -> bool:
-    rests = (name[at + 1 :] for at, character in enumerate(name) if character == "_")
-    return name in text or any(f"{quote}{rest}{quote}" in text for rest in rests if rest for quote in "'\"`")
+    # Any word may be quoted (`"OPTIONS"`), so the prefix must be there as well.
+    parts = ((name[:at], name[at + 1 :]) for at, character in enumerate(name) if character == "_")
+    made = (start in text and f"{quote}{rest}{quote}" in text for start, rest in parts if rest for quote in "'\"`")
+    return name in text or any(made)
 
 
 def find_keys(project: Path, files: Iterable[str], table: str) -> list[str]:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Final
 
 from preview.detection import Kind, Origin, Variable, placeholder_for
-from preview.detection.settings import service_of
+from preview.detection.settings import files_of_tests, service_of
 from preview.supervisor.diagnosis.diagnose import diagnose
 from preview.supervisor.mending.model import FailedStart, Mend, newest_error, own_line
 from preview.supervisor.mending.refusals import (
@@ -109,7 +109,7 @@ def mend_variables(failed: FailedStart) -> Mend | None:
     """Return placeholders for the variables that the last lines name; None if they name none."""
     finders = (
         _of_pydantic, _unparsed, _refused, looked_up_variables, _missing, _without_scheme, client_variables,
-        dynaconf_variables, _read_in_line, _exemplified, checked_variables, _read_at_all, _made_up_instead,
+        dynaconf_variables, _read_in_line, _exemplified, checked_variables, _read_at_all, _made_up_instead, _as_tested,
     )  # fmt: skip
     changed: dict[str, Variable] = next(filter(None, (_changed(failed, dict(find(failed))) for find in finders)), {})
     if not changed:
@@ -313,4 +313,19 @@ def _made_up_instead(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
     for name, one in failed.plan.variables.items():
         is_placeholder = one.origin is Origin.MADE_UP and not one.secret
         if is_placeholder and service_of(name) is None and name in failed.example_values:
+            yield name, one
+
+
+def _as_tested(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
+    """Yield the variables that have a default, and for which the project's tests or workflows have another value.
+
+    Tests start the application without the services of its default: ``LLM_BACKEND: noop``.
+    """
+    number = newest_error(failed.lines)
+    if number is None or OTHER_FAILURE.search(failed.lines[number]):
+        return
+    names = [name for name, (_, file) in failed.example_values.items() if files_of_tests([file])]
+    for name in failed.mentioned([name for name in names if name in failed.plan.defaulted]):
+        one = placeholder_for(name)
+        if name not in failed.plan.variables and service_of(name) is None and "{secret" not in one.value:
             yield name, one
