@@ -15,12 +15,14 @@ from environment_kit import Said, write_wheel
 from hypothesis import given
 from hypothesis import strategies as st
 from index_kit import open_index
+from jail_kit import make_jail
 
 from preview.core.clock import utc_now
-from preview.environments import EnvironmentCache, EnvironmentRequest
+from preview.environments import EnvironmentCache, EnvironmentRequest, Jail
 from preview.environments.python import drift, install
 from preview.environments.python.drift import read_uploads
 from preview.errors import EnvironmentFailed
+from preview.runtime import child_subreaper
 from preview.settings import Settings
 
 LIMIT_S = 120
@@ -59,11 +61,11 @@ def write_project(
     return EnvironmentRequest(project, entry="main.py", is_dated=is_dated)
 
 
-async def build(settings: Settings, request: EnvironmentRequest) -> tuple[set[str], str]:
+async def build(settings: Settings, request: EnvironmentRequest, jail: Jail | None = None) -> tuple[set[str], str]:
     """The packages of the environment, and what was said."""
     said = Said()
     with trio.fail_after(LIMIT_S):
-        async with EnvironmentCache(settings).open_environment(request, said) as environment:
+        async with EnvironmentCache(settings, jail).open_environment(request, said) as environment:
             found = {path.name for path in environment.directory.glob("lib/python*/site-packages/*.dist-info")}
     return {name.removesuffix(".dist-info") for name in found}, said.text
 
@@ -204,6 +206,18 @@ async def test_what_only_older_tools_build_is_built_with_those_of_its_day(
         # A pin that does not exist keeps no other one from being built.
         found, said = await build(settings, write_project(tmp_path, f"{line}\nuvicorn==98\n", "import old\n"))
     assert found == {"old-1", "uvicorn-99", *(["user-3"] if line == "user" else [])}
+    assert "is built with build tools as of 2022-05-12: current ones cannot build it" in said
+
+
+@pytest.mark.parametrize("line", ["old==1", "user"])
+async def test_in_a_jail_what_older_tools_have_built_is_not_built_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Settings, line: str
+) -> None:
+    with child_subreaper(), sources(tmp_path, monkeypatch, day="2022-05-12"):
+        # This index tells no time for which uv may keep its files.
+        jail = await make_jail(settings)
+        found, said = await build(settings, write_project(tmp_path, f"{line}\n", "import old\n"), jail)
+    assert found >= {"old-1", *(["user-3"] if line == "user" else [])}
     assert "is built with build tools as of 2022-05-12: current ones cannot build it" in said
 
 

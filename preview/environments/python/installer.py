@@ -17,7 +17,6 @@ import trio
 from packaging.requirements import Requirement
 
 from preview.environments.folders.environment import Report
-from preview.environments.folders.layout import installed_versions
 from preview.environments.python.explain import explain
 from preview.environments.python.output import Output
 from preview.environments.python.recipe import Recipe
@@ -82,9 +81,9 @@ class Installer:
         cages = self._cages
         if cages is None or not (self._runs_code or self._has_wheels_only):
             return await self._install_all([*options, *arguments], required, output)
-        if "--no-binary" not in required.options:
+        if "--no-binary" not in required.options and not self._is_foreign:
             names = [item.name for item in required.requirements if item.name is not None and item.applies]
-            if required.all_pinned and not self._resolves and not self._is_foreign:
+            if required.all_pinned and not self._resolves:
                 result = await self._unpack([*options, *arguments], names, cages, output)
                 if result.code == 0:
                     output.replay(result)
@@ -95,6 +94,8 @@ class Installer:
                 return await self._install_chosen(arguments, required, cages, output, options)
         if self._has_wheels_only:
             return ProgramResult()
+        # A resolution alone would build again what `build` has made: an index may tell uv to keep nothing in its cache.
+        self.resolver = cages.trying
         return await self.build([*options, *arguments], say=output)
 
     async def build(self, arguments: Sequence[str], *, say: Callable[[str], None] | None = None) -> ProgramResult:
@@ -145,10 +146,7 @@ class Installer:
             return resolved
         at = arguments.index("--requirement")
         rest = ["--no-deps", *arguments[:at], *arguments[at + 2 :]]
-        if self._is_foreign:
-            result, left = ProgramResult(0), await trio.to_thread.run_sync(_not_installed, lines, self._temporary)
-        else:
-            result, left = await self._link(lines, [*options, *rest], required, cages, output)
+        result, left = await self._link(lines, [*options, *rest], required, cages, output)
         if left and result.code == 0 and self._has_wheels_only:
             return ProgramResult()
         if left and not self._has_wheels_only:
@@ -245,15 +243,3 @@ def _must_be_built(line: str) -> bool:
     """Return whether a chosen package comes from a folder, an archive or a repository."""
     address = line if line.startswith("/") else Requirement(line).url
     return address is not None and not address.partition("#")[0].endswith(".whl")
-
-
-def _not_installed(lines: Sequence[str], environment: Path) -> list[str]:
-    """Return the lines whose package is not installed in this version. Blocks on the disk."""
-    there = installed_versions(environment)
-    return [
-        line
-        for line in lines
-        if line.startswith("/")
-        or not (parsed := Requirement(line)).specifier
-        or not parsed.specifier.contains(there.get(name_of(line), "0a0"), prereleases=True)
-    ]
