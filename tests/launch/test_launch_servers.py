@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import replace
 
 import pytest
 import trio
@@ -112,6 +113,26 @@ async def test_django_tells_why_a_request_failed_without_debug(rig: Rig, server:
     assert (await ask(preview, "/fails")).status_code == 500
     await says(preview, "ZeroDivisionError: division by zero")
     assert sum(line.startswith("ZeroDivisionError") for line in story(preview)) == 1
+
+
+@pytest.mark.parametrize("server", [Server.DJANGO, Server.ASGI])
+async def test_django_fails_at_its_start_if_its_urls_cannot_be_imported(rig: Rig, server: Server) -> None:
+    urls = "from django.urls import gone\n" + DJANGO["site/config/urls.py"]
+    # The command `migrate` would find it, too.
+    preview = await rig.start({**DJANGO, "site/config/urls.py": urls}, replace(django_plan(server), steps=()))
+    assert preview.record.state is State.FAILED
+    assert "'gone'" in (preview.record.reason or "")
+
+
+async def test_urls_that_another_error_keeps_from_loading_are_tried_again_at_the_first_request(rig: Rig) -> None:
+    urls = DJANGO["site/config/urls.py"] + (
+        "import pathlib\nmark = pathlib.Path('mark')\n"
+        "if not mark.exists():\n    mark.touch()\n    raise OSError('not yet')\n"
+    )
+    plan = replace(django_plan(Server.DJANGO), steps=())
+    preview = await rig.start({**DJANGO, "site/config/urls.py": urls}, plan)
+    assert (await ask(preview)).status_code == 200
+    assert "URL patterns could not be loaded yet: OSError: not yet" in "\n".join(story(preview))
 
 
 async def test_django_by_asgi(rig: Rig) -> None:

@@ -49,13 +49,31 @@ def main(arguments: list[str]) -> None:
     if is_asgi:
         uvicorn: Any = importlib.import_module("uvicorn")
         hand_over(uvicorn, int(descriptor), control, SILENT_S)
-        uvicorn.run(_asgi_application(settings), **serving_options(uvicorn, int(descriptor)))
+        asgi_application = _asgi_application(settings)
+        _load_urls(settings)
+        uvicorn.run(asgi_application, **serving_options(uvicorn, int(descriptor)))
         return
     application = importlib.import_module("django.core.servers.basehttp").get_internal_wsgi_application()
+    _load_urls(settings)
     handlers = importlib.import_module("django.contrib.staticfiles.handlers")
     served = handlers.StaticFilesHandler(application) if _serves_static(settings) else application
     control.application = application
     serve_wsgi(served, int(descriptor), control, SILENT_S)
+
+
+def _load_urls(settings: Any) -> None:
+    """Import the URL patterns, as ``runserver`` does before it listens; else each request would find the broken import.
+
+    Another error, such as a table that is missing, may be over at the first request.
+    """
+    from preview_serving import say  # noqa: PLC0415
+
+    try:
+        importlib.import_module(settings.ROOT_URLCONF)
+    except (AttributeError, ImportError, NameError, SyntaxError, TypeError):
+        raise
+    except Exception as error:  # noqa: BLE001  the project's code may raise anything
+        say(f"URL patterns could not be loaded yet: {type(error).__name__}: {error}")
 
 
 def _asgi_application(settings: Any) -> Any:

@@ -145,7 +145,8 @@ def find_read_together(project: Path, files: Iterable[str], name: str) -> list[s
 def find_mentioned(project: Path, files: Iterable[str], names: Collection[str]) -> frozenset[str]:
     """Return those of the names that the project's files have: the others are a package's own.
 
-    A name that is made of a prefix and a quoted rest counts too, if the file has both. Of a project that is too large to read, all count.
+    A name that is made of a prefix and a quoted rest counts too, if the file has both. Of a project that is too large
+    to read, all count.
     Reads files, but follows no links.
 
     Args:
