@@ -22,6 +22,8 @@ MYSQL = {
     "requirements.txt": "fastapi\npymysql\n",
 }
 TABLE = "CREATE TABLE books (id int);\n"
+BOTH_WAYS = f"-- migrate:up\n{TABLE}-- migrate:down\nDROP TABLE books;\n"
+CUT = r"""for file; do sed '/^-- \{0,1\}\(migrate:down\|+goose Down\)/,$d' "$file"; echo ';'; done"""
 PSQL = ("psql", "-q", "-h", "localhost", "-U", "preview", "-d", "preview")
 MARIADB = ("mariadb", "--force", "-h", "127.0.0.1", "-u", "preview", "preview", "-e")
 
@@ -64,6 +66,17 @@ def compose(source: str) -> str:
               "migrations/V10__a.sql")],
             id="flyway",
         ),
+        pytest.param(
+            POSTGRESQL | {f"db/{one}_a.{way}.sql": TABLE for one in ["10", "2"] for way in ["up", "down"]},
+            [(*PSQL, "-f", "db/2_a.up.sql", "-f", "db/10_a.up.sql")],
+            id="golang-migrate",
+        ),
+        pytest.param(
+            POSTGRESQL | {"db/002_b.sql": BOTH_WAYS, "db/001_a.sql": BOTH_WAYS},
+            [("sh", "-c", f"{CUT} | {' '.join(PSQL)}", "sh", "db/001_a.sql", "db/002_b.sql")],
+            id="dbmate",
+        ),
+        pytest.param(POSTGRESQL | {"db/1_a.sql": "SELECT 1;", "db/2_b.sql": "SELECT 1;"}, [], id="numbers-alone"),
         pytest.param(POSTGRESQL | {"db/schema.sql": "SELECT 1;"}, [], id="without-tables"),
         pytest.param(POSTGRESQL | {"a/schema.sql": TABLE, "b/schema.sql": TABLE}, [], id="two-usual"),
         pytest.param(

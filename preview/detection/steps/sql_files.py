@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
@@ -28,6 +29,12 @@ _OTHER: Final = re.compile(
     r"(?:^|[/_.-])(?:migra\w*|tests?|backups?|dumps?|old|drop|example\w*)(?:[/_.-]|$)", re.IGNORECASE
 )
 _FLYWAY: Final = re.compile(r"V(\d{1,9}(?:[._]\d{1,9}){0,5})__[\w.-]{1,200}\.sql")
+# Migrations of golang-migrate (`0001_init.up.sql`), and those of dbmate and goose, which hold both ways in one file.
+_UP: Final = re.compile(r"\d{1,20}_[\w.-]{1,200}\.up\.sql")
+_MARKED: Final = re.compile(rb"^-- ?(?:migrate:up|\+goose Up)\b", re.MULTILINE)
+_NUMBERED: Final = re.compile(r"\d{1,20}[_-][\w.-]{1,200}\.sql")
+_DOWN: Final = re.compile(rb"^-- ?(?:migrate:down|\+goose Down)\b", re.MULTILINE)
+_CUT: Final = r"""for file; do sed '/^-- \{0,1\}\(migrate:down\|+goose Down\)/,$d' "$file"; echo ';'; done | """
 _MOST_READ: Final = 40
 _TABLE: Final = re.compile(rb"\bCREATE\s{1,20}TABLE\b", re.IGNORECASE)
 _MAKES_TABLES: Final = frozenset({"migrations", "tables", "makemigrations"})
@@ -48,17 +55,20 @@ def with_sql_files(plan: StartPlan, sources: Sources) -> StartPlan:
     if kind is None:
         return plan
     mounted = list(_mounted(sources))
-    found = mounted or ([] if any(step.name in _MAKES_TABLES for step in plan.steps) else list(_named(sources, kind)))
+    is_made = any(step.name in _MAKES_TABLES or step.argv[0] == "dbmate" for step in plan.steps)
+    found = mounted or ([] if is_made else list(_named(sources, kind)))
     files = dict(reversed(found))
     if not files:
         return plan
-    step = _step(kind, list(dict.fromkeys(file for file, _ in found))[:_MOST_LOADED], files[found[0][0]])
+    step = _step(sources, kind, list(dict.fromkeys(file for file, _ in found))[:_MOST_LOADED], files[found[0][0]])
     # Before migrations and seeds, which count on these tables; after what makes files and folders.
     at = next((index for index, step in enumerate(plan.steps) if step.name not in {"folders", ".env"}), len(plan.steps))
     return replace(plan, steps=(*plan.steps[:at], step, *plan.steps[at:]))
 
 
-def _step(kind: ServiceKind, files: Sequence[str], why: str) -> Step:
+def _step(sources: Sources, kind: ServiceKind, files: Sequence[str], why: str) -> Step:
+    if any(_DOWN.search(sources.text(file)) for file in files):
+        return Step(INIT, ("sh", "-c", _CUT + shlex.join(_COMMANDS[kind]), "sh", *files), ".", why)
     if kind is ServiceKind.POSTGRESQL:
         words = [word for file in files for word in ("-f", file)]
     else:
@@ -90,6 +100,9 @@ def _named(sources: Sources, kind: ServiceKind) -> Iterator[tuple[str, str]]:
     if versioned:
         yield from ((name, "Flyway's names: they run in order of versions") for _, name in versioned)
         return
+    if migrations := _numbered(sources):
+        yield from ((name, "migrations in SQL: they run in order of their numbers") for name in migrations)
+        return
     files = [name for name in sources.all_names if name.lower().endswith(".sql") and not _OTHER.search(name)][
         :_MOST_READ
     ]
@@ -108,6 +121,15 @@ def _versions(sources: Sources) -> Iterator[tuple[tuple[int, ...], str]]:
     for name, match in found:
         if posixpath.dirname(name) == folder:
             yield tuple(map(int, re.split(r"[._]", match[1]))), name
+
+
+def _numbered(sources: Sources) -> list[str]:
+    """Return the migrations of golang-migrate, dbmate or goose in the first folder that has some, in their order."""
+    files = [name for name in sources.all_names if _NUMBERED.fullmatch(posixpath.basename(name))]
+    found = [name for name in files if _UP.fullmatch(posixpath.basename(name))]
+    found = found or [name for name in files[:_MOST_LOADED] if _MARKED.search(sources.text(name))]
+    inside = [name for name in found if posixpath.dirname(name) == posixpath.dirname(found[0])]
+    return sorted(inside, key=lambda name: (int(re.split(r"[_-]", posixpath.basename(name))[0]), name))
 
 
 def _places(readme: str, file: str) -> Iterable[str]:
