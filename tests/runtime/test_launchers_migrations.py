@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from preview.runtime.launchers import MAKE_MIGRATIONS
+from preview.runtime.launchers import MIGRATIONS
 
 MODEL = "from django.db import models\nclass {name}(models.Model):\n    {fields}\n"
 INITIAL = (
@@ -43,7 +43,7 @@ def test_a_changed_model_of_a_package_gets_no_migration_and_the_projects_own_is_
     for name, text in FILES.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    out = manage(tmp_path, str(MAKE_MIGRATIONS), "manage.py", "makemigrations", "shop", "--noinput")
+    out = manage(tmp_path, str(MIGRATIONS), "manage.py", "makemigrations", "shop", "--noinput")
     assert "left alone, because installed packages have them: tagged" in out
     assert [one.name for one in (tmp_path / "site-packages/tagged/migrations").glob("0*.py")] == ["0001_initial.py"]
     made = (tmp_path / "shop/migrations/0001_initial.py").read_text()
@@ -56,4 +56,4 @@ def test_older_packages_get_back_what_python_has_lost_as_the_application_does(tm
     for name, text in {**FILES, "settings.py": aged + FILES["settings.py"]}.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    assert "OK" in manage(tmp_path, str(MAKE_MIGRATIONS), "manage.py", "migrate", "--noinput")
+    assert "OK" in manage(tmp_path, str(MIGRATIONS), "manage.py", "migrate", "--noinput")

@@ -11,6 +11,7 @@ from typing import Final
 from preview.detection.node.compiler import package_version
 from preview.detection.node.project import NodeProject
 from preview.detection.plan import Origin, ServiceKind, Step, Variable
+from preview.sources.written_commands import written_commands
 
 PROVIDERS: Final = {
     "postgres": ServiceKind.POSTGRESQL,
@@ -44,15 +45,6 @@ _MIGRATES: Final = re.compile(
 _MAKE_TABLES: Final = "PREVIEW_TYPEORM_TABLES"
 # Sequelize makes the tables of its models when the program starts.
 _SYNCS: Final = re.compile(r"\b(?:sequelize|db|connection|database)\w{0,20}\.sync\s*\(", re.IGNORECASE)
-_SAYS: Final = (
-    "README.md",
-    "readme.md",
-    "Readme.md",
-    "Dockerfile",
-    "docker-compose.yml",
-    "docker-compose.yaml",
-    "Makefile",
-)
 _MIGRATION: Final = re.compile(r"migrations?/.*\.[cm]?[jt]s$")
 _SQLITE: Final = re.compile(r"sqlite3?|better-sqlite3|\bsqljs\b")
 _SERVER: Final = re.compile(r"['\"](?:pg|postgres\w*|mysql2?|mariadb)['\"]|\bDATABASE_URL\b")
@@ -217,8 +209,8 @@ def _sequelize(project: NodeProject, server: ServiceKind | None) -> Step | None:
 
 def _says(project: NodeProject, command: str) -> bool:
     """Return True if a script of package.json, the README or a file like it names the command."""
-    named = (name for one in _SAYS if (name := project.find(one)) is not None)
-    return any(command in text for text in (*project.package.scripts.values(), *map(project.text, named)))
+    written = any(command in one.words for one in written_commands(project.sources))
+    return written or any(command in text for text in project.package.scripts.values())
 
 
 def _is_usable(text: str, server: ServiceKind | None) -> bool:

@@ -22,4 +22,4 @@ BY_SOCKETS = -1
 """In place of the descriptor through which the bridge hands out sockets: they lead out by those names."""
 
 RUN_MAIN = LAUNCHERS / "preview_main.py"
-MAKE_MIGRATIONS = COMMAND_HOOK / "preview_migrations.py"
+MIGRATIONS = COMMAND_HOOK / "preview_migrations.py"

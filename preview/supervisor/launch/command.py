@@ -19,7 +19,7 @@ from preview.runtime.launchers import (
     BUN_HOOK,
     COMMAND_HOOK,
     LISTEN_HOOK,
-    MAKE_MIGRATIONS,
+    MIGRATIONS,
     RUN_MAIN,
     SERVE_ASGI,
     SERVE_DJANGO,
@@ -184,7 +184,7 @@ def resolve_command(words: list[str], environment: Environment, directory: Path)
     if name == MAIN_PROGRAM:
         return [str(environment.program), str(RUN_MAIN), *arguments]
     if name == "python" and not {"makemigrations", "migrate"}.isdisjoint(arguments[1:3]):
-        return [str(environment.program), str(MAKE_MIGRATIONS), *arguments]
+        return [str(environment.program), str(MIGRATIONS), *arguments]
     if name in ("python", "python3", "node") and environment.program.name.startswith(name.rstrip("3")):
         return [str(environment.program), *arguments]
     if "/" in name:
