@@ -573,3 +573,10 @@ def test_typeorm_is_asked_for_tables_that_nothing_else_makes(
     # Not in a database that the preview does not make.
     alone = supplied_plan(tmp_path / "alone", node(source, "typeorm", "pg", **files), frozenset())
     assert "PREVIEW_TYPEORM_TABLES" not in alone.variables
+
+
+def test_mikro_orm_is_asked_to_make_its_tables_on_the_previews_own_server_alone(tmp_path: Path) -> None:
+    source = "require('@mikro-orm/core').MikroORM.init({ type: 'postgresql', host: process.env.DB_HOST });\n"
+    files = node(source, "@mikro-orm/core", "@mikro-orm/postgresql")
+    assert "PREVIEW_MIKRO_ORM" in supplied_plan(tmp_path, files).variables
+    assert "PREVIEW_MIKRO_ORM" not in supplied_plan(tmp_path / "alone", files, frozenset()).variables

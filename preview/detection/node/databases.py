@@ -43,6 +43,8 @@ _MIGRATES: Final = re.compile(
 )
 # The hook in Node's programs reads it (entities.cjs).
 _MAKE_TABLES: Final = "PREVIEW_TYPEORM_TABLES"
+# As above (mikro.cjs).
+_MIKRO: Final = "PREVIEW_MIKRO_ORM"
 # Sequelize makes the tables of its models when the program starts.
 _SYNCS: Final = re.compile(r"\b(?:sequelize|db|connection|database)\w{0,20}\.sync\s*\(", re.IGNORECASE)
 _MIGRATION: Final = re.compile(r"migrations?/.*\.[cm]?[jt]s$")
@@ -95,6 +97,8 @@ def find_database_work(
     step = _sequelize(project, server) or _knex(project, server) or _typeorm(project, runner, server)
     if step is None and _lacks_tables(project, server):
         return DatabaseWork(variables=(Variable(_MAKE_TABLES, "1", Origin.SUPPLIED),))
+    if step is None and server is ServiceKind.POSTGRESQL and project.requires("@mikro-orm/core"):
+        return DatabaseWork(variables=(Variable(_MIKRO, "1", Origin.SUPPLIED),))
     return DatabaseWork((step,) if step else ())
 
 

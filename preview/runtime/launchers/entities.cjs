@@ -124,6 +124,8 @@ function watchConnection(prototype) {
   };
 }
 
+exports.isOwn = isOwn;
+
 exports.findEntities = function findEntities() {
   const load = Module._load;
   let isDone = false;

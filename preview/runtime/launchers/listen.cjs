@@ -15,6 +15,7 @@ const { findEntities } = require('./entities.cjs');
 const { takeWholeExports } = require('./exported.cjs');
 const { handOver, reportWorkers } = require('./handover.cjs');
 const { leadHome } = require('./hosts.cjs');
+const { prepareMikro } = require('./mikro.cjs');
 const { watchReads } = require('./reads.cjs');
 const { hearPrimary, watchServer } = require('./reports.cjs');
 const routes = require('./routes.cjs');
@@ -80,6 +81,7 @@ if (inode > 0) {
   allowCircles();
   takeWholeExports();
   findEntities();
+  prepareMikro();
   const stopWatching = watchReads();
   const tracer = openTracer();
   const reports = cluster.isWorker ? hearPrimary() : null;
