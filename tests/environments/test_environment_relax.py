@@ -420,8 +420,8 @@ def test_mysqlclient_that_is_required_and_brought_along_becomes_pymysql_in_both_
 def test_psycopg2_that_a_package_brings_along_comes_with_its_wheel_and_the_package_stays() -> None:
     lines = [
         "error: No solution found when resolving dependencies",
-        "cause: Because all versions of psycopg2 have no usable wheels and websauna>=1.0a13 depends on psycopg2, we can "
-        "conclude that websauna>=1.0a13 cannot be used.",
+        "cause: Because all versions of psycopg2 have no usable wheels and websauna>=1.0a13 depends on psycopg2, we",
+        "can conclude that websauna>=1.0a13 cannot be used.",
         "And because you require websauna>=1.0a13, we can conclude that your requirements are unsatisfiable.",
     ]
     now = required("websauna~=1.0a13")
