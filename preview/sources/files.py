@@ -26,6 +26,8 @@ _MAX_TOTAL_BYTES = 32 * 1024 * 1024
 _SKIPPED_FOLDERS = frozenset(
     {"__pycache__", "node_modules", "site-packages", "venv", "env", "virtualenv", "build", "dist", "htmlcov"}
 )
+# Hidden folders that say how a project runs: `.envs/.local/.django` has its variables.
+_SHOWN_FOLDERS = frozenset({".devcontainer", ".envs"})
 # ``src/env/`` may be a module of the project. A virtual environment is recognized by its own files.
 _PERHAPS_ENVIRONMENTS = frozenset({"env"})
 # A virtual environment: its mark, an interpreter or a folder of packages, and nothing that no tool puts there.
@@ -264,7 +266,8 @@ class Sources:
 def _is_skipped(folder: Path, name: str) -> bool:
     if name in _PERHAPS_ENVIRONMENTS:
         return (folder / name / "pyvenv.cfg").exists() or (folder / name / "bin").exists()
-    return name in _SKIPPED_FOLDERS or (name.startswith(".") and name != ".devcontainer")
+    is_shown = name in _SHOWN_FOLDERS or folder.name in _SHOWN_FOLDERS
+    return name in _SKIPPED_FOLDERS or (name.startswith(".") and not is_shown)
 
 
 @contextlib.contextmanager

@@ -561,3 +561,11 @@ def test_a_default_that_the_settings_own_check_refuses_is_none(tmp_path: Path, d
     assert "SHOP_LABEL" in plan.variables
     assert "CHANGE" not in plan.variables["SHOP_LABEL"].value
     assert "OTHER_LABEL" not in plan.variables
+
+
+def test_the_files_of_a_local_environment_have_values_except_of_a_container(tmp_path: Path) -> None:
+    code = 'import os\nx = os.environ["SHOP_NAME"], os.environ["USE_DOCKER"]\n' + FASTAPI
+    local = {".envs/.local/.django": "SHOP_NAME=books\nUSE_DOCKER=yes\n", ".envs/.production/.django": "SHOP_NAME=no\n"}
+    plan = plan_of(tmp_path, {"main.py": code, **local})
+    assert values_of(plan)["SHOP_NAME"] == "books"
+    assert values_of(plan)["USE_DOCKER"] != "yes"

@@ -453,3 +453,15 @@ def test_a_default_that_fails_gives_way_to_the_value_of_the_tests() -> None:
     assert mend.why == "the variable LLM has no usable value: using what .github/workflows/ci.yml has"
     assert find_mend(replace(failed, lines=["NameError: name 'x1' is not defined"])) is None
     assert find_mend(replace(failed, example_values={"LLM": ("noop", ".env.example")})) is None
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Missing required environment variables: SHOP_HOST, SHOP_KEY, SHOP_MAIL [type=value_error]",
+        "Missing required environment variables: 'SHOP_HOST', 'SHOP_KEY' and 'SHOP_MAIL'",
+    ],
+)
+def test_all_variables_of_a_list_get_values_at_once(said: str) -> None:
+    lines = ["pydantic_core._pydantic_core.ValidationError: 1 validation error for Settings", f"  Value error, {said}"]
+    assert set(values(mend_of(*lines))) == {"SHOP_HOST", "SHOP_KEY", "SHOP_MAIL"}

@@ -18,9 +18,13 @@ _EXAMPLE: Final = re.compile(
     r"\.?env[._-](example|sample|template|dist|default|defaults|tmpl|tpl)|\.?(example|sample|template|default)[._-]env"
     r"|\.env\.[\w-]+\.(example|sample|template|dist)|env[._-]example\.txt|(?:example|sample|template)[._-]env\.txt|\.env[._-](dev|local|development|test|docker)"
     r"|(?:development|dev|local|example|sample)\.env|env\.txt|env[._-](?:dev|local|development|docker)"
+    # `.envs/.local/.django`, of a well-known template.
+    r"|\.(?:django|fastapi|flask|app|backend)"
 )
 # Folders of such files, one for each environment.
-_INNER: Final = ("environments", "environment", "envs", "env", ".envs")
+_INNER: Final = ("environments", "environment", "envs", "env", ".envs", ".envs/.local", ".envs/local")
+# `USE_DOCKER=yes`: the program then asks for the addresses of a container, which a preview is not.
+_IN_CONTAINER: Final = re.compile(r"(?:^|_)(?:IN|IS|USE|WITH)_DOCKER$")
 _PLACEHOLDER: Final = re.compile(
     r"(?:.*\b(?:change[\s_-]?me|change[\s_-]?this|change[\s_-]?it|replace[\s_-]?(?:me|this|with)|your[\s_-]|my[\s_-]secret"
     r"|todo|fixme|insert[\s_-]|put[\s_-]|enter[\s_-]|fill[\s_-]|choose[\s_-]|placeholder|xxx+|example[\s_-]key|generate)).*"
@@ -46,13 +50,13 @@ class ExampleValue:
 
 def own_values(sources: Sources, folders: Sequence[str]) -> dict[str, ExampleValue]:
     """Return the values in the project's own ``.env`` files in these folders; the first folder wins."""
-    return _read(sources, _named(sources, folders, own=True))
+    return _read(sources, _named(sources, folders, own=True), is_own=True)
 
 
 def example_values(sources: Sources, folders: Sequence[str]) -> dict[str, ExampleValue]:
     """Return the values in the example files in these folders; the first folder wins."""
     inner = [name if folder == "." else f"{folder}/{name}" for folder in folders for name in _INNER]
-    return _read(sources, _named(sources, [*folders, *inner], own=False))
+    return _read(sources, _named(sources, [*folders, *inner], own=False), is_own=False)
 
 
 def find_example_file(sources: Sources, folders: Sequence[str]) -> str | None:
@@ -116,14 +120,14 @@ def _interpolated(value: str, values: Mapping[str, str | None]) -> str:
     return "".join((*parts, value[end:]))
 
 
-def _read(sources: Sources, names: Iterator[str]) -> dict[str, ExampleValue]:
+def _read(sources: Sources, names: Iterator[str], *, is_own: bool) -> dict[str, ExampleValue]:
     found: dict[str, ExampleValue] = {}
     left = _MAX_VALUES
     for name in names:
         text = sources.text(name).decode("utf-8-sig", "replace")
         values = {item.key: item.value for item in parse_stream(io.StringIO(text)) if item.key is not None}
         for key, value in values.items():
-            if value is not None and key not in found:
+            if value is not None and key not in found and not (_IN_CONTAINER.search(key) and not is_own):
                 # Over the limit, values keep their original text, which is no longer than the file.
                 found[key] = ExampleValue(_interpolated(value, values) if left > 0 else value, name)
                 left -= len(found[key].value)

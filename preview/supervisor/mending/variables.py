@@ -50,6 +50,11 @@ _URL_INPUT: Final = re.compile(r"^\s{0,8}input: '([^']{1,300})'")
 _OF_NODE: Final = re.compile(r"\bprocess\.env\.(?P<name>[A-Z][A-Z0-9_]{1,80})")
 _OPENED: Final = re.compile(r"\s{0,40}(?P<name>[A-Z][A-Z0-9_]{1,80})\s{0,4}=\s{0,4}[\w.]{1,60}\($")
 _CONSTANT: Final = re.compile(r"\b[A-Z][A-Z0-9]{0,20}_?[A-Z0-9_]{2,60}\b")
+# `A, B and C`
+_CAPITALS: Final = re.compile(r"[A-Z][A-Z0-9_]{2,80}")
+_LIST: Final = re.compile(
+    r"\b[A-Z][A-Z0-9_]{2,80}\b['\"]?(?:(?:, and|,| and) ['\"]?[A-Z][A-Z0-9_]{2,80}\b['\"]?){1,39}"
+)
 _NO_VALUE: Final = re.compile(
     r"^(?:TypeError|AttributeError|ValueError|AssertionError)\b.{0,200}(?:NoneType|None\b|invalid literal for int|"
     r"could not convert string to float|undefined)"
@@ -231,12 +236,19 @@ def _missing(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
     key = str(found.details["key"]) if found is not None and found.reason == "missing_key" else ""
     if key in failed.example_values:
         yield key, placeholder_for(key)
-    for name in names if isinstance(names, Sequence) else ():
-        yield str(name), placeholder_for(str(name))
+    for name in dict.fromkeys(_listed(failed, str(name)) for name in names) if isinstance(names, Sequence) else ():
+        yield from ((one, placeholder_for(one)) for one in name)
     number = newest_error(failed.lines)
     # `Error: process.env.SITE_KEY is not set`, in whichever language.
     for match in _OF_NODE.finditer(failed.lines[number]) if number is not None and not names else ():
         yield match["name"], placeholder_for(match["name"])
+
+
+def _listed(failed: FailedStart, name: str) -> tuple[str, ...]:
+    """Return all names of the list in which a line names this one: ``Missing variables: A, B and C``."""
+    lists = (match for line in failed.lines for match in _LIST.finditer(line))
+    found = next((_CAPITALS.findall(match[0]) for match in reversed(list(lists)) if name in match[0]), [])
+    return tuple(found) if name in found else (name,)
 
 
 def _without_scheme(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
