@@ -250,6 +250,22 @@ def test_what_zod_refuses_gets_a_value_of_its_form() -> None:
     assert mend.variables["NODE_ENV"].origin is Origin.SUPPLIED
 
 
+def test_what_zod_refuses_over_several_lines_gets_the_beginning_that_it_demands() -> None:
+    lines = [
+        "    errors: {",
+        '      "FARM_MAIL_SID": [',
+        '        "The SID must start with MG or US"',
+        "      ],",
+        '      "FARM_KEY": [',
+        '        "The key is required"',
+        "      ]",
+        "Error: Environment validation failed",
+    ]
+    found = values(mend_of(*lines, toolchain=Toolchain.NODE))
+    assert found["FARM_MAIL_SID"] == f"MG{'0' * 32}"
+    assert found["FARM_KEY"]
+
+
 def test_words_in_capitals_are_no_variables() -> None:
     lines = [f'  File "{ROOT}/a.py", line 4, in b', '    row = ask("SELECT name FROM shops WHERE id = 1").name']
     assert mend_of(TRACE, *lines, "AttributeError: 'NoneType' object has no attribute 'name'") is None

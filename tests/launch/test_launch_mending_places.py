@@ -70,6 +70,8 @@ def mend_of(
         ),
         ([f"{NO_FILE}'config.json'"], ["config.example.json"], [], Toolchain.PYTHON,
          {"config.json": "config.example.json"}),
+        ([f"FileNotFoundError: CRITICAL: no settings at: {ROOT}/config/shop.toml"], ["config/shop.toml.example"], [],
+         Toolchain.PYTHON, {"config/shop.toml": "config/shop.toml.example"}),
         (["ModuleNotFoundError: No module named 'local_config'"], ["local_config.py.sample"], [], Toolchain.PYTHON,
          {"local_config.py": "local_config.py.sample"}),
         ([f"Error: ENOENT: no such file or directory, open '{ROOT}/.env'"], [".env.docker", ".env.test"], [],

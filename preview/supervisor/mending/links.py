@@ -18,6 +18,8 @@ _FILE: Final = (
     re.compile(r"FileNotFoundError: \[Errno 2\] [^:]{1,80}: '(?P<path>[^']{1,300})'"),
     re.compile(r"ENOENT: no such file or directory, (?:open|scandir|stat|lstat) '(?P<path>[^']{1,300})'"),
     re.compile(r"RuntimeError: Directory '(?P<path>[^']{1,300})' does not exist"),
+    # Raised by the project itself: `FileNotFoundError: no settings at /…/config/config.toml`.
+    re.compile(r"FileNotFoundError: (?!\[Errno)[^'/\n]{0,200}['\"]?(?P<path>/[\w./@+-]{1,300}\.\w{1,10})(?![\w/])"),
 )
 _MODULE: Final = re.compile(r"ModuleNotFoundError: No module named '(?P<name>[A-Za-z_][\w.]{0,200})'")
 _NODE: Final = re.compile(

@@ -27,6 +27,7 @@ _CLASS_FIELD: Final = re.compile(
 _ZOD: Final = re.compile(
     r"^\s{0,12}['\"]?(?P<name>[A-Z][A-Z0-9_]{1,80})['\"]?: (?:\{ (?:_errors|errors): )?\[ ?(?P<said>['\"`].{1,300})"
 )
+_OPENED_LIST: Final = re.compile(r"^\s{0,12}['\"][A-Z][A-Z0-9_]{1,80}['\"]: \[$")
 # `Environment variable "FARM_ROUNDS" must be a valid number`
 _MUST: Final = re.compile(
     r"\b[Vv]ariable:? ['\"`]?(?P<name>[A-Z][A-Z0-9_]{1,80})['\"`]? (?:must|should) (?P<said>be an? [^,\n]{1,100})"
@@ -50,6 +51,7 @@ _KINDS: Final = (
 _LEAST: Final = re.compile(
     r"fewer than (\d{1,4}) char|at least (\d{1,4}) char|to have >=?(\d{1,4}) char|be >=? ?(\d{1,9})|minLength"
 )
+_START: Final = re.compile(r"\b(?:start|begin)s? with ['\"`]?(?P<text>[\w:/.+-]{1,20})")
 # `expected one of "dev"|"prod"`, `Expected 'dev' | 'prod', received 'development'`
 _OPTIONS: Final = re.compile(r"[Ee]xpected (?:one of )?((?:['\"]\w{1,60}['\"](?: ?\| ?)?){1,40})")
 _WORD: Final = re.compile(r"['\"](\w{1,60})['\"]")
@@ -110,7 +112,9 @@ def refused_variables(lines: Sequence[str]) -> Iterator[tuple[str, Variable]]:
     Args:
         lines: The program's last lines. The program controls them.
     """
-    for line in lines:
+    # Spread over lines: `"FARM_KEY": [`, and below it `"Key is required"`.
+    spread = [f"{line} {below.strip()}" for line, below in itertools.pairwise(lines) if _OPENED_LIST.match(line)]
+    for line in (*lines, *spread):
         for pattern in (_SCHEMA, _CLASS_FIELD, _ZOD, _MUST, _ABSENT):
             for match in pattern.finditer(line):
                 groups = match.groupdict()
@@ -210,6 +214,9 @@ def _fitting(name: str, said: str) -> Variable:
     number = next((int(one) for one in least.groups() if one), _LONG) if least is not None else 0
     kind = next((kind for pattern, kind in _KINDS if pattern.search(said)), Kind.TEXT)
     found = placeholder_for(name, Kind.TEXT if choices else kind, choices=choices, least=number)
+    if kind is Kind.TEXT and not choices and (start := _START.search(said)) is not None:
+        # Keys of services have 32 digits after their mark (`AC…`, `sk_…`).
+        found = replace(found, value=f"{start['text'].rstrip('.,')}{'0' * _LONG}")
     return replace(found, origin=Origin.SUPPLIED) if name == _OF_THE_SERVICE and choices else found
 
 
