@@ -465,3 +465,23 @@ def test_a_default_that_fails_gives_way_to_the_value_of_the_tests() -> None:
 def test_all_variables_of_a_list_get_values_at_once(said: str) -> None:
     lines = ["pydantic_core._pydantic_core.ValidationError: 1 validation error for Settings", f"  Value error, {said}"]
     assert set(values(mend_of(*lines))) == {"SHOP_HOST", "SHOP_KEY", "SHOP_MAIL"}
+
+
+@pytest.mark.parametrize(
+    ("line", "emptied"),
+    [
+        ("RuntimeError: Only DATABASE_URL may be used. Remove these variables: DB_HOST, PGHOST", {"DB_HOST", "PGHOST"}),
+        ("ValueError: DB_HOST must not be set beside DATABASE_URL_2", {"DB_HOST"}),
+        ("RuntimeError: DB_HOST is set", set()),
+        ("RuntimeError: Remove SHOP_HOST", set()),
+    ],
+)
+def test_variables_of_the_service_that_a_program_refuses_lose_their_values(line: str, emptied: set[str]) -> None:
+    known = {
+        "DATABASE_URL": ("postgresql://localhost/shop", Origin.SUPPLIED),
+        "DB_HOST": ("localhost", Origin.SUPPLIED),
+        "PGHOST": ("localhost", Origin.SUPPLIED),
+        "SHOP_HOST": ("shop", Origin.REQUEST),
+    }
+    mend = mend_of(line, known=known)
+    assert {name for name, value in values(mend).items() if value == ""} == emptied

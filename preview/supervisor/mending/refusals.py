@@ -254,3 +254,27 @@ def mend_ormconfig(failed: FailedStart) -> Mend | None:
     }
     variables = {name: Variable(name, value, Origin.SUPPLIED) for name, value in values.items() if failed.is_free(name)}
     return Mend(f"TypeORM finds no ormconfig.json: {', '.join(variables)} lead to the preview's database", variables)
+
+
+# `Remove these variables: DB_HOST, DB_NAME`; a program that knows an older way as well.
+_UNWANTED: Final = re.compile(r"\b(?:[Rr]emove|[Uu]nset|[Dd]elete)\b|\b(?:must|may|should|can)\s?not be set\b")
+
+
+def mend_unwanted(failed: FailedStart) -> Mend | None:
+    """Return no value for the variables that the service has set and the newest error refuses; None without any."""
+    number = newest_error(failed.lines)
+    if number is None or not _UNWANTED.search(failed.lines[number]):
+        return None
+    said = set(_WORDS.findall(failed.lines[number]))
+    found = {
+        name: replace(one, value="", instead_of=one.value)
+        for name, one in failed.plan.variables.items()
+        if name in said and name.isupper() and one.origin in {Origin.SUPPLIED, Origin.MADE_UP} and one.value
+    }
+    # Such an error names what it wants, too.
+    wanted = failed.lines[number].partition(":")[2].lstrip()
+    kept = {name for name in found if re.match(rf"Only {name}\b|{name} (?:is|must be) (?:set|given)", wanted)}
+    names = [name for name in found if name not in kept and failed.is_free(name)]
+    if not names:
+        return None
+    return Mend(f"the program refuses {', '.join(names)}: without a value now", {name: found[name] for name in names})
