@@ -136,22 +136,39 @@ class PreviewServer:
 
 
 class PreviewServers:
-    """One preview's own databases, one of each kind that the service offers. Made by ``Backing.open_servers``."""
+    """One preview's own databases, one of each kind that the service offers. Made by ``Backing.open_servers``.
 
-    def __init__(self, databases: Mapping[ServiceKind, PreviewServer], front: TlsFront | None = None) -> None:
+    Args:
+        databases: The databases.
+        front: Encrypts their connections.
+        administered: The PostgreSQL of a project that is its administrator; it has a server of its own.
+    """
+
+    def __init__(
+        self,
+        databases: Mapping[ServiceKind, PreviewServer],
+        front: TlsFront | None = None,
+        administered: PreviewServer | None = None,
+    ) -> None:
         self._databases = databases
+        self._administered = administered
         self._tls = front.for_preview() if front is not None else None
+
+    @property
+    def can_be_administered(self) -> bool:
+        """True if the preview can have a PostgreSQL server of its own."""
+        return self._administered is not None
 
     def of(self, needs: Iterable[ServiceNeed]) -> Sequence[PreviewServer]:
         """Return the databases that a start plan needs, in its order."""
-        kinds = dict.fromkeys(need.kind for need in needs if need.supplied)
-        return [self._databases[kind] for kind in kinds if kind in self._databases]
+        found = (self._of(need) for need in needs if need.supplied)
+        return list(dict.fromkeys(one for one in found if one is not None))
 
     def reaches(self, needs: Iterable[ServiceNeed]) -> dict[int, Serve]:
         """Return what serves each port of the preview's own loopback, for the needs of a start plan."""
         found: dict[int, Serve] = {}
         for need in needs:
-            database = self._databases.get(need.kind)
+            database = self._of(need)
             if database is None or not need.supplied:
                 continue
             serve: Serve = database.serve
@@ -167,15 +184,31 @@ class PreviewServers:
 
     def all(self) -> Sequence[PreviewServer]:
         """Return all databases, made or not."""
-        return list(self._databases.values())
+        return [*self._databases.values(), *([] if self._administered is None else [self._administered])]
+
+    def _of(self, need: ServiceNeed) -> PreviewServer | None:
+        is_administered = need.administers and need.kind is ServiceKind.POSTGRESQL and self._administered is not None
+        return self._administered if is_administered else self._databases.get(need.kind)
 
 
 class Backing:
-    """The servers that this service offers to previews. Made by ``open_backing``."""
+    """The servers that this service offers to previews. Made by ``open_backing``.
 
-    def __init__(self, engines: Sequence[BackingEngine], front: TlsFront | None = None) -> None:
+    Args:
+        engines: The servers, one of each kind.
+        front: Encrypts connections to them.
+        administered: PostgreSQL for projects that are its administrators: each gets a server of its own.
+    """
+
+    def __init__(
+        self,
+        engines: Sequence[BackingEngine],
+        front: TlsFront | None = None,
+        administered: OwnPostgresqlEngine | None = None,
+    ) -> None:
         self.engines = engines
         self._front = front
+        self._administered = administered
 
     @property
     def kinds(self) -> frozenset[ServiceKind]:
@@ -184,10 +217,13 @@ class Backing:
 
     def want(self, needs: Iterable[ServiceNeed]) -> None:
         """Start the servers that a plan needs, so that they are up when the application connects."""
-        kinds = {need.kind for need in needs if need.supplied}
-        for engine in self.engines:
-            if engine.kind in kinds:
-                engine.want()
+        for need in needs:
+            if not need.supplied:
+                continue
+            own = self._administered if need.administers else None
+            for engine in self.engines if own is None else (own,):
+                if engine.kind is need.kind:
+                    engine.want()
 
     @asynccontextmanager
     async def open_servers(self, preview_id: str, slot: int) -> AsyncIterator[PreviewServers]:
@@ -202,7 +238,11 @@ class Backing:
                 )
                 for engine in self.engines
             }
-            yield PreviewServers(databases, self._front)
+            administered = None
+            if self._administered is not None:
+                database = await held.enter_async_context(self._administered.open_database(preview_id, slot))
+                administered = PreviewServer(self._administered, database)
+            yield PreviewServers(databases, self._front, administered)
 
 
 @asynccontextmanager
@@ -220,8 +260,13 @@ async def open_backing(settings: Settings, runtime: Runtime) -> AsyncIterator[Ba
         return
     log.info("servers offered to previews", servers=", ".join(engine.kind for engine in engines))
     front = TlsFront(certificate_file(settings.data_dir).parent.parent, runtime, join=carrier.join)
-    async with beside(partial(_run, engines, carrier, front)):
-        yield Backing(engines, front)
+    administered: OwnPostgresqlEngine | None = None
+    if any(isinstance(one, PostgresqlEngine) for one in engines):
+        # Beside the shared server, for projects that need the rights of an administrator.
+        administered = await trio.to_thread.run_sync(_own_postgresql, settings, runtime, carrier.join)
+    running = [*engines, *([] if administered is None else [administered])]
+    async with beside(partial(_run, running, carrier, front)):
+        yield Backing(engines, front, administered)
 
 
 async def _run(engines: Sequence[BackingEngine], carrier: Carrier, front: TlsFront) -> None:
@@ -251,15 +296,8 @@ def _find_engines(settings: Settings, runtime: Runtime, join: Join) -> list[Back
                 settings.postgres, clients, names, limits, size_bytes=settings.database_size_mb * _MIB, join=join
             )
         )
-    elif postgresql is not None and settings.databases == "own":
-        own_limits = OwnLimits(
-            tree=limits_of(settings),
-            connections=settings.database_connections,
-            statement_s=settings.database_statement_timeout_s,
-            size_bytes=settings.database_size_mb * _MIB,
-        )
-        name = "postgresql-own"
-        engines.append(OwnPostgresqlEngine(postgresql, folder / name, own_limits, runtime, join=join, kept=kept / name))
+    elif settings.databases == "own" and (own_postgresql := _own_postgresql(settings, runtime, join)) is not None:
+        engines.append(own_postgresql)
     elif postgresql is not None:
         engines.append(
             PostgresqlEngine(postgresql, folder / "postgresql", limits, runtime, join=join, kept=kept / "postgresql")
@@ -290,6 +328,20 @@ def _find_engines(settings: Settings, runtime: Runtime, join: Join) -> list[Back
             )
         )
     return engines
+
+
+def _own_postgresql(settings: Settings, runtime: Runtime, join: Join) -> OwnPostgresqlEngine | None:
+    postgresql = find_postgresql() if settings.postgres != "off" else None
+    if postgresql is None:
+        return None
+    limits = OwnLimits(
+        tree=limits_of(settings),
+        connections=settings.database_connections,
+        statement_s=settings.database_statement_timeout_s,
+        size_bytes=settings.database_size_mb * _MIB,
+    )
+    folder, kept = (base / "backing" / "postgresql-own" for base in (settings.data_dir, settings.cache_dir))
+    return OwnPostgresqlEngine(postgresql, folder, limits, runtime, join=join, kept=kept)
 
 
 def _names(folder: Path) -> Names:

@@ -26,7 +26,7 @@ from preview.detection.python_versions import with_older_python
 from preview.detection.scripts import plan_command, plan_program, plan_script
 from preview.detection.settings import lay_modules
 from preview.detection.steps import with_extension, with_key_files, with_sql_files, with_unmade_tables
-from preview.detection.supplied.tell import with_servers
+from preview.detection.supplied.tell import with_administrator, with_servers
 from preview.detection.unsupported import find_language, refuse_language
 from preview.detection.workers import with_workers
 from preview.endpoints import NODE_NAMES, FoundApp, find_apps
@@ -87,6 +87,8 @@ def detect(
     plan = with_workers(with_key_files(with_extension(plan, sources), sources), sources)
     if given.for_older_python:
         plan = with_older_python(plan, sources)
+    if given.administers:
+        plan = with_administrator(plan)
     plan = _overridden(_with_environments(plan, sources), given)
     return replace(plan, exports_spans=True) if plan.trace and _has_opentelemetry(sources) else plan
 

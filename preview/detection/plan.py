@@ -133,6 +133,7 @@ class ServiceNeed:
         supplied: The preview gets a server of this kind.
         ports: Further local ports at which the code expects a server of this kind.
         insists_on_tls: The source connects only with encryption, to a server of this kind or another.
+        administers: The project is the administrator of a server of its own.
     """
 
     kind: ServiceKind
@@ -143,6 +144,7 @@ class ServiceNeed:
     supplied: bool = False
     ports: tuple[int, ...] = ()
     insists_on_tls: bool = False
+    administers: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,7 @@ class Overrides:
         is_built: The output of a Node project's own build is started, in place of the sources.
         is_dated: All packages are as of the day that the project's files tell.
         for_older_python: Source of Python 3.14 is edited, in the preview's copy, so that an older Python runs it.
+        administers: The project is the administrator of a PostgreSQL server of its own.
         linked_at: Absolute folder at which the programs see the project, too.
         linked_folder: The project's folder that they see there instead.
     """
@@ -67,6 +68,7 @@ class Overrides:
     is_own_start: bool = False
     is_built: bool = False
     for_older_python: bool = False
+    administers: bool = False
     linked_at: str | None = None
     linked_folder: str | None = None
 
@@ -76,7 +78,7 @@ class Overrides:
         return self == Overrides()
 
 
-_FLAGS = ("is_dated", "is_own_start", "is_built", "for_older_python")
+_FLAGS = ("is_dated", "is_own_start", "is_built", "for_older_python", "administers")
 _MERGED = frozenset({"variables", "extra_requirements", "added_path", *_FLAGS})
 
 

@@ -66,6 +66,14 @@ def with_servers(plan: StartPlan, kinds: frozenset[ServiceKind]) -> StartPlan:
     return replace(plan, services=services, decisions=(*plan.decisions, *told))
 
 
+def with_administrator(plan: StartPlan) -> StartPlan:
+    """Return the plan of a project that is the administrator of its PostgreSQL; unchanged without one."""
+    services = tuple(
+        replace(need, administers=need.supplied and need.kind is ServiceKind.POSTGRESQL) for need in plan.services
+    )
+    return replace(plan, services=services)
+
+
 def _sentence(need: ServiceNeed) -> str:
     what = "database" if need.kind in _DATABASES else "server"
     places = ", ".join(part for part in (need.setting, need.where) if part)

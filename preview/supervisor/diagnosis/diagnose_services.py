@@ -249,3 +249,24 @@ def _with_port(address: Address | None, kind: ServiceKind) -> Address | None:
     if address is None or address[1] is not None:
         return address
     return address[0], DEFAULT_PORTS[kind]
+
+
+# src/backend/commands/dbcommands.c, user.c and extension.c of PostgreSQL.
+_NO_RIGHT = re.compile(
+    r"permission denied to (?P<what>create (?:database|role|extension)|set parameter \"session_replication_role\")"
+    r"|must be superuser to (?P<rest>[a-z ]{1,40})"
+)
+_LAST_LINES = 200
+
+
+def refused_right(lines: Sequence[str]) -> str | None:
+    """Return what PostgreSQL has refused for want of an administrator's rights, in its words; None without any."""
+    for line in reversed(lines[-_LAST_LINES:]):
+        if (match := _NO_RIGHT.search(line)) is not None:
+            return match["what"] or match["rest"].strip()
+    return None
+
+
+def may_be_administered(needs: Sequence[ServiceNeed]) -> bool:
+    """Return whether one is the shared PostgreSQL, of which the project is no administrator."""
+    return any(one.supplied and not one.administers and one.kind is _POSTGRESQL for one in needs)

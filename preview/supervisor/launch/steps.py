@@ -30,6 +30,7 @@ from preview.runtime import (
 )
 from preview.runtime.launchers import LAUNCHERS
 from preview.settings import Settings
+from preview.supervisor.diagnosis.diagnose_services import may_be_administered, refused_right
 from preview.supervisor.diagnosis.diagnosis import with_own_paths
 from preview.supervisor.diagnosis.last_words import last_words
 from preview.supervisor.diagnosis.logged_errors import spelled_out
@@ -254,7 +255,10 @@ async def _run_step(preview: LivePreview, prepared: PreparedLaunch, step: Step) 
             exit_code=ended.code,
             exit_signal=ended.signal,
         )
-        _tell_failure(preview, step, f"failed with {ended}; {meaning}", failure)
+        # Another attempt, with a server of its own, mends that.
+        is_mendable = preview.servers.can_be_administered and may_be_administered(prepared.plan.services)
+        is_required = step.required or (is_mendable and refused_right(lines) is not None)
+        _tell_failure(preview, replace(step, required=is_required), f"failed with {ended}; {meaning}", failure)
 
 
 def _tell_failure(preview: LivePreview, step: Step, said: str, error: LaunchFailed) -> None:

@@ -122,6 +122,7 @@ class Mender:
             linked_at=mend.linked_at,
             linked_folder=mend.linked_folder,
             for_older_python=mend.for_older_python,
+            administers=mend.administers,
         )
         mends.add(mend.changes, merge(mends.overrides, added), mend.folders, mend.why, mend.links)
         self._scope.cancel()
@@ -239,6 +240,7 @@ class Mender:
             find_container_values(Path(project)),
             find_example_values(Path(project), names),
             is_sandboxed,
+            self._preview.servers.can_be_administered,
             self._shown,
             partial(find_read_together, Path(project), files),
             partial(find_keys, Path(project), files),

@@ -32,6 +32,7 @@ class Mend:
         is_own_start: Start it with the project's own command.
         is_built: Build the project with its own script, and start the output.
         for_older_python: Edit source of Python 3.14 in the preview's copy.
+        administers: Give it a PostgreSQL server of its own, whose administrator it is.
     """
 
     why: str
@@ -46,6 +47,7 @@ class Mend:
     is_own_start: bool = False
     is_built: bool = False
     for_older_python: bool = False
+    administers: bool = False
 
     @property
     def changes(self) -> tuple[object, ...]:
@@ -53,7 +55,7 @@ class Mend:
         values = tuple(sorted((name, one.value) for name, one in self.variables.items()))
         places = self.folders, tuple(sorted(self.links.items())), self.linked_at, self.linked_folder, self.python_path
         starts = self.is_own_start, self.is_built
-        return values, self.requirements, places, self.is_dated, starts, self.for_older_python
+        return values, self.requirements, places, self.is_dated, starts, self.for_older_python, self.administers
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ class FailedStart:
         keys_of: Returns the keys of the dictionary of a name, which the project makes.
         shown: Further folders that its sandbox shows at their own paths.
         is_sandboxed: Its file system is its own, with links where the preview wants them.
+        may_administer: It can get a PostgreSQL server of its own.
     """
 
     lines: Sequence[str]
@@ -99,6 +102,7 @@ class FailedStart:
     container_values: Mapping[str, str] = field(default_factory=dict)
     example_values: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     is_sandboxed: bool = False
+    may_administer: bool = False
     shown: tuple[Path, ...] = ()
     read_together: Callable[[str], Sequence[str]] = lambda _: ()
     keys_of: Callable[[str], Sequence[str]] = lambda _: ()
