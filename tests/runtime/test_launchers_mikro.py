@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,7 +70,7 @@ def test_migrations_make_the_tables_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("asked", [{}, {"pending": []}])
-def test_without_migrations_mikro_orm_makes_them(tmp_path: Path, asked: dict[str, object]) -> None:
+def test_without_migrations_mikro_orm_makes_them(tmp_path: Path, asked: dict[str, Any]) -> None:
     assert run(tmp_path, **asked) == [FIRST, "made", MADE, *LATER]
 
 

@@ -258,6 +258,10 @@ def mend_ormconfig(failed: FailedStart) -> Mend | None:
 
 # `Remove these variables: DB_HOST, DB_NAME`; a program that knows an older way as well.
 _UNWANTED: Final = re.compile(r"\b(?:[Rr]emove|[Uu]nset|[Dd]elete)\b|\b(?:must|may|should|can)\s?not be set\b")
+# Such an error names what it wants, too.
+_WANTED: Final = re.compile(
+    r"\b[Oo]nly (?P<only>[A-Z]\w{1,80})|\b(?P<set>[A-Z]\w{1,80}) (?:is|must be) (?:set|given)\b"
+)
 
 
 def mend_unwanted(failed: FailedStart) -> Mend | None:
@@ -271,9 +275,7 @@ def mend_unwanted(failed: FailedStart) -> Mend | None:
         for name, one in failed.plan.variables.items()
         if name in said and name.isupper() and one.origin in {Origin.SUPPLIED, Origin.MADE_UP} and one.value
     }
-    # Such an error names what it wants, too.
-    wanted = failed.lines[number].partition(":")[2].lstrip()
-    kept = {name for name in found if re.match(rf"Only {name}\b|{name} (?:is|must be) (?:set|given)", wanted)}
+    kept = {match["only"] or match["set"] for match in _WANTED.finditer(failed.lines[number])}
     names = [name for name in found if name not in kept and failed.is_free(name)]
     if not names:
         return None
