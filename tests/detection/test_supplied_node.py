@@ -580,3 +580,24 @@ def test_mikro_orm_is_asked_to_make_its_tables_on_the_previews_own_server_alone(
     files = node(source, "@mikro-orm/core", "@mikro-orm/postgresql")
     assert "PREVIEW_MIKRO_ORM" in supplied_plan(tmp_path, files).variables
     assert "PREVIEW_MIKRO_ORM" not in supplied_plan(tmp_path / "alone", files, frozenset()).variables
+
+
+def test_a_member_of_the_workspace_brings_its_schema_and_its_server(tmp_path: Path) -> None:
+    def package(name: str, **needs: str) -> str:
+        return json.dumps({"name": name, "main": "index.js", "dependencies": needs})
+
+    files = {
+        "package.json": json.dumps({"private": True, "workspaces": ["apps/*", "packages/*"]}),
+        "apps/api/package.json": package("api", express="4", **{"@shop/store": "workspace:*"}),
+        "apps/api/index.js": "const { db } = require('@shop/store');\nrequire('express')().listen(3000);\n",
+        "packages/store/package.json": package("@shop/store", **{"@shop/database": "workspace:*"}),
+        "packages/database/package.json": package("@shop/database", prisma="6", **{"@prisma/client": "6"}),
+        "packages/database/prisma/schema.prisma": 'datasource db {\n  provider = "postgresql"\n'
+        '  url = env("DATABASE_URL")\n}\n',
+        "packages/other/package.json": package("@shop/other", redis="4"),
+    }
+    plan = supplied_plan(tmp_path, files)
+    schema = "../../packages/database/prisma/schema.prisma"
+    assert [step.argv for step in plan.steps][:1] == [("preview-prisma", schema)]
+    assert [need.kind for need in plan.services] == [ServiceKind.POSTGRESQL]
+    assert not plan.extra_requirements

@@ -39,6 +39,7 @@ _NEXT: Final = re.compile(r"\bnext\s+start\b")
 _IMPORT: Final = re.compile(r"""(?:\bfrom|\brequire\s*\(|\bimport\s*\(?)\s*['"]([^'"\n]{1,1000})['"]""")
 # Each is compared with all paths of `tsconfig.json`, which may be hundreds.
 _MOST_BY_PATHS: Final = 5_000
+_MOST_MEMBERS: Final = 12
 _LINKED: Final = re.compile(r"(?:file:|link:|portal:)?(\.\.?/[^\s:]{1,200})")
 _ASIDE: Final = frozenset(
     {"test", "tests", "__tests__", "__mocks__", "spec", "e2e", "cypress", "docs", "examples", "example", "coverage",
@@ -86,7 +87,7 @@ class NodeProject:
         return posixpath.relpath(name, self.folder)
 
     def requires(self, *names: str) -> bool:
-        """Return true if the package or its workspace declares any of these packages."""
+        """Return true if the package, its workspace or a member that it requires declares any of these packages."""
         return any(item.requires(*names) for item in self._declaring)
 
     def runs_with(self, *names: str) -> bool:
@@ -101,10 +102,24 @@ class NodeProject:
                 return wanted
         return None
 
+    @cached_property
+    def members(self) -> tuple[NodePackage, ...]:
+        """The packages of the workspace that the package requires, directly or through others: each is loaded, too."""
+        known = {one.name: one for one in self.packages if one.name and one is not self.package}
+        found: dict[str, NodePackage] = {}
+        todo = [self.package]
+        while todo and len(found) < _MOST_MEMBERS:
+            for name in todo.pop(0).dependencies:
+                if name in known and name not in found:
+                    found[name] = known[name]
+                    todo.append(known[name])
+        return tuple(one for one in found.values() if one.folder != self.root)
+
     @property
     def _declaring(self) -> Iterator[NodePackage]:
         yield self.package
         yield from (item for item in self.packages if item.folder == self.root and item is not self.package)
+        yield from self.members
 
     @cached_property
     def scripts(self) -> tuple[str, ...]:
