@@ -68,8 +68,11 @@ def _load_urls(settings: Any) -> None:
     """
     from preview_serving import say  # noqa: PLC0415
 
+    patterns = getattr(settings, "ROOT_URLCONF", None)
+    if not patterns:
+        return
     try:
-        importlib.import_module(settings.ROOT_URLCONF)
+        importlib.import_module(patterns)
     except (AttributeError, ImportError, NameError, SyntaxError, TypeError):
         raise
     except Exception as error:  # noqa: BLE001  the project's code may raise anything
