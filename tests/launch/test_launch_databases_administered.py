@@ -119,3 +119,16 @@ def test_needs_of_an_administrator_lead_to_the_other_server() -> None:
     assert both.reaches([NEED])[5432] == shared.serve
     assert (both.can_be_administered, alone.can_be_administered) == (True, False)
     assert both.all() == [shared, own]
+
+
+async def test_the_data_of_its_server_is_saved_and_brought_back(rig: Rig) -> None:
+    shop = SHOP + '\n@app.get("/add")\ndef add(): return run("shop", "INSERT INTO books VALUES (\'Persuasion\')")\n'
+    preview = await launch(rig, main__py=shop, requirements__txt=REQUIREMENTS)
+    data, generation = rig.service.data, await rig.service.generations.get("g1")
+    kept = await data.save(generation, "")
+    await ask(preview, "/add")
+    assert len((await ask(preview)).json()) == 2
+    await data.restore(ANN, generation, kept.id)
+    # Each start adds one.
+    assert [row[0] for row in (await ask(preview)).json()][:1] == ["Emma"]
+    assert "Persuasion" not in (await ask(preview)).text
