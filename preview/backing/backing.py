@@ -260,10 +260,9 @@ async def open_backing(settings: Settings, runtime: Runtime) -> AsyncIterator[Ba
         return
     log.info("servers offered to previews", servers=", ".join(engine.kind for engine in engines))
     front = TlsFront(certificate_file(settings.data_dir).parent.parent, runtime, join=carrier.join)
-    administered: OwnPostgresqlEngine | None = None
-    if any(isinstance(one, PostgresqlEngine) for one in engines):
-        # Beside the shared server, for projects that need the rights of an administrator.
-        administered = await trio.to_thread.run_sync(_own_postgresql, settings, runtime, carrier.join)
+    # Beside the shared server, for projects that need the rights of an administrator.
+    shared = next((one for one in engines if isinstance(one, PostgresqlEngine)), None)
+    administered = None if shared is None else _own_postgresql(shared.program, settings, runtime, carrier.join)
     running = [*engines, *([] if administered is None else [administered])]
     async with beside(partial(_run, running, carrier, front)):
         yield Backing(engines, front, administered)
@@ -296,8 +295,8 @@ def _find_engines(settings: Settings, runtime: Runtime, join: Join) -> list[Back
                 settings.postgres, clients, names, limits, size_bytes=settings.database_size_mb * _MIB, join=join
             )
         )
-    elif settings.databases == "own" and (own_postgresql := _own_postgresql(settings, runtime, join)) is not None:
-        engines.append(own_postgresql)
+    elif postgresql is not None and settings.databases == "own":
+        engines.append(_own_postgresql(postgresql, settings, runtime, join))
     elif postgresql is not None:
         engines.append(
             PostgresqlEngine(postgresql, folder / "postgresql", limits, runtime, join=join, kept=kept / "postgresql")
@@ -330,10 +329,7 @@ def _find_engines(settings: Settings, runtime: Runtime, join: Join) -> list[Back
     return engines
 
 
-def _own_postgresql(settings: Settings, runtime: Runtime, join: Join) -> OwnPostgresqlEngine | None:
-    postgresql = find_postgresql() if settings.postgres != "off" else None
-    if postgresql is None:
-        return None
+def _own_postgresql(program: Program, settings: Settings, runtime: Runtime, join: Join) -> OwnPostgresqlEngine:
     limits = OwnLimits(
         tree=limits_of(settings),
         connections=settings.database_connections,
@@ -341,7 +337,7 @@ def _own_postgresql(settings: Settings, runtime: Runtime, join: Join) -> OwnPost
         size_bytes=settings.database_size_mb * _MIB,
     )
     folder, kept = (base / "backing" / "postgresql-own" for base in (settings.data_dir, settings.cache_dir))
-    return OwnPostgresqlEngine(postgresql, folder, limits, runtime, join=join, kept=kept)
+    return OwnPostgresqlEngine(program, folder, limits, runtime, join=join, kept=kept)
 
 
 def _names(folder: Path) -> Names:

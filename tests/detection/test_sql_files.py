@@ -76,6 +76,13 @@ def compose(source: str) -> str:
             [("sh", "-c", f"{CUT} | {' '.join(PSQL)}", "sh", "db/001_a.sql", "db/002_b.sql")],
             id="dbmate",
         ),
+        pytest.param(
+            POSTGRESQL
+            | {"db/1_a.up.sql": TABLE, "db/2_b.up.sql": TABLE, "store.py": "run(glob('db/*.up.sql'))\n"},
+            [],
+            id="its-own-runner",
+        ),
+        pytest.param(POSTGRESQL | {"tests/db/1_a.up.sql": TABLE}, [], id="of-tests"),
         pytest.param(POSTGRESQL | {"db/1_a.sql": "SELECT 1;", "db/2_b.sql": "SELECT 1;"}, [], id="numbers-alone"),
         pytest.param(POSTGRESQL | {"db/schema.sql": "SELECT 1;"}, [], id="without-tables"),
         pytest.param(POSTGRESQL | {"a/schema.sql": TABLE, "b/schema.sql": TABLE}, [], id="two-usual"),

@@ -93,6 +93,17 @@ async def test_a_step_that_is_refused_is_mended_too(rig: Rig) -> None:
     assert any(line.startswith("step seed: done") for line in said)
 
 
+async def test_a_step_that_is_refused_stays_optional_where_no_attempt_is_left(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("preview.supervisor.mending.mender._MOST", 0)
+    shop = SHOP.replace('    run("postgres", "CREATE DATABASE shop")\n', "    pass\n")
+    readme = "# Shop\n\n```\npython seed.py\n```\n"
+    preview = await launch(rig, main__py=shop, seed__py=SEED, README__md=readme, requirements__txt=REQUIREMENTS)
+    assert "the application is started without the step seed" in story(preview)
+    assert not any(line.endswith("starting again") for line in story(preview))
+
+
 @pytest.mark.parametrize("what", ["database", "role", "extension"])
 def test_what_postgresql_refuses_asks_for_a_server_of_its_own(what: str) -> None:
     failed = FailedStart([REFUSED.format(f'{what} "shop"')], PLAN, frozenset(), "/p", may_administer=True)

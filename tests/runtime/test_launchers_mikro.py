@@ -34,7 +34,7 @@ exports.MikroORM = class MikroORM {
     return 'connected';
   }
   getMigrator() {
-    if (asked.pending === undefined) throw new Error('no package');
+    if (asked.pending === undefined) throw Object.assign(new Error('broken'), { code: asked.code });
     return { getPendingMigrations: async () => asked.pending, up: async () => console.log('up') };
   }
   getSchemaGenerator() {
@@ -69,7 +69,17 @@ def test_migrations_make_the_tables_once(tmp_path: Path) -> None:
     assert run(tmp_path, pending=["1", "2"]) == [FIRST, *told, *LATER]
 
 
-@pytest.mark.parametrize("asked", [{}, {"pending": []}])
+def test_migrations_that_cannot_be_read_are_told(tmp_path: Path) -> None:
+    assert run(tmp_path, code="ERR_OTHER") == [
+        FIRST,
+        "MikroORM cannot read the migrations: broken",
+        "made",
+        MADE,
+        *LATER,
+    ]
+
+
+@pytest.mark.parametrize("asked", [{"code": "MODULE_NOT_FOUND"}, {"pending": []}])
 def test_without_migrations_mikro_orm_makes_them(tmp_path: Path, asked: dict[str, Any]) -> None:
     assert run(tmp_path, **asked) == [FIRST, "made", MADE, *LATER]
 
@@ -79,7 +89,7 @@ def test_tables_that_are_there_stay(tmp_path: Path) -> None:
 
 
 def test_an_error_is_told_and_the_program_goes_on(tmp_path: Path) -> None:
-    assert run(tmp_path, fails=True) == [FIRST, "MikroORM cannot make the tables: set names; more", *LATER]
+    assert run(tmp_path, fails=True, pending=[]) == [FIRST, "MikroORM cannot make the tables: set names; more", *LATER]
 
 
 @pytest.mark.parametrize(("url", "is_asked"), [("postgresql://ann:***@db.example.org:5432", True), (None, False)])

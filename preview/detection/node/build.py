@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
 
-from preview.detection.node.project import NodeProject
+from preview.detection.node.project import NodeProject, required_members
 from preview.detection.plan import Step
 from preview.detection.steps.purpose import BUILD
 from preview.sources.javascript import SCRIPT_SUFFIXES
@@ -57,7 +57,6 @@ _STATIC_IMPORT: Final = re.compile(
 )
 _BARE_IMPORT: Final = re.compile(_NAMED_IMPORT + r"""['"]([^.'"\n][^'"\n]{0,300})['"]""", re.MULTILINE)
 _QUOTED: Final = re.compile(r"""['"`]((?:@[\w.~-]{1,100}/)?[\w.~-]{1,200})""")
-_MOST_MEMBERS: Final = 12
 _MOST_CONDITIONS: Final = 4
 # A loader reads these files; builds do not create them first.
 _ASSETS: Final = frozenset(
@@ -158,7 +157,7 @@ def _member_steps(project: NodeProject) -> Iterator[Step]:
     known = {one.name: one for one in project.packages if one.name and one is not project.package}
     first = {name for file in project.reached for name in _loaded(project.text(file)) if name in known}
     members = {name: one for name, one in known.items() if name in first or name not in project.package.dependencies}
-    for member in _required_members(project.package, members, set()):
+    for member in required_members(project.package, members, set()):
         main = _main_of(member)
         path = built_path(member.folder, main) if main else None
         name = _script(member, _BUILDS)
@@ -186,16 +185,6 @@ def _is_mapped(project: NodeProject, member: NodePackage) -> bool:
     """Return whether a configuration of TypeScript leads the package's name to its sources."""
     files = [project.find(name) for name in ("tsconfig.json", "tsconfig.base.json", "tsconfig.app.json")]
     return any(f'"{member.name}' in project.text(file) for file in files if file is not None)
-
-
-def _required_members(package: NodePackage, known: Mapping[str, NodePackage], seen: set[str]) -> Iterator[NodePackage]:
-    """Yield the packages of the workspace that a package requires, each after those that it requires itself."""
-    for name in package.dependencies:
-        member = known.get(name)
-        if member is not None and name not in seen and len(seen) < _MOST_MEMBERS:
-            seen.add(name)
-            yield from _required_members(member, known, seen)
-            yield member
 
 
 def _main_of(package: NodePackage) -> str:

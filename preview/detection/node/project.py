@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -62,6 +62,16 @@ class _ByPaths:
         return self._found.get(specifier)
 
 
+def required_members(package: NodePackage, known: Mapping[str, NodePackage], seen: set[str]) -> Iterator[NodePackage]:
+    """Yield the packages of the workspace that a package requires, each after those that it requires itself."""
+    for name in package.dependencies:
+        member = known.get(name)
+        if member is not None and name not in seen and len(seen) < _MOST_MEMBERS:
+            seen.add(name)
+            yield from required_members(member, known, seen)
+            yield member
+
+
 @dataclass(frozen=True)
 class NodeProject:
     """The package to start.
@@ -106,14 +116,7 @@ class NodeProject:
     def members(self) -> tuple[NodePackage, ...]:
         """The packages of the workspace that the package requires, directly or through others: each is loaded, too."""
         known = {one.name: one for one in self.packages if one.name and one is not self.package}
-        found: dict[str, NodePackage] = {}
-        todo = [self.package]
-        while todo and len(found) < _MOST_MEMBERS:
-            for name in todo.pop(0).dependencies:
-                if name in known and name not in found:
-                    found[name] = known[name]
-                    todo.append(known[name])
-        return tuple(one for one in found.values() if one.folder != self.root)
+        return tuple(required_members(self.package, known, set()))
 
     @property
     def _declaring(self) -> Iterator[NodePackage]:

@@ -34,6 +34,9 @@ _UP: Final = re.compile(r"\d{1,20}_[\w.-]{1,200}\.up\.sql")
 _MARKED: Final = re.compile(rb"^-- ?(?:migrate:up|\+goose Up)\b", re.MULTILINE)
 _NUMBERED: Final = re.compile(r"\d{1,20}[_-][\w.-]{1,200}\.sql")
 _DOWN: Final = re.compile(rb"^-- ?(?:migrate:down|\+goose Down)\b", re.MULTILINE)
+_ASIDE: Final = re.compile(r"(?:^|/)(?:tests?|testdata|fixtures|examples?)/", re.IGNORECASE)
+# A program that reads such files runs them itself.
+_READS_THEM: Final = re.compile(rb"\.up\.sql|migrate:up|\+goose")
 _CUT: Final = r"""for file; do sed '/^-- \{0,1\}\(migrate:down\|+goose Down\)/,$d' "$file"; echo ';'; done | """
 _MOST_READ: Final = 40
 _TABLE: Final = re.compile(rb"\bCREATE\s{1,20}TABLE\b", re.IGNORECASE)
@@ -125,7 +128,11 @@ def _versions(sources: Sources) -> Iterator[tuple[tuple[int, ...], str]]:
 
 def _numbered(sources: Sources) -> list[str]:
     """Return the migrations of golang-migrate, dbmate or goose in the first folder that has some, in their order."""
-    files = [name for name in sources.all_names if _NUMBERED.fullmatch(posixpath.basename(name))]
+    numbered = (name for name in sources.all_names if _NUMBERED.fullmatch(posixpath.basename(name)))
+    files = [name for name in numbered if not _ASIDE.search(name)]
+    code = sources.with_suffix(".py", ".js", ".ts", ".mjs") if files else ()
+    if any(_READS_THEM.search(sources.text(name)) for name in code):
+        return []
     found = [name for name in files if _UP.fullmatch(posixpath.basename(name))]
     found = found or [name for name in files[:_MOST_LOADED] if _MARKED.search(sources.text(name))]
     inside = [name for name in found if posixpath.dirname(name) == posixpath.dirname(found[0])]

@@ -15,6 +15,10 @@ function tell(sentence) {
   fs.writeSync(1, `${sentence}\n`);
 }
 
+function shortened(error) {
+  return String((error && error.message) || error).slice(0, 300).replaceAll('\n', ' ');
+}
+
 /** Run the project's migrations; false if it has none. */
 async function migrate(orm) {
   // The program runs its sources, and their migrations lie there too.
@@ -22,8 +26,9 @@ async function migrate(orm) {
   let pending = [];
   try {
     pending = await orm.getMigrator().getPendingMigrations();
-  } catch {
-    // Without the package for migrations, or the folder.
+  } catch (error) {
+    // The project may do without the package for migrations.
+    if (error.code !== 'MODULE_NOT_FOUND') tell(`MikroORM cannot read the migrations: ${shortened(error)}`);
   }
   if (pending.length === 0) return false;
   await orm.getMigrator().up();
@@ -39,8 +44,7 @@ async function makeTables(orm) {
     await orm.getSchemaGenerator().createSchema();
     tell('no migration makes the tables: MikroORM has made those of its entities');
   } catch (error) {
-    const reason = String((error && error.message) || error).slice(0, 300).replaceAll('\n', ' ');
-    tell(`MikroORM cannot make the tables: ${reason}`);
+    tell(`MikroORM cannot make the tables: ${shortened(error)}`);
   }
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -255,10 +255,22 @@ async def _run_step(preview: LivePreview, prepared: PreparedLaunch, step: Step) 
             exit_code=ended.code,
             exit_signal=ended.signal,
         )
-        # Another attempt, with a server of its own, mends that.
-        is_mendable = preview.servers.can_be_administered and may_be_administered(prepared.plan.services)
-        is_required = step.required or (is_mendable and refused_right(lines) is not None)
-        _tell_failure(preview, replace(step, required=is_required), f"failed with {ended}; {meaning}", failure)
+        if not step.required and await _offer_refusal(preview, prepared, lines):
+            # This attempt is being ended.
+            preview.progress.fail(planned_name(step.name), f"failed with {ended}; {meaning}")
+            return
+        _tell_failure(preview, step, f"failed with {ended}; {meaning}", failure)
+
+
+async def _offer_refusal(preview: LivePreview, prepared: PreparedLaunch, lines: Sequence[str]) -> bool:
+    """Return True if PostgreSQL has refused an optional step, and another attempt gets a server of its own.
+
+    Cancellation: nothing changes.
+    """
+    offer = preview.mends.offer
+    if offer is None or refused_right(lines) is None or not preview.servers.can_be_administered:
+        return False
+    return may_be_administered(prepared.plan.services) and await offer(lines)
 
 
 def _tell_failure(preview: LivePreview, step: Step, said: str, error: LaunchFailed) -> None:

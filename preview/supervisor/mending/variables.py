@@ -236,8 +236,8 @@ def _missing(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
     key = str(found.details["key"]) if found is not None and found.reason == "missing_key" else ""
     if key in failed.example_values:
         yield key, placeholder_for(key)
-    for name in dict.fromkeys(_listed(failed, str(name)) for name in names) if isinstance(names, Sequence) else ():
-        yield from ((one, placeholder_for(one)) for one in name)
+    listed = [_listed(failed, str(name)) for name in names] if isinstance(names, Sequence) else []
+    yield from ((name, placeholder_for(name)) for name in dict.fromkeys(itertools.chain(*listed)))
     number = newest_error(failed.lines)
     # `Error: process.env.SITE_KEY is not set`, in whichever language.
     for match in _OF_NODE.finditer(failed.lines[number]) if number is not None and not names else ():

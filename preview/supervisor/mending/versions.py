@@ -10,7 +10,7 @@ from typing import Final
 from packaging.utils import canonicalize_name
 
 from preview.detection import Origin, Toolchain, Variable
-from preview.supervisor.mending.model import FailedStart, Mend, newest_error
+from preview.supervisor.mending.model import FRAME, FailedStart, Mend, newest_error
 
 # What a newer version says, and the first that does not belong to the project.
 _SAID: Final = {
@@ -174,7 +174,6 @@ _AFTER: Final = 4
 _BEFORE: Final = 12
 
 
-_FRAME: Final = re.compile(r'^\s{0,8}File "(?P<path>[^"]{1,400})", line \d{1,7}')
 _INSTALLED: Final = re.compile(r"/site-packages/(?P<name>\w{1,100})(?:/|\.py$)")
 _SHARP: Final = re.compile(
     r'(?:wrong installing|not load) the "sharp" module|sharp-linux(?:musl)?-(?:x64|arm64v?8?)\.node'
@@ -233,14 +232,13 @@ def _mend_node_options(failed: FailedStart) -> Mend | None:
 
 def _asking_package(lines: Sequence[str], error: int) -> str | None:
     """Return the folder of the installed package in whose frame the error is; None if it is the project's."""
-    frame = next((found for one in reversed(lines[:error]) if (found := _FRAME.match(one))), None)
+    frame = next((found for one in reversed(lines[:error]) if (found := FRAME.match(one))), None)
     package = None if frame is None else _INSTALLED.search(frame["path"])
     return None if package is None else canonicalize_name(package["name"])
 
 
 # An API that has changed: the error is raised by a package, or by an import from one.
 _CHANGED: Final = re.compile(r"(?:ModuleNotFoundError|ImportError|AttributeError|TypeError): ")
-_FILE_FRAME: Final = re.compile(r'\s{0,8}File "(?P<path>[^"]{1,400})", line \d{1,7}')
 _SITE_PACKAGES: Final = "/site-packages/"
 _OF_MODULE: Final = (
     re.compile(r"ImportError: cannot import name '\w{1,100}' from '(?P<module>[A-Za-z_]\w{0,100})[.\w]{0,200}'"),
@@ -267,7 +265,7 @@ def mend_date(failed: FailedStart) -> Mend | None:
 def _is_raised_by_package(failed: FailedStart, number: int) -> bool:
     """Return whether the innermost frame above the error belongs to an installed package."""
     above = reversed(failed.lines[max(0, number - _FRAME_LINES) : number])
-    frame = next((match for line in above if (match := _FILE_FRAME.match(line))), None)
+    frame = next((match for line in above if (match := FRAME.match(line))), None)
     return frame is not None and _SITE_PACKAGES in frame["path"]
 
 
