@@ -1,16 +1,15 @@
 """Make source of Python 3.14 run on an older Python: annotations that name what follows, and bare exception lists.
 
 Python 3.14 evaluates an annotation when something asks for it (PEP 649), and allows ``except A, B:`` (PEP 758). In the
-preview's own copy, a future import and parentheses mean the same to an older Python. Lines keep their numbers, unless a
-file begins with a class or a function.
+preview's own copy, quotes and parentheses mean the same to an older Python. Lines keep their numbers. Only names are
+quoted. A future import would make text of all annotations; SQLModel reads ``list["Team"]``, but no ``"list[Team]"``.
 """
 
 from __future__ import annotations
 
 import ast
-import codecs
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Final
@@ -22,14 +21,14 @@ OLDER_PYTHON: Final = "older Python"
 """Name of the step."""
 
 _MOST_FILES: Final = 300
-_MOST_EDITS: Final = 1_000
+_MOST_EDITS: Final = 2_000
 # Of all arguments: the kernel takes two million bytes.
 _MOST_CHARACTERS: Final = 200_000
-_FUTURE: Final = "from __future__ import annotations"
 _BARE_EXCEPT: Final = re.compile(rb"^[ \t]*except[ \t]+(?P<list>[\w.]+(?:[ \t]*,[ \t]*[\w.]+)+)[ \t]*:", re.MULTILINE)
-_NO_PREFIX: Final = (
-    ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.If, ast.For, ast.While, ast.With, ast.Try, ast.Match
-)  # fmt: skip
+# `Later | None` with text in its place is an error, and with this is none.
+_IN_UNION: Final = '__import__("typing").Union["', '"]'
+_QUOTES: Final = '"', '"'
+_WHOLE: Final = 'r"""(', ')"""'
 # Each argument is an insertion: file, line, column in bytes, text. The last one of a file comes first.
 _EDIT: Final = """
 import sys
@@ -44,6 +43,7 @@ for one in sys.argv[1:]:
 """
 
 Edit = tuple[int, int, str]
+Mark = tuple[ast.expr, tuple[str, str]]
 
 
 def with_older_python(plan: StartPlan, sources: Sources) -> StartPlan:
@@ -80,38 +80,36 @@ def _edits(sources: Sources, name: str) -> Iterator[Edit]:
         yield line, match.end("list") - begin, ")"
         yield line, match.start("list") - begin, "("
     tree = sources.tree(name)
-    if tree is not None and (place := _place(tree)) is not None and _names_what_follows(tree):
-        line, column, added = place
-        mark = codecs.BOM_UTF8 if line == 1 and text.startswith(codecs.BOM_UTF8) else b""
-        yield line, column + len(mark), added
+    if tree is not None and not any(map(_postpones, tree.body)):
+        yield from _quotes(tree)
 
 
-def _place(tree: ast.Module) -> Edit | None:
-    """Return the insertion of the future import; None if the file has it, or has no line for it."""
-    body: Sequence[ast.stmt] = tree.body
-    if any(isinstance(one, ast.ImportFrom) and one.module == "__future__" and _imports(one) for one in body):
-        return None
-    docstring = body[0] if ast.get_docstring(tree, clean=False) is not None else None
-    if not body[docstring is not None :]:
-        return None
-    first = body[docstring is not None]
-    if not isinstance(first, _NO_PREFIX):
-        return first.lineno, 0, f"{_FUTURE}; "
-    if docstring is not None and docstring.end_lineno is not None and docstring.end_col_offset is not None:
-        return docstring.end_lineno, docstring.end_col_offset, f"; {_FUTURE}"
-    line = min([first.lineno, *(one.lineno for one in getattr(first, "decorator_list", ()))])
-    return line, 0, f"{_FUTURE}\n"
+def _postpones(node: ast.stmt) -> bool:
+    return (
+        isinstance(node, ast.ImportFrom)
+        and node.module == "__future__"
+        and any(alias.name == "annotations" for alias in node.names)
+    )
 
 
-def _imports(node: ast.ImportFrom) -> bool:
-    return any(alias.name == "annotations" for alias in node.names)
+def _quotes(tree: ast.Module) -> Iterator[Edit]:
+    """Yield quotes around the names, in annotations that are evaluated at import, of what the file makes later.
 
-
-def _names_what_follows(tree: ast.Module) -> bool:
-    """Return whether an annotation that is evaluated at import names a class that the file defines or imports later.
-
-    So does one that names its own class, or what is only imported for type checkers.
+    So are those of an own class, and of what is only imported for type checkers.
     """
+    made = _made(tree)
+    for annotation in _annotations(tree.body):
+        if _names_later(annotation, made):
+            types = list(_types(annotation, made))
+            marks = types if all(types) else [(annotation, _WHOLE)]
+            for node, (opening, closing) in filter(None, marks):
+                if node.end_lineno is not None and node.end_col_offset is not None:
+                    yield node.end_lineno, node.end_col_offset, closing
+                    yield node.lineno, node.col_offset, opening
+
+
+def _made(tree: ast.Module) -> dict[str, int]:
+    """Return the line from which on each name is there: of classes, and of imports for type checkers."""
     made = {one.name: one.end_lineno or one.lineno for one in tree.body if isinstance(one, ast.ClassDef)}
     for one in tree.body:
         if isinstance(one, ast.If) and _is_type_checking(one.test):
@@ -121,15 +119,34 @@ def _names_what_follows(tree: ast.Module) -> bool:
                 if isinstance(node, ast.Import | ast.ImportFrom)
                 for alias in node.names
             }
-    return any(
-        isinstance(name, ast.Name) and made.get(name.id, 0) >= name.lineno
-        for annotation in _annotations(tree.body)
-        for name in _evaluated(annotation)
-    )
+    return made
 
 
 def _is_type_checking(test: ast.expr) -> bool:
     return getattr(test, "id", getattr(test, "attr", None)) == "TYPE_CHECKING"
+
+
+def _names_later(node: ast.AST, made: Mapping[str, int]) -> bool:
+    return any(isinstance(one, ast.Name) and made.get(one.id, 0) >= one.lineno for one in ast.walk(node))
+
+
+def _types(node: ast.expr, made: Mapping[str, int], *, in_union: bool = False) -> Iterator[Mark | None]:
+    """Yield each type that names what follows, with its quotes; None where such a name is no type but a value."""
+    match node:
+        case _ if not _names_later(node, made):
+            return
+        case ast.Name():
+            yield node, _IN_UNION if in_union else _QUOTES
+        case ast.BinOp(op=ast.BitOr()):
+            yield from _types(node.left, made, in_union=True)
+            yield from _types(node.right, made, in_union=True)
+        case ast.Subscript() if not _names_later(node.value, made):
+            yield from _types(node.slice, made)
+        case ast.Tuple() | ast.List():
+            for one in node.elts:
+                yield from _types(one, made)
+        case _:
+            yield None
 
 
 def _annotations(body: Sequence[ast.stmt]) -> Iterator[ast.expr]:
@@ -145,8 +162,3 @@ def _annotations(body: Sequence[ast.stmt]) -> Iterator[ast.expr]:
                 yield one.returns
         elif isinstance(one, ast.ClassDef):
             yield from _annotations(one.body)
-
-
-def _evaluated(annotation: ast.expr) -> Iterator[ast.AST]:
-    """Yield the names of an annotation; text in quotes is none."""
-    return ast.walk(annotation)
