@@ -142,6 +142,23 @@ async def test_django_by_asgi(rig: Rig) -> None:
     assert (await ask(preview, "/static/logo.txt")).text == "a logo"
 
 
+@pytest.mark.parametrize("apps", ["", "channels"])
+async def test_django_whose_asgi_application_is_broken_is_served_as_runserver_does(rig: Rig, apps: str) -> None:
+    project = {**DJANGO, "site/config/asgi.py": "from config import consumers\n"}
+    if apps:
+        project["site/channels/__init__.py"] = ""
+        settings = project["site/config/settings.py"]
+        project["site/config/settings.py"] = f"{settings}\nINSTALLED_APPS.append({apps!r})\n"
+    preview = await rig.start(project, django_plan(Server.ASGI))
+    if apps:
+        assert preview.record.state is State.FAILED
+        assert "consumers" in (preview.record.reason or "")
+    else:
+        assert_it_serves_on_the_services_socket(preview)
+        assert (await ask(preview, "/")).text.endswith(" ASGIRequest")
+        assert "config.asgi.application cannot be loaded (cannot import name 'consumers'" in "\n".join(story(preview))
+
+
 async def test_express(rig: Rig) -> None:
     plan = StartPlan("express", Toolchain.NODE, Server.NODE, None, command=("server.js",))
     preview = await rig.start(EXPRESS, plan)

@@ -80,9 +80,19 @@ def _load_urls(settings: Any) -> None:
 
 
 def _asgi_application(settings: Any) -> Any:
+    """Return the project's ASGI application; Django's own, if that is broken and ``runserver`` would not look at it."""
+    from preview_serving import say  # noqa: PLC0415
+
     importlib.import_module("django").setup()
     module_name, _, name = settings.ASGI_APPLICATION.rpartition(".")
-    application = getattr(importlib.import_module(module_name), name)
+    try:
+        application = getattr(importlib.import_module(module_name), name)
+    except (AttributeError, ImportError) as error:
+        # With one of these, `runserver` serves it.
+        if {"channels", "daphne"}.intersection(settings.INSTALLED_APPS):
+            raise
+        say(f"{settings.ASGI_APPLICATION} cannot be loaded ({error}); requests go to Django alone, as with runserver")
+        application = importlib.import_module("django.core.asgi").get_asgi_application()
     handlers = importlib.import_module("django.contrib.staticfiles.handlers")
     return handlers.ASGIStaticFilesHandler(application) if _serves_static(settings) else application
 
