@@ -111,6 +111,25 @@ def test_a_helper_of_another_module_is_read(tmp_path: Path) -> None:
     assert kinds(tmp_path, settings, database=helper)[0] == [ServiceKind.MYSQL]
 
 
+DEFAULT = f'DATABASES = {{"default": {PG}}}\n'
+
+
+@pytest.mark.parametrize(
+    ("base", "settings", "expected"),
+    [
+        (LITE, f"from .base import *\n{DEFAULT}", [ServiceKind.POSTGRESQL]),
+        (PG, f'from .base import *\nDATABASES = {{"default": {LITE}}}\n', []),
+        # What is imported later, or chosen by a branch, may override it.
+        (LITE, f"{DEFAULT}from .base import *\n", []),
+        (LITE, f"{DEFAULT}try:\n    from .base import *\nexcept ImportError:\n    pass\n", []),
+    ],
+)
+def test_the_last_of_the_settings_modules_decides(
+    tmp_path: Path, base: str, settings: str, expected: list[ServiceKind]
+) -> None:
+    assert kinds(tmp_path, settings, base=f'DATABASES = {{"default": {base}}}\n')[0] == expected
+
+
 @pytest.mark.parametrize(
     "settings",
     [

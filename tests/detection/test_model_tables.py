@@ -126,6 +126,10 @@ app = FastAPI()
     [
         (DECLARED, True),
         (DECLARED.replace("create_engine(", "create_async_engine("), True),
+        (DECLARED.replace("(DeclarativeBase)", "(AsyncAttrs, DeclarativeBase)"), True),
+        (DECLARED.replace("class Base(DeclarativeBase)", "@as_declarative()\nclass Base"), True),
+        (f"from sqlalchemy.sql import func\n{DECLARED}", True),
+        (f"{DECLARED}load('tables.sql')\n", False),
         (f"{DECLARED}Base.metadata.create_all(engine)\n", False),
         (f"{DECLARED}connection.run_sync(Base.metadata.create_all)\n", False),
         (f"{DECLARED}engine.execute('create table pupils (id int)')\n", False),
@@ -134,6 +138,15 @@ app = FastAPI()
 )
 def test_declared_models_get_the_tables_that_nothing_makes(tmp_path: Path, text: str, is_made: bool) -> None:
     assert tables(tmp_path, text) == ([("app",)] if is_made else [])
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_an_upgrade_without_revisions_makes_no_tables(tmp_path: Path, is_there: bool) -> None:
+    if is_there:
+        (tmp_path / "migrations" / "versions").mkdir(parents=True)
+        (tmp_path / "migrations" / "versions" / "1_pupils.py").write_text("revision = '1'\n")
+    made = tables(tmp_path, f"{DECLARED}from alembic import command\ncommand.upgrade(config, 'head')\n")
+    assert made == ([] if is_there else [("app",)])
 
 
 @pytest.mark.parametrize("second", ["", "other = create_engine('sqlite:///other.db')\n"])

@@ -55,6 +55,7 @@ def test_what_a_main_block_does_besides_serving_is_a_step(tmp_path: Path, block:
         main("a = argparse.ArgumentParser()", "a.add_argument('--port')", "app.run(port=a.parse_args().port)"),
         main("logging.basicConfig(level=logging.INFO)", "webbrowser.open('http://localhost')", "app.run()"),
         "def main():\n    app.run()\n" + main("main()"),
+        main("folders = os.listdir()", "app.run(reload_dirs=folders, workers=os.cpu_count())"),
         main("settings = get_settings()", "setup_logging()", "app.run(port=settings.port)"),
         main("init_db()", "while True:", "    work()"),
         # Neither ends by itself, or waits for a person.

@@ -131,11 +131,25 @@ def deciding_values(
 
     assembler = Assembler(find)
     found: list[ast.expr] = []
-    for file in loaded:
+    tree = sources.tree(loaded[0]) if loaded else None
+    for file in loaded[:1] if tree is not None and _has_last_word(tree) else loaded:
         module = module_of(file) if b"DATABASES" in sources.text(file) else None
         if module is not None:
             found += [assembler.assemble(value, module) for value in module.values("DATABASES")]
     return found
+
+
+def _has_last_word(tree: ast.Module) -> bool:
+    """Return whether a settings module assigns a whole ``DATABASES`` after all that it imports from others."""
+    at = next((one for one in reversed(tree.body) if isinstance(one, ast.Assign) and _is_whole(one)), None)
+    later = tree.body[tree.body.index(at) + 1 :] if at is not None else []
+    imports = (inner for one in later for inner in ast.walk(one) if isinstance(inner, ast.ImportFrom))
+    return at is not None and not any(alias.name == "*" for one in imports for alias in one.names)
+
+
+def _is_whole(statement: ast.Assign) -> bool:
+    targets = statement.targets
+    return isinstance(targets[0], ast.Name) and targets[0].id == "DATABASES" and any(tables_in(statement.value))
 
 
 def known_values(settings: ProjectSettings) -> dict[str, str]:

@@ -38,6 +38,7 @@ _PLAIN: Final = frozenset(
      "signal", "register", "filterwarnings", "simplefilter", "freeze_support", "set_start_method", "install", "uvloop",
      "set_event_loop_policy",
      "WindowsSelectorEventLoopPolicy", "get_event_loop", "new_event_loop", "set_event_loop",
+     "listdir", "scandir", "walk", "glob", "getcwd", "cwd", "cpu_count", "getpid",
      "gethostname", "gethostbyname", "app_context", "test_request_context", "url_for", "iter_rules", "time", "now",
      "monkey_patch", "patch_all", "from_object", "from_mapping", "setdefault", "update", "ProxyFix", "CORS",
      "SSLContext", "load_cert_chain", "super", "register_blueprint", "add_url_rule",

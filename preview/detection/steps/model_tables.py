@@ -50,8 +50,15 @@ _NAMED: Final = re.compile(r"(?:init|create|setup|make|prepare|build)_?\w*(?:db|
 _USED: Final = b"flask_sqlalchemy"
 _ASGI: Final = frozenset({"fastapi", "starlette"})
 _MADE: Final = b"create_all("
-_MAKES: Final = re.compile(rb"\.create_all\s*[(),]|\bCREATE\s+TABLE\b|\.sql\b|\bcommand\.upgrade\b", re.IGNORECASE)
-_DECLARES: Final = re.compile(rb"\(\s*DeclarativeBase\b|\bdeclarative_base\(|\btable\s*=\s*True\s*\)\s*:")
+# A file such as `tables.sql`, and not the module `sqlalchemy.sql`.
+_MAKES: Final = re.compile(
+    rb"\.create_all\s*[(),]|\bCREATE\s+TABLE\b|(?<!sqlalchemy)(?<!sqlmodel)\.sql\b", re.IGNORECASE
+)
+_UPGRADES: Final = re.compile(rb"\bcommand\.upgrade\b")
+_DECLARES: Final = re.compile(
+    rb"^class\s[^)]{1,200}\bDeclarativeBase\b|\bdeclarative_base\(|^@as_declarative\b|\btable\s*=\s*True\s*\)\s*:",
+    re.MULTILINE,
+)
 _ENGINE: Final = re.compile(rb"\bcreate_(?:async_)?engine\(")
 
 
@@ -69,7 +76,7 @@ def find_model_tables_step(
     files = list(files)
     texts = [sources.text(file) for file in files]
     if target.framework in _ASGI:
-        return _uncalled(sources, target, files, directory) or _declared(target, texts, directory)
+        return _uncalled(sources, target, files, directory) or _declared(sources, target, texts, directory)
     if target.framework != "flask" or not any(_USED in text for text in texts):
         return ()
     if any(_MADE in text and not _is_for_commands(sources, file) for file, text in zip(files, texts, strict=True)):
@@ -97,11 +104,15 @@ def _is_command(decorator: ast.expr) -> bool:
     return isinstance(found, ast.Attribute) and found.attr == "command"
 
 
-def _declared(target: AppTarget, texts: Sequence[bytes], directory: str) -> tuple[Step, ...]:
+def _declared(sources: Sources, target: AppTarget, texts: Sequence[bytes], directory: str) -> tuple[Step, ...]:
     """Return the step that makes the tables of an application's declared models, if its files make none."""
     code = [text for text in texts if b"sqlalchemy" in text or b"sqlmodel" in text]
     is_complete = any(_DECLARES.search(text) for text in code) and any(_ENGINE.search(text) for text in code)
     if not is_complete or any(_MAKES.search(text) for text in texts):
+        return ()
+    # Without revisions, an upgrade makes nothing.
+    revises = any("versions/" in name and not name.endswith("__init__.py") for name in sources.with_suffix(".py"))
+    if revises and any(_UPGRADES.search(text) for text in texts):
         return ()
     argv = ("python", "-c", _DECLARED, target.module)
     return (Step("tables", argv, directory, "nothing in the project makes the tables of its models"),)
