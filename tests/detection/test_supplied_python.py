@@ -170,6 +170,14 @@ CASES = [
         steps=("migrations",),
     ),
     Case(
+        "a host in a variable named like a URL",
+        fastapi(
+            "import os\nPOSTGRES_URL, POSTGRES_PORT = os.getenv('POSTGRES_URL'), os.getenv('POSTGRES_PORT')\n"
+            + ASYNC.format('f"postgresql+asyncpg://u:p@{POSTGRES_URL}:{POSTGRES_PORT}/x"'), "asyncpg",
+        ),
+        {"POSTGRES_URL": "localhost", "POSTGRES_PORT": "5432", "DATABASE_URL": f"postgresql+asyncpg://{OWN}"},
+    ),
+    Case(
         "a part with a foreign host, one without a value, one with a default of the compose file",
         fastapi(
             "import os, psycopg2\npsycopg2.connect(host=os.getenv('POSTGRES_HOST', 'pg.example'),"

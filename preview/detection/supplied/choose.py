@@ -130,7 +130,10 @@ class _Chooser:
 
     def _urls(self) -> list[SettingRead]:
         """Return the variables that set the whole URL of an SQL database, not only a part of it."""
-        return [read for read in self.settings.reads.values() if self._is_url(read)]
+        # `POSTGRES_URL` in f"postgresql://…@{POSTGRES_URL}/shop" is a host.
+        kept = [self.settings.kept_as(one.host) for one in self.facts.addresses if one.host]
+        hosts = {read.name for read in kept if read is not None}
+        return [read for read in self.settings.reads.values() if read.name not in hosts and self._is_url(read)]
 
     def _is_url(self, read: SettingRead) -> bool:
         told = self.supply.told_kind(read, self.settings)
