@@ -135,6 +135,16 @@ async def test_urls_that_another_error_keeps_from_loading_are_tried_again_at_the
     assert "URL patterns could not be loaded yet: OSError: not yet" in "\n".join(story(preview))
 
 
+async def test_django_migrates_though_its_own_checks_fail(rig: Rig) -> None:
+    settings = DJANGO["site/config/settings.py"] + "CSRF_TRUSTED_ORIGINS = ['']\n"
+    preview = await rig.start({**DJANGO, "site/config/settings.py": settings}, django_plan(Server.DJANGO))
+    assert_it_serves_on_the_services_socket(preview)
+    assert "django_content_type" in (await ask(preview)).text
+    said = "\n".join(story(preview))
+    assert "step migrations: Django's own checks fail, and are left out in a second try" in said
+    assert said.count("step migrations: running (python manage.py migrate") == 2
+
+
 async def test_django_by_asgi(rig: Rig) -> None:
     preview = await rig.start(DJANGO, django_plan(Server.ASGI))
     assert_it_serves_on_the_services_socket(preview)

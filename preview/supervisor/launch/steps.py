@@ -58,6 +58,8 @@ from preview.supervisor.preview.patience import tell_while_silent
 _DRAIN_S = 0.5
 _MOST_SHOWN = 120
 _LAST_LINES = 200
+_CHECKS = ("SystemCheckError:", "django.core.management.base.SystemCheckError:")
+_NO_CHECKS = "--skip-checks"
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +261,17 @@ async def _run_step(preview: LivePreview, prepared: PreparedLaunch, step: Step) 
             # This attempt is being ended.
             preview.progress.fail(planned_name(step.name), f"failed with {ended}; {meaning}")
             return
+        if _is_refused_by_checks(step, lines):
+            preview.log.say(f"step {step.name}: Django's own checks fail, and are left out in a second try", Level.WARNING)
+            await _run_step(preview, prepared, replace(step, argv=(*step.argv, _NO_CHECKS)))
+            return
         _tell_failure(preview, step, f"failed with {ended}; {meaning}", failure)
+
+
+def _is_refused_by_checks(step: Step, lines: Sequence[str]) -> bool:
+    """Return whether checks of the settings, without which the application starts, have kept Django from migrating."""
+    is_first = "migrate" in step.argv and _NO_CHECKS not in step.argv
+    return is_first and any(line.startswith(_CHECKS) for line in lines)
 
 
 async def _offer_refusal(preview: LivePreview, prepared: PreparedLaunch, lines: Sequence[str]) -> bool:
