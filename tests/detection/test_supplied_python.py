@@ -160,6 +160,14 @@ CASES = [
         {"DATABASE_URL": "postgresql+psycopg2://u:p@db/x"},
     ),
     Case(
+        "a compose file's URL of Redis, with its password",
+        fastapi(
+            "import os, redis\nURL = os.getenv('REDIS_URL')\nredis.from_url(URL)\n", "redis",
+            **{"compose.yaml": "services:\n  api:\n    environment:\n      REDIS_URL: ${REDIS_URL:-redis://:secret@cache:6379/1}\n"},
+        ),
+        {"REDIS_URL": "redis://:secret@cache:6379/1"}, (ServiceKind.REDIS,),
+    ),
+    Case(
         "parts, with an asynchronous migration",
         fastapi(
             PYDANTIC + "    db_host: str\n    db_port: int\n    db_user: str\ns = S()\n"
@@ -583,6 +591,15 @@ def test_a_helper_of_a_platform_demands_encryption(tmp_path: Path, call: str, *,
     files = django(f"{settings}import django_heroku\ndjango_heroku.settings({call})\n", "django\npsycopg2-binary\n")
     plan = supplied_plan(tmp_path, files)
     assert any("shop/settings.py:5 requires TLS" in line for line in plan.warnings) is insists
+
+
+@pytest.mark.parametrize(("call", "kinds"), [("locals()", [POSTGRESQL]), ("locals(), databases=False", [])])
+def test_a_helper_of_a_platform_replaces_sqlite(tmp_path: Path, call: str, kinds: list[ServiceKind]) -> None:
+    settings = table('"django.db.backends.sqlite3"', NAME='"db.sqlite3"')
+    files = django(
+        f"{settings}import django_on_heroku\ndjango_on_heroku.settings({call})\n", "django\npsycopg2-binary\n"
+    )
+    assert [need.kind for need in supplied_plan(tmp_path, files).services if need.supplied] == kinds
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -31,6 +31,8 @@ _ENGINES: Final = {
     ServiceKind.POSTGRESQL: "django.db.backends.postgresql",
     ServiceKind.MYSQL: "django.db.backends.mysql",
 }
+# `django_heroku.settings(locals())` replaces the default database by that of `DATABASE_URL`, with TLS.
+_HEROKU: Final = re.compile(rb"^django(?:_on)?_heroku\.settings\((?![^\n]*\bdatabases\s*=\s*False)", re.MULTILINE)
 _MODULE: Final = re.compile(r"\w{1,60}(?:\.\w{1,60}){1,8}", re.ASCII)
 _SCHEMES: Final = ("postgres", "postgis", "mysql", "pgsql", "psql")
 
@@ -41,7 +43,7 @@ def choose_supplied_django(
     """Return the choice of a supplied server; None if the project wants none that the preview gets."""
     if not supply:
         return None
-    choice, tables = _choose(sources, files, settings, supply)
+    choice, tables = _choose(sources, list(files), settings, supply)
     ports = [
         value.value for table in tables for key, value in table if key == "PORT" and isinstance(value, ast.Constant)
     ]
@@ -50,7 +52,7 @@ def choose_supplied_django(
 
 
 def _choose(
-    sources: Sources, files: Iterable[str], settings: ProjectSettings, supply: Supply
+    sources: Sources, files: Sequence[str], settings: ProjectSettings, supply: Supply
 ) -> tuple[DatabaseChoice | None, list[list[tuple[str, ast.expr]]]]:
     """Return the choice, and the tables of ``DATABASES`` that decide."""
     driver = next((kind for kind in supply.drivers.kinds() if kind in _ENGINES and kind in supply.kinds), None)
@@ -72,6 +74,8 @@ def _choose(
     deciding = next((one for one in reversed(assigned) if has_url(one) or any(tables_in(one))), None)
     if deciding is not None and has_url(deciding):
         return _by_url(deciding, urls, settings, supply, driver, kinds, flags), tables
+    if driver is ServiceKind.POSTGRESQL and any(_HEROKU.search(sources.text(file)) for file in files):
+        return _choice(driver, settings, supply, chosen=flags), tables
     if len(kinds) != 1 or SQLITE in kinds:
         return None, tables
     return _choice(

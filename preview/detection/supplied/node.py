@@ -100,7 +100,7 @@ def supplied_node_variables(
         decided = {read.name: one for read in reads if (one := _variable(read, settings, sql, supply)) is not None}
         if DATABASE_URL not in decided:
             decided[DATABASE_URL] = supplied_url(own_address(sql, SCHEMES[sql]))
-    local = local_variables(settings, variables, decided, sql, kinds, uses)
+    local = local_variables(settings, variables, decided, sql, supply, kinds, uses)
     implicit = {one.name: one for one in implicit_variables(sql)}
     return {**implicit, **variables, **local, **decided}
 

@@ -11,6 +11,7 @@ from typing import Final
 from preview.detection.databases.services import DEFAULT_PORTS, kind_of_scheme
 from preview.detection.plan import Origin, ServiceKind, Variable
 from preview.detection.settings import Kind, Need, ProjectSettings, SettingRead, is_secret_name
+from preview.detection.supplied.supply import Supply
 from preview.detection.supplied.urls import LOCAL, SCHEMES, address_from, is_reached, own_address
 
 
@@ -63,6 +64,7 @@ def local_variables(
     variables: Mapping[str, Variable],
     decided: Mapping[str, Variable],
     sql: ServiceKind | None,
+    supply: Supply,
     kinds: frozenset[ServiceKind],
     uses: Mapping[str, tuple[ServiceKind | None, Part]] | None = None,
 ) -> dict[str, Variable]:
@@ -73,6 +75,7 @@ def local_variables(
         variables: Values that the project's variables have so far.
         decided: Those of them that need no change.
         sql: Kind of the project's supplied SQL server, which names such as ``DB_HOST`` mean; or None.
+        supply: Servers that the preview gets, with the values of compose files.
         kinds: Kinds of supplied servers that the project uses.
         uses: Kind and part of an address by the variable's name, where the source tells them; the kind is None for
             the SQL server.
@@ -87,7 +90,12 @@ def local_variables(
         if kind is None or kind not in kinds:
             continue
         before = variables.get(read.name) or _own(read, settings)
-        value = _value(read, kind, before, part or part_of(read.name))
+        part = part or part_of(read.name)
+        value = _value(read, kind, before, part)
+        if part is Part.URL and before is None and not read.default:
+            # With its user and password: the program may use them.
+            told = next((text for text in supply.texts(read, settings) if kind_of_scheme(text) is kind), None)
+            value = value if told is None else address_from(told, kind)
         default = read.default
         if before is None and default is not None and read.need is Need.OPTIONAL:
             # Of two files that read it, one has no default.

@@ -29,7 +29,7 @@ def supplied_variables(
     if not kinds:
         return dict(variables)
     sql = database.supplied or next((kind for kind in sorted(kinds) if kind in SQL_KINDS), None)
-    local = local_variables(settings, variables, database.variables, sql, kinds, _uses(facts, settings))
+    local = local_variables(settings, variables, database.variables, sql, supply, kinds, _uses(facts, settings))
     implicit = {one.name: one for one in implicit_variables(database.supplied)}
     return {**implicit, **variables, **local}
 

@@ -262,7 +262,9 @@ async def _run_step(preview: LivePreview, prepared: PreparedLaunch, step: Step) 
             preview.progress.fail(planned_name(step.name), f"failed with {ended}; {meaning}")
             return
         if _is_refused_by_checks(step, lines):
-            preview.log.say(f"step {step.name}: Django's own checks fail, and are left out in a second try", Level.WARNING)
+            preview.log.say(
+                f"step {step.name}: Django's own checks fail, and are left out in a second try", Level.WARNING
+            )
             await _run_step(preview, prepared, replace(step, argv=(*step.argv, _NO_CHECKS)))
             return
         _tell_failure(preview, step, f"failed with {ended}; {meaning}", failure)
