@@ -160,6 +160,22 @@ CASES = [
         {"DATABASE_URL": "postgresql+psycopg2://u:p@db/x"},
     ),
     Case(
+        "a scheme in a variable",
+        fastapi(
+            PYDANTIC + "    db_driver: str\n    db_host: str\ns = S()\n"
+            + ENGINE.format('f"{s.db_driver}://u:p@{s.db_host}/x"'), "psycopg",
+        ),
+        {"DB_DRIVER": "postgresql+psycopg", "DB_HOST": "localhost", "DATABASE_URL": f"postgresql+psycopg://{OWN}"},
+    ),
+    Case(
+        "a scheme in a variable with a default",
+        fastapi(
+            "import os\nDRIVER = os.getenv('DB_DRIVER', 'mysql+pymysql')\n"
+            + ENGINE.format('f"{DRIVER}://u:p@localhost/x"'), "pymysql\npsycopg2",
+        ),
+        {"DATABASE_URL": f"mysql+pymysql://{MY}"}, (ServiceKind.MYSQL,),
+    ),
+    Case(
         "a compose file's URL of Redis, with its password",
         fastapi(
             "import os, redis\nURL = os.getenv('REDIS_URL')\nredis.from_url(URL)\n", "redis",

@@ -38,6 +38,7 @@ class Address:
         text: The URL, with ``*`` for unknown parts.
         host: The name of the variable with the host; empty for a literal host.
         port: The name of the variable with the port; empty for a literal port.
+        scheme_name: The name of the variable with the scheme; empty for a literal scheme.
     """
 
     text: str
@@ -45,6 +46,7 @@ class Address:
     line: int
     host: str = ""
     port: str = ""
+    scheme_name: str = ""
 
     @property
     def scheme(self) -> str:

@@ -165,7 +165,8 @@ class _Visitor(ast.NodeVisitor):
         if _URL.match(text) or text.startswith("*://"):
             found = _PARTS.match(named.partition("://")[2].rpartition("@")[2])
             host, port = (found[1] or "", found[2] or "") if found else ("", "")
-            self._facts.addresses.append(Address(text, self._file, node.lineno, host, port))
+            scheme = _name_of(node.values[0]) if text.startswith("*://") else ""
+            self._facts.addresses.append(Address(text, self._file, node.lineno, host, port, scheme))
         for item in node.values:
             if isinstance(item, ast.FormattedValue):
                 self.visit(item.value)

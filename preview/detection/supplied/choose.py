@@ -90,6 +90,10 @@ class _Chooser:
             if isinstance(told, ServiceKind) and told in SQL_KINDS:
                 return told
         literal = next((kind for one in self._literals() if (kind := kind_of_scheme(one))), None)
+        schemes = [text for read in self._schemes() for text in self.supply.texts(read, self.settings)]
+        if schemes and not reads:
+            told = kind_of_scheme(f"{schemes[0]}://")
+            return told if told in SQL_KINDS else None
         if not reads:
             return self._without_url(literal)
         if self.engine is not None and self._has_sqlite_file() and all(one.need is not Need.REQUIRED for one in reads):
@@ -109,6 +113,9 @@ class _Chooser:
         reads = [read for read in self._urls() if self.supply.told_kind(read, self.settings) in {kind, None}]
         variables = {read.name: one for read in reads if (one := self._variable(read, kind, reads)) is not None}
         variables |= self._choosing(kind)
+        for read in self._schemes():
+            if next(self.supply.texts(read, self.settings), None) is None:
+                variables[read.name] = variable_for(read, self._made_up(kind, synchronous=False).partition("://")[0])
         if not any(name.upper() == DATABASE_URL for name in variables):
             variables[DATABASE_URL] = supplied_url(self._made_up(kind, synchronous=False))
         for_migrations = self._for_migrations(kind, variables, sources)
@@ -134,6 +141,11 @@ class _Chooser:
         kept = [self.settings.kept_as(one.host) for one in self.facts.addresses if one.host]
         hosts = {read.name for read in kept if read is not None}
         return [read for read in self.settings.reads.values() if read.name not in hosts and self._is_url(read)]
+
+    def _schemes(self) -> list[SettingRead]:
+        """Return the variables that set the scheme of a URL: ``f"{settings.DB_DRIVER}://…"``."""
+        kept = (self.settings.kept_as(one.scheme_name) for one in self.facts.addresses if one.scheme_name)
+        return [read for read in kept if read is not None and _SQL_NAME.search(read.name.upper())]
 
     def _is_url(self, read: SettingRead) -> bool:
         told = self.supply.told_kind(read, self.settings)
