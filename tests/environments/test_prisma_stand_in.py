@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from importlib import resources
 from pathlib import Path
+
+import pytest
 
 SCHEMA = 'generator client {\n  provider = "prisma-client-js"\n}\nmodel User {\n  id Int @id\n}\n'
 SERVICE = """
@@ -107,3 +110,94 @@ def test_where_prisma_makes_no_types_without_an_engine_the_stand_in_is_used(tmp_
     said, service = without_engine(tmp_path, fails="true")
     assert said.startswith("the Prisma client could not be generated (its engine could not be downloaded from ")
     assert service.split("\n")[1] == "yes undefined PrismaClientInitializationError"
+
+
+# Generates what Prisma does for a schema that asks for no engine: a client that wants an adapter.
+ADAPTED = """
+const fs = require('fs');
+const text = fs.readFileSync('schema.prisma', 'utf8');
+if (!/WANTED/.test(text) || FAILS) process.exit(1);
+fs.mkdirSync('node_modules/.prisma/client', { recursive: true });
+fs.writeFileSync('node_modules/.prisma/client/index.js', `
+class PrismaClient {
+  constructor(options) { this.given = options; this.$connect = async () => undefined; }
+}
+exports.Prisma = {};
+exports.PrismaClient = PrismaClient;
+`);
+"""
+PG = "exports.PrismaPg = class { constructor(...given) { this.given = given; } };"
+LIBSQL = "exports.PrismaLibSQL = class { constructor(...given) { this.given = given; } };"
+GIVEN = """
+const { PrismaClient } = require('./node_modules/.prisma/client');
+const told = ({ adapter, ...rest }) => [adapter.given || adapter, rest];
+console.log(JSON.stringify([
+  told(new PrismaClient().given),
+  told(new PrismaClient({ log: ['query'], datasources: { db: { url: 'postgresql://a@other/b' } } }).given),
+  told(new PrismaClient({ adapter: 'own' }).given),
+]));
+"""
+
+
+def with_adapters(folder: Path, version: str, schema: str, wanted: str, *, fails: str = "false") -> tuple[str, str]:
+    """Return what the program says, and what clients are then made of."""
+    program = resources.files("preview.environments.node") / "scripts" / "preview-prisma.cjs"
+    packages = folder / "node_modules"
+    (packages / "prisma" / "build").mkdir(parents=True)
+    (packages / "prisma/build/index.js").write_text(ADAPTED.replace("WANTED", wanted).replace("FAILS", fails))
+    (packages / "prisma/package.json").write_text(json.dumps({"version": version}))
+    for name, text in (("pg", PG), ("libsql", LIBSQL)):
+        (packages / f"@prisma/adapter-{name}").mkdir(parents=True)
+        (packages / f"@prisma/adapter-{name}/index.js").write_text(text)
+    (folder / "schema.prisma").write_text(schema)
+    variables = {**os.environ, "PRISMA_QUERY_ENGINE_LIBRARY": "/environment/prisma-with-adapters"}
+    argv = ["node", str(program), "schema.prisma"]
+    made = subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=60, check=True, env=variables)
+    assert (folder / "schema.prisma").read_text() == schema
+    (folder / "given.js").write_text(GIVEN)
+    variables = {**os.environ, "SHOP_DB": "postgresql://u:p@localhost/shop?schema=crops"}
+    argv = ["node", "given.js"]
+    done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=60, check=False, env=variables)
+    return made.stdout, done.stdout
+
+
+POSTGRES = f'{SCHEMA}datasource db {{\n  provider = "postgresql"\n  url = env("SHOP_DB")\n}}\n'
+FEATURES = 'previewFeatures = \\["driverAdapters","queryCompiler"\\]'
+
+
+@pytest.mark.parametrize(
+    ("version", "schema", "wanted"),
+    [
+        ("6.16.2", POSTGRES, 'engineType = "client"'),
+        (
+            "6.11.1",
+            POSTGRES.replace(
+                "-js", '-js"\n  engineType = "library"\n  previewFeatures = [\n"driverAdapters"\n]\n  x = "'
+            ),
+            FEATURES,
+        ),
+    ],
+)
+def test_the_client_asks_the_database_through_an_adapter(
+    tmp_path: Path, version: str, schema: str, wanted: str
+) -> None:
+    said, given = with_adapters(tmp_path, version, schema, wanted)
+    assert said.startswith("the Prisma client asks the database through an adapter")
+    first, second, own = json.loads(given)
+    assert first == [[{"connectionString": "postgresql://u:p@localhost/shop?schema=crops"}, {"schema": "crops"}], {}]
+    assert second == [[{"connectionString": "postgresql://a@other/b"}, {}], {"log": ["query"]}]
+    assert own == ["own", {}]
+
+
+def test_the_path_of_a_file_begins_at_the_schema(tmp_path: Path) -> None:
+    schema = SCHEMA + 'datasource db {\n  provider = "sqlite"\n  url = "file:./dev.db?connection_limit=1"\n}\n'
+    _, given = with_adapters(tmp_path, "6.19.0", schema, "client")
+    assert json.loads(given)[0] == [[{"url": f"file:{tmp_path}/dev.db"}], {}]
+
+
+@pytest.mark.parametrize("fails", ["true", "false"])
+def test_without_an_adapter_for_the_database_the_client_asks_none(tmp_path: Path, fails: str) -> None:
+    schema = POSTGRES if fails == "true" else POSTGRES.replace("postgresql", "sqlserver")
+    said, _ = with_adapters(tmp_path, "6.16.2", schema, "client", fails=fails)
+    assert "its engine could not be downloaded" in said
+    assert "its database calls fail" in said

@@ -300,7 +300,8 @@ def lookup_mend(
     plan = StartPlan("flask", Toolchain.PYTHON, Server.WSGI, None, variables=variables, defaulted=frozenset(defaulted))
     tables = {"configs": ["dev", "prod"], "rows": ["dev", "prod"]}
     keys = partial(lambda name: tables.get(name, []))
-    return find_mend(FailedStart(lines, plan, frozenset({"app"}), ROOT, files=files, keys_of=keys))
+    mentioned = partial(lambda names: [name for name in names if name == "ENV_STATE"])
+    return find_mend(FailedStart(lines, plan, frozenset({"app"}), ROOT, files=files, keys_of=keys, mentioned=mentioned))
 
 
 @pytest.mark.parametrize(
@@ -315,6 +316,9 @@ def lookup_mend(
         # Its own default is no key.
         ((LOOKUP, "KeyError: 'default'"), {}, ("PAGE_SIZE", "APP_SETTINGS"), {"APP_SETTINGS": "dev"}),
         ((LOOKUP, "KeyError: None", "read without a value: HOME_URL, SITE_MODE"), {}, (), {"SITE_MODE": "dev"}),
+        # pydantic reads all variables at once.
+        (("    return configs[env_state]()", "KeyError: None"), {}, (), {"ENV_STATE": "dev"}),
+        (("    return configs[row_id]()", "KeyError: None"), {}, (), {}),
         ((LOOKUP, "KeyError: 'dev'"), {"SITE_MODE": "dev"}, (), {}),
         # The table may be one of data, and no variable has the value.
         (("    return configs[row.name]", "KeyError: 'x'"), {}, ("APP_SETTINGS",), {"APP_SETTINGS": "dev"}),
@@ -368,6 +372,22 @@ def test_the_keys_of_very_many_and_long_dictionaries_are_read_in_bounded_time(tm
     began = time.process_time()
     assert find_keys(tmp_path, ["a.py", "b.py", "c.py", "d.py", *["e.py"] * 400], "configs") == []
     assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        ("Error: JWT_ACCESS_SECRET is required", {"JWT_ACCESS_SECRET": "{secret}"}),
+        ("ValueError: JWT_ACCESS_SECRET must not be empty", {"JWT_ACCESS_SECRET": "{secret}"}),
+        ("Error: JWT_ACCESS_SECRET is too short", {}),
+        ("Error: SHOP_ID is required", {}),
+        ("listening: JWT_ACCESS_SECRET is required", {}),
+    ],
+)
+def test_a_variable_of_an_example_that_the_error_calls_missing_gets_a_value(
+    error: str, expected: dict[str, str]
+) -> None:
+    assert values(mend_of(error, examples={"JWT_ACCESS_SECRET": "replace-me"})) == expected
 
 
 def test_a_refused_placeholder_becomes_the_value_that_the_project_gives() -> None:

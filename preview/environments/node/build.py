@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib import resources
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +22,8 @@ from preview.environments.node.bun import installed_bun, place_bun, with_bun
 from preview.environments.node.install import Npm, install
 from preview.environments.node.locks import place_pins, with_usual_addresses
 from preview.environments.node.manifest import NodeManifest
-from preview.environments.node.modules import NO_ENGINE, RECORD, modules_variables
+from preview.environments.node.modules import NO_ENGINE, RECORD, WITH_ADAPTERS, modules_variables
+from preview.environments.node.prisma import add_adapters, prepare_prisma, write_program
 from preview.environments.node.reading import InThread, NodeReader
 from preview.environments.node.recipe import (
     NodeRecipe,
@@ -98,12 +98,6 @@ def _make_cage(
 
 
 _MANAGERS: Final = ("yarn", "pnpm", "bun")
-_ENGINES: Final = ("PRISMA_QUERY_ENGINE_LIBRARY", "PRISMA_QUERY_ENGINE_BINARY", "PRISMA_SCHEMA_ENGINE_BINARY")
-_OLD_ENGINES: Final = ("PRISMA_MIGRATION_ENGINE_BINARY", "PRISMA_INTROSPECTION_ENGINE_BINARY", "PRISMA_FMT_BINARY")
-# From version 5 on one engine handles all but queries, and Prisma warns of the old variables.
-_SCHEMA_ENGINE_SINCE: Final = 5
-# From this version on, the client needs no engine.
-_CLIENT_WITHOUT_SINCE: Final = 7
 
 
 async def build_node_environment(
@@ -125,12 +119,18 @@ async def build_node_environment(
     async with open_unfinished(layout, recipe.key) as temporary:
         await trio.to_thread.run_sync(_write_manifest, recipe, temporary)
         failed: tuple[str, ...] = ()
+        has_adapters = False
         if not recipe.manifest.is_empty:
             pinned = await _pin(recipe.manifest, temporary, report, reader)
             make = partial(make_npm_cages, recipe.toolchain, temporary)
             async with open_cage(jail, layout, recipe.key, make) as cages:
                 failed = await _install(recipe, temporary, report, cages, offline=offline, pinned=pinned)
-        await trio.to_thread.run_sync(partial(_finish, recipe, temporary, layout, report, failed))
+                fetching = Npm(
+                    recipe.toolchain, temporary, offline, None if cages is None else cages.fetching, runs_code=False
+                )
+                has_adapters = await add_adapters(fetching)
+        finish = partial(_finish, recipe, temporary, layout, report, failed, has_adapters=has_adapters)
+        await trio.to_thread.run_sync(finish)
 
 
 async def _install(
@@ -175,7 +175,15 @@ async def _pin(manifest: NodeManifest, temporary: Path, report: Report, reader: 
     return True
 
 
-def _finish(recipe: NodeRecipe, temporary: Path, layout: Layout, report: Report, failed: tuple[str, ...]) -> None:
+def _finish(
+    recipe: NodeRecipe,
+    temporary: Path,
+    layout: Layout,
+    report: Report,
+    failed: tuple[str, ...],
+    *,
+    has_adapters: bool,
+) -> None:
     """Write the programs and the marker, and move the finished folder to the environment's path."""
     binaries = temporary / "node_modules" / ".bin"
     binaries.mkdir(parents=True, exist_ok=True)
@@ -183,11 +191,16 @@ def _finish(recipe: NodeRecipe, temporary: Path, layout: Layout, report: Report,
     for name in _MANAGERS:
         # Scripts call each other with the project's package manager.
         if not (binaries / name).exists():
-            _write_program(binaries, name, "preview-manager.cjs")
+            write_program(binaries, name, "preview-manager.cjs")
     folders = [".", *(name for name in recipe.manifest.members if (temporary / name / "node_modules").is_dir())]
     has_prisma = (temporary / "node_modules" / "@prisma").is_dir()
-    engines = _prepare_prisma(temporary, binaries, report, runs_code=recipe.runs_code) if has_prisma else ()
-    (temporary / RECORD).write_text(json.dumps({"folders": folders, "no_engine": engines}), "utf-8")
+    engines: Sequence[str] = ()
+    if has_prisma:
+        engines = prepare_prisma(temporary, binaries, report, runs_code=recipe.runs_code, has_adapters=has_adapters)
+    stand_in = WITH_ADAPTERS if has_adapters else NO_ENGINE
+    (temporary / RECORD).write_text(
+        json.dumps({"folders": folders, "no_engine": engines, "stand_in": stand_in}), "utf-8"
+    )
     facts = {
         "requirements": recipe.manifest.packages["."],
         "node": recipe.toolchain.identity,
@@ -197,50 +210,6 @@ def _finish(recipe: NodeRecipe, temporary: Path, layout: Layout, report: Report,
     }
     measure_and_protect(temporary, facts)
     layout.put(recipe.key, temporary)
-
-
-def _write_program(binaries: Path, name: str, script: str) -> None:
-    text = (resources.files("preview.environments.node") / "scripts" / script).read_text("utf-8")
-    (binaries / name).write_text(text, "utf-8")
-    (binaries / name).chmod(0o755)
-
-
-def _prepare_prisma(temporary: Path, binaries: Path, report: Report, *, runs_code: bool) -> Sequence[str]:
-    """Write the program that generates a project's client, and a stand-in for an engine that is missing.
-
-    Returns:
-        Variables that point Prisma to the stand-in; empty if the engine exists.
-    """
-    _write_program(binaries, "preview-prisma", "preview-prisma.cjs")
-    engines = temporary / "node_modules" / "@prisma" / "engines"
-    if any(engines.glob("*query?engine*")) or any(engines.glob("schema-engine*")):
-        return ()
-    if (binaries / "prisma").exists():
-        (binaries / "prisma").unlink()
-        _write_program(binaries, "prisma", "preview-no-engine.cjs")
-    (temporary / NO_ENGINE).write_text(
-        '#!/bin/sh\necho "Prisma\'s engine could not be downloaded (binaries.prisma.sh)" >&2\nexit 1\n', "utf-8"
-    )
-    (temporary / NO_ENGINE).chmod(0o755)
-    why = "could not be downloaded"
-    advice = "let the service's machine reach binaries.prisma.sh (or set PRISMA_ENGINES_MIRROR) and clear the cache"
-    if not runs_code:
-        why = "is downloaded by an install script, which PREVIEW_BUILD_CODE=deny does not run"
-        advice = "the service would have to be set to PREVIEW_BUILD_CODE=allow"
-    lost = "its database queries fail"
-    if _major(engines) >= _CLIENT_WITHOUT_SINCE:
-        lost = "`prisma db push` makes no tables (migrations of PostgreSQL and MySQL are loaded without it)"
-    report(f"Prisma's engine {why}: the application starts, but {lost}; {advice}", logging.WARNING)
-    return _ENGINES if _major(engines) >= _SCHEMA_ENGINE_SINCE else (*_ENGINES, *_OLD_ENGINES)
-
-
-def _major(package: Path) -> int:
-    try:
-        version = str(json.loads((package / "package.json").read_text("utf-8"))["version"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return _SCHEMA_ENGINE_SINCE
-    first = version.partition(".")[0]
-    return int(first) if first.isdecimal() else _SCHEMA_ENGINE_SINCE
 
 
 class NodeEnvironmentCache:

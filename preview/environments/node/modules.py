@@ -23,6 +23,9 @@ RECORD: Final = "modules.json"
 NO_ENGINE: Final = "no-prisma-engine"
 """Stand-in for a missing Prisma engine, next to the packages: a program that prints an error."""
 
+WITH_ADAPTERS: Final = "prisma-with-adapters"
+"""The same, where Prisma's client needs no engine: it asks the database through packages."""
+
 # Packages in which `prisma generate` writes its client.
 _WRITTEN: Final = frozenset({".prisma", "@prisma/client"})
 _LEFT_OUT: Final = frozenset({".package-lock.json", ".cache"})
@@ -35,7 +38,7 @@ def modules_variables(environment: Path) -> dict[str, str]:
         OSError: The environment is not finished.
     """
     record = json.loads((environment / RECORD).read_text("utf-8"))
-    missing = dict.fromkeys(record["no_engine"], str(environment / NO_ENGINE))
+    missing = dict.fromkeys(record["no_engine"], str(environment / record.get("stand_in", NO_ENGINE)))
     return {"NODE_PRESERVE_SYMLINKS": "1", **missing}
 
 

@@ -74,6 +74,7 @@ _NO_MODULE: Final = re.compile(
 # A module that a statement names is no value.
 _IMPORT: Final = re.compile(r"\s{0,200}(?:from|import)\s")
 _NO_CHOICE: Final = frozenset({"__init__", "base", "common", "default", "defaults", "settings", "config", "components"})
+_KEY_NAME: Final = re.compile(r"\[\s{0,4}([A-Za-z_]\w{0,80})\s{0,4}\]")
 _MODE: Final = re.compile(r"ENV|MODE|STAGE|CONFIG|SETTINGS|PROFILE|TIER|KIND")
 _READ_EMPTY: Final = re.compile(r"^read without a value: ([A-Za-z_]\w{0,80}(?:, [A-Za-z_]\w{0,80}){0,39})$")
 _MOST_TABLES: Final = 3
@@ -160,7 +161,9 @@ def looked_up_variables(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
     read = [match[1] for line in failed.lines if (match := _READ_EMPTY.match(line))] if value is None else []
     # Without the value, only the line tells that the name is that of an environment: `configs[mode]`, not `rows[name]`.
     defaulted = sorted(failed.plan.defaulted) if _MODE.search(line.upper()) else []
-    names = known or [*dict.fromkeys(", ".join(read).split(", ")), *defaulted]
+    # `configs[env_state]`: settings may read `ENV_STATE` together with all other variables.
+    same = [one.upper() for one in _KEY_NAME.findall(line)] if value is None else []
+    names = known or [*dict.fromkeys(", ".join(read).split(", ")), *defaulted, *failed.mentioned(same)]
     likely = [name for name in names if is_environment(name) or _MODE.search(name.upper())]
     name = (names if known and len(names) == 1 else likely or [""])[0]
     if name and value not in choices:

@@ -55,6 +55,10 @@ _CAPITALS: Final = re.compile(r"[A-Z][A-Z0-9_]{2,80}")
 _LIST: Final = re.compile(
     r"\b[A-Z][A-Z0-9_]{2,80}\b['\"]?(?:(?:, and|,| and) ['\"]?[A-Z][A-Z0-9_]{2,80}\b['\"]?){1,39}"
 )
+_LACKS: Final = re.compile(
+    r"\b(?P<name>[A-Z][A-Z0-9]{0,40}_[A-Z0-9_]{1,80})\b.{0,40}"
+    r"(?i:missing|required|empty|not (?:set|defined|found|provided))"
+)
 _NO_VALUE: Final = re.compile(
     r"^(?:TypeError|AttributeError|ValueError|AssertionError)\b.{0,200}(?:NoneType|None\b|invalid literal for int|"
     r"could not convert string to float|undefined)"
@@ -113,8 +117,9 @@ _COMMON: Final = frozenset(
 def mend_variables(failed: FailedStart) -> Mend | None:
     """Return placeholders for the variables that the last lines name; None if they name none."""
     finders = (
-        _of_pydantic, _unparsed, _refused, looked_up_variables, _missing, _without_scheme, client_variables,
-        dynaconf_variables, _read_in_line, _exemplified, checked_variables, _read_at_all, _made_up_instead, _as_tested,
+        _of_pydantic, _unparsed, _refused, looked_up_variables, _missing, _named_in_error, _without_scheme,
+        client_variables, dynaconf_variables, _read_in_line, _exemplified, checked_variables, _read_at_all,
+        _made_up_instead, _as_tested,
     )  # fmt: skip
     changed: dict[str, Variable] = next(filter(None, (_changed(failed, dict(find(failed))) for find in finders)), {})
     if not changed:
@@ -241,6 +246,17 @@ def _missing(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
     number = newest_error(failed.lines)
     # `Error: process.env.SITE_KEY is not set`, in whichever language.
     for match in _OF_NODE.finditer(failed.lines[number]) if number is not None and not names else ():
+        yield match["name"], placeholder_for(match["name"])
+
+
+def _named_in_error(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
+    """Yield the variable of an example file that the error calls missing: ``Error: JWT_ACCESS_SECRET is required``.
+
+    A check of settings copies all variables first, so nothing tells that it has read this one.
+    """
+    number = newest_error(failed.lines)
+    match = None if number is None else _LACKS.search(failed.lines[number])
+    if match is not None and match["name"] in failed.example_values:
         yield match["name"], placeholder_for(match["name"])
 
 

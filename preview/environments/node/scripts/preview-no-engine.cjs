@@ -1,9 +1,11 @@
 #!/usr/bin/env node
 // Stands before the project's own `prisma` where its engine could not be downloaded. `migrate deploy` loads the project's
-// migrations by the database driver that the project has; what needs the engine says so; all else is passed on.
+// migrations by the database driver that is there, and `db push` makes the tables of a new database, if the environment
+// has Prisma's adapters. What needs the engine says so; all else is passed on.
 'use strict';
 
 const crypto = require('crypto');
+const { spawnSync } = require('child_process');
 const fs = require('fs');
 const path = require('path');
 
@@ -34,9 +36,28 @@ const DRIVERS = {
       return { run: (sql) => connection.query(sql), end: () => connection.end() };
     }],
   ],
+  sqlite: [
+    ['@libsql/client', async (libsql, url) => {
+      const client = libsql.createClient({ url });
+      const run = async (sql) => (/^SELECT /.test(sql) ? (await client.execute(sql)).rows : client.executeMultiple(sql));
+      return { run, end: async () => client.close() };
+    }],
+  ],
 };
+const TABLES = {
+  postgresql: "SELECT 1 FROM information_schema.tables WHERE table_schema NOT IN ('pg_catalog', 'information_schema') LIMIT 1",
+  mysql: 'SELECT 1 FROM information_schema.tables WHERE table_schema = DATABASE() LIMIT 1',
+  sqlite: "SELECT 1 FROM sqlite_master WHERE type = 'table' LIMIT 1",
+};
+// Prisma's own tool makes the SQL of a schema without a database, once it has an adapter. Its settings have moved.
+const ADAPTERS = { postgresql: ['pg', 'PrismaPg'], mysql: ['mariadb', 'PrismaMariaDb'], sqlite: ['libsql', 'PrismaLibSQL'] };
+const SETTINGS = ["engine: 'js', adapter", 'adapter', 'migrate: { adapter }'];
 // The table in which Prisma keeps its migrations, so that its engine can go on where this has ended.
-const TIMES = { postgresql: ['TIMESTAMPTZ', 'now()'], mysql: ['DATETIME(3)', 'CURRENT_TIMESTAMP(3)'] };
+const TIMES = {
+  postgresql: ['TIMESTAMPTZ', 'now()'],
+  mysql: ['DATETIME(3)', 'CURRENT_TIMESTAMP(3)'],
+  sqlite: ['DATETIME', 'CURRENT_TIMESTAMP'],
+};
 
 function table([type, now]) {
   return `CREATE TABLE IF NOT EXISTS _prisma_migrations (
@@ -45,10 +66,11 @@ function table([type, now]) {
     started_at ${type} NOT NULL DEFAULT ${now}, applied_steps_count INTEGER NOT NULL DEFAULT 0)`;
 }
 
-/** The project's migrations in order, its kind of database and its address; null if this cannot load them. */
-function plan() {
+/** The project's schema, its kind of database and its address; null for a kind that this does not know. */
+function given() {
   const at = process.argv.indexOf('--schema');
-  const schema = path.resolve(at > 0 ? process.argv[at + 1] : path.join('prisma', 'schema.prisma'));
+  const named = at > 0 ? process.argv[at + 1] : (process.argv.find((one) => one.startsWith('--schema=')) || '').slice(9);
+  const schema = path.resolve(named || path.join('prisma', 'schema.prisma'));
   if (!fs.existsSync(schema)) return null;
   const isFolder = fs.statSync(schema).isDirectory();
   const files = isFolder ? fs.readdirSync(schema).map((name) => path.join(schema, name)) : [schema];
@@ -56,15 +78,23 @@ function plan() {
   const source = /\bdatasource\s+\w+\s*\{([^}]*)\}/.exec(text)?.[1] ?? '';
   const provider = /\bprovider\s*=\s*"(\w+)"/.exec(source)?.[1];
   const kind = provider === 'postgres' ? 'postgresql' : provider;
-  const named = /\burl\s*=\s*env\("(\w+)"\)/.exec(source)?.[1];
-  const url = process.env[named ?? 'DATABASE_URL'] ?? process.env.DATABASE_URL;
+  const [, variable, fixed] = /\burl\s*=\s*(?:env\("(\w+)"\)|"([^"]*)")/.exec(source) ?? [];
+  const url = fixed ?? process.env[variable ?? 'DATABASE_URL'] ?? process.env.DATABASE_URL;
+  if (!Object.keys(DRIVERS).includes(kind) || !url) return null;
+  // Prisma's relative paths begin in the schema's folder.
+  const place = isFolder ? schema : path.dirname(schema);
+  const file = kind === 'sqlite' && path.resolve(place, url.replace(/^file:|\?.*$/g, ''));
+  return { schema, kind, url: file ? `file:${file}` : url };
+}
+
+/** The names of the project's migrations in order, and their folder; null if this cannot load them. */
+function migrations({ schema }) {
   const folder = [schema, path.dirname(schema), path.resolve('prisma')]
     .map((parent) => path.join(parent, 'migrations'))
     .find((one) => fs.existsSync(one));
-  if (!Object.keys(DRIVERS).includes(kind) || !url || !folder) return null;
+  if (!folder) return null;
   const names = fs.readdirSync(folder).filter((name) => fs.existsSync(path.join(folder, name, 'migration.sql'))).sort();
-  if (!names.every((name) => NAME.test(name))) return null;
-  return { kind, url, folder, names };
+  return names.every((name) => NAME.test(name)) ? { folder, names } : null;
 }
 
 async function connect({ kind, url }) {
@@ -81,17 +111,17 @@ async function connect({ kind, url }) {
 }
 
 /** Load the migrations that are not loaded yet; false if there is no driver for them. */
-async function deploy() {
-  const given = plan();
-  const database = given && (await connect(given));
+async function deploy(one) {
+  const own = migrations(one);
+  const database = own && (await connect(one));
   if (!database) return false;
   try {
-    await database.run(table(TIMES[given.kind]));
+    await database.run(table(TIMES[one.kind]));
     const rows = await database.run('SELECT migration_name FROM _prisma_migrations WHERE finished_at IS NOT NULL');
     const done = new Set(rows.map((row) => row.migration_name));
-    const now = TIMES[given.kind][1];
-    for (const name of given.names.filter((one) => !done.has(one))) {
-      const sql = fs.readFileSync(path.join(given.folder, name, 'migration.sql'), 'utf8');
+    const now = TIMES[one.kind][1];
+    for (const name of own.names.filter((each) => !done.has(each))) {
+      const sql = fs.readFileSync(path.join(own.folder, name, 'migration.sql'), 'utf8');
       const hash = crypto.createHash('sha256').update(sql).digest('hex');
       if (sql.trim()) await database.run(sql);
       await database.run(
@@ -106,6 +136,45 @@ async function deploy() {
   return true;
 }
 
+/** Make the schema's tables in a database that has none; false if this cannot tell them. */
+async function push(one) {
+  const sql = tablesOf(one);
+  const database = sql && (await connect(one));
+  if (!database) return false;
+  try {
+    const isNew = (await database.run(TABLES[one.kind])).length === 0;
+    if (isNew) await database.run(sql);
+    const said = isNew ? 'The tables of the schema are made' : 'The database has tables already, and stays as it is';
+    process.stdout.write(`${said} (without Prisma's engine)\n`);
+  } finally {
+    await database.end();
+  }
+  return true;
+}
+
+/** The SQL of a schema; empty if Prisma does not tell it. */
+function tablesOf({ schema, kind }) {
+  const [name, type] = ADAPTERS[kind];
+  const settings = path.resolve('node_modules', '.preview-prisma.config.mjs');
+  // It is opened only for a database, and this needs none.
+  const adapter = `async () => new ${type}({ connectionString: 'postgresql://localhost', host: 'localhost', url: ':memory:' })`;
+  const argv = ['migrate', 'diff', '--from-empty', '--to-schema-datamodel', schema, '--script', '--config', settings];
+  for (const form of SETTINGS) {
+    const text = [
+      `import { ${type} } from '@prisma/adapter-${name}';`,
+      "import { defineConfig } from 'prisma/config';",
+      `const adapter = ${adapter};`,
+      `export default defineConfig({ experimental: { adapter: true }, ${form} });`,
+    ];
+    fs.writeFileSync(settings, `${text.join('\n')}\n`);
+    const done = spawnSync(process.execPath, [TOOL, ...argv], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+    fs.rmSync(settings);
+    const at = done.stdout.search(/^-- Create/m);
+    if (done.status === 0 && at >= 0) return done.stdout.slice(at);
+  }
+  return '';
+}
+
 function refuse() {
   process.stderr.write(
     "Error: Prisma's engine could not be downloaded (binaries.prisma.sh): no migration is run and no table is made; let " +
@@ -114,8 +183,13 @@ function refuse() {
   process.exitCode = 1;
 }
 
-if (process.argv[2] === 'migrate' && process.argv[3] === 'deploy') {
-  deploy().then(
+const TOOL = path.join(__dirname, '..', 'prisma', 'build', 'index.js');
+const WORK = { 'migrate deploy': deploy, 'db push': push };
+const work = WORK[process.argv.slice(2, 4).join(' ')];
+
+if (work) {
+  const one = given();
+  (one ? work(one) : Promise.resolve(false)).then(
     (isDone) => isDone || refuse(),
     (error) => {
       process.stderr.write(`Error: a migration failed: ${error.message}\n`);
@@ -125,5 +199,5 @@ if (process.argv[2] === 'migrate' && process.argv[3] === 'deploy') {
 } else if (['migrate', 'db'].includes(process.argv[2])) {
   refuse();
 } else {
-  require(path.join(__dirname, '..', 'prisma', 'build', 'index.js'));
+  require(TOOL);
 }

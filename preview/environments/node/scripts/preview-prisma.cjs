@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 // Makes the Prisma client of the project in the working folder: `preview-prisma SCHEMA`. Without Prisma's engine, the
-// client has its types, and where Prisma makes none, a stand-in takes its place. Both let the application start, and
-// fail each question to the database with one sentence.
+// client asks the database through an adapter, if the environment has them. Else the client has its types, and where
+// Prisma makes none, a stand-in takes its place: both let the application start, and fail each question to the database
+// with one sentence.
 'use strict';
 
 const { spawnSync } = require('child_process');
@@ -22,26 +23,28 @@ const tool = installed('prisma/build/index.js');
 // The client that packages load is beside the package that loads it.
 const clients = path.join(path.dirname(path.dirname(installed('@prisma/client'))), '.prisma', 'client');
 
-/** The schema's text: of one file, or of all in a folder. */
+/** The schema's files: one, or all in a folder. */
+function schemaFiles() {
+  if (!fs.statSync(schema).isDirectory()) return [schema];
+  const names = fs.readdirSync(schema, { recursive: true }).filter((name) => name.endsWith('.prisma')).sort();
+  return names.map((name) => path.join(schema, name));
+}
+
 function schemaText() {
-  if (!fs.statSync(schema).isDirectory()) return fs.readFileSync(schema, 'utf8');
-  const files = fs.readdirSync(schema, { recursive: true }).filter((name) => name.endsWith('.prisma')).sort();
-  return files.map((name) => fs.readFileSync(path.join(schema, name), 'utf8')).join('\n');
+  return schemaFiles().map((file) => fs.readFileSync(file, 'utf8')).join('\n');
 }
 
 /** The folder of the file with the generators, against which they give their outputs. */
 function schemaFolder() {
-  if (!fs.statSync(schema).isDirectory()) return path.dirname(schema);
-  const files = fs.readdirSync(schema, { recursive: true }).filter((name) => name.endsWith('.prisma'));
-  const found = files.find((name) => /^\s*generator\s/m.test(fs.readFileSync(path.join(schema, name), 'utf8')));
-  return path.join(schema, path.dirname(found || ''));
+  const found = schemaFiles().find((file) => /^\s*generator\s/m.test(fs.readFileSync(file, 'utf8')));
+  return found ? path.dirname(found) : schema;
 }
 
 const SCALARS = new Set('String Boolean Int BigInt Float Decimal DateTime Json Bytes'.split(' '));
 
 /** Whether the client needs the engine that could not be downloaded: since version 7 it brings its own. */
 function needsMissingEngine() {
-  if (!/no-prisma-engine$/.test(process.env.PRISMA_QUERY_ENGINE_LIBRARY || '')) return false;
+  if (!/\/(?:no-prisma-engine|prisma-with-adapters)$/.test(process.env.PRISMA_QUERY_ENGINE_LIBRARY || '')) return false;
   const { version } = JSON.parse(fs.readFileSync(path.join(path.dirname(tool), '..', 'package.json'), 'utf8'));
   return parseInt(version, 10) < 7 && !/engineType\s*=\s*"client"/.test(schemaText());
 }
@@ -62,6 +65,88 @@ function generateTypes() {
     fs.appendFileSync(file, `\n{\n${error}\n${clientStandIn(NO_ENGINE)}exports.PrismaClient = PrismaClient;\n}\n`);
   }
   return true;
+}
+
+// By the provider of the schema: the package, its class, and what the class is made of.
+const ADAPTERS = {
+  postgresql: ['pg', 'PrismaPg', `[{ connectionString: text }, { schema: url.searchParams.get('schema') || undefined }]`],
+  mysql: ['mariadb', 'PrismaMariaDb', `[{ host: url.hostname, port: Number(url.port || 3306), user: decodeURIComponent(url.username),
+    password: decodeURIComponent(url.password), database: url.pathname.slice(1) }]`],
+  // As with the engine, a relative path begins in the schema's folder.
+  sqlite: ['libsql', 'PrismaLibSQL', `[{ url: 'file:' + fromFolder(FOLDER, text.replace(/^file:|\\?.*$/g, '')) }]`],
+};
+
+/** What the schema says of its database: the provider, and the address as JavaScript. */
+function datasource() {
+  const body = (schemaText().match(/^datasource\s+\w+\s*\{([^}]*)\}/m) || [])[1] || '';
+  const provider = (body.match(/^\s*provider\s*=\s*"(\w+)"/m) || [])[1];
+  const [, name, fixed] = body.match(/^\s*url\s*=\s*(?:env\("(\w+)"\)|("[^"\\]*"))/m) || [];
+  return [provider === 'postgres' ? 'postgresql' : provider, name ? `process.env.${name}` : fixed || 'process.env.DATABASE_URL'];
+}
+
+/** The source of a class above the generated one, which opens the adapter. */
+function adapterSource(provider, address) {
+  const [, name, given] = ADAPTERS[provider];
+  return `const opened = (text) => {
+  const url = new URL(text);
+  return new ${name}(...${given.replace('FOLDER', JSON.stringify(path.resolve(schemaFolder())))});
+};
+const withAdapter = (Own) => class PrismaClient extends Own {
+  constructor(given) {
+    const { datasources, datasourceUrl, ...rest } = given || {};
+    const [first] = Object.values(datasources || {});
+    const text = datasourceUrl || (first && first.url) || ${address};
+    super(rest.adapter || rest.accelerateUrl || !text ? given : { ...rest, adapter: opened(text) });
+  }
+};
+`;
+}
+
+/** Make the client that asks the database through an adapter; whether it could. */
+function generateWithAdapter() {
+  const [provider, address] = datasource();
+  const adapter = ADAPTERS[provider];
+  if (!/prisma-with-adapters$/.test(process.env.PRISMA_QUERY_ENGINE_LIBRARY) || !adapter) return false;
+  const before = new Map(schemaFiles().map((file) => [file, fs.readFileSync(file, 'utf8')]));
+  for (const [file, text] of before) fs.writeFileSync(file, withoutEngine(text));
+  const done = spawnSync(process.execPath, [tool, 'generate', '--schema', schema], { stdio: 'ignore', env });
+  for (const [file, text] of before) fs.writeFileSync(file, text);
+  const files = outputs().map(([folder, typescript]) => path.join(folder, typescript ? 'client.ts' : 'index.js'));
+  if (done.status !== 0 || !files.every((file) => fs.existsSync(file))) return false;
+  const name = `@prisma/adapter-${adapter[0]}`;
+  const source = adapterSource(provider, address);
+  for (const file of files) {
+    const text = fs.readFileSync(file, 'utf8');
+    const whole = file.endsWith('.ts') ? asTypeScript(text, adapter[1], name, source) : asScript(text, adapter[1], name, source);
+    fs.writeFileSync(file, whole);
+  }
+  return true;
+}
+
+function asScript(text, name, from, source) {
+  const imports = `const { resolve: fromFolder } = require('path');\nconst { ${name} } = require('${from}');`;
+  return `${text}\n{\n${imports}\n${source}exports.PrismaClient = withAdapter(exports.PrismaClient);\n}\n`;
+}
+
+function asTypeScript(text, name, from, source) {
+  const imports = `import { resolve as fromFolder } from 'node:path';\nimport { ${name} } from '${from}';\n`;
+  // The file begins with a comment that keeps the compiler from checking it.
+  const above = text.replace(/^(?=import )/m, () => `${imports}${source}`);
+  return above.replace(/^(export const PrismaClient = )(.*)$/m, '$1(withAdapter as any)($2)');
+}
+
+/** A schema's text whose clients need no engine: by an option since version 6.16, by two features before. */
+function withoutEngine(text) {
+  const { version } = JSON.parse(fs.readFileSync(path.join(path.dirname(tool), '..', 'package.json'), 'utf8'));
+  const isNew = Number(version.split('.')[1]) >= 16;
+  return text.replace(/^generator\s+\w+\s*\{[^}]*\}/gm, (block) => {
+    if (!/provider\s*=\s*"prisma-client(?:-js)?"/.test(block)) return block;
+    const features = (block.match(/previewFeatures\s*=\s*\[([^\]]*)\]/) || [])[1] || '';
+    const named = [...features.matchAll(/"(\w+)"/g)].map(([, one]) => one);
+    const wanted = isNew ? named : [...new Set([...named, 'queryCompiler', 'driverAdapters'])];
+    const added = `${isNew ? '  engineType = "client"\n' : ''}  previewFeatures = ${JSON.stringify(wanted)}\n}`;
+    return block.replace(/^\s*(?:previewFeatures\s*=\s*\[[^\]]*\]|engineType\s*=.*$)/gm, '').replace(/\}$/, added);
+  });
 }
 
 function generate() {
@@ -170,7 +255,9 @@ function writeStandIn(reason) {
 }
 
 const reason = generate();
-if (reason === NO_ENGINE && generateTypes()) {
+if (reason === NO_ENGINE && generateWithAdapter()) {
+  process.stdout.write("the Prisma client asks the database through an adapter: Prisma's engine could not be downloaded\n");
+} else if (reason === NO_ENGINE && generateTypes()) {
   process.stdout.write(`the Prisma client has its types and no engine (${reason}): the application starts, its database calls fail\n`);
 } else if (reason !== null) {
   writeStandIn(reason);

@@ -1,0 +1,122 @@
+"""Prisma in a Node environment: the program that makes its client, and ways without its engine.
+
+Prisma downloads its engine, a program, from binaries.prisma.sh. Where that cannot be had, versions 6.11 and later ask
+the database through packages of npm (driver adapters). They are installed for version 6; with 7, projects have them.
+With older versions the application starts, and its database queries fail.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from preview.environments.folders.environment import Report
+from preview.environments.node.install import Npm
+from preview.environments.node.modules import NO_ENGINE, WITH_ADAPTERS
+
+_ENGINES: Final = ("PRISMA_QUERY_ENGINE_LIBRARY", "PRISMA_QUERY_ENGINE_BINARY", "PRISMA_SCHEMA_ENGINE_BINARY")
+_OLD_ENGINES: Final = ("PRISMA_MIGRATION_ENGINE_BINARY", "PRISMA_INTROSPECTION_ENGINE_BINARY", "PRISMA_FMT_BINARY")
+# From version 5 on one engine handles all but queries, and Prisma warns of the old variables.
+_SCHEMA_ENGINE_SINCE: Final = 5
+# From this version on, the client needs no engine.
+_CLIENT_WITHOUT_SINCE: Final = 7
+# The first version with adapters for all three kinds of databases, and with a schema engine among its own files.
+_ADAPTERS_SINCE: Final = (6, 11)
+_ADAPTERS: Final = ("@prisma/adapter-pg", "@prisma/adapter-mariadb", "@prisma/adapter-libsql")
+_VERSION: Final = re.compile(r"(\d{1,3})\.(\d{1,3})\.\d{1,4}")
+_STAND_IN: Final = '#!/bin/sh\necho "Prisma\'s engine could not be downloaded (binaries.prisma.sh)" >&2\nexit 1\n'
+
+
+async def add_adapters(npm: Npm) -> bool:
+    """Install Prisma's adapters if its engine is missing, and its version takes them; return whether they are there.
+
+    Cancellation: npm is killed.
+    """
+    version = await trio.to_thread.run_sync(_wants_adapters, npm.directory)
+    if version is None:
+        return False
+    wanted = [f"{name}@{version}" for name in _ADAPTERS]
+    options = ["--no-save", "--ignore-scripts", "--legacy-peer-deps", "--replace-registry-host=always"]
+    result = await npm.run(["install", *options, *wanted])
+    return result.code == 0 and all((npm.directory / "node_modules" / name).is_dir() for name in _ADAPTERS)
+
+
+def _wants_adapters(directory: Path) -> str | None:
+    prisma = directory / "node_modules" / "@prisma"
+    version = _version(prisma / "client")
+    if version is None or _has_engine(prisma / "engines"):
+        return None
+    is_one = _ADAPTERS_SINCE <= (int(version[1]), int(version[2])) < (_CLIENT_WITHOUT_SINCE, 0)
+    return version[0] if is_one else None
+
+
+def prepare_prisma(
+    directory: Path, binaries: Path, report: Report, *, runs_code: bool, has_adapters: bool
+) -> Sequence[str]:
+    """Write the program that generates a project's client, and a stand-in for an engine that is missing.
+
+    Args:
+        directory: The unfinished environment.
+        binaries: Its ``node_modules/.bin``.
+        report: Called with what is missing.
+        runs_code: Whether install scripts may run: one of them downloads the engine.
+        has_adapters: See ``add_adapters``.
+
+    Returns:
+        Variables that point Prisma to the stand-in; empty if the engine exists.
+    """
+    write_program(binaries, "preview-prisma", "preview-prisma.cjs")
+    engines = directory / "node_modules" / "@prisma" / "engines"
+    if _has_engine(engines):
+        return ()
+    if (binaries / "prisma").exists():
+        (binaries / "prisma").unlink()
+        write_program(binaries, "prisma", "preview-no-engine.cjs")
+    stand_in = directory / (WITH_ADAPTERS if has_adapters else NO_ENGINE)
+    stand_in.write_text(_STAND_IN, "utf-8")
+    stand_in.chmod(0o755)
+    found = _version(engines)
+    major = int(found[1]) if found is not None else _SCHEMA_ENGINE_SINCE
+    _tell(report, major, runs_code=runs_code, has_adapters=has_adapters)
+    return _ENGINES if major >= _SCHEMA_ENGINE_SINCE else (*_ENGINES, *_OLD_ENGINES)
+
+
+def write_program(binaries: Path, name: str, script: str) -> None:
+    """Write one of the service's own programs into an environment's ``.bin``."""
+    text = (resources.files("preview.environments.node") / "scripts" / script).read_text("utf-8")
+    (binaries / name).write_text(text, "utf-8")
+    (binaries / name).chmod(0o755)
+
+
+def _tell(report: Report, major: int, *, runs_code: bool, has_adapters: bool) -> None:
+    why = "could not be downloaded"
+    advice = "let the service's machine reach binaries.prisma.sh (or set PRISMA_ENGINES_MIRROR) and clear the cache"
+    if not runs_code:
+        why = "is downloaded by an install script, which PREVIEW_BUILD_CODE=deny does not run"
+        advice = "the service would have to be set to PREVIEW_BUILD_CODE=allow"
+    if has_adapters:
+        report(f"Prisma's engine {why}: its client asks the database through packages ({_ADAPTERS[0]})", logging.INFO)
+        return
+    lost = "its database queries fail"
+    if major >= _CLIENT_WITHOUT_SINCE:
+        lost = "`prisma db push` makes no tables (migrations of PostgreSQL and MySQL are loaded without it)"
+    report(f"Prisma's engine {why}: the application starts, but {lost}; {advice}", logging.WARNING)
+
+
+def _has_engine(engines: Path) -> bool:
+    return any(engines.glob("*query?engine*")) or any(engines.glob("schema-engine*"))
+
+
+def _version(package: Path) -> re.Match[str] | None:
+    try:
+        version = json.loads((package / "package.json").read_text("utf-8"))["version"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return _VERSION.fullmatch(version) if isinstance(version, str) else None
