@@ -118,7 +118,9 @@ const fs = require('fs');
 const text = fs.readFileSync('schema.prisma', 'utf8');
 if (!/WANTED/.test(text) || FAILS) process.exit(1);
 fs.mkdirSync('node_modules/.prisma/client', { recursive: true });
-fs.writeFileSync('node_modules/.prisma/client/index.js', `
+const old = require('../package.json').version.startsWith('5');
+if (old) fs.writeFileSync('node_modules/.prisma/client/index.js', 'throw new Error("asks the engine");');
+fs.writeFileSync(`node_modules/.prisma/client/${old ? 'wasm' : 'index'}.js`, `
 class PrismaClient {
   constructor(options) { this.given = options; this.$connect = async () => undefined; }
 }
@@ -127,6 +129,7 @@ exports.PrismaClient = PrismaClient;
 `);
 """
 PG = "exports.PrismaPg = class { constructor(...given) { this.given = given; } };"
+POOL = "exports.Pool = class { constructor(given) { this.pool = given; } };"
 LIBSQL = "exports.PrismaLibSQL = class { constructor(...given) { this.given = given; } };"
 GIVEN = """
 const { PrismaClient } = require('./node_modules/.prisma/client');
@@ -146,9 +149,9 @@ def with_adapters(folder: Path, version: str, schema: str, wanted: str, *, fails
     (packages / "prisma" / "build").mkdir(parents=True)
     (packages / "prisma/build/index.js").write_text(ADAPTED.replace("WANTED", wanted).replace("FAILS", fails))
     (packages / "prisma/package.json").write_text(json.dumps({"version": version}))
-    for name, text in (("pg", PG), ("libsql", LIBSQL)):
-        (packages / f"@prisma/adapter-{name}").mkdir(parents=True)
-        (packages / f"@prisma/adapter-{name}/index.js").write_text(text)
+    for name, text in (("@prisma/adapter-pg", PG), ("@prisma/adapter-libsql", LIBSQL), ("pg", POOL)):
+        (packages / name).mkdir(parents=True)
+        (packages / name / "index.js").write_text(text)
     (folder / "schema.prisma").write_text(schema)
     variables = {**os.environ, "PRISMA_QUERY_ENGINE_LIBRARY": "/environment/prisma-with-adapters"}
     argv = ["node", str(program), "schema.prisma"]
@@ -187,6 +190,15 @@ def test_the_client_asks_the_database_through_an_adapter(
     assert first == [[{"connectionString": "postgresql://u:p@localhost/shop?schema=crops"}, {"schema": "crops"}], {}]
     assert second == [[{"connectionString": "postgresql://a@other/b"}, {}], {"log": ["query"]}]
     assert own == ["own", {}]
+
+
+def test_a_client_of_version_5_has_an_engine_for_other_runtimes(tmp_path: Path) -> None:
+    said, given = with_adapters(tmp_path, "5.22.0", POSTGRES, "previewFeatures = ..driverAdapters")
+    assert said.startswith("the Prisma client asks the database through an adapter")
+    address = "postgresql://u:p@localhost/shop?schema=crops"
+    assert json.loads(given)[0] == [[{"pool": {"connectionString": address}}, {"schema": "crops"}], {}]
+    loader = (tmp_path / "node_modules/.prisma/client/wasm-worker-loader.mjs").read_text()
+    assert "new WebAssembly.Module(fs.readFileSync(new URL('./query_engine_bg.wasm'" in loader
 
 
 def test_the_path_of_a_file_begins_at_the_schema(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """Prisma in a Node environment: the program that makes its client, and ways without its engine.
 
-Prisma downloads its engine, a program, from binaries.prisma.sh. Where that cannot be had, versions 6.11 and later ask
-the database through packages of npm (driver adapters). They are installed for version 6; with 7, projects have them.
-With older versions the application starts, and its database queries fail.
+Prisma downloads its engine, a program, from binaries.prisma.sh. Where that cannot be had, versions 5.11 and later ask
+the database through packages of npm (driver adapters). They are installed for versions 5 and 6; with 7, projects have
+them. With older versions, and with MySQL before 6.11, the application starts, and its database queries fail.
 """
 
 from __future__ import annotations
@@ -27,9 +27,14 @@ _OLD_ENGINES: Final = ("PRISMA_MIGRATION_ENGINE_BINARY", "PRISMA_INTROSPECTION_E
 _SCHEMA_ENGINE_SINCE: Final = 5
 # From this version on, the client needs no engine.
 _CLIENT_WITHOUT_SINCE: Final = 7
-# The first version with adapters for all three kinds of databases, and with a schema engine among its own files.
-_ADAPTERS_SINCE: Final = (6, 11)
-_ADAPTERS: Final = ("@prisma/adapter-pg", "@prisma/adapter-mariadb", "@prisma/adapter-libsql")
+# Its client has an engine of WebAssembly since then.
+_ADAPTERS_SINCE: Final = (5, 11)
+_ADAPTERS: Final = ("@prisma/adapter-pg", "@prisma/adapter-libsql")
+_MYSQL: Final = "@prisma/adapter-mariadb"
+_MYSQL_SINCE: Final = (6, 11)
+# Before that version, the adapters leave their drivers to the project.
+_DRIVERS_SINCE: Final = (6, 6)
+_DRIVERS: Final = ("pg@^8", "@libsql/client@^0.8")
 _VERSION: Final = re.compile(r"(\d{1,3})\.(\d{1,3})\.\d{1,4}")
 _STAND_IN: Final = '#!/bin/sh\necho "Prisma\'s engine could not be downloaded (binaries.prisma.sh)" >&2\nexit 1\n'
 
@@ -39,22 +44,25 @@ async def add_adapters(npm: Npm) -> bool:
 
     Cancellation: npm is killed.
     """
-    version = await trio.to_thread.run_sync(_wants_adapters, npm.directory)
-    if version is None:
+    wanted = await trio.to_thread.run_sync(_adapters, npm.directory)
+    if not wanted:
         return False
-    wanted = [f"{name}@{version}" for name in _ADAPTERS]
     options = ["--no-save", "--ignore-scripts", "--legacy-peer-deps", "--replace-registry-host=always"]
     result = await npm.run(["install", *options, *wanted])
     return result.code == 0 and all((npm.directory / "node_modules" / name).is_dir() for name in _ADAPTERS)
 
 
-def _wants_adapters(directory: Path) -> str | None:
+def _adapters(directory: Path) -> list[str]:
+    """Return the packages for an environment without Prisma's engine; none for a version that takes no adapters."""
     prisma = directory / "node_modules" / "@prisma"
-    version = _version(prisma / "client")
-    if version is None or _has_engine(prisma / "engines"):
-        return None
-    is_one = _ADAPTERS_SINCE <= (int(version[1]), int(version[2])) < (_CLIENT_WITHOUT_SINCE, 0)
-    return version[0] if is_one else None
+    found = _version(prisma / "client")
+    if found is None or _has_engine(prisma / "engines"):
+        return []
+    version = int(found[1]), int(found[2])
+    if not _ADAPTERS_SINCE <= version < (_CLIENT_WITHOUT_SINCE, 0):
+        return []
+    names = [*_ADAPTERS, _MYSQL] if version >= _MYSQL_SINCE else _ADAPTERS
+    return [f"{name}@{found[0]}" for name in names] + ([] if version >= _DRIVERS_SINCE else [*_DRIVERS])
 
 
 def prepare_prisma(

@@ -67,14 +67,34 @@ function generateTypes() {
   return true;
 }
 
-// By the provider of the schema: the package, its class, and what the class is made of.
+// By the provider of the schema: the adapter's package, its class, what the class is made of, and since which version.
+// Before version 6.6, adapters are made of a driver's own pool or client.
+const URL_OF_FILE = `'file:' + fromFolder(FOLDER, text.replace(/^file:|\\?.*$/g, ''))`;
+const SCHEMA_OF_URL = `{ schema: url.searchParams.get('schema') || undefined }`;
 const ADAPTERS = {
-  postgresql: ['pg', 'PrismaPg', `[{ connectionString: text }, { schema: url.searchParams.get('schema') || undefined }]`],
-  mysql: ['mariadb', 'PrismaMariaDb', `[{ host: url.hostname, port: Number(url.port || 3306), user: decodeURIComponent(url.username),
-    password: decodeURIComponent(url.password), database: url.pathname.slice(1) }]`],
+  postgresql: [
+    ['pg', 'PrismaPg', `[{ connectionString: text }, ${SCHEMA_OF_URL}]`, 6.06],
+    ['pg', 'PrismaPg', `[new (require('pg').Pool)({ connectionString: text }), ${SCHEMA_OF_URL}]`, 5.11],
+  ],
+  mysql: [
+    ['mariadb', 'PrismaMariaDb', `[{ host: url.hostname, port: Number(url.port || 3306), user: decodeURIComponent(url.username),
+    password: decodeURIComponent(url.password), database: url.pathname.slice(1) }]`, 6.11],
+  ],
   // As with the engine, a relative path begins in the schema's folder.
-  sqlite: ['libsql', 'PrismaLibSQL', `[{ url: 'file:' + fromFolder(FOLDER, text.replace(/^file:|\\?.*$/g, '')) }]`],
+  sqlite: [
+    ['libsql', 'PrismaLibSQL', `[{ url: ${URL_OF_FILE} }]`, 6.06],
+    ['libsql', 'PrismaLibSQL', `[require('@libsql/client').createClient({ url: ${URL_OF_FILE} })]`, 5.11],
+  ],
 };
+// From this version on, the client plans queries without an engine; before, it brings an engine for other runtimes.
+const PLANS_SINCE = 6.07;
+
+/** Prisma's version as a number: 6.07 for 6.7.1. */
+function prismaVersion() {
+  const { version } = JSON.parse(fs.readFileSync(path.join(path.dirname(tool), '..', 'package.json'), 'utf8'));
+  const [major, minor] = version.split('.').map(Number);
+  return major + minor / 100;
+}
 
 /** What the schema says of its database: the provider, and the address as JavaScript. */
 function datasource() {
@@ -85,8 +105,7 @@ function datasource() {
 }
 
 /** The source of a class above the generated one, which opens the adapter. */
-function adapterSource(provider, address) {
-  const [, name, given] = ADAPTERS[provider];
+function adapterSource([, name, given], address) {
   return `const opened = (text) => {
   const url = new URL(text);
   return new ${name}(...${given.replace('FOLDER', JSON.stringify(path.resolve(schemaFolder())))});
@@ -104,28 +123,38 @@ const withAdapter = (Own) => class PrismaClient extends Own {
 
 /** Make the client that asks the database through an adapter; whether it could. */
 function generateWithAdapter() {
+  if (!/prisma-with-adapters$/.test(process.env.PRISMA_QUERY_ENGINE_LIBRARY)) return false;
+  const version = prismaVersion();
   const [provider, address] = datasource();
-  const adapter = ADAPTERS[provider];
-  if (!/prisma-with-adapters$/.test(process.env.PRISMA_QUERY_ENGINE_LIBRARY) || !adapter) return false;
+  const adapter = (ADAPTERS[provider] || []).find(([, , , since]) => version >= since);
+  if (!adapter || (version < PLANS_SINCE && outputs().some(([, typescript]) => typescript))) return false;
   const before = new Map(schemaFiles().map((file) => [file, fs.readFileSync(file, 'utf8')]));
-  for (const [file, text] of before) fs.writeFileSync(file, withoutEngine(text));
+  for (const [file, text] of before) fs.writeFileSync(file, withoutEngine(text, version));
   const done = spawnSync(process.execPath, [tool, 'generate', '--schema', schema], { stdio: 'ignore', env });
   for (const [file, text] of before) fs.writeFileSync(file, text);
   const files = outputs().map(([folder, typescript]) => path.join(folder, typescript ? 'client.ts' : 'index.js'));
   if (done.status !== 0 || !files.every((file) => fs.existsSync(file))) return false;
   const name = `@prisma/adapter-${adapter[0]}`;
-  const source = adapterSource(provider, address);
+  const source = adapterSource(adapter, address);
   for (const file of files) {
-    const text = fs.readFileSync(file, 'utf8');
+    const text = version < PLANS_SINCE ? withOtherEngine(path.dirname(file)) : fs.readFileSync(file, 'utf8');
     const whole = file.endsWith('.ts') ? asTypeScript(text, adapter[1], name, source) : asScript(text, adapter[1], name, source);
     fs.writeFileSync(file, whole);
   }
   return true;
 }
 
+/** The script of a client with the engine for other runtimes, a module of WebAssembly that Node can load, too. */
+function withOtherEngine(folder) {
+  const engine = "new WebAssembly.Module(fs.readFileSync(new URL('./query_engine_bg.wasm', import.meta.url)))";
+  const loader = `import fs from 'node:fs';\nexport default Promise.resolve({ default: ${engine} });\n`;
+  fs.writeFileSync(path.join(folder, 'wasm-worker-loader.mjs'), loader);
+  return "module.exports = { ...require('./wasm.js') };";
+}
+
 function asScript(text, name, from, source) {
   const imports = `const { resolve: fromFolder } = require('path');\nconst { ${name} } = require('${from}');`;
-  return `${text}\n{\n${imports}\n${source}exports.PrismaClient = withAdapter(exports.PrismaClient);\n}\n`;
+  return `${text}\n{\n${imports}\n${source}module.exports.PrismaClient = withAdapter(module.exports.PrismaClient);\n}\n`;
 }
 
 function asTypeScript(text, name, from, source) {
@@ -135,15 +164,15 @@ function asTypeScript(text, name, from, source) {
   return above.replace(/^(export const PrismaClient = )(.*)$/m, '$1(withAdapter as any)($2)');
 }
 
-/** A schema's text whose clients need no engine: by an option since version 6.16, by two features before. */
-function withoutEngine(text) {
-  const { version } = JSON.parse(fs.readFileSync(path.join(path.dirname(tool), '..', 'package.json'), 'utf8'));
-  const isNew = Number(version.split('.')[1]) >= 16;
+/** A schema's text whose clients need no engine: by an option since version 6.16, by preview features before. */
+function withoutEngine(text, version) {
+  const isNew = version >= 6.16;
+  const features = version < PLANS_SINCE ? ['driverAdapters'] : ['queryCompiler', 'driverAdapters'];
   return text.replace(/^generator\s+\w+\s*\{[^}]*\}/gm, (block) => {
     if (!/provider\s*=\s*"prisma-client(?:-js)?"/.test(block)) return block;
-    const features = (block.match(/previewFeatures\s*=\s*\[([^\]]*)\]/) || [])[1] || '';
-    const named = [...features.matchAll(/"(\w+)"/g)].map(([, one]) => one);
-    const wanted = isNew ? named : [...new Set([...named, 'queryCompiler', 'driverAdapters'])];
+    const listed = (block.match(/previewFeatures\s*=\s*\[([^\]]*)\]/) || [])[1] || '';
+    const named = [...listed.matchAll(/"(\w+)"/g)].map(([, one]) => one);
+    const wanted = isNew ? named : [...new Set([...named, ...features])];
     const added = `${isNew ? '  engineType = "client"\n' : ''}  previewFeatures = ${JSON.stringify(wanted)}\n}`;
     return block.replace(/^\s*(?:previewFeatures\s*=\s*\[[^\]]*\]|engineType\s*=.*$)/gm, '').replace(/\}$/, added);
   });
