@@ -609,6 +609,16 @@ def test_a_helper_of_a_platform_demands_encryption(tmp_path: Path, call: str, *,
     assert any("shop/settings.py:5 requires TLS" in line for line in plan.warnings) is insists
 
 
+@pytest.mark.parametrize(
+    ("packages", "is_there"), [("slowapi", False), ("slowapi\nredis", True), ("celery[redis]", True)]
+)
+def test_without_a_client_of_redis_a_default_without_it_stays(tmp_path: Path, packages: str, *, is_there: bool) -> None:
+    files = fastapi(f"{PYDANTIC}    redis_url: str | None = None\ns = S()\n", packages)
+    plan = supplied_plan(tmp_path, {**files, ".env.production.example": "REDIS_URL=redis://localhost:6379/0\n"})
+    assert ("REDIS_URL" in plan.variables) is is_there
+    assert any(need.supplied for need in plan.services) is is_there
+
+
 @pytest.mark.parametrize(("call", "kinds"), [("locals()", [POSTGRESQL]), ("locals(), databases=False", [])])
 def test_a_helper_of_a_platform_replaces_sqlite(tmp_path: Path, call: str, kinds: list[ServiceKind]) -> None:
     settings = table('"django.db.backends.sqlite3"', NAME='"db.sqlite3"')

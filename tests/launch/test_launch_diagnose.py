@@ -235,6 +235,8 @@ OTHERS = [
     ("error: Environment variable not found: DATABASE_URL.", "missing_variable", "DATABASE_URL"),
     ('Error: Config validation error: "JWT_SECRET" is required', "missing_variable", "JWT_SECRET"),
     ("Error: Missing required environment variable: STRIPE_KEY", "missing_variable", "STRIPE_KEY"),
+    ("ValueError: 'SHOP_MODULE' environment variable is not set", "missing_variable", "SHOP_MODULE"),
+    ("Error: JWT_SECRET environment variable required", "missing_variable", "JWT_SECRET"),
     ("FATAL ERROR: JWT_SECRET is not defined in environment variables", "missing_variable", "JWT_SECRET"),
     ("Error: listen EADDRINUSE: address already in use :::5000", "port_in_use", "port 5000"),
     ("OSError: [Errno 98] error while attempting to bind on address ('0.0.0.0', 8000): in use", "port_in_use", "PORT"),

@@ -341,6 +341,14 @@ def test_a_secret_is_not_the_one_that_everybody_can_read(tmp_path: Path) -> None
     assert found.why.endswith("using placeholders")
 
 
+def test_a_dockerfiles_argument_gives_its_default(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text(
+        "FROM python:3.8\nARG MODULE=\"app.settings\"\nARG EMPTY\narg KEY='a'\n"
+        "ENV MODULE=${MODULE}\nENV KEY=$KEY OTHER=${EMPTY} PLACE=$HOME/x\n"
+    )
+    assert find_container_values(tmp_path) == {"MODULE": "app.settings", "KEY": "a"}
+
+
 def test_a_dockerfile_that_is_a_link_gives_no_values(tmp_path: Path) -> None:
     (tmp_path / "other").write_text("ENV A=1\n")
     (tmp_path / "Dockerfile").symlink_to("other")

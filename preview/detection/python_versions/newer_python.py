@@ -20,7 +20,7 @@ from preview.sources import Sources
 OLDER_PYTHON: Final = "older Python"
 """Name of the step."""
 
-_MOST_FILES: Final = 300
+_MOST_FILES: Final = 2_000
 _MOST_EDITS: Final = 2_000
 # Of all arguments: the kernel takes two million bytes.
 _MOST_CHARACTERS: Final = 200_000

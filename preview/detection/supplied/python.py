@@ -11,7 +11,7 @@ from preview.detection.databases.services import DEFAULT_PORTS, SQL_KINDS, find_
 from preview.detection.expressions import keyword, last_name
 from preview.detection.facts import Facts
 from preview.detection.plan import ServiceKind, ServiceNeed, Variable
-from preview.detection.settings import ProjectSettings
+from preview.detection.settings import Need, ProjectSettings
 from preview.detection.supplied.parts import Part, implicit_variables, local_variables
 from preview.detection.supplied.supply import Supply
 from preview.detection.supplied.urls import SCHEMES
@@ -84,7 +84,10 @@ def _used(database: DatabaseChoice, facts: Facts, settings: ProjectSettings, sup
         return frozenset()
     used = {use.kind for use in find_uses(facts)} | {database.supplied}
     texts = [one.text for one in facts.addresses]
-    texts += [text for read in settings.reads.values() for text in supply.texts(read, settings)]
+    # Without a client, a value switches on what fails for want of one.
+    has_client = supply.drivers.has("redis") or facts.imported(*_REDIS_MODULES) is not None
+    reads = [read for read in settings.reads.values() if has_client or read.need is Need.REQUIRED]
+    texts += [text for read in reads for text in supply.texts(read, settings)]
     if supply.drivers.has("redis") or any(kind_of_scheme(text) is ServiceKind.REDIS for text in texts):
         used.add(ServiceKind.REDIS)
     return frozenset(kind for kind in used if kind is not None and kind in supply.kinds)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,7 +22,7 @@ from preview.environments.node.bun import installed_bun, place_bun, with_bun
 from preview.environments.node.install import Npm, install
 from preview.environments.node.locks import place_pins, with_usual_addresses
 from preview.environments.node.manifest import NodeManifest
-from preview.environments.node.modules import NO_ENGINE, RECORD, WITH_ADAPTERS, modules_variables
+from preview.environments.node.modules import RECORD, modules_variables
 from preview.environments.node.prisma import add_adapters, prepare_prisma, write_program
 from preview.environments.node.reading import InThread, NodeReader
 from preview.environments.node.recipe import (
@@ -194,13 +194,10 @@ def _finish(
             write_program(binaries, name, "preview-manager.cjs")
     folders = [".", *(name for name in recipe.manifest.members if (temporary / name / "node_modules").is_dir())]
     has_prisma = (temporary / "node_modules" / "@prisma").is_dir()
-    engines: Sequence[str] = ()
+    engines: dict[str, str] = {}
     if has_prisma:
         engines = prepare_prisma(temporary, binaries, report, runs_code=recipe.runs_code, has_adapters=has_adapters)
-    stand_in = WITH_ADAPTERS if has_adapters else NO_ENGINE
-    (temporary / RECORD).write_text(
-        json.dumps({"folders": folders, "no_engine": engines, "stand_in": stand_in}), "utf-8"
-    )
+    (temporary / RECORD).write_text(json.dumps({"folders": folders, "no_engine": engines}), "utf-8")
     facts = {
         "requirements": recipe.manifest.packages["."],
         "node": recipe.toolchain.identity,

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Final
@@ -67,7 +66,7 @@ def _adapters(directory: Path) -> list[str]:
 
 def prepare_prisma(
     directory: Path, binaries: Path, report: Report, *, runs_code: bool, has_adapters: bool
-) -> Sequence[str]:
+) -> dict[str, str]:
     """Write the program that generates a project's client, and a stand-in for an engine that is missing.
 
     Args:
@@ -78,22 +77,23 @@ def prepare_prisma(
         has_adapters: See ``add_adapters``.
 
     Returns:
-        Variables that point Prisma to the stand-in; empty if the engine exists.
+        Variables that point Prisma to the stand-in, each with its name in the environment; empty if the engine exists.
     """
     write_program(binaries, "preview-prisma", "preview-prisma.cjs")
     engines = directory / "node_modules" / "@prisma" / "engines"
     if _has_engine(engines):
-        return ()
+        return {}
     if (binaries / "prisma").exists():
         (binaries / "prisma").unlink()
         write_program(binaries, "prisma", "preview-no-engine.cjs")
-    stand_in = directory / (WITH_ADAPTERS if has_adapters else NO_ENGINE)
-    stand_in.write_text(_STAND_IN, "utf-8")
-    stand_in.chmod(0o755)
     found = _version(engines)
     major = int(found[1]) if found is not None else _SCHEMA_ENGINE_SINCE
+    is_needed = not has_adapters and major < _CLIENT_WITHOUT_SINCE
+    stand_in = directory / (NO_ENGINE if is_needed else WITH_ADAPTERS)
+    stand_in.write_text(_STAND_IN, "utf-8")
+    stand_in.chmod(0o755)
     _tell(report, major, runs_code=runs_code, has_adapters=has_adapters)
-    return _ENGINES if major >= _SCHEMA_ENGINE_SINCE else (*_ENGINES, *_OLD_ENGINES)
+    return dict.fromkeys(_ENGINES if major >= _SCHEMA_ENGINE_SINCE else (*_ENGINES, *_OLD_ENGINES), stand_in.name)
 
 
 def write_program(binaries: Path, name: str, script: str) -> None:

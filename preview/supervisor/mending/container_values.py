@@ -28,6 +28,11 @@ from preview.supervisor.mending.container_folder import dockerfile_text, plain_t
 
 _JOINED: Final = re.compile(r"\\[ \t]{0,8}\r?\n")
 _ENV: Final = re.compile(r"^[ \t]{0,8}ENV[ \t]{1,8}(?P<rest>[^\r\n]{1,4000})$", re.MULTILINE | re.IGNORECASE)
+_ARG: Final = re.compile(
+    r"^[ \t]{0,8}ARG[ \t]{1,8}(?P<name>[A-Za-z_]\w{0,80})=(?P<value>\S{1,500})[ \t]{0,8}\r?$",
+    re.MULTILINE | re.IGNORECASE,
+)
+_REFERENCE: Final = re.compile(r"\$(?:\{([A-Za-z_]\w{0,80})\}|([A-Za-z_]\w{0,80}))")
 _SPACED: Final = re.compile(r"(?P<name>[A-Za-z_]\w{0,80})[ \t]{1,8}(?P<value>\S.{0,500})")
 _PAIR: Final = re.compile(r"(?P<name>[A-Za-z_]\w{0,80})=(?P<value>.{1,500})")
 _LINE: Final = re.compile(
@@ -59,15 +64,19 @@ _MOST: Final = 200
 
 
 def find_container_values(project: Path) -> dict[str, str]:
-    """Return the variables that the project's Dockerfile sets to a text of its own, not to another variable's.
+    """Return the variables that the project's Dockerfile sets to a text of its own, or to the default of an argument.
 
-    Values that no variable can have are left out.
+    Values of other variables, and those that no variable can have, are left out.
 
     Reads files, but follows no links.
     """
+    text = _JOINED.sub(" ", dockerfile_text(project))
+    defaults = {match["name"]: match["value"].strip("\"'") for match in islice(_ARG.finditer(text), _MOST)}
     found: dict[str, str] = {}
-    for match in _ENV.finditer(_JOINED.sub(" ", dockerfile_text(project))):
-        for name, value in _pairs(match["rest"].strip()):
+    for match in _ENV.finditer(text):
+        for name, given in _pairs(match["rest"].strip()):
+            reference = _REFERENCE.fullmatch(given)
+            value = given if reference is None else defaults.get(reference[1] or reference[2], given)
             if not {"$", "\0"}.intersection(value) and len(found) < _MOST:
                 found[name] = value
     return found
