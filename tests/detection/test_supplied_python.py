@@ -168,6 +168,16 @@ CASES = [
         {"DB_DRIVER": "postgresql+psycopg", "DB_HOST": "localhost", "DATABASE_URL": f"postgresql+psycopg://{OWN}"},
     ),
     Case(
+        "a prefix of all names that begins like PostgreSQL's",
+        fastapi(
+            "from pydantic import HttpUrl\n" + PYDANTIC + "    model_config = {'env_prefix': 'PG_ATLAS_'}\n"
+            "    DATABASE_URL: str\n    GATEWAY_URL: HttpUrl | None = None\n    DB_SCHEMA_NAME: str | None = None\ns = S()\n"
+            + ENGINE.format("s.DATABASE_URL"),
+            "psycopg2",
+        ),
+        {"PG_ATLAS_DATABASE_URL": f"postgresql+psycopg2://{OWN}", "DATABASE_URL": f"postgresql+psycopg2://{OWN}"},
+    ),
+    Case(
         "a scheme in a variable with a default",
         fastapi(
             "import os\nDRIVER = os.getenv('DB_DRIVER', 'mysql+pymysql')\n"

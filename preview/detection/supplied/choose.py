@@ -23,6 +23,7 @@ from preview.detection.settings import (
     is_sqlite_flag,
     variable_for,
 )
+from preview.detection.supplied.parts import PG_NAME
 from preview.detection.supplied.schemes import (
     converts_to_synchronous,
     missing_drivers,
@@ -37,7 +38,7 @@ DATABASE_URL: Final = "DATABASE_URL"
 """Every preview has this variable; without another value it names an SQLite file."""
 
 _ON: Final = frozenset({"true", "1", "yes", "on"})
-_SQL_NAME: Final = re.compile(r"DATABASE|DB|SQLALCHEMY|DSN|POSTGRES|(?:^|_)PG(?:_|$)|MYSQL|MARIADB")
+_SQL_NAME: Final = re.compile(rf"DATABASE|DB|SQLALCHEMY|DSN|POSTGRES|{PG_NAME}|MYSQL|MARIADB")
 _TEST: Final = re.compile(r"(?:^|_)TEST(?:ING)?(?:_|$)")
 _TYPES: Final = {
     "PostgresDsn": ServiceKind.POSTGRESQL,
@@ -47,7 +48,7 @@ _TYPES: Final = {
 }
 _NAMES: Final = (
     (ServiceKind.MYSQL, re.compile(r"MYSQL|MARIADB")),
-    (ServiceKind.POSTGRESQL, re.compile(r"POSTGRES|(?:^|_)PG(?:_|$)")),
+    (ServiceKind.POSTGRESQL, re.compile(rf"POSTGRES|{PG_NAME}")),
 )
 _ONLY_POSTGRESQL: Final = ("sqlalchemy.dialects.postgresql", "pgvector", "geoalchemy2", "django.contrib.postgres")
 

@@ -38,12 +38,16 @@ _PARTS: Final = (
     (Part.PORT, re.compile(r"PORT$")),
     (Part.USER, re.compile(r"USER(?:NAME)?$")),
     (Part.PASSWORD, re.compile(r"PASS(?:WORD|WD)?$|PWD$")),
-    (Part.NAME, re.compile(r"(?:NAME|_DB|DATABASE|^DB)$")),
+    # Not the name of a schema in it, which nothing makes.
+    (Part.NAME, re.compile(r"^(?!.*SCHEMA).*(?:NAME|_DB|DATABASE|^DB)$")),
 )
+PG_NAME: Final = r"(?:^|_)PG(?:_(?:HOST|PORT|USER|PASS|PW|DB|DATA|NAME|UR[IL]|DSN|CONN|SSL|SERVER|ADDR)|$)"
+"""Pattern of a name about PostgreSQL: ``PG_URL``. A project may have a prefix such as ``PG_ATLAS_`` for all names."""
+
 _NAMES: Final = (
     (ServiceKind.REDIS, re.compile(r"REDIS|VALKEY|^CELERY_(?:BROKER|RESULT)|^BROKER_URL$|RESULT_BACKEND")),
     (ServiceKind.MYSQL, re.compile(r"MYSQL|MARIADB")),
-    (ServiceKind.POSTGRESQL, re.compile(r"POSTGRES|(?:^|_)PG(?:_|$)|^PG(?:HOST|PORT|USER|PASSWORD|DATABASE|SSLMODE)$")),
+    (ServiceKind.POSTGRESQL, re.compile(rf"POSTGRES|{PG_NAME}|^PG(?:HOST|PORT|USER|PASSWORD|DATABASE|SSLMODE)$")),
 )
 _ANY_SQL: Final = re.compile(
     r"^(?:\w+_)?(?:DB|DATABASE|SQL|SQLALCHEMY|RDS)(?:_|$)|^DB(?:HOST|PORT|USER|PASS|PASSWORD|NAME)$"
