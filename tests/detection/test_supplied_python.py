@@ -171,7 +171,8 @@ CASES = [
         "a prefix of all names that begins like PostgreSQL's",
         fastapi(
             "from pydantic import HttpUrl\n" + PYDANTIC + "    model_config = {'env_prefix': 'PG_ATLAS_'}\n"
-            "    DATABASE_URL: str\n    GATEWAY_URL: HttpUrl | None = None\n    DB_SCHEMA_NAME: str | None = None\ns = S()\n"
+            "    DATABASE_URL: str\n    GATEWAY_URL: HttpUrl | None = None\n"
+            "    DB_SCHEMA_NAME: str | None = None\ns = S()\n"
             + ENGINE.format("s.DATABASE_URL"),
             "psycopg2",
         ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,31 @@ def test_a_file_under_another_name_is_linked(
 def test_nothing_else_is_linked(line: str, names: list[str]) -> None:
     mend = mend_of(TRACE, line, names=names)
     assert mend is None or not mend.links
+
+
+@pytest.mark.parametrize(
+    ("line", "names", "links"),
+    [
+        ("ERROR: config.yaml not found at './config.yaml'. App cannot start.", ["config.yaml.example"],
+         {"config.yaml": "config.yaml.example"}),
+        # An empty configuration, of which the settings lack everything.
+        ("pydantic_core.ValidationError: 2 validation errors for Config", ["shop.conf.example", "shop.py"],
+         {"shop.conf": "shop.conf.example"}),
+        ("KeyError: 'server'", ["settings.sample.toml"], {"settings.toml": "settings.sample.toml"}),
+        ("KeyError: 'server'", ["settings.sample.toml", "settings.toml"], {}),
+        ("KeyError: 'server'", ["other/settings.sample.toml", "image.example.png", "shop.sample.py"], {}),
+    ],
+)  # fmt: skip
+def test_an_example_stands_in_for_a_configuration_that_is_read_as_empty(
+    line: str, names: list[str], links: dict[str, str]
+) -> None:
+    mend = mend_of(line, names=names)
+    assert (mend.links if mend is not None else {}) == links
+
+
+def test_an_example_of_a_file_that_no_module_mentions_is_left_alone() -> None:
+    failed = FailedStart(["KeyError: 'server'"], plan_of(), frozenset(), ROOT, names=frozenset({"a.toml.example"}))
+    assert find_mend(replace(failed, mentioned=lambda _: ())) is None
 
 
 @pytest.mark.parametrize("toolchain", [Toolchain.PYTHON, Toolchain.NODE])

@@ -36,14 +36,21 @@ _SETTINGS_ENDS: Final = (
     ".example", ".sample", ".template", ".dist", ".local", ".development", ".dev", ".docker", ".default", ".test", ""
 )  # fmt: skip
 _STACK_LINES: Final = 3
+_SAID_LINES: Final = 8
+_MISSING: Final = re.compile(
+    r"not found|missing|not exist|no such|cannot find|could not find|unable to find", re.IGNORECASE
+)
+_FILE_NAME: Final = re.compile(r"(?<![\w/.-])[\w./@+-]{1,200}\.(?:ya?ml|json|toml|ini|cfg|conf|properties)(?![\w/])")
+_CONFIGURATION: Final = re.compile(r"\.(?:ya?ml|json|toml|ini|cfg|conf|properties)$")
+_EXAMPLE: Final = re.compile(r"(?P<stem>[\w-]{1,80}(?:\.\w{1,10})?)[._-](?:example|sample|dist)(?P<end>\.\w{1,10})?")
 
 
 def mend_links(failed: FailedStart) -> Mend | None:
     """Return the link to the file that the project has under another name; None if it has none."""
     number = newest_error(failed.lines)
-    if number is None or failed.plan.toolchain is Toolchain.IMAGE:
+    if failed.plan.toolchain is Toolchain.IMAGE:
         return None
-    for path in _wanted(failed, number):
+    for path in (*(() if number is None else _wanted(failed, number)), *_called_missing(failed)):
         if not _PLAIN.fullmatch(path) or ".." in path.split("/"):
             continue
         if (found := _in_other_case(failed, path)) is not None:
@@ -52,6 +59,36 @@ def mend_links(failed: FailedStart) -> Mend | None:
         if (example := _example_of(failed, path)) is not None:
             return Mend(f"{path} is missing: linking it to {example}", links={path: example})
     return None
+
+
+def mend_examples(failed: FailedStart) -> Mend | None:
+    """Return the link from a configuration file that the project reads to its example; None without one.
+
+    Some libraries read a file that is not there as an empty one, so the error is about what it lacks.
+    """
+    if failed.plan.toolchain is Toolchain.IMAGE:
+        return None
+    folders = {".", failed.plan.directory}
+    missing: dict[str, str] = {}
+    for example in sorted(failed.names):
+        folder, name = posixpath.split(example)
+        match = _EXAMPLE.fullmatch(name)
+        path = posixpath.join(folder, f"{match['stem']}{match['end'] or ''}") if match is not None else ""
+        if (folder or ".") in folders and _CONFIGURATION.search(path) and path not in failed.names:
+            missing.setdefault(path, example)
+    read = failed.mentioned([posixpath.basename(path) for path in missing])
+    for path, example in missing.items():
+        if posixpath.basename(path) in read:
+            return Mend(f"{path} is missing: linking it to {example}", links={path: example})
+    return None
+
+
+def _called_missing(failed: FailedStart) -> Iterator[str]:
+    """Yield the files that the last lines call missing, in the words of the project: ``config.yaml not found``."""
+    for line in failed.lines[-_SAID_LINES:]:
+        if _MISSING.search(line):
+            for match in _FILE_NAME.finditer(line):
+                yield _relative(failed, match[0], failed.plan.directory)
 
 
 def _wanted(failed: FailedStart, number: int) -> Iterator[str]:
