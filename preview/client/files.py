@@ -125,6 +125,8 @@ def is_skipped(name: str) -> bool:
         or name.startswith(SKIPPED_PREFIXES)
         # Autosave files of Emacs.
         or (name.startswith("#") and name.endswith("#"))
+        # The service refuses it: systemd's units (`mnt-a\x2db.mount`).
+        or (os.sep == "/" and "\\" in name)
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import posixpath
 import re
 from collections.abc import Iterable, Sequence
@@ -46,6 +47,7 @@ from preview.detection.supplied.python import supplied_variables, with_supplied_
 from preview.detection.supplied.supply import find_supply
 from preview.detection.supplied.tell import Obstacles, find_obstacles
 from preview.endpoints import AppTarget, Found, FoundApp, find_health_path
+from preview.endpoints.budget import OutOfBudget
 from preview.sources import Sources
 from preview.sources.commands import StartCommand
 
@@ -242,7 +244,9 @@ def _health_path(sources: Sources, app: FoundApp, files: Iterable[str]) -> str |
     if not any(_HEALTH.search(sources.text(file)) for file in files):
         return None
     found = Found()
-    app.list_endpoints(found)
+    # Of a project that is too large, those that were found so far.
+    with contextlib.suppress(OutOfBudget):
+        app.list_endpoints(found)
     return find_health_path(tuple(found.values())[:_MAX_ROUTES])
 
 

@@ -176,6 +176,8 @@ def _is_skipped(name: str) -> bool:
         or name.startswith(_SKIPPED_PREFIXES)
         # Autosave files of Emacs.
         or (name.startswith("#") and name.endswith("#"))
+        # Systemd's units (`mnt-a\x2db.mount`): no path of a generation has one.
+        or "\\" in name
     )
 
 

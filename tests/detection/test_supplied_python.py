@@ -179,6 +179,14 @@ CASES = [
         {"PG_ATLAS_DATABASE_URL": f"postgresql+psycopg2://{OWN}", "DATABASE_URL": f"postgresql+psycopg2://{OWN}"},
     ),
     Case(
+        "the URL of another account, which may be empty",
+        fastapi(
+            PYDANTIC + "    database_url: str = 'postgresql+asyncpg://u:p@db/x'\n"
+            "    app_database_url: str = ''\ns = S()\n" + ASYNC.format("s.app_database_url or s.database_url"), "asyncpg",
+        ),
+        {"DATABASE_URL": "postgresql+asyncpg://u:p@db/x"},
+    ),
+    Case(
         "a scheme in a variable with a default",
         fastapi(
             "import os\nDRIVER = os.getenv('DB_DRIVER', 'mysql+pymysql')\n"

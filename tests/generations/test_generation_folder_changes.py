@@ -58,7 +58,8 @@ def test_a_save_within_one_tick_of_the_clock_is_found(folder: Path) -> None:
 def test_an_editor_s_own_files_and_caches_are_passed_over(folder: Path) -> None:
     changes = FolderChanges(folder)
     changes.look()
-    for name in (".main.py.swp", "main.py~", "#main.py#", "main.py___jb_tmp___", ".goutputstream-X1", "a.pyc"):
+    names = (".main.py.swp", "main.py~", "#main.py#", "main.py___jb_tmp___", ".goutputstream-X1", "a.pyc", "a\\b.mount")
+    for name in names:
         (folder / name).write_text("x")
     (folder / ".#main.py").symlink_to("me@here.123")
     for name in (".git", "node_modules", "__pycache__", ".venv"):

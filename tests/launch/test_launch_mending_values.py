@@ -390,6 +390,14 @@ def test_a_variable_of_an_example_that_the_error_calls_missing_gets_a_value(
     assert values(mend_of(error, examples={"JWT_ACCESS_SECRET": "replace-me"})) == expected
 
 
+def test_the_url_of_a_database_is_the_previews_own_with_its_driver() -> None:
+    url = "postgresql+asyncpg://preview:preview@localhost:5432/preview"
+    error = "KeyError: 'APP_DATABASE_URL'"
+    assert values(mend_of(error, known={"DATABASE_URL": (url, Origin.SUPPLIED)})) == {"APP_DATABASE_URL": url}
+    other = values(mend_of(error, known={"DATABASE_URL": ("sqlite:///{database_path}", Origin.SUPPLIED)}))
+    assert other["APP_DATABASE_URL"].startswith("postgresql://")
+
+
 def test_a_refused_placeholder_becomes_the_value_that_the_project_gives() -> None:
     known = {"SHOP_COLOUR": ("preview", Origin.MADE_UP), "REDIS_HOST": ("localhost", Origin.MADE_UP)}
     examples = {"SHOP_COLOUR": "blue", "REDIS_HOST": "cache", "SHOP_SIZE": "7"}

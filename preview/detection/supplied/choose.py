@@ -112,6 +112,9 @@ class _Chooser:
     def choice(self, kind: ServiceKind, sources: Sources) -> DatabaseChoice:
         """Return the choice of a server of this kind."""
         reads = [read for read in self._urls() if self.supply.told_kind(read, self.settings) in {kind, None}]
+        told = [read for read in reads if self.supply.told_kind(read, self.settings) is kind]
+        # Beside the database's own URL, one that may be empty is for another account or another database.
+        reads = [one for one in reads if not told or one in told or one.need is Need.REQUIRED or _is_main(one)]
         variables = {read.name: one for read in reads if (one := self._variable(read, kind, reads)) is not None}
         variables |= self._choosing(kind)
         for read in self._schemes():
@@ -250,6 +253,11 @@ class _Chooser:
             return ServiceKind.POSTGRESQL
         kinds = self.supply.drivers.kinds(imported_only=imported_only)
         return next((kind for kind in kinds if kind in SQL_KINDS), None)
+
+
+def _is_main(read: SettingRead) -> bool:
+    """Return true for ``DATABASE_URL``."""
+    return read.name.upper() == DATABASE_URL
 
 
 def is_for_tests(read: SettingRead) -> bool:

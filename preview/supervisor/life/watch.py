@@ -51,8 +51,14 @@ async def tell_preparation(preview: LivePreview) -> None:
     """
 
     def doing() -> str | None:
-        running = (one.name for one in preview.progress.steps if one.state is StepState.RUNNING)
-        return next((_DOING[name] for name in running if name in _DOING), None) if preview.stored else None
+        steps = preview.progress.steps
+        if not preview.stored:
+            return None
+        # Another attempt begins with the files, which are read anew.
+        if all(one.state is StepState.WAITING for one in steps[1:]):
+            return _DOING[FILES]
+        running = (one.name for one in steps if one.state is StepState.RUNNING)
+        return next((_DOING[name] for name in running if name in _DOING), None)
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(tell_long_silence, preview.log, doing)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Final
 
 from preview.detection import Kind, Origin, Variable, placeholder_for
+from preview.detection.databases.services import kind_of_scheme
 from preview.detection.settings import files_of_tests, service_of
 from preview.supervisor.diagnosis.diagnose import diagnose
 from preview.supervisor.mending.model import FailedStart, Mend, newest_error, own_line
@@ -70,6 +71,7 @@ _RESERVED: Final = re.compile(
     re.IGNORECASE,
 )
 _DOCKERFILE: Final = "Dockerfile"
+_DATABASE_URL: Final = "DATABASE_URL"
 _MOST: Final = 40
 _MOST_LOOKED_UP: Final = 2
 # The launchers' last line (``preview_serving``, ``reads.cjs``). The program may print it, too.
@@ -139,7 +141,7 @@ def _changed(failed: FailedStart, found: dict[str, Variable]) -> dict[str, Varia
     found |= dict(_read_with(failed, [name for name in found if name not in before]))
     return {
         name: replace(one, instead_of=before[name].value if name in before else None)
-        for name, one in ((name, _of_files(failed, one)) for name, one in found.items())
+        for name, one in ((name, _of_database(failed, _of_files(failed, one))) for name, one in found.items())
         if _may_set(failed, name, one)
     }
 
@@ -152,6 +154,15 @@ def _read_with(failed: FailedStart, names: Sequence[str]) -> Iterator[tuple[str,
             if other not in known and other not in _COMMON:
                 known.add(other)
                 yield other, placeholder_for(other)
+
+
+def _of_database(failed: FailedStart, variable: Variable) -> Variable:
+    """Return a made-up URL of a database as that of the preview's own one, with the driver that the project has."""
+    own = failed.plan.variables.get(_DATABASE_URL)
+    kind = kind_of_scheme(variable.value)
+    if own is None or variable.origin is not Origin.MADE_UP or kind is None or kind is not kind_of_scheme(own.value):
+        return variable
+    return replace(variable, value=own.value)
 
 
 def _of_files(failed: FailedStart, variable: Variable) -> Variable:
