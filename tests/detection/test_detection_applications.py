@@ -36,6 +36,20 @@ def test_a_flask_app_is_served_as_wsgi(tmp_path: Path) -> None:
     assert (plan.framework, plan.server) == ("flask", Server.WSGI)
 
 
+def test_an_application_with_more_routes_than_are_read_starts(tmp_path: Path) -> None:
+    # Each router twice in the one above: a million routes.
+    routers = [f"r{number} = APIRouter()\n" for number in range(20)]
+    nested = [
+        f"r{number}.include_router(r{number + 1}, prefix='/{one}')\n" for number in reversed(range(19)) for one in "ab"
+    ]
+    main = [
+        "from fastapi import APIRouter, FastAPI\napp = FastAPI()\n@app.get('/health')\ndef health(): ...\n",
+        *routers, "@r19.get('/x')\ndef x(): ...\n", *nested, "app.include_router(r0)\n",
+    ]  # fmt: skip
+    plan = plan_of(tmp_path, {"main.py": "".join(main)})
+    assert (str(plan.target), plan.health_path) == ("main:app", "/health")
+
+
 @pytest.mark.parametrize(("module", "folder"), [("shop.asgi", "."), ("news.asgi", "pages"), ("gone.asgi", ".")])
 def test_of_two_django_projects_that_of_the_commands_module_starts(tmp_path: Path, module: str, folder: str) -> None:
     pages = {f"pages/{name.replace('shop', 'news')}": text.replace("shop", "news") for name, text in DJANGO.items()}

@@ -182,7 +182,8 @@ CASES = [
         "the URL of another account, which may be empty",
         fastapi(
             PYDANTIC + "    database_url: str = 'postgresql+asyncpg://u:p@db/x'\n"
-            "    app_database_url: str = ''\ns = S()\n" + ASYNC.format("s.app_database_url or s.database_url"), "asyncpg",
+            "    app_database_url: str = ''\ns = S()\n" + ASYNC.format("s.app_database_url or s.database_url"),
+            "asyncpg",
         ),
         {"DATABASE_URL": "postgresql+asyncpg://u:p@db/x"},
     ),
