@@ -54,7 +54,7 @@ async def tell_preparation(preview: LivePreview) -> None:
         steps = preview.progress.steps
         if not preview.stored:
             return None
-        # Another attempt begins with the files, which are read anew.
+        # Another attempt begins with the files, which are read once more.
         if all(one.state is StepState.WAITING for one in steps[1:]):
             return _DOING[FILES]
         running = (one.name for one in steps if one.state is StepState.RUNNING)
