@@ -148,6 +148,19 @@ def test_a_file_that_is_imported_and_that_nobody_wrote_is_made_first(
     assert builds(plan_of(tmp_path, scripts, files)) == found
 
 
+@pytest.mark.parametrize(("own", "where"), [({}, "."), ({"codegen": "node make.js"}, "apps/api")])
+def test_a_script_of_the_workspace_makes_it_where_the_package_has_none(
+    tmp_path: Path, own: dict[str, str], where: str
+) -> None:
+    member = {"scripts": {"start": "tsx src/server.ts", **own}, "dependencies": {"express": "^4"}}
+    root = {"workspaces": ["apps/*"], "scripts": {"generate": "node all.js", "codegen": "node all.js"}}
+    server = f"import list from './generated/list.json' with {{ type: 'json' }};\n{SERVER}"
+    files = {"apps/api/package.json": json.dumps(member), "apps/api/src/server.ts": server}
+    found = plan_of(tmp_path, {}, {**files, "package.json": json.dumps(root)})
+    name = "codegen" if own else "generate"
+    assert [(one.argv, one.directory) for one in found.steps if one.name == "build"] == [(("npm", "run", name), where)]
+
+
 @pytest.mark.parametrize(
     ("line", "made"),
     [

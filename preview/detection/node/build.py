@@ -210,7 +210,10 @@ def _own_work(project: NodeProject) -> BuildWork:
         return BuildWork((_step(package, name, why, required=required),) if name else ())
     imported = next(_missing_imports(project), None)
     names = _generators(package)
-    if imported is not None and _script(package, _GENERATES) is None:
+    root = next((one for one in project.packages if one.folder == project.root), package)
+    if imported is not None and not names and _script(root, _GENERATES) is not None:
+        package, names = root, _generators(root)
+    elif imported is not None and _script(package, _GENERATES) is None:
         other = _script(package, ("prebuild", *_BUILDS))
         names = (*names, other) if other is not None else names
     elif imported is None and names:
