@@ -63,3 +63,20 @@ def test_a_folder_is_not_the_cause_of_another_failure() -> None:
     plan = plan_of("UPLOAD_DIR", "uploads", Origin.EXAMPLE)
     lines = ["UPLOAD_DIR: uploads", "Error: connect ECONNREFUSED 127.0.0.1:9000"]
     assert find_mend(failed_start(plan, lines)) is None
+
+
+@pytest.mark.parametrize("is_cause", [True, False])
+def test_the_cause_of_an_error_names_the_folder(*, is_cause: bool) -> None:
+    said = "direct cause of the following exception" if is_cause else "same as the one before"
+    lines = [
+        "Traceback (most recent call last):",
+        f"FileNotFoundError: [Errno 2] No such file or directory: '{ROOT}/logs/shop.log'",
+        "",
+        f"The above exception was the {said}:",
+        "",
+        "Traceback (most recent call last):",
+        "ValueError: Unable to configure handler 'file'",
+    ]
+    plan = StartPlan("django", Toolchain.PYTHON, Server.DJANGO, None)
+    mend = find_mend(failed_start(plan, lines))
+    assert (mend.folders if mend is not None else ()) == (("logs",) if is_cause else ())

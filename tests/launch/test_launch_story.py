@@ -78,6 +78,18 @@ async def test_a_step_that_may_fail_is_told_and_the_start_goes_on(rig: Rig) -> N
     assert [one.state.value for one in preview.record.steps] == ["done", "done", "failed", "done", "done"]
 
 
+async def test_all_newest_migrations_are_run_where_there_are_several(rig: Rig) -> None:
+    # As Alembic does with two of them.
+    code = "import sys; sys.exit(sys.argv[-1] == 'head' and 'Multiple head revisions are present' or print('all run'))"
+    migrate = Step("migrations", ("python", "-c", code, "upgrade", "head"), ".", "Alembic")
+    preview = await rig.start(PLAIN, serve(steps=(migrate,)))
+    assert preview.record.state is State.RUNNING
+    said = story(preview)
+    assert "step migrations: there are several newest migrations, and all are run in a second try" in said
+    assert "all run" in said
+    assert sum(line.startswith("step migrations: done") for line in said) == 1
+
+
 async def test_a_step_that_takes_too_long_is_ended(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("preview.supervisor.launch.steps._DRAIN_S", 0.1)
     object.__setattr__(rig.service.settings, "step_timeout_s", 0.5)

@@ -60,6 +60,8 @@ _MOST_SHOWN = 120
 _LAST_LINES = 200
 _CHECKS = ("SystemCheckError:", "django.core.management.base.SystemCheckError:")
 _NO_CHECKS = "--skip-checks"
+_MANY_HEADS = "Multiple head revisions are present"
+_HEADS = "heads"
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,19 +263,23 @@ async def _run_step(preview: LivePreview, prepared: PreparedLaunch, step: Step) 
             # This attempt is being ended.
             preview.progress.fail(planned_name(step.name), f"failed with {ended}; {meaning}")
             return
-        if _is_refused_by_checks(step, lines):
-            preview.log.say(
-                f"step {step.name}: Django's own checks fail, and are left out in a second try", Level.WARNING
-            )
-            await _run_step(preview, prepared, replace(step, argv=(*step.argv, _NO_CHECKS)))
+        if (second := _second_try(step, lines)) is not None:
+            other, why = second
+            preview.log.say(f"step {step.name}: {why} in a second try", Level.WARNING)
+            await _run_step(preview, prepared, other)
             return
         _tell_failure(preview, step, f"failed with {ended}; {meaning}", failure)
 
 
-def _is_refused_by_checks(step: Step, lines: Sequence[str]) -> bool:
-    """Return whether checks of the settings, without which the application starts, have kept Django from migrating."""
-    is_first = "migrate" in step.argv and _NO_CHECKS not in step.argv
-    return is_first and any(line.startswith(_CHECKS) for line in lines)
+def _second_try(step: Step, lines: Sequence[str]) -> tuple[Step, str] | None:
+    """Return a failed step of migrations with another option, and what that does; None if none would help."""
+    if "migrate" in step.argv and _NO_CHECKS not in step.argv and any(line.startswith(_CHECKS) for line in lines):
+        # The application starts without them.
+        return replace(step, argv=(*step.argv, _NO_CHECKS)), "Django's own checks fail, and are left out"
+    if "upgrade" in step.argv and _HEADS not in step.argv and any(_MANY_HEADS in line for line in lines):
+        argv = tuple(one for one in step.argv if one != "head")
+        return replace(step, argv=(*argv, _HEADS)), "there are several newest migrations, and all are run"
+    return None
 
 
 async def _offer_refusal(preview: LivePreview, prepared: PreparedLaunch, lines: Sequence[str]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
@@ -28,6 +28,7 @@ _NO_FOLDER: Final = re.compile(
     r"\[type=path_not_directory, input_value=(?:\w{1,20}\()?'(?P<path>[^']{1,300})'"
     r"|directory at path \"(?P<old>[^\"]{1,300})\" does not"
 )
+_CAUSE: Final = "The above exception was the direct cause of the following exception:"
 _REFUSED_LINES: Final = 40
 # Folders of these names are for what a program writes, or serves if there is any.
 _WRITTEN: Final = re.compile(
@@ -43,9 +44,9 @@ def mend_folders(failed: FailedStart) -> Mend | None:
     number = newest_error(failed.lines)
     if number is None:
         return None
-    line = failed.lines[number]
+    said = [failed.lines[one] for one in _with_causes(failed.lines, number)]
     for patterns, is_file in ((_FOLDER, False), (_FILE, True)):
-        match = next((found for pattern in patterns if (found := pattern.search(line))), None)
+        match = next((found for line in said for pattern in patterns if (found := pattern.search(line))), None)
         if match is not None:
             folder = _inside(failed, match["path"], is_file=is_file)
             if folder is None or folder in failed.folders:
@@ -58,6 +59,16 @@ def mend_folders(failed: FailedStart) -> Mend | None:
             if folder is not None and folder not in failed.folders and "." not in posixpath.basename(folder):
                 return Mend(f"the settings ask for the folder {folder}: making it", folders=(folder,))
     return None
+
+
+def _with_causes(lines: Sequence[str], number: int) -> Iterator[int]:
+    """Yield the numbers of an error and of its causes: ``Unable to configure handler 'file'`` has one."""
+    yield number
+    while (cause := next((one for one in range(number - 1, -1, -1) if lines[one] == _CAUSE), None)) is not None:
+        before = newest_error(lines[:cause])
+        if before is None:
+            return
+        yield (number := before)
 
 
 # `UPLOAD_DIR`, `LOGS_FOLDER`, `UPLOADS_PUBLIC_PATH`; a plain `BASE_PATH` is often part of an address.
