@@ -127,6 +127,62 @@ def test_prisma_without_its_engine_loads_migrations_by_the_projects_driver(tmp_p
     assert (code, "engine could not be downloaded" in output) == (1, True)
 
 
+# Tells the SQL of a schema once its settings have the adapter where this version looks for it.
+TELLS = """
+const text = require('fs').readFileSync(process.argv[process.argv.indexOf('--config') + 1], 'utf8');
+if (!text.includes('migrate: { adapter }')) process.exit(1);
+console.log('Loaded Prisma config.\\n-- CreateTable\\nCREATE TABLE "User" (id INTEGER);');
+"""
+# Drivers of SQLite that keep what they are asked for in the file.
+SQLITE = """
+const fs = require('fs');
+const read = (file) => (fs.existsSync(file) ? fs.readFileSync(file, 'utf8') : '');
+class Database {
+  constructor(file) { this.file = file; }
+  exec(sql) { fs.writeFileSync(this.file, `${read(this.file)}${sql}\\n`); }
+  prepare() { return { all: () => (read(this.file).includes('CREATE TABLE') ? [{}] : []) }; }
+  close() {}
+}
+"""
+LIBSQL = """
+exports.createClient = ({ url }) => {
+  const database = new Database(url.replace('file:', ''));
+  const execute = async () => ({ rows: database.prepare().all() });
+  return { execute, executeMultiple: async (sql) => database.exec(sql), close: () => undefined };
+};
+"""
+
+
+@pytest.mark.parametrize(
+    ("driver", "text", "version", "at"),
+    [
+        ("@libsql/client", SQLITE + LIBSQL, "6.11.1", "prisma/dev.db"),
+        ("better-sqlite3", f"{SQLITE}module.exports = Database;", "7.1.0", "dev.db"),
+    ],
+)
+def test_prisma_without_its_engine_makes_the_tables_of_a_new_database(
+    tmp_path: Path, driver: str, text: str, version: str, at: str
+) -> None:
+    put(tmp_path, "prisma", "preview-no-engine.cjs")
+    tool = tmp_path / "node_modules" / "prisma"
+    for folder in (tool / "build", tmp_path / "node_modules" / driver, tmp_path / "prisma"):
+        folder.mkdir(parents=True, exist_ok=True)
+    (tool / "build" / "index.js").write_text(TELLS)
+    (tool / "package.json").write_text(json.dumps({"version": version}))
+    (tmp_path / "node_modules" / driver / "index.js").write_text(text)
+    (tmp_path / "prisma" / "schema.prisma").write_text(
+        'datasource db {\n  provider = "sqlite"\n  url = env("DATABASE_URL")\n}\n'
+    )
+
+    def push() -> tuple[int, str]:
+        return run(tmp_path, "prisma", "db", "push", DATABASE_URL="file:./dev.db?connection_limit=1")
+
+    assert push() == (0, "The tables of the schema are made (without Prisma's engine)\n")
+    assert (tmp_path / at).read_text() == '-- CreateTable\nCREATE TABLE "User" (id INTEGER);\n\n'
+    assert push() == (0, "The database has tables already, and stays as it is (without Prisma's engine)\n")
+    assert not (tmp_path / "node_modules" / ".preview-prisma.config.mjs").exists()
+
+
 def test_prisma_without_its_engine_does_all_else(tmp_path: Path) -> None:
     put(tmp_path, "prisma", "preview-no-engine.cjs")
     (tmp_path / "node_modules" / "prisma" / "build").mkdir(parents=True)

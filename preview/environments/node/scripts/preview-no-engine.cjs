@@ -9,6 +9,7 @@ const { spawnSync } = require('child_process');
 const fs = require('fs');
 const path = require('path');
 
+const TOOL = path.join(__dirname, '..', 'prisma', 'build', 'index.js');
 const NAME = /^[\w.-]+$/;
 const DRIVERS = {
   postgresql: [
@@ -37,6 +38,11 @@ const DRIVERS = {
     }],
   ],
   sqlite: [
+    ['better-sqlite3', async (Database, url) => {
+      const database = new Database(url.replace(/^file:/, ''));
+      const run = async (sql) => (/^SELECT /.test(sql) ? database.prepare(sql).all() : database.exec(sql));
+      return { run, end: async () => database.close() };
+    }],
     ['@libsql/client', async (libsql, url) => {
       const client = libsql.createClient({ url });
       const run = async (sql) => (/^SELECT /.test(sql) ? (await client.execute(sql)).rows : client.executeMultiple(sql));
@@ -81,10 +87,15 @@ function given() {
   const [, variable, fixed] = /\burl\s*=\s*(?:env\("(\w+)"\)|"([^"]*)")/.exec(source) ?? [];
   const url = fixed ?? process.env[variable ?? 'DATABASE_URL'] ?? process.env.DATABASE_URL;
   if (!Object.keys(DRIVERS).includes(kind) || !url) return null;
-  // Prisma's relative paths begin in the schema's folder.
-  const place = isFolder ? schema : path.dirname(schema);
+  // Relative paths begin in the schema's folder; since version 7 an adapter of the project reads them.
+  const place = majorVersion() >= 7 ? '.' : isFolder ? schema : path.dirname(schema);
   const file = kind === 'sqlite' && path.resolve(place, url.replace(/^file:|\?.*$/g, ''));
   return { schema, kind, url: file ? `file:${file}` : url };
+}
+
+function majorVersion() {
+  const manifest = path.join(path.dirname(TOOL), '..', 'package.json');
+  return fs.existsSync(manifest) ? parseInt(JSON.parse(fs.readFileSync(manifest, 'utf8')).version, 10) : 0;
 }
 
 /** The names of the project's migrations in order, and their folder; null if this cannot load them. */
@@ -183,7 +194,6 @@ function refuse() {
   process.exitCode = 1;
 }
 
-const TOOL = path.join(__dirname, '..', 'prisma', 'build', 'index.js');
 const WORK = { 'migrate deploy': deploy, 'db push': push };
 const work = WORK[process.argv.slice(2, 4).join(' ')];
 
