@@ -188,3 +188,5 @@ def test_prisma_without_its_engine_does_all_else(tmp_path: Path) -> None:
     (tmp_path / "node_modules" / "prisma" / "build").mkdir(parents=True)
     (tmp_path / "node_modules" / "prisma" / "build" / "index.js").write_text("console.log(process.argv[2]);")
     assert run(tmp_path, "prisma", "version") == (0, "version\n")
+    # It only runs a command of the project.
+    assert run(tmp_path, "prisma", "db", "seed") == (0, "db\n")

@@ -206,7 +206,7 @@ if (work) {
       process.exitCode = 1;
     },
   );
-} else if (['migrate', 'db'].includes(process.argv[2])) {
+} else if (['migrate', 'db'].includes(process.argv[2]) && process.argv[3] !== 'seed') {
   refuse();
 } else {
   require(TOOL);
