@@ -53,6 +53,17 @@ def test_an_included_file_counts_from_its_own_folder(tmp_path: Path) -> None:
     assert names(read(tmp_path, "-r deps/base.txt\nflask\n")) == ["idna", "six", "flask"]
 
 
+@pytest.mark.parametrize("place", ["", "deps/"])
+def test_a_path_counts_from_the_file_s_folder_or_from_one_above(tmp_path: Path, place: str) -> None:
+    wheel = tmp_path / place / "wheels" / "tiny-1.0-py3-none-any.whl"
+    wheel.parent.mkdir(parents=True)
+    wheel.write_bytes(b"a wheel")
+    (tmp_path / "deps").mkdir(exist_ok=True)
+    (tmp_path / "deps" / "base.txt").write_text("wheels/tiny-1.0-py3-none-any.whl\n")
+    [found] = read(tmp_path, "-r deps/base.txt\n").requirements
+    assert (found.name, found.text) == ("tiny", str(wheel))
+
+
 def test_constraints_are_kept_apart(tmp_path: Path) -> None:
     required = read(tmp_path, "six\n--constraint=limits.txt\n", limits="six<2\n")
     assert [item.text for item in required.constraints] == ["six<2"]

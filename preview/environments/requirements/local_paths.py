@@ -66,7 +66,7 @@ def local_requirement(project: Path, base: Path, text: str, origin: str) -> Proj
     target = target.removeprefix("//localhost") if target.startswith("//localhost/") else target
     bare = _BARE_EXTRAS.match(target)
     location, extras = (bare["path"], bare["extras"] or "") if bare else (target, "")
-    path = resolve_inside(project, base, re.sub(r"^//(?=/)", "", location), origin)
+    path = _find(project, base, re.sub(r"^//(?=/)", "", location), origin)
     if not path.exists():
         raise EnvironmentFailed(
             f"{origin} refers to {location[:200]!r}, which is not in the project; add it or remove the line",
@@ -83,6 +83,14 @@ def local_requirement(project: Path, base: Path, text: str, origin: str) -> Proj
         origin=origin,
         identity=f"{prefix}{extras}{path.relative_to(project)} {_digest(path, origin)}",
     )
+
+
+def _find(project: Path, base: Path, name: str, origin: str) -> Path:
+    """Return the path from the file's folder, or from one above: pip takes the one that it is started in."""
+    first = resolve_inside(project, base, name, origin)
+    above = [folder for folder in base.parents if folder.is_relative_to(project)]
+    others = (resolve_inside(project, folder, name, origin) for folder in above if not first.exists())
+    return next((one for one in others if one.exists()), first)
 
 
 def _wheel_name(path: Path) -> str | None:
