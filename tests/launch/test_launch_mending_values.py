@@ -398,6 +398,12 @@ def test_the_url_of_a_database_is_the_previews_own_with_its_driver() -> None:
     assert other["APP_DATABASE_URL"].startswith("postgresql://")
 
 
+def test_an_address_that_needs_a_top_level_domain_gets_one() -> None:
+    said = "  URL host invalid, top level domain required (type=value_error.url.host)"
+    known = {"SMS_API_HOST": ("http://localhost", Origin.MADE_UP)}
+    assert values(mend_of(HEAD, "sms_api_host", said, known=known)) == {"SMS_API_HOST": "http://preview.example"}
+
+
 def test_a_refused_placeholder_becomes_the_value_that_the_project_gives() -> None:
     known = {"SHOP_COLOUR": ("preview", Origin.MADE_UP), "REDIS_HOST": ("localhost", Origin.MADE_UP)}
     examples = {"SHOP_COLOUR": "blue", "REDIS_HOST": "cache", "SHOP_SIZE": "7"}

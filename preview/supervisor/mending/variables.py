@@ -29,6 +29,7 @@ _FIELD: Final = re.compile(r"^(?P<name>[A-Za-z_]\w{0,80})(?:\.\S{0,80}| -> .{0,8
 # pydantic 2 writes `[type=int_parsing, …]`, pydantic 1 `(type=type_error.integer)`.
 _TYPE: Final = re.compile(r"[\[(]type=(?P<type>[\w.]{1,60})")
 _QUOTED: Final = re.compile(r"'([^']{1,80})'")
+_TOP_LEVEL: Final = "top level domain required"
 _LEAST: Final = re.compile(r"at least (\d{1,4}) characters?")
 _ABOVE: Final = re.compile(r"greater than (?:or equal to )?(\d{1,9})")
 _KINDS: Final = (
@@ -222,6 +223,9 @@ def _fitting(name: str, type_: str, said: str) -> Variable:
         return placeholder_for(name, least=int(least[1]))
     if above := _ABOVE.search(said):
         return placeholder_for(name, Kind.INTEGER, least=int(above[1]) + 1)
+    if _TOP_LEVEL in said:
+        # `HttpUrl` of pydantic 1 refuses `localhost`.
+        return Variable(name, "http://preview.example", Origin.MADE_UP)
     kind = next((kind for pattern, kind in _KINDS if pattern.search(type_)), Kind.TEXT)
     if kind is Kind.URL and (schemes := _QUOTED.findall(said)):
         database = next((one for one in ("Postgres", "MySQL", "Redis", "Mongo") if one.lower() in schemes[0]), "")
