@@ -267,7 +267,8 @@ def django_steps(sources: Sources, target: AppTarget) -> tuple[Step, ...]:
     manage = posixpath.basename(target.file) == "manage.py"
     first = ("python", "manage.py") if manage else ("python", "-m", "django")
     # Some read the name of the settings themselves: `config("DJANGO_SETTINGS_MODULE")`.
-    names_settings = manage and target.module.encode() in sources.text(target.file)
+    named = rf"^[^#\n]*\b{re.escape(target.module)}\b".encode()
+    names_settings = manage and re.search(named, sources.text(target.file), re.MULTILINE) is not None
     variables = None if names_settings else {"DJANGO_SETTINGS_MODULE": target.module}
     own = any("/migrations/" in f"/{name}" and not name.endswith("__init__.py") for name in sources.names)
     argv = (*first, "migrate", "--noinput") if own else (*first, "migrate", "--noinput", "--run-syncdb")

@@ -67,6 +67,14 @@ def test_a_django_project_is_migrated_and_served(tmp_path: Path) -> None:
     assert [step.argv for step in plan.steps] == [("python", "manage.py", "migrate", "--noinput")]
 
 
+@pytest.mark.parametrize("mark", ["", "# "])
+def test_settings_that_manage_py_names_in_a_comment_alone_are_set(tmp_path: Path, mark: str) -> None:
+    manage = MANAGE.replace("os.environ", f"{mark}os.environ")
+    plan = plan_of(tmp_path, DJANGO | {"manage.py": manage, "shop/wsgi.py": MANAGE})
+    step = next(one for one in plan.steps if one.name == "migrations")
+    assert dict(step.variables or {}) == ({"DJANGO_SETTINGS_MODULE": "shop.settings"} if mark else {})
+
+
 def test_django_without_migrations_of_its_own_makes_its_tables(tmp_path: Path) -> None:
     assert plan_of(tmp_path, DJANGO).steps[0].argv[-1] == "--run-syncdb"
 

@@ -29,6 +29,7 @@ _DJANGO = {
     "django/__init__.py": "VERSION = (4, 2)\ndef setup(): ...\n",
     "django/conf.py": (
         "class settings:\n"
+        "    SECRET_KEY = 'secret'\n"
         "    ALLOWED_HOSTS, CSRF_TRUSTED_ORIGINS, INSTALLED_APPS = ['*'], [], []\n"
         "    DEBUG, SECURE_SSL_REDIRECT, ASGI_APPLICATION = True, False, 'shop.application'\n"
     ),

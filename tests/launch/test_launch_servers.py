@@ -135,6 +135,19 @@ async def test_urls_that_another_error_keeps_from_loading_are_tried_again_at_the
     assert "URL patterns could not be loaded yet: OSError: not yet" in "\n".join(story(preview))
 
 
+async def test_django_without_a_secret_key_gets_one(rig: Rig) -> None:
+    settings = "\n".join(
+        "SECRET_KEY = None" if line.startswith("SECRET_KEY") else line
+        for line in DJANGO["site/config/settings.py"].splitlines()
+    )
+    view = "def key(request): return HttpResponse(str(len(settings.SECRET_KEY)))\n"
+    urls = f"from django.conf import settings\n{DJANGO['site/config/urls.py']}\n{view}"
+    files = {"site/config/settings.py": settings, "site/config/urls.py": f"{urls}urlpatterns += [path('key', key)]\n"}
+    preview = await rig.start({**DJANGO, **files}, django_plan(Server.DJANGO))
+    assert int((await ask(preview, "/key")).text) > 50
+    assert "SECRET_KEY is empty: a made-up one is used" in story(preview)
+
+
 async def test_django_migrates_though_its_own_checks_fail(rig: Rig) -> None:
     settings = DJANGO["site/config/settings.py"] + "CSRF_TRUSTED_ORIGINS = ['']\n"
     preview = await rig.start({**DJANGO, "site/config/settings.py": settings}, django_plan(Server.DJANGO))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import secrets
 import sys
 import traceback
 from typing import Any
@@ -104,6 +105,11 @@ def _serves_static(settings: Any) -> bool:
 def _adjust(settings: Any, origin: str) -> list[str]:
     """Allow the preview's own host names and origin; return one sentence for each change to be logged."""
     changes = []
+    try:
+        settings.SECRET_KEY  # noqa: B018  Django raises an error for an empty one, else in each request
+    except importlib.import_module("django.core.exceptions").ImproperlyConfigured:
+        settings.SECRET_KEY = secrets.token_urlsafe(50)
+        changes.append("SECRET_KEY is empty: a made-up one is used")
     host = urlsplit(origin).hostname or "localhost"
     wanted = [name for name in dict.fromkeys((*_LOCAL, host)) if not _allows(settings, name)]
     if wanted:
