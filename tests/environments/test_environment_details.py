@@ -320,6 +320,38 @@ async def test_an_engine_that_prisma_could_not_have_has_a_stand_in(
     assert "Prisma's engine could not be downloaded" in said.text
 
 
+@pytest.mark.parametrize(
+    ("version", "wanted"),
+    [
+        ("6.16.2", "@prisma/adapter-pg@6.16.2 @prisma/adapter-libsql@6.16.2 @prisma/adapter-mariadb@6.16.2"),
+        ("5.22.0", "@prisma/adapter-pg@5.22.0 @prisma/adapter-libsql@5.22.0 pg@^8 @libsql/client@^0.8"),
+        ("5.10.1", ""),
+        ("7.1.0", ""),
+        ("6.16.2; rm -rf /", ""),
+    ],
+)
+@pytest.mark.parametrize("can_be_had", [True, False])
+async def test_without_an_engine_prisma_gets_its_adapters(
+    tmp_path: Path, version: str, wanted: str, *, can_be_had: bool
+) -> None:
+    made = "; ".join(f"mkdir -p node_modules/@prisma/adapter-{name}" for name in ("pg", "libsql"))
+    body = (
+        f'case "$*" in *adapter-*) {made if can_be_had else "exit 1"};; esac\n'
+        f"mkdir -p node_modules/@prisma/client node_modules/@prisma/engines\n"
+        f"echo '{json.dumps({'version': version})}' | tee node_modules/@prisma/client/package.json"
+        " > node_modules/@prisma/engines/package.json"
+    )
+    said = Said()
+    place = await build(tmp_path, body, said)
+    calls = (tmp_path / "bin" / "calls").read_text()
+    assert ("adapter-pg" in calls) is bool(wanted)
+    assert f" {wanted} " in f" {calls} ".replace("\n", " ") if wanted else True
+    needs_none = (wanted and can_be_had) or version == "7.1.0"
+    name = "prisma-with-adapters" if needs_none else "no-prisma-engine"
+    assert modules_variables(place)["PRISMA_QUERY_ENGINE_LIBRARY"] == str(place / name)
+    assert ("asks the database through packages" in said.text) is bool(wanted and can_be_had)
+
+
 async def test_an_engine_that_is_there_needs_no_stand_in(tmp_path: Path) -> None:
     folder = "node_modules/@prisma/engines"
     place = await build(tmp_path, f"mkdir -p {folder}; touch {folder}/libquery_engine.node", Said())

@@ -17,7 +17,9 @@ from test_environment_jail import ask, write_source_package
 from test_node_environment import run_node, write_manifest, write_package
 
 from preview.environments import EnvironmentCache, EnvironmentRequest, Jail
+from preview.environments.node import build
 from preview.environments.node.build import NodeEnvironmentCache
+from preview.environments.node.install import Npm
 from preview.environments.node.modules import place_modules
 from preview.environments.python.resolving import interpreter_notes
 from preview.environments.sandbox import sweep
@@ -258,6 +260,37 @@ async def test_what_an_install_script_writes_is_in_no_other_build(
                     continue
                 assert run_node(environment, project, "console.log(require('one') + require('two'))") == "3"
         assert spoilt(jail.npm_cache, jail.uv_cache) == []
+
+
+async def test_no_npm_with_the_shared_cache_sees_what_install_scripts_have_left(
+    settings: Settings, jail: Jail, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prisma's adapters are installed last: the folder may have links into the cache then, and settings of npm."""
+    seen: list[Cage | None] = []
+    add = build.add_adapters
+
+    async def added(npm: Npm) -> bool:
+        seen.append(npm.cage)
+        return await add(npm)
+
+    monkeypatch.setattr(build, "add_adapters", added)
+    leave = (
+        'mkdir -p ../@prisma/client && echo \'{"version": "6.16.2"}\' > ../@prisma/client/package.json'
+        f" && ln -s {jail.npm_cache} ../@prisma/adapter-pg && echo cache={jail.npm_cache} > ../../.npmrc"
+    )
+    project = tmp_path / "project"
+    project.mkdir()
+    write_package(project / "one.tgz", "one", "module.exports = 1", scripts={"postinstall": leave})
+    write_manifest(project, name="shop", dependencies={"one": "file:one.tgz"})
+    request = EnvironmentRequest(project, owner="ann")
+    with trio.fail_after(LIMIT_S):
+        async with NodeEnvironmentCache(settings, jail).open_environment(request, Said()):
+            files = {path.name for path in jail.npm_cache.rglob("*")}
+    [cage] = seen
+    assert cage is not None
+    assert jail.npm_cache not in cage.writable
+    assert cage.variables["npm_config_cache"] != str(jail.npm_cache)
+    assert not {"package.json", "adapter-pg"} & files
 
 
 def test_a_large_file_with_all_its_links_inside_is_not_copied(tmp_path: Path) -> None:

@@ -125,10 +125,9 @@ async def build_node_environment(
             make = partial(make_npm_cages, recipe.toolchain, temporary)
             async with open_cage(jail, layout, recipe.key, make) as cages:
                 failed = await _install(recipe, temporary, report, cages, offline=offline, pinned=pinned)
-                fetching = Npm(
-                    recipe.toolchain, temporary, offline, None if cages is None else cages.fetching, runs_code=False
-                )
-                has_adapters = await add_adapters(fetching)
+                # Install scripts may have left links and settings in the folder: no npm with the shared cache sees it.
+                cage = None if cages is None else cages.building
+                has_adapters = await add_adapters(Npm(recipe.toolchain, temporary, offline, cage, runs_code=False))
         finish = partial(_finish, recipe, temporary, layout, report, failed, has_adapters=has_adapters)
         await trio.to_thread.run_sync(finish)
 

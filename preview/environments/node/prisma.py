@@ -19,6 +19,7 @@ import trio
 from preview.environments.folders.environment import Report
 from preview.environments.node.install import Npm
 from preview.environments.node.modules import NO_ENGINE, WITH_ADAPTERS
+from preview.environments.sandbox.sweep import read_left
 
 _ENGINES: Final = ("PRISMA_QUERY_ENGINE_LIBRARY", "PRISMA_QUERY_ENGINE_BINARY", "PRISMA_SCHEMA_ENGINE_BINARY")
 _OLD_ENGINES: Final = ("PRISMA_MIGRATION_ENGINE_BINARY", "PRISMA_INTROSPECTION_ENGINE_BINARY", "PRISMA_FMT_BINARY")
@@ -35,6 +36,7 @@ _MYSQL_SINCE: Final = (6, 11)
 _DRIVERS_SINCE: Final = (6, 6)
 _DRIVERS: Final = ("pg@^8", "@libsql/client@^0.8")
 _VERSION: Final = re.compile(r"(\d{1,3})\.(\d{1,3})\.\d{1,4}")
+_MOST_BYTES: Final = 64 * 1024
 _STAND_IN: Final = '#!/bin/sh\necho "Prisma\'s engine could not be downloaded (binaries.prisma.sh)" >&2\nexit 1\n'
 
 
@@ -123,8 +125,9 @@ def _has_engine(engines: Path) -> bool:
 
 
 def _version(package: Path) -> re.Match[str] | None:
+    """Return the version of a package that an install script may have changed; None without one."""
     try:
-        version = json.loads((package / "package.json").read_text("utf-8"))["version"]
+        version = json.loads(read_left(package / "package.json", _MOST_BYTES))["version"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return _VERSION.fullmatch(version) if isinstance(version, str) else None
