@@ -21,6 +21,7 @@ from preview.environments.node import build
 from preview.environments.node.build import NodeEnvironmentCache
 from preview.environments.node.install import Npm
 from preview.environments.node.modules import place_modules
+from preview.environments.node.prisma import add_adapters
 from preview.environments.python.resolving import interpreter_notes
 from preview.environments.sandbox import sweep
 from preview.environments.sandbox.interpreter import PythonInterpreter
@@ -267,11 +268,10 @@ async def test_no_npm_with_the_shared_cache_sees_what_install_scripts_have_left(
 ) -> None:
     """Prisma's adapters are installed last: the folder may have links into the cache then, and settings of npm."""
     seen: list[Cage | None] = []
-    add = build.add_adapters
 
     async def added(npm: Npm) -> bool:
         seen.append(npm.cage)
-        return await add(npm)
+        return await add_adapters(npm)
 
     monkeypatch.setattr(build, "add_adapters", added)
     leave = (

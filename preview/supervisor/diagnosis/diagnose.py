@@ -317,9 +317,8 @@ _RULES: tuple[Rule, ...] = (
     _rule(rf'"{_UPPER}" is (?:required|not allowed to be empty)', _variable),
     _rule(r"\benv must have required property '(?P<name>\w{1,80})'", _variable),
     _rule(rf"\bproperty {_UPPER} has failed the following constraints: ", _variable),
-    _rule(rf"{_NAME}.{{0,40}}{_LACKS}.{{0,60}}{_ENV}", _variable),
+    _rule(rf"{_NAME}(?:.{{0,40}}{_LACKS}.{{0,60}}{_ENV}|['\"`]? {_ENV}.{{0,40}}{_LACKS})", _variable),
     _rule(rf"{_LACKS}.{{0,40}}{_NAME}.{{0,40}}{_ENV}", _variable),
-    _rule(rf"{_NAME}['\"`]? {_ENV}.{{0,40}}{_LACKS}", _variable),
     _rule(rf"{_ENV}.{{0,40}}?{_NAME}.{{0,40}}{_LACKS}", _variable),
     _rule(rf"(?:{_LACKS}.{{0,30}}|Did not find .{{0,80}}){_ENV}.{{0,10}}?{_NAME}", _variable),
     # Clients of outside services
