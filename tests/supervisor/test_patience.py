@@ -8,6 +8,9 @@ from typing import Any, cast
 import trio
 from trio.testing import MockClock
 
+from preview.core.launch_steps import ENVIRONMENT, FILES, PROCESS
+from preview.supervisor.life.watch import tell_preparation
+from preview.supervisor.preview.launch_progress import LaunchProgress
 from preview.supervisor.preview.patience import tell_long_silence, tell_while_silent
 
 
@@ -66,3 +69,22 @@ async def test_a_part_that_tells_nothing_itself_is_named_by_the_launch(autojump_
             await trio.sleep(4)
         nursery.cancel_scope.cancel()
     assert log.said == ["preparing the environment: 2 s so far"]
+
+
+async def test_another_attempt_begins_with_the_files_and_says_so(autojump_clock: MockClock) -> None:
+    log, progress = Log(said=[]), LaunchProgress(lambda _: None)
+    preview = SimpleNamespace(log=log, progress=progress, stored=True, settled=trio.Event())
+    for step in (FILES, ENVIRONMENT, PROCESS):
+        progress.start(step)
+        progress.finish(step)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(tell_preparation, cast("Any", preview))
+        # The application starts, and tells its own silence.
+        await trio.sleep(20)
+        assert log.said == []
+        # As the mend says what it does.
+        log.last_seq += 1
+        progress.again()
+        await trio.sleep(5)
+        preview.settled.set()
+    assert log.said == ["reading the files: 4 s so far"]
