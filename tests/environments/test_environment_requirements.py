@@ -167,6 +167,9 @@ def test_a_link_that_leaves_the_project_is_not_followed(tmp_path: Path) -> None:
         ("pip install flask", "flask"),
         ('python -m pip install -U "celery[redis]"', "celery[redis]"),
         ("flask >=2.0", "flask>=2.0"),
+        ("git+https://host.example/me/x", "x @ git+https://host.example/me/x"),
+        ("git+https://u@host.example/me/x.git@a/b", "x @ git+https://u@host.example/me/x.git@a/b"),
+        ("git+https://host.example/me/repo.git@1.2#egg=x", "x @ git+https://host.example/me/repo.git@1.2"),
         ("-e git+https://host.example/me/x.git@1.2#egg=x", "x @ git+https://host.example/me/x.git@1.2"),
     ],
 )

@@ -32,6 +32,7 @@ _USELESS: Final = {
 }
 # `pip list` prints columns; `conda list --export` single equal signs.
 _COLUMNS: Final = re.compile(r"^(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)\s+v?(?P<version>\d[A-Za-z0-9.!+_-]*)$")
+_REPOSITORY: Final = re.compile(r"git\+https?://\S+$")
 _CONDA: Final = re.compile(r"^(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)=(?P<version>\d[A-Za-z0-9.!+_]*)(=\S*)?$")
 _HEADINGS: Final = re.compile(r"^(Package\s+Version.*|[-\s]+|pip3? install\b.*)$")
 _BUILT: Final = re.compile(r"^(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)\s*(?P<extras>\[[^\]]*\])?\s*@\s*file:")
@@ -53,6 +54,14 @@ _PIP_VALUES: Final = frozenset(
 _COMMAND: Final = re.compile(
     r"^(?:sudo|apt|apt-get|yum|dnf|apk|brew|conda|npm|npx|yarn|git|cd|source|export|python3?|curl|wget|mkdir|flask|uvicorn)\s+[A-Za-z./~-]"
 )
+
+
+def with_name(address: str) -> str:
+    """Return the address of a repository as a requirement with a name: that after ``#egg=``, or the repository's."""
+    address, _, egg = address.partition("#egg=")
+    path = address.partition("://")[2].partition("/")[2].partition("@")[0]
+    name = egg.partition("&")[0].partition("[")[0] or path.rstrip("/").rpartition("/")[2]
+    return f"{name.removesuffix('.git')} @ {address}"
 
 
 class LineReader:
@@ -104,6 +113,8 @@ class LineReader:
             return f"{match['name']}=={match['version']}"
         if _HEADINGS.match(text):
             return ""
+        if _REPOSITORY.match(text):
+            return with_name(text)
         match = _BUILT.match(text)
         # `pip freeze` in conda writes the folder in which the package was built on another machine.
         if match and _CONDA_BUILT.search(text) and not self._has(text.partition("file:")[2].partition(" ;")[0].strip()):

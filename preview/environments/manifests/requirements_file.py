@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from preview.environments.manifests.lines import LineReader
+from preview.environments.manifests.lines import LineReader, with_name
 from preview.environments.manifests.manifest_files import read_text
 from preview.environments.requirements.local_paths import looks_local, resolve_inside
 from preview.environments.requirements.requirements import OwnIndex, ProjectRequirement, RequirementSet, invalid
@@ -140,9 +140,7 @@ class _Reader:
             if found:
                 self.lines.notes.append(f"{origin}: {value} is installed as a copy, not as editable")
             return
-        address, _, egg = value.partition("#egg=")
-        name = egg.partition("&")[0].partition("[")[0] or address.partition("@")[0].rpartition("/")[2]
-        self.requirements += self.lines.read(f"{name.removesuffix('.git')} @ {address}", origin, base)
+        self.requirements += self.lines.read(with_name(value), origin, base)
 
 
 def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
