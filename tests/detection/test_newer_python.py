@@ -76,7 +76,6 @@ def test_arguments_results_and_names_for_type_checkers_get_them_too(tmp_path: Pa
 
 def test_relationships_of_sqlmodel_work(tmp_path: Path) -> None:
     """It reads ``list["Hero"]``; of a text such as ``"list[Hero]"`` SQLAlchemy's mapper makes an error."""
-    sqlmodel = pytest.importorskip("sqlmodel")
     found = edited(
         tmp_path,
         "from sqlmodel import Field, Relationship, SQLModel\n"
@@ -97,7 +96,6 @@ def test_relationships_of_sqlmodel_work(tmp_path: Path) -> None:
     exec(compile(found, "models.py", "exec", dont_inherit=True), namespace)
     hero = namespace["Hero"](team=namespace["Team"](id=1), other=namespace["Late"](id=2))
     assert hero.team.heroes == [hero]
-    assert sqlmodel is not None
 
 
 def test_lists_of_exceptions_get_parentheses(tmp_path: Path) -> None:

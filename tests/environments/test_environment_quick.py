@@ -185,7 +185,7 @@ async def test_no_folder_stays_open_where_a_file_of_it_cannot_be_read(
 
 def test_no_folder_stays_open_where_a_package_cannot_be_placed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "environment" / "modules.json").parent.mkdir()
-    (tmp_path / "environment" / "modules.json").write_text('{"folders": [""], "no_engine": []}')
+    (tmp_path / "environment" / "modules.json").write_text('{"folders": [""], "no_engine": {}}')
     for name in ("@of/one", "@of/two", "three"):
         (tmp_path / "environment" / "node_modules" / name).mkdir(parents=True)
     (tmp_path / "project").mkdir()

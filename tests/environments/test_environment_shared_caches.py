@@ -17,6 +17,7 @@ from test_environment_jail import ask, write_source_package
 from test_node_environment import run_node, write_manifest, write_package
 
 from preview.environments import EnvironmentCache, EnvironmentRequest, Jail
+from preview.environments.folders.environment import Report
 from preview.environments.node import build
 from preview.environments.node.build import NodeEnvironmentCache
 from preview.environments.node.install import Npm
@@ -269,9 +270,9 @@ async def test_no_npm_with_the_shared_cache_sees_what_install_scripts_have_left(
     """Prisma's adapters are installed last: the folder may have links into the cache then, and settings of npm."""
     seen: list[Cage | None] = []
 
-    async def added(npm: Npm) -> bool:
+    async def added(npm: Npm, report: Report) -> bool:
         seen.append(npm.cage)
-        return await add_adapters(npm)
+        return await add_adapters(npm, report)
 
     monkeypatch.setattr(build, "add_adapters", added)
     leave = (

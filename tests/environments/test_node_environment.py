@@ -149,7 +149,7 @@ def test_what_generators_write_to_is_copied(tmp_path: Path) -> None:
     client = environment / "node_modules" / ".prisma" / "client"
     client.mkdir(parents=True)
     (client / "index.js").write_text("shared")
-    (environment / "modules.json").write_text('{"folders": ["."], "no_engine": []}')
+    (environment / "modules.json").write_text('{"folders": ["."], "no_engine": {}}')
     project.mkdir()
     place_modules(environment, project)
     (project / "node_modules" / ".prisma" / "client" / "index.js").write_text("own")

@@ -154,31 +154,33 @@ exports.createClient = ({ url }) => {
 
 
 @pytest.mark.parametrize(
-    ("driver", "text", "version", "at"),
+    ("driver", "text", "version", "member", "at"),
     [
-        ("@libsql/client", SQLITE + LIBSQL, "6.11.1", "prisma/dev.db"),
-        ("better-sqlite3", f"{SQLITE}module.exports = Database;", "7.1.0", "dev.db"),
+        ("@libsql/client", SQLITE + LIBSQL, "6.11.1", ".", "prisma/dev.db"),
+        ("@libsql/client", SQLITE + LIBSQL, "6.11.1", "apps/api", "prisma/dev.db"),
+        ("better-sqlite3", f"{SQLITE}module.exports = Database;", "7.1.0", ".", "dev.db"),
     ],
 )
 def test_prisma_without_its_engine_makes_the_tables_of_a_new_database(
-    tmp_path: Path, driver: str, text: str, version: str, at: str
+    tmp_path: Path, driver: str, text: str, version: str, member: str, at: str
 ) -> None:
     put(tmp_path, "prisma", "preview-no-engine.cjs")
-    tool = tmp_path / "node_modules" / "prisma"
-    for folder in (tool / "build", tmp_path / "node_modules" / driver, tmp_path / "prisma"):
+    tool, own = tmp_path / "node_modules" / "prisma", tmp_path / member
+    for folder in (tool / "build", tmp_path / "node_modules" / driver, own / "prisma"):
         folder.mkdir(parents=True, exist_ok=True)
     (tool / "build" / "index.js").write_text(TELLS)
     (tool / "package.json").write_text(json.dumps({"version": version}))
     (tmp_path / "node_modules" / driver / "index.js").write_text(text)
-    (tmp_path / "prisma" / "schema.prisma").write_text(
+    (own / "prisma" / "schema.prisma").write_text(
         'datasource db {\n  provider = "sqlite"\n  url = env("DATABASE_URL")\n}\n'
     )
 
     def push() -> tuple[int, str]:
-        return run(tmp_path, "prisma", "db", "push", DATABASE_URL="file:./dev.db?connection_limit=1")
+        tool = str(tmp_path / "node_modules" / ".bin" / "prisma")
+        return run(own, tool, "db", "push", DATABASE_URL="file:./dev.db?connection_limit=1")
 
     assert push() == (0, "The tables of the schema are made (without Prisma's engine)\n")
-    assert (tmp_path / at).read_text() == '-- CreateTable\nCREATE TABLE "User" (id INTEGER);\n\n'
+    assert (own / at).read_text() == '-- CreateTable\nCREATE TABLE "User" (id INTEGER);\n\n'
     assert push() == (0, "The database has tables already, and stays as it is (without Prisma's engine)\n")
     assert not (tmp_path / "node_modules" / ".preview-prisma.config.mjs").exists()
 

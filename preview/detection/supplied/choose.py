@@ -167,7 +167,7 @@ class _Chooser:
         synchronous = _is_synchronous(read, reads) and read.name not in self._asynchronous()
         if text is None:
             value = self._made_up(kind, synchronous=synchronous)
-        elif text == read.default and "*" in text and read.name.upper() != DATABASE_URL:
+        elif text == read.default and "*" in text and not _is_main(read):
             return None
         elif not is_usable(text) and "+" not in text.partition("://")[0]:
             value = self._made_up(kind, synchronous=synchronous)
@@ -273,7 +273,7 @@ def supplied_url(value: str) -> Variable:
 def as_supplied(read: SettingRead, value: str, file: str = "") -> Variable:
     """Return a variable of a supplied server; ``file`` is the example that the value is from."""
     origin = Origin.EXAMPLE if file else Origin.MADE_UP
-    if read.name.upper() == DATABASE_URL:
+    if _is_main(read):
         origin = Origin.SUPPLIED
     secret = is_secret_name(read.name) and "://" not in value
     return Variable(read.name, value, origin, file or read.where, secret)

@@ -24,6 +24,7 @@ from preview.detection.settings import Need, ProjectSettings, SettingRead, is_da
 from preview.detection.supplied.choose import DATABASE_URL, as_supplied, supplied_url
 from preview.detection.supplied.schemes import has_driver
 from preview.detection.supplied.supply import SQLITE, Supply
+from preview.detection.supplied.tell import replaces_database
 from preview.detection.supplied.urls import SCHEMES, address_from, own_address
 from preview.sources import Sources
 
@@ -31,8 +32,6 @@ _ENGINES: Final = {
     ServiceKind.POSTGRESQL: "django.db.backends.postgresql",
     ServiceKind.MYSQL: "django.db.backends.mysql",
 }
-# `django_heroku.settings(locals())` replaces the default database by that of `DATABASE_URL`, with TLS.
-_HEROKU: Final = re.compile(rb"^django(?:_on)?_heroku\.settings\((?![^\n]*\bdatabases\s*=\s*False)", re.MULTILINE)
 _MODULE: Final = re.compile(r"\w{1,60}(?:\.\w{1,60}){1,8}", re.ASCII)
 _SCHEMES: Final = ("postgres", "postgis", "mysql", "pgsql", "psql")
 
@@ -74,13 +73,19 @@ def _choose(
     deciding = next((one for one in reversed(assigned) if has_url(one) or any(tables_in(one))), None)
     if deciding is not None and has_url(deciding):
         return _by_url(deciding, urls, settings, supply, driver, kinds, flags), tables
-    if driver is ServiceKind.POSTGRESQL and any(_HEROKU.search(sources.text(file)) for file in files):
+    if driver is ServiceKind.POSTGRESQL and _is_replaced(sources, files):
         return _choice(driver, settings, supply, chosen=flags), tables
     if len(kinds) != 1 or SQLITE in kinds:
         return None, tables
     return _choice(
         next(kind for kind in kinds if isinstance(kind, ServiceKind)), settings, supply, chosen=flags
     ), tables
+
+
+def _is_replaced(sources: Sources, files: Iterable[str]) -> bool:
+    """Return whether a platform's helper replaces ``DATABASES``, whatever they are."""
+    nodes = (node for file in files if b"heroku.settings" in sources.text(file) for node in sources.nodes(file))
+    return any(isinstance(node, ast.Call) and replaces_database(node) for node in nodes)
 
 
 def _values(settings: ProjectSettings, supply: Supply) -> dict[str, str]:

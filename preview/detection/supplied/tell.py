@@ -238,8 +238,8 @@ def _options(sources: Sources, files: Iterable[str]) -> Iterator[str]:
                 pairs = [(key.value, value) for key, value in zip(node.keys, node.values, strict=True)
                          if isinstance(key, ast.Constant)]  # fmt: skip
                 found = any(_is_demand(name, value) and name != "ssl" for name, value in pairs)
-            elif isinstance(node, ast.Call) and ast.unparse(node.func) in _PLATFORMS:
-                found = not any(one.arg == "databases" and not getattr(one.value, "value", 1) for one in node.keywords)
+            elif isinstance(node, ast.Call) and replaces_database(node):
+                found = True
             elif isinstance(node, ast.Call):
                 # Only drivers have `sslmode`; `ssl` may be anything in another call.
                 is_known = last_name(node) in _CALLS
@@ -248,6 +248,12 @@ def _options(sources: Sources, files: Iterable[str]) -> Iterator[str]:
                 continue
             if found:
                 yield f"{file}:{node.lineno}"
+
+
+def replaces_database(call: ast.Call) -> bool:
+    """Return whether a platform's helper (``django_heroku.settings``) is called, which takes ``DATABASE_URL``."""
+    is_left = any(one.arg == "databases" and not getattr(one.value, "value", 1) for one in call.keywords)
+    return ast.unparse(call.func) in _PLATFORMS and not is_left
 
 
 def _arguments(call: ast.Call) -> Iterator[tuple[object, ast.expr]]:

@@ -23,7 +23,7 @@ from preview.environments.node.install import Npm, install
 from preview.environments.node.locks import place_pins, with_usual_addresses
 from preview.environments.node.manifest import NodeManifest
 from preview.environments.node.modules import RECORD, modules_variables
-from preview.environments.node.prisma import add_adapters, prepare_prisma, write_program
+from preview.environments.node.prisma import add_adapters, prepare_prisma
 from preview.environments.node.reading import InThread, NodeReader
 from preview.environments.node.recipe import (
     NodeRecipe,
@@ -31,6 +31,7 @@ from preview.environments.node.recipe import (
     find_node,
     make_node_recipe,
     npm_environment,
+    write_program,
 )
 from preview.environments.node.registries import check_lock
 from preview.environments.sandbox.jail import Cage, Jail
@@ -127,7 +128,9 @@ async def build_node_environment(
                 failed = await _install(recipe, temporary, report, cages, offline=offline, pinned=pinned)
                 # Install scripts may have left links and settings in the folder: no npm with the shared cache sees it.
                 cage = None if cages is None else cages.building
-                has_adapters = await add_adapters(Npm(recipe.toolchain, temporary, offline, cage, runs_code=False))
+                has_adapters = await add_adapters(
+                    Npm(recipe.toolchain, temporary, offline, cage, runs_code=False), report
+                )
         finish = partial(_finish, recipe, temporary, layout, report, failed, has_adapters=has_adapters)
         await trio.to_thread.run_sync(finish)
 

@@ -38,7 +38,7 @@ def modules_variables(environment: Path) -> dict[str, str]:
         OSError: The environment is not finished.
     """
     record = json.loads((environment / RECORD).read_text("utf-8"))
-    missing = {name: str(environment / file) for name, file in dict(record["no_engine"]).items()}
+    missing = {name: str(environment / file) for name, file in record["no_engine"].items()}
     return {"NODE_PRESERVE_SYMLINKS": "1", **missing}
 
 

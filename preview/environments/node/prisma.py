@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import logging
 import re
-from importlib import resources
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +18,7 @@ import trio
 from preview.environments.folders.environment import Report
 from preview.environments.node.install import Npm
 from preview.environments.node.modules import NO_ENGINE, WITH_ADAPTERS
+from preview.environments.node.recipe import write_program
 from preview.environments.sandbox.sweep import read_left
 
 _ENGINES: Final = ("PRISMA_QUERY_ENGINE_LIBRARY", "PRISMA_QUERY_ENGINE_BINARY", "PRISMA_SCHEMA_ENGINE_BINARY")
@@ -37,11 +37,16 @@ _DRIVERS_SINCE: Final = (6, 6)
 _DRIVERS: Final = ("pg@^8", "@libsql/client@^0.8")
 _VERSION: Final = re.compile(r"(\d{1,3})\.(\d{1,3})\.\d{1,4}")
 _MOST_BYTES: Final = 64 * 1024
+_MOST_SAID: Final = 200
 _STAND_IN: Final = '#!/bin/sh\necho "Prisma\'s engine could not be downloaded (binaries.prisma.sh)" >&2\nexit 1\n'
 
 
-async def add_adapters(npm: Npm) -> bool:
+async def add_adapters(npm: Npm, report: Report) -> bool:
     """Install Prisma's adapters if its engine is missing, and its version takes them; return whether they are there.
+
+    Args:
+        npm: In the unfinished environment, whose packages have run their code.
+        report: Called with the reason if they cannot be installed.
 
     Cancellation: npm is killed.
     """
@@ -50,7 +55,10 @@ async def add_adapters(npm: Npm) -> bool:
         return False
     options = ["--no-save", "--ignore-scripts", "--legacy-peer-deps", "--replace-registry-host=always"]
     result = await npm.run(["install", *options, *wanted])
-    return result.code == 0 and all((npm.directory / "node_modules" / name).is_dir() for name in _ADAPTERS)
+    if result.code != 0:
+        said = next((line for line in result.lines if line.startswith("npm error ")), f"npm ended with {result.code}")
+        report(f"Prisma's adapters could not be installed: {said[:_MOST_SAID]}", logging.WARNING)
+    return result.code == 0
 
 
 def _adapters(directory: Path) -> list[str]:
@@ -96,13 +104,6 @@ def prepare_prisma(
     stand_in.chmod(0o755)
     _tell(report, major, runs_code=runs_code, has_adapters=has_adapters)
     return dict.fromkeys(_ENGINES if major >= _SCHEMA_ENGINE_SINCE else (*_ENGINES, *_OLD_ENGINES), stand_in.name)
-
-
-def write_program(binaries: Path, name: str, script: str) -> None:
-    """Write one of the service's own programs into an environment's ``.bin``."""
-    text = (resources.files("preview.environments.node") / "scripts" / script).read_text("utf-8")
-    (binaries / name).write_text(text, "utf-8")
-    (binaries / name).chmod(0o755)
 
 
 def _tell(report: Report, major: int, *, runs_code: bool, has_adapters: bool) -> None:

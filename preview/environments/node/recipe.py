@@ -164,6 +164,13 @@ def make_node_recipe(manifest: NodeManifest, toolchain: NodeToolchain, *, runs_c
     return NodeRecipe(key, manifest, toolchain, runs_code)
 
 
+def write_program(binaries: Path, name: str, script: str) -> None:
+    """Write one of the service's own programs into an environment's ``.bin``."""
+    text = (resources.files("preview.environments.node") / "scripts" / script).read_text("utf-8")
+    (binaries / name).write_text(text, "utf-8")
+    (binaries / name).chmod(0o755)
+
+
 @functools.cache
 def programs_hash() -> str:
     """Return a hash of the programs that each environment contains."""

@@ -40,8 +40,9 @@ _SAID_LINES: Final = 8
 _MISSING: Final = re.compile(
     r"not found|missing|not exist|no such|cannot find|could not find|unable to find", re.IGNORECASE
 )
-_FILE_NAME: Final = re.compile(r"(?<![\w/.-])[\w./@+-]{1,200}\.(?:ya?ml|json|toml|ini|cfg|conf|properties)(?![\w/])")
-_CONFIGURATION: Final = re.compile(r"\.(?:ya?ml|json|toml|ini|cfg|conf|properties)$")
+_ENDING: Final = r"\.(?:ya?ml|json|toml|ini|cfg|conf|properties)"
+_FILE_NAME: Final = re.compile(rf"(?<![\w/.-])[\w./@+-]{{1,200}}{_ENDING}(?![\w/])")
+_CONFIGURATION: Final = re.compile(rf"{_ENDING}$")
 _EXAMPLE: Final = re.compile(r"(?P<stem>[\w-]{1,80}(?:\.\w{1,10})?)[._-](?:example|sample|dist)(?P<end>\.\w{1,10})?")
 
 

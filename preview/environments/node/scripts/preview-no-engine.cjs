@@ -166,7 +166,10 @@ async function push(one) {
 /** The SQL of a schema; empty if Prisma does not tell it. */
 function tablesOf({ schema, kind }) {
   const [name, type] = ADAPTERS[kind];
-  const settings = path.resolve('node_modules', '.preview-prisma.config.mjs');
+  // Among the packages, which it imports: those of a workspace's member may be in a folder above.
+  let folder = process.cwd();
+  while (!fs.existsSync(path.join(folder, 'node_modules')) && folder !== path.dirname(folder)) folder = path.dirname(folder);
+  const settings = path.join(folder, 'node_modules', '.preview-prisma.config.mjs');
   // It is opened only for a database, and this needs none.
   const adapter = `async () => new ${type}({ connectionString: 'postgresql://localhost', host: 'localhost', url: ':memory:' })`;
   const argv = ['migrate', 'diff', '--from-empty', '--to-schema-datamodel', schema, '--script', '--config', settings];
