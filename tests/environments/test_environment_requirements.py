@@ -64,6 +64,13 @@ def test_a_path_counts_from_the_file_s_folder_or_from_one_above(tmp_path: Path, 
     assert (found.name, found.text) == ("tiny", str(wheel))
 
 
+def test_a_path_upwards_that_is_missing_is_not_called_outside(tmp_path: Path) -> None:
+    (tmp_path / "deps").mkdir()
+    (tmp_path / "deps" / "base.txt").write_text("../tiny-1.0-py3-none-any.whl\n")
+    [left] = read(tmp_path, "-r deps/base.txt\n").unfollowed
+    assert "which is not in the project" in left.sentence
+
+
 def test_constraints_are_kept_apart(tmp_path: Path) -> None:
     required = read(tmp_path, "six\n--constraint=limits.txt\n", limits="six<2\n")
     assert [item.text for item in required.constraints] == ["six<2"]

@@ -88,8 +88,11 @@ def local_requirement(project: Path, base: Path, text: str, origin: str) -> Proj
 def _find(project: Path, base: Path, name: str, origin: str) -> Path:
     """Return the path from the file's folder, or from one above: pip takes the one that it is started in."""
     first = resolve_inside(project, base, name, origin)
-    above = [folder for folder in base.parents if folder.is_relative_to(project)]
-    others = (resolve_inside(project, folder, name, origin) for folder in above if not first.exists())
+    # A path upwards says where it begins.
+    if first.exists() or ".." in Path(name).parts:
+        return first
+    above = (folder for folder in base.parents if folder.is_relative_to(project))
+    others = (resolve_inside(project, folder, name, origin) for folder in above)
     return next((one for one in others if one.exists()), first)
 
 
