@@ -271,7 +271,7 @@ def _variables(plan: StartPlan, given: Overrides) -> dict[str, Variable]:
     known = {name.upper(): value for name, value in plan.variables.items()}
     counted = {name: value for name, value in given.variables.items() if _counts(value, known.get(name.upper()))}
     upper = {name.upper() for name in counted}
-    kept = {name: value for name, value in plan.variables.items() if name.upper() not in upper}
+    kept = {name: one for name, one in plan.variables.items() if name.upper() not in {*upper, *given.withdrawn}}
     return kept | counted
 
 

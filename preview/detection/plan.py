@@ -174,6 +174,7 @@ class StartPlan:
         trace: Spans of each request are recorded; see ``preview.tracing``.
         on_crash: What happens when the process of the running preview crashes.
         defaulted: Names of the variables that have a default in the sources.
+        dispensable: Names of the variables that the sources can do without.
         is_dated: All Python packages are as of the day that the project's files tell.
         linked_at: Absolute folder at which the programs see the project, too; not in a container.
         linked_folder: The project's folder that they see there instead.
@@ -209,6 +210,7 @@ class StartPlan:
     dockerfile: str | None = None
     image: ImageSource | None = None
     defaulted: frozenset[str] = frozenset()
+    dispensable: frozenset[str] = frozenset()
     is_dated: bool = False
     linked_at: str | None = None
     linked_folder: str | None = None

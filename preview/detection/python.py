@@ -132,6 +132,7 @@ def plan_python(
         ),
         variables=variables,
         defaulted=settings.defaulted,
+        dispensable=settings.dispensable,
         services=obstacles.applied(services),
         health_path=_health_path(sources, app, files),
         decisions=(*_decisions(target, layout, database, commands), *work.decisions),

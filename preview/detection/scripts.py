@@ -194,6 +194,7 @@ def _plan(
         steps=steps,
         variables=variables,
         defaulted=settings.defaulted,
+        dispensable=settings.dispensable,
         services=with_supplied_needs(services, settings, variables, database, facts, supply),
         decisions=(reason, *database.decisions),
         warnings=tuple(warnings),

@@ -127,6 +127,32 @@ def test_other_source_is_left_as_it_is(tmp_path: Path, models: str) -> None:
     assert edited(tmp_path, models) is None
 
 
+@pytest.mark.parametrize(
+    ("models", "found"),
+    [
+        ("Generator[int]", "Generator[int, None, None]"),
+        ("Generator[int, str]", "Generator[int, str, None]"),
+        ("Generator[int, None, None]", None),
+        ("AsyncGenerator[list[int]]", "AsyncGenerator[list[int], None]"),
+        ("AsyncGenerator[\n    int\n]", "AsyncGenerator[\n    int, None\n]"),
+        ("Other[int]", None),
+    ],
+)
+def test_a_generator_s_types_may_be_left_out(tmp_path: Path, models: str, found: str | None) -> None:
+    head = "from typing import AsyncGenerator, Generator\nOther = list\ndef make() -> "
+    text = edited(tmp_path, f"{head}{models}: ...\n")
+    assert text == (None if found is None else f"{head}{found}: ...\n")
+    if text is not None:
+        exec(text, {})
+
+
+def test_names_that_are_new_come_from_another_module(tmp_path: Path) -> None:
+    text = edited(tmp_path, "from typing import Any, TypeIs\nfrom warnings import deprecated as old\nimport warnings\n")
+    assert text is not None
+    assert "from typing_extensions import Any, TypeIs\n" in text
+    exec(text + "@old('x')\ndef f(x: Any) -> TypeIs[int]: ...\n", {})
+
+
 def test_names_of_files_are_no_options_and_no_edits(tmp_path: Path) -> None:
     (tmp_path / "a\tb.py").write_text(FOLLOWS)
     (tmp_path / "-c.py").write_text(FOLLOWS)

@@ -72,6 +72,27 @@ async def test_a_start_that_asks_for_more_and_more_fails_in_the_end(rig: Rig) ->
     assert len([line for line in story(preview) if line.endswith("starting again")]) == 5
 
 
+OPTIONAL_KEY = """
+import os
+from fastapi import FastAPI
+key = os.getenv("MAIL_API_KEY")
+if key:
+    raise ValueError("this is no key of the mail service")
+app = FastAPI()
+@app.get("/")
+def home() -> dict[str, object]:
+    return {"has_key": key is not None}
+"""
+
+
+async def test_a_value_that_the_sources_can_do_without_is_withdrawn(rig: Rig) -> None:
+    preview = await launch(rig, OPTIONAL_KEY)
+    assert preview.record.state is State.RUNNING, story(preview)
+    assert (await ask(preview)).json() == {"has_key": False}
+    said = "the sources can do without MAIL_API_KEY: no value now; starting again"
+    assert said in story(preview)
+
+
 async def test_a_package_that_cannot_be_installed_is_taken_back(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, ...]] = []
 

@@ -250,6 +250,8 @@ def test_a_folder_in_place_of_the_dockerfile_is_none_and_leaves_no_descriptor(tm
         ("NameError: name 'Cart' is not defined", True),
         ("SyntaxError: multiple exception types must be parenthesized", True),
         ("sqlalchemy.exc.InvalidRequestError: Table 'a' is already defined for this MetaData instance.  Specify", True),
+        ("TypeError: Too few arguments for typing.Generator; actual 1, expected 3", True),
+        ("ImportError: cannot import name 'TypeIs' from 'typing' (/usr/lib/python3.12/typing.py)", True),
         ("TypeError: name 'Cart' is not defined", False),
         ("KeyError: 'Cart'", False),
     ],

@@ -203,6 +203,7 @@ def _plan(project: NodeProject, target: AppTarget | None, supplied: frozenset[Se
         health_path=_health_path(project, target),
         variables=variables,
         defaulted=settings.defaulted,
+        dispensable=settings.dispensable,
         services=obstacles.applied(services),
         decisions=(*command.decisions, *tell_stand_in(project, command.script, build), *tables.decisions),
         warnings=(

@@ -34,6 +34,7 @@ class Overrides:
         skip_steps: Names of steps to skip; True skips all.
         variables: Environment variables by name; each has the file or the request as its origin. One that is made up
             comes from a failed attempt, and counts only in place of no value or of the one that the attempt had.
+        withdrawn: Names of variables that get no value from here; what somebody has given stays.
         extra_requirements: Requirements that no manifest declares, as lines for the installer.
         added_path: Folders for the end of ``PYTHONPATH``, whatever else decides it.
         is_own_start: The project's own command starts it, if that names another entry than the detected one.
@@ -62,6 +63,7 @@ class Overrides:
     steps: tuple[Step, ...] | None = None
     skip_steps: tuple[str, ...] | bool | None = None
     variables: Mapping[str, Variable] = field(default_factory=dict)
+    withdrawn: tuple[str, ...] = ()
     extra_requirements: tuple[str, ...] = ()
     added_path: tuple[str, ...] = ()
     is_dated: bool = False
@@ -79,7 +81,7 @@ class Overrides:
 
 
 _FLAGS = ("is_dated", "is_own_start", "is_built", "for_older_python", "administers")
-_MERGED = frozenset({"variables", "extra_requirements", "added_path", *_FLAGS})
+_MERGED = frozenset({"variables", "withdrawn", "extra_requirements", "added_path", *_FLAGS})
 
 
 def merge(lower: Overrides, upper: Overrides) -> Overrides:
@@ -96,6 +98,7 @@ def merge(lower: Overrides, upper: Overrides) -> Overrides:
     return Overrides(
         **chosen,
         variables=_merged(lower.variables, upper.variables),
+        withdrawn=tuple(dict.fromkeys((*lower.withdrawn, *upper.withdrawn))),
         extra_requirements=tuple(dict.fromkeys((*lower.extra_requirements, *upper.extra_requirements))),
         added_path=tuple(dict.fromkeys((*lower.added_path, *upper.added_path))),
         **{name: getattr(lower, name) or getattr(upper, name) for name in _FLAGS},

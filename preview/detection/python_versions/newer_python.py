@@ -1,8 +1,9 @@
-"""Make source of Python 3.14 run on an older Python: annotations that name what follows, and bare exception lists.
+"""Make source of Python 3.13 and 3.14 run on an older Python.
 
-Python 3.14 evaluates an annotation when something asks for it (PEP 649), and allows ``except A, B:`` (PEP 758). In the
-preview's own copy, quotes and parentheses mean the same to an older Python. Lines keep their numbers. Only names are
-quoted. A future import would make text of all annotations; SQLModel reads ``list["Team"]``, but no ``"list[Team]"``.
+Python 3.14 evaluates an annotation when something asks for it (PEP 649), and allows ``except A, B:`` (PEP 758). Python
+3.13 has ``typing.Generator[int]`` (PEP 696), and names that ``typing_extensions`` has for older ones. In the preview's
+own copy, edits mean the same to an older Python. Lines keep their numbers. Only names are quoted. A future import would
+make text of all annotations; SQLModel reads ``list["Team"]``, but no ``"list[Team]"``.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ _MOST_EDITS: Final = 2_000
 _MOST_CHARACTERS: Final = 200_000
 _BARE_EXCEPT: Final = re.compile(rb"^[ \t]*except[ \t]+(?P<list>[\w.]+(?:[ \t]*,[ \t]*[\w.]+)+)[ \t]*:", re.MULTILINE)
 # `Later | None` with text in its place is an error, and with this is none.
+# What PEP 696 leaves out, and what is new in Python 3.13; `typing_extensions` has all of `typing`, too.
+_LEFT_OUT: Final = {"Generator": (", None, None", ", None"), "AsyncGenerator": (", None",)}
+_NEW_NAMES: Final = frozenset({"TypeIs", "ReadOnly", "NoDefault", "get_protocol_members", "is_protocol"})
 _IN_UNION: Final = '__import__("typing").Union["', '"]'
 _QUOTES: Final = '"', '"'
 _WHOLE: Final = 'r"""(', ')"""'
@@ -47,7 +51,7 @@ Mark = tuple[ast.expr, tuple[str, str]]
 
 
 def with_older_python(plan: StartPlan, sources: Sources) -> StartPlan:
-    """Return the plan with a step that edits the preview's copy; unchanged if nothing needs Python 3.14."""
+    """Return the plan with a step that edits the preview's copy; unchanged if nothing needs a newer Python."""
     if plan.toolchain is not Toolchain.PYTHON:
         return plan
     edits = list(islice(_all_edits(sources), _MOST_EDITS + 1))
@@ -80,8 +84,33 @@ def _edits(sources: Sources, name: str) -> Iterator[Edit]:
         yield line, match.end("list") - begin, ")"
         yield line, match.start("list") - begin, "("
     tree = sources.tree(name)
-    if tree is not None and not any(map(_postpones, tree.body)):
+    if tree is None:
+        return
+    yield from _newer_types(tree)
+    if not any(map(_postpones, tree.body)):
         yield from _quotes(tree)
+
+
+def _newer_types(tree: ast.Module) -> Iterator[Edit]:
+    """Yield the types that ``typing.Generator[int]`` leaves out, and another module for names that are new there."""
+    imports = [one for one in tree.body if isinstance(one, ast.ImportFrom)]
+    generators: dict[str, tuple[str, ...]] = {}
+    for node in imports:
+        names = {one.name: one.asname or one.name for one in node.names}
+        if node.module == "typing":
+            generators |= {names[name]: _LEFT_OUT[name] for name in names.keys() & _LEFT_OUT.keys()}
+            if not _NEW_NAMES.isdisjoint(names):
+                yield node.lineno, node.col_offset + len("from typing"), "_extensions"
+        elif node.module == "warnings" and names.keys() == {"deprecated"} and node.lineno == node.end_lineno:
+            # Edits only add: what follows becomes a comment.
+            text = f"typing_extensions import deprecated as {names['deprecated']}  # "
+            yield node.lineno, node.col_offset + len("from "), text
+    for one in ast.walk(tree) if generators else ():
+        if isinstance(one, ast.Subscript) and isinstance(one.value, ast.Name) and one.value.id in generators:
+            given = len(one.slice.elts) if isinstance(one.slice, ast.Tuple) else 1
+            missing = generators[one.value.id][given - 1 : given]
+            if missing and one.slice.end_lineno is not None and one.slice.end_col_offset is not None:
+                yield one.slice.end_lineno, one.slice.end_col_offset, missing[0]
 
 
 def _postpones(node: ast.stmt) -> bool:

@@ -78,6 +78,11 @@ class ProjectSettings:
         """Names of the variables that have a default in the sources."""
         return frozenset(name for name, read in self.reads.items() if read.has_default)
 
+    @property
+    def dispensable(self) -> frozenset[str]:
+        """Names of the variables that the sources can do without."""
+        return frozenset(name for name, read in self.reads.items() if read.need is not Need.REQUIRED)
+
     def _value(self, read: SettingRead) -> Variable | None:
         needed = read.need is Need.REQUIRED
         name = read.name.upper()

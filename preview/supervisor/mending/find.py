@@ -11,7 +11,7 @@ from preview.supervisor.mending.links import mend_examples, mend_links
 from preview.supervisor.mending.model import FailedStart, Mend
 from preview.supervisor.mending.modules import mend_modules
 from preview.supervisor.mending.paths import mend_paths
-from preview.supervisor.mending.refusals import mend_ormconfig, mend_unwanted
+from preview.supervisor.mending.refusals import mend_dispensable, mend_ormconfig, mend_unwanted
 from preview.supervisor.mending.servers import mend_server
 from preview.supervisor.mending.variables import mend_variables
 from preview.supervisor.mending.versions import mend_date, mend_versions
@@ -19,7 +19,7 @@ from preview.supervisor.mending.versions import mend_date, mend_versions
 _MENDS: Final = (
     mend_server, mend_versions, mend_paths, mend_container_folder, mend_absolute_folder, mend_links, mend_modules,
     mend_ormconfig, mend_unwanted, mend_named_folders, mend_examples, mend_variables, mend_folders, mend_locale,
-    mend_date,
+    mend_date, mend_dispensable,
 )  # fmt: skip
 
 

@@ -114,6 +114,7 @@ class Mender:
         path = tuple(one for one in mend.python_path or () if one not in self._analysis.plan.python_path)
         added = Overrides(
             variables=mend.variables,
+            withdrawn=mend.withdrawn,
             extra_requirements=mend.requirements,
             added_path=path,
             is_dated=mend.is_dated,

@@ -33,6 +33,7 @@ class Mend:
         is_built: Build the project with its own script, and start the output.
         for_older_python: Edit source of Python 3.14 in the preview's copy.
         administers: Give it a PostgreSQL server of its own, whose administrator it is.
+        withdrawn: Environment variables that get no value any more, in capitals.
     """
 
     why: str
@@ -48,11 +49,12 @@ class Mend:
     is_built: bool = False
     for_older_python: bool = False
     administers: bool = False
+    withdrawn: tuple[str, ...] = ()
 
     @property
     def changes(self) -> tuple[object, ...]:
         """All that it changes; two mends with the same changes are the same."""
-        values = tuple(sorted((name, one.value) for name, one in self.variables.items()))
+        values = tuple(sorted((name, one.value) for name, one in self.variables.items())), self.withdrawn
         places = self.folders, tuple(sorted(self.links.items())), self.linked_at, self.linked_folder, self.python_path
         starts = self.is_own_start, self.is_built
         return values, self.requirements, places, self.is_dated, starts, self.for_older_python, self.administers

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from preview.detection import GIVEN, Kind, Origin, Variable, placeholder_for
-from preview.detection.settings import is_environment, is_secret_name
+from preview.detection.settings import is_environment, is_secret_name, service_of
 from preview.supervisor.mending.model import FailedStart, Mend, newest_error, own_line
 
 # `env must have required property 'A', env/PORT must be integer`
@@ -283,3 +283,48 @@ def mend_unwanted(failed: FailedStart) -> Mend | None:
     if not names:
         return None
     return Mend(f"the program refuses {', '.join(names)}: without a value now", {name: found[name] for name in names})
+
+
+# `localhost:6379` of a URL, which an error names by its port.
+_PORT: Final = re.compile(r":\d{2,5}(?=/|$)")
+_LEAST_TOLD: Final = 8
+_MOST_TOLD: Final = 5
+# Without a key of its own, a program signs nothing.
+_SIGNS: Final = re.compile(r"SECRET|SIGNING|ENCRYPTION|SALT|JWT", re.IGNORECASE)
+
+
+def mend_dispensable(failed: FailedStart) -> Mend | None:
+    """Withdraw values that the sources can do without: those that the error names, else all that are made up.
+
+    A value for a variable that may be absent turns a part of the program on. None if there are none, or if the error is
+    of another kind.
+    """
+    number = newest_error(failed.lines)
+    if number is None:
+        return None
+    found = [
+        one
+        for one in failed.plan.variables.values()
+        if one.name in failed.plan.dispensable and one.origin not in GIVEN and one.value and failed.is_free(one.name)
+    ]
+    said = "\n".join(failed.lines[number:])
+    names = [one.name for one in found if _is_told(one, said)]
+    if not names and not OTHER_FAILURE.search(failed.lines[number]):
+        # Those of failed attempts have no place in the sources.
+        names = [
+            one.name for one in found if one.where and service_of(one.name) is None and not _SIGNS.search(one.name)
+        ]
+    if not names:
+        return None
+    told = ", ".join(names[:_MOST_TOLD]) + (" …" if len(names) > _MOST_TOLD else "")
+    return Mend(f"the sources can do without {told}: no value now", withdrawn=tuple(name.upper() for name in names))
+
+
+def _is_told(variable: Variable, said: str) -> bool:
+    """Return whether an error names the variable, its value or its value's port."""
+    port = _PORT.search(variable.value)
+    is_value = len(variable.value) >= _LEAST_TOLD and not variable.secret and variable.value in said
+    is_port = port is not None and re.search(rf"{port[0]}\b", said) is not None
+    return (
+        is_value or is_port or re.search(rf"(?<!\w){re.escape(variable.name)}(?!\w)", said, re.IGNORECASE) is not None
+    )

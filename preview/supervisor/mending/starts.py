@@ -17,7 +17,10 @@ _MISSING_FILE: Final = re.compile(
     r"(?: imported from '?(?P<by>[^']{1,400}?)'?)?$"
 )
 _NEWER_PYTHON: Final = re.compile(
-    r"NameError: name '\w{1,200}' is not defined|SyntaxError: multiple exception types must be parenthesized|"
+    r"NameError: name '\w{1,200}' is not defined"
+    r"|TypeError: Too few (?:arguments|parameters) for typing\.(?:Async)?Generator"
+    r"|ImportError: cannot import name '(?:TypeIs|ReadOnly|NoDefault|deprecated)' from '(?:typing|warnings)'"
+    r"|SyntaxError: multiple exception types must be parenthesized|"
     r"sqlalchemy\.exc\.InvalidRequestError: Table '[^']{1,200}' is already defined for this MetaData instance"
 )
 _CONNECTION: Final = re.compile(r"\b(?:ECONNREFUSED|ECONNRESET|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EADDRINUSE)\b")
@@ -88,7 +91,7 @@ def is_without_entry(error: str | None, plan: StartPlan) -> bool:
 
 
 def may_be_newer_python(lines: Sequence[str]) -> bool:
-    """Return whether the newest error is one that source of Python 3.14 causes in an older Python.
+    """Return whether the newest error is one that source of Python 3.13 or 3.14 causes in an older Python.
 
     A program that catches the first import's error meets the tables again at the second.
     """
