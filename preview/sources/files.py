@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import codecs
 import contextlib
 import gc
 import os
@@ -23,6 +24,7 @@ _MAX_FOLDERS_DEEP = 64
 _MAX_FILE_BYTES = 1024 * 1024
 # Reading more than this would take longer than a response may take.
 _MAX_TOTAL_BYTES = 32 * 1024 * 1024
+_TYPESCRIPT = (".ts", ".tsx", ".mts", ".cts")
 _SKIPPED_FOLDERS = frozenset(
     {"__pycache__", "node_modules", "site-packages", "venv", "env", "virtualenv", "build", "dist", "htmlcov"}
 )
@@ -111,6 +113,7 @@ class Sources:
         skipped: Files that could not be read or parsed, with the reason.
         newer: Those of them that are written for a newer Python than this one, with its version.
         laid: Files that are not there yet and that a step writes, with the reason.
+        utf_16: TypeScript files in UTF-16 that were read; their text is given in UTF-8.
         environments: Folders that are left out because they are virtual environments; never the root.
 
     Raises:
@@ -122,6 +125,7 @@ class Sources:
         self.skipped: dict[str, str] = {}
         self.newer: dict[str, str] = {}
         self.environments: list[str] = []
+        self.utf_16: list[str] = []
         self.laid: dict[str, str] = {}
         self._laid: dict[str, bytes] = {}
         self._texts: dict[str, bytes] = {}
@@ -160,7 +164,7 @@ class Sources:
         tell_progress(name)
         if name not in self._texts:
             try:
-                self._texts[name] = self._read(name)
+                self._texts[name] = self._in_utf_8(name, self._read(name))
             except _Skipped as reason:
                 self.skipped[name] = str(reason)
                 self._texts[name] = b""
@@ -234,6 +238,13 @@ class Sources:
         if self._total > _MAX_TOTAL_BYTES:
             raise _Skipped(f"more than {_MAX_TOTAL_BYTES // 2**20} MiB of source in all")
         return data
+
+    def _in_utf_8(self, name: str, data: bytes) -> bytes:
+        """Return the text of TypeScript in UTF-8: its compiler reads UTF-16, too, and neither Python nor Node do."""
+        if not name.endswith(_TYPESCRIPT) or not data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            return data
+        self.utf_16.append(name)
+        return data.decode("utf-16", "replace").encode()
 
     def _parse(self, name: str) -> ast.Module | None:
         text = self.text(name)

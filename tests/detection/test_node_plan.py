@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from preview.detection.node import detect_node
 from preview.detection.overrides.given import Overrides
 from preview.detection.plan import Origin, Server, ServiceKind, StartPlan, Toolchain
+from preview.endpoints import extract
 from preview.sources import Sources
 
 EXPRESS = "const express = require('express');\nconst app = express();\n"
@@ -646,3 +648,27 @@ def test_many_packages_of_a_workspace_are_looked_for_in_time(tmp_path: Path) -> 
     started = time.process_time()
     plan_of(tmp_path, {"main": "index.js"}, files, at="apps/api")
     assert time.process_time() - started < 8
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_typescript_in_utf_16_is_read_and_rewritten(tmp_path: Path, encoding: str) -> None:
+    """PowerShell's ``echo`` writes it. TypeScript's own compiler reads it; swc, esbuild and Node do not."""
+    (tmp_path / "src").mkdir()
+    routes = "import { Router } from 'express';\nexport const routes = Router();\nroutes.get('/ölands', () => 1);\n"
+    (tmp_path / "src" / "routes.ts").write_bytes(f"\ufeff{routes}".encode(encoding))
+    (tmp_path / "src" / "other.ts").write_bytes(f"\ufeff{routes}".encode(encoding))
+    main = "import express from 'express';\nimport { routes } from './routes';\nconst app = express();\n"
+    files = {"src/main.ts": f"{main}app.use('/api', routes);\n{LISTEN}"}
+    plan = plan_of(tmp_path, {"scripts": {"start": "ts-node src/main.ts"}}, files)
+    step = plan.steps[0]
+    assert step.name == "UTF-8"
+    assert step.argv[3:] == ("./src/routes.ts",)
+    subprocess.run(step.argv, cwd=tmp_path, check=True, timeout=60)
+    assert (tmp_path / "src" / "routes.ts").read_text() == routes
+    assert [one.path for one in extract(tmp_path).endpoints] == ["/api/ölands"]
+
+
+def test_a_mark_of_utf_16_with_no_text_of_it_stops_nothing(tmp_path: Path) -> None:
+    (tmp_path / "broken.ts").write_bytes(b"\xff\xfe\x00\xd8a")
+    plan = plan_of(tmp_path, {}, {"server.js": f"require('./broken.ts');\n{EXPRESS}{LISTEN}"})
+    subprocess.run(plan.steps[0].argv, cwd=tmp_path, check=True, timeout=60)

@@ -673,3 +673,13 @@ def test_djangos_database_for_another_operating_system_is_not_read(tmp_path: Pat
     sqlite, mysql = table("'django.db.backends.sqlite3'", NAME="'a'"), table("'django.db.backends.mysql'", NAME="'a'")
     written = django(f"import sys\nif {test}:\n  {sqlite}else:\n  {mysql}", "mysqlclient\n")
     assert {one.kind for one in supplied_plan(tmp_path, written).services if one.supplied} == {MYSQL}
+
+
+@pytest.mark.parametrize(("name", "kinds"), [("TEST_DATABASE_URL", {MYSQL}), ("LOCAL_DATABASE_URL", set())])
+def test_a_sqlite_file_for_tests_is_not_the_database(tmp_path: Path, name: str, kinds: set[ServiceKind]) -> None:
+    parts = "".join(f'    MYSQL_{part}: str = "x"\n' for part in ("USER", "PASSWORD", "HOST", "DB"))
+    url = "mysql+aiomysql://{self.MYSQL_USER}:{self.MYSQL_PASSWORD}@{self.MYSQL_HOST}:3306/{self.MYSQL_DB}"
+    made = f'    @property\n    def url(self): return f"{url}"\n'
+    text = f'{PYDANTIC}{parts}{made}    {name}: str = "sqlite:///./t.db"\ns = S()\n'
+    written = fastapi(text + ASYNC.format("s.url"), "aiomysql")
+    assert {one.kind for one in supplied_plan(tmp_path, written).services if one.supplied} == kinds

@@ -24,7 +24,7 @@ from preview.detection.node.validated_classes import validated_reads
 from preview.detection.node.variables import address_of_another_kind, choose_variables, node_settings
 from preview.detection.overrides.given import Overrides
 from preview.detection.own_starts import OWN_BUILD
-from preview.detection.plan import Origin, Server, ServiceKind, ServiceNeed, StartPlan, Toolchain, Variable
+from preview.detection.plan import Origin, Server, ServiceKind, ServiceNeed, StartPlan, Step, Toolchain, Variable
 from preview.detection.steps.env_file import find_env_file_step
 from preview.detection.steps.node_work import find_node_work
 from preview.detection.supplied.node import PACKAGES, REDIS_PACKAGES
@@ -123,6 +123,12 @@ def _builds_with_turbopack(project: NodeProject) -> bool:
     return is_new and last.split() == ["next", "build"]
 
 
+_MOST_IN_UTF_16: Final = 100
+_TO_UTF_8: Final = (
+    "const fs=require('fs');for(const f of process.argv.slice(1)){const b=fs.readFileSync(f);"
+    "const e=b[0]===0xff&&b[1]===0xfe?'utf-16le':b[0]===0xfe&&b[1]===0xff?'utf-16be':null;"
+    "if(e)fs.writeFileSync(f,new TextDecoder(e).decode(b))}"
+)
 _SCRIPT_ENDS: Final = (".js", ".mjs", ".cjs", ".ts", ".mts", ".cts", ".tsx", ".jsx")
 
 
@@ -199,7 +205,7 @@ def _plan(project: NodeProject, target: AppTarget | None, supplied: frozenset[Se
         manifests=project.root,
         extra_requirements=tuple(dict.fromkeys((*command.requirements, *work.requirements, *_of_project(project)))),
         # The build may include the client that Prisma generates.
-        steps=(*env_file, *command.steps, *work.steps, *build.steps, *tables.steps),
+        steps=(*_in_utf_8(project), *env_file, *command.steps, *work.steps, *build.steps, *tables.steps),
         health_path=_health_path(project, target),
         variables=variables,
         defaulted=settings.defaulted,
@@ -212,6 +218,16 @@ def _plan(project: NodeProject, target: AppTarget | None, supplied: frozenset[Se
             *obstacles.sentences,
         ),
     )
+
+
+def _in_utf_8(project: NodeProject) -> tuple[Step, ...]:
+    """Return the step that rewrites TypeScript in UTF-16, which only its own compiler reads."""
+    found = [name for name in project.reached if name in set(project.sources.utf_16)][:_MOST_IN_UTF_16]
+    if not found:
+        return ()
+    more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+    why = f"{found[0]}{more} in UTF-16; only the preview's copy is changed"
+    return (Step("UTF-8", ("node", "-e", _TO_UTF_8, *(f"./{name}" for name in found)), ".", why),)
 
 
 def _kinds(project: NodeProject, work: DatabaseWork) -> tuple[ServiceKind, ...]:

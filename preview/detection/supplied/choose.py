@@ -104,8 +104,7 @@ class _Chooser:
     def _without_url(self, literal: ServiceKind | None) -> ServiceKind | None:
         """Return the kind for a project without a variable for the whole URL."""
         if literal is None:
-            is_sqlite = any(one.scheme == "sqlite" for one in self.facts.addresses)
-            return None if is_sqlite else self._driver(imported_only=self.engine is None)
+            return None if any(self._sqlite_addresses()) else self._driver(imported_only=self.engine is None)
         switched = any(is_sqlite_flag(name) for name in self.settings.reads) or self._switches()
         return literal if switched or not self._has_sqlite_file() else None
 
@@ -243,8 +242,13 @@ class _Chooser:
             if one.text not in defaults and kind_of_scheme(one.text) in SQL_KINDS:
                 yield one.text
 
+    def _sqlite_addresses(self) -> Iterator[str]:
+        """Yield the addresses of SQLite in the source, without the defaults of variables that only tests use."""
+        for_tests = {read.default for read in self.settings.reads.values() if is_for_tests(read)}
+        yield from (one.text for one in self.facts.addresses if one.scheme == "sqlite" and one.text not in for_tests)
+
     def _has_sqlite_file(self) -> bool:
-        files = (one.text.partition("://")[2] for one in self.facts.addresses if one.scheme == "sqlite")
+        files = (text.partition("://")[2] for text in self._sqlite_addresses())
         return any(file.strip("/") and ":memory:" not in file for file in files)
 
     def _driver(self, *, imported_only: bool) -> ServiceKind | None:
