@@ -9,7 +9,7 @@ from __future__ import annotations
 import posixpath
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -129,6 +129,16 @@ def _python_starts(sources: Sources, app_files: set[str]) -> Iterator[OwnStart]:
         elif command.app is not None:
             yield from _application(sources, command.app, command.app_dir or ".", folders, why)
         elif command.script is not None:
+            if words[1:2] == ("-m",):
+                for one in _module(sources, words[2], [*folders, "."], why):
+                    if (
+                        one.entry in app_files
+                        or _is_main_of(one.entry, app_files)
+                        or runs_server(sources, one.entry)
+                        or _DEPLOYS.search(file)
+                    ):
+                        yield one
+                continue
             for place in folders:
                 script = _inside(place, command.script)
                 if script is None or not script.endswith(".py") or not sources.has_file(script):
@@ -138,6 +148,23 @@ def _python_starts(sources: Sources, app_files: set[str]) -> Iterator[OwnStart]:
                     argv = ("python", posixpath.relpath(script, place), *more)
                     yield OwnStart(script, why, Overrides(command=argv, directory=place))
                 break
+
+
+def _is_main_of(script: str, app_files: Iterable[str]) -> bool:
+    """Return whether ``shop/__main__.py`` may call what ``shop/app.py`` has."""
+    folder, _, name = script.rpartition("/")
+    return name == "__main__.py" and any(file.rpartition("/")[0] == folder for file in app_files)
+
+
+def _module(sources: Sources, name: str, folders: Sequence[str], why: str) -> Iterator[OwnStart]:
+    """Yield the start of ``python -m shop``, from the first folder with a file for it."""
+    path = name.replace(".", "/")
+    for place in dict.fromkeys(folders):
+        for end in ("/__main__.py", ".py"):
+            script = _inside(place, f"{path}{end}")
+            if script is not None and sources.has_file(script):
+                yield OwnStart(script, why, Overrides(command=("python", "-m", name), directory=place))
+                return
 
 
 def _subcommand(words: Sequence[str], script: str) -> tuple[str, ...] | None:

@@ -48,6 +48,11 @@ def test_the_log_folder_of_django(tmp_path: Path) -> None:
         ("app.mount('/static', StaticFiles(directory='static'))", ("static",)),
         ("create_engine('sqlite:///data/app.db')", ("data",)),
         ("create_engine('sqlite+aiosqlite:///./data/app.db')", ("data",)),
+        ("create_engine(f\"sqlite:///{Path(__file__).parent / 'data' / settings.db_name}\")", ("data",)),
+        ("create_engine(f'sqlite:///{os.path.dirname(__file__)}/data/app.db')", ("data",)),
+        ("create_engine(f'sqlite:///data/{name}/app.db')", ()),
+        ("create_engine(f'sqlite:////{name}.db')", ()),
+        ("create_engine(f'sqlite:///{name}')", ()),
         # Nothing to make: a file beside the application, an absolute path, a folder elsewhere, one that nothing tells.
         ("logging.FileHandler('app.log')", ()),
         ("logging.FileHandler('/var/log/app/app.log')", ()),

@@ -53,6 +53,9 @@ PYTHON = {
         "gunicorn missing:app",
         "python seed.py",  # no server
         "python -c 'import os'",
+        "python -m seed",
+        "python -m pytest",
+        "python -m ../examples.site",
         "echo gunicorn examples.site:app",
         "gunicorn app:app",  # the entry that has failed
         "python app.py",
@@ -147,6 +150,18 @@ def test_another_subcommand_starts_no_server(tmp_path: Path) -> None:
     readme = "# Shop\n\n```\npython tools/serve.py drop_all runserver\n```\n"
     _, second = plans(tmp_path, {**PYTHON, "tools/serve.py": SERVER, "README.md": readme})
     assert second.command == ()
+
+
+def test_a_module_that_a_file_names_is_started_as_a_command(tmp_path: Path) -> None:
+    """The application is made by a function with arguments, which only the package's own main module has."""
+    app = "from fastapi import FastAPI\ndef create_api(tokens, limit):\n    api = FastAPI()\n    return api\n"
+    main = "from shop.app import create_api\nimport uvicorn\nuvicorn.run(create_api({'a'}, 1))\n"
+    files = {"shop/app.py": app, "shop/__main__.py": main, "shop/__init__.py": "", "requirements.txt": "fastapi\n"}
+    first, second = plans(tmp_path, {**files, "shop/Dockerfile": 'ENTRYPOINT ["python3", "-m", "shop", "/data"]\n'})
+    assert first.target is not None
+    assert first.target.factory
+    assert (second.command, second.directory) == (("python", "-m", "shop"), ".")
+    assert "-m shop /data" in why(second)
 
 
 @pytest.mark.parametrize("given", [Overrides(app="app:app"), Overrides(command=("python", "app.py"))])

@@ -683,3 +683,16 @@ def test_a_sqlite_file_for_tests_is_not_the_database(tmp_path: Path, name: str, 
     text = f'{PYDANTIC}{parts}{made}    {name}: str = "sqlite:///./t.db"\ns = S()\n'
     written = fastapi(text + ASYNC.format("s.url"), "aiomysql")
     assert {one.kind for one in supplied_plan(tmp_path, written).services if one.supplied} == kinds
+
+
+@pytest.mark.parametrize(
+    "call", ["MultiHostUrl.build(scheme=", "PostgresDsn.build(scheme=", "URL.create(drivername=", "URL.create("]
+)
+def test_a_scheme_in_a_variable_is_that_of_the_driver(tmp_path: Path, call: str) -> None:
+    parts = "".join(f"    DB_{part}: str\n" for part in ("SCHEME", "HOST", "USER", "PASSWORD", "NAME"))
+    given = "self.DB_SCHEME, username=self.DB_USER, password=self.DB_PASSWORD, host=self.DB_HOST"
+    text = f"{PYDANTIC}{parts}    @property\n    def url(self): return {call}{given}, path=self.DB_NAME)\ns = S()\n"
+    head = "from sqlalchemy import URL\nfrom pydantic_core import MultiHostUrl\nfrom pydantic import PostgresDsn\n"
+    plan = supplied_plan(tmp_path, fastapi(head + text + ENGINE.format("str(s.url)"), "psycopg"))
+    assert plan.variables["DB_SCHEME"].value == "postgresql+psycopg"
+    assert plan.variables["DB_HOST"].value == "localhost"

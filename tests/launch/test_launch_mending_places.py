@@ -397,6 +397,7 @@ def test_a_value_that_no_variable_can_have_is_left_out(tmp_path: Path) -> None:
         ("Error: EROFS: read-only file system, mkdir '/uploads'", "uploads", "/uploads"),
         ("OSError: [Errno 30] Read-only file system: '/var/log'", "var/log", "/var/log"),
         ("OSError: [Errno 30] Read-only file system: '/var/log/shop'", "var/log/shop", "/var/log"),
+        ("FileNotFoundError: the folder of maps does not exist: /srv/maps/own", "srv/maps/own", "/srv"),
     ],
 )
 def test_an_absolute_folder_that_is_written_to_is_an_own_one(line: str, folder: str, at: str) -> None:
@@ -423,6 +424,8 @@ def test_an_absolute_folder_that_is_written_to_is_an_own_one(line: str, folder: 
         "PermissionError: [Errno 13] Permission denied: '/storage/..'",
         "PermissionError: [Errno 13] Permission denied: '/data/previews/x'",
         f"{NO_FILE}'/models/weights.bin'",
+        "FileNotFoundError: no folder in /etc/shop",
+        "NotADirectoryError: '/srv/maps' is not a directory",
         f"OSError: [Errno 30] Read-only file system: '{sys.prefix}/x'",
     ],
 )

@@ -19,6 +19,7 @@ _URL: Final = re.compile(
 _PARTS: Final = re.compile(r"(?:\{(\w+)\}|[\w.-]+)(?::(?:\{(\w+)\}|\d+))?")
 # Classes of pydantic that build a URL of their kind.
 _BUILDERS: Final = {"PostgresDsn.build": "postgresql", "MySQLDsn.build": "mysql", "RedisDsn.build": "redis"}
+_ADDRESS_BUILDERS: Final = (*_BUILDERS, "URL.create", "MultiHostUrl.build", "AnyUrl.build")
 _STARTS: Final = frozenset({"startup", "on_startup", "lifespan", "before_serving", "before_first_request"})
 
 
@@ -142,16 +143,18 @@ class _Visitor(ast.NodeVisitor):
         self.generic_visit(node)
 
     def _built(self, name: str, node: ast.Call) -> None:
-        """Match ``URL.create("postgresql+asyncpg", …)`` and ``PostgresDsn.build(scheme="postgresql", …)``."""
+        """Match ``URL.create("postgresql+asyncpg", …)`` and ``PostgresDsn.build(scheme=settings.db_scheme, …)``."""
         given = {item.arg: item.value for item in node.keywords if item.arg}
         first = node.args[0] if name.endswith("URL.create") and node.args else None
         told = given.get("scheme") or given.get("drivername") or first
         text = told.value if isinstance(told, ast.Constant) else None
         scheme = text if isinstance(text, str) and _URL.match(f"{text}://") else None
         scheme = scheme or next((one for end, one in _BUILDERS.items() if name.endswith(end) and told), None)
-        if scheme is not None:
+        named = _name_of(told) if told is not None and text is None and name.endswith(_ADDRESS_BUILDERS) else ""
+        if scheme is not None or named:
             host, port = (_name_of(given[key]) if key in given else "" for key in ("host", "port"))
-            self._facts.addresses.append(Address(f"{scheme}://*", self._file, node.lineno, host, port))
+            found = Address(f"{scheme or '*'}://*", self._file, node.lineno, host, port, named)
+            self._facts.addresses.append(found)
 
     def visit_Constant(self, node: ast.Constant) -> None:
         if isinstance(node.value, str) and _URL.match(node.value):

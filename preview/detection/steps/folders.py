@@ -26,6 +26,7 @@ _HANDLERS: Final = frozenset(
     }
 )
 _SQLITE: Final = re.compile(r"sqlite(?:\+\w{1,20})?:///([\w.-][\w./-]{0,200})")
+_SQLITE_START: Final = re.compile(r"sqlite(?:\+\w{1,20})?:///(?P<rest>[\w./-]{0,200})$")
 # A search of the text is cheaper than a walk through the nodes; most files have none of these.
 _WORDS: Final = (b"FileHandler", b"StaticFiles", b"sqlite")
 _MOST: Final = 8
@@ -81,6 +82,8 @@ class _Reader:
                 found = _SQLITE.match(node.value)
                 if found is not None:
                     yield from self._above(joined(self._directory, found[1]))
+            elif isinstance(node, ast.JoinedStr):
+                yield from self._of_text(node)
 
     def _of_call(self, node: ast.Call) -> Iterator[str]:
         name = last_name(node)
@@ -91,6 +94,23 @@ class _Reader:
             path = self._paths.path(keyword(node, "directory") or (node.args[0] if node.args else None))
             if path is not None:
                 yield path
+
+    def _of_text(self, node: ast.JoinedStr) -> Iterator[str]:
+        """Yield the folder of ``f"sqlite:///{BASE / 'data' / name}"``; the file's own name may be unknown."""
+        head = node.values[0] if node.values else None
+        scheme = (
+            _SQLITE_START.match(head.value) if isinstance(head, ast.Constant) and isinstance(head.value, str) else None
+        )
+        if head is None or scheme is None:
+            return
+        rest = [ast.Constant(scheme["rest"])] if scheme["rest"] else []
+        inside = [*rest, *node.values[1:]]
+        only = inside[0].value if len(inside) == 1 and isinstance(inside[0], ast.FormattedValue) else None
+        path = self._paths.path(ast.JoinedStr(inside))
+        if path is None and isinstance(only, ast.BinOp) and isinstance(only.op, ast.Div):
+            above = self._paths.path(only.left)
+            yield from () if above is None else (above,)
+        yield from self._above(path)
 
     def _of_handler(self, node: ast.Dict) -> Iterator[str]:
         """Yield the folder of a handler as ``logging.config`` has it: a class and a file."""

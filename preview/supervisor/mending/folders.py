@@ -135,6 +135,11 @@ _ABSOLUTE: Final = (
     re.compile(
         r"(?:EROFS|EACCES|ENOENT): [\w -]{1,60}, (?:open|mkdir|scandir|lstat|access) '(?P<path>/[\w. @+/-]{1,300})'"
     ),
+    # The project's own words.
+    re.compile(
+        r"(?:FileNotFound|NotADirectory)Error: (?!\[)[^'\"/]{0,100}\b(?:[Ff]older|[Dd]irectory)\b[^'\"/]{0,60}['\"]?"
+        r"(?P<path>/[\w.@+/-]{1,300})(?:['\"]|$)"
+    ),
 )
 _MOST_PARTS: Final = 6
 
