@@ -98,6 +98,25 @@ def test_a_module_that_is_there_or_required_is_left_alone(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
+    ("text", "steps"),
+    [
+        ("from server_secrets import API_TOKEN\nprint(API_TOKEN)\n", ["server_secrets.py"]),
+        ("import db_credentials\nprint(db_credentials.PASSWORD)\n", ["db_credentials.py"]),
+        # What these do, nobody knows.
+        ("from server_secrets import read\nread()\n", []),
+        ("from server_secrets import Reader\nprint(Reader.PATH)\n", []),
+        ("from secrets import token_hex, CONSTANT\n", []),
+        ("from server import API_TOKEN\n", []),
+    ],
+)
+def test_constants_of_a_module_of_secrets_are_laid_whatever_gitignore_says(
+    tmp_path: Path, text: str, steps: list[str]
+) -> None:
+    plan = plan_of(tmp_path, {"app.py": f"from flask import Flask\napp = Flask(__name__)\n{text}"})
+    assert [step.name for step in plan.steps if step.name.endswith(".py")] == steps
+
+
+@pytest.mark.parametrize(
     ("file", "text", "path"),
     [
         ("app/core/main.py", "from app.core.config import settings\n", "app/core/config.py"),

@@ -272,6 +272,14 @@ def test_a_file_of_very_many_calls_is_read_in_bounded_time(tmp_path: Path) -> No
     assert time.process_time() - started < 10
 
 
+def test_a_variable_that_a_program_without_an_error_calls_missing_gets_a_value() -> None:
+    lines = ("2026-11-29 20:31:57.758 | ERROR | main:125 - SHOP_TOKENS env not set. At least 1 is required.", "")
+    assert values(mend_of(*lines, defaulted=frozenset({"SHOP_TOKENS"}))) == {"SHOP_TOKENS": "{secret}"}
+    assert values(mend_of("started", *lines, defaulted=frozenset({"SHOP"}))) == {}
+    later = (*lines, "ERROR: cannot go on")
+    assert values(mend_of(*later, defaulted=frozenset({"SHOP_TOKENS"}))) == {}
+
+
 def test_what_babel_leaves_to_babel_node_is_loaded_first() -> None:
     plan = StartPlan("express", Toolchain.NODE, Server.NODE, None)
     mend = find_mend(FailedStart(["ReferenceError: regeneratorRuntime is not defined"], plan, frozenset(), ROOT))

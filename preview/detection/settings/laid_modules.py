@@ -29,6 +29,10 @@ _MOST_MISSING: Final = 200
 # The step that writes the module has its text as an argument, which the kernel limits to 128 KiB.
 _MOST_CHARACTERS: Final = 50_000
 _USUAL: Final = frozenset({"config", "settings", "configuration", "configs", "app_config", "local_settings"})
+# What nobody puts into version control. Only constants of such a module can be made up.
+_PRIVATE: Final = re.compile(
+    r"(?:^|_)(?:secrets?|credentials?|creds|api_?keys?)$|_(?:config|settings)$|^(?:config|settings)_"
+)
 _ENTRIES: Final = ("app.py", "main.py", "run.py", "wsgi.py", "manage.py", "server.py", "requirements.txt")
 _CONSTANT: Final = re.compile(r"[A-Z][A-Z0-9_]{0,60}")
 _CLASS: Final = re.compile(r"[A-Z][A-Za-z0-9]{0,40}")
@@ -36,7 +40,7 @@ _CONFIG: Final = re.compile(r"Config|Settings|Dev|Prod|Test")
 _OBJECT: Final = re.compile(r"[a-z][a-z0-9_]{0,40}")
 _MODULE: Final = re.compile(r"[A-Za-z_]\w{0,60}(?:\.[A-Za-z_]\w{0,60}){0,3}")
 _MANIFEST: Final = re.compile(r"requirements[\w.-]*\.(?:txt|in)|pyproject\.toml|Pipfile|setup\.(?:py|cfg)")
-_WORD: Final = re.compile(rb"config|settings", re.IGNORECASE)
+_WORD: Final = re.compile(rb"config|settings|secret|credential|creds|api_?key", re.IGNORECASE)
 # Flask and its extensions have defaults for these.
 _DEFAULTS: Final = re.compile(
     r"(?:ENV|DEBUG|TESTING|PROPAGATE_\w+|TRAP_\w+|SESSION_\w+|PERMANENT_\w+|USE_X_SENDFILE|SERVER_NAME|APPLICATION_ROOT|JSON_\w+"
@@ -125,7 +129,8 @@ def find_laid_modules(sources: Sources) -> list[LaidModule]:
     """Return the modules that files import, whose use is plain, and that the project should have but does not.
 
     A module counts as missing if ``.gitignore`` names it or it has a usual name, such as ``config``, no folder of the
-    project has one of this name, and no manifest names a package like it.
+    project has one of this name, and no manifest names a package like it. Of one such as ``server_secrets``, which no
+    ``.gitignore`` names, only constants may be used.
     """
     files = [name for name in sources.names if not posixpath.basename(name).startswith("test_")][:_MOST_FILES]
     patterns = ignored_patterns(sources)
@@ -142,7 +147,7 @@ def find_laid_modules(sources: Sources) -> list[LaidModule]:
     for module, use in found.items():
         if len(laid) == _MOST_MODULES:
             break
-        if use.is_other:
+        if use.is_other or (missing.is_private(module) and (use.is_whole or use.classes or use.objects or use.choices)):
             continue
         if "/" not in module and is_required(sources, module):
             continue
@@ -213,13 +218,20 @@ class _Missing:
         name = module.rpartition(".")[2]
         if not level and module in sys.stdlib_module_names:
             return None
-        if name not in _USUAL and not any(fnmatch.fnmatchcase(f"{name}.py", one) for one in self._patterns):
+        if not self._is_usual(name) and not _PRIVATE.search(name):
             return None
         folder = posixpath.normpath(posixpath.join(posixpath.dirname(file), *[".."] * (level - 1))) if level else ""
         key = folder, module.replace(".", "/")
         if key not in self._found:
             self._found[key] = self._find(*key) if len(self._found) < _MOST_MISSING else None
         return self._found[key]
+
+    def is_private(self, path: str) -> bool:
+        """Return whether only its name tells that the module is left out on purpose."""
+        return not self._is_usual(path.rpartition("/")[2])
+
+    def _is_usual(self, name: str) -> bool:
+        return name in _USUAL or any(fnmatch.fnmatchcase(f"{name}.py", one) for one in self._patterns)
 
     def _find(self, folder: str, path: str) -> str | None:
         if folder:

@@ -67,7 +67,11 @@ def find_container_folder(project: Path, files: Iterable[str], shown: Iterable[P
 def may_be_linked(folder: str, project: str, shown: Iterable[Path] = ()) -> bool:
     """Return whether a sandbox can show another folder at this absolute path."""
     first, _, second = folder[1:].partition("/")
-    is_own = second in {"log", "www", "data", "uploads", "storage"} if first == "var" else first not in {*_OTHERS, ""}
+    is_own = (
+        second in {"log", "www", "data", "uploads", "storage", "local"}
+        if first == "var"
+        else first not in {*_OTHERS, ""}
+    )
     return is_own and not _is_around(folder, (Path(project), *shown))
 
 

@@ -61,6 +61,7 @@ _LACKS: Final = re.compile(
     r"\b(?P<name>[A-Z][A-Z0-9]{0,40}_[A-Z0-9_]{1,80})\b.{0,40}"
     r"(?i:missing|required|empty|not (?:set|defined|found|provided))"
 )
+_LOGGED: Final = re.compile(r"\b(?:error|fatal|critical)\b", re.IGNORECASE)
 _NO_VALUE: Final = re.compile(
     r"^(?:TypeError|AttributeError|ValueError|AssertionError)\b.{0,200}(?:NoneType|None\b|invalid literal for int|"
     r"could not convert string to float|undefined)"
@@ -265,14 +266,19 @@ def _missing(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
 
 
 def _named_in_error(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
-    """Yield the variable of an example file that the error calls missing: ``Error: JWT_ACCESS_SECRET is required``.
+    """Yield the variable that the error calls missing, if an example or the sources know it.
 
-    A check of settings copies all variables first, so nothing tells that it has read this one.
+    ``Error: JWT_ACCESS_SECRET is required``; a check of settings copies all variables first, so nothing tells that it
+    has read this one. A program that logs such a line and exits has no error.
     """
     number = newest_error(failed.lines)
-    match = None if number is None else _LACKS.search(failed.lines[number])
-    if match is not None and match["name"] in failed.example_values:
-        yield match["name"], placeholder_for(match["name"])
+    last = [line for line in failed.lines if _LOGGED.search(line)][-1:]
+    said = [failed.lines[number]] if number is not None else last
+    known = {*failed.example_values, *(failed.plan.defaulted if number is None else ())}
+    for match in filter(None, map(_LACKS.search, reversed(said))):
+        if match["name"] in known:
+            yield match["name"], placeholder_for(match["name"])
+            return
 
 
 def _listed(failed: FailedStart, name: str) -> tuple[str, ...]:
