@@ -601,3 +601,26 @@ def test_a_member_of_the_workspace_brings_its_schema_and_its_server(tmp_path: Pa
     assert [step.argv for step in plan.steps][:1] == [("preview-prisma", schema)]
     assert [need.kind for need in plan.services] == [ServiceKind.POSTGRESQL]
     assert not plan.extra_requirements
+
+
+@pytest.mark.parametrize("has_config", [True, False])
+def test_each_schema_of_prisma_has_its_client_and_its_tables(tmp_path: Path, has_config: bool) -> None:
+    output = '\ngenerator client {\n  output = "../../src/generated/auth"\n}\n'
+    config = 'export default defineConfig({ schema: "prisma/auth/own.prisma" });\n'
+    files = {
+        "prisma/schema.prisma": PRISMA.format("postgresql"),
+        "prisma/auth/own.prisma": PRISMA.format("postgresql") + output,
+        "prisma/auth/migrations/1_a/migration.sql": "",
+        # Parts and examples of no client.
+        "prisma/parts/part.prisma": "model Part { id Int @id }\n",
+        "examples/other.prisma": PRISMA.format("postgresql"),
+        **({"prisma.auth.config.ts": config} if has_config else {}),
+    }
+    plan = supplied_plan(tmp_path, node("", "prisma", "@prisma/client", **files))
+    place = ("--config", "prisma.auth.config.ts") if has_config else ("--schema", "prisma/auth/own.prisma")
+    assert [step.argv for step in plan.steps] == [
+        ("preview-prisma", "prisma/schema.prisma"),
+        ("prisma", "db", "push", "--schema", "prisma/schema.prisma", "--accept-data-loss"),
+        ("preview-prisma", "prisma/auth/own.prisma"),
+        ("prisma", "migrate", "deploy", *place),
+    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from preview.detection.node.compiler import package_version
@@ -34,6 +34,9 @@ _PRISMA: Final = 7
 _PROVIDER: Final = re.compile(r"provider\s*=\s*\[?\s*\"([^\"]+)\"")
 _URL: Final = re.compile(r"\burl\s*=\s*env\(\s*\"([^\"]+)\"\s*\)")
 _CONFIGURED: Final = re.compile(r"\burl\s*:\s*(?:env\(\s*['\"]|process\.env\.|process\.env\[['\"])(\w+)")
+_OUTPUT: Final = re.compile(r"^\s{0,20}output\s{0,20}=\s{0,4}\"", re.MULTILINE)
+_CONFIG_FILE: Final = re.compile(r"(?:^|/)prisma[\w.-]{0,40}\.config\.[cm]?[jt]s$")
+_MOST_SCHEMAS: Final = 3
 _DATA_SOURCE: Final = re.compile(r"\bnew\s+DataSource\s*\(")
 # These sources migrate their tables themselves, unless the line is commented out.
 _MIGRATES: Final = re.compile(
@@ -157,6 +160,8 @@ def _prisma(project: NodeProject, schema: str, kinds: frozenset[ServiceKind]) ->
             variables = (Variable(setting[1], "file:{database_path}", Origin.MADE_UP, schema),)
     elif PROVIDERS.get(kind) in kinds:
         steps.append(_prisma_tables(project, schema, file, str(PROVIDERS[kind])))
+    for other in _other_schemas(project, schema):
+        steps += _prisma_beside(project, other, kinds)
     direct = _DIRECT.search(source[1]) if source else None
     at = source.start(1) + provider.start() if source and provider else 0
     where = f"{schema}:{text.count(chr(10), 0, at) + 1}"
@@ -166,6 +171,38 @@ def _prisma(project: NodeProject, schema: str, kinds: frozenset[ServiceKind]) ->
         tuple(steps), requirements, variables, kind, setting[1] if setting else None, direct[1] if direct else None,
         schema, where,
     )  # fmt: skip
+
+
+def _other_schemas(project: NodeProject, schema: str) -> list[str]:
+    """Return the schemas of further databases: each names its database and has a client of its own."""
+    whole = _whole(project, schema)
+    names = [name for name in project.sources.all_names if name.endswith(".prisma") and name != schema]
+    if project.folder != ".":
+        names = [name for name in names if name.startswith(f"{project.folder}/")]
+    texts = {name: project.text(name) for name in names if not name.startswith(f"{whole}/")}
+    return [one for one, text in texts.items() if _DATASOURCE.search(text) and _OUTPUT.search(text)][:_MOST_SCHEMAS]
+
+
+def _prisma_beside(project: NodeProject, schema: str, kinds: frozenset[ServiceKind]) -> list[Step]:
+    """Return the steps of a further schema: its client, and its tables if the preview gets a server of its kind."""
+    file = project.relative(schema)
+    why = f"the sources import the client that Prisma generates from {schema}"
+    steps = [Step("prisma generate", ("preview-prisma", file), project.folder, why)]
+    source = _DATASOURCE.search(project.text(schema))
+    provider = _PROVIDER.search(source[1]) if source else None
+    kind = PROVIDERS.get(provider[1]) if provider else None
+    if kind in kinds:
+        tables = _prisma_tables(project, schema, file, str(kind))
+        # Since Prisma 7, the address is in a config file, and each database has its own.
+        configs = (name for name in project.sources.all_names if _CONFIG_FILE.search(name))
+        config = next((name for name in configs if file in project.text(name)), None)
+        if config is not None:
+            argv = [*tables.argv]
+            at = argv.index("--schema")
+            argv[at : at + 2] = ["--config", project.relative(config)]
+            tables = replace(tables, argv=tuple(argv))
+        steps.append(tables)
+    return steps
 
 
 def _configured_url(project: NodeProject) -> re.Match[str] | None:
