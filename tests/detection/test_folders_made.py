@@ -53,6 +53,11 @@ def test_the_log_folder_of_django(tmp_path: Path) -> None:
         ("create_engine(f'sqlite:///data/{name}/app.db')", ()),
         ("create_engine(f'sqlite:////{name}.db')", ()),
         ("create_engine(f'sqlite:///{name}')", ()),
+        (
+            "BASE = Path(__file__).parent\nD = {'ENGINE': 'django.db.backends.sqlite3', 'NAME': BASE / 'data' / 'db'}",
+            ("data",),
+        ),
+        ("D = {'ENGINE': 'django.db.backends.postgresql', 'NAME': 'a/sqlite'}", ()),
         # Nothing to make: a file beside the application, an absolute path, a folder elsewhere, one that nothing tells.
         ("logging.FileHandler('app.log')", ()),
         ("logging.FileHandler('/var/log/app/app.log')", ()),

@@ -696,3 +696,12 @@ def test_a_scheme_in_a_variable_is_that_of_the_driver(tmp_path: Path, call: str)
     plan = supplied_plan(tmp_path, fastapi(head + text + ENGINE.format("str(s.url)"), "psycopg"))
     assert plan.variables["DB_SCHEME"].value == "postgresql+psycopg"
     assert plan.variables["DB_HOST"].value == "localhost"
+
+
+@pytest.mark.parametrize(("options", "kinds"), [('{"sslmode": "disable"}', {POSTGRESQL}), ('{"timeout": 5}', set())])
+def test_an_option_that_sqlite_refuses_tells_the_server(tmp_path: Path, options: str, kinds: set[ServiceKind]) -> None:
+    engine = 'os.getenv("DB_ENGINE", "django.db.backends.sqlite3")'
+    settings = table(engine, NAME='os.getenv("DB_NAME", "db.sqlite3")', OPTIONS=options)
+    plan = supplied_plan(tmp_path, django(settings, "django\npsycopg2-binary\n"))
+    assert {one.kind for one in plan.services if one.supplied} == kinds
+    assert ("DB_ENGINE" in plan.variables) is bool(kinds)

@@ -113,13 +113,16 @@ class _Reader:
         yield from self._above(path)
 
     def _of_handler(self, node: ast.Dict) -> Iterator[str]:
-        """Yield the folder of a handler as ``logging.config`` has it: a class and a file."""
+        """Yield the folder of a handler as ``logging.config`` has it: a class and a file; and of Django's SQLite."""
         values = {
             key.value: value for key, value in zip(node.keys, node.values, strict=True) if isinstance(key, ast.Constant)
         }
         kind = values.get("class")
         if isinstance(kind, ast.Constant) and str(kind.value).rpartition(".")[2] in _HANDLERS:
             yield from self._above(self._paths.path(values.get("filename")))
+        engine = values.get("ENGINE")
+        if isinstance(engine, ast.Constant) and str(engine.value).endswith(".sqlite3"):
+            yield from self._above(self._paths.path(values.get("NAME")))
 
     @staticmethod
     def _above(path: str | None) -> Iterator[str]:

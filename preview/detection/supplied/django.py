@@ -65,8 +65,12 @@ def _choose(
     variables = [name for node in engines for name in names_in(node, settings)]
     urls = [read for read in settings.reads.values() if is_database_url(read)]
     if variables:
-        kind = _by_variable(settings.reads[variables[0]], settings, supply) or _told(texts) or driver
-        chosen = _engine_variable(settings.reads[variables[0]], settings, engines, kind)
+        read = settings.reads[variables[0]]
+        kind = _by_variable(read, settings, supply) or _told(texts) or driver
+        chosen = _engine_variable(read, settings, engines, kind)
+        if kind == SQLITE and any(map(_has_sslmode, tables)):
+            kind = ServiceKind.POSTGRESQL
+            chosen = {read.name: variable_for(read, _ENGINES[kind])}
         return _choice(kind, settings, supply, chosen={**flags, **chosen}), tables
     kinds = {SQLITE if SQLITE in text else engine_server(text) for text in texts} - {None}
     # Later statements may only set an option: DATABASES["default"]["ATOMIC_REQUESTS"] = True
@@ -80,6 +84,12 @@ def _choose(
     return _choice(
         next(kind for kind in kinds if isinstance(kind, ServiceKind)), settings, supply, chosen=flags
     ), tables
+
+
+def _has_sslmode(table: Iterable[tuple[str, ast.expr]]) -> bool:
+    """Return whether the options have ``sslmode``, with which SQLite fails."""
+    options = [value for key, value in table if key == "OPTIONS" and isinstance(value, ast.Dict)]
+    return any(isinstance(key, ast.Constant) and key.value == "sslmode" for one in options for key in one.keys)
 
 
 def _is_replaced(sources: Sources, files: Iterable[str]) -> bool:
