@@ -9,6 +9,13 @@ from typing import Final
 # Of a preview: what `os.name`, `sys.platform` and `platform.system()` are.
 _SYSTEM: Final = {("os", "name"): "posix", ("sys", "platform"): "linux", ("platform", "system"): "Linux"}
 
+_TESTING: Final = re.compile(
+    r"(?:is_|in_|under_|run_|running_)?(?:unit_?|py)?test(?:s|ing)?(?:_(?:mode|env|environment|run|running))?",
+    re.IGNORECASE,
+)
+_READERS: Final = frozenset({"getenv", "get", "config", "env", "bool", "str", "lower"})
+_ON: Final = (True, 1, "1", "true", "True", "TRUE", "yes", "on")
+
 _GAP: Final = re.compile(r"\{[^{}]{0,200}\}")
 
 
@@ -50,11 +57,37 @@ def written_text(node: ast.expr | None) -> str | None:
     return None
 
 
-def on_linux(test: ast.expr) -> bool | None:
+def holds_in_preview(test: ast.expr) -> bool | None:
+    """Return whether a condition on the operating system or on tests is true in a preview; None for others."""
+    told = _on_linux(test)
+    return _in_no_test(test) if told is None else told
+
+
+def _in_no_test(test: ast.expr) -> bool | None:
+    """Return whether a condition is true where no tests run: ``not TESTING``, ``env == "test"``; None for others."""
+    match test:
+        case ast.UnaryOp(op=ast.Not(), operand=inner):
+            told = _in_no_test(inner)
+            return None if told is None else not told
+        case ast.Compare(left=ast.Constant(value="test" | "pytest"), ops=[ast.In()], comparators=[right]):
+            return False if last_name(right) in {"argv", "modules"} else None
+        case ast.Compare(left=left, ops=[ast.Eq() | ast.Is()], comparators=[ast.Constant(value=value)]):
+            is_told = value in ("test", "testing") or (_in_no_test(left) is False and value in _ON)
+            return False if is_told else None
+        case ast.Compare(left=left, ops=[ast.NotEq() | ast.IsNot()], comparators=[ast.Constant(value=value)]):
+            return True if value in ("test", "testing") else None
+        case ast.Call(args=[ast.Constant(value=str(name)), *_]) if last_name(test.func) in _READERS:
+            return False if _TESTING.fullmatch(name) else None
+        case ast.Name() | ast.Attribute():
+            return False if _TESTING.fullmatch(last_name(test)) else None
+    return None
+
+
+def _on_linux(test: ast.expr) -> bool | None:
     """Return whether a condition on the operating system alone is true in a preview; None for others."""
     match test:
         case ast.UnaryOp(op=ast.Not(), operand=inner):
-            told = on_linux(inner)
+            told = _on_linux(inner)
             return None if told is None else not told
         case ast.Compare(left=left, ops=[operator], comparators=[right]):
             return _compared(operator, system_name(left), right)

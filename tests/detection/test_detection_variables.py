@@ -173,6 +173,11 @@ def test_what_is_refused_when_empty_is_needed(tmp_path: Path, test: str) -> None
     assert values(tmp_path, f'x = os.getenv("X")\nif {test}:\n    raise ValueError\n') == {"X": "preview"}
 
 
+@pytest.mark.parametrize(("default", "found"), [("None", {"X": "preview"}), ("''", {"X": "preview"}), ("'a'", {})])
+def test_an_empty_default_that_is_refused_is_none(tmp_path: Path, default: str, found: dict[str, str]) -> None:
+    assert values(tmp_path, f'x = os.getenv("X", {default})\nif x == None:\n    os._exit(0)\n') == found
+
+
 @pytest.mark.parametrize(
     "statement",
     [

@@ -705,3 +705,28 @@ def test_an_option_that_sqlite_refuses_tells_the_server(tmp_path: Path, options:
     plan = supplied_plan(tmp_path, django(settings, "django\npsycopg2-binary\n"))
     assert {one.kind for one in plan.services if one.supplied} == kinds
     assert ("DB_ENGINE" in plan.variables) is bool(kinds)
+
+
+@pytest.mark.parametrize(
+    ("test", "kinds"),
+    [
+        ("IS_TEST", {MYSQL}),
+        ('os.getenv("TESTING") == "1"', {MYSQL}),
+        ('os.getenv("APP_ENV") == "testing"', {MYSQL}),
+        ('os.getenv("APP_ENV", "dev").lower() == "test"', {MYSQL}),
+        ('"pytest" in sys.modules', {MYSQL}),
+        ("settings.testing is True", {MYSQL}),
+        # Another condition is not known, so the file is there for something.
+        ("IS_LOCAL", set()),
+        ("LATEST", set()),
+        ('os.getenv("APP_ENV") == "local"', set()),
+    ],
+)
+def test_what_only_tests_use_is_not_the_database(tmp_path: Path, test: str, kinds: set[ServiceKind]) -> None:
+    head = "import os, sys\nIS_TEST = IS_LOCAL = LATEST = False\n"
+    url = f'"sqlite:///notes.db" if {test} else "mysql+pymysql://{MY}"'
+    written = fastapi(head + ENGINE.format(url), "pymysql")
+    assert {one.kind for one in supplied_plan(tmp_path / "a", written).services if one.supplied} == kinds
+    turned = f'"mysql+pymysql://{MY}" if not ({test}) else "sqlite:///notes.db"'
+    written = fastapi(head + ENGINE.format(turned), "pymysql")
+    assert {one.kind for one in supplied_plan(tmp_path / "b", written).services if one.supplied} == kinds

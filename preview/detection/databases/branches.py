@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
-from preview.detection.expressions import keyword, last_name, on_linux
+from preview.detection.expressions import holds_in_preview, keyword, last_name
 
 UNKNOWN: Final = object()
 """Value of an expression that static reading cannot tell."""
@@ -104,7 +104,7 @@ class Branches:
         """Return whether the condition holds; None if it is not known, or chooses between databases."""
         if self._chooses(test):
             return None
-        if (told := on_linux(test)) is not None:
+        if (told := holds_in_preview(test)) is not None:
             return told
         try:
             value = self.value(test)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from preview.detection.expressions import last_name, on_linux
+from preview.detection.expressions import holds_in_preview, last_name
 from preview.detection.facts.model import Address, Call, Facts
 from preview.sources import Sources
 from preview.sources.repair import FIELDS
@@ -76,13 +76,13 @@ class _Visitor(ast.NodeVisitor):
         test = node.test
         if isinstance(test, ast.Compare) and last_name(test.left) == "__name__":
             self._visit_each(node.orelse)
-        elif (told := on_linux(test)) is not None:
+        elif (told := holds_in_preview(test)) is not None:
             self._visit_each(node.body if told else node.orelse)
         else:
             self.generic_visit(node)
 
     def visit_IfExp(self, node: ast.IfExp) -> None:
-        told = on_linux(node.test)
+        told = holds_in_preview(node.test)
         if told is None:
             self.generic_visit(node)
         else:

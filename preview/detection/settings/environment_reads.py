@@ -269,6 +269,9 @@ class _Reader:
         if self._is_object(node) and (raw.default is None or is_none(raw.default)) and not self._has_fallback(node):
             must = raw.subscript or raw.strict
             return replace(read, need=Need.REQUIRED, annotation=CONFIG_CLASS if must else f"{CONFIG_CLASS}?")
+        is_empty = raw.default is not None and (is_none(raw.default) or written_text(raw.default) == "")
+        if is_empty and self._is_refused(node):
+            return replace(read, need=Need.REQUIRED)
         if raw.default is not None:
             default = None if is_none(raw.default) else written_text(raw.default)
             return replace(read, need=Need.DEFAULTED, default=default, has_default=not is_none(raw.default))
