@@ -730,3 +730,11 @@ def test_what_only_tests_use_is_not_the_database(tmp_path: Path, test: str, kind
     turned = f'"mysql+pymysql://{MY}" if not ({test}) else "sqlite:///notes.db"'
     written = fastapi(head + ENGINE.format(turned), "pymysql")
     assert {one.kind for one in supplied_plan(tmp_path / "b", written).services if one.supplied} == kinds
+
+
+def test_a_driver_that_the_source_adds_to_any_scheme_is_not_there_before(tmp_path: Path) -> None:
+    url = (
+        'os.environ.get("DATABASE_URL", "").replace("postgres://", "postgresql://", 1).replace("://", "+asyncpg://", 1)'
+    )
+    plan = supplied_plan(tmp_path, fastapi(ASYNC.format(url), "asyncpg"))
+    assert plan.variables["DATABASE_URL"].value == f"postgresql://{OWN}"

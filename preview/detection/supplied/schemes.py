@@ -53,6 +53,9 @@ def scheme_for(engine: Engine | None, kind: ServiceKind, drivers: Drivers, facts
     converted = next((old for old, new in _replaced(facts) if _is_conversion(old, new, kind)), None)
     if converted is not None:
         return converted.partition("://")[0]
+    # `url.replace("://", "+asyncpg://")`
+    if any(old == "://" and new.startswith("+") for old, new in _replaced(facts)):
+        return plain
     driver = _driver(kind, drivers, asynchronous=engine.asynchronous and not synchronous)
     return f"{plain}+{_DIALECTS.get(driver, driver)}"
 
