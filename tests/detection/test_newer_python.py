@@ -74,6 +74,34 @@ def test_arguments_results_and_names_for_type_checkers_get_them_too(tmp_path: Pa
     assert '\na: "main" = 1\n' in found
 
 
+def test_functions_and_classes_inside_of_others_get_them_too(tmp_path: Path) -> None:
+    text = """from typing import TYPE_CHECKING
+if TYPE_CHECKING:
+    from main import app
+try:
+    a: app = 1
+finally:
+    pass
+def outer():
+    b: app = 1
+    def inner(c: app) -> None: ...
+    with open("x"):
+        d: app = 1
+    class Inner:
+        e: app = 1
+    match a:
+        case 1:
+            def last() -> app: ...
+"""
+    found = edited(tmp_path, text)
+    assert found is not None
+    # A variable's annotation in a function is evaluated by no Python.
+    quoted = {"    a: app", "inner(c: app", "        e: app", "-> app"}
+    for one in quoted:
+        text = text.replace(one, one.replace("app", '"app"'))
+    assert found == text
+
+
 def test_relationships_of_sqlmodel_work(tmp_path: Path) -> None:
     """It reads ``list["Hero"]``; of a text such as ``"list[Hero]"`` SQLAlchemy's mapper makes an error."""
     found = edited(

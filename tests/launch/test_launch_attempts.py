@@ -93,6 +93,42 @@ async def test_a_value_that_the_sources_can_do_without_is_withdrawn(rig: Rig) ->
     assert said in story(preview)
 
 
+ALEMBIC = """
+from alembic import context
+import os
+key = dict(os.environ)["_".join(["STRIPE", "KEY"])]
+print(f"migrated with a key of {len(key)}")
+"""
+STORE = """
+import os
+from fastapi import FastAPI
+from sqlalchemy import create_engine
+engine = create_engine(os.getenv("DATABASE_URL", "sqlite:///shop.db"))
+app = FastAPI()
+@app.get("/")
+def home(): return {}
+"""
+
+
+@pytest.mark.parametrize(("error", "is_mended"), [("", True), ("raise KeyError(key)", False)])
+async def test_what_migrations_lack_is_added_though_the_application_would_start(
+    rig: Rig, error: str, is_mended: bool
+) -> None:
+    files = {
+        "main.py": STORE,
+        "alembic.ini": "[alembic]\nscript_location = migrations\n",
+        "migrations/env.py": ALEMBIC + error,
+        "migrations/script.py.mako": "",
+        "migrations/versions/1_a.py": "revision = '1'\ndown_revision = None\ndef upgrade(): pass\n",
+    }
+    preview = await launch_files(rig, files)
+    said = story(preview)
+    assert preview.record.state is State.RUNNING, said
+    assert "migrated with a key of 64" in said
+    assert len([line for line in said if line.endswith("starting again")]) == 1
+    assert ("the application is started without the step migrations" in said) is not is_mended
+
+
 async def test_a_package_that_cannot_be_installed_is_taken_back(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, ...]] = []
 

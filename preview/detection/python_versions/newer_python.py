@@ -178,10 +178,11 @@ def _types(node: ast.expr, made: Mapping[str, int], *, in_union: bool = False) -
             yield None
 
 
-def _annotations(body: Sequence[ast.stmt]) -> Iterator[ast.expr]:
-    """Yield the annotations that Python before 3.14 evaluates at import: none inside of functions."""
+def _annotations(body: Sequence[ast.stmt], *, in_function: bool = False) -> Iterator[ast.expr]:
+    """Yield the annotations that Python before 3.14 evaluates when a statement runs: none of a function's variables."""
     for one in body:
-        if isinstance(one, ast.AnnAssign):
+        is_function = isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)
+        if isinstance(one, ast.AnnAssign) and not in_function:
             yield one.annotation
         elif isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef):
             given = one.args
@@ -189,5 +190,8 @@ def _annotations(body: Sequence[ast.stmt]) -> Iterator[ast.expr]:
             yield from (arg.annotation for arg in every if arg is not None and arg.annotation is not None)
             if one.returns is not None:
                 yield one.returns
-        elif isinstance(one, ast.ClassDef):
-            yield from _annotations(one.body)
+        is_inside = is_function or (in_function and not isinstance(one, ast.ClassDef))
+        for name in ("body", "orelse", "finalbody"):
+            yield from _annotations(getattr(one, name, ()), in_function=is_inside)
+        for part in (*getattr(one, "handlers", ()), *getattr(one, "cases", ())):
+            yield from _annotations(part.body, in_function=is_inside)

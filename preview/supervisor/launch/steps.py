@@ -12,7 +12,7 @@ import trio
 from preview.core.isolation import Network
 from preview.core.launch_steps import planned_name
 from preview.core.quoting import quoted
-from preview.detection import StartPlan, Step
+from preview.detection import MAKE_MIGRATIONS, StartPlan, Step
 from preview.environments import BuiltImage, Environment
 from preview.errors import LaunchFailed
 from preview.logs import Level
@@ -62,6 +62,8 @@ _CHECKS = ("SystemCheckError:", "django.core.management.base.SystemCheckError:")
 _NO_CHECKS = "--skip-checks"
 _MANY_HEADS = "Multiple head revisions are present"
 _HEADS = "heads"
+# Without their tables, applications fail later.
+_MAKES_TABLES = frozenset({"migrations", "tables", MAKE_MIGRATIONS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +270,9 @@ async def _run_step(preview: LivePreview, prepared: PreparedLaunch, step: Step) 
             preview.log.say(f"step {step.name}: {why} in a second try", Level.WARNING)
             await _run_step(preview, prepared, other)
             return
+        if not step.required and step.name in _MAKES_TABLES and await _offer_step(preview, lines):
+            preview.progress.fail(planned_name(step.name), f"failed with {ended}; {meaning}")
+            return
         _tell_failure(preview, step, f"failed with {ended}; {meaning}", failure)
 
 
@@ -291,6 +296,12 @@ async def _offer_refusal(preview: LivePreview, prepared: PreparedLaunch, lines: 
     if offer is None or refused_right(lines) is None or not preview.servers.can_be_administered:
         return False
     return may_be_administered(prepared.plan.services) and await offer(lines)
+
+
+async def _offer_step(preview: LivePreview, lines: Sequence[str]) -> bool:
+    """Return True if what the step lacks can be added, and another attempt follows. Cancellation: nothing changes."""
+    offer = preview.mends.offer_step
+    return offer is not None and await offer(lines)
 
 
 def _tell_failure(preview: LivePreview, step: Step, said: str, error: LaunchFailed) -> None:

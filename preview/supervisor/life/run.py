@@ -190,6 +190,7 @@ async def _attempt(
             ):
                 has_data = await load_first_data(preview, context, first.prepared)
                 preview.mends.offer = mender.offer
+                preview.mends.offer_step = partial(mender.offer, is_step=True, is_optional=True)
                 failed: LaunchFailed | None = None
                 try:
                     await run_first_steps(preview, first.prepared, has_data=has_data)
@@ -200,7 +201,7 @@ async def _attempt(
                 elif not await _offer_step(mender, failed, preview.output_since(since_seq, _LAST_LINES)):
                     raise failed
         finally:
-            preview.mends.offer = None
+            preview.mends.offer = preview.mends.offer_step = None
     return mender.found is not None and preview.outcome is None
 
 

@@ -68,7 +68,7 @@ def may_be_linked(folder: str, project: str, shown: Iterable[Path] = ()) -> bool
     """Return whether a sandbox can show another folder at this absolute path."""
     first, _, second = folder[1:].partition("/")
     is_own = (
-        second in {"log", "www", "data", "uploads", "storage", "local"}
+        second in {"log", "www", "data", "uploads", "storage", "local", "lib"}
         if first == "var"
         else first not in {*_OTHERS, ""}
     )

@@ -76,12 +76,13 @@ class Mender:
         self._is_offline = is_offline
         self.found: Mend | None = None
 
-    async def offer(self, lines: Sequence[str], *, is_step: bool = False) -> bool:
+    async def offer(self, lines: Sequence[str], *, is_step: bool = False, is_optional: bool = False) -> bool:
         """Return True if the attempt's failure can be mended; the attempt is being ended then.
 
         Args:
             lines: The last lines of the program that failed.
             is_step: It is a step before the start, so that the application has not been loaded.
+            is_optional: The application may start without the step, so nothing is changed on suspicion.
 
         Cancellation: nothing changes.
         """
@@ -91,6 +92,8 @@ class Mender:
         if trio.current_time() >= min(mends.until, preview.deadlines.expires_at):
             return False
         last = shortened(lines)
+        if is_optional and len(mends.tried) >= _MOST:
+            return False
         if len(mends.tried) >= _MOST:
             return self._return_to_sources(last, is_step=is_step)
         if self._analysis.plan.toolchain is Toolchain.IMAGE:
@@ -103,7 +106,7 @@ class Mender:
             mend = await self._find_own_start(preview.directory)
         if mend is None and not is_step and may_work_when_built(last, self._analysis.plan):
             mend = await self._find_own_build(preview.directory)
-        if preview.outcome is not None:
+        if preview.outcome is not None or (is_optional and (mend is None or mend.is_dated or mend.withdrawn)):
             return False
         if mend is None:
             return self._return_to_sources(last, is_step=is_step)

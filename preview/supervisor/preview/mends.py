@@ -30,6 +30,7 @@ class Mends:
         found_steps: Steps that such starts have run.
         offer: Offers the last lines of a program that ended before it answered, and returns whether another attempt
             follows; None if none may follow.
+        offer_step: The same for the last lines of an optional step that makes tables.
     """
 
     overrides: Overrides = field(default_factory=Overrides)
@@ -37,6 +38,7 @@ class Mends:
     links: Mapping[str, str] = field(default_factory=dict)
     tried: frozenset[object] = frozenset()
     offer: Offer | None = None
+    offer_step: Offer | None = None
     said: tuple[str, ...] = ()
     before: Mends | None = None
     until: float = inf
