@@ -523,6 +523,14 @@ def test_a_missing_extension_of_postgresql_is_named(line: str, name: str) -> Non
     assert found.message.startswith(f"The PostgreSQL server has no extension '{name}' in this database. Install it")
 
 
+def test_more_connections_than_a_preview_may_have_are_told() -> None:
+    lines = ["asyncpg.TooManyConnectionsError: too many connections: a preview may have 20", "Exception: no pool"]
+    found = diagnose(lines)
+    assert found is not None
+    assert (found.reason, found.details) == ("too_many_connections", {"connections": 20})
+    assert "PREVIEW_DATABASE_CONNECTIONS" in found.message
+
+
 @pytest.mark.parametrize(
     "line",
     [

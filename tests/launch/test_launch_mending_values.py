@@ -48,6 +48,7 @@ def values(mend: Mend | None) -> dict[str, str]:
             "ValueError: Missing key inputs argument! To use the Google AI API, provide (`api_key`) arguments.",
             {"GOOGLE_API_KEY"},
         ),
+        ("LookupError: setuptools-scm was unable to detect version for /app.", {"SETUPTOOLS_SCM_PRETEND_VERSION"}),
         (
             "chain.Error: Did not find groq_api_key, please add an environment variable `GROQ_API_KEY` to it",
             {"GROQ_API_KEY"},

@@ -132,6 +132,9 @@ _EXTENSION = re.compile(
 _EXTENSION_OF = {"halfvec": "vector", "sparsevec": "vector", "geometry": "postgis", "geography": "postgis"}
 _PACKAGES = {"vector": " (apt: postgresql-VERSION-pgvector)", "postgis": " (apt: postgresql-VERSION-postgis-3)"}
 
+# What the service answers in the server's place (``backing/postgresql.py``, ``mysql_session.py``).
+_TOO_MANY = re.compile(r"too many connections: a preview may have (?P<most>\d{1,4})\b")
+
 # Number of lines before and after an error in which its library is searched.
 _AROUND_LINES = 40
 
@@ -177,6 +180,14 @@ def _at_line(lines: Sequence[str], number: int, needs: Sequence[ServiceNeed]) ->
     line = lines[number]
     if extension := _EXTENSION.search(line):
         return _missing_extension(extension)
+    if many := _TOO_MANY.search(line):
+        most = int(many["most"])
+        message = (
+            f"The program opens more than {most} connections to its server, which is the most that a preview may have. "
+            "Let it open fewer, with smaller or shared pools. The service's operator can allow more: "
+            "PREVIEW_DATABASE_CONNECTIONS."
+        )
+        return Diagnosis("too_many_connections", message, {"connections": most})
     for pattern, kind in _REFUSED:
         if refused := pattern.search(line):
             return refused_service(kind, refused["said"], needs)

@@ -51,6 +51,7 @@ _ADVICE: Mapping[str, str] = MappingProxyType(
         "python_version": "Set PREVIEW_ENVIRONMENT_PYTHON to the Python that the project requires.",
         "other_version": "Pin the version that the project is written for.",
         "syntax_error": "Correct the syntax at the line that is shown.",
+        "too_many_connections": "Open fewer connections, with smaller or shared pools.",
         "out_of_memory": "Use less memory at once, or raise PREVIEW_MEMORY_LIMIT_MB.",
         "port_in_use": "Listen on the port in PORT, and once only.",
         "port_refused": "Listen on the port in PORT.",

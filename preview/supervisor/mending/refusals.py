@@ -93,6 +93,9 @@ _OF_CLIENTS: Final = (
     (re.compile(r"^ValueError: Missing key inputs argument! To use the Google AI API"), ("GOOGLE_API_KEY",)),
 )
 # `settings.secret_key`, which its author has in `.secrets.toml`; Dynaconf reads `DYNACONF_SECRET_KEY` as well.
+# The project's version comes from Git, which a preview does not have; setuptools-scm reads it from here instead.
+_NO_VERSION: Final = re.compile(r"\bsetuptools-scm was unable to detect version\b")
+_VERSION: Final = "SETUPTOOLS_SCM_PRETEND_VERSION"
 _NO_SETTING: Final = re.compile(
     r"^AttributeError: '(?:Settings|Dynaconf|LazySettings)' object has no attribute '(?P<name>\w{1,80})'"
 )
@@ -201,6 +204,8 @@ def client_variables(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
     for pattern, names in _OF_CLIENTS:
         if pattern.search(said):
             yield from ((name, placeholder_for(name)) for name in names)
+    if _NO_VERSION.search(said):
+        yield _VERSION, Variable(_VERSION, "0.0.0", Origin.MADE_UP)
     # With the address of an emulator, a client of Google's needs no credentials.
     services = [match[1] for line in failed.lines if (match := _OF_GOOGLE.search(line))] if _GOOGLE.search(said) else []
     for service in services[-1:]:
