@@ -38,6 +38,11 @@ def is_none(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) and node.value is None
 
 
+def is_empty(node: ast.expr) -> bool:
+    """Return true for ``None`` and ``""``."""
+    return isinstance(node, ast.Constant) and node.value in (None, "")
+
+
 def is_ellipsis(node: ast.expr) -> bool:
     """Return true for ``...``."""
     return isinstance(node, ast.Constant) and node.value is ...

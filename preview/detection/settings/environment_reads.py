@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Final
 
-from preview.detection.expressions import is_none, keyword, last_name, written_text
+from preview.detection.expressions import is_empty, is_none, keyword, last_name, written_text
 from preview.detection.project_imports import Nodes
 from preview.detection.settings.allowed_values import Tables, compared_values, harmless_first, lookups, stored_once
 from preview.detection.settings.config_objects import ConfigObjects
@@ -269,10 +269,7 @@ class _Reader:
         if self._is_object(node) and (raw.default is None or is_none(raw.default)) and not self._has_fallback(node):
             must = raw.subscript or raw.strict
             return replace(read, need=Need.REQUIRED, annotation=CONFIG_CLASS if must else f"{CONFIG_CLASS}?")
-        is_empty = raw.default is not None and (is_none(raw.default) or written_text(raw.default) == "")
-        if is_empty and self._is_refused(node):
-            return replace(read, need=Need.REQUIRED)
-        if raw.default is not None:
+        if raw.default is not None and not (is_empty(raw.default) and self._is_refused(node)):
             default = None if is_none(raw.default) else written_text(raw.default)
             return replace(read, need=Need.DEFAULTED, default=default, has_default=not is_none(raw.default))
         if self._has_fallback(node) or name in self._given:

@@ -106,7 +106,9 @@ class Mender:
             mend = await self._find_own_start(preview.directory)
         if mend is None and not is_step and may_work_when_built(last, self._analysis.plan):
             mend = await self._find_own_build(preview.directory)
-        if preview.outcome is not None or (is_optional and (mend is None or mend.is_dated or mend.withdrawn)):
+        if preview.outcome is not None:
+            return False
+        if is_optional and (mend is None or mend.is_dated or mend.withdrawn):
             return False
         if mend is None:
             return self._return_to_sources(last, is_step=is_step)

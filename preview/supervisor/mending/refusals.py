@@ -292,6 +292,7 @@ def mend_unwanted(failed: FailedStart) -> Mend | None:
 
 # `localhost:6379` of a URL, which an error names by its port.
 _PORT: Final = re.compile(r":\d{2,5}(?=/|$)")
+_PORTS: Final = re.compile(r":\d{2,5}\b")
 _LEAST_TOLD: Final = 8
 _MOST_TOLD: Final = 5
 # Without a key of its own, a program signs nothing.
@@ -329,7 +330,5 @@ def _is_told(variable: Variable, said: str) -> bool:
     """Return whether an error names the variable, its value or its value's port."""
     port = _PORT.search(variable.value)
     is_value = len(variable.value) >= _LEAST_TOLD and not variable.secret and variable.value in said
-    is_port = port is not None and re.search(rf"{port[0]}\b", said) is not None
-    return (
-        is_value or is_port or re.search(rf"(?<!\w){re.escape(variable.name)}(?!\w)", said, re.IGNORECASE) is not None
-    )
+    is_port = port is not None and port[0] in _PORTS.findall(said)
+    return is_value or is_port or variable.name.lower() in _WORDS.findall(said.lower())
