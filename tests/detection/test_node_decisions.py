@@ -431,6 +431,23 @@ def test_typeorm_migrates_where_the_application_does_not(tmp_path: Path, source:
     assert [step.argv for step in plan.steps] == ([cli] if planned else [])
 
 
+@pytest.mark.parametrize(
+    ("script", "planned"),
+    [
+        ("typeorm migration:run -d dist/data.js", True),
+        ("typeorm --dataSource=dist/data.js", True),
+        ("node x.js", False),
+    ],
+)
+def test_a_data_source_that_a_script_names_may_leave_its_kind_to_another_file(
+    tmp_path: Path, script: str, planned: bool
+) -> None:
+    text = "export default new DataSource({...options(), migrations: ['migrations/*.js']});\n"
+    files = {"src/data.js": text, "migrations/1-first.js": "exports.up = () => 1;\n"}
+    package = {**needing("typeorm", "better-sqlite3"), "scripts": {"migrate": script}}
+    assert bool(plan_of(tmp_path, package, files).steps) is planned
+
+
 def test_an_application_that_runs_its_migrations_itself_needs_no_step(tmp_path: Path) -> None:
     server = f"require('./src/data').source.initialize().then((it) => it.runMigrations());\n{SERVER}"
     files = {"src/data.js": DATA_SOURCE, "migration/1-first.js": "exports.up = () => 1;\n", "server.js": server}

@@ -361,6 +361,29 @@ def test_a_package_of_node_that_no_manifest_names_is_installed(line: str, packag
 
 
 @pytest.mark.parametrize(
+    ("lines", "package"),
+    [
+        (("Require stack:", "- /p/node_modules/nest-prometheus/dist/index.js", "- /p/main.ts"), "prom-client"),
+        (("Require stack:", "- /p/src/index.js", "- /p/node_modules/a/index.js"), None),
+        ((), None),
+    ],
+)
+def test_what_a_package_requires_is_installed_whatever_its_name(lines: tuple[str, ...], package: str | None) -> None:
+    """npm before 7, pnpm and yarn leave out what a package wants beside itself."""
+    mend = mend_of("Error: Cannot find module 'prom-client'", *lines, toolchain=Toolchain.NODE)
+    assert (mend.requirements if mend is not None else ()) == ((package,) if package else ())
+    relative = mend_of("Error: Cannot find module './own'", *lines, toolchain=Toolchain.NODE)
+    assert relative is None or relative.requirements == ()
+
+
+def test_what_a_package_of_es_modules_requires_is_installed() -> None:
+    by = "imported from /p/node_modules/a/index.js"
+    mend = mend_of(f"Error [ERR_MODULE_NOT_FOUND]: Cannot find package 'prom-client' {by}", toolchain=Toolchain.NODE)
+    assert mend is not None
+    assert mend.requirements == ("prom-client",)
+
+
+@pytest.mark.parametrize(
     ("line", "folder"),
     [
         (f"FileNotFoundError: [Errno 2] No such file or directory: '{ROOT}/var/logs/app.log'", "var/logs"),

@@ -6,6 +6,7 @@ import pytest
 
 from preview.detection import Origin, Server, StartPlan, Toolchain, Variable
 from preview.supervisor.mending import FailedStart, find_mend
+from preview.supervisor.mending.refusals import mend_all_dispensable
 
 WHERE = "app/settings.py:3"
 ERROR = "ValueError: the key has the wrong form"
@@ -15,7 +16,8 @@ def withdrawn(*lines: str, values: dict[str, tuple[str, Origin]], dispensable: s
     variables = {name: Variable(name, value, origin, WHERE) for name, (value, origin) in values.items()}
     names = frozenset(values if dispensable is None else dispensable)
     plan = StartPlan("fastapi", Toolchain.PYTHON, Server.ASGI, None, variables=variables, dispensable=names)
-    mend = find_mend(FailedStart(lines, plan, frozenset({"app"}), "/data/p/project"))
+    failed = FailedStart(lines, plan, frozenset({"app"}), "/data/p/project")
+    mend = find_mend(failed) or mend_all_dispensable(failed)
     return [] if mend is None else list(mend.withdrawn)
 
 

@@ -11,6 +11,7 @@ from typing import Final
 from preview.detection.node.compiler import package_version
 from preview.detection.node.project import NodeProject
 from preview.detection.plan import Origin, ServiceKind, Step, Variable
+from preview.sources.node_files import resolve_script_file
 from preview.sources.written_commands import written_commands
 
 PROVIDERS: Final = {
@@ -34,6 +35,7 @@ _PRISMA: Final = 7
 _PROVIDER: Final = re.compile(r"provider\s*=\s*\[?\s*\"([^\"]+)\"")
 _URL: Final = re.compile(r"\burl\s*=\s*env\(\s*\"([^\"]+)\"\s*\)")
 _CONFIGURED: Final = re.compile(r"\burl\s*:\s*(?:env\(\s*['\"]|process\.env\.|process\.env\[['\"])(\w+)")
+_GIVEN_SOURCE: Final = re.compile(r"\btypeorm\b[^&|;]{0,200}?\s(?:-d|--dataSource)[= ]\s{0,4}([\w./-]{1,200})")
 _OUTPUT: Final = re.compile(r"^\s{0,20}output\s{0,20}=\s{0,4}\"", re.MULTILINE)
 _CONFIG_FILE: Final = re.compile(r"(?:^|/)prisma[\w.-]{0,40}\.config\.[cm]?[jt]s$")
 _MOST_SCHEMAS: Final = 3
@@ -274,7 +276,11 @@ def _typeorm(project: NodeProject, runner: Sequence[str], server: ServiceKind | 
     if not _has_migrations(project) or any(_MIGRATES.search(project.text(name)) for name in project.reached):
         return None
     # TypeORM's command line needs a file that exports one data source.
-    file = next((name for name in project.by_reach if _is_data_source(project.text(name), server)), None)
+    sources = [name for name in project.by_reach if _is_data_source(project.text(name))]
+    named = _named_data_sources(project)
+    # Its own file may leave the kind of database to another one.
+    usable = (name for name in sources if name in named or _is_usable(project.text(name), server))
+    file = next(usable, None)
     if file is None:
         return None
     cli = posixpath.join(posixpath.relpath(project.root, project.folder), "node_modules/typeorm/cli.js")
@@ -290,12 +296,18 @@ def _lacks_tables(project: NodeProject, server: ServiceKind | None) -> bool:
     return not any(_MIGRATES.search(project.text(name)) for name in project.reached)
 
 
-def _is_data_source(text: str, server: ServiceKind | None) -> bool:
+def _named_data_sources(project: NodeProject) -> set[str]:
+    """Return the files that scripts give TypeORM (``-d dist/data-source.js``); of a built one, its source."""
+    names = (match[1] for script in project.package.scripts.values() for match in _GIVEN_SOURCE.finditer(script))
+    found = (resolve_script_file(project.sources, project.folder, name) for name in names)
+    return {name for name in found if name is not None}
+
+
+def _is_data_source(text: str) -> bool:
     found = _DATA_SOURCE.search(text)
     return (
         found is not None
         and re.search(r"\bmigrations\s*:", text) is not None
-        and _is_usable(text, server)
         and re.search(r"\bexport\b|\bexports\b", text) is not None
         and _MIGRATES.search(text) is None
     )

@@ -29,6 +29,7 @@ from preview.supervisor.mending.container_values import (
 )
 from preview.supervisor.mending.find import find_mend
 from preview.supervisor.mending.model import FailedStart, Mend, shortened
+from preview.supervisor.mending.refusals import mend_all_dispensable
 from preview.supervisor.mending.starts import (
     error_of,
     has_failed_to_load,
@@ -99,13 +100,15 @@ class Mender:
         if self._analysis.plan.toolchain is Toolchain.IMAGE:
             return False
         find = partial(self._find, str(preview.directory), last, mends.tried)
-        mend = await trio.to_thread.run_sync(find, abandon_on_cancel=True)
+        mend, last_resort = await trio.to_thread.run_sync(find, abandon_on_cancel=True)
         if mend is None and may_be_newer_python(last):
             mend = await self._find_older_python(preview.directory)
         if mend is None and not is_step and has_failed_to_load(last, self._analysis.plan, str(preview.directory)):
             mend = await self._find_own_start(preview.directory)
         if mend is None and not is_step and may_work_when_built(last, self._analysis.plan):
             mend = await self._find_own_build(preview.directory)
+        if mend is None and not is_step and not mends.overrides.is_built:
+            mend = last_resort
         if preview.outcome is not None:
             return False
         if is_optional and (mend is None or mend.is_dated or mend.withdrawn):
@@ -218,14 +221,14 @@ class Mender:
         confinement = self._preview.confinement
         return confinement is not None and confinement.runtime == "sandbox"
 
-    def _find(self, project: str, lines: Sequence[str], tried: frozenset[object]) -> Mend | None:
-        """Return a mend; None if there is none, or the project's folders cannot be read. For a thread."""
+    def _find(self, project: str, lines: Sequence[str], tried: frozenset[object]) -> tuple[Mend | None, Mend | None]:
+        """Return a mend, and one of last resort; None if there is none, or no folder can be read. For a thread."""
         try:
             files, names, folders = _modules(project)
             is_sandboxed = self._is_sandboxed()
             container_folder = find_container_folder(Path(project), files, self._shown) if is_sandboxed else None
         except OSError:
-            return None
+            return None, None
         own = frozenset(name.partition("/")[0].partition(".")[0] for name in files)
         asked = self._analysis.asked
         required = RequirementSet() if asked is None else asked.required
@@ -252,7 +255,9 @@ class Mender:
             partial(find_keys, Path(project), files),
             partial(find_mentioned, Path(project), files),
         )
-        return find_mend(failed, tried)
+        last_resort = mend_all_dispensable(failed)
+        is_new = last_resort is not None and last_resort.changes not in tried
+        return find_mend(failed, tried), last_resort if is_new else None
 
 
 def _plain(line: str) -> str:

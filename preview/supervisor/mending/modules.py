@@ -55,6 +55,8 @@ _CAUSE: Final = "The above exception was the direct cause of the following excep
 # Of a chain of errors; an error of several lines, and the empty line below it.
 _MOST_CAUSES: Final = 4
 _ABOVE: Final = 6
+# The first file of Node's list, or the file of an ES module.
+_REQUIRER: Final = re.compile(r"(?:^- | imported from '?)(?P<path>/.{1,400}?)'?$")
 # So many packages of one name are parts of one module.
 _FAMILY: Final = 3
 _MOST_MEMBERS: Final = 40
@@ -158,7 +160,10 @@ def _parts(failed: FailedStart) -> frozenset[str]:
 
 
 def _of_node(failed: FailedStart) -> Iterator[tuple[str, str]]:
-    """Yield well-known packages alone: any other name may be an alias or a folder of the project's own."""
+    """Yield well-known packages, and what another package requires.
+
+    Any other name in the project's own files may be an alias or a folder of its own.
+    """
     number = newest_error(failed.lines)
     for line in failed.lines[-_NEAR:]:
         match = next((found for pattern in _NAMED if (found := pattern.search(line))), None)
@@ -172,7 +177,14 @@ def _of_node(failed: FailedStart) -> Iterator[tuple[str, str]]:
         if match := _NODE.search(line) or _TRANSPORT.search(line):
             package = package_of(match["name"])
             head = "" if package is None else package.partition("/")[0]
-            is_known = package in WELL_KNOWN_NODE or head in SCOPES
+            is_known = package in WELL_KNOWN_NODE or head in SCOPES or _is_peer(failed.lines, number)
             if package is not None and is_known and head not in failed.own | _parts(failed):
                 yield f"the package {package}", package
             return
+
+
+def _is_peer(lines: Sequence[str], number: int | None) -> bool:
+    """Return whether an installed package requires the missing one: installers of old leave peers out."""
+    below = lines[number : number + _BELOW] if number is not None else ()
+    by = next((match["path"] for line in below if (match := _REQUIRER.search(line))), "")
+    return "/node_modules/" in by

@@ -300,26 +300,31 @@ _SIGNS: Final = re.compile(r"SECRET|SIGNING|ENCRYPTION|SALT|JWT", re.IGNORECASE)
 
 
 def mend_dispensable(failed: FailedStart) -> Mend | None:
-    """Withdraw values that the sources can do without: those that the error names, else all that are made up.
+    """Withdraw the values that the error names, and that the sources can do without; None without any.
 
-    A value for a variable that may be absent turns a part of the program on. None if there are none, or if the error is
-    of another kind.
+    A value for a variable that may be absent turns a part of the program on.
     """
     number = newest_error(failed.lines)
-    if number is None:
+    said = "" if number is None else "\n".join(failed.lines[number:])
+    return _without([one.name for one in _dispensable(failed) if _is_told(one, said)]) if said else None
+
+
+def mend_all_dispensable(failed: FailedStart) -> Mend | None:
+    """Withdraw all made-up values that the sources can do without; None without any, or for another kind of error."""
+    number = newest_error(failed.lines)
+    if number is None or OTHER_FAILURE.search(failed.lines[number]):
         return None
-    found = [
-        one
-        for one in failed.plan.variables.values()
-        if one.name in failed.plan.dispensable and one.origin not in GIVEN and one.value and failed.is_free(one.name)
-    ]
-    said = "\n".join(failed.lines[number:])
-    names = [one.name for one in found if _is_told(one, said)]
-    if not names and not OTHER_FAILURE.search(failed.lines[number]):
-        # Those of failed attempts have no place in the sources.
-        names = [
-            one.name for one in found if one.where and service_of(one.name) is None and not _SIGNS.search(one.name)
-        ]
+    # Those of failed attempts have no place in the sources.
+    spare = [one.name for one in _dispensable(failed) if one.where and service_of(one.name) is None]
+    return _without([name for name in spare if not _SIGNS.search(name)])
+
+
+def _dispensable(failed: FailedStart) -> list[Variable]:
+    known = [one for one in failed.plan.variables.values() if one.name in failed.plan.dispensable and one.value]
+    return [one for one in known if one.origin not in GIVEN and failed.is_free(one.name)]
+
+
+def _without(names: Sequence[str]) -> Mend | None:
     if not names:
         return None
     told = ", ".join(names[:_MOST_TOLD]) + (" …" if len(names) > _MOST_TOLD else "")
