@@ -56,7 +56,7 @@ def compose(source: str) -> str:
         ),
         pytest.param(
             MYSQL | {"README.md": "Run `mysql -u root s < a.sql`, then `mysql s < b.sql`.", "a.sql": "", "b.sql": ""},
-            [(*MARIADB, "source a.sql; source b.sql")],
+            [(*MARIADB, "source a.sql\nsource b.sql")],
             id="two",
         ),
         pytest.param(POSTGRESQL | {"db/schema.sql": TABLE}, [(*PSQL, "-f", "db/schema.sql")], id="usual"),

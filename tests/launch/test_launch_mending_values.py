@@ -281,6 +281,15 @@ def test_a_variable_that_a_program_without_an_error_calls_missing_gets_a_value()
     assert values(mend_of(*later, defaulted=frozenset({"SHOP_TOKENS"}))) == {}
 
 
+def test_a_client_of_maps_gets_a_key_of_its_form() -> None:
+    inner = '  File "/env/lib/python3.12/site-packages/googlemaps/client.py", line 139, in __init__'
+    known = {"GOOGLE_MAPS_APIKEY": ("your-key", Origin.EXAMPLE), "MAIL_KEY": ("preview", Origin.MADE_UP)}
+    error = "ValueError: Invalid API key provided."
+    found = values(mend_of(TRACE, FRAME, inner, error, known=known, examples={"GOOGLE_MAPS_APIKEY": "your-key"}))
+    assert found == {"GOOGLE_MAPS_APIKEY": f"AIza{'0' * 35}"}
+    assert values(mend_of(TRACE, FRAME, error, known=known)) == {}
+
+
 def test_what_babel_leaves_to_babel_node_is_loaded_first() -> None:
     plan = StartPlan("express", Toolchain.NODE, Server.NODE, None)
     mend = find_mend(FailedStart(["ReferenceError: regeneratorRuntime is not defined"], plan, frozenset(), ROOT))

@@ -75,7 +75,8 @@ def _step(sources: Sources, kind: ServiceKind, files: Sequence[str], why: str) -
     if kind is ServiceKind.POSTGRESQL:
         words = [word for file in files for word in ("-f", file)]
     else:
-        words = ["-e", "; ".join(f"source {file}" for file in files)]
+        # The client reads this command alone on a line; after a semicolon, it sends it to the server.
+        words = ["-e", "\n".join(f"source {file}" for file in files)]
     return Step(INIT, (*_COMMANDS[kind], *words), ".", why)
 
 

@@ -95,6 +95,9 @@ _OF_CLIENTS: Final = (
 # `settings.secret_key`, which its author has in `.secrets.toml`; Dynaconf reads `DYNACONF_SECRET_KEY` as well.
 # The project's version comes from Git, which a preview does not have; setuptools-scm reads it from here instead.
 _NO_VERSION: Final = re.compile(r"\bsetuptools-scm was unable to detect version\b")
+# Google's client of maps wants the form of its own keys.
+_MAPS_ERROR: Final = "ValueError: Invalid API key provided."
+_MAPS_KEY: Final = re.compile(r"(?:GOOGLE|MAPS).{0,40}KEY", re.IGNORECASE)
 _VERSION: Final = "SETUPTOOLS_SCM_PRETEND_VERSION"
 _NO_SETTING: Final = re.compile(
     r"^AttributeError: '(?:Settings|Dynaconf|LazySettings)' object has no attribute '(?P<name>\w{1,80})'"
@@ -206,6 +209,9 @@ def client_variables(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
             yield from ((name, placeholder_for(name)) for name in names)
     if _NO_VERSION.search(said):
         yield _VERSION, Variable(_VERSION, "0.0.0", Origin.MADE_UP)
+    if said == _MAPS_ERROR and any("/googlemaps/" in line for line in failed.lines[:number]):
+        for name in filter(_MAPS_KEY.search, failed.plan.variables):
+            yield name, Variable(name, f"AIza{'0' * 35}", Origin.SUPPLIED, secret=True)
     # With the address of an emulator, a client of Google's needs no credentials.
     services = [match[1] for line in failed.lines if (match := _OF_GOOGLE.search(line))] if _GOOGLE.search(said) else []
     for service in services[-1:]:
