@@ -624,3 +624,10 @@ def test_each_schema_of_prisma_has_its_client_and_its_tables(tmp_path: Path, has
         ("preview-prisma", "prisma/auth/own.prisma"),
         ("prisma", "migrate", "deploy", *place),
     ]
+
+
+def test_a_schema_beside_the_manifest_has_its_tables(tmp_path: Path) -> None:
+    plan = supplied_plan(
+        tmp_path, node("", "prisma", "@prisma/client", **{"schema.prisma": PRISMA.format("postgresql")})
+    )
+    assert [step.argv[:3] for step in plan.steps] == [("preview-prisma", "schema.prisma"), ("prisma", "db", "push")]

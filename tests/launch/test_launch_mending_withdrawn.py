@@ -63,7 +63,16 @@ def test_other_failures_withdraw_nothing(line: str) -> None:
     assert withdrawn(line, values={"SITE_THEME": ("blue", Origin.EXAMPLE)}) == []
 
 
-def test_a_name_is_no_pattern() -> None:
-    """The project's sources spell it: ``os.getenv("A(")``."""
-    assert withdrawn("OperationalError: A( is wrong", values={"A(": ("preview", Origin.MADE_UP)}) == []
-    assert withdrawn("OperationalError: AB", values={"A.": ("preview", Origin.MADE_UP)}) == []
+@pytest.mark.parametrize(
+    ("name", "said", "is_named"),
+    [
+        ("HOST", "OperationalError: could not translate host name", False),
+        ("HOST", "OperationalError: HOST is no address", True),
+        ("MAIL_HOST", "OperationalError: mail_host is no address", True),
+        ("MAIL_HOST", "OperationalError: smtp_mail_host is no address", False),
+        # The project's sources spell it: `os.getenv("A(")`.
+        ("A(", "OperationalError: A is wrong", False),
+    ],
+)
+def test_a_word_of_any_error_names_no_variable(name: str, said: str, is_named: bool) -> None:
+    assert withdrawn(said, values={name: ("preview", Origin.MADE_UP)}) == ([name] if is_named else [])

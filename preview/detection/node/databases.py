@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from preview.detection.node.compiler import package_version
@@ -156,12 +156,12 @@ def _prisma(project: NodeProject, schema: str, kinds: frozenset[ServiceKind]) ->
     ]
     variables: tuple[Variable, ...] = ()
     if kind == "sqlite":
-        steps.append(_prisma_tables(project, schema, file, "SQLite"))
+        steps.append(_prisma_tables(project, schema, ("--schema", file), "SQLite"))
         if setting:
             # Prisma resolves relative paths against the schema, so only an absolute path is the same everywhere.
             variables = (Variable(setting[1], "file:{database_path}", Origin.MADE_UP, schema),)
     elif PROVIDERS.get(kind) in kinds:
-        steps.append(_prisma_tables(project, schema, file, str(PROVIDERS[kind])))
+        steps.append(_prisma_tables(project, schema, ("--schema", file), str(PROVIDERS[kind])))
     for other in _other_schemas(project, schema):
         steps += _prisma_beside(project, other, kinds)
     direct = _DIRECT.search(source[1]) if source else None
@@ -194,16 +194,11 @@ def _prisma_beside(project: NodeProject, schema: str, kinds: frozenset[ServiceKi
     provider = _PROVIDER.search(source[1]) if source else None
     kind = PROVIDERS.get(provider[1]) if provider else None
     if kind in kinds:
-        tables = _prisma_tables(project, schema, file, str(kind))
         # Since Prisma 7, the address is in a config file, and each database has its own.
         configs = (name for name in project.sources.all_names if _CONFIG_FILE.search(name))
-        config = next((name for name in configs if file in project.text(name)), None)
-        if config is not None:
-            argv = [*tables.argv]
-            at = argv.index("--schema")
-            argv[at : at + 2] = ["--config", project.relative(config)]
-            tables = replace(tables, argv=tuple(argv))
-        steps.append(tables)
+        config = next((project.relative(name) for name in configs if file in project.text(name)), None)
+        place = ("--schema", file) if config is None else ("--config", config)
+        steps.append(_prisma_tables(project, schema, place, str(kind)))
     return steps
 
 
@@ -213,23 +208,25 @@ def _configured_url(project: NodeProject) -> re.Match[str] | None:
     return _CONFIGURED.search(project.text(config)) if config is not None else None
 
 
-def _prisma_tables(project: NodeProject, schema: str, file: str, database: str) -> Step:
+def _prisma_tables(project: NodeProject, schema: str, place: tuple[str, str], database: str) -> Step:
+    """Return the step of the migrations, or of the tables; ``place`` is the option that names schema or config."""
     folder = posixpath.dirname(schema)
     # Those of a schema in a folder of its own are often beside that.
-    folders = [folder, *([posixpath.dirname(folder)] if project.relative(schema) != file and folder else [])]
+    is_folder = folder != "" and place == ("--schema", project.relative(folder))
+    folders = [folder, *([posixpath.dirname(folder)] if is_folder else [])]
     prefixes = [f"{one}/migrations/" if one else "migrations/" for one in folders]
     names = [name for name in project.sources.all_names if name.endswith("migration.sql")]
     prefix = next((one for one in prefixes if any(name.startswith(one) for name in names)), None)
     if prefix is not None:
         return Step(
             "migrations",
-            ("prisma", "migrate", "deploy", "--schema", file),
+            ("prisma", "migrate", "deploy", *place),
             project.folder,
             f"{prefix} has migrations and the database is {database}",
         )
     return Step(
         "tables",
-        ("prisma", "db", "push", "--schema", file, "--accept-data-loss"),
+        ("prisma", "db", "push", *place, "--accept-data-loss"),
         project.folder,
         f"{schema} describes tables, there are no migrations, and the database is {database}",
     )
@@ -279,8 +276,7 @@ def _typeorm(project: NodeProject, runner: Sequence[str], server: ServiceKind | 
     sources = [name for name in project.by_reach if _is_data_source(project.text(name))]
     named = _named_data_sources(project)
     # Its own file may leave the kind of database to another one.
-    usable = (name for name in sources if name in named or _is_usable(project.text(name), server))
-    file = next(usable, None)
+    file = next((name for name in sources if name in named or _is_usable(project.text(name), server)), None)
     if file is None:
         return None
     cli = posixpath.join(posixpath.relpath(project.root, project.folder), "node_modules/typeorm/cli.js")

@@ -222,7 +222,8 @@ def _plan(project: NodeProject, target: AppTarget | None, supplied: frozenset[Se
 
 def _in_utf_8(project: NodeProject) -> tuple[Step, ...]:
     """Return the step that rewrites TypeScript in UTF-16, which only its own compiler reads."""
-    found = [name for name in project.reached if name in set(project.sources.utf_16)][:_MOST_IN_UTF_16]
+    reached = frozenset(project.reached)
+    found = [name for name in project.sources.utf_16 if name in reached][:_MOST_IN_UTF_16]
     if not found:
         return ()
     more = f" and {len(found) - 1} more" if len(found) > 1 else ""

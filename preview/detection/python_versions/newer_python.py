@@ -26,10 +26,10 @@ _MOST_EDITS: Final = 2_000
 # Of all arguments: the kernel takes two million bytes.
 _MOST_CHARACTERS: Final = 200_000
 _BARE_EXCEPT: Final = re.compile(rb"^[ \t]*except[ \t]+(?P<list>[\w.]+(?:[ \t]*,[ \t]*[\w.]+)+)[ \t]*:", re.MULTILINE)
-# `Later | None` with text in its place is an error, and with this is none.
 # What PEP 696 leaves out, and what is new in Python 3.13; `typing_extensions` has all of `typing`, too.
 _LEFT_OUT: Final = {"Generator": (", None, None", ", None"), "AsyncGenerator": (", None",)}
 _NEW_NAMES: Final = frozenset({"TypeIs", "ReadOnly", "NoDefault", "get_protocol_members", "is_protocol"})
+# `Later | None` with text in its place is an error, and with this is none.
 _IN_UNION: Final = '__import__("typing").Union["', '"]'
 _QUOTES: Final = '"', '"'
 _WHOLE: Final = 'r"""(', ')"""'

@@ -93,14 +93,14 @@ class Mender:
         if trio.current_time() >= min(mends.until, preview.deadlines.expires_at):
             return False
         last = shortened(lines)
-        if is_optional and len(mends.tried) >= _MOST:
-            return False
         if len(mends.tried) >= _MOST:
-            return self._return_to_sources(last, is_step=is_step)
+            return not is_optional and self._return_to_sources(last, is_step=is_step)
         if self._analysis.plan.toolchain is Toolchain.IMAGE:
             return False
         find = partial(self._find, str(preview.directory), last, mends.tried)
         mend, last_resort = await trio.to_thread.run_sync(find, abandon_on_cancel=True)
+        if is_optional and mend is not None and (mend.is_dated or mend.withdrawn):
+            mend = None
         if mend is None and may_be_newer_python(last):
             mend = await self._find_older_python(preview.directory)
         if mend is None and not is_step and has_failed_to_load(last, self._analysis.plan, str(preview.directory)):
@@ -111,10 +111,8 @@ class Mender:
             mend = last_resort
         if preview.outcome is not None:
             return False
-        if is_optional and (mend is None or mend.is_dated or mend.withdrawn):
-            return False
         if mend is None:
-            return self._return_to_sources(last, is_step=is_step)
+            return not is_optional and self._return_to_sources(last, is_step=is_step)
         if mend.is_built:
             mends.failure_of_sources = error_of(last)
         self.found = mend

@@ -92,13 +92,13 @@ _OF_CLIENTS: Final = (
     ),
     (re.compile(r"^ValueError: Missing key inputs argument! To use the Google AI API"), ("GOOGLE_API_KEY",)),
 )
-# `settings.secret_key`, which its author has in `.secrets.toml`; Dynaconf reads `DYNACONF_SECRET_KEY` as well.
 # The project's version comes from Git, which a preview does not have; setuptools-scm reads it from here instead.
 _NO_VERSION: Final = re.compile(r"\bsetuptools-scm was unable to detect version\b")
 # Google's client of maps wants the form of its own keys.
 _MAPS_ERROR: Final = "ValueError: Invalid API key provided."
 _MAPS_KEY: Final = re.compile(r"(?:GOOGLE|MAPS).{0,40}KEY", re.IGNORECASE)
 _VERSION: Final = "SETUPTOOLS_SCM_PRETEND_VERSION"
+# `settings.secret_key`, which its author has in `.secrets.toml`; Dynaconf reads `DYNACONF_SECRET_KEY` as well.
 _NO_SETTING: Final = re.compile(
     r"^AttributeError: '(?:Settings|Dynaconf|LazySettings)' object has no attribute '(?P<name>\w{1,80})'"
 )
@@ -342,4 +342,6 @@ def _is_told(variable: Variable, said: str) -> bool:
     port = _PORT.search(variable.value)
     is_value = len(variable.value) >= _LEAST_TOLD and not variable.secret and variable.value in said
     is_port = port is not None and port[0] in _PORTS.findall(said)
-    return is_value or is_port or variable.name.lower() in _WORDS.findall(said.lower())
+    # pydantic names a field in small letters; those of `HOST` and `NAME` are words of any error.
+    is_field = "_" in variable.name and variable.name.lower() in _WORDS.findall(said.lower())
+    return is_value or is_port or is_field or variable.name in _WORDS.findall(said)
