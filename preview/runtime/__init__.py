@@ -34,9 +34,10 @@ from preview.runtime.process.freezing import Freeze
 from preview.runtime.run_image import Checked, ChecksInside, ConnectsContainers, RunImage, RunNetwork
 from preview.runtime.sandbox import Refusal, SandboxRuntime, probe_sandbox, refuse_fenced
 from preview.runtime.sandbox.port_forwarding import join
-from preview.runtime.sandbox.view import interpreter_paths
+from preview.runtime.sandbox.view import BASE_PYTHON, interpreter_paths
 
 __all__ = [
+    "BASE_PYTHON",
     "CONTROL_PLACEHOLDER",
     "FD_PLACEHOLDER",
     "LOG_PLACEHOLDER",

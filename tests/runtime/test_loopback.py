@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -16,6 +18,7 @@ from runtime_kit import INTERPRETER, LIMITS, PYTHON, open_descriptors, read_all
 
 from preview.core.isolation import Network
 from preview.runtime import ProcessSpec, SandboxRuntime
+from preview.runtime.launchers import BRIDGE
 from preview.runtime.sandbox import port_forwarding
 from preview.runtime.sandbox.port_forwarding import open_reached
 
@@ -64,7 +67,13 @@ async def open_server() -> AsyncIterator[int]:
 
 
 async def ask(
-    sandbox: SandboxRuntime, project: Path, *asked: str, ports: tuple[int, ...] = (), network: Network, own: int = 1
+    sandbox: SandboxRuntime,
+    project: Path,
+    *asked: str,
+    ports: tuple[int, ...] = (),
+    network: Network,
+    own: int = 1,
+    **more: Any,
 ) -> list[str]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         spec = ProcessSpec(
@@ -75,10 +84,10 @@ async def ask(
             listener=listener,
             limits=LIMITS,
             readable=INTERPRETER,
-            writable=(project,),
             network=network,
             loopback_ports=ports,
             slot=own,
+            **{"writable": (project,), **more},
         )
         async with sandbox.open_process(spec) as process:
             return (await read_all(process)).splitlines()
@@ -93,6 +102,24 @@ async def test_a_named_port_is_reached_and_others_are_not(sandbox: SandboxRuntim
         f"{asked[1]} welcome, hello",
         f"{asked[2]} ConnectionRefusedError",
     ]
+
+
+async def test_a_folder_of_its_own_where_the_service_is_installed_hides_nothing_that_it_needs(
+    sandbox: SandboxRuntime, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed, own = tmp_path / "installed", tmp_path / "own"
+    shutil.copytree(BRIDGE.parent, installed / "launchers")
+    # A file-mode mask of 0o077 must not close what leads there, either.
+    own.mkdir(mode=0o700)
+    for module in ("runtime", "port_forwarding"):
+        monkeypatch.setattr(f"preview.runtime.sandbox.{module}.BRIDGE", installed / "launchers" / BRIDGE.name)
+    async with open_server() as named:
+        places = {"shown_at": {installed: own}, "writable": (project, own)}
+        asked = f"127.0.0.1:{named}"
+        said = await ask(sandbox, project, asked, ports=(named,), network=Network.LOOPBACK_ONLY, **places)
+    assert said == [f"{asked} welcome, hello"]
+    # Nothing was made there to show it.
+    assert list(own.iterdir()) == []
 
 
 async def test_without_the_policy_a_named_port_is_not_reached(sandbox: SandboxRuntime, project: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import secrets
-import sys
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -21,7 +20,7 @@ from preview.core.isolation import Network
 from preview.http.e2b.command import HOME, Command
 from preview.http.e2b.errors import E2bError
 from preview.http.e2b.keeper import Keeper, Task, keeper_command, placed_files
-from preview.runtime import ProcessSpec, RunningProcess, interpreter_paths, limits_of, measure
+from preview.runtime import BASE_PYTHON, ProcessSpec, RunningProcess, interpreter_paths, limits_of, measure
 from preview.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -160,7 +159,6 @@ class Box:
 
     def spec(self) -> ProcessSpec:
         """Return the specification of its first program."""
-        program = Path(sys._base_executable)  # type: ignore[attr-defined]  # noqa: SLF001  there is no public name
         return ProcessSpec(
             preview_id=self.id,
             argv=keeper_command(),
@@ -171,7 +169,7 @@ class Box:
             },
             listener=None,
             limits=limits_of(self.settings),
-            readable=interpreter_paths(program),
+            readable=interpreter_paths(BASE_PYTHON),
             placed=placed_files,
             writable=(self.home, self.temp),
             shown_at={Path(HOME): self.home, Path("/tmp"): self.temp},  # noqa: S108  the sandbox's own

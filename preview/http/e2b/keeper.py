@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
@@ -20,7 +19,7 @@ import trio
 
 from preview.http.e2b.errors import E2bError
 from preview.http.e2b.inside import FOLDER
-from preview.runtime import CONTROL_PLACEHOLDER, Exit, close_inbound, seal
+from preview.runtime import BASE_PYTHON, CONTROL_PLACEHOLDER, Exit, close_inbound, seal
 
 _PIECE_BYTES = 64 * 1024
 # A sandbox whose commands use all of its processor time starts the next one late.
@@ -39,8 +38,7 @@ placed_files: Final = {_PLACE: FOLDER}
 
 def keeper_command() -> list[str]:
     """Return the command line of the first program."""
-    program = sys._base_executable  # type: ignore[attr-defined]  # noqa: SLF001  there is no public name
-    return [program, "-I", "-S", str(_PLACE / "keeper.py"), CONTROL_PLACEHOLDER]
+    return [str(BASE_PYTHON), "-I", "-S", str(_PLACE / "keeper.py"), CONTROL_PLACEHOLDER]
 
 
 class Task:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import struct
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,7 +17,7 @@ from typing import Final
 
 from preview.runtime.container.joining import JOIN
 from preview.runtime.sandbox.port_forwarding import bridge_needs
-from preview.runtime.sandbox.view import SYSTEM_FOLDERS, is_system
+from preview.runtime.sandbox.view import BASE_PYTHON, SYSTEM_FOLDERS, is_system
 
 HOST: Final = "/run/preview-host"
 """Path of this machine's system folders in containers of an operator's image."""
@@ -53,7 +52,7 @@ class Interpreter:
     root: str = ""
 
 
-OWN: Final = Interpreter((sys.executable,))
+OWN: Final = Interpreter((str(BASE_PYTHON),))
 """For containers that show the machine's system folders at their own paths."""
 
 
@@ -64,8 +63,8 @@ def carried_interpreter() -> Interpreter:
     Raises:
         NoInterpreter: It is no program of the usual kind.
     """
-    program = os.path.realpath(sys.executable)
-    loader = os.path.realpath(find_loader(Path(program)))
+    program = str(BASE_PYTHON)
+    loader = os.path.realpath(find_loader(BASE_PYTHON))
     folders = [os.path.dirname(loader), *_library_folders()]  # noqa: PTH120
     shown = ":".join(dict.fromkeys(map(_shown, folders)))
     mounts = [

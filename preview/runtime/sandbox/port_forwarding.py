@@ -15,7 +15,6 @@ from __future__ import annotations
 import errno
 import socket
 import struct
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -30,7 +29,7 @@ from preview.runtime.inbound import close_inbound, discard, without_linger
 from preview.runtime.interface import ProcessSpec, Serve
 from preview.runtime.kernel.linux import beside
 from preview.runtime.launchers import BRIDGE
-from preview.runtime.sandbox.view import interpreter_paths
+from preview.runtime.sandbox.view import BASE_PYTHON, interpreter_paths
 
 VARIABLES = "PREVIEW_VARIABLES"
 """Names to the bridge the descriptor of a file with the program's variables."""
@@ -42,7 +41,8 @@ def bridge_prefix(
     listener: int | None,
     way_out: int | None,
     carried: bool = False,
-    python: Sequence[str] = (sys.executable,),
+    python: Sequence[str] = (str(BASE_PYTHON),),
+    program: Path = BRIDGE,
 ) -> list[str]:
     """Return the bridge's command prefix; empty if the program takes the socket itself and needs no port.
 
@@ -52,6 +52,7 @@ def bridge_prefix(
         way_out: Descriptor number of the socket through which the bridge hands out listening sockets.
         carried: Whether ``listener`` is a local socket, on which the program cannot serve.
         python: Command of the service's interpreter, as the sandbox shows it.
+        program: The bridge's path, as the sandbox shows it.
     """
     options: list[str] = []
     if listener is not None and spec.network is not Network.HOST:
@@ -61,7 +62,7 @@ def bridge_prefix(
             options += ["--stand-in", str(listener), str(spec.slot)]
     if way_out is not None:
         options += _reach(way_out, reached_ports(spec))
-    return _bridge(options, python) if options else []
+    return _bridge(options, python, program) if options else []
 
 
 def handout_prefix(way_out: int, ports: Iterable[int]) -> list[str]:
@@ -78,13 +79,13 @@ def _reach(way_out: int, ports: Iterable[int]) -> list[str]:
     return ["--reach", str(way_out), ",".join(map(str, ports))]
 
 
-def _bridge(options: Iterable[str], python: Sequence[str] = (sys.executable,)) -> list[str]:
-    return [*python, "-I", "-S", str(BRIDGE), *options, "--"]
+def _bridge(options: Iterable[str], python: Sequence[str] = (str(BASE_PYTHON),), program: Path = BRIDGE) -> list[str]:
+    return [*python, "-I", "-S", str(program), *options, "--"]
 
 
 def bridge_needs() -> tuple[Path, ...]:
     """Return paths that the sandbox must show for the bridge: its folder and the service's interpreter."""
-    return (BRIDGE.parent, *interpreter_paths(Path(sys.executable)))
+    return (BRIDGE.parent, *interpreter_paths(BASE_PYTHON))
 
 
 log = structlog.get_logger(__name__)

@@ -21,23 +21,26 @@ from preview.runtime.cold import ColdStarts
 from preview.runtime.interface import Held, ProcessSpec
 from preview.runtime.kernel.linux import kernel_version
 from preview.runtime.kernel.proctree import MARKER
+from preview.runtime.launchers import BRIDGE
 from preview.runtime.process.ending import described_limits, enter, held_by, open_group
 from preview.runtime.process.process import open_tree
 from preview.runtime.process.spawning import inherited, limit_prefix, number_in, output_pipe, spawn, tasks_on_machine
 from preview.runtime.sandbox.command import Sandbox, sandbox_command
 from preview.runtime.sandbox.filter import compile_filter
 from preview.runtime.sandbox.inner_listener import InnerListener, is_harmless, open_inner_listener
-from preview.runtime.sandbox.port_forwarding import bridge_needs, bridge_prefix, open_carrier, open_reached
+from preview.runtime.sandbox.port_forwarding import bridge_prefix, open_carrier, open_reached
 from preview.runtime.sandbox.process import WRAPPERS_A_STEP, SandboxedProcess
 from preview.runtime.sandbox.socket_filter import can_fence, restrict_to_accept
 from preview.runtime.sandbox.users import give, may_be_machines_root, users_here
-from preview.runtime.sandbox.view import View
+from preview.runtime.sandbox.view import BASE_PYTHON, View, interpreter_paths
 
 # Environment of the programs outside of the sandbox; the application's variables are passed in separately.
 _OUTSIDE = {"LANG": "C.UTF-8"}
 # Margin of RLIMIT_NPROC above the control group's limit: the group must refuse first, because only that is reported.
 _BEHIND_GROUP = 64
 _COUNTS_BY_NAMESPACE = (5, 14)
+# The bridge's folder, where one shown at another path, such as /tmp, may hide the service's own.
+_BRIDGE_FOLDER = Path("/run/preview-bridge")
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,14 +261,18 @@ class SandboxRuntime(ColdStarts):
             inherited(spec.control) as control,
             output_pipe() as pipe,
         ):
-            bridge = bridge_prefix(spec, listener=fd, way_out=way_out, carried=_is_local(serving))
-            readable = (*spec.readable, *(bridge_needs() if bridge else ()))
+            where = _BRIDGE_FOLDER if spec.shown_at else BRIDGE.parent
+            bridge = bridge_prefix(
+                spec, listener=fd, way_out=way_out, carried=_is_local(serving), program=where / BRIDGE.name
+            )
+            readable = (*spec.readable, *(interpreter_paths(BASE_PYTHON) if bridge else ()))
+            placed = {**spec.placed, where: BRIDGE.parent} if bridge else spec.placed
             elsewhere = {folder: path for path, folder in spec.shown_at.items()}
             writable = [one for one in owned(spec) if one not in elsewhere]
             limit = spec.limits.temp_bytes
             view = View(
                 readable, writable, self._etc, spec.network, limit,
-                placed=spec.placed, shown_at=spec.shown_at, links=spec.links,
+                placed=placed, shown_at=spec.shown_at, links=spec.links,
             )  # fmt: skip
             directory = elsewhere.get(spec.directory, spec.directory)
             argv, environment = number_in(spec, fd, control, pipe[1])

@@ -8,9 +8,11 @@ own folders, at the same paths as outside. It sees nothing else.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from preview.core.isolation import Network
 from preview.runtime.sandbox.etc import etc_mounts
@@ -22,6 +24,9 @@ _PREFIX_PARTS = ("bin", "lib", "lib64", "libexec")
 # Headers, for compilers of extension modules.
 _HEADERS = ("include",)
 _MOST_LINKS = 16
+# There is no public name. It differs from ``sys.executable`` in a virtual environment.
+BASE_PYTHON: Final = Path(os.path.realpath(sys._base_executable))  # type: ignore[attr-defined]  # noqa: SLF001
+"""The service's interpreter, outside of the service's environment: for programs that need none of its packages."""
 _OWN_FOLDERS = (*SYSTEM_FOLDERS, "/etc", "/dev", "/proc", "/run", "/tmp", "/var/tmp")  # noqa: S108  the sandbox's own
 _TEMP, _SHARED = "/tmp", "/dev/shm"  # noqa: S108  the sandbox's own, not the machine's
 

@@ -7,7 +7,6 @@ users. Any other user does both in one step, and all forks run as that user.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,12 +16,9 @@ from preview.runtime.kernel.linux import memory_file
 from preview.runtime.process.spawning import tool
 from preview.runtime.sandbox.command import INSIDE_UID, joined, stage_arguments, with_own_proc
 from preview.runtime.sandbox.users import users_here
-from preview.runtime.sandbox.view import View, interpreter_paths, view_arguments
+from preview.runtime.sandbox.view import BASE_PYTHON, View, interpreter_paths, view_arguments
 
 TEMPLATE = Path(__file__).resolve().parent / "template"
-# The base interpreter of this one: it starts with root's user id, so no package build may have modified its files.
-# The files shown with it contain none of the service's packages.
-_KEEPER = Path(sys.executable).resolve()
 # Only the keeper's own folder is added to the path: no packages of the service, and no folders from variables.
 _RUN = "import sys; sys.path.insert(0, {folder!r}); import preview_keeper; preview_keeper.main(sys.argv[1:])"
 
@@ -44,7 +40,7 @@ class TemplateBox:
 
 def template_view_paths(environment: Sequence[Path]) -> tuple[Path, ...]:
     """Return paths that a template must see: the environment's folders, the template programs and the interpreter."""
-    return (*environment, TEMPLATE, *interpreter_paths(_KEEPER))
+    return (*environment, TEMPLATE, *interpreter_paths(BASE_PYTHON))
 
 
 @contextmanager
@@ -62,7 +58,9 @@ def template_command(
     program = [str(python), str(TEMPLATE / "preview_template.py"), str(control), str(order)]
     with memory_file(_arguments(box)) as arguments, memory_file(box.filter) as filter_fd:
         inside = ["-c", _RUN.format(folder=str(TEMPLATE)), str(life), str(filter_fd), given]
-        keeper = [str(_KEEPER), "-I", "-S", *inside]
+        # It starts with root's user id: no package build may have modified its interpreter's files, and the files
+        # shown with it contain none of the service's packages.
+        keeper = [str(BASE_PYTHON), "-I", "-S", *inside]
         prefix = with_own_proc() if box.own_users else []
         command = [tool("bwrap", "bubblewrap"), "--args", str(arguments), "--", *prefix, *keeper, "--", *program]
         yield command, (arguments, filter_fd, life, control, order)
