@@ -183,6 +183,11 @@ def _imported_files(nodes: Nodes, file: str, roots: Sequence[str]) -> Iterator[t
         named += _MODULE_OF_CONFIG.findall(text)
     for module in dict.fromkeys(named[:_MOST_NAMES]):
         yield from ((root, module.decode()) for root in roots)
+    # Flask reads files of its instance folder: `app.config.from_pyfile("config.py")`
+    for name in nodes.sources.names if b"from_pyfile" in text else ():
+        folder, _, last = name.rpartition("/")
+        if posixpath.basename(folder) == "instance":
+            yield folder, last.removesuffix(".py")
 
 
 def _reachable_files(sources: Sources, folder: str, module: str) -> Iterator[str]:

@@ -125,3 +125,29 @@ def test_a_long_chain_is_read_once(tmp_path: Path) -> None:
     began = time.process_time()
     plan_of(tmp_path, files)
     assert time.process_time() - began < 5
+
+
+MODES = """if os.getenv("STAGE") == "local":
+    app.config.from_object("config.Local")
+elif os.getenv("STAGE") == "ci":
+    app.config.from_object("config.Ci")
+else:
+    app.config.from_object("{last}")
+"""
+
+
+@pytest.mark.parametrize(
+    ("last", "config", "expected"),
+    [
+        ("config.Gone", "class Local: X = 1\nclass Ci: X = 2\n", {"STAGE": "local"}),
+        ("config.Live", "class Local: X = 1\nclass Ci: X = 2\nclass Live: X = 3\n", {}),
+        # It may be there: nobody knows.
+        ("config.Gone", "from others import *\nclass Local: X = 1\n", {}),
+        ("package.Gone", "class Local: X = 1\n", {}),
+    ],
+)
+def test_a_value_is_wanted_where_any_other_leads_to_a_class_that_is_not_there(
+    tmp_path: Path, last: str, config: str, expected: dict[str, str]
+) -> None:
+    source = f"import os\n{FLASK}{MODES.format(last=last)}"
+    assert values_of(plan_of(tmp_path, {"main.py": source, "config.py": config})) == expected

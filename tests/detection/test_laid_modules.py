@@ -208,3 +208,41 @@ def test_very_many_names_are_compared_in_bounded_time(tmp_path: Path, text: str)
     started = time.thread_time()
     detect(write(tmp_path, files), supplied=frozenset({ServiceKind.REDIS}))
     assert time.thread_time() - started < 20
+
+
+INSTANCE = """from flask import Flask
+def create_app(name="config.py"):
+    app = Flask(__name__, instance_relative_config=True)
+    app.config.from_object("defaults")
+    app.config.from_pyfile({read})
+    app.config["MAPS_KEY"]
+    return app
+"""
+
+
+@pytest.mark.parametrize("read", ["name", '"config.py"'])
+def test_the_file_of_flasks_instance_folder_has_the_keys_that_are_read(tmp_path: Path, read: str) -> None:
+    files = {"shop/__init__.py": INSTANCE.replace("{read}", read), "defaults.py": "DEBUG = True\n"}
+    run = "from shop import create_app\napp = create_app()\n"
+    made = laid(tmp_path, {**files, "run.py": run, "requirements.txt": "flask\n"}, "instance/config.py")
+    values = made["variables"]
+    assert isinstance(values, dict)
+    assert {"SECRET_KEY", "MAPS_KEY"} <= values.keys()
+    assert {name for name in made if name.isupper()} == {"SECRET_KEY", "MAPS_KEY"}
+
+
+@pytest.mark.parametrize(
+    ("read", "more"),
+    [
+        ('"config.py", silent=True', {}),
+        ('os.environ["SETTINGS"]', {}),
+        ('"../outside.py"', {}),
+        ('"config.py"', {"instance/config.py": "SECRET_KEY = 'own'\n"}),
+    ],
+)
+def test_a_file_of_flasks_instance_folder_that_nobody_misses_is_not_written(
+    tmp_path: Path, read: str, more: dict[str, str]
+) -> None:
+    files = {"shop.py": f"import os\n{INSTANCE.replace('{read}', read)}app = create_app()\n", **more}
+    plan = plan_of(tmp_path, {**files, "defaults.py": "DEBUG = True\n", "requirements.txt": "flask\n"})
+    assert not [one.name for one in plan.steps if one.name.endswith(".py")]

@@ -114,7 +114,7 @@ async def test_a_folder_of_its_own_where_the_service_is_installed_hides_nothing_
     for module in ("runtime", "port_forwarding"):
         monkeypatch.setattr(f"preview.runtime.sandbox.{module}.BRIDGE", installed / "launchers" / BRIDGE.name)
     async with open_server() as named:
-        places = {"shown_at": {installed: own}, "writable": (project, own)}
+        places: dict[str, Any] = {"shown_at": {installed: own}, "writable": (project, own)}
         asked = f"127.0.0.1:{named}"
         said = await ask(sandbox, project, asked, ports=(named,), network=Network.LOOPBACK_ONLY, **places)
     assert said == [f"{asked} welcome, hello"]

@@ -31,12 +31,17 @@ def harmless_first(values: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(dict.fromkeys(values), key=lambda one: one.lower() not in _HARMLESS))
 
 
-def compared_values(nodes: Sequence[ast.AST], subject: Callable[[ast.expr], str]) -> dict[str, tuple[str, ...]]:
+def compared_values(
+    nodes: Sequence[ast.AST],
+    subject: Callable[[ast.expr], str],
+    fails: Callable[[Sequence[ast.stmt]], bool] = raises,
+) -> dict[str, tuple[str, ...]]:
     """Return the literals of conditions of which one must be true, by the subject that they compare.
 
     Args:
         nodes: All nodes of one file.
         subject: Returns what an expression stands for; empty for whatever is not of interest.
+        fails: Whether the program cannot go on after statements.
     """
     found: dict[str, tuple[str, ...]] = {}
     followers = {node.orelse[0] for node in nodes if isinstance(node, ast.If) and len(node.orelse) == 1}
@@ -55,7 +60,7 @@ def compared_values(nodes: Sequence[ast.AST], subject: Callable[[ast.expr], str]
             if name.startswith("!"):
                 if len(branches) == 1 and raises(branches[0][2]):
                     found.setdefault(name[1:], branches[0][1])
-            elif rest and raises(rest):
+            elif rest and fails(rest):
                 found.setdefault(name, _all_of(branches))
             elif not rest:
                 chains.setdefault(name, []).extend(branches)

@@ -241,7 +241,7 @@ class _Reader:
         self._object_names = frozenset(one.id for one in self._objects if isinstance(one, ast.Name))
         self._stored = stored_once(nodes) if self._raws else frozenset()
         self._lookups = lookups(nodes, self._parents) if self._raws else {}
-        self._compared = compared_values(nodes, self._subject) if self._raws else {}
+        self._compared = compared_values(nodes, self._subject, objects().fails) if self._raws else {}
 
     def reads(self) -> list[SettingRead]:
         """Return the variables that the file reads, except those it sets itself."""

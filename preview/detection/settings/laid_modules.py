@@ -19,6 +19,7 @@ from typing import Final
 
 from preview.detection.expressions import keyword, last_name
 from preview.detection.plan import Step
+from preview.detection.settings.config_objects import CONSTANT, flask_keys
 from preview.sources import Sources
 
 _MOST_FILES: Final = 500
@@ -34,18 +35,13 @@ _PRIVATE: Final = re.compile(
     r"(?:^|_)(?:secrets?|credentials?|creds|api_?keys?)$|_(?:config|settings)$|^(?:config|settings)_"
 )
 _ENTRIES: Final = ("app.py", "main.py", "run.py", "wsgi.py", "manage.py", "server.py", "requirements.txt")
-_CONSTANT: Final = re.compile(r"[A-Z][A-Z0-9_]{0,60}")
+_INSTANCE_FILE: Final = re.compile(r"\w[\w-]{0,60}\.py")
 _CLASS: Final = re.compile(r"[A-Z][A-Za-z0-9]{0,40}")
 _CONFIG: Final = re.compile(r"Config|Settings|Dev|Prod|Test")
 _OBJECT: Final = re.compile(r"[a-z][a-z0-9_]{0,40}")
 _MODULE: Final = re.compile(r"[A-Za-z_]\w{0,60}(?:\.[A-Za-z_]\w{0,60}){0,3}")
 _MANIFEST: Final = re.compile(r"requirements[\w.-]*\.(?:txt|in)|pyproject\.toml|Pipfile|setup\.(?:py|cfg)")
 _WORD: Final = re.compile(rb"config|settings|secret|credential|creds|api_?key", re.IGNORECASE)
-# Flask and its extensions have defaults for these.
-_DEFAULTS: Final = re.compile(
-    r"(?:ENV|DEBUG|TESTING|PROPAGATE_\w+|TRAP_\w+|SESSION_\w+|PERMANENT_\w+|USE_X_SENDFILE|SERVER_NAME|APPLICATION_ROOT|JSON_\w+"
-    r"|PREFERRED_\w+|MAX_CO\w+|TEMPLATES_\w+|SEND_FILE_\w+|EXPLAIN_\w+|WTF_\w+|JWT_(?!SECRET_KEY)\w+|SQLALCHEMY_(?!DATABASE_URI)\w+)"
-)
 _NUMBER: Final = re.compile(
     r"(?:.*_)?(?:PORT|MINUTES|SECONDS|HOURS|DAYS|EXPIRES?|LIMIT|SIZE|PER_PAGE|TIMEOUT|COUNT|LENGTH)"
 )
@@ -54,14 +50,6 @@ _SWITCH: Final = re.compile(
 )
 _FOLDER: Final = re.compile(r"\w*(?:FOLDER|_DIR|DIRECTORY)")
 _EXTENSIONS: Final = re.compile(r"(?:ALLOWED|\w+)_EXTENSIONS")
-_NEEDED: Final = (
-    (b"flask", ("SECRET_KEY",)),
-    (b"flask_sqlalchemy", ("SQLALCHEMY_DATABASE_URI",)),
-    (b"flask_jwt_extended", ("JWT_SECRET_KEY",)),
-    (b"flask_mysqldb", ("MYSQL_HOST", "MYSQL_USER", "MYSQL_PASSWORD", "MYSQL_DB")),
-    (b"flaskext.mysql", tuple(f"MYSQL_DATABASE_{one}" for one in ("HOST", "USER", "PASSWORD", "DB"))),
-    (b"flask_pymongo", ("MONGO_URI",)),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +106,10 @@ def lay_modules(sources: Sources) -> tuple[Step, ...]:
     """Add missing modules of settings to the sources, and return the steps that write them."""
     for module in find_laid_modules(sources):
         sources.lay(module.path, module.text.encode(), module.why)
-    write = "import os,sys;os.path.exists(sys.argv[1]) or open(sys.argv[1],'w').write(sys.argv[2])"
+    write = (
+        "import os,sys;n=sys.argv[1];os.makedirs(os.path.dirname(n)or'.',exist_ok=True)"
+        ";os.path.exists(n) or open(n,'w').write(sys.argv[2])"
+    )
     return tuple(
         Step(name, ("python", "-c", write, name, sources.text(name).decode()), ".", why)
         for name, why in sources.laid.items()
@@ -143,7 +134,7 @@ def find_laid_modules(sources: Sources) -> list[LaidModule]:
             for module, use in _uses(sources, file, missing):
                 _merge(found.setdefault(module, _Use(file)), use)
     laid: list[LaidModule] = []
-    keys = functools.cache(lambda: _flask_keys(sources, files))
+    keys = functools.cache(lambda: flask_keys(sources, files))
     for module, use in found.items():
         if len(laid) == _MOST_MODULES:
             break
@@ -156,7 +147,35 @@ def find_laid_modules(sources: Sources) -> list[LaidModule]:
             why = f"{use.file} imports it, and the project does not have it; its values are those of the variables"
             source = _written(use, keys, is_flask=any(b".from_object(" in sources.text(file) for file in files))
             laid += [LaidModule(path, source, why)] if len(source) <= _MOST_CHARACTERS else []
+    for path, file in _demanded_files(sources, files):
+        if not sources.has_file(path) and len(laid) < _MOST_MODULES:
+            why = f"{file} reads it, and the project does not have it; its values are those of the variables"
+            laid.append(LaidModule(path, _written(_Use(file, is_whole=True), keys, is_flask=True), why))
     return laid
+
+
+def _demanded_files(sources: Sources, files: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield each file of Flask's instance folder that ``from_pyfile`` demands, and the file that names it.
+
+    Version control leaves that folder out. It stands beside the package, or beside a single module.
+    """
+    for file in files:
+        nodes = sources.nodes(file) if b"instance_relative_config" in sources.text(file) else ()
+        defaults: dict[str, ast.expr] = {}
+        for node in nodes:
+            if isinstance(node, ast.FunctionDef):
+                defaults |= dict(
+                    zip((one.arg for one in reversed(node.args.args)), reversed(node.args.defaults), strict=False)
+                )
+        for node in nodes:
+            if isinstance(node, ast.Call) and last_name(node) == "from_pyfile" and node.args:
+                named = node.args[0]
+                named = defaults.get(named.id, named) if isinstance(named, ast.Name) else named
+                text = named.value if isinstance(named, ast.Constant) and keyword(node, "silent") is None else None
+                if isinstance(text, str) and _INSTANCE_FILE.fullmatch(text):
+                    folder, name = posixpath.split(file)
+                    folder = posixpath.dirname(folder) if name == "__init__.py" else folder
+                    yield posixpath.join(folder, "instance", text), file
 
 
 def ignored_patterns(sources: Sources) -> list[str]:
@@ -280,7 +299,7 @@ def _used_attributes(file: str, name: str, used: _Names) -> _Use:
 
 def _note(use: _Use, name: str, local: str, used: _Names) -> None:
     """Add the uses of one imported name."""
-    if _CONSTANT.fullmatch(name):
+    if CONSTANT.fullmatch(name):
         use.constants.add(name)
         return
     here = used.get(local, _Name())
@@ -323,10 +342,10 @@ def _place(sources: Sources, module: str, file: str) -> str | None:
     return f"{folder}/{last}.py" if folder else f"{last}.py"
 
 
-def _written(use: _Use, flask_keys: Callable[[], set[str]], *, is_flask: bool) -> str:
+def _written(use: _Use, get_keys: Callable[[], set[str]], *, is_flask: bool) -> str:
     """Return the source of a module with all names that are used of it."""
     is_flask = use.is_whole or bool(use.choices) or is_flask
-    keys = flask_keys() if is_flask and not use.objects else set()
+    keys = get_keys() if is_flask and not use.objects else set()
     lines = [
         "import os",
         *(f"{one} = {_value(one)}" for one in sorted(use.constants | (keys if use.is_whole else set()))),
@@ -349,26 +368,6 @@ def _written(use: _Use, flask_keys: Callable[[], set[str]], *, is_flask: bool) -
             *(f"{one} = _Choices()" for one in use.choices),
         ]
     return "\n".join(lines) + "\n"
-
-
-def _flask_keys(sources: Sources, files: Sequence[str]) -> set[str]:
-    """Return the keys of Flask's configuration that files read or extensions need, but those with defaults."""
-    keys: set[str] = set()
-    for file in files:
-        text = sources.text(file)
-        keys |= {key for package, needed in _NEEDED for key in needed if package in text}
-        for node in sources.nodes(file) if b"config" in text else ():
-            key: ast.expr | None = None
-            if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load) and last_name(node.value) == "config":
-                key = node.slice
-            elif isinstance(node, ast.Call) and last_name(node) == "get" and isinstance(node.func, ast.Attribute):
-                is_config = (
-                    last_name(node.func.value) == "config" and len(node.args) == 1 and keyword(node, "default") is None
-                )
-                key = node.args[0] if is_config else None
-            if isinstance(key, ast.Constant) and isinstance(key.value, str) and _CONSTANT.fullmatch(key.value):
-                keys.add(key.value)
-    return set(sorted(one for one in keys if not _DEFAULTS.fullmatch(one))[:_MOST_NAMES])
 
 
 def _value(name: str) -> str:
