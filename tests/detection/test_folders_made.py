@@ -53,6 +53,10 @@ def test_the_log_folder_of_django(tmp_path: Path) -> None:
         ("create_engine(f'sqlite:///data/{name}/app.db')", ()),
         ("create_engine(f'sqlite:////{name}.db')", ()),
         ("create_engine(f'sqlite:///{name}')", ()),
+        ("create_engine('sqlite:///' + os.path.join(os.path.dirname(__file__), 'data', 'app.db'))", ("data",)),
+        ("create_engine('sqlite:///data/' + 'app.db')", ("data",)),
+        ("create_engine('sqlite:///' + name)", ()),
+        ("print('sqlite' + os.path.join('data', 'app.db'))", ()),
         (
             "BASE = Path(__file__).parent\nD = {'ENGINE': 'django.db.backends.sqlite3', 'NAME': BASE / 'data' / 'db'}",
             ("data",),

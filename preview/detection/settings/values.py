@@ -64,7 +64,7 @@ _SQLITE_FLAG: Final = re.compile(
 )
 # A program that has a debugger waits for it.
 _DEBUGGER: Final = r"DEBUGGER|DEBUGPY|PYDEVD|PTVSD|(?:REMOTE|ATTACH|PYCHARM|VSCODE|WAIT)\w*_DEBUG"
-_DEVELOPMENT: Final = ("development", "dev", "local", "debug", "test", "testing", "staging", "prod", "production")
+_DEVELOPMENT: Final = ("local", "development", "dev", "debug", "test", "testing", "staging", "prod", "production")
 
 
 def is_debug(name: str) -> bool:

@@ -84,6 +84,8 @@ class _Reader:
                     yield from self._above(joined(self._directory, found[1]))
             elif isinstance(node, ast.JoinedStr):
                 yield from self._of_text(node)
+            elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+                yield from self._of_sum(node)
 
     def _of_call(self, node: ast.Call) -> Iterator[str]:
         name = last_name(node)
@@ -111,6 +113,14 @@ class _Reader:
             above = self._paths.path(only.left)
             yield from () if above is None else (above,)
         yield from self._above(path)
+
+    def _of_sum(self, node: ast.BinOp) -> Iterator[str]:
+        """Yield the folder of ``"sqlite:///" + os.path.join(BASE, "data", "shop.db")``."""
+        text = node.left.value if isinstance(node.left, ast.Constant) else None
+        scheme = _SQLITE_START.match(text) if isinstance(text, str) else None
+        if scheme is not None:
+            rest = ast.JoinedStr([ast.Constant(scheme["rest"]), ast.FormattedValue(node.right, -1)])
+            yield from self._above(self._paths.path(rest))
 
     def _of_handler(self, node: ast.Dict) -> Iterator[str]:
         """Yield the folder of a handler as ``logging.config`` has it: a class and a file; and of Django's SQLite."""
