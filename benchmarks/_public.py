@@ -189,7 +189,9 @@ async def open_public_service(
             token = await _output([_PREVIEW, "token", "local", "--tier", "enterprise", "--ttl", "86400"], variables)
             variables["PREVIEW_TOKEN"] = token
             headers = {"Authorization": f"Bearer {token}"}
-            async with httpx2.AsyncClient(base_url=url, headers=headers, timeout=_REQUEST_S) as client:
+            # The service closes a connection that nobody has used for five seconds, maybe just before a request.
+            limits = httpx2.Limits(keepalive_expiry=2)
+            async with httpx2.AsyncClient(base_url=url, headers=headers, timeout=_REQUEST_S, limits=limits) as client:
                 yield PublicService(client, url, variables)
         finally:
             with trio.move_on_after(_STOP_S, shield=True):

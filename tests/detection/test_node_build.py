@@ -49,11 +49,21 @@ def test_what_only_a_build_makes_is_built_first(tmp_path: Path, scripts: dict[st
 
 
 @pytest.mark.parametrize(
-    "names", [{"_moduleAliases": {"@/utils": "dist/utils"}}, {"imports": {"#utils/*": "./dist/utils/*.js"}}]
+    ("names", "build", "required"),
+    [
+        ({"_moduleAliases": {"@/utils": "dist/utils"}}, "tsc", False),
+        ({"imports": {"#utils/*": "./dist/utils/*.js"}}, "tsc -p tsconfig.build.json", False),
+        # These write their output in spite of errors of types, as well.
+        ({"imports": {"#utils/*": "./dist/utils/*.js"}}, "nest build", False),
+        ({"imports": {"#utils/*": "./dist/utils/*.js"}}, "nest build shop-api", False),
+        ({"imports": {"#utils/*": "./dist/utils/*.js"}}, "webpack", True),
+    ],
 )
-def test_names_of_modules_that_lead_to_a_builds_output_want_the_build(tmp_path: Path, names: object) -> None:
+def test_names_of_modules_that_lead_to_a_builds_output_want_the_build(
+    tmp_path: Path, names: object, build: str, required: bool
+) -> None:
     package = {
-        "scripts": {"start": "node dist/index.js", "build": "tsc"},
+        "scripts": {"start": "node dist/index.js", "build": build},
         "dependencies": {"express": "^4", "typescript": "^5", **({"module-alias": "^2"} if "_m" in str(names) else {})},
         **cast("dict[str, object]", names),
     }
@@ -61,7 +71,7 @@ def test_names_of_modules_that_lead_to_a_builds_output_want_the_build(tmp_path: 
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     plan = detect(tmp_path)
-    assert (plan.command, builds(plan)) == (("dist/index.js",), [(("npm", "run", "build"), False)])
+    assert (plan.command, builds(plan)) == (("dist/index.js",), [(("npm", "run", "build"), required)])
 
 
 def test_the_program_that_builds_is_not_taken_for_the_one_that_serves(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from preview.detection import Overrides, Server, StartPlan, Toolchain, merge
 from preview.supervisor.mending import FailedStart, Mend, container_folder, find_mend, with_folders
 from preview.supervisor.mending.container_folder import find_container_folder, may_be_linked
 from preview.supervisor.mending.container_values import find_container_values, find_example_values
+from preview.supervisor.mending.model import shortened
 from preview.supervisor.mending.starts import may_be_newer_python
 from preview.supervisor.preview.mends import Mends
 
@@ -89,6 +90,27 @@ def test_a_file_under_another_name_is_linked(
     mend = mend_of(TRACE, *lines, plan=plan_of(toolchain), names=names, folders=folders)
     assert mend is not None
     assert mend.links == links
+
+
+@pytest.mark.parametrize(
+    "before",
+    ["00:31:28 [error] ", "2026-01-31T10:00:00.123Z ERROR: ", "[2026-01-31 10:00:00] ", "\x1b[31merror\x1b[0m: "],
+)
+def test_an_error_that_a_logger_prints_is_read_like_any_other(before: str) -> None:
+    stack = ["Require stack:", f"- {ROOT}/server.js"]
+    lines = shortened([f"{before}Error: Cannot find module './src/config/database'", *stack])
+    mend = mend_of(
+        *lines, plan=plan_of(Toolchain.NODE), names=["src/Config/database.js"], folders=["src", "src/Config"]
+    )
+    assert mend is not None
+    assert mend.links == {"src/config": "src/Config"}
+
+
+@pytest.mark.parametrize(
+    "line", ["ERROR:    Error loading ASGI app", "error TS2322: Type", "10:00:00 the Error: was seen", "1 Error"]
+)
+def test_what_only_looks_like_a_logged_error_stays(line: str) -> None:
+    assert shortened([line]) == [line]
 
 
 @pytest.mark.parametrize(

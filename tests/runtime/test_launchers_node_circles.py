@@ -86,3 +86,56 @@ def test_a_package_is_compiled_as_it_is(tmp_path: Path) -> None:
     (package / "other.ts").write_text(TILL.replace('require("./shop")', "exports").replace("_shop.Shop", "_shop.Till"))
     (tmp_path / "shop.ts").write_text(SHOP.replace('"./till"', '"till"'))
     assert "Cannot access 'Till' before initialization" in run(tmp_path).stderr
+
+
+# What swc makes of `@Get() find(status: OrderStatus, page: Level, where: Place, who: User): Promise<string>`; another
+# file has the types.
+DECORATED = """"use strict";
+const _types = require("./types");
+function _ts_metadata(k, v) {
+    if (typeof Reflect === "object" && typeof Reflect.metadata === "function") return Reflect.metadata(k, v);
+}
+_ts_metadata("design:paramtypes", [
+    typeof _types.OrderStatus === "undefined" ? Object : _types.OrderStatus,
+    typeof _types.Level === "undefined" ? Object : _types.Level,
+    typeof _types.Place === "undefined" ? Object : _types.Place,
+    typeof _types.User === "undefined" ? Object : _types.User
+]);
+_ts_metadata("design:type", typeof _types.OrderStatus === "undefined" ? Object : _types.OrderStatus);
+_ts_metadata("design:returntype", typeof Promise === "undefined" ? Object : Promise);
+_ts_metadata("design:type", void 0);
+"""
+OLDER = """function _ts_metadata(metadataKey, metadataValue) {
+    if (typeof Reflect === "object" && typeof Reflect.metadata === "function") {
+        return Reflect.metadata(metadataKey, metadataValue);
+    }
+}
+"""
+TYPES = """
+exports.OrderStatus = { REQUESTED: 'REQUESTED', PAID: 'PAID' };
+var Level = {};
+Level[Level["Low"] = -1] = "Low";
+Level[Level["High"] = 1] = "High";
+exports.Level = Level;
+exports.Place = { Home: 1, Away: 'away' };
+exports.User = class User {};
+"""
+METADATA = "Reflect.metadata = (key, types) => console.log(key, [types].flat().map((one) => one && one.name).join());"
+
+
+@pytest.mark.parametrize(
+    "source", [DECORATED, OLDER + DECORATED.partition("}\n")[2].join(['const _types = require("./types");\n', ""])]
+)
+def test_decorators_get_the_type_of_an_imported_enumeration_and_not_the_enumeration(
+    tmp_path: Path, source: str
+) -> None:
+    (tmp_path / "app.js").write_text(METADATA + LOADER)
+    (tmp_path / "shop.ts").write_text(source)
+    (tmp_path / "types.ts").write_text(TYPES)
+    done = run(tmp_path)
+    assert done.stdout.splitlines() == [
+        "design:paramtypes String,Number,Object,User",
+        "design:type String",
+        "design:returntype Promise",
+        "design:type ",
+    ], done.stderr

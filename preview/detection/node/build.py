@@ -43,7 +43,9 @@ _OUTPUTS: Final = frozenset({"dist", "build", "out", "output", "www", ".output"}
 _FRONT: Final = re.compile(
     r"\b(?:vite|webpack|react-scripts|parcel|rollup|esbuild|vue-cli-service|ng|astro|svelte-kit|rspack|gulp)\b"
 )
-_COMPILES: Final = re.compile(r"(?:^|\s|/)tsc(?:\s+(?:-p|--project)\s+[\w./-]{1,100})?$")
+_COMPILES: Final = re.compile(
+    r"(?:^|\s|/)(?:tsc(?:\s+(?:-p|--project)\s+[\w./-]{1,100})?|nest\s+build(?:\s+[\w-]{1,60})?)$"
+)
 # These fetch packages that are not in the environment; previews are not allowed to.
 _INSTALLS: Final = re.compile(r"\b(?:npm|pnpm|bun|yarn)\s+(?:--?\S+\s+)*(?:install|i|ci|add)\b|\byarn\s*(?:$|&&|;)")
 _SERVED: Final = re.compile(r"(?:\.static|serveStatic|\.sendFile|\.render)\s*\(([^;\n]{0,300})")
@@ -205,7 +207,7 @@ def _own_work(project: NodeProject) -> BuildWork:
             return BuildWork()
         name = _script(package, _BUILDS)
         why = f"{project.relative(project.entry.file)} is started, and no source file is run instead"
-        # TypeScript's compiler writes its output in spite of errors of types.
+        # TypeScript's compiler writes its output in spite of errors of types, and so does NestJS's.
         required = name is not None and _COMPILES.search(package.scripts[name].strip()) is None
         return BuildWork((_step(package, name, why, required=required),) if name else ())
     imported = next(_missing_imports(project), None)

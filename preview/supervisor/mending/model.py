@@ -13,6 +13,11 @@ from preview.supervisor.diagnosis.diagnose import COLOURS
 
 _MOST_LINES: Final = 200
 _MOST_CHARACTERS: Final = 1_000
+# `00:31:28 [error] Error: …`, `2026-01-31T10:00:00.123Z ERROR: KeyError: …`, `[10:00:00] TypeError: …`
+_LOGGED: Final = re.compile(
+    r"^(?:\[?\d[\d:T/., Z+-]{3,40}\]?\s{1,4})?(?:\[?(?:error|ERROR|fatal|FATAL|critical|CRITICAL)\]?:?\s{1,4})?"
+    r"(?=(?:[A-Za-z_][\w.]{0,100}(?:Error|Exception)|Error): )"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +122,8 @@ class FailedStart:
 
 
 def shortened(lines: Sequence[str]) -> list[str]:
-    """Return the last lines without colours, as far as they are read."""
-    return [COLOURS.sub("", line[:_MOST_CHARACTERS]).rstrip() for line in lines[-_MOST_LINES:]]
+    """Return the last lines as far as they are read, without colours, and errors without what loggers begin with."""
+    return [_LOGGED.sub("", COLOURS.sub("", line[:_MOST_CHARACTERS]).rstrip()) for line in lines[-_MOST_LINES:]]
 
 
 ERROR: Final = re.compile(
