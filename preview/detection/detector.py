@@ -124,7 +124,7 @@ def _plan(sources: Sources, apps: Sequence[FoundApp], given: Overrides, kinds: f
     if app is not None and app.target.framework not in _NODE and not named_node:
         commands = commands_for(app, start_commands(sources), sources)
         return _with_others(plan_python(sources, app, commands, kinds), app, apps)
-    plan = detect_node(sources, app.target if app is not None else None, given, kinds)
+    plan = detect_node(sources, app, given, kinds)
     is_sure = app is not None and app.target.framework not in LATER
     if plan is not None and (is_sure or named_node):
         return _with_others(plan, app, apps) if app is not None else plan

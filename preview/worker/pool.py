@@ -53,7 +53,7 @@ _PIECE_BYTES: Final = 64 << 10
 # From the end of a worker's answer to the server's report of the worker's exit.
 _ENDED_TIMEOUT_S: Final = 1.0
 # The kernel counts a worker's processor time (RLIMIT_CPU); on a loaded machine the same work takes longer.
-_WALL_FACTOR: Final = 4
+_WALL_FACTOR: Final = 10
 # A job is retried once if the server ended while the job ran.
 _ATTEMPTS: Final = 2
 

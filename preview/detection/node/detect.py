@@ -29,7 +29,7 @@ from preview.detection.steps.env_file import find_env_file_step
 from preview.detection.steps.node_work import find_node_work
 from preview.detection.supplied.node import PACKAGES, REDIS_PACKAGES
 from preview.detection.supplied.ports import with_ports
-from preview.endpoints import AppTarget, Found, find_apps, find_health_path
+from preview.endpoints import Found, FoundApp, find_health_path
 from preview.endpoints.budget import OutOfBudget
 from preview.errors import InvalidGeneration
 from preview.sources import Sources
@@ -54,7 +54,7 @@ _IMPORT: Final = re.compile(r"""(?:from|require\(|import\(|import)\s*['"]((?:@[\
 
 def detect_node(
     sources: Sources,
-    target: AppTarget | None,
+    app: FoundApp | None,
     overrides: Overrides,
     kinds: frozenset[ServiceKind] = frozenset(),
 ) -> StartPlan | None:
@@ -62,7 +62,7 @@ def detect_node(
 
     Args:
         sources: The project's files.
-        target: The application, if one was found.
+        app: The application, if one was found.
         overrides: Settings that take precedence.
         kinds: Kinds of servers that the preview gets.
 
@@ -70,15 +70,15 @@ def detect_node(
         InvalidGeneration: The file named as the application does not exist.
     """
     file = _named_file(sources, overrides)
-    project = find_project(sources, file or (target.file if target is not None else None), named=file is not None)
+    project = find_project(sources, file or (app.target.file if app is not None else None), named=file is not None)
     if project is None:
         return _plan_next(sources, kinds)
     if overrides.command is None:
         refuse_runtime(project)
     built = with_own_build(project) if overrides.is_built else None
     if built is None:
-        return _plan(project, target, kinds)
-    plan = _plan(built, target, kinds)
+        return _plan(project, app, kinds)
+    plan = _plan(built, app, kinds)
     plan = replace(plan, steps=(*plan.steps, *find_output_step(built)))
     return replace(plan, decisions=(f"{OWN_BUILD}: {built.entry.file} ({built.entry.by})", *plan.decisions))
 
@@ -163,7 +163,7 @@ def _to_be_built(sources: Sources, folder: str, name: str) -> str | None:
     return built if any("build" in item.scripts and item.folder == folder for item in packages) else None
 
 
-def _plan(project: NodeProject, target: AppTarget | None, supplied: frozenset[ServiceKind]) -> StartPlan:
+def _plan(project: NodeProject, app: FoundApp | None, supplied: frozenset[ServiceKind]) -> StartPlan:
     command = find_command(project)
     build = find_build_work(project)
     trees = JavaScriptTrees(project.sources)
@@ -195,10 +195,10 @@ def _plan(project: NodeProject, target: AppTarget | None, supplied: frozenset[Se
     env_file = find_env_file_step(project.sources, project.reached, project.folder, Toolchain.NODE)
     tables = find_node_work(project, command, work.steps, services, supplied)
     return StartPlan(
-        framework=target.framework if target is not None else "node",
+        framework=app.target.framework if app is not None else "node",
         toolchain=Toolchain.NODE,
         server=Server.BUN if command.is_bun else Server.NODE,
-        target=target,
+        target=app.target if app is not None else None,
         directory=project.folder,
         python_path=(),
         command=command.arguments,
@@ -206,7 +206,7 @@ def _plan(project: NodeProject, target: AppTarget | None, supplied: frozenset[Se
         extra_requirements=tuple(dict.fromkeys((*command.requirements, *work.requirements, *_of_project(project)))),
         # The build may include the client that Prisma generates.
         steps=(*_in_utf_8(project), *env_file, *command.steps, *work.steps, *build.steps, *tables.steps),
-        health_path=_health_path(project, target),
+        health_path=_health_path(project, app),
         variables=variables,
         defaulted=settings.defaulted,
         dispensable=settings.dispensable,
@@ -290,11 +290,8 @@ def _warning(need: ServiceNeed) -> str:
     return f"{need.where} connects to {need.kind} when it starts, and may not come up without it{setting}"
 
 
-def _health_path(project: NodeProject, target: AppTarget | None) -> str | None:
-    if target is None or not any(_HEALTH.search(project.sources.text(name)) for name in project.scripts):
-        return None
-    app = next((item for item in find_apps(project.sources) if item.target.file == target.file), None)
-    if app is None:
+def _health_path(project: NodeProject, app: FoundApp | None) -> str | None:
+    if app is None or not any(_HEALTH.search(project.sources.text(name)) for name in project.scripts):
         return None
     found = Found()
     with contextlib.suppress(OutOfBudget):
