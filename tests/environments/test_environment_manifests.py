@@ -178,6 +178,16 @@ def test_a_requirements_file_without_the_framework_gives_way_to_the_manifest_tha
     assert required.notes[0] == "pyproject.toml is used: requirements.txt lists no web framework"
 
 
+def test_a_list_of_a_whole_system_gives_way_to_the_requirements_file_that_names_the_framework(tmp_path: Path) -> None:
+    (tmp_path / "requirements").mkdir()
+    (tmp_path / "requirements" / "base.txt").write_text("django>=4.2\nsix\n")
+    required = read(tmp_path, requirements__txt="distro-info===0.23ubuntu1\ncloud-init==23.1.2\n")
+    assert texts(required) == ["django>=4.2", "six"]
+    assert required.notes[0] == "requirements/base.txt is used: requirements.txt lists no web framework"
+    (tmp_path / "requirements" / "base.txt").write_text("six\n")
+    assert read(tmp_path, requirements__txt="aiohttp\n").source == "requirements.txt"
+
+
 OLD_PIPFILE = '[packages]\nflask = "*"\nbcrypt = "*"\n'
 OLD_POETRY = '[tool.poetry]\nname = "a"\nversion = "1"\n[tool.poetry.dependencies]\nflask = "*"\nbcrypt = "*"\n'
 

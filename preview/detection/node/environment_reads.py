@@ -47,6 +47,8 @@ _IS_OBJECT: Final = re.compile(r"\w+\.(?:\w+[Oo]bject|object)\s*\(")
 _FIRST: Final = re.compile(r"[A-Za-z_$][\w$]*")
 _CASTS: Final = {"parseInt": Kind.INTEGER, "Number": Kind.NUMBER, "parseFloat": Kind.NUMBER, "Boolean": Kind.BOOLEAN}
 _ENDS: Final = re.compile(r"\bthrow\b|process\.exit|\bassert")
+_FUNCTIONS: Final = frozenset({"arrow_function", "function_expression", "function_declaration", "method_definition"})
+_MOST_NODES: Final = 2_000
 _AROUND: Final = frozenset({"non_null_expression", "as_expression", "parenthesized_expression"})
 _CHOICES: Final = re.compile(r"(?:enum|valid|oneOf|equal|choices)['\"]?\s*[(:]\s*\[?([^)\]]*)")
 _WORD: Final = re.compile(r"['\"]([^'\"]+)['\"]")
@@ -285,7 +287,18 @@ def _ends(node: Node) -> bool:
         parent = parent.parent
     if parent is None or parent.type != "if_statement":
         return False
-    return _ENDS.search(source_of(parent.child_by_field_name("consequence"))) is not None
+    body = parent.child_by_field_name("consequence")
+    todo = [] if body is None or _ENDS.search(source_of(body)) is None else [body]
+    for _ in range(_MOST_NODES):
+        if not todo:
+            return False
+        node = todo.pop()
+        name = source_of(node.child_by_field_name("function")) if node.type == "call_expression" else ""
+        if node.type == "throw_statement" or _ENDS.match(name):
+            return True
+        # What a function in it does may never be done: `start().catch(() => process.exit(1))`.
+        todo += [] if node.type in _FUNCTIONS else node.named_children
+    return False
 
 
 def _schema_kind(value: str) -> Kind:

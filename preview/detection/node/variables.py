@@ -24,7 +24,8 @@ from preview.detection.settings.values import is_secret_name, make_up
 # Variables of every preview, and of every process.
 _GIVEN: Final = frozenset(
     {"PORT", "NODE_ENV", "LOG_LEVEL", "PATH", "HOME", "USER", "PWD", "NODE_OPTIONS", "TZ", "CI", "DEBUG", "VERCEL",
-     "npm_package_version", "npm_package_name", "HEROKU", "AWS_LAMBDA_FUNCTION_NAME", "NETLIFY"}
+     "npm_package_version", "npm_package_name", "HEROKU", "AWS_LAMBDA_FUNCTION_NAME", "NETLIFY", "VITEST",
+     "JEST_WORKER_ID"}
 )  # fmt: skip
 _URL_OF_DATABASE: Final = "DATABASE_URL"
 # Many libraries cannot be constructed without these, often while the program loads.

@@ -117,13 +117,25 @@ class _Search:
     def look(self, place: str) -> RequirementSet | None:
         """Return the requirements in one folder; None if it has none."""
         names = _listing(self.project / place)
-        known, last = (_in(names, self.project / place, some) for some in (_REQUIREMENTS, _LAST))
+        known, last = (list(_in(names, self.project / place, some)) for some in (_REQUIREMENTS, _LAST))
         for name in (*known, "", *_misspelt(names, self.project / place), *last):
             found = self._requirements(place, name) if name else self._manifests(place, names)
+            if name and found is not None and not _has_framework(found.requirements):
+                found = self._with_framework(found, place, [one for one in (*known, *last) if one != name])
             if found is not None:
                 spare = (*found.spare, *self.spare, *self._in_other_files(place, names, name))
                 return replace(found, notes=(*self.notes, *found.notes), spare=spare, withheld=frozenset(self.withheld))
         return None
+
+    def _with_framework(self, found: RequirementSet, place: str, others: Sequence[str]) -> RequirementSet:
+        """Return the first of the other files that names a web framework: a list of a whole system names none."""
+        for name in others[:_MAX_OTHERS]:
+            with suppress(EnvironmentFailed):
+                other = self._requirements(place, name)
+                if other is not None and _has_framework(other.requirements):
+                    note = f"{other.source} is used: {found.source} lists no web framework"
+                    return replace(other, notes=(note, *other.notes))
+        return found
 
     def _in_other_files(self, place: str, names: Sequence[str], taken: str) -> list[ProjectRequirement]:
         """Return what the folder's other requirements files name, for developers for instance; errors are ignored."""
