@@ -246,3 +246,18 @@ def test_a_file_of_flasks_instance_folder_that_nobody_misses_is_not_written(
     files = {"shop.py": f"import os\n{INSTANCE.replace('{read}', read)}app = create_app()\n", **more}
     plan = plan_of(tmp_path, {**files, "defaults.py": "DEBUG = True\n", "requirements.txt": "flask\n"})
     assert not [one.name for one in plan.steps if one.name.endswith(".py")]
+
+
+def test_all_names_of_a_module_of_secrets_are_those_that_its_files_do_not_have(tmp_path: Path) -> None:
+    config = "import os\nfrom PRIVATE import *\nRATE = 1\nclass Config:\n    SECRET_KEY = MAPS_KEY\n    LIMIT = RATE\n"
+    main = f"from PRIVATE import MAIL_KEY\nfrom config import Config\n{FASTAPI}"
+    made = laid(tmp_path, {"main.py": main, "config.py": config}, "PRIVATE.py")
+    assert {name for name in made if name.isupper()} == {"MAPS_KEY", "MAIL_KEY"}
+
+
+@pytest.mark.parametrize("more", ["from shop import *\n", ""])
+def test_names_that_another_module_may_bring_are_not_made_up(tmp_path: Path, more: str) -> None:
+    text = f"from PRIVATE import *\n{more}{FASTAPI}KEY = {'MAPS_KEY' if more else 1}\n"
+    plan = plan_of(tmp_path, {"main.py": text, "shop.py": "MAPS_KEY = 1\n"})
+    made = next((one.argv[-1] for one in plan.steps if one.name == "PRIVATE.py"), "")
+    assert "MAPS_KEY" not in made

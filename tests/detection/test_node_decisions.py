@@ -198,7 +198,10 @@ def test_a_schema_is_found_wherever_it_is(
             "if (!process.env.SITE_KEY) { serve(app); migrate().catch(() => { process.exit(1); }); }",
             [("SITE_KEY", Need.OPTIONAL, None)],
         ),
-        ("if (!process.env.SITE_KEY) { try { tell(); } finally { process.exit(1); } }", [("SITE_KEY", Need.REQUIRED, None)]),
+        (
+            "if (!process.env.SITE_KEY) { try { tell(); } finally { process.exit(1); } }",
+            [("SITE_KEY", Need.REQUIRED, None)],
+        ),
         (
             "const { SITE_KEY, PAGE_SIZE = 3, lower } = process.env;",
             [("SITE_KEY", Need.OPTIONAL, None), ("PAGE_SIZE", Need.DEFAULTED, "3")],

@@ -455,6 +455,15 @@ def test_a_driver_that_waits_for_ever_on_this_node_is_replaced(tmp_path: Path, w
     assert bool(manifest.notes) is (wanted != version)
 
 
+def test_a_package_on_its_vendors_own_server_is_that_of_the_registry(tmp_path: Path) -> None:
+    there = "https://cdn.sheetjs.com/xlsx-0.20.3/xlsx-0.20.3.tgz"
+    write(tmp_path, package__json=json.dumps({"dependencies": {"xlsx": there, "other": there}}))
+    (tmp_path / "package-lock.json").write_text('{"lockfileVersion": 3, "packages": {"": {}}}')
+    manifest = read_node_manifest(tmp_path)
+    assert manifest.packages["."]["dependencies"] == {"xlsx": "^0.18.5", "other": there}
+    assert not manifest.exact
+
+
 @pytest.mark.parametrize(
     ("wanted", "beside", "version"),
     [

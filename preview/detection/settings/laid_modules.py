@@ -32,7 +32,8 @@ _MOST_CHARACTERS: Final = 50_000
 _USUAL: Final = frozenset({"config", "settings", "configuration", "configs", "app_config", "local_settings"})
 # What nobody puts into version control. Only constants of such a module can be made up.
 _PRIVATE: Final = re.compile(
-    r"(?:^|_)(?:secrets?|credentials?|creds|api_?keys?)$|_(?:config|settings)$|^(?:config|settings)_"
+    r"(?:^|_)(?:secrets?|private|credentials?|creds|api_?keys?)$|_(?:config|settings)$|^(?:config|settings)_",
+    re.IGNORECASE,
 )
 _ENTRIES: Final = ("app.py", "main.py", "run.py", "wsgi.py", "manage.py", "server.py", "requirements.txt")
 _INSTANCE_FILE: Final = re.compile(r"\w[\w-]{0,60}\.py")
@@ -41,7 +42,7 @@ _CONFIG: Final = re.compile(r"Config|Settings|Dev|Prod|Test")
 _OBJECT: Final = re.compile(r"[a-z][a-z0-9_]{0,40}")
 _MODULE: Final = re.compile(r"[A-Za-z_]\w{0,60}(?:\.[A-Za-z_]\w{0,60}){0,3}")
 _MANIFEST: Final = re.compile(r"requirements[\w.-]*\.(?:txt|in)|pyproject\.toml|Pipfile|setup\.(?:py|cfg)")
-_WORD: Final = re.compile(rb"config|settings|secret|credential|creds|api_?key", re.IGNORECASE)
+_WORD: Final = re.compile(rb"config|settings|secret|private|credential|creds|api_?key", re.IGNORECASE)
 _NUMBER: Final = re.compile(
     r"(?:.*_)?(?:PORT|MINUTES|SECONDS|HOURS|DAYS|EXPIRES?|LIMIT|SIZE|PER_PAGE|TIMEOUT|COUNT|LENGTH)"
 )
@@ -203,7 +204,10 @@ def _uses(sources: Sources, file: str, missing: _Missing) -> Iterator[tuple[str,
         if isinstance(one, ast.ImportFrom) and (module := missing.path_of(file, one.module, one.level)):
             use = _Use(file)
             for alias in one.names[:_MOST_NAMES]:
-                _note(use, alias.name, alias.asname or alias.name, used)
+                if alias.name == "*":
+                    use.constants.update(_undefined(nodes))
+                else:
+                    _note(use, alias.name, alias.asname or alias.name, used)
             yield module, use
         elif isinstance(one, ast.Import):
             for alias in one.names:
@@ -280,6 +284,17 @@ def _used_names(nodes: Sequence[ast.AST]) -> _Names:
                 if isinstance(one, ast.Name):
                     found[one.id].takers.add(last_name(node))
     return found
+
+
+def _undefined(nodes: Sequence[ast.AST]) -> list[str]:
+    """Return the constants that a file uses and that nothing in it defines, nor may bring: what ``import *`` is for."""
+    imported = [one for node in nodes if isinstance(node, ast.Import | ast.ImportFrom) for one in node.names]
+    if sum(one.name == "*" for one in imported) > 1:
+        return []
+    names = [node for node in nodes if isinstance(node, ast.Name) and CONSTANT.fullmatch(node.id)]
+    known = {one.asname or one.name for one in imported}
+    known |= {node.id for node in names if not isinstance(node.ctx, ast.Load)}
+    return [node.id for node in names if node.id not in known][:_MOST_NAMES]
 
 
 def _dotted(node: ast.expr) -> str:

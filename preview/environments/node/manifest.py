@@ -39,7 +39,7 @@ BUILT_IN: Final = frozenset(
     {"fs", "path", "http", "https", "os", "crypto", "child_process", "net", "tls", "dns", "cluster", "zlib", "vm",
      "readline", "worker_threads", "async_hooks", "perf_hooks"}
 )  # fmt: skip
-# By package: the ranges that do not work here, a range that does, and why.
+# By package: the ranges and addresses that do not work here, a range that does, and why.
 _WORKING: Final = {
     # https://github.com/brianc/node-postgres/pull/2171
     "pg": (
@@ -52,6 +52,12 @@ _WORKING: Final = {
         re.compile(r"[\^~=v ]*0\.(?:1(?:\.[\w.-]+)?|2(?:\.(?:x|1?\d|20)(?:-[\w.-]+)?)?)"),
         "^0.2.45",
         "reads a column that PostgreSQL 12 and newer do not have",
+    ),
+    # https://docs.sheetjs.com/docs/getting-started/installation/nodejs
+    "xlsx": (
+        re.compile(r"https://cdn\.sheetjs\.com/\S{1,200}"),
+        "^0.18.5",
+        "is on its vendor's own server, and builds use the package registry",
     ),
 }
 # Only with this package does the other one connect to such a server.
@@ -269,6 +275,8 @@ class _Reader:
         if name in _WORKING and _WORKING[name][0].fullmatch(value) and _ONLY_WITH.get(name) in {None, *self._declared}:
             _, working, why = _WORKING[name]
             self.notes.append(f"{name} {value} {why}: {working} is installed instead")
+            # The lock file has the other one.
+            self.left_out = True
             return working
         if value.startswith("workspace:"):
             self._from_workspace[name] = folder
