@@ -80,6 +80,8 @@ def find_own_start(sources: Sources, plan: StartPlan, apps: Sequence[FoundApp]) 
         plan: The detected plan.
         apps: Applications that were found in the sources.
     """
+    if (own := _shadowed(sources, plan)) is not None:
+        return own
     if plan.toolchain is Toolchain.NODE:
         found = _node_starts(sources)
     elif plan.toolchain is Toolchain.PYTHON:
@@ -97,6 +99,16 @@ def find_own_start(sources: Sources, plan: StartPlan, apps: Sequence[FoundApp]) 
             return None
         first = first or one
     return first
+
+
+def _shadowed(sources: Sources, plan: StartPlan) -> OwnStart | None:
+    """Return the start of ``app.py`` as a program, if Python imports the package ``app`` beside it instead."""
+    file = plan.target.file if plan.target is not None else ""
+    folder, name = posixpath.split(file)
+    if not name.endswith(".py") or not sources.has_file(f"{file.removesuffix('.py')}/__init__.py"):
+        return None
+    why = f'"python {name}" (a package of the same name stands beside it)'
+    return OwnStart(file, why, Overrides(command=("python", name), directory=folder or "."))
 
 
 def _names(command: StartCommand, app: FoundApp) -> bool:

@@ -225,3 +225,13 @@ def test_a_project_without_an_application_is_refused_as_before(tmp_path: Path) -
     write(tmp_path, {"README.md": "```\npython serve.py\n```\n"})
     with pytest.raises(InvalidGeneration):
         detect(tmp_path, Overrides(is_own_start=True))
+
+
+def test_a_program_beside_a_package_of_its_name_is_started_as_one(tmp_path: Path) -> None:
+    package = {"app/__init__.py": "from flask import Flask\n\ndef create_app(name):\n    return Flask(name)\n"}
+    program = "from app import create_app\napp = create_app('a')\napp.run()\n"
+    first, second = plans(tmp_path, {**package, "app.py": program, "requirements.txt": "flask\n"})
+    assert first.target is not None
+    assert (first.target.file, why(first)) == ("app.py", "")
+    assert second.command[:2] == ("python", "app.py")
+    assert "a package of the same name stands beside it" in why(second)

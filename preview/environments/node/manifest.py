@@ -42,11 +42,7 @@ BUILT_IN: Final = frozenset(
 # By package: the ranges and addresses that do not work here, a range that does, and why.
 _WORKING: Final = {
     # https://github.com/brianc/node-postgres/pull/2171
-    "pg": (
-        re.compile(r"[\^~=v ]*[0-7](?:\.[\w.-]+)?|<=? ?8(?:\.0)*"),
-        "^8.0.3",
-        "never connects on Node 14 and newer",
-    ),
+    "pg": (re.compile(r"[\^~=v ]*[0-7](?:\.[\w.-]+)?|<=? ?8(?:\.0)*"), "^8.0.3", "never connects on Node 14 and newer"),
     # https://github.com/typeorm/typeorm/issues/4332
     "typeorm": (
         re.compile(r"[\^~=v ]*0\.(?:1(?:\.[\w.-]+)?|2(?:\.(?:x|1?\d|20)(?:-[\w.-]+)?)?)"),
@@ -54,11 +50,7 @@ _WORKING: Final = {
         "reads a column that PostgreSQL 12 and newer do not have",
     ),
     # https://docs.sheetjs.com/docs/getting-started/installation/nodejs
-    "xlsx": (
-        re.compile(r"https://cdn\.sheetjs\.com/\S{1,200}"),
-        "^0.18.5",
-        "is on its vendor's own server, and builds use the package registry",
-    ),
+    "xlsx": (re.compile(r"https://cdn\.sheetjs\.com/\S{1,200}"), "^0.18.5", "is not in the package registry"),
 }
 # Only with this package does the other one connect to such a server.
 _ONLY_WITH: Final = {"typeorm": "pg"}
