@@ -29,7 +29,10 @@ _NAME: Final = re.compile(rb"(?:^|,)\s*(\w+)")
 _DOTTED: Final = rb"[\"']([A-Za-z_]\w{0,80}(?:\.[A-Za-z_]\w{0,80}){0,8})"
 _CONFIG_CLASS: Final = re.compile(_DOTTED + rb"[.:]\w{0,80}(?:Config|Settings)\w{0,80}[\"']")
 _ANY_CLASS: Final = re.compile(_DOTTED + rb"[.:][A-Z]\w{0,80}[\"']")
-_MODULE_OF_CONFIG: Final = re.compile(rb"\bfrom_object\(\s{0,40}" + _DOTTED + rb"[\"']")
+_MODULE_OF_CONFIG: Final = re.compile(
+    # Also `f"config.{name}"`.
+    rb"\bfrom_object\(\s{0,40}f?" + _DOTTED + rb"(?:\.\{[^{}\"'\n]{1,80}\})?[\"']"
+)
 
 
 def find_imports(plan: StartPlan, project: Path) -> tuple[frozenset[str], tuple[str, ...]]:

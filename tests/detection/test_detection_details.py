@@ -413,6 +413,7 @@ def test_a_variable_for_flasks_configuration_names_a_class(
         "import os\napp.config.from_object(os.getenv('KIND', 'settings.dev.DevConfig'))\n",
         "from factory import create_app\ncreate_app('settings.dev.DevConfig')\n",
         "app.config.from_object('settings.dev')\n",
+        "def make(kind):\n    app.config.from_object(f'settings.dev.{kind}')\nmake('DevConfig')\n",
     ],
 )
 def test_the_module_of_a_configuration_that_a_text_names_is_loaded(tmp_path: Path, text: str) -> None:

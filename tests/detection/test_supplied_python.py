@@ -444,6 +444,26 @@ KEPT = [
 ]
 
 
+SEARCH = "from django.contrib.postgres.search import SearchVector\n"
+BY_DEFAULT = "import environ\nenv = environ.Env()\nDATABASES = {'default': env.db(default='sqlite:///a')}\n"
+
+
+@pytest.mark.parametrize(
+    ("search", "requirements", "more", "gets"),
+    [
+        (SEARCH, "psycopg\n", {}, True),
+        (SEARCH, "", {}, False),
+        ("", "psycopg\n", {}, False),
+        (SEARCH, "psycopg\n", {".env": "DATABASE_URL=sqlite:///own.db\n"}, False),
+    ],
+)
+def test_what_only_postgresql_has_gets_postgresql_in_place_of_a_default(
+    tmp_path: Path, search: str, requirements: str, more: dict[str, str], gets: bool
+) -> None:
+    plan = supplied_plan(tmp_path, {**django(f"{search}{BY_DEFAULT}", requirements), **more})
+    assert (ServiceKind.POSTGRESQL in {one.kind for one in plan.services}) is gets
+
+
 @pytest.mark.parametrize("files", KEPT)
 def test_a_project_whose_own_choice_is_another_keeps_it(tmp_path: Path, files: dict[str, str]) -> None:
     assert supplied_plan(tmp_path, files) == supplied_plan(tmp_path, files, frozenset())

@@ -179,6 +179,9 @@ def _known_text(upper: str, kind: ServiceKind | None) -> str | None:
         (r"^SESSION_TYPE$", "filesystem"),
         (r"^BABEL_DEFAULT_LOCALE$", "en"),
         (r"ALLOWED_HOSTS$", "*"),
+        # Django refuses one folder for both.
+        (r"(?:^|_)STATIC_ROOT$", "staticfiles"),
+        (r"(?:^|_)MEDIA_ROOT$", "media"),
         (r"(?:MAIL|SENDER|FROM|REPLY_TO)_?ADDRESS$", "preview@example.com"),
         # Clients of MQTT take the host by itself.
         (r"MQTT_?(?:BROKER|SERVER|ADDRESS)$", "localhost"),

@@ -33,6 +33,7 @@ _ENGINES: Final = {
     ServiceKind.MYSQL: "django.db.backends.mysql",
 }
 _MODULE: Final = re.compile(r"\w{1,60}(?:\.\w{1,60}){1,8}", re.ASCII)
+_ONLY_POSTGRESQL: Final = re.compile(rb"^(?:from|import)\s+django\.contrib\.postgres\b", re.MULTILINE)
 _SCHEMES: Final = ("postgres", "postgis", "mysql", "pgsql", "psql")
 
 
@@ -76,7 +77,10 @@ def _choose(
     # Later statements may only set an option: DATABASES["default"]["ATOMIC_REQUESTS"] = True
     deciding = next((one for one in reversed(assigned) if has_url(one) or any(tables_in(one))), None)
     if deciding is not None and has_url(deciding):
-        return _by_url(deciding, urls, settings, supply, driver, kinds, flags), tables
+        choice = _by_url(deciding, urls, settings, supply, driver, kinds, flags)
+        if choice is None and driver is ServiceKind.POSTGRESQL and _may_replace_sqlite(sources, files, settings):
+            choice = _choice(driver, settings, supply, urls=urls, chosen=flags)
+        return choice, tables
     if driver is ServiceKind.POSTGRESQL and _is_replaced(sources, files):
         return _choice(driver, settings, supply, chosen=flags), tables
     if len(kinds) != 1 or SQLITE in kinds:
@@ -90,6 +94,13 @@ def _has_sslmode(table: Iterable[tuple[str, ast.expr]]) -> bool:
     """Return whether the options have ``sslmode``, with which SQLite fails."""
     options = [value for key, value in table if key == "OPTIONS" and isinstance(value, ast.Dict)]
     return any(isinstance(key, ast.Constant) and key.value == "sslmode" for one in options for key in one.keys)
+
+
+def _may_replace_sqlite(sources: Sources, files: Iterable[str], settings: ProjectSettings) -> bool:
+    """Return whether files use what only PostgreSQL has, and no file of variables names another database."""
+    named = settings.own.get(DATABASE_URL) or settings.examples.get(DATABASE_URL)
+    is_open = named is None or kind_of_scheme(named.value) is ServiceKind.POSTGRESQL
+    return is_open and any(_ONLY_POSTGRESQL.search(sources.text(file)) for file in files)
 
 
 def _is_replaced(sources: Sources, files: Iterable[str]) -> bool:
