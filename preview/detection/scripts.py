@@ -59,6 +59,8 @@ _DEFAULT_PORTS: Final = {"aiohttp": "8080", "sanic": "8000", "bottle": "8080", "
 # Files that are looked at for one that starts another file's server.
 _MAX_RUNNERS: Final = 50
 # Packages with the commands of steps. Aerich itself does not require its reader of TOML.
+# `Migrate(app, db, command="migrate")`: the name of its command.
+_COMMAND: Final = re.compile(rb"\bMigrate\([^()\n]{0,200}\bcommand[ ]{0,4}=[ ]{0,4}[\"'](\w{1,40})[\"']")
 _SECTION: Final = re.compile(r"\[([\w.-]{1,100})\]\s*$")
 _LOCATION: Final = re.compile(r"script_location\s{0,8}=")
 _TOOLS: Final = {"alembic": "alembic", "aerich": "aerich[toml]"}
@@ -230,7 +232,7 @@ def find_steps(
     """Return the migration step of Alembic, Flask-Migrate or Aerich, if the project has migrations."""
     folders = folders_between(posixpath.dirname(target.file) or ".")
     if target.framework == "flask" and any(_is_migrate(call.name) for call in facts.calls):
-        step = _flask_migrate(sources, target, directory, folders)
+        step = _flask_migrate(sources, target, files, directory, folders)
         return (step,) if step else ()
     for folder in folders:
         ini = posixpath.normpath(f"{folder}/alembic.ini")
@@ -281,7 +283,9 @@ def _is_migrate(name: str) -> bool:
     return name.startswith("flask_migrate.Migrate") or name in {"Migrate", ".Migrate"}
 
 
-def _flask_migrate(sources: Sources, target: AppTarget, directory: str, folders: Sequence[str]) -> Step | None:
+def _flask_migrate(
+    sources: Sources, target: AppTarget, files: Iterable[str], directory: str, folders: Sequence[str]
+) -> Step | None:
     candidates = dict.fromkeys([directory, posixpath.normpath(target.app_dir), *folders])
     folder = next(
         (name for name in candidates if sources.has_file(posixpath.normpath(f"{name}/migrations/env.py"))), None
@@ -290,9 +294,10 @@ def _flask_migrate(sources: Sources, target: AppTarget, directory: str, folders:
         return None
     name = f"{target.module}:{target.attribute}" + ("()" if target.factory else "")
     path = posixpath.normpath(f"{folder}/migrations")
+    renamed = next((match[1].decode() for file in files if (match := _COMMAND.search(sources.text(file)))), "db")
     return Step(
         "migrations",
-        ("flask", "db", "upgrade", "--directory", posixpath.relpath(path, directory)),
+        ("flask", renamed, "upgrade", "--directory", posixpath.relpath(path, directory)),
         directory,
         f"Flask-Migrate, with {path}",
         # Flask before 2.2 has no option `--app`.

@@ -387,6 +387,12 @@ def test_flask_migrate_upgrades_where_there_is_a_migrations_folder(tmp_path: Pat
     assert step.variables == {"FLASK_APP": "app:app"}
 
 
+def test_flask_migrate_has_the_command_that_the_project_names(tmp_path: Path) -> None:
+    text = "from flask_migrate import Migrate\n" + FLASK + 'Migrate(app, None, command="tables")\n'
+    step = plan_of(tmp_path, {"app.py": text, "migrations/env.py": ""}).steps[0]
+    assert step.argv == ("flask", "tables", "upgrade", "--directory", "migrations")
+
+
 def test_flask_migrate_without_the_folder_does_nothing(tmp_path: Path) -> None:
     text = "from flask_migrate import Migrate\n" + FLASK + "Migrate(app, None)\n"
     assert plan_of(tmp_path, {"app.py": text}).steps == ()

@@ -492,6 +492,7 @@ def test_an_environment_s_own_file_of_variables_is_an_example(tmp_path: Path, fi
         ('key = os.environ["DATA_KEY"].encode()\nbox = Fernet(key)', "{secret_base64}"),
         ('key = base64.urlsafe_b64decode(os.environ["DATA_KEY"])', "{secret_base64}"),
         ('FERNET_SECRET = os.environ["FERNET_SECRET"]', "{secret_base64}"),
+        ('FIELD_ENCRYPTION_KEY = os.getenv("FIELD_ENCRYPTION_KEY", "")', "{secret_base64}"),
         ('DATA_KEY = os.environ["DATA_KEY"]\nAES.new(DATA_KEY.encode(), AES.MODE_CBC)', "{secret_32}"),
         ('AESGCM(bytes.fromhex(os.environ["DATA_KEY"]))', "{secret}"),
         ('DATA_KEY = os.environ["DATA_KEY"]\nbox = Fernet(Fernet.generate_key())', "{secret}"),

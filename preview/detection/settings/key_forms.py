@@ -10,7 +10,7 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import Final
 
-from preview.detection.settings.model import SettingRead
+from preview.detection.settings.model import Need, SettingRead
 from preview.sources import Sources
 
 
@@ -52,7 +52,13 @@ def with_key_forms(reads: Mapping[str, SettingRead], sources: Sources, files: It
             for match in pattern.finditer(text):
                 taken = (match[2] or match[3] or _CONVERTED.sub(b"", match[1]).rpartition(b".")[2]).decode()
                 forms.update((name, form) for name in names if name not in forms and _is(name, taken, text))
-    return {name: replace(read, form=forms[name]) if name in forms else read for name, read in reads.items()}
+    return {name: _with_form(read, forms[name]) if name in forms else read for name, read in reads.items()}
+
+
+def _with_form(read: SettingRead, form: str) -> SettingRead:
+    """Return the read with the form; an empty default has none."""
+    need = Need.REQUIRED if read.need is Need.DEFAULTED and read.default == "" else read.need
+    return replace(read, form=form, need=need)
 
 
 def _is(name: str, taken: str, text: bytes) -> bool:
