@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import posixpath
 import re
@@ -178,7 +179,11 @@ def _requirements(database: DatabaseChoice, migrations: Iterable[Step]) -> tuple
 
 
 def _as_stated(nodes: Nodes, target: AppTarget, commands: Iterable[StartCommand]) -> AppTarget:
-    """Return the target under the module name of the start command, if its imports also work from that folder."""
+    """Return the target under the module name of the start command, if its files are loaded under that name.
+
+    Either its imports also work from the command's folder, or its files name each other as the command does: under two
+    names, a file would be loaded twice.
+    """
     for command in commands:
         module, attribute = command.app or ("", "")
         path = module.replace(".", "/")
@@ -186,7 +191,10 @@ def _as_stated(nodes: Nodes, target: AppTarget, commands: Iterable[StartCommand]
         if not module or end is None or target.framework == "django" or command.weight < 2:
             continue
         folder = posixpath.normpath(target.file.removesuffix(path + end) or ".")
-        if folder != posixpath.normpath(target.app_dir) and _imports_work(nodes, target.file, target.app_dir, folder):
+        is_other = folder != posixpath.normpath(target.app_dir)
+        if is_other and (
+            _imports_work(nodes, target.file, target.app_dir, folder) or _names_itself(nodes, target, module, folder)
+        ):
             return replace(target, module=module, attribute=attribute or target.attribute, app_dir=folder)
         return target
     return target
@@ -196,6 +204,14 @@ def _imports_work(nodes: Nodes, file: str, now: str, then: str) -> bool:
     """Return true if all files that the file imports from ``now`` can also be imported from ``then``."""
     before = set(reachable(nodes, file, (now,)))
     return before <= set(reachable(nodes, file, (then,)))
+
+
+def _names_itself(nodes: Nodes, target: AppTarget, module: str, folder: str) -> bool:
+    """Return whether the files that the target loads import something below the first part of the module's name."""
+    start = f"{module.partition('.')[0]}."
+    files = reachable(nodes, target.file, (target.app_dir, folder))
+    froms = (node for file in files for node in nodes.imports(file) if isinstance(node, ast.ImportFrom))
+    return any(not node.level and (node.module or "").startswith(start) for node in froms)
 
 
 def _loaded(nodes: Nodes, target: AppTarget) -> list[str]:

@@ -34,6 +34,11 @@ _FLAGS: Final = frozenset(
 # A shell's redirections and comments, and the ends of JSON and of a sentence, are no words of a command.
 _WORD: Final = re.compile(r"[\w./:@%+=,~$-]*[\w/$-](?:\(\))?|\$\{[\w:.-]+\}|[\w./:@=-]+\$\{[\w:.-]+\}")
 _FLASK_APP: Final = re.compile(r"\bFLASK_APP\s*[=:\s]\s*[\"']?([\w./:()-]+)")
+# `APP ?= shop.main:app` of a Makefile, and `$(APP)`; a value that has names itself stays as it is.
+_MADE: Final = re.compile(
+    r"^(?P<name>\w{1,60})[ \t]{0,20}[:?]?=[ \t]{0,20}(?P<value>[\w./:@=-]{1,200})[ \t]{0,20}$", re.MULTILINE
+)
+_MAKE_NAME: Final = re.compile(r"\$[({](\w{1,60})[)}]")
 _WORKDIR: Final = re.compile(r"^\s*WORKDIR\s+(\S+)", re.MULTILINE | re.IGNORECASE)
 # The weight of a file: it deploys the project, runs the project, or only documents it.
 _DEPLOYS, _RUNS, _TELLS = 3, 2, 1
@@ -126,6 +131,9 @@ def _read(text: str, file: str, weight: int) -> Iterator[StartCommand]:
 def _plain(text: str, file: str) -> str:
     """Return the text with one command per line, without the quoting of JSON, YAML and lists."""
     text = text.replace("\\\r\n", " ").replace("\\\n", " ")
+    if file.lower().endswith("makefile"):
+        values = {match["name"]: match["value"].strip() for match in _MADE.finditer(text)}
+        text = _MAKE_NAME.sub(lambda match: values.get(match[1], match[0]), text)
     if file.endswith(".json"):
         # A script that quotes other commands: `concurrently \"uvicorn main:app\" \"npm run web\"`.
         text = text.replace('\\"', "\n")

@@ -368,6 +368,26 @@ def test_a_stated_command_says_where_imports_count_from_unless_they_fail_there(
     assert target.app_dir == folder
 
 
+MAKEFILE = "APP ?= backend.api.main:app\nrun:\n\tuvicorn $(APP) --reload\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "module", "path"),
+    [
+        ("import core\nfrom backend.api.deps import A\n", "backend.api.main", (".", "backend")),
+        ("import core\nfrom api.deps import A\n", "api.main", ("backend",)),
+    ],
+)
+def test_files_that_name_each_other_as_the_command_does_are_loaded_under_these_names(
+    tmp_path: Path, text: str, module: str, path: tuple[str, ...]
+) -> None:
+    files = {"backend/api/main.py": f"{text}{FASTAPI}", "backend/api/deps.py": "A = 1\n", "backend/core.py": ""}
+    files |= {"backend/__init__.py": "", "backend/api/__init__.py": "", "Makefile": MAKEFILE}
+    plan = plan_of(tmp_path, files)
+    assert plan.target is not None
+    assert (plan.target.module, plan.python_path[: len(path)]) == (module, path)
+
+
 def test_a_variable_behind_an_import_from_two_folders_up_is_read(tmp_path: Path) -> None:
     files = {f"shop/{name}__init__.py": "" for name in ("", "api/")}
     files |= {
