@@ -66,6 +66,29 @@ CASES = [
         steps=("prisma generate", "migrations", "seed"),
     ),
     Case(
+        "two addresses under one key, of which the client of Redis gets one",
+        node(
+            "const { z } = require('zod');\nconst IORedis = require('ioredis');\nconst config = require('./config');\n"
+            "z.object({ DATABASE_URL: z.string().url(), REDIS_URL: z.string().url() }).parse(process.env);\n"
+            "const open = (url, options) => new IORedis(url, options);\n",
+            "prisma", "@prisma/client", "ioredis", "zod",
+            **{
+                "config.js": "module.exports = {\n"
+                "  database: { url: process.env.DATABASE_URL || 'postgresql://a:b@localhost:5432/c' },\n"
+                "  redis: { url: process.env.REDIS_URL || 'redis://localhost:6379' },\n};\n",
+                "prisma/schema.prisma": PRISMA.format("postgresql"),
+                ".env.example": "DATABASE_URL=postgresql://a:b@localhost:5432/c\nREDIS_URL=redis://localhost:6379\n",
+            },
+        ),
+        {
+            "DATABASE_URL": "postgresql://a:b@localhost:5432/c",
+            "DIRECT_URL": OWN,
+            "REDIS_URL": "redis://localhost:6379",
+        },
+        (POSTGRESQL, REDIS),
+        steps=("prisma generate", "tables"),
+    ),
+    Case(
         "node-postgres and an example",
         node(
             "const { Pool } = require('pg');\nnew Pool({ connectionString: process.env.DATABASE_URL });\n", "pg",

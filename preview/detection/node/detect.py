@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from preview.detection.databases.services import SQL_KINDS
-from preview.detection.node.address_uses import find_address_uses
+from preview.detection.databases.services import SQL_KINDS, kind_of_scheme
+from preview.detection.node.address_uses import AddressUse, find_address_uses
 from preview.detection.node.build import find_build_work, find_output_step, tell_stand_in, with_own_build
 from preview.detection.node.command import find_command
 from preview.detection.node.databases import PROVIDERS, DatabaseWork, find_database_work
@@ -25,6 +25,7 @@ from preview.detection.node.variables import address_of_another_kind, choose_var
 from preview.detection.overrides.given import Overrides
 from preview.detection.own_starts import OWN_BUILD
 from preview.detection.plan import Origin, Server, ServiceKind, ServiceNeed, StartPlan, Step, Toolchain, Variable
+from preview.detection.settings import ProjectSettings
 from preview.detection.steps.env_file import find_env_file_step
 from preview.detection.steps.node_work import find_node_work
 from preview.detection.supplied.node import PACKAGES, REDIS_PACKAGES
@@ -173,7 +174,7 @@ def _plan(project: NodeProject, app: FoundApp | None, supplied: frozenset[Servic
     servers = find_servers(project, settings, supplied)
     work = find_database_work(project, command.runner, servers.sql, servers.supply.kinds)
     kinds = _kinds(project, work)
-    uses = find_address_uses(trees, project.by_reach)
+    uses = _own_uses(find_address_uses(trees, project.by_reach), settings)
     variables = choose_variables(project, settings, kinds, command.variables, uses)
     variables.update({item.name: item for item in work.variables})
     _address_of_prisma(work, variables)
@@ -288,6 +289,21 @@ def _imported_tools(project: NodeProject) -> list[str]:
 def _warning(need: ServiceNeed) -> str:
     setting = f"; set {need.setting} to one that can be reached" if need.setting else ""
     return f"{need.where} connects to {need.kind} when it starts, and may not come up without it{setting}"
+
+
+def _own_uses(uses: Mapping[str, AddressUse], settings: ProjectSettings) -> dict[str, AddressUse]:
+    """Return the uses without those of a variable whose own value is the address of another kind of server.
+
+    Settings often have several addresses under one key: ``database.url`` and ``redis.url``.
+    """
+    found = dict(uses)
+    for name, use in uses.items():
+        read, value = settings.reads.get(name), settings.own.get(name) or settings.examples.get(name)
+        text = value.value if value is not None else (read.default if read is not None else None) or ""
+        told = kind_of_scheme(text) if "://" in text else None
+        if told is not None and use.kind is not None and told is not use.kind and not {told, use.kind} <= SQL_KINDS:
+            del found[name]
+    return found
 
 
 def _health_path(project: NodeProject, app: FoundApp | None) -> str | None:
