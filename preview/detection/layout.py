@@ -176,11 +176,18 @@ def _beside(nodes: Nodes, target: AppTarget, files: Sequence[str]) -> Iterator[s
     seen = {app_dir}
     for folder in folders_between(app_dir):
         for inner in (posixpath.normpath(f"{folder}/src"), *_children(sources, folder), folder):
-            is_found = inner not in seen and any(_is_package(sources, inner, name) for name in missing)
+            is_found = inner not in seen and any(_may_be_top(nodes, inner, name) for name in missing)
             if is_found and not any(_is_package(sources, inner, name) for name in shadows):
                 missing = {name for name in missing if not _is_package(sources, inner, name)}
                 yield inner
             seen.add(inner)
+
+
+def _may_be_top(nodes: Nodes, folder: str, name: str) -> bool:
+    """Return whether the folder has the module. One with relative imports is a part of its package, and not on its own."""
+    file = posixpath.normpath(f"{folder}/{name}.py")
+    is_inner = any(isinstance(node, ast.ImportFrom) and node.level for node in nodes.imports(file))
+    return not is_inner and _is_package(nodes.sources, folder, name)
 
 
 def _sharing_a_part(names: Iterable[str], declared: Iterable[str]) -> set[str]:

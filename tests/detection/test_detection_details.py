@@ -368,6 +368,15 @@ def test_a_stated_command_says_where_imports_count_from_unless_they_fail_there(
     assert target.app_dir == folder
 
 
+@pytest.mark.parametrize(("relative", "path"), [("from .keys import A\n", (".",)), ("import keys\n", (".", "apis"))])
+def test_a_part_of_a_package_is_not_the_module_that_a_file_imports(
+    tmp_path: Path, relative: str, path: tuple[str, ...]
+) -> None:
+    files = {"app.py": f"import apis\nfrom redcap import Project\n{FLASK}", "requirements.txt": "flask\nPyCap\n"}
+    files |= {"apis/__init__.py": "", "apis/redcap.py": relative, "apis/keys.py": "A = 1\n"}
+    assert plan_of(tmp_path, files).python_path == path
+
+
 MAKEFILE = "APP ?= backend.api.main:app\nrun:\n\tuvicorn $(APP) --reload\n"
 
 
