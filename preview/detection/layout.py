@@ -184,7 +184,7 @@ def _beside(nodes: Nodes, target: AppTarget, files: Sequence[str]) -> Iterator[s
 
 
 def _may_be_top(nodes: Nodes, folder: str, name: str) -> bool:
-    """Return whether the folder has the module. One with relative imports is a part of its package, and not on its own."""
+    """Return whether the folder has the module, and not as a part of a package: such a part has relative imports."""
     file = posixpath.normpath(f"{folder}/{name}.py")
     is_inner = any(isinstance(node, ast.ImportFrom) and node.level for node in nodes.imports(file))
     return not is_inner and _is_package(nodes.sources, folder, name)
