@@ -421,6 +421,8 @@ def test_a_folder_for_what_a_program_writes_is_made(line: str, folder: str) -> N
             "sqlalchemy<2.1",
         ),
         ("AttributeError: module 'sqlalchemy.orm' has no attribute 'relation'", "sqlalchemy<2"),
+        ("TypeError: relationship() missing 1 required positional argument: 'argument'", "sqlalchemy>=2,<2.1"),
+        ("ImportError: cannot import name 'mapped_column' from 'sqlalchemy.orm' (/a/b.py)", "sqlalchemy>=2,<2.1"),
         ("AttributeError: module 'sqlalchemy' has no attribute '__all__'. Did you mean: '__file__'?", "sqlalchemy<2"),
         (
             'sqlalchemy.orm.exc.MappedAnnotationError: Type annotation for "A.b" can\'t be correctly interpreted for',

@@ -1,4 +1,4 @@
-"""Mends of packages newer than the project: a limit that an error names, or all as of the project's day. Pure."""
+"""Mends of packages of another day than the project: a limit that an error tells, or all as of its day. Pure."""
 
 from __future__ import annotations
 
@@ -124,6 +124,11 @@ _SAID: Final = {
         re.compile(r"cannot import name '(?:relation|mapper)' from 'sqlalchemy\.orm'"),
         re.compile(r"Column expression, FROM clause, or other columns clause element expected, got \["),
     ),
+    # The project's day may be before its release.
+    "sqlalchemy>=2,<2.1": (
+        re.compile(r"\brelationship\(\) missing 1 required positional argument: 'argument'"),
+        re.compile(r"cannot import name '(?:Mapped|mapped_column|DeclarativeBase\w{0,20})' from 'sqlalchemy\.orm'"),
+    ),
     # SQLAlchemy-Utils before 0.42 uses it.
     "sqlalchemy<2.1": (re.compile(r"module 'sqlalchemy\.orm\.attributes' has no attribute 'ScalarAttributeImpl'"),),
     "numpy<1.24": (re.compile(r"module 'numpy' has no attribute '(?:float|int|bool|object|str|typeDict)'"),),
@@ -203,7 +208,9 @@ def mend_versions(failed: FailedStart) -> Mend | None:
         if not any(pattern.search(one) for one in said):
             continue
         if not failed.named.get(name, False):
-            return Mend(f"{name} is newer than the project: limiting it to {line}", requirements=(line,))
+            is_older = ">" in line
+            why = f"{name} is {'older' if is_older else 'newer'} than the project: limiting it to {line}"
+            return Mend(why, requirements=(line,))
         if (other := _asking_package(failed.lines, number)) is not None and other != name:
             why = f"the pinned {name} does not fit the installed {other}: limiting it to {line}"
             return Mend(why, requirements=(line,))
