@@ -317,6 +317,8 @@ FLASK_1 = {
         (["flask==1.1.2"], FLASK_1),
         (["flask==1.1.2", "jinja2==3.1", "click>=8.1"], FLASK_1 - {"jinja2<3.1", "click<8.1"}),
         (["flask~=1.1"], FLASK_1),
+        (["flask==2.0.3"], {"setuptools<81", "werkzeug<2.2", "jinja2<3.2", "marshmallow<4"}),
+        (["flask==2.1.0"], {"werkzeug<2.2", "jinja2<3.2", "marshmallow<4"}),
         (["flask>=1"], set()),
         (["flask==3.0"], {"marshmallow<4"}),
         (["flask==3.1"], set()),
