@@ -140,6 +140,7 @@ STAND_IN = "Set DATABASE_URL (app/db.py:3) to a server of that kind."
         ("python-pika", "It needs RabbitMQ, "),
         ("python-es", "It needs Elasticsearch at localhost:9200, "),
         ("python-smtp", "It needs a mail server (setting SMTP_HOST, app/mail.py:4), and nothing answers there. "),
+        ("python-memcached", "It needs Memcached, and nothing answers there. Start one there. The code is in main.py:"),
         ("python-requests", SHOP.format("localhost") + SHOPS),
         ("python-httpx", "It needs a server, and nothing answers there. Start one there. The code is in main.py:"),
         ("python-httpxa", "It needs a server, "),

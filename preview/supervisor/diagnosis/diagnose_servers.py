@@ -1,4 +1,4 @@
-"""Diagnosis of a refused connection to a mail server, or to another program's HTTP server. Pure."""
+"""Diagnosis of a refused connection to a mail server, to Memcached, or to another program's HTTP server. Pure."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ _REFUSED = re.compile(
 _HOST = re.compile(r"Cannot connect to host (?P<host>[\w.:-]{1,253}?):(?P<port>\d{1,5})\b")
 _MAIL = re.compile(r"smtplib|nodemailer|smtp-connection|\bSMTP\b")
 _MAIL_PORTS = frozenset({25, 465, 587, 1025, 2525})
+_MEMCACHED = re.compile(r"pymemcache|pylibmc|bmemcached|\bmemjs\b|python-memcached")
 _HTTP = re.compile(r"urllib|requests|httpcore|httpx|aiohttp|axios|undici|fetch failed|HTTPS?Connection")
 _AROUND_LINES = 40
 # In the order of preference. Port variables alone do not say where the server is.
@@ -23,7 +24,7 @@ _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def diagnose_server(lines: Sequence[str], variables: Iterable[Variable] = ()) -> Diagnosis | None:
-    """Diagnose the newest refused connection to a mail server or an HTTP server; None if the lines show none.
+    """Diagnose the newest refused connection to a mail server, Memcached or an HTTP server; None if there is none.
 
     Args:
         lines: The program's output, oldest first, bounded and without colours.
@@ -37,6 +38,8 @@ def diagnose_server(lines: Sequence[str], variables: Iterable[Variable] = ()) ->
         text = "\n".join(around)
         if (address is not None and address[1] in _MAIL_PORTS) or _MAIL.search(text):
             return _missing("a mail server", address, find_setting(address, variables, is_mail=True))
+        if _MEMCACHED.search(text):
+            return _missing("Memcached", address, find_setting(address, variables))
         if address is not None or _HTTP.search(text):
             return _missing("a server", address, find_setting(address, variables))
     return None

@@ -38,7 +38,7 @@ _LIBRARIES: tuple[tuple[str, ServiceKind], ...] = (
 # Libraries that connect to other servers.
 _OTHER_LIBRARIES = (
     "smtplib", "aiosmtplib", "nodemailer", "smtp-connection", "urllib", "httpcore", "httpx", "aiohttp", "axios",
-    "undici", "fetch failed",
+    "undici", "fetch failed", "memcache", "pylibmc", "memjs",
 )  # fmt: skip
 
 
