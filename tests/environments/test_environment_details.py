@@ -30,7 +30,7 @@ from preview.environments.node.explain import explain_npm
 from preview.environments.node.manifest import NodeManifest, read_node_manifest
 from preview.environments.node.modules import modules_variables, place_modules
 from preview.environments.node.reading import InThread
-from preview.environments.node.recipe import NodeRecipe, NodeToolchain, find_node
+from preview.environments.node.recipe import NodeRecipe, NodeToolchain, find_node, newer_node
 from preview.environments.node.registries import is_safe_lock
 from preview.environments.python.explain import Explanation
 from preview.environments.python.install import Installation
@@ -453,6 +453,21 @@ def test_a_driver_that_waits_for_ever_on_this_node_is_replaced(tmp_path: Path, w
     manifest = read_node_manifest(tmp_path)
     assert manifest.packages["."]["dependencies"] == {"pg": version, "pgx": "7"}
     assert bool(manifest.notes) is (wanted != version)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "is_newer"),
+    [
+        (">=26", True), ("^22.1.0", True), ("v24", True), ("22 || >=24", True), (">= 22 <27", True),
+        (">=20", False), ("^18 || ^22", False), ("<27", False), ("*", False), ("lts/*", False), ("", False),
+        (22, False), ("26\x1b[31m", False), (None, False),
+    ],
+)  # fmt: skip
+def test_a_project_that_wants_a_newer_node_is_named(tmp_path: Path, wanted: object, is_newer: bool) -> None:
+    write(tmp_path, package__json=json.dumps({"engines": {"node": wanted}, "dependencies": {"six": "1"}}))
+    manifest = read_node_manifest(tmp_path)
+    assert newer_node(manifest, "20.20.2") == (wanted if is_newer else None)
+    assert newer_node(manifest, "") is None
 
 
 def test_a_package_on_its_vendors_own_server_is_that_of_the_registry(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from preview.environments.node.recipe import (
     NodeToolchain,
     find_node,
     make_node_recipe,
+    newer_node,
     npm_environment,
     write_program,
 )
@@ -256,6 +257,9 @@ class NodeEnvironmentCache:
         recipe = await self._recipe(request)
         for note in recipe.manifest.notes:
             report(note, logging.WARNING)
+        if (wanted := newer_node(recipe.manifest, recipe.toolchain.version)) is not None:
+            here = f"this machine has {recipe.toolchain.version}"
+            report(f"package.json asks for Node {wanted}, and {here}: what needs the newer one fails", logging.WARNING)
         async with AsyncExitStack() as stack:
             async with open_progress(report) as progress:
                 how = await stack.enter_async_context(self._hold(recipe, progress))

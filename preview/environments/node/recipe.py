@@ -121,6 +121,23 @@ def compiler_environment() -> dict[str, str]:
     return {"CFLAGS": "-O1", "CXXFLAGS": "-O1", "JOBS": "2"}
 
 
+_ALTERNATIVES: Final = 20
+_LOWEST: Final = re.compile(r"\s{0,4}(?:>=?|\^|~|=)?\s{0,4}v?(?P<major>\d{1,4})")
+_SHOWN: Final = 100
+
+
+def newer_node(manifest: NodeManifest, version: str) -> str | None:
+    """Return the range of Node that ``package.json`` names, if all of it is newer than this version; None otherwise."""
+    engines = manifest.packages["."].get("engines")
+    wanted = engines.get("node") if isinstance(engines, Mapping) else None
+    here = version.partition(".")[0]
+    if not isinstance(wanted, str) or not here.isdecimal():
+        return None
+    lowest = [_LOWEST.match(one) for one in wanted.split("||")[:_ALTERNATIVES]]
+    is_newer = all(one is not None and int(one["major"]) > int(here) for one in lowest)
+    return wanted[:_SHOWN] if is_newer and wanted.isprintable() else None
+
+
 # Increase this when the content of an environment's folder changes: eviction then removes the older environments. The
 # programs that are copied into it (``preview-prisma``) count by their text.
 _LAYOUT_VERSION = 5
