@@ -66,7 +66,8 @@ def as_curl(request: ReadyRequest, base_url: str) -> str:
             words += ["--header", "Content-Type:"]
         text = _plain_text(request.body)
         if text is None:
-            before = f"printf {shlex.quote(_printf(request.body))} | "
+            # A format that begins with a hyphen is no option.
+            before = f"printf -- {shlex.quote(_printf(request.body))} | "
             words += ["--data-binary", "@-"]
         else:
             words += ["--data-raw", text]

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from preview.errors import InvalidRequest, RecordIncomplete
@@ -77,6 +77,7 @@ def run_in_shell(command: str) -> tuple[list[str], bytes]:
 
 
 @settings(max_examples=60)
+@example(ReadyRequest("GET", "/", (), b"-\0"))
 @given(REQUESTS)
 def test_a_real_shell_hands_curl_just_the_request(request: ReadyRequest) -> None:
     arguments, stdin = run_in_shell(export(request, Format.CURL, BASE))
