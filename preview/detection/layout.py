@@ -178,7 +178,7 @@ def _beside(nodes: Nodes, target: AppTarget, files: Sequence[str]) -> Iterator[s
         for inner in (posixpath.normpath(f"{folder}/src"), *_children(sources, folder), folder):
             is_found = inner not in seen and any(_may_be_top(nodes, inner, name) for name in missing)
             if is_found and not any(_is_package(sources, inner, name) for name in shadows):
-                missing = {name for name in missing if not _is_package(sources, inner, name)}
+                missing = {name for name in missing if not _may_be_top(nodes, inner, name)}
                 yield inner
             seen.add(inner)
 

@@ -16,7 +16,7 @@ from typing import Final
 from preview.detection.overrides.given import Overrides
 from preview.detection.plan import StartPlan, Toolchain
 from preview.detection.scripts import runs_server
-from preview.endpoints import FoundApp
+from preview.endpoints import FoundApp, is_shadowed
 from preview.endpoints.ranking import commands_for
 from preview.sources import Sources
 from preview.sources.commands import MAX_BYTES, StartCommand, read_command, start_commands
@@ -103,12 +103,11 @@ def find_own_start(sources: Sources, plan: StartPlan, apps: Sequence[FoundApp]) 
 
 def _shadowed(sources: Sources, plan: StartPlan) -> OwnStart | None:
     """Return the start of ``app.py`` as a program, if Python imports the package ``app`` beside it instead."""
-    file = plan.target.file if plan.target is not None else ""
-    folder, name = posixpath.split(file)
-    if not name.endswith(".py") or not sources.has_file(f"{file.removesuffix('.py')}/__init__.py"):
+    if plan.target is None or not is_shadowed(sources, plan.target):
         return None
+    folder, name = posixpath.split(plan.target.file)
     why = f'"python {name}" (a package of the same name stands beside it)'
-    return OwnStart(file, why, Overrides(command=("python", name), directory=folder or "."))
+    return OwnStart(plan.target.file, why, Overrides(command=("python", name), directory=folder or "."))
 
 
 def _names(command: StartCommand, app: FoundApp) -> bool:

@@ -58,11 +58,11 @@ _FIXED_PORT: Final = re.compile(
 _DEFAULT_PORTS: Final = {"aiohttp": "8080", "sanic": "8000", "bottle": "8080", "cherrypy": "8080", "waitress": "8080"}
 # Files that are looked at for one that starts another file's server.
 _MAX_RUNNERS: Final = 50
-# Packages with the commands of steps. Aerich itself does not require its reader of TOML.
 # `Migrate(app, db, command="migrate")`: the name of its command.
 _COMMAND: Final = re.compile(rb"\bMigrate\([^()\n]{0,200}\bcommand[ ]{0,4}=[ ]{0,4}[\"'](\w{1,40})[\"']")
 _SECTION: Final = re.compile(r"\[([\w.-]{1,100})\]\s*$")
 _LOCATION: Final = re.compile(r"script_location\s{0,8}=")
+# Packages with the commands of steps. Aerich itself does not require its reader of TOML.
 _TOOLS: Final = {"alembic": "alembic", "aerich": "aerich[toml]"}
 _MOST_BYTES: Final = 200_000
 _PREPENDS: Final = re.compile(rb"^prepend_sys_path[ \t]{0,8}=[ \t]{0,8}\.", re.MULTILINE)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         find_app,
         find_apps,
         find_health_path,
+        is_shadowed,
         missing_files,
     )
     from preview.endpoints.merging import merge_listings
@@ -52,6 +53,7 @@ __all__ = [
     "find_app",
     "find_apps",
     "find_health_path",
+    "is_shadowed",
     "merge_listings",
     "missing_files",
     "read_route_table",
@@ -76,6 +78,7 @@ __getattr__ = importer(
         "find_app": "preview.endpoints.extraction",
         "find_apps": "preview.endpoints.extraction",
         "find_health_path": "preview.endpoints.extraction",
+        "is_shadowed": "preview.endpoints.extraction",
         "merge_listings": "preview.endpoints.merging",
         "missing_files": "preview.endpoints.extraction",
         "read_route_table": "preview.endpoints.application",

@@ -50,10 +50,10 @@ def find_apps(sources: Sources) -> list[FoundApp]:
             with contextlib.suppress(OutOfBudget):
                 found += reader(sources, Budget())
         ranked = rank_apps(sources, found)
-    return [app for app in ranked if not _is_shadowed(sources, app.target)] or ranked
+    return [app for app in ranked if not is_shadowed(sources, app.target)] or ranked
 
 
-def _is_shadowed(sources: Sources, target: AppTarget) -> bool:
+def is_shadowed(sources: Sources, target: AppTarget) -> bool:
     """Return whether Python imports a package in place of the target's file: ``app/`` hides ``app.py`` beside it."""
     folder = target.file.removesuffix(".py")
     return target.file.endswith(".py") and sources.has_file(f"{folder}/__init__.py")

@@ -36,7 +36,7 @@ function readable(text) {
   return text
     .replace(ONE, (_, name) => late(name))
     .replace(SEVERAL, (block) => block.replace(EACH, (_, name) => late(name)))
-    .replace(TYPES, (_, key, value) => `return Reflect.metadata(${key}, process[Symbol.for('preview.typeOf')](${value}));`);
+    .replace(TYPES, (_, key, value) => `return Reflect.metadata(${key}, process[Symbol.for('${TYPE_OF.description}')](${value}));`);
 }
 
 exports.allowCircles = function allowCircles() {
