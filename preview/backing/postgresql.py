@@ -126,7 +126,13 @@ class PostgresqlEngine:
     async def begin(self, client: trio.SocketStream, first: bytes, name: str) -> trio.SocketStream:  # noqa: ARG002
         """See ``PostgresqlServing``: no proof is needed. Cancellation: no connection is left."""
         server = await self.connect()
-        await server.send_all(first)
+        is_begun = False
+        try:
+            await server.send_all(first)
+            is_begun = True
+        finally:
+            if not is_begun:
+                await trio.aclose_forcefully(server)
         return server
 
     def password(self, name: str) -> str:  # noqa: ARG002

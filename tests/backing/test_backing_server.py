@@ -11,6 +11,8 @@ import trio
 import trio.testing
 
 from preview.backing.own import OwnLimits, OwnPostgresqlEngine
+from preview.backing.admin import PostgresqlLimits
+from preview.backing.postgresql import PostgresqlEngine
 from preview.backing.server import Server, ServerUnavailable, _find_socket
 from preview.backing.server_command import ServerCommand, make_folder, note_use
 from preview.core.servers import Program
@@ -128,3 +130,22 @@ async def test_what_a_service_that_ended_has_left_of_previews_own_servers_is_rem
                 await trio.sleep(0.01)
         nursery.cancel_scope.cancel()
     assert os.listdir(tmp_path) == ["own"]  # noqa: PTH208
+
+
+async def test_a_session_that_is_cancelled_at_its_first_message_leaves_no_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = Program(Path("/usr/bin/false"), "Broken")
+    engine = PostgresqlEngine(program, tmp_path, PostgresqlLimits(64, 5, 30, 0), PlainRuntime())
+    ours, theirs = (trio.SocketStream(one) for one in trio.socket.socketpair())
+
+    async def connect() -> trio.SocketStream:
+        return ours
+
+    monkeypatch.setattr(engine, "connect", connect)
+    async with theirs:
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await engine.begin(theirs, b"first", "pv_one")
+        assert scope.cancelled_caught
+        assert ours.socket.fileno() == -1

@@ -80,6 +80,7 @@ def generation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared_cache: Pa
         yield made
 
 
+@pytest.mark.long
 def test_the_story_of_a_rule(
     generation: str, receiver: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

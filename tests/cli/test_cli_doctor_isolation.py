@@ -230,7 +230,13 @@ def environment(tmp_path: Path, **more: str) -> dict[str, str]:
     return {**os.environ, **folders, **more}
 
 
-@pytest.mark.parametrize(("isolation", "is_well"), [("trusted", True), ("auto", os.geteuid() != 0)])
+# A command that a person gives for a project of their own, and a service's.
+COMMANDS = [["run", "."], pytest.param(["serve", "--bind", "127.0.0.1:0"], marks=pytest.mark.long)]
+
+
+@pytest.mark.parametrize(
+    ("isolation", "is_well"), [pytest.param("trusted", True, marks=pytest.mark.long), ("auto", os.geteuid() != 0)]
+)
 def test_on_a_machine_without_bubblewrap_it_says_so(tmp_path: Path, isolation: str, is_well: bool) -> None:
     """A service that is root, and is not told that all code is trusted, does not start there."""
     done = subprocess.run(
@@ -249,7 +255,7 @@ def test_on_a_machine_without_bubblewrap_it_says_so(tmp_path: Path, isolation: s
     assert "bubblewrap" in sandbox["advice"]
 
 
-@pytest.mark.parametrize("command", [["serve", "--bind", "127.0.0.1:0"], ["run", "."]])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_where_isolation_is_required_and_missing_nothing_is_started(command: list[str], tmp_path: Path) -> None:
     done = subprocess.run(
         [*hidden("bwrap"), *PROGRAM, *command],
@@ -264,7 +270,7 @@ def test_where_isolation_is_required_and_missing_nothing_is_started(command: lis
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root's rights are at stake")
-@pytest.mark.parametrize("command", [["serve", "--bind", "127.0.0.1:0"], ["run", "."]])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_auto_gives_nobody_roots_rights(command: list[str], tmp_path: Path) -> None:
     """``run`` too, where somebody has asked for ``auto`` in so many words."""
     done = subprocess.run(

@@ -101,7 +101,11 @@ DOCUMENTS = [path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob(
 
 
 @pytest.mark.skipif(shutil.which("curl") is None or shutil.which("bwrap") is None, reason="no curl or no bubblewrap")
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "document",
+    [pytest.param(one, marks=pytest.mark.long) if one.name == "runbook.md" else one for one in DOCUMENTS],
+    ids=lambda path: path.name,
+)
 def test_the_examples_of_a_document_print_what_it_says(document: Path, environment: dict[str, str]) -> None:
     steps = steps_of(document)
     printed = run_session(steps, environment)

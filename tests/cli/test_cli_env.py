@@ -70,6 +70,7 @@ def tell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
     return Tell(monkeypatch, capsys)
 
 
+@pytest.mark.long
 def test_the_story_of_settings(generation: str, tmp_path: Path, tell: Tell) -> None:
     assert "No settings yet" in tell("env", "ls", generation).stderr
     assert "next launch" in tell("env", "set", generation, "COLOR=red", "NEW_CHECKOUT=off").stderr

@@ -110,6 +110,7 @@ trio.run(main)
 """
 
 
+@pytest.mark.long
 def test_what_imports_have_made_is_left_alone_when_garbage_is_collected(tmp_path: Path) -> None:
     """Else each full collection stops all streams for as long as it takes to go through all modules."""
     argv = [sys.executable, "-c", FROZEN, str(tmp_path / "data")]

@@ -126,6 +126,7 @@ def asking(address: tuple[str, int]) -> Iterator[list[str]]:
         thread.join(_PATIENCE_S)
 
 
+@pytest.mark.long
 def test_no_client_is_refused_while_the_service_restarts(tmp_path: Path) -> None:
     folders = {"PREVIEW_DATA_DIR": str(tmp_path / "data"), "PREVIEW_CACHE_DIR": str(tmp_path / "cache")}
     with socket.create_server(("127.0.0.1", 0), backlog=100) as listener, asking(listener.getsockname()) as answers:

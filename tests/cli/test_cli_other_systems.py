@@ -98,6 +98,7 @@ def programs() -> Iterator[dict[str, Ask]]:
         yield {system: held.enter_context(program_on(system)) for system in SYSTEMS}
 
 
+@pytest.mark.long
 def test_each_client_command_explains_itself(programs: dict[str, Ask]) -> None:
     # Here Windows lacks all that macOS lacks, and more.
     asked = [[name, *(part for part in (FIRST_PART.get(name),) if part), "--help"] for name in CLIENT]
@@ -134,7 +135,9 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
         yield {"PREVIEW_URL": started.url, "PREVIEW_TOKEN": token, "PREVIEW_DATA_DIR": str(folder / "client")}
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize(
+    "system", [one if one == "win32" else pytest.param(one, marks=pytest.mark.long) for one in SYSTEMS]
+)
 def test_the_client_commands_work_from_there(
     system: str, programs: dict[str, Ask], service: dict[str, str], tmp_path: Path
 ) -> None:

@@ -100,6 +100,7 @@ def test_the_story_of_a_bug(tmp_path: Path, tell: Tell, shared_cache: Path) -> N
         assert tell("check", made, "--list").stdout.startswith('ignore = [\n  "$.minutes",\n]')
 
 
+@pytest.mark.long
 def test_a_folder_is_checked_without_a_service(tmp_path: Path, tell: Tell) -> None:
     project = tmp_path / "project"
     project.mkdir()

@@ -22,6 +22,7 @@ HTTPServer(("127.0.0.1", int(os.environ["PORT"])), BaseHTTPRequestHandler).serve
 """
 
 
+@pytest.mark.long
 def test_the_story_of_a_rollout(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], shared_cache: Path
 ) -> None:

@@ -56,6 +56,7 @@ def check(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*PROGRAM, "run", "--check", *arguments], capture_output=True, text=True, check=False)
 
 
+@pytest.mark.long
 def test_the_reports_name_what_broke(tmp_path: Path) -> None:
     project = write_project(tmp_path / "shop", BROKEN)
     (project / "preview.checks.toml").write_text(CHECKS)

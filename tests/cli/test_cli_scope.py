@@ -93,6 +93,7 @@ def test_a_service_runs_in_its_scope_which_ends_with_it(folders: dict[str, str])
     assert code == 0
 
 
+@pytest.mark.long
 def test_with_no_scope_a_service_stays_in_the_session(folders: dict[str, str]) -> None:
     assert served(folders, "--no-scope") == ("session", [], 0)
 
@@ -104,6 +105,7 @@ def test_a_service_stays_in_the_session_where_a_scope_gives_nothing_or_ends_too_
     assert served(folders, how) == ("session", [], 0)
 
 
+@pytest.mark.long
 def test_below_nohup_a_service_has_a_scope_where_the_user_lingers(folders: dict[str, str]) -> None:
     group, scopes, code = served(folders, "nohup", "linger")
     assert [group] == scopes

@@ -18,6 +18,7 @@ NAMES = ("04", "11", "19", "20")
 _LONGEST_S = 420
 
 
+@pytest.mark.long
 def test_some_of_them_work_wholly() -> None:
     run(*NAMES)
 

@@ -83,7 +83,7 @@ def gone(found: Mapping[str, str]) -> bool:
     return False
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("framework", mostly_long(FRAMEWORKS, "embed_starlette", "embed_django"))
 def test_mounted_in_a_framework(framework: str, tmp_path: Path, variables: Mapping[str, str]) -> None:
     with hosted("uvicorn-asyncio", f"{framework}:app", tmp_path, **variables) as host:
         assert host.client.get("/preview/api/v1/previews").status_code == 401
@@ -94,7 +94,9 @@ def test_mounted_in_a_framework(framework: str, tmp_path: Path, variables: Mappi
         assert host.stop() in {0, -2}
 
 
-@pytest.mark.parametrize("server", [one for one in SERVERS if one != "gunicorn-preload"])
+@pytest.mark.parametrize(
+    "server", mostly_long((one for one in SERVERS if one != "gunicorn-preload"), "uvicorn-asyncio", "hypercorn-trio")
+)
 def test_the_example_of_fastapi_under_each_server(server: str, tmp_path: Path, variables: Mapping[str, str]) -> None:
     # Its generations and its authentication run in the host's library.
     with hosted(server, "embed_fastapi:app", tmp_path, **variables) as host:

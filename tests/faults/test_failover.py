@@ -124,6 +124,7 @@ async def until(condition: Callable[[], bool], seconds: float = 30) -> None:
             await trio.sleep(0.005)
 
 
+@pytest.mark.long
 async def test_rows_that_a_standby_lacks_never_make_two_owners() -> None:
     """The node that lost the preview, the one that has taken it, and one that would: all of it in one failover."""
     owners = Owners()
@@ -162,7 +163,7 @@ async def test_rows_that_a_standby_lacks_never_make_two_owners() -> None:
             tasks.cancel_scope.cancel()
 
 
-@pytest.mark.parametrize("commits", ["on", "remote_apply"])
+@pytest.mark.parametrize("commits", ["on", pytest.param("remote_apply", marks=pytest.mark.long)])
 async def test_nothing_acknowledged_is_lost_with_a_synchronous_standby(commits: str) -> None:
     """Launches are asked for all the time; the failover takes longer than the lease."""
     owners, acknowledged, over = Owners(), list[str](), trio.Event()

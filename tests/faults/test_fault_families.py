@@ -163,7 +163,8 @@ class Storm:
         return [*machine.marked(self.ids), *mine, *machine.cgroups(self.ids)]
 
 
-@pytest.mark.parametrize("days", [pytest.param(-1, marks=pytest.mark.long), 1])
+@pytest.mark.long
+@pytest.mark.parametrize("days", [-1, 1])
 async def test_a_preview_lives_its_time_whatever_is_done_to_the_wall_clock(
     tmp_path: Path, cache: Path, days: int
 ) -> None:

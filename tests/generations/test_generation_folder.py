@@ -200,9 +200,10 @@ async def test_a_folder_that_may_not_be_read_is_told(
             raise PermissionError(13, "Permission denied")
         return scandir(path)
 
-    monkeypatch.setattr("preview.generations.folder.os.scandir", refuse)
-    with pytest.raises(InvalidGeneration, match=r"'app/' cannot be read \(Permission denied\)"):
-        await copy(folder, target)
+    with monkeypatch.context() as patched:
+        patched.setattr("preview.generations.folder.os.scandir", refuse)
+        with pytest.raises(InvalidGeneration, match=r"'app/' cannot be read \(Permission denied\)"):
+            await copy(folder, target)
 
 
 async def test_a_file_that_becomes_a_pipe_meanwhile_does_not_hang(folder: Path, target: Path, swap: None) -> None:

@@ -76,7 +76,15 @@ async def stall_then_read(world: World, generation_id: str, lines: Lines, go_on:
         await read_some(stream, lines, LINES + 100)
 
 
-@pytest.mark.parametrize(("seed", "direct"), [(1, True), (2, True), (3, True), (1, False)])
+@pytest.mark.parametrize(
+    ("seed", "direct"),
+    [
+        (1, True),
+        pytest.param(2, True, marks=pytest.mark.long),
+        pytest.param(3, True, marks=pytest.mark.long),
+        (1, False),
+    ],
+)
 async def test_every_subscriber_reads_each_line_once_and_in_order(tmp_path: Path, seed: int, direct: bool) -> None:
     readers = [Lines() for _ in range(SUBSCRIBERS)]
     bounds: dict[str, Any] = {"subscriber_batches": 4, "max_log_lines": 500, "backlog_bytes": 64 * 1024}

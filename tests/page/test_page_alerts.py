@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from page_kit import Running, visit
 from playwright.sync_api import Browser, expect
 from test_page_quality import serious
@@ -26,6 +27,7 @@ SAID = re.compile("/books/7|KeyError")
 FAILS = {"kind": "matches", "filter": "status:>=500", "on": "requests", "count": 1, "within_s": 60}
 
 
+@pytest.mark.long
 def test_a_firing_comes_by_itself_and_leads_to_its_request_which_a_reload_keeps(
     running: Running, browser: Browser
 ) -> None:

@@ -20,7 +20,7 @@ START = '[start]\nframework = "flask"\nserver = "wsgi"\napp = "main:app"\n'
 FILES = {"main.py": APP.replace("NAME", "one"), "preview.toml": START, "notes.txt": "x\n"}
 
 
-@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
+@pytest.mark.parametrize(("scheme", "width"), [pytest.param("light", 1280, marks=pytest.mark.long), ("dark", 390)])
 def test_a_person_rolls_back_and_reads_an_earlier_log(
     running: Running, browser: Browser, scheme: str, width: int
 ) -> None:

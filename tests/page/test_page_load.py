@@ -35,6 +35,7 @@ def stop(running: Running, user: str) -> None:
             api.delete(f"/api/v1/generations/{one['generation_id']}/preview")
 
 
+@pytest.mark.long
 def test_200000_lines_come_and_are_searched_scrolled_and_filtered_without_lag(
     running: Running, browser: Browser
 ) -> None:

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 import psutil
+import pytest
 from page_kit import FILES, PATIENCE_MS, Running, Visit, visit, wait_until
 from playwright.sync_api import Browser, Page, expect
 from test_page_quality import serious
@@ -239,6 +240,7 @@ def test_an_operator_rolls_a_flag_out_and_stops_launches(running: Running, brows
         assert seen.violations == []
 
 
+@pytest.mark.long
 def test_an_operator_drops_and_rebuilds_a_template(running: Running, browser: Browser) -> None:
     with visit(browser, width=390) as seen, running.api("template-user") as api:
         page = seen.page

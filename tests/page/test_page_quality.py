@@ -30,8 +30,15 @@ def serious(seen: Visit) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 360])
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (1280, "light"),
+        (360, "dark"),
+        pytest.param(1280, "dark", marks=pytest.mark.long),
+        pytest.param(360, "light", marks=pytest.mark.long),
+    ],
+)
 def test_axe_finds_nothing_serious_in_any_state(running: Running, browser: Browser, scheme: str, width: int) -> None:
     with visit(browser, scheme=scheme, width=width) as seen:
         page = seen.page

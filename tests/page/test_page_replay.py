@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 
+import pytest
 from page_kit import Running, Visit, visit
 from playwright.sync_api import Browser, Locator, expect
 from test_page_quality import serious
@@ -110,6 +111,7 @@ def test_requests_come_in_go_out_and_are_replayed_by_keyboard(running: Running, 
         assert not seen.violations
 
 
+@pytest.mark.long
 def test_two_versions_are_compared(running: Running, browser: Browser) -> None:
     """One endpoint has changed, another one answers the same."""
     with visit(browser) as seen:
@@ -158,6 +160,7 @@ def books():
 """
 
 
+@pytest.mark.long
 def test_two_generations_of_a_project_are_compared_and_only_the_real_change_is_shown(
     running: Running, browser: Browser
 ) -> None:

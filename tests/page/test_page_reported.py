@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
 from page_kit import Running, visit, wait_until
 from playwright.sync_api import Browser, expect
 from test_page_quality import serious
@@ -36,6 +37,7 @@ START = '[start]\ntrace = true\nframework = "flask"\nserver = "wsgi"\napp = "mai
 MANIFEST = {"requirements.txt": "# opentelemetry-proto\n"}
 
 
+@pytest.mark.long
 def test_reported_metrics_are_a_table_at_each_width(running: Running, browser: Browser) -> None:
     with visit(browser, scheme="light", width=1440) as seen, running.api("reporting-user") as api:
         page = seen.page

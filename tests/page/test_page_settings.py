@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import httpx2
+import pytest
 from page_kit import Running, Visit, visit, wait_until
 from playwright.sync_api import Browser, Locator, expect
 from test_page_quality import serious
@@ -40,6 +41,7 @@ def shoot(seen: Visit, name: str) -> None:
         seen.page.screenshot(path=Path(shots) / f"settings-{name}.png")
 
 
+@pytest.mark.long
 def test_a_placeholder_is_set_a_flag_is_turned_and_a_preset_switched(running: Running, browser: Browser) -> None:
     with visit(browser) as seen, running.api("settings-user") as api:
         page = seen.page

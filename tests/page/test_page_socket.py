@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from page_kit import Running, visit
 from playwright.sync_api import Browser, Response, expect
 from test_page_request import check, shoot
@@ -115,6 +116,7 @@ def test_a_person_talks_to_a_websocket_and_sees_one_state(running: Running, brow
         assert seen.violations == []
 
 
+@pytest.mark.long
 def test_a_place_of_a_traceback_is_marked_and_a_limit_is_freed(running: Running, browser: Browser) -> None:
     with visit(browser, width=1440, height=900) as seen:
         page = seen.page

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from page_kit import PATIENCE_MS, Running, Visit, visit
 from playwright.sync_api import Browser, expect
 
@@ -74,6 +75,7 @@ class Tasks:
             self._seen.page.screenshot(path=f"{folder}/task-{len(self.rows):02}.png")
 
 
+@pytest.mark.long
 def test_each_of_ten_tasks_takes_less_than_a_minute(running: Running, browser: Browser) -> None:
     with visit(browser) as seen, running.api("tasks-user") as api:
         page = seen.page

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from page_kit import PATIENCE_MS, Running, visit
 from playwright.sync_api import Browser, expect
 from test_page_replay import change_files
@@ -28,6 +29,7 @@ def get_book(book_id: int):
 FILES = {"main.py": SHOP, "requirements.txt": "fastapi\nuvicorn\n"}
 
 
+@pytest.mark.long
 def test_a_probe_is_followed_to_its_failure_and_a_broken_check_is_marked(running: Running, browser: Browser) -> None:
     with visit(browser) as seen:
         page = seen.page

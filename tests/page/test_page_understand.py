@@ -63,7 +63,7 @@ def test_hostile_records_and_failures_neither_act_on_the_page_nor_stop_it(runnin
         assert seen.violations == []
 
 
-@pytest.mark.parametrize(("scheme", "width"), [("light", 360), ("dark", 1280)])
+@pytest.mark.parametrize(("scheme", "width"), [("light", 360), pytest.param("dark", 1280, marks=pytest.mark.long)])
 def test_axe_finds_nothing_serious_and_nothing_is_too_wide(
     running: Running, browser: Browser, scheme: str, width: int
 ) -> None:

@@ -21,6 +21,7 @@ def test_each_backend_has_seeded_bugs() -> None:
     assert all(seeded().values())
 
 
+@pytest.mark.long
 def test_the_bugs_of_one_are_found() -> None:
     found(QUICK, longest_s=240)
 
