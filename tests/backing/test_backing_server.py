@@ -10,8 +10,8 @@ import pytest
 import trio
 import trio.testing
 
-from preview.backing.own import OwnLimits, OwnPostgresqlEngine
 from preview.backing.admin import PostgresqlLimits
+from preview.backing.own import OwnLimits, OwnPostgresqlEngine
 from preview.backing.postgresql import PostgresqlEngine
 from preview.backing.server import Server, ServerUnavailable, _find_socket
 from preview.backing.server_command import ServerCommand, make_folder, note_use
