@@ -10,7 +10,7 @@ import pytest
 import trio
 import trio.testing
 
-from preview.backing.admin import PostgresqlLimits
+from preview.backing.admin.postgresql import PostgresqlLimits
 from preview.backing.own import OwnLimits, OwnPostgresqlEngine
 from preview.backing.postgresql import PostgresqlEngine
 from preview.backing.server import Server, ServerUnavailable, _find_socket
