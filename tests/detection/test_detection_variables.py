@@ -308,7 +308,11 @@ def test_an_example_files_value_is_taken(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["", "changeme", "<your key>", "your_secret_key_here", "YourKey", "choose_a_key", "xxxx", "...", "TODO"]
+    "value",
+    [
+        *("", "changeme", "<your key>", "your_secret_key_here", "YourKey", "choose_a_key", "xxxx", "...", "TODO"),
+        *("CAMBIAR_EN_PRODUCCION", "PEGAR_PRIMARY_KEY_AQUI", "troque-esta-chave", "sua_chave_aqui"),
+    ],
 )
 def test_a_placeholder_is_no_value(tmp_path: Path, value: str) -> None:
     assert values(tmp_path, 'x = os.environ["SECRET_KEY"]\n', **{".env.example": f"SECRET_KEY={value}\n"}) == {

@@ -483,7 +483,9 @@ def test_a_schema_in_several_files_is_given_as_its_folder(tmp_path: Path) -> Non
     files = {
         "server.js": EXPRESS + LISTEN,
         "prisma/schema/schema.prisma": schema,
-        "prisma/schema/crop.prisma": "model Crop {\n id Int @id\n}\n",
+        # Fields are often called `type`.
+        "prisma/schema/crop.prisma": "model Crop {\n id Int @id\n type Kind\n}\n"
+        "model Bed {\n id Int @id\n type Kind\n}\n",
         "prisma/migrations/1_crop/migration.sql": "",
     }
     plan = plan_of(tmp_path, package, files)

@@ -419,6 +419,7 @@ def test_requirements_in_a_folder_of_production_come_before_those_of_developers(
         ("flask\n", ("itsdangerous<2.1",), "itsdangerous<2.1\n"),
         ("flask\nitsdangerous<2.1\n", (), None),
         ("flask\n", ("werkzeug<3",), None),
+        ("Django>=5.0.0,<5.1.0\n", ("django<6,>=5.1",), "django<6,>=5.1\n"),
     ],
 )
 def test_a_limit_of_a_failed_start_stands_beside_a_package_that_demands_a_newer_version(

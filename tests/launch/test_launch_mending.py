@@ -495,6 +495,16 @@ def test_a_pin_of_which_an_older_version_serves_all_is_limited(error: str, is_pi
     assert ("the pinned itsdangerous lacks what the project imports" in mend.why) == is_pinned
 
 
+@pytest.mark.parametrize("is_named", [True, False])
+def test_a_django_that_is_older_than_the_projects_own_code_is_renewed(is_named: bool) -> None:
+    plan = StartPlan("django", Toolchain.PYTHON, Server.WSGI, None)
+    own = f'  File "{ROOT}/apps/cart/models.py", line 79, in Meta'
+    error = "TypeError: CheckConstraint.__init__() got an unexpected keyword argument 'condition'"
+    mend = find_mend(FailedStart([TRACE, own, error], plan, frozenset(), ROOT, named={"django": is_named}))
+    assert mend is not None
+    assert mend.requirements == ("django<6,>=5.1",)
+
+
 def test_a_pin_that_another_installed_package_cannot_use_is_limited() -> None:
     plan = StartPlan("flask", Toolchain.PYTHON, Server.WSGI, None)
     asking = '  File "/env/lib/python3.11/site-packages/jinja2/filters.py", line 13, in <module>'

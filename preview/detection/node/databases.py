@@ -27,7 +27,8 @@ _SCHEMAS: Final = (
     "db/schema.prisma", "src/db/schema.prisma", "database/schema.prisma",
 )  # fmt: skip
 _DATASOURCE: Final = re.compile(r"datasource\s+\w+\s*\{([^}]*)\}")
-_DECLARED: Final = re.compile(r"^[ \t]{0,8}(?:model|enum|type|view)[ \t]{1,8}(\w{1,100})", re.MULTILINE)
+# With the brace: a field is often called `type`.
+_DECLARED: Final = re.compile(r"^[ \t]{0,8}(?:model|enum|type|view)[ \t]{1,8}(\w{1,100})[ \t]{0,8}\{", re.MULTILINE)
 _FOLDERS: Final = "prismaSchemaFolder"
 _FOLDERS_FROM: Final = (6, 7)
 # The major without a declaration.

@@ -70,8 +70,9 @@ def build_options(required: RequirementSet, *, runs_code: bool) -> list[str]:
 EXTRA: Final = "extra requirement"
 """Begin of the origin of a requirement that no manifest of the project has."""
 
-# Limits that a failed start asks for. Flask 2.3 and newer demand a newer version, but work with this one.
-_IN_SPITE: Final = frozenset({"itsdangerous<2.1"})
+# Limits that a failed start asks for. Flask 2.3 and newer demand a newer itsdangerous, but work with this one; the
+# required Django is older than the project's own code.
+_IN_SPITE: Final = frozenset({"itsdangerous<2.1", "django<6,>=5.1"})
 # Packages without wheels, and the one with wheels that has the same modules.
 _TWINS: Final = {"psycopg2": "psycopg2-binary"}
 _MINORS: Final = range(8, 20)

@@ -95,6 +95,7 @@ _SAID: Final = {
         re.compile(r"'class Meta' got invalid attribute\(s\): index_together"),
         re.compile(r"cannot import name 'CI(?:Char|Email|Text)Field' from 'django"),
     ),
+    "django<6,>=5.1": (re.compile(r"CheckConstraint\.__init__\(\) got an unexpected keyword argument 'condition'"),),
     "django<3": (
         re.compile(r"cannot import name '(?:available_attrs|lru_cache|render_to_response)' from 'django"),
         re.compile(r"No module named 'django\.utils\.lru_cache'"),
@@ -173,8 +174,9 @@ _SAID: Final = {
 _RULES: Final = tuple((pattern, line) for line, patterns in _SAID.items() for pattern in patterns)
 # Other packages raise such errors, too.
 _ONLY_IF: Final = {"pyjwt": "jwt", "marshmallow": "marshmallow", "starlette": "starlette"}
-# The installer lets these stand beside packages that demand newer versions, which work with them, too.
-_IN_SPITE: Final = frozenset({"itsdangerous"})
+# These stand although the project names other versions: its own code has no use for those. The installer lets
+# itsdangerous stand beside packages that demand newer ones, which work with it, too.
+_IN_SPITE: Final = frozenset({"itsdangerous<2.1", "django<6,>=5.1"})
 _AFTER: Final = 4
 _BEFORE: Final = 12
 
@@ -214,7 +216,7 @@ def mend_versions(failed: FailedStart) -> Mend | None:
         if (other := _asking_package(failed.lines, number)) is not None and other != name:
             why = f"the pinned {name} does not fit the installed {other}: limiting it to {line}"
             return Mend(why, requirements=(line,))
-        if name in _IN_SPITE:
+        if line in _IN_SPITE:
             why = f"the pinned {name} lacks what the project imports: limiting it to {line}"
             return Mend(why, requirements=(line,))
     return None
