@@ -124,7 +124,6 @@ async def until(condition: Callable[[], bool], seconds: float = 30) -> None:
             await trio.sleep(0.005)
 
 
-@pytest.mark.long
 async def test_rows_that_a_standby_lacks_never_make_two_owners() -> None:
     """The node that lost the preview, the one that has taken it, and one that would: all of it in one failover."""
     owners = Owners()

@@ -43,7 +43,6 @@ async def inject(world: World, seed: int, kinds: list[Kind], faults: int) -> Cam
     return campaign
 
 
-@pytest.mark.long
 async def test_killed_previews_and_vanished_clients_at_once_leave_nothing_and_cost_nobody_a_line(
     tmp_path: Path, cache: Path, seed: int
 ) -> None:

@@ -503,6 +503,7 @@ def test_a_django_that_is_older_than_the_projects_own_code_is_renewed(is_named: 
     mend = find_mend(FailedStart([TRACE, own, error], plan, frozenset(), ROOT, named={"django": is_named}))
     assert mend is not None
     assert mend.requirements == ("django<6,>=5.1",)
+    assert mend.why.startswith("the pinned django lacks" if is_named else "django is older")
 
 
 def test_a_pin_that_another_installed_package_cannot_use_is_limited() -> None:

@@ -30,7 +30,7 @@ _PLACEHOLDER: Final = re.compile(
     r"|todo|fixme|insert[\s_-]|put[\s_-]|enter[\s_-]|fill[\s_-]|choose[\s_-]|placeholder|xxx+|example[\s_-]key|generate)).*"
     r"|<.*>|\{\{.*\}\}|\.{3,}|\*{3,}|-+|x{3,}|secret|password|none|null|sua?[\s_-].*|tu[\s_-].*"
     # The same in Spanish and Portuguese: `CAMBIAR_EN_PRODUCCION`, `PEGAR_CLAVE_AQUI`, `troque-esta-chave`
-    r"|(?:camb?i(?:a|ar|e)|peg(?:a|ar|ue)|mud(?:ar|e)|troque|alter(?:ar|e)|coloque|insira|cole)[\s_-].*|.*[\s_-]aqu[i\u00ed]"
+    r"|(?:cambi(?:a|ar|e)|peg(?:a|ar|ue)|mud(?:ar|e)|troque|alter(?:ar|e)|coloque|insira|cole)[\s_-].*|.*[\s_-]aqu[i\u00ed]"
     # `YourMailServer`, `yourname@gmail.com`
     r"|your[a-z.]\w*(?:[.@-].*)?",
     re.IGNORECASE,

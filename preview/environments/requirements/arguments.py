@@ -47,7 +47,7 @@ def write_arguments(
     # What a package brings along: it is the same module, and has no wheel.
     instead = [f"{name} ; python_version < '3'\n" for name in overridden]
     limits = [one for one in (*required.requirements, *required.constraints) if one.origin.startswith(EXTRA)]
-    instead += sorted(f"{text}\n" for text in {one.text for one in limits} & _IN_SPITE)
+    instead += sorted(f"{text}\n" for text in {one.text for one in limits} & IN_SPITE)
     if instead:
         overrides = temporary / "overrides.txt"
         overrides.write_text("".join(instead), "utf-8")
@@ -70,9 +70,13 @@ def build_options(required: RequirementSet, *, runs_code: bool) -> list[str]:
 EXTRA: Final = "extra requirement"
 """Begin of the origin of a requirement that no manifest of the project has."""
 
-# Limits that a failed start asks for. Flask 2.3 and newer demand a newer itsdangerous, but work with this one; the
-# required Django is older than the project's own code.
-_IN_SPITE: Final = frozenset({"itsdangerous<2.1", "django<6,>=5.1"})
+IN_SPITE: Final = frozenset({"itsdangerous<2.1", "django<6,>=5.1"})
+"""Limits that a failed start asks for, and that stand whatever else names the package.
+
+Flask 2.3 and newer demand a newer itsdangerous, but work with this one. A required Django can be older than the
+project's own code.
+"""
+
 # Packages without wheels, and the one with wheels that has the same modules.
 _TWINS: Final = {"psycopg2": "psycopg2-binary"}
 _MINORS: Final = range(8, 20)

@@ -10,6 +10,7 @@ from typing import Final
 from packaging.utils import canonicalize_name
 
 from preview.detection import Origin, Toolchain, Variable
+from preview.environments import IN_SPITE
 from preview.supervisor.mending.model import FRAME, FailedStart, Mend, newest_error
 
 # What a newer version says, and the first that does not belong to the project.
@@ -174,9 +175,6 @@ _SAID: Final = {
 _RULES: Final = tuple((pattern, line) for line, patterns in _SAID.items() for pattern in patterns)
 # Other packages raise such errors, too.
 _ONLY_IF: Final = {"pyjwt": "jwt", "marshmallow": "marshmallow", "starlette": "starlette"}
-# These stand although the project names other versions: its own code has no use for those. The installer lets
-# itsdangerous stand beside packages that demand newer ones, which work with it, too.
-_IN_SPITE: Final = frozenset({"itsdangerous<2.1", "django<6,>=5.1"})
 _AFTER: Final = 4
 _BEFORE: Final = 12
 
@@ -216,7 +214,7 @@ def mend_versions(failed: FailedStart) -> Mend | None:
         if (other := _asking_package(failed.lines, number)) is not None and other != name:
             why = f"the pinned {name} does not fit the installed {other}: limiting it to {line}"
             return Mend(why, requirements=(line,))
-        if line in _IN_SPITE:
+        if line in IN_SPITE:
             why = f"the pinned {name} lacks what the project imports: limiting it to {line}"
             return Mend(why, requirements=(line,))
     return None
