@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from preview.detection.plan import (
         GIVEN,
         MAIN_PROGRAM,
+        TABLES_PROGRAM,
         Origin,
         Server,
         ServiceKind,
@@ -53,6 +54,7 @@ __all__ = [
     "OWN_START",
     "PREVIEW_FILE",
     "SEED",
+    "TABLES_PROGRAM",
     "Kind",
     "Origin",
     "Overrides",
@@ -99,6 +101,7 @@ __getattr__ = importer(
         "ServiceNeed": "preview.detection.plan",
         "StartPlan": "preview.detection.plan",
         "Step": "preview.detection.plan",
+        "TABLES_PROGRAM": "preview.detection.plan",
         "Toolchain": "preview.detection.plan",
         "Variable": "preview.detection.plan",
         "describe_plan": "preview.detection.plan",

@@ -15,6 +15,9 @@ from preview.sources.image_source import ImageSource
 MAIN_PROGRAM = "preview-main"
 """First word of a step that runs a Python file as ``__main__`` without its server (``launchers/preview_main.py``)."""
 
+TABLES_PROGRAM = "preview-tables"
+"""First word of a step that makes the tables of models (``launchers/commands/preview_tables.py``)."""
+
 _GENERATED = ("{secret}", "{secret_base64}", "{secret_32}")
 
 

@@ -292,8 +292,10 @@ def _flask_migrate(
     )
     if folder is None:
         return None
-    name = f"{target.module}:{target.attribute}" + ("()" if target.factory else "")
     path = posixpath.normpath(f"{folder}/migrations")
+    if not any(_is_revision(sources, name) for name in sources.names if name.startswith(f"{path}/")):
+        return None
+    name = f"{target.module}:{target.attribute}" + ("()" if target.factory else "")
     renamed = next((match[1].decode() for file in files if (match := _COMMAND.search(sources.text(file)))), "db")
     return Step(
         "migrations",
@@ -314,7 +316,7 @@ def _alembic(
     if env is None:
         return ()
     versions = posixpath.dirname(env)
-    if not any(name.startswith(f"{versions}/") and "revision" in _head(sources, name) for name in sources.names):
+    if not any(_is_revision(sources, name) for name in sources.names if name.startswith(f"{versions}/")):
         return ()
     text = sources.text(env)
     asynchronous = b"async_engine_from_config" in text or b"create_async_engine" in text or b"run_sync" in text
@@ -345,8 +347,8 @@ def _under(name: str, folder: str) -> bool:
     return folder == "." or name.startswith(f"{folder}/")
 
 
-def _head(sources: Sources, name: str) -> str:
-    return sources.text(name)[:4000].decode("utf-8", "replace") if "/versions/" in name or "version" in name else ""
+def _is_revision(sources: Sources, name: str) -> bool:
+    return "version" in name and b"revision" in sources.text(name)[:4000]
 
 
 def _runs_alembic_itself(sources: Sources, files: Iterable[str]) -> bool:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from preview.environments.imports.names import OWN_NAMES, distribution_of, is_known_module, named_after
     from preview.environments.node.modules import NO_ENGINE
     from preview.environments.python.choosing import find_newer
-    from preview.environments.requirements.arguments import IN_SPITE
+    from preview.environments.requirements.arguments import ANY_VERSION, IN_SPITE
     from preview.environments.requirements.requirements import RequirementSet
     from preview.environments.sandbox.find_jail import find_jail
     from preview.environments.sandbox.jail import Jail
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from preview.sources.image_source import ImageSource
 
 __all__ = [
+    "ANY_VERSION",
     "IN_SPITE",
     "NO_ENGINE",
     "OWN_NAMES",
@@ -55,6 +56,7 @@ __getattr__ = importer(
     __name__,
     {
         "NO_ENGINE": "preview.environments.node.modules",
+        "ANY_VERSION": "preview.environments.requirements.arguments",
         "IN_SPITE": "preview.environments.requirements.arguments",
         "OWN_NAMES": "preview.environments.imports.names",
         "BuiltBeside": "preview.environments.folders.image_source",

@@ -379,9 +379,12 @@ def test_a_synchronous_migration_gets_a_url_without_the_driver_for_asyncio(tmp_p
     assert step.variables == {"DATABASE_URL": SQLITE}
 
 
+MIGRATIONS = {"migrations/env.py": "", "migrations/versions/1_shop.py": 'revision = "1"\n'}
+
+
 def test_flask_migrate_upgrades_where_there_is_a_migrations_folder(tmp_path: Path) -> None:
     text = "from flask_migrate import Migrate\n" + FLASK + "Migrate(app, None)\n"
-    step = plan_of(tmp_path, {"app.py": text, "migrations/env.py": ""}).steps[0]
+    step = plan_of(tmp_path, {"app.py": text, **MIGRATIONS}).steps[0]
     # Flask before 2.2 knows no `--app`, and every version reads the variable.
     assert step.argv == ("flask", "db", "upgrade", "--directory", "migrations")
     assert step.variables == {"FLASK_APP": "app:app"}
@@ -389,8 +392,15 @@ def test_flask_migrate_upgrades_where_there_is_a_migrations_folder(tmp_path: Pat
 
 def test_flask_migrate_has_the_command_that_the_project_names(tmp_path: Path) -> None:
     text = "from flask_migrate import Migrate\n" + FLASK + 'Migrate(app, None, command="tables")\n'
-    step = plan_of(tmp_path, {"app.py": text, "migrations/env.py": ""}).steps[0]
+    step = plan_of(tmp_path, {"app.py": text, **MIGRATIONS}).steps[0]
     assert step.argv == ("flask", "tables", "upgrade", "--directory", "migrations")
+
+
+def test_flask_migrate_without_a_revision_leaves_the_tables_to_the_models(tmp_path: Path) -> None:
+    text = f"from flask_migrate import Migrate\nfrom flask_sqlalchemy import SQLAlchemy\n{FLASK}"
+    text += 'app.config["SQLALCHEMY_DATABASE_URI"] = "sqlite:///shop.db"\ndb = SQLAlchemy(app)\nMigrate(app, db)\n'
+    plan = plan_of(tmp_path, {"app.py": text, "migrations/env.py": "", "migrations/README": "revision"})
+    assert [step.name for step in plan.steps] == ["tables"]
 
 
 def test_flask_migrate_without_the_folder_does_nothing(tmp_path: Path) -> None:

@@ -65,13 +65,15 @@ def test_a_database_file_that_the_project_brings_is_left_alone(tmp_path: Path) -
     assert tables(tmp_path, text) == []
 
 
-def test_flask_migrate_without_migrations_makes_no_tables(tmp_path: Path) -> None:
+def test_flask_migrate_makes_the_tables_if_it_has_a_migration(tmp_path: Path) -> None:
     text = f"{APP}from flask_migrate import Migrate\nMigrate(app, db)\n"
     assert tables(tmp_path, text) == [("app", "app")]
     versions = tmp_path / "migrations" / "versions"
     versions.mkdir(parents=True)
-    (versions / "one.py").touch()
+    (versions / "__init__.py").touch()
     (versions.parent / "env.py").touch()
+    assert tables(tmp_path, text) == [("app", "app")]
+    (versions / "one.py").write_text("revision = '1'\n")
     assert tables(tmp_path, text) == []
 
 

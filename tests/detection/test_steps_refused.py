@@ -214,3 +214,20 @@ def test_a_very_large_readme_is_read_within_its_bound(tmp_path: Path) -> None:
     readme = "<!--" * 100_000 + "\n" + "never " * 500_000 + "`python seed.py`\n"
     assert steps(tmp_path, {"README.md": readme}) == []
     assert detect(tmp_path).steps == ()
+
+
+@pytest.mark.parametrize(
+    ("script", "runs"),
+    [
+        ("from other import create_app\n", False),
+        ("from other.store import app\n", False),
+        ("from app import app\n", True),
+        ("from other.tools import words\n", True),
+        ("from flask import app\n", True),
+    ],
+)
+def test_a_script_of_another_application_is_not_run(tmp_path: Path, script: str, runs: bool) -> None:
+    files = {"README.md": "```\npython seed.py\n```\n", "Procfile": "web: gunicorn app:app\n"}
+    other = {"other/__init__.py": f"def create_app():\n    {FLASK}    return app\n", "other/store.py": FLASK}
+    other["other/tools.py"] = "words = []\n"
+    assert steps(tmp_path, {**files, **other}, script) == ([SEED] if runs else [])

@@ -297,6 +297,7 @@ CASES = [
             + 'app.config["SQLALCHEMY_DATABASE_URI"] = "postgresql://postgres:secret@db:5432/shop"\n'
             "db = SQLAlchemy(app)\nMigrate(app, db)\n",
             "seed.py": "print(1)\n", "README.md": "```\npython seed.py\n```\n", "migrations/env.py": "",
+            "migrations/versions/1.py": "revision = '1'",
             "requirements.txt": "flask-sqlalchemy\npsycopg2-binary\nSQLAlchemy<2.1\n",
         },
         {"DATABASE_URL": f"postgresql+psycopg2://{OWN}"},

@@ -419,6 +419,7 @@ def test_requirements_in_a_folder_of_production_come_before_those_of_developers(
         ("flask\n", ("itsdangerous<2.1",), "itsdangerous<2.1\n"),
         ("flask\nitsdangerous<2.1\n", (), None),
         ("flask\n", ("werkzeug<3",), None),
+        ("python-json-logger==2.0.7\n", ("python-json-logger>0",), "python-json-logger>0\n"),
         ("Django>=5.0.0,<5.1.0\n", ("django<6,>=5.1",), "django<6,>=5.1\n"),
     ],
 )

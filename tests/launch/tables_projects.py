@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 __all__ = [
+    "ALEMBIC_BROKEN",
     "DJANGO_USERS",
     "EXPRESS_KNEX",
     "EXPRESS_SQLITE",
     "FASTAPI_SEED",
     "FLASK_ALCHEMY",
     "FLASK_CLICK",
+    "FLASK_MIGRATE_BROKEN",
     "FLASK_SQLITE",
 ]
 
@@ -304,4 +306,125 @@ const app = express();
 app.get('/todos', async (request, response) => response.json(await knex('todos').select('title')));
 app.listen(process.env.PORT || 3000);
 """,
+}
+
+# The second revision adds a column that the first one has already: they never ran from the beginning.
+_REVISIONS = {
+    "1_items.py": """
+import sqlalchemy as sa
+from alembic import op
+revision, down_revision = "1", None
+
+
+def upgrade():
+    op.create_table("other", sa.Column("id", sa.Integer, primary_key=True), sa.Column("note", sa.String(80)))
+""",
+    "2_note.py": """
+import sqlalchemy as sa
+from alembic import op
+revision, down_revision = "2", "1"
+
+
+def upgrade():
+    op.add_column("other", sa.Column("note", sa.String(80)))
+""",
+}
+
+FLASK_MIGRATE_BROKEN = {
+    "requirements.txt": "flask\nflask-sqlalchemy\nflask-migrate\n",
+    "app.py": """
+from flask import Flask
+from flask_migrate import Migrate
+from flask_sqlalchemy import SQLAlchemy
+
+app = Flask(__name__)
+app.config["SQLALCHEMY_DATABASE_URI"] = "sqlite:///shop.db"
+db = SQLAlchemy(app)
+Migrate(app, db)
+
+
+class Item(db.Model):
+    id = db.Column(db.Integer, primary_key=True)
+    name = db.Column(db.String(80))
+
+
+@app.get("/items")
+def items():
+    return [item.name for item in Item.query.all()]
+""",
+    "migrations/alembic.ini": "[alembic]\n",
+    "migrations/script.py.mako": "",
+    "migrations/env.py": """
+from alembic import context
+from flask import current_app
+
+db = current_app.extensions["migrate"].db
+with db.engine.connect() as connection:
+    context.configure(connection=connection, target_metadata=db.metadata)
+    with context.begin_transaction():
+        context.run_migrations()
+""",
+    **{f"migrations/versions/{name}": text for name, text in _REVISIONS.items()},
+}
+
+ALEMBIC_BROKEN = {
+    "requirements.txt": "fastapi\nsqlalchemy[asyncio]\naiosqlite\nalembic\n",
+    "store.py": """
+import os
+from functools import lru_cache
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+URL = os.getenv("DATABASE_URL", "sqlite+aiosqlite:///shop.db")
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Item(Base):
+    __tablename__ = "items"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+
+
+@lru_cache
+def engine():
+    return create_async_engine(URL)
+""",
+    "main.py": """
+from fastapi import FastAPI
+from sqlalchemy import select
+from store import Item, engine
+
+app = FastAPI()
+
+
+@app.get("/items")
+async def items():
+    async with engine().connect() as connection:
+        return [row.name for row in await connection.execute(select(Item.name))]
+""",
+    "alembic.ini": "[database]\nscript_location = migrations\nprepend_sys_path = .\n",
+    "migrations/script.py.mako": "",
+    "migrations/env.py": """
+import asyncio
+from alembic import context
+from store import Base, engine
+
+
+def run(connection):
+    context.configure(connection=connection, target_metadata=Base.metadata, transaction_per_migration=True)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+async def connect():
+    async with engine().connect() as connection:
+        await connection.run_sync(run)
+
+
+asyncio.run(connect())
+""",
+    **{f"migrations/versions/{name}": text for name, text in _REVISIONS.items()},
 }

@@ -506,6 +506,25 @@ def test_a_django_that_is_older_than_the_projects_own_code_is_renewed(is_named: 
     assert mend.why.startswith("the pinned django lacks" if is_named else "django is older")
 
 
+@pytest.mark.parametrize(
+    ("error", "named", "frame", "found"),
+    [
+        ("ModuleNotFoundError: No module named 'pythonjsonlogger.json'", True, f"{ROOT}/app/main.py", True),
+        ("ImportError: cannot import name 'Json' from 'pythonjsonlogger.core' (/env/a.py)", True, f"{ROOT}/a.py", True),
+        ("ModuleNotFoundError: No module named 'pythonjsonlogger.json'", False, f"{ROOT}/app/main.py", False),
+        ("ModuleNotFoundError: No module named 'json.pythonjsonlogger'", True, f"{ROOT}/app/main.py", False),
+        ("ModuleNotFoundError: No module named 'pythonjsonlogger.json'", True, "/env/site-packages/a.py", False),
+    ],
+)
+def test_a_pinned_package_without_what_the_project_imports_gets_its_newest_version(
+    error: str, named: bool, frame: str, found: bool
+) -> None:
+    plan = StartPlan("fastapi", Toolchain.PYTHON, Server.ASGI, None)
+    lines = [TRACE, f'  File "{frame}", line 9, in <module>', "    from pythonjsonlogger.json import Json", error]
+    mend = find_mend(FailedStart(lines, plan, frozenset(), ROOT, named={"python-json-logger": named}))
+    assert (mend is not None and mend.requirements == ("python-json-logger>0",)) is found
+
+
 def test_a_pin_that_another_installed_package_cannot_use_is_limited() -> None:
     plan = StartPlan("flask", Toolchain.PYTHON, Server.WSGI, None)
     asking = '  File "/env/lib/python3.11/site-packages/jinja2/filters.py", line 13, in <module>'

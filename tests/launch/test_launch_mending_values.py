@@ -399,6 +399,7 @@ def test_the_keys_of_very_many_and_long_dictionaries_are_read_in_bounded_time(tm
         ("ValueError: JWT_ACCESS_SECRET must not be empty", {"JWT_ACCESS_SECRET": "{secret}"}),
         ("Error: JWT_ACCESS_SECRET is too short", {}),
         ("Error: SHOP_ID is required", {}),
+        ("ValueError: JWT_ACCESS_SECRET must contain at least one character.", {"JWT_ACCESS_SECRET": "{secret}"}),
         ("listening: JWT_ACCESS_SECRET is required", {}),
     ],
 )

@@ -10,12 +10,14 @@ import pytest
 import trio
 from launch_kit import ANN, Rig, ask, open_rig, says, story
 from tables_projects import (
+    ALEMBIC_BROKEN,
     DJANGO_USERS,
     EXPRESS_KNEX,
     EXPRESS_SQLITE,
     FASTAPI_SEED,
     FLASK_ALCHEMY,
     FLASK_CLICK,
+    FLASK_MIGRATE_BROKEN,
     FLASK_SQLITE,
 )
 
@@ -81,6 +83,43 @@ async def test_the_tables_are_there_and_a_route_reads_them(
     assert [one.name for one in preview.record.steps][2:-2] == steps, said
     answer = await ask(preview, path)
     assert (answer.status_code, answer.json()) == (200, found), story(preview)
+
+
+@pytest.mark.parametrize("files", [FLASK_MIGRATE_BROKEN, ALEMBIC_BROKEN], ids=["flask", "alembic"])
+async def test_models_make_the_tables_where_the_migrations_fail(
+    rig: Rig, tmp_path: Path, files: Mapping[str, str]
+) -> None:
+    preview = await started(rig, tmp_path, files)
+    assert preview.record.state is State.RUNNING, story(preview)
+    assert (await ask(preview, "/items")).json() == [], story(preview)
+    said = story(preview)
+    assert any("failed with exit code 1; " in line and "duplicate column name: note" in line for line in said), said
+    why = "the migrations fail on a new database, so its tables are made from the models"
+    assert any(line.startswith("step migrations: running") and line.endswith(why) for line in said)
+    # The database has the newest revision now, so that the migrations that follow can run.
+    change = FilesChange({"migrations/versions/3_next.py": _NEXT.encode()})
+    await rig.service.previews.reload(ANN, "g1", change)
+    assert "the third revision runs" in story(preview)
+
+
+_NEXT = """
+revision, down_revision = "3", "2"
+
+
+def upgrade():
+    print("the third revision runs")
+"""
+
+
+async def test_models_make_no_tables_where_migrations_fail_at_a_reload(rig: Rig, tmp_path: Path) -> None:
+    files = {name: text for name, text in ALEMBIC_BROKEN.items() if not name.endswith("2_note.py")}
+    preview = await started(rig, tmp_path, files)
+    assert preview.record.state is State.RUNNING, story(preview)
+    change = FilesChange({"migrations/versions/2_note.py": ALEMBIC_BROKEN["migrations/versions/2_note.py"].encode()})
+    await rig.service.previews.reload(ANN, "g1", change)
+    said = story(preview)
+    assert "the application is started without the step migrations" in said, said
+    assert not any("made from the models" in line for line in said)
 
 
 async def test_a_missing_table_at_a_request_is_explained_once(rig: Rig, tmp_path: Path) -> None:

@@ -15,7 +15,14 @@ from preview.sources.javascript import JavaScriptTrees, all_nodes, source_of
 _FUNCTIONS: Final = frozenset(
     {"arrow_function", "function_expression", "function_declaration", "method_definition", "function"}
 )
-_ENDS: Final = re.compile(r"\bthrow\b|process\.exit|\bassert")
+ENDS: Final = re.compile(r"\bthrow\b|process\.exit|\bassert")
+"""What ends a program."""
+
+# `process.env.X ?? requireDefined(defaults.x)`, `|| throwError("X")`, `?? (() => { throw … })()`
+_REFUSAL: Final = re.compile(
+    r"(?:\w{1,60}\.)?(?:require[A-Z_]|assert|must|throw|raise|panic|missing)\w{0,60}\s{0,4}\("
+    r"|\(\(\) =>[^;]{0,20}\bthrow\b"
+)
 # `key as string`, `key!`
 _KEY_TYPE: Final = re.compile(r"(?: as .*|!)$", re.DOTALL)
 _READS: Final = b"process.env["
@@ -45,6 +52,11 @@ class _Helper:
     need: Need
 
 
+def is_refusal(text: str) -> bool:
+    """Return whether what stands in for a missing value is a call that ends the program."""
+    return _REFUSAL.match(text) is not None
+
+
 def helper_reads(trees: JavaScriptTrees, files: Iterable[str]) -> list[SettingRead]:
     """Return the variables that calls of such functions name: ``requireEnv("SITE_KEY")``, in all files."""
     names, helpers = list(files)[:_MAX_FILES], dict[str, _Helper]()
@@ -72,7 +84,7 @@ def _helpers(root: Node) -> Iterator[tuple[str, _Helper]]:
         parameters = [] if function is None else _parameters(function)
         key = _KEY_TYPE.sub("", source_of(node.child_by_field_name("index")))
         if function is not None and name and key in parameters:
-            need = Need.REQUIRED if _ENDS.search(source_of(function.child_by_field_name("body"))) else Need.OPTIONAL
+            need = Need.REQUIRED if ENDS.search(source_of(function.child_by_field_name("body"))) else Need.OPTIONAL
             yield name, _Helper(parameters.index(key), need)
 
 

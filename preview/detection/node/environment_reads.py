@@ -9,6 +9,7 @@ from typing import Final
 
 from tree_sitter import Node
 
+from preview.detection.node.environment_helpers import ENDS, is_refusal
 from preview.detection.settings.model import MAY_BE_ABSENT, Kind, Need, SettingRead
 from preview.sources.javascript import JavaScriptTrees, all_nodes, source_of
 
@@ -46,7 +47,6 @@ _SCHEMA_VALUE: Final = re.compile(
 _IS_OBJECT: Final = re.compile(r"\w+\.(?:\w+[Oo]bject|object)\s*\(")
 _FIRST: Final = re.compile(r"[A-Za-z_$][\w$]*")
 _CASTS: Final = {"parseInt": Kind.INTEGER, "Number": Kind.NUMBER, "parseFloat": Kind.NUMBER, "Boolean": Kind.BOOLEAN}
-_ENDS: Final = re.compile(r"\bthrow\b|process\.exit|\bassert")
 _FUNCTIONS: Final = frozenset({"arrow_function", "function_expression", "function_declaration", "method_definition"})
 _MOST_NODES: Final = 2_000
 _AROUND: Final = frozenset({"non_null_expression", "as_expression", "parenthesized_expression"})
@@ -242,7 +242,8 @@ class _Reader:
         if parent.type == "binary_expression" and operator in {"||", "??"}:
             if parent.child_by_field_name("left") == node:
                 right = parent.child_by_field_name("right")
-                return replace(read, need=Need.DEFAULTED, default=_literal(right), has_default=_is_value(right))
+                need = Need.REQUIRED if is_refusal(source_of(right)) else Need.DEFAULTED
+                return replace(read, need=need, default=_literal(right), has_default=_is_value(right))
         elif parent.type == "binary_expression" and operator in {"===", "==", "!==", "!="}:
             return replace(read, need=Need.DEFAULTED)
         elif parent.type == "ternary_expression" and parent.child_by_field_name("condition") == node:
@@ -288,13 +289,13 @@ def _ends(node: Node) -> bool:
     if parent is None or parent.type != "if_statement":
         return False
     body = parent.child_by_field_name("consequence")
-    todo = [] if body is None or _ENDS.search(source_of(body)) is None else [body]
+    todo = [] if body is None or ENDS.search(source_of(body)) is None else [body]
     for _ in range(_MOST_NODES):
         if not todo:
             return False
         node = todo.pop()
         name = source_of(node.child_by_field_name("function")) if node.type == "call_expression" else ""
-        if node.type == "throw_statement" or _ENDS.match(name):
+        if node.type == "throw_statement" or ENDS.match(name):
             return True
         # What a function in it does may never be done: `start().catch(() => process.exit(1))`.
         todo += [] if node.type in _FUNCTIONS else node.named_children

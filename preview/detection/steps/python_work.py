@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import posixpath
 import re
 from collections.abc import Iterator, Sequence
@@ -26,6 +27,7 @@ _IN_MEMORY: Final = re.compile(rb"""[\"']sqlite(?:\+\w+)?://[\"']|:memory:""")
 _CREATE: Final = "create"
 _MAKES_TABLES: Final = b".create_all("
 _PREPARES: Final = re.compile(r"(?:init|create|build)[-_](?:db|database|tables|schema|(?:search[-_])?index(?:es)?)")
+_APPLICATIONS: Final = frozenset({"app", "create_app", "application"})
 _OWN_SCRIPTS: Final = (
     "init_db.py", "initdb.py", "create_db.py", "create_tables.py", "init_database.py", "create_database.py",
     "setup_db.py", "setup_database.py", "database_setup.py", "db_init.py", "db_setup.py",
@@ -208,7 +210,7 @@ def _script(
     above = posixpath.dirname(command.file)
     for folder in dict.fromkeys((above, place.directory, *place.python_path)):
         file = posixpath.normpath(posixpath.join(folder, name))
-        if not sources.has_file(file) or not is_literal(arguments):
+        if not sources.has_file(file) or not is_literal(arguments) or _is_of_another(sources, place, file):
             continue
         kind = purpose(posixpath.basename(file).removesuffix(".py"))
         if kind is None and arguments and posixpath.basename(file) in {"manage.py", "cli.py", "commands.py"}:
@@ -219,6 +221,20 @@ def _script(
             argv = ("python", posixpath.relpath(file, place.directory), *arguments)
             return Step(kind, argv, place.directory, f"{command.file} mentions it")
     return None
+
+
+def _is_of_another(sources: Sources, place: PythonPlace, file: str) -> bool:
+    """Return whether a script imports an application of the project that is not the started one."""
+    tree = sources.tree(file)
+    for node in ast.walk(tree) if tree is not None else ():
+        if not isinstance(node, ast.ImportFrom) or _APPLICATIONS.isdisjoint(alias.name for alias in node.names):
+            continue
+        path = (node.module or "").replace(".", "/")
+        for folder in dict.fromkeys((place.directory, *place.python_path)):
+            names = (posixpath.normpath(f"{folder}/{path}{end}") for end in (".py", "/__init__.py"))
+            if (found := next(filter(sources.has_file, names), None)) is not None and not node.level:
+                return found not in place.files
+    return False
 
 
 def _is_runnable(sources: Sources, target: AppTarget, file: str) -> bool:

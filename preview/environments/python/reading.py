@@ -21,7 +21,7 @@ from preview.environments.imports.scan import Wanted, find_imports
 from preview.environments.manifests.search import read_project
 from preview.environments.manifests.stated import Asked, find_stated
 from preview.environments.manifests.worked_on import find_worked_on
-from preview.environments.requirements.arguments import EXTRA
+from preview.environments.requirements.arguments import ANY_VERSION, EXTRA
 from preview.environments.requirements.companions import with_companions
 from preview.environments.requirements.requirements import ProjectRequirement, RequirementSet, parse_requirement
 from preview.sources import Sources
@@ -62,7 +62,7 @@ def _with_extra(required: RequirementSet, extra: Sequence[str]) -> RequirementSe
     added = [item for item in added if item.name not in required.withheld]
     new = [item for item in added if item.name is None or required.find(item.name) is None]
     # A limit of a package that the project names: the package stays the project's own.
-    limits = [item for item in added if item not in new and item.text != item.name and "<" in item.text]
+    limits = [item for item in added if item not in new and (item.text.endswith(ANY_VERSION) or "<" in item.text)]
     instead = {item.name: item for item in limits if _contradicts(required, item)}
     return replace(
         required,
@@ -82,6 +82,8 @@ def _contradicts(required: RequirementSet, limit: ProjectRequirement) -> bool:
     chosen = required.find(limit.name or "")
     if chosen is None or not chosen.pinned or chosen.location is not None or "--" in chosen.text:
         return False
+    if limit.text.endswith(ANY_VERSION):
+        return True
     pins = Requirement(chosen.text).specifier
     allowed = Requirement(limit.text).specifier
     return not any(allowed.contains(pin.version, prereleases=True) for pin in pins if pin.operator in {"==", "==="})

@@ -47,7 +47,7 @@ def write_arguments(
     # What a package brings along: it is the same module, and has no wheel.
     instead = [f"{name} ; python_version < '3'\n" for name in overridden]
     limits = [one for one in (*required.requirements, *required.constraints) if one.origin.startswith(EXTRA)]
-    instead += sorted(f"{text}\n" for text in {one.text for one in limits} & IN_SPITE)
+    instead += sorted({f"{one.text}\n" for one in limits if stands_in_spite(one.text)})
     if instead:
         overrides = temporary / "overrides.txt"
         overrides.write_text("".join(instead), "utf-8")
@@ -77,9 +77,18 @@ Flask 2.3 and newer demand a newer itsdangerous, but work with this one. A requi
 project's own code.
 """
 
+ANY_VERSION: Final = ">0"
+"""A limit that stands, too: the pinned version lacks what the project imports."""
+
+
 # Packages without wheels, and the one with wheels that has the same modules.
 _TWINS: Final = {"psycopg2": "psycopg2-binary"}
 _MINORS: Final = range(8, 20)
+
+
+def stands_in_spite(limit: str) -> bool:
+    """Return whether a limit that a failed start asks for stands whatever else names the package."""
+    return limit in IN_SPITE or limit.endswith(ANY_VERSION)
 
 
 def as_for(required: RequirementSet, requires: str) -> RequirementSet:

@@ -17,6 +17,7 @@ from preview.runtime.launchers.paths import (
     SERVE_ASGI,
     SERVE_DJANGO,
     SERVE_WSGI,
+    TABLES,
 )
 
 __all__ = [
@@ -32,4 +33,5 @@ __all__ = [
     "SERVE_ASGI",
     "SERVE_DJANGO",
     "SERVE_WSGI",
+    "TABLES",
 ]

@@ -23,3 +23,4 @@ BY_SOCKETS = -1
 
 RUN_MAIN = LAUNCHERS / "preview_main.py"
 MIGRATIONS = COMMAND_HOOK / "preview_migrations.py"
+TABLES = COMMAND_HOOK / "preview_tables.py"

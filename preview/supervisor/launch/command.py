@@ -10,7 +10,7 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 
-from preview.detection import MAIN_PROGRAM, Server, StartPlan, Toolchain
+from preview.detection import MAIN_PROGRAM, TABLES_PROGRAM, Server, StartPlan, Toolchain
 from preview.endpoints import AppTarget
 from preview.environments import BuiltImage, Environment
 from preview.errors import InvalidGeneration, LaunchFailed
@@ -24,6 +24,7 @@ from preview.runtime.launchers import (
     SERVE_ASGI,
     SERVE_DJANGO,
     SERVE_WSGI,
+    TABLES,
 )
 from preview.supervisor.launch.variables import SYSTEM_PATH, made_up_telemetry
 from preview.tracing.otlp import OTLP_PORT
@@ -181,6 +182,8 @@ def resolve_command(words: list[str], environment: Environment, directory: Path)
         LaunchFailed: The program was not found.
     """
     name, *arguments = words
+    if name == TABLES_PROGRAM:
+        return [str(environment.program), str(TABLES), *arguments]
     if name == MAIN_PROGRAM:
         return [str(environment.program), str(RUN_MAIN), *arguments]
     if name == "python" and not {"makemigrations", "migrate"}.isdisjoint(arguments[1:3]):

@@ -12,7 +12,7 @@ import trio
 from preview.core.isolation import Network
 from preview.core.launch_steps import planned_name
 from preview.core.quoting import quoted
-from preview.detection import MAKE_MIGRATIONS, StartPlan, Step
+from preview.detection import MAKE_MIGRATIONS, TABLES_PROGRAM, StartPlan, Step
 from preview.environments import BuiltImage, Environment
 from preview.errors import LaunchFailed
 from preview.logs import Level
@@ -200,15 +200,20 @@ async def run_first_steps(preview: LivePreview, prepared: PreparedLaunch, *, has
             left = ", ".join(f"`{' '.join(step.argv)}`" for step in plan.steps if step.name in FOR_NEW_DATABASE)
             preview.log.say(f"not run: {left}; the project comes with its own database, {quoted(shipped)}")
             plan = _without_new_database(plan)
-    await run_steps(preview, replace(prepared, plan=plan))
+    await run_steps(preview, replace(prepared, plan=plan), is_new=not has_data)
 
 
 def _without_new_database(plan: StartPlan) -> StartPlan:
     return replace(plan, steps=tuple(step for step in plan.steps if step.name not in FOR_NEW_DATABASE))
 
 
-async def run_steps(preview: LivePreview, prepared: PreparedLaunch) -> None:
+async def run_steps(preview: LivePreview, prepared: PreparedLaunch, *, is_new: bool = False) -> None:
     """Run the plan's steps in order, each to its end, and log each.
+
+    Args:
+        preview: The preview.
+        prepared: Its launch.
+        is_new: Whether its database is new: if the project's migrations fail, the models make the tables.
 
     Raises:
         LaunchFailed: A required step has failed.
@@ -218,13 +223,13 @@ async def run_steps(preview: LivePreview, prepared: PreparedLaunch) -> None:
     preview.progress.plan([planned_name(step.name) for step in prepared.plan.steps])
     for step in prepared.plan.steps:
         try:
-            await _run_step(preview, prepared, step)
+            await _run_step(preview, prepared, step, is_new=is_new)
         finally:
             # A newer reload cancels this one here, and the preview continues.
             preview.progress.leave(planned_name(step.name))
 
 
-async def _run_step(preview: LivePreview, prepared: PreparedLaunch, step: Step) -> None:
+async def _run_step(preview: LivePreview, prepared: PreparedLaunch, step: Step, *, is_new: bool) -> None:
     command = " ".join(step.argv)
     shown = command if len(command) <= _MOST_SHOWN else f"{command[:_MOST_SHOWN]}…"
     preview.log.say(f"step {step.name}: running ({shown}), {step.why}")
@@ -268,10 +273,15 @@ async def _run_step(preview: LivePreview, prepared: PreparedLaunch, step: Step) 
         if (second := _second_try(step, lines)) is not None:
             other, why = second
             preview.log.say(f"step {step.name}: {why} in a second try", Level.WARNING)
-            await _run_step(preview, prepared, other)
+            await _run_step(preview, prepared, other, is_new=is_new)
             return
         if not step.required and step.name in _MAKES_TABLES and await _offer_step(preview, lines):
             preview.progress.fail(planned_name(step.name), f"failed with {ended}; {meaning}")
+            return
+        unreached = found is not None and found.reason == "missing_service"
+        if is_new and not unreached and (models := _from_models(step)) is not None:
+            preview.log.say(f"step {step.name}: failed with {ended}; {meaning}", Level.WARNING)
+            await _run_step(preview, prepared, models, is_new=False)
             return
         _tell_failure(preview, step, f"failed with {ended}; {meaning}", failure)
 
@@ -285,6 +295,17 @@ def _second_try(step: Step, lines: Sequence[str]) -> tuple[Step, str] | None:
         argv = tuple(one for one in step.argv if one != "head")
         return replace(step, argv=(*argv, _HEADS)), "there are several newest migrations, and all are run"
     return None
+
+
+def _from_models(step: Step) -> Step | None:
+    """Return the step that makes the tables of the models in place of Alembic's migrations; None for other steps."""
+    program, *arguments = step.argv
+    if step.required or program not in {"alembic", "flask"} or "upgrade" not in arguments:
+        return None
+    # ("alembic", "--name", "section", "upgrade", "head") or ("flask", "db", "upgrade", "--directory", "migrations")
+    given = arguments[-1:] if program == "flask" else arguments[1:2] if arguments[0] == "--name" else []
+    why = "the migrations fail on a new database, so its tables are made from the models"
+    return replace(step, argv=(TABLES_PROGRAM, program, *given), why=why)
 
 
 async def _offer_refusal(preview: LivePreview, prepared: PreparedLaunch, lines: Sequence[str]) -> bool:

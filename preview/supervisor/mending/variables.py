@@ -59,7 +59,7 @@ _LIST: Final = re.compile(
 )
 _LACKS: Final = re.compile(
     r"\b(?P<name>[A-Z][A-Z0-9]{0,40}_[A-Z0-9_]{1,80})\b.{0,40}"
-    r"(?i:missing|required|empty|not (?:set|defined|found|provided))"
+    r"(?i:missing|required|empty|not (?:set|defined|found|provided)|must (?:be set|contain|have|include|list|name))"
 )
 _LOGGED: Final = re.compile(r"\b(?:error|fatal|critical)\b", re.IGNORECASE)
 _NO_VALUE: Final = re.compile(
@@ -81,7 +81,8 @@ _READS: Final = re.compile(r"^read without a value: (?P<names>[A-Za-z_]\w{0,80}(
 # What programs say of a value that is not there, in their error or in the line above their end.
 _WANTS_VALUE: Final = re.compile(
     r"None\b|NoneType|\bnull\b|undefined|\bNaN\b|missing|require|not (?:set|defined|found|provided|specified)"
-    r"|must (?:be|have|set|provide)|expected|invalid|empty|environment|\benv\b|variable|config|argument|KeyError"
+    r"|must (?:be|have|set|provide|contain|include|list|name)|expected|invalid|empty|environment|\benv\b|variable"
+    r"|config|argument|KeyError"
     # In Spanish, Portuguese, French, Italian, German, Russian, Chinese and Korean.
     r"|\b(?:no|não|nao) (?:est[áa] )?(?:definid|configurad|encontrad)|obligatori|obrigat[óo]ri|\bfalta\b"
     r"|manquant|mancant"

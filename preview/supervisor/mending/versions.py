@@ -10,7 +10,7 @@ from typing import Final
 from packaging.utils import canonicalize_name
 
 from preview.detection import Origin, Toolchain, Variable
-from preview.environments import IN_SPITE
+from preview.environments import ANY_VERSION, IN_SPITE, distribution_of
 from preview.supervisor.mending.model import FRAME, FailedStart, Mend, newest_error
 
 # What a newer version says, and the first that does not belong to the project.
@@ -217,7 +217,20 @@ def mend_versions(failed: FailedStart) -> Mend | None:
         if line in IN_SPITE:
             why = f"the pinned {name} lacks what the project imports: limiting it to {line}"
             return Mend(why, requirements=(line,))
-    return None
+        return None
+    return _mend_pin(failed, number)
+
+
+def _mend_pin(failed: FailedStart, number: int) -> Mend | None:
+    """Return any version of a package, where the pinned one lacks a module or a name that the project imports."""
+    module = _named_module(failed, number)
+    if module is None or _is_raised_by_package(failed, number):
+        return None
+    name = canonicalize_name(distribution_of(module)[1])
+    if not failed.named.get(name, False):
+        return None
+    why = f"the pinned {name} lacks what the project imports: using its newest version"
+    return Mend(why, requirements=(f"{name}{ANY_VERSION}",))
 
 
 def _mend_node_options(failed: FailedStart) -> Mend | None:
@@ -264,7 +277,7 @@ def mend_date(failed: FailedStart) -> Mend | None:
         return None
     if not _CHANGED.match(failed.lines[number]):
         return None
-    if not (_is_raised_by_package(failed, number) or _names_package(failed, number)):
+    if not _is_raised_by_package(failed, number) and _named_module(failed, number) is None:
         return None
     return Mend("the error comes from a package: choosing all packages as of the project's day", is_dated=True)
 
@@ -276,7 +289,7 @@ def _is_raised_by_package(failed: FailedStart, number: int) -> bool:
     return frame is not None and _SITE_PACKAGES in frame["path"]
 
 
-def _names_package(failed: FailedStart, number: int) -> bool:
-    """Return whether the error names a module of a package: neither the project's own nor Python's."""
+def _named_module(failed: FailedStart, number: int) -> str | None:
+    """Return the module of a package that the error names: neither the project's own nor Python's; None if none."""
     match = next((found for pattern in _OF_MODULE if (found := pattern.match(failed.lines[number]))), None)
-    return match is not None and match["module"] not in failed.own | sys.stdlib_module_names
+    return None if match is None or match["module"] in failed.own | sys.stdlib_module_names else match["module"]
