@@ -43,6 +43,7 @@ from preview.detection.steps import (
 )
 from preview.detection.supplied.choose import DATABASE_URL, choose_supplied
 from preview.detection.supplied.django import choose_supplied_django
+from preview.detection.supplied.parts import named_ports
 from preview.detection.supplied.ports import with_ports
 from preview.detection.supplied.python import supplied_variables, with_supplied_needs
 from preview.detection.supplied.supply import find_supply
@@ -104,7 +105,8 @@ def plan_python(
     if supply:
         raw = (sources.text(file) for file in files)
         texts = [one.decode("utf-8", "replace") for one in raw if b"://" in one or b"port=" in one]
-        services = with_ports(services, (*texts, *(one.value for one in variables.values())), facts)
+        numbers = named_ports(settings, variables, database.supplied, supply.kinds)
+        services = with_ports(services, (*texts, *(one.value for one in variables.values())), facts, numbers)
     obstacles = find_obstacles(sources, files, facts, settings, supply.kinds) if supply else Obstacles()
     server = _database_server(target, database, engine, services, kinds)
     place = PythonPlace(layout.directory, layout.python_path, files, server, database.supplied is not None)

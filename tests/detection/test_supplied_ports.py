@@ -36,6 +36,15 @@ def test_ports_of_texts_calls_and_second_addresses_are_found(tmp_path: Path, cod
     assert named == set(ports)
 
 
+def test_a_variable_of_the_projects_own_file_names_a_port(tmp_path: Path) -> None:
+    code = "CONFIG = {'host': os.getenv('DB_HOST'), 'port': os.getenv('DB_PORT')}\nmysql.connector.connect(**CONFIG)\n"
+    (tmp_path / "main.py").write_text(f"import os, mysql.connector\nfrom flask import Flask\napp = Flask('a')\n{code}")
+    (tmp_path / "requirements.txt").write_text("flask\nmysql-connector-python\n")
+    (tmp_path / ".env").write_text("DB_HOST=localhost\nDB_PORT=3307\n")
+    (need,) = detect(tmp_path, supplied=ALL).services
+    assert (need.kind, need.ports) == (ServiceKind.MYSQL, (3307,))
+
+
 def test_a_node_project_with_two_caches_gets_both_ports(tmp_path: Path) -> None:
     (tmp_path / "package.json").write_text('{"main": "a.js", "dependencies": {"express": "4", "redis": "4"}}')
     (tmp_path / "a.js").write_text(
