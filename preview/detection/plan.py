@@ -18,6 +18,9 @@ MAIN_PROGRAM = "preview-main"
 TABLES_PROGRAM = "preview-tables"
 """First word of a step that makes the tables of models (``launchers/commands/preview_tables.py``)."""
 
+TYPEORM_TABLES = "PREVIEW_TYPEORM_TABLES"
+"""Variable with which the hook in Node's programs makes the tables of TypeORM's entities (``entities.cjs``)."""
+
 _GENERATED = ("{secret}", "{secret_base64}", "{secret_32}")
 
 

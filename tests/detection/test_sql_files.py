@@ -144,3 +144,18 @@ def test_tables_that_nothing_makes_are_told_at_the_start(tmp_path: Path, files: 
         any(one.startswith("nothing in the project makes the tables of its database (store.py") for one in warnings)
         is said
     )
+
+
+@pytest.mark.parametrize(
+    "option", ["synchronize: true", "synchronize: isLocal", "entities: ['*.js'], synchronize: false"]
+)
+def test_a_file_that_nothing_names_is_not_loaded_where_typeorm_makes_the_tables(tmp_path: Path, option: str) -> None:
+    files = {
+        "package.json": '{"dependencies": {"express": "4", "typeorm": "0.3", "pg": "8"}, "main": "index.js"}',
+        "index.js": "const { DataSource } = require('typeorm');\nrequire('express')().listen(3000);\n"
+        f"new DataSource({{ type: 'postgres', host: process.env.DB_HOST, {option} }});\n",
+        "schema.sql": TABLE,
+    }
+    assert steps(tmp_path, files) == []
+    named = {**files, "README.md": "# Shop\n\n```\npsql shop < schema.sql\n```\n"}
+    assert steps(tmp_path, named) == [(*PSQL, "-f", "schema.sql")]

@@ -12,6 +12,7 @@ __all__ = [
     "FLASK_CLICK",
     "FLASK_MIGRATE_BROKEN",
     "FLASK_SQLITE",
+    "TYPEORM_BROKEN",
 ]
 
 FLASK_SQLITE = {
@@ -427,4 +428,42 @@ async def connect():
 asyncio.run(connect())
 """,
     **{f"migrations/versions/{name}": text for name, text in _REVISIONS.items()},
+}
+
+TYPEORM_BROKEN = {
+    "package.json": """{
+  "main": "server.js",
+  "scripts": {"typeorm": "typeorm -d source.js"},
+  "dependencies": {"express": "^4.19.0", "typeorm": "^0.3.20", "sql.js": "^1.10.0", "reflect-metadata": "^0.2.0"}
+}
+""",
+    "migrations/1-items.js": """
+module.exports = class Items1700000000000 {
+  async up(runner) {
+    await runner.query("INSERT INTO items (name) SELECT name FROM users");
+  }
+  async down() {}
+};
+""",
+    "source.js": """
+const { DataSource, EntitySchema } = require("typeorm");
+
+const columns = { id: { type: Number, primary: true, generated: true }, name: { type: String } };
+const Item = new EntitySchema({ name: "Item", tableName: "items", columns });
+exports.source = new DataSource({
+  type: "sqljs",
+  location: "shop.sqlite",
+  autoSave: true,
+  entities: [Item],
+  migrations: [require("./migrations/1-items.js")],
+});
+""",
+    "server.js": """
+const express = require("express");
+const { source } = require("./source");
+
+const app = express();
+app.get("/items", async (request, response) => response.json(await source.getRepository("Item").find()));
+source.initialize().then(() => app.listen(process.env.PORT || 3000));
+""",
 }

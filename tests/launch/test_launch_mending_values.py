@@ -409,6 +409,24 @@ def test_a_variable_of_an_example_that_the_error_calls_missing_gets_a_value(
     assert values(mend_of(error, examples={"JWT_ACCESS_SECRET": "replace-me"})) == expected
 
 
+@pytest.mark.parametrize(
+    ("said", "form"),
+    [
+        ("Error: TOTP_KEY must be a base64-encoded 32-byte (256-bit) key", "{secret_base64}"),
+        ("Error: TOTP_KEY must be 64 hex characters", "{secret}"),
+        ("Error: TOTP_KEY should be a 32-byte hex string", "{secret}"),
+        ("ValueError: TOTP_KEY must be exactly 32 bytes", "{secret_32}"),
+        ("Error: OTHER_KEY must be exactly 32 bytes", None),
+        ("Error: TOTP_MODE must be base64", None),
+    ],
+)
+def test_a_secret_gets_the_form_that_the_error_tells(said: str, form: str | None) -> None:
+    known = {"TOTP_KEY": ("made-up", Origin.MADE_UP), "TOTP_MODE": ("made-up", Origin.MADE_UP)}
+    assert values(mend_of(said, known=known)).get("TOTP_KEY") == form
+    zod = ("Error: [", "  {", '    "path": [', '      "TOTP_KEY"', "    ],", f'    "message": "{said[7:]}"', "  }", "]")
+    assert form is None or values(mend_of(*zod, known=known)) == {"TOTP_KEY": form}
+
+
 def test_the_url_of_a_database_is_the_previews_own_with_its_driver() -> None:
     url = "postgresql+asyncpg://preview:preview@localhost:5432/preview"
     error = "KeyError: 'APP_DATABASE_URL'"

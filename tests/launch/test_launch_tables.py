@@ -19,6 +19,7 @@ from tables_projects import (
     FLASK_CLICK,
     FLASK_MIGRATE_BROKEN,
     FLASK_SQLITE,
+    TYPEORM_BROKEN,
 )
 
 from preview.core.lifecycle import State
@@ -109,6 +110,17 @@ revision, down_revision = "3", "2"
 def upgrade():
     print("the third revision runs")
 """
+
+
+async def test_entities_make_the_tables_where_the_migrations_of_typeorm_fail(rig: Rig, tmp_path: Path) -> None:
+    preview = await started(rig, tmp_path, TYPEORM_BROKEN)
+    assert preview.record.state is State.RUNNING, story(preview)
+    assert (await ask(preview, "/items")).json() == [], story(preview)
+    steps = [line for line in story(preview) if line.startswith("step migrations: ")]
+    why = "the migrations fail on a new database, so its tables are made from the models"
+    assert "failed with exit code 1" in steps[1], steps
+    assert "schema:sync" in steps[2], steps
+    assert steps[2].endswith(why), steps
 
 
 async def test_models_make_no_tables_where_migrations_fail_at_a_reload(rig: Rig, tmp_path: Path) -> None:

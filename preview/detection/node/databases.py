@@ -10,7 +10,7 @@ from typing import Final
 
 from preview.detection.node.compiler import package_version
 from preview.detection.node.project import NodeProject
-from preview.detection.plan import Origin, ServiceKind, Step, Variable
+from preview.detection.plan import TYPEORM_TABLES, Origin, ServiceKind, Step, Variable
 from preview.sources.node_files import resolve_script_file
 from preview.sources.written_commands import written_commands
 
@@ -47,9 +47,7 @@ _MIGRATES: Final = re.compile(
     r"(?:\b(?:migrationsRun|synchronize)\s*:\s*true\b|\.(?:runMigrations|synchronize)\s*\()",
     re.MULTILINE,
 )
-# The hook in Node's programs reads it (entities.cjs).
-_MAKE_TABLES: Final = "PREVIEW_TYPEORM_TABLES"
-# As above (mikro.cjs).
+# The hook in Node's programs reads it (mikro.cjs).
 _MIKRO: Final = "PREVIEW_MIKRO_ORM"
 # Sequelize makes the tables of its models when the program starts.
 _SYNCS: Final = re.compile(r"\b(?:sequelize|db|connection|database)\w{0,20}\.sync\s*\(", re.IGNORECASE)
@@ -102,7 +100,7 @@ def find_database_work(
         return _prisma(project, schema, kinds)
     step = _sequelize(project, server) or _knex(project, server) or _typeorm(project, runner, server)
     if step is None and _lacks_tables(project, server):
-        return DatabaseWork(variables=(Variable(_MAKE_TABLES, "1", Origin.SUPPLIED),))
+        return DatabaseWork(variables=(Variable(TYPEORM_TABLES, "1", Origin.SUPPLIED),))
     if step is None and server is ServiceKind.POSTGRESQL and project.requires("@mikro-orm/core"):
         return DatabaseWork(variables=(Variable(_MIKRO, "1", Origin.SUPPLIED),))
     return DatabaseWork((step,) if step else ())

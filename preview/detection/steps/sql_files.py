@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from preview.detection.plan import ServiceKind, StartPlan, Step
+from preview.detection.plan import TYPEORM_TABLES, ServiceKind, StartPlan, Step
 from preview.detection.steps.purpose import INIT
 from preview.sources import Sources
 from preview.sources.written_documents import runnable_code
@@ -47,6 +47,9 @@ _COMMANDS: Final = {
     # `--force`: `CREATE DATABASE` and `USE` are refused, and the rest is for the preview's own database.
     ServiceKind.MYSQL: ("mariadb", "--force", "-h", "127.0.0.1", "-u", "preview", "preview"),
 }
+# An option of TypeORM
+_SYNCHRONIZES: Final = re.compile(rb"\bsynchronize\s{0,4}:\s{0,4}true\b")
+_GUESSED: Final = "it makes tables, and nothing else does"
 _MOST: Final = 10
 _MOST_LOADED: Final = 60
 _MOST_BYTES: Final = 256 * 1024
@@ -60,6 +63,9 @@ def with_sql_files(plan: StartPlan, sources: Sources) -> StartPlan:
     mounted = list(_mounted(sources))
     is_made = any(step.name in _MAKES_TABLES or step.argv[0] == "dbmate" for step in plan.steps)
     found = mounted or ([] if is_made else list(_named(sources, kind)))
+    if TYPEORM_TABLES in plan.variables or _synchronizes(sources):
+        # TypeORM makes the tables of its entities, and cannot change other tables once they have rows.
+        found = [one for one in found if one[1] != _GUESSED]
     files = dict(reversed(found))
     if not files:
         return plan
@@ -67,6 +73,10 @@ def with_sql_files(plan: StartPlan, sources: Sources) -> StartPlan:
     # Before migrations and seeds, which count on these tables; after what makes files and folders.
     at = next((index for index, step in enumerate(plan.steps) if step.name not in {"folders", ".env"}), len(plan.steps))
     return replace(plan, steps=(*plan.steps[:at], step, *plan.steps[at:]))
+
+
+def _synchronizes(sources: Sources) -> bool:
+    return any(_SYNCHRONIZES.search(sources.text(name)) for name in sources.with_suffix(".ts", ".js"))
 
 
 def _step(sources: Sources, kind: ServiceKind, files: Sequence[str], why: str) -> Step:
@@ -115,7 +125,7 @@ def _named(sources: Sources, kind: ServiceKind) -> Iterator[tuple[str, str]]:
     # A file of a usual name, or the only one that makes tables, whatever its name is.
     chosen = usual if len(usual) == 1 and usual[0] in makers else makers
     if len(chosen) == 1:
-        yield chosen[0], "it makes tables, and nothing else does"
+        yield chosen[0], _GUESSED
 
 
 def _versions(sources: Sources) -> Iterator[tuple[tuple[int, ...], str]]:

@@ -62,6 +62,7 @@ _CHECKS = ("SystemCheckError:", "django.core.management.base.SystemCheckError:")
 _NO_CHECKS = "--skip-checks"
 _MANY_HEADS = "Multiple head revisions are present"
 _HEADS = "heads"
+_TYPEORM = "migration:run"
 # Without their tables, applications fail later.
 _MAKES_TABLES = frozenset({"migrations", "tables", MAKE_MIGRATIONS})
 
@@ -298,14 +299,18 @@ def _second_try(step: Step, lines: Sequence[str]) -> tuple[Step, str] | None:
 
 
 def _from_models(step: Step) -> Step | None:
-    """Return the step that makes the tables of the models in place of Alembic's migrations; None for other steps."""
-    program, *arguments = step.argv
-    if step.required or program not in {"alembic", "flask"} or "upgrade" not in arguments:
-        return None
-    # ("alembic", "--name", "section", "upgrade", "head") or ("flask", "db", "upgrade", "--directory", "migrations")
-    given = arguments[-1:] if program == "flask" else arguments[1:2] if arguments[0] == "--name" else []
+    """Return the step that makes the tables of the models in place of migrations; None for other steps."""
     why = "the migrations fail on a new database, so its tables are made from the models"
-    return replace(step, argv=(TABLES_PROGRAM, program, *given), why=why)
+    program, *arguments = step.argv
+    if step.required:
+        return None
+    if program in {"alembic", "flask"} and "upgrade" in arguments:
+        # ("alembic", "--name", "section", "upgrade", "head") or ("flask", "db", "upgrade", "--directory", "migrations")
+        given = arguments[-1:] if program == "flask" else arguments[1:2] if arguments[0] == "--name" else []
+        return replace(step, argv=(TABLES_PROGRAM, program, *given), why=why)
+    if _TYPEORM in arguments:
+        return replace(step, argv=tuple("schema:sync" if one == _TYPEORM else one for one in step.argv), why=why)
+    return None
 
 
 async def _offer_refusal(preview: LivePreview, prepared: PreparedLaunch, lines: Sequence[str]) -> bool:

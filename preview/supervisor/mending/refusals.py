@@ -13,6 +13,7 @@ from typing import Final
 
 from preview.detection import GIVEN, Kind, Origin, Variable, placeholder_for
 from preview.detection.settings import is_environment, is_secret_name, service_of
+from preview.detection.settings.key_forms import KeyForm
 from preview.supervisor.mending.model import FailedStart, Mend, newest_error, own_line
 
 # `env must have required property 'A', env/PORT must be integer`
@@ -36,6 +37,20 @@ _MUST: Final = re.compile(
 _ABSENT: Final = re.compile(
     r"\bproperty \"(?P<name>[A-Z][A-Z0-9_]{1,80})\": it does not exist in received object\b(?P<said>)"
 )
+# `TOTP_KEY must be a base64-encoded 32-byte key`
+_NAMED_KEY: Final = re.compile(
+    r"\b(?P<name>[A-Z][A-Z0-9_]{1,80})\b(?P<said>.{1,20}(?:must|should|expect|invalid|not).{1,120})"
+)
+_FORMS: Final = (
+    (re.compile(r"base64", re.IGNORECASE), KeyForm.BASE64),
+    (
+        re.compile(r"\b64[ -](?:hex|char)|\b32[ -]bytes?\b.{0,30}\bhex|\bhex.{0,30}\b(?:64|32[ -]byte)", re.IGNORECASE),
+        "{secret}",
+    ),
+    (re.compile(r"\b32[ -](?:byte|char)", re.IGNORECASE), KeyForm.BYTES_32),
+)
+# Zod names the variable some lines below its error.
+_FORM_LINES: Final = 12
 _KINDS: Final = (
     (
         re.compile(
@@ -127,6 +142,19 @@ def refused_variables(lines: Sequence[str]) -> Iterator[tuple[str, Variable]]:
                 groups = match.groupdict()
                 name = groups.get("name") or groups.get("missing") or groups.get("refused") or ""
                 yield name, _fitting(name, match["said"] or "")
+
+
+def formed_keys(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
+    """Yield the made-up secret that an error names with its form: ``X must be a base64-encoded 32-byte key``."""
+    number = newest_error(failed.lines)
+    for line in failed.lines[number : number + _FORM_LINES] if number is not None else ():
+        match = _NAMED_KEY.search(line)
+        made_up = failed.plan.variables.get(match["name"]) if match is not None else None
+        if match is None or made_up is None or made_up.origin is not Origin.MADE_UP:
+            continue
+        form = next((form for pattern, form in _FORMS if pattern.search(match["said"])), None)
+        if form is not None and is_secret_name(made_up.name):
+            yield made_up.name, replace(made_up, value=form)
 
 
 def checked_variables(failed: FailedStart) -> Iterator[tuple[str, Variable]]:

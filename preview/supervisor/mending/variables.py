@@ -18,6 +18,7 @@ from preview.supervisor.mending.refusals import (
     checked_variables,
     client_variables,
     dynaconf_variables,
+    formed_keys,
     looked_up_variables,
     refused_variables,
 )
@@ -122,7 +123,7 @@ _COMMON: Final = frozenset(
 def mend_variables(failed: FailedStart) -> Mend | None:
     """Return placeholders for the variables that the last lines name; None if they name none."""
     finders = (
-        _of_pydantic, _unparsed, _refused, looked_up_variables, _missing, _named_in_error, _without_scheme,
+        formed_keys, _of_pydantic, _unparsed, _refused, looked_up_variables, _missing, _named_in_error, _without_scheme,
         client_variables, dynaconf_variables, _read_in_line, _exemplified, checked_variables, _read_at_all,
         _made_up_instead, _as_tested,
     )  # fmt: skip
