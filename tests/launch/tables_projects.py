@@ -342,6 +342,7 @@ app = Flask(__name__)
 app.config["SQLALCHEMY_DATABASE_URI"] = "sqlite:///shop.db"
 db = SQLAlchemy(app)
 Migrate(app, db)
+app.app_context().push()
 
 
 class Item(db.Model):
@@ -360,6 +361,7 @@ from alembic import context
 from flask import current_app
 
 db = current_app.extensions["migrate"].db
+current_app.app_context().push()
 with db.engine.connect() as connection:
     context.configure(connection=connection, target_metadata=db.metadata)
     with context.begin_transaction():

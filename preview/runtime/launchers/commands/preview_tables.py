@@ -12,25 +12,25 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 _MOST_SHOWN = 500
 
 
-def _alembic(section: str = "alembic") -> tuple[Any, AbstractContextManager[Any]]:
+def _alembic(section: str = "alembic") -> Any:
     from alembic.config import Config  # noqa: PLC0415
 
-    return Config("alembic.ini", ini_section=section), nullcontext()
+    return Config("alembic.ini", ini_section=section)
 
 
-def _flask(folder: str) -> tuple[Any, AbstractContextManager[Any]]:
+def _flask(folder: str) -> Any:
     from flask import cli  # noqa: PLC0415
 
     cli.load_dotenv()
     application = cli.ScriptInfo(os.environ["FLASK_APP"]).load_app()
-    with application.app_context():
-        return application.extensions["migrate"].migrate.get_config(folder), application.app_context()
+    # Until the end: an application may push contexts of its own when it is imported, and leave them.
+    application.app_context().push()
+    return application.extensions["migrate"].migrate.get_config(folder)
 
 
 def _make(config: Any) -> None:
@@ -62,9 +62,7 @@ def _make(config: Any) -> None:
 def main(kind: str, *arguments: str) -> None:
     """Make the tables."""
     sys.path[0] = os.getcwd()  # noqa: PTH109  compared as text
-    config, context = _flask(*arguments) if kind == "flask" else _alembic(*arguments)
-    with context:
-        _make(config)
+    _make(_flask(*arguments) if kind == "flask" else _alembic(*arguments))
 
 
 if __name__ == "__main__":
