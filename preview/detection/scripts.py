@@ -62,6 +62,7 @@ _MAX_RUNNERS: Final = 50
 _COMMAND: Final = re.compile(rb"\bMigrate\([^()\n]{0,200}\bcommand[ ]{0,4}=[ ]{0,4}[\"'](\w{1,40})[\"']")
 _SECTION: Final = re.compile(r"\[([\w.-]{1,100})\]\s*$")
 _LOCATION: Final = re.compile(r"script_location\s{0,8}=")
+_IS_HERE: Final = re.compile(rb"^script_location\s{0,8}=\s{0,8}%\(here\)s\s{0,8}$", re.MULTILINE)
 # Packages with the commands of steps. Aerich itself does not require its reader of TOML.
 _TOOLS: Final = {"alembic": "alembic", "aerich": "aerich[toml]"}
 _MOST_BYTES: Final = 200_000
@@ -235,8 +236,7 @@ def find_steps(
         step = _flask_migrate(sources, target, files, directory, folders)
         return (step,) if step else ()
     for folder in folders:
-        ini = posixpath.normpath(f"{folder}/alembic.ini")
-        if sources.has_file(ini):
+        if (ini := _alembic_file(sources, folder)) is not None:
             return _alembic(sources, folder, ini, files, variables, target.app_dir)
     return next(filter(None, (_aerich(sources, folder) for folder in folders)), ())
 
@@ -307,12 +307,22 @@ def _flask_migrate(
     )
 
 
+def _alembic_file(sources: Sources, folder: str) -> str | None:
+    """Return the ``alembic.ini`` of a folder; else one beside its migrations that says so (``%(here)s``)."""
+    own = posixpath.normpath(f"{folder}/alembic.ini")
+    if sources.has_file(own):
+        return own
+    inside = (posixpath.normpath(f"{folder}/{name}/alembic.ini") for name in ("migrations", "alembic"))
+    return next((name for name in inside if sources.has_file(name) and _IS_HERE.search(sources.text(name))), None)
+
+
 def _alembic(
     sources: Sources, folder: str, ini: str, files: Iterable[str], variables: Mapping[str, str] | None, app_dir: str
 ) -> tuple[Step, ...]:
     if _runs_alembic_itself(sources, files):
         return ()
-    env = next((name for name in sources.names if name.endswith("/env.py") and _under(name, folder)), None)
+    above = posixpath.dirname(ini) or "."
+    env = next((name for name in sources.names if name.endswith("/env.py") and _under(name, above)), None)
     if env is None:
         return ()
     versions = posixpath.dirname(env)
@@ -327,7 +337,8 @@ def _alembic(
     if sources.has_file(posixpath.normpath(f"{folder}/alembic/__init__.py")) and _PREPENDS.search(sources.text(ini)):
         modules = posixpath.relpath(app_dir, folder)
         given = {**(given or {}), "PYTHONPATH": "" if modules == "." else modules}
-    argv = ("alembic", *_alembic_section(sources.text(ini)), "upgrade", "head")
+    elsewhere = () if above == posixpath.normpath(folder) else ("--config", posixpath.relpath(ini, folder))
+    argv = ("alembic", *elsewhere, *_alembic_section(sources.text(ini)), "upgrade", "head")
     return (Step("migrations", argv, folder, f"Alembic, with {ini}", variables=given),)
 
 

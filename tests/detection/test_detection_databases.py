@@ -10,7 +10,7 @@ from detection_kit import FASTAPI, FLASK, MANAGE, plan_of, values_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preview.detection import Origin, ServiceKind, ServiceNeed, StartPlan
+from preview.detection import Origin, ServiceKind, ServiceNeed, StartPlan, detect
 from preview.detection.databases.branches import Branches
 
 ENGINE = "import os\nfrom sqlalchemy import create_engine\nengine = create_engine({})\n"
@@ -380,6 +380,15 @@ def test_a_synchronous_migration_gets_a_url_without_the_driver_for_asyncio(tmp_p
 
 
 MIGRATIONS = {"migrations/env.py": "", "migrations/versions/1_shop.py": 'revision = "1"\n'}
+
+
+def test_an_alembic_file_beside_its_migrations_is_used(tmp_path: Path) -> None:
+    own = {name: text for name, text in MIGRATION.items() if name != "alembic.ini"}
+    here = {"alembic/alembic.ini": "[alembic]\nscript_location = %(here)s\n"}
+    step = fastapi(tmp_path, ASYNC.format(URL), **own, **here).steps[0]
+    assert (step.argv, step.directory) == (("alembic", "--config", "alembic/alembic.ini", "upgrade", "head"), ".")
+    (tmp_path / "alembic" / "alembic.ini").write_text("[alembic]\nscript_location = other\n")
+    assert "migrations" not in [step.name for step in detect(tmp_path).steps]
 
 
 def test_flask_migrate_upgrades_where_there_is_a_migrations_folder(tmp_path: Path) -> None:

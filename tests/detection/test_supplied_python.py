@@ -603,6 +603,7 @@ def test_what_is_hard_coded_and_cannot_work_is_told_with_its_place(tmp_path: Pat
     [
         ('SimpleConnectionPool(1, 9, host=os.getenv("H"), sslmode="require")', True),
         ('SimpleConnectionPool(1, 9, host=os.getenv("H"), sslmode="disable")', False),
+        ('SimpleConnectionPool(1, 9, host=os.getenv("H"), sslmode="require" if os.getenv("H") else None)', True),
         ('other(host=os.getenv("H"), ssl=True)', False),
     ],
 )

@@ -342,6 +342,29 @@ def test_python_2_is_named(code: str, said: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "reason", "sentence"),
+    [
+        (
+            "ModuleNotFoundError: No module named 'win32crypt'",
+            "missing_module",
+            "a.py, line 3, imports 'win32crypt', which only Windows has. Import it only there, or replace it.",
+        ),
+        (
+            r"OSError: C:\Program Files\bin\libgdal-35.dll: cannot open shared object file: No such file or directory",
+            "missing_file",
+            r"a.py, line 3, loads C:\Program Files\bin\libgdal-35.dll, a file of Windows. Take its path from a variable "
+            "that may be empty.",
+        ),
+    ],
+)
+def test_what_only_windows_has_is_told_with_its_place(said: str, reason: str, sentence: str) -> None:
+    own = ["Traceback (most recent call last):", '  File "/x/project/a.py", line 3, in <module>', "    code"]
+    found = diagnose([*own, '  File "/e/site-packages/b.py", line 1, in b', "    code", said])
+    assert found is not None
+    assert (found.reason, found.message) == (reason, sentence)
+
+
+@pytest.mark.parametrize(
     "said",
     [
         "AttributeError: 'dict' object has no attribute 'iterkeys'",

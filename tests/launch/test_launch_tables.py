@@ -86,7 +86,14 @@ async def test_the_tables_are_there_and_a_route_reads_them(
     assert (answer.status_code, answer.json()) == (200, found), story(preview)
 
 
-@pytest.mark.parametrize("files", [FLASK_MIGRATE_BROKEN, ALEMBIC_BROKEN], ids=["flask", "alembic"])
+SECOND_HEAD = {"migrations/versions/4_other.py": 'revision, down_revision = "4", "1"\n\n\ndef upgrade(): ...\n'}
+
+
+@pytest.mark.parametrize(
+    "files",
+    [FLASK_MIGRATE_BROKEN, {**FLASK_MIGRATE_BROKEN, **SECOND_HEAD}, ALEMBIC_BROKEN],
+    ids=["flask", "flask-heads", "alembic"],
+)
 async def test_models_make_the_tables_where_the_migrations_fail(
     rig: Rig, tmp_path: Path, files: Mapping[str, str]
 ) -> None:
@@ -111,6 +118,12 @@ revision, down_revision = "3", "2"
 def upgrade():
     print("the third revision runs")
 """
+
+
+async def test_the_tables_are_made_although_the_environment_of_the_migrations_fails(rig: Rig, tmp_path: Path) -> None:
+    preview = await started(rig, tmp_path, {**FLASK_MIGRATE_BROKEN, "migrations/env.py": "raise KeyError('url')\n"})
+    assert (await ask(preview, "/items")).json() == [], story(preview)
+    assert "not marked with the newest migration: KeyError('url')" in story(preview)
 
 
 async def test_entities_make_the_tables_where_the_migrations_of_typeorm_fail(rig: Rig, tmp_path: Path) -> None:

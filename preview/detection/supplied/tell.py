@@ -266,6 +266,8 @@ def _arguments(call: ast.Call) -> Iterator[tuple[object, ast.expr]]:
 
 
 def _is_demand(name: object, value: ast.expr) -> bool:
+    if isinstance(value, ast.IfExp):
+        return _is_demand(name, value.body) or _is_demand(name, value.orelse)
     given = value.value if isinstance(value, ast.Constant) else None
     if name == "ssl_require" or name == "ssl":
         is_context = _CONTEXT.search(last_name(value)) is not None

@@ -12,6 +12,12 @@ _IMPORT = re.compile(
     r"(?P<partial>partially initialized module )?'(?P<module>[\w.]{1,200})'"
     r"(?: \(most likely due to a circular import\))?(?: \((?P<path>[^)]{1,300})\))?"
 )
+# Modules of Python for Windows and of pywin32.
+_WINDOWS = re.compile(
+    r"^ModuleNotFoundError: No module named "
+    r"'(?P<module>win32\w{0,20}|winreg|_winapi|winsound|msvcrt|pythoncom|pywintypes)'"
+    r"|^(?:OSError|FileNotFoundError): (?P<file>[A-Za-z]:\\[^:\n]{1,200}): cannot open shared object file"
+)
 _FRAME = re.compile(r'^\s{0,8}File "(?P<path>[^"]{1,400})", line (?P<line>\d{1,7}), in ')
 _MODEL = re.compile(
     r"^RuntimeError: Model class (?P<module>[\w.]{1,200})\.(?P<name>\w{1,100}) doesn't declare an explicit app_label "
@@ -41,8 +47,22 @@ _PROJECT = "/project/"
 
 def bad_name(lines: Sequence[str], number: int) -> Diagnosis | None:
     """Diagnose a name or key of the project's own that is not there; None for other lines."""
-    readers = (bad_import, bad_member, bad_model, old_name, bad_key, bad_lookup)
+    readers = (of_windows, bad_import, bad_member, bad_model, old_name, bad_key, bad_lookup)
     return next((found for read in readers if (found := read(lines, number)) is not None), None)
+
+
+def of_windows(lines: Sequence[str], number: int) -> Diagnosis | None:
+    """Diagnose a module or a library that only Windows has; None for other lines."""
+    said = _WINDOWS.match(lines[number])
+    if said is None:
+        return None
+    path, line = next(reversed([one for one in _frames(lines, number) if _PROJECT in one[0]]), ("", ""))
+    place = f"{path.rpartition(_PROJECT)[2]}, line {line}," if path else "The project"
+    if said["module"] is not None:
+        message = f"{place} imports {said['module']!r}, which only Windows has. Import it only there, or replace it."
+        return Diagnosis("missing_module", message, {"module": said["module"]})
+    message = f"{place} loads {said['file']}, a file of Windows. Take its path from a variable that may be empty."
+    return Diagnosis("missing_file", message, {"file": said["file"]})
 
 
 def bad_import(lines: Sequence[str], number: int) -> Diagnosis | None:

@@ -306,7 +306,7 @@ def _from_models(step: Step) -> Step | None:
         return None
     if program in {"alembic", "flask"} and "upgrade" in arguments:
         # ("alembic", "--name", "section", "upgrade", "head") or ("flask", "db", "upgrade", "--directory", "migrations")
-        given = arguments[-1:] if program == "flask" else arguments[1:2] if arguments[0] == "--name" else []
+        given = arguments[: arguments.index("upgrade")] if program == "alembic" else arguments[2:4]
         return replace(step, argv=(TABLES_PROGRAM, program, *given), why=why)
     if _TYPEORM in arguments:
         return replace(step, argv=tuple("schema:sync" if one == _TYPEORM else one for one in step.argv), why=why)

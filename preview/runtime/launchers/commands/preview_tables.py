@@ -1,15 +1,18 @@
-"""Makes the tables of a project's models where its migrations fail, with the migrations' own environment.
+"""Makes the tables of a project's models where its migrations fail.
 
-``python preview_tables.py alembic [SECTION]`` or ``python preview_tables.py flask FOLDER``
+``python preview_tables.py alembic [--config FILE] [--name SECTION]`` or
+``python preview_tables.py flask [--directory FOLDER]``
 
 Alembic's ``env.py`` names the models and connects to the database. It runs as it does for ``alembic upgrade``, with
-``create_all`` in place of the revisions. The database is then marked with the newest revision, whose tables it has.
+``create_all`` in place of the revisions. Flask-Migrate knows the models itself. The database is then marked with the
+newest revision, whose tables it has.
 
 Runs in the child, on the project's own interpreter: standard library, Alembic and Flask only.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from typing import Any
@@ -17,24 +20,8 @@ from typing import Any
 _MOST_SHOWN = 500
 
 
-def _alembic(section: str = "alembic") -> Any:
-    from alembic.config import Config  # noqa: PLC0415
-
-    return Config("alembic.ini", ini_section=section)
-
-
-def _flask(folder: str) -> Any:
-    from flask import cli  # noqa: PLC0415
-
-    cli.load_dotenv()
-    application = cli.ScriptInfo(os.environ["FLASK_APP"]).load_app()
-    # Until the end: an application may push contexts of its own when it is imported, and leave them.
-    application.app_context().push()
-    return application.extensions["migrate"].migrate.get_config(folder)
-
-
-def _make(config: Any) -> None:
-    from alembic import command  # noqa: PLC0415
+def _alembic(config: Any) -> list[str]:
+    """Make the tables of the metadata that the environment names; return their names."""
     from alembic.runtime.environment import EnvironmentContext  # noqa: PLC0415
     from alembic.script import ScriptDirectory  # noqa: PLC0415
 
@@ -53,16 +40,45 @@ def _make(config: Any) -> None:
 
     with EnvironmentContext(config, script, fn=create, destination_rev="heads"):
         script.run_env()
-    if not made:
-        sys.exit("no table is made: the migrations' env.py names no models")
-    command.stamp(config, "heads")
-    print("tables:", ", ".join(made)[:_MOST_SHOWN])  # noqa: T201  the step's output
+    return made
+
+
+def _flask(directory: str | None) -> tuple[Any, list[str]]:
+    """Make the tables of Flask-SQLAlchemy's models; return Alembic's configuration and their names."""
+    from flask import cli  # noqa: PLC0415
+
+    cli.load_dotenv()
+    application = cli.ScriptInfo(os.environ["FLASK_APP"]).load_app()
+    # Until the end: an application may push contexts of its own when it is imported, and leave them.
+    application.app_context().push()
+    extension = application.extensions["migrate"]
+    extension.db.create_all()
+    return extension.migrate.get_config(directory), list(extension.db.metadata.tables)
 
 
 def main(kind: str, *arguments: str) -> None:
-    """Make the tables."""
+    """Make the tables, and mark the database."""
     sys.path[0] = os.getcwd()  # noqa: PTH109  compared as text
-    _make(_flask(*arguments) if kind == "flask" else _alembic(*arguments))
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--config", default="alembic.ini")
+    parser.add_argument("--name", default="alembic")
+    parser.add_argument("--directory")
+    given = parser.parse_args(arguments)
+    if kind == "flask":
+        config, made = _flask(given.directory)
+    else:
+        config = Config(given.config, ini_section=given.name)
+        made = _alembic(config)
+    if not made:
+        sys.exit("no table is made: the migrations' env.py names no models")
+    print("tables:", ", ".join(made)[:_MOST_SHOWN])  # noqa: T201  the step's output
+    try:
+        command.stamp(config, "heads")
+    except Exception as error:  # noqa: BLE001  the tables are there, whatever the environment does
+        print(f"not marked with the newest migration: {error!r:.200}")  # noqa: T201
 
 
 if __name__ == "__main__":
