@@ -95,6 +95,21 @@ def test_drizzle_makes_its_tables_again_when_the_schema_changes(tmp_path: Path) 
     assert plan_of(tmp_path, package, {"schema.ts": "sqliteTable('b')"}).steps != first
 
 
+def test_drizzle_makes_the_tables_of_a_package_that_the_application_requires(tmp_path: Path) -> None:
+    package = {"private": True, "workspaces": ["apps/*", "packages/*"]}
+    files = {
+        "apps/api/package.json": '{"dependencies": {"express": "4", "@shop/db": "*"}, "main": "a.js"}',
+        "apps/api/a.js": SERVER,
+        "packages/db/package.json": '{"name": "@shop/db", "main": "index.js", "devDependencies": {"drizzle-kit": "1"}}',
+        "packages/db/index.js": "",
+        "packages/db/drizzle.config.ts": "export default {dialect: 'sqlite'}",
+        "packages/other/package.json": '{"name": "@shop/other"}',
+        "packages/other/drizzle.config.ts": "export default {dialect: 'sqlite'}",
+    }
+    found = [(step.argv, step.directory) for step in plan_of(tmp_path, package, files).steps]
+    assert found == [(("drizzle-kit", "push", "--force"), "packages/db")]
+
+
 def test_nothing_fills_a_server(tmp_path: Path) -> None:
     package = {"dependencies": {"express": "4", "mongoose": "8"}, "scripts": {"seed": "node seed.js"}}
     server = "require('mongoose').connect(process.env.MONGO_URI);\n" + SERVER

@@ -12,6 +12,7 @@ from preview.environments.node.manifest import NodeManifest
 REQUIRED = {
     "bcrypt": "3.0.6", "canvas": "2.6.1", "puppeteer": "19.0.0", "node-sass": "^4.14.1", "ms": "2.1.3", "cypress": "9.0.0",
     "express": "catalog:", "@app/db": "workspace:*", "@acme/auth": "^1.2.0", "undici": "8.0.0", "next": "latest version",
+    "modal": "https://far.example/modal-1.0.tgz",
 }  # fmt: skip
 
 CASES = [
@@ -26,6 +27,8 @@ CASES = [
      "node-sass@^4.14.1 (package.json) could not be built (its build needs Python 2); choose a version with a prebuilt binary, or one in plain JavaScript"),
     ("code E404\n404 Not Found - GET registry:/@acme%2fauth\n404\n404  The requested resource '@acme/auth@^1.2.0' could not be found or you do not have permission",
      "@acme/auth@^1.2.0 (package.json) was not found in the package registry; check the spelling, or name a private package's registry in .npmrc of the service's user"),
+    ("code E404\n404 Not Found - GET registry:/modal-1.0.tgz\n404\n404  The requested resource 'modal@https://far.example/modal-1.0.tgz' could not be found or you do not have permission",
+     "modal@https://far.example/modal-1.0.tgz (package.json) cannot be fetched: nothing is at that address, or the service's machine does not reach it; name a version of the registry"),
     ('code EBADENGINE\nnotsup Not compatible with your version of node/npm: undici@8.0.0\nnotsup Required: {"node":">=22.19.0"}\nnotsup Actual:   {"node":"v20.20.2"}',
      "undici@8.0.0 (package.json) needs Node >=22.19.0, and previews have another one; choose a version for this Node"),
     ('code EUNSUPPORTEDPROTOCOL\nUnsupported URL Type "catalog:": catalog:',

@@ -39,6 +39,7 @@ _TABLES: Final = re.compile(r"(?:sqlite|pg|mysql)Table")
 _MAX_DEPTH: Final = 4
 # The major of drizzle-kit without a declaration, and the release from which one command is for all databases.
 _DRIZZLE_KIT: Final = 0
+_DRIZZLE_CONFIGS: Final = ("drizzle.config.ts", "drizzle.config.js", "drizzle.config.mjs", "drizzle.config.json")
 _DRIZZLE_CONFIG: Final = re.compile(r"\bdrizzle-kit\s[^&|;]{0,200}?--config[=\s]\s{0,4}['\"]?([\w./-]{1,200})")
 _ONE_PUSH: Final = (0, 21)
 
@@ -205,24 +206,26 @@ def _push(project: NodeProject, config: str) -> tuple[str, ...]:
     return (f"push:{kind}",)
 
 
-def _drizzle_config(project: NodeProject) -> tuple[str | None, tuple[str, ...]]:
-    """Return the configuration of drizzle-kit, and the options that name it where a script has to."""
-    config = project.find("drizzle.config.ts", "drizzle.config.js", "drizzle.config.mjs", "drizzle.config.json")
+def _drizzle_config(project: NodeProject) -> tuple[str, str, tuple[str, ...]] | None:
+    """Return drizzle-kit's configuration, the folder that it runs in, and the options that name it there."""
+    config = project.find(*_DRIZZLE_CONFIGS)
     if config is not None:
-        return config, ()
+        return config, project.folder, ()
     for script in project.package.scripts.values():
         match = _DRIZZLE_CONFIG.search(script)
         file = project.find(match[1]) if match is not None else None
         if file is not None:
-            return file, (f"--config={project.relative(file)}",)
-    return None, ()
+            return file, project.folder, (f"--config={project.relative(file)}",)
+    inside = ((member.path(name), member.folder) for member in project.members for name in _DRIZZLE_CONFIGS)
+    return next(((file, folder, ()) for file, folder in inside if project.sources.has_file(file)), None)
 
 
 def _drizzle(project: NodeProject, server: ServiceKind | None) -> Step | None:
     """Return the step that makes Drizzle's tables from its schema, unless the sources do."""
-    config, options = _drizzle_config(project)
-    if config is None or not project.requires("drizzle-kit"):
+    found = _drizzle_config(project)
+    if found is None or not project.requires("drizzle-kit"):
         return None
+    config, folder, options = found
     text = project.text(config)
     database = "SQLite" if _SQLITE.search(text) else str(server) if server and _SERVER.search(text) else ""
     if not database:
@@ -233,6 +236,4 @@ def _drizzle(project: NodeProject, server: ServiceKind | None) -> Step | None:
     schema = "\n".join(project.text(name) for name in project.scripts if _TABLES.search(project.text(name)))
     argv = ("drizzle-kit", *_push(project, text), *options)
     digest = hashlib.sha256(schema.encode()).hexdigest()[:16]
-    return Step(
-        "tables", argv, project.folder, f"{config} describes tables, and the database is {database}", inputs=digest
-    )
+    return Step("tables", argv, folder, f"{config} describes tables, and the database is {database}", inputs=digest)

@@ -91,8 +91,11 @@ _CASES: Final = (
         "not_found",
         (_MISSING, _MISSING_AT),
         lambda what: (
-            f"{what} was not found in the package registry; check the spelling, or name a private package's registry "
-            "in .npmrc of the service's user"
+            f"{what} cannot be fetched: nothing is at that address, or the service's machine does not reach it; name a "
+            "version of the registry"
+            if "://" in what
+            else f"{what} was not found in the package registry; check the spelling, or name a private package's "
+            "registry in .npmrc of the service's user"
         ),
     ),
     _Case(
