@@ -344,6 +344,16 @@ CASES = [
         steps=("migrations",),
     ),
     Case(
+        "an option of PostgreSQL's beside SQLite, in a name of its own",
+        django(
+            'import dj_database_url\nurl = os.getenv("DATABASE_URL", "").strip()\n'
+            "if url:\n    db = dj_database_url.parse(url, ssl_require=True)\n    DATABASES = {'default': db}\n"
+            "else:\n    " + table("'django.db.backends.sqlite3'"), "psycopg2-binary\n",
+        ),
+        {"DATABASE_URL": f"postgresql://{OWN}"},
+        steps=("migrations",),
+    ),
+    Case(
         "django-environ with an example, and options after it",
         django(
             "import environ\nenv = environ.Env()\nDATABASES = {'default': env.db('DATABASE_URL')}\n"
@@ -498,6 +508,12 @@ def test_a_default_of_sqlite_that_the_migrations_refuse_yields_to_the_example_s_
     assert values_of(plan).get("DATABASE_URL", "").startswith("postgresql://a:b@") == bool(kinds)
     unnamed = supplied_plan(tmp_path / "other", {**files, ".env.example": "DATABASE_URL=\n"})
     assert not unnamed.services
+    # Without a value, the name tells: that of a variable which another class of settings demands.
+    main = (
+        files["main.py"].replace("DATABASE_URL", "POSTGRES_URL") + 'class Live:\n    url = os.environ["POSTGRES_URL"]\n'
+    )
+    named = {**files, ".env.example": "", "main.py": main}
+    assert {need.kind for need in supplied_plan(tmp_path / "named", named).services} == kinds
 
 
 def test_an_example_of_sqlite_that_the_migrations_refuse_yields_to_the_compose_file_s_server(tmp_path: Path) -> None:

@@ -148,8 +148,12 @@ async def test_django_without_a_secret_key_gets_one(rig: Rig) -> None:
     assert "SECRET_KEY is empty: a made-up one is used" in story(preview)
 
 
-async def test_django_migrates_though_its_own_checks_fail(rig: Rig) -> None:
-    settings = DJANGO["site/config/settings.py"] + "CSRF_TRUSTED_ORIGINS = ['']\n"
+RAISES = "from django.core.checks import register\n@register()\ndef fail(**_):\n    raise ValueError('no manifest')\n"
+
+
+@pytest.mark.parametrize("lines", ["CSRF_TRUSTED_ORIGINS = ['']\n", RAISES], ids=["error", "raises"])
+async def test_django_migrates_though_its_own_checks_fail(rig: Rig, lines: str) -> None:
+    settings = DJANGO["site/config/settings.py"] + lines
     preview = await rig.start({**DJANGO, "site/config/settings.py": settings}, django_plan(Server.DJANGO))
     assert_it_serves_on_the_services_socket(preview)
     assert "django_content_type" in (await ask(preview)).text

@@ -34,6 +34,7 @@ _ENGINES: Final = {
 }
 _MODULE: Final = re.compile(r"\w{1,60}(?:\.\w{1,60}){1,8}", re.ASCII)
 _ONLY_POSTGRESQL: Final = re.compile(rb"^(?:from|import)\s+django\.contrib\.postgres\b", re.MULTILINE)
+_SSL: Final = "ssl_require"
 _SCHEMES: Final = ("postgres", "postgis", "mysql", "pgsql", "psql")
 
 
@@ -83,6 +84,8 @@ def _choose(
         return choice, tables
     if driver is ServiceKind.POSTGRESQL and _is_replaced(sources, files):
         return _choice(driver, settings, supply, chosen=flags), tables
+    if driver is ServiceKind.POSTGRESQL and urls and _encrypts(sources, files) and _is_open(settings):
+        return _choice(driver, settings, supply, urls=urls, chosen=flags), tables
     if len(kinds) != 1 or SQLITE in kinds:
         return None, tables
     return _choice(
@@ -96,11 +99,22 @@ def _has_sslmode(table: Iterable[tuple[str, ast.expr]]) -> bool:
     return any(isinstance(key, ast.Constant) and key.value == "sslmode" for one in options for key in one.keys)
 
 
+def _is_open(settings: ProjectSettings) -> bool:
+    """Return whether no file of variables names another database than PostgreSQL."""
+    named = settings.own.get(DATABASE_URL) or settings.examples.get(DATABASE_URL)
+    return named is None or kind_of_scheme(named.value) is ServiceKind.POSTGRESQL
+
+
+def _encrypts(sources: Sources, files: Iterable[str]) -> bool:
+    """Return whether a URL is read with an option that SQLite refuses: ``dj_database_url.parse(ssl_require=True)``."""
+    nodes = (node for file in files if b"ssl_require" in sources.text(file) for node in sources.nodes(file))
+    given = (word.value for node in nodes if isinstance(node, ast.Call) for word in node.keywords if word.arg == _SSL)
+    return any(isinstance(value, ast.Constant) and value.value is True for value in given)
+
+
 def _may_replace_sqlite(sources: Sources, files: Iterable[str], settings: ProjectSettings) -> bool:
     """Return whether files use what only PostgreSQL has, and no file of variables names another database."""
-    named = settings.own.get(DATABASE_URL) or settings.examples.get(DATABASE_URL)
-    is_open = named is None or kind_of_scheme(named.value) is ServiceKind.POSTGRESQL
-    return is_open and any(_ONLY_POSTGRESQL.search(sources.text(file)) for file in files)
+    return _is_open(settings) and any(_ONLY_POSTGRESQL.search(sources.text(file)) for file in files)
 
 
 def _is_replaced(sources: Sources, files: Iterable[str]) -> bool:

@@ -22,6 +22,8 @@ SQLITE: Final = "sqlite"
 _INI_URL: Final = re.compile(r"^sqlalchemy\.url[ \t]*=[ \t]*(?!\S*%\()(\S{1,400})[ \t]*$", re.MULTILINE)
 _MAX_BYTES: Final = 200_000
 
+_SERVER: Final = re.compile(r"POSTGRES|MYSQL|MARIADB")
+
 
 @dataclass(frozen=True, slots=True)
 class Supply:
@@ -47,7 +49,8 @@ class Supply:
     def texts(self, read: SettingRead, settings: ProjectSettings) -> Iterator[str]:
         """Yield the variable's values: of ``.env``, the default, of the example file, of a compose file.
 
-        SQLite as a default or an example counts only if the migrations can be run on it, or nothing names a server.
+        SQLite as a default or an example counts only if the migrations can be run on it, or nothing names a server:
+        neither the variable's name nor another value.
         """
         name = read.name
         own = settings.own.get(name) or settings.own.get(name.lower())
@@ -55,7 +58,7 @@ class Supply:
         composed = self.composed.get(name)
         others = [one.value for one in (example, composed) if one is not None and one.value]
         offered = [read.default, *others]
-        if self.refuses_sqlite and any(map(_is_sql_server, others)):
+        if self.refuses_sqlite and (_SERVER.search(name.upper()) or any(map(_is_sql_server, others))):
             offered = [text for text in offered if text and not text.startswith(SQLITE)]
         yield from (text for text in (own and own.value, *offered) if text)
 

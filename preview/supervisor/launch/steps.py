@@ -59,6 +59,7 @@ _DRAIN_S = 0.5
 _MOST_SHOWN = 120
 _LAST_LINES = 200
 _CHECKS = ("SystemCheckError:", "django.core.management.base.SystemCheckError:")
+_CHECKING = "/django/core/checks/"
 _NO_CHECKS = "--skip-checks"
 _MANY_HEADS = "Multiple head revisions are present"
 _HEADS = "heads"
@@ -289,7 +290,8 @@ async def _run_step(preview: LivePreview, prepared: PreparedLaunch, step: Step, 
 
 def _second_try(step: Step, lines: Sequence[str]) -> tuple[Step, str] | None:
     """Return a failed step of migrations with another option, and what that does; None if none would help."""
-    if "migrate" in step.argv and _NO_CHECKS not in step.argv and any(line.startswith(_CHECKS) for line in lines):
+    fails = any(line.startswith(_CHECKS) or _CHECKING in line for line in lines)
+    if "migrate" in step.argv and _NO_CHECKS not in step.argv and fails:
         # The application starts without them.
         return replace(step, argv=(*step.argv, _NO_CHECKS)), "Django's own checks fail, and are left out"
     if "upgrade" in step.argv and _HEADS not in step.argv and any(_MANY_HEADS in line for line in lines):
