@@ -146,6 +146,19 @@ async def test_a_traceback_that_arrives_in_parts_is_one(live: Live, collector: F
     assert [one.type for one in record.exceptions] == ["X", "KeyError"]
 
 
+async def test_a_program_that_is_held_up_within_a_traceback_has_one_failure(
+    live: Live, collector: FailureCollector
+) -> None:
+    assert live.directory is not None
+    first, last = trace(live.directory).rsplit("    x = d[k]", 1)
+    await live.print(first)
+    # Until no line has come for a while.
+    await collector.settle(live.id)
+    await live.print(f"    x = d[k]{last}")
+    (record,), _, _ = await records_of(collector, 1)
+    assert record.type == "KeyError"
+
+
 async def test_the_records_of_a_preview_are_bounded_and_it_is_said(make_room: MakeRoom, tmp_path: Path) -> None:
     room = make_room(failure_groups=3)
     await room.add_preview("preview_a")

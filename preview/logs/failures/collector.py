@@ -21,7 +21,7 @@ from preview.logs.failures.model import Failure, FailureRecord, Frame, SourceLin
 from preview.logs.failures.scan import Found, scan_in_turns
 from preview.logs.failures.source import line_of, read_source
 from preview.logs.failures.store import FailureStore
-from preview.logs.failures.watch import QUIET_S, FailureWatch, Stream, Watched, failure_of
+from preview.logs.failures.watch import FailureWatch, Stream, Watched, failure_of
 from preview.logs.model.events import Level
 from preview.settings import Settings
 from preview.storage import Database
@@ -155,7 +155,7 @@ class FailureCollector:
             await _rest(perf_counter() - began, watch)
             began = perf_counter()
         for request_id, stream in list(watch.streams.items()):
-            is_final = watch.is_hurried or watch.is_over or trio.current_time() - stream.last_at > QUIET_S
+            is_final = watch.is_hurried or watch.is_over or trio.current_time() - stream.last_at > stream.quiet_s
             if stream.is_new or is_final:
                 lines = stream.lines
                 found = await self._scan(watch, stream)

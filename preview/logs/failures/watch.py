@@ -24,6 +24,9 @@ from preview.logs.pipeline import PreviewLog
 QUIET_S = 0.3
 """A traceback that is followed by no line for so long is complete."""
 
+UNFINISHED_S = 3.0
+"""The same for one whose error is still missing: on a busy machine, its program may be held up within it."""
+
 MOST_LINES = 5_000
 """Most lines of one preview that wait to be searched; further ones are not searched, and counted."""
 
@@ -80,11 +83,18 @@ class Stream:
         lines: The lines.
         last_at: When the newest one was taken, by trio's clock.
         is_new: True if there are lines that were not searched.
+        is_unfinished: True if they end with a traceback without its error.
     """
 
     lines: list[Line] = field(default_factory=list)
     last_at: float = 0.0
     is_new: bool = True
+    is_unfinished: bool = False
+
+    @property
+    def quiet_s(self) -> float:
+        """Seconds without a line after which nothing more belongs to these."""
+        return UNFINISHED_S if self.is_unfinished else QUIET_S
 
     def keep_after(self, found: list[Found], *, is_final: bool) -> list[Found]:
         """Drop the lines that were searched, except for those that may go on; return the complete failures."""
@@ -94,6 +104,7 @@ class Stream:
             self.lines = []
             return [one for one in found if one.exceptions]
         last = found[-1] if found else None
+        self.is_unfinished = last is not None and self._is_open(last) and not last.exceptions
         if last is not None and self._is_open(last):
             found, start = found[:-1], last.first
         else:
