@@ -162,9 +162,10 @@ def test_a_preview_in_the_path_form_cannot_act_with_the_page_s_session(served: R
 
 
 def test_a_page_waits_while_the_preview_starts_and_opens_by_itself(served: Running, browser: Browser) -> None:
-    generation = launched(served, "dee", "later", slow=1.5, wait=False)
-    made = link(served, "dee", generation)
+    # A busy machine takes seconds for a new tab, and some for its first page.
     with tab(browser) as page:
+        generation = launched(served, "dee", "later", slow=5, wait=False)
+        made = link(served, "dee", generation)
         first = page.goto(made["url"])
         assert first is not None
         assert first.status == 503
