@@ -217,6 +217,7 @@ def test_a_schema_is_found_wherever_it_is(
         ("const k = process.env.SITE_KEY ?? (() => { throw new Error('k') })();", [("SITE_KEY", Need.REQUIRED, None)]),
         ("const k = process.env.SITE_KEY ?? require('./base').key;", [("SITE_KEY", Need.DEFAULTED, None)]),
         ("const k = process.env.SITE_KEY ?? requiredKey;", [("SITE_KEY", Need.DEFAULTED, None)]),
+        ("const k = process.env.SITE_KEY ?? mustache('{{a}}');", [("SITE_KEY", Need.DEFAULTED, None)]),
         ("configService.get('SITE_KEY', { infer: true });", [("SITE_KEY", Need.OPTIONAL, None)]),
         ("configService.getOrThrow('SITE_KEY');", [("SITE_KEY", Need.REQUIRED, None)]),
         ("configService.get('site.key'); configService.set('A_B');", []),

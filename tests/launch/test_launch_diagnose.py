@@ -347,7 +347,7 @@ def test_python_2_is_named(code: str, said: str) -> None:
         (
             "ModuleNotFoundError: No module named 'win32crypt'",
             "missing_module",
-            "a.py, line 3, imports 'win32crypt', which only Windows has. Import it only there, or replace it.",
+            "a.py, line 3, loads a package that needs 'win32crypt', which only Windows has. Replace the package.",
         ),
         (
             r"OSError: C:\Program Files\bin\libgdal-35.dll: cannot open shared object file: No such file or directory",
@@ -362,6 +362,15 @@ def test_what_only_windows_has_is_told_with_its_place(said: str, reason: str, se
     found = diagnose([*own, '  File "/e/site-packages/b.py", line 1, in b', "    code", said])
     assert found is not None
     assert (found.reason, found.message) == (reason, sentence)
+
+
+def test_a_module_that_only_windows_has_is_told_of_the_file_that_imports_it() -> None:
+    own = ["Traceback (most recent call last):", '  File "/x/project/a.py", line 3, in <module>', "    import winreg"]
+    found = diagnose([*own, "ModuleNotFoundError: No module named 'winreg'"])
+    assert found is not None
+    assert found.message == (
+        "a.py, line 3, imports 'winreg', which only Windows has. Import it only there, or replace it."
+    )
 
 
 @pytest.mark.parametrize(

@@ -137,6 +137,12 @@ async def test_entities_make_the_tables_where_the_migrations_of_typeorm_fail(rig
     assert steps[2].endswith(why), steps
 
 
+async def test_models_make_no_tables_in_a_database_that_the_project_brings(rig: Rig, tmp_path: Path) -> None:
+    preview = await started(rig, tmp_path, {**FLASK_MIGRATE_BROKEN, "other.db": "content"})
+    assert "the application is started without the step migrations" in story(preview)
+    assert (await ask(preview, "/items")).status_code == 500
+
+
 async def test_models_make_no_tables_where_migrations_fail_at_a_reload(rig: Rig, tmp_path: Path) -> None:
     files = {name: text for name, text in ALEMBIC_BROKEN.items() if not name.endswith("2_note.py")}
     preview = await started(rig, tmp_path, files)

@@ -20,7 +20,7 @@ ENDS: Final = re.compile(r"\bthrow\b|process\.exit|\bassert")
 
 # `process.env.X ?? requireDefined(defaults.x)`, `|| throwError("X")`, `?? (() => { throw … })()`
 _REFUSAL: Final = re.compile(
-    r"(?:\w{1,60}\.)?(?:require[A-Z_]|assert|must|throw|raise|panic|missing)\w{0,60}\s{0,4}\("
+    r"(?:\w{1,60}\.)?(?:require[A-Z_]|assert|must(?![a-z])|throw|raise|panic|missing)\w{0,60}\s{0,4}\("
     r"|\(\(\) =>[^;]{0,20}\bthrow\b"
 )
 # `key as string`, `key!`

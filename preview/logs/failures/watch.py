@@ -104,8 +104,9 @@ class Stream:
             self.lines = []
             return [one for one in found if one.exceptions]
         last = found[-1] if found else None
-        self.is_unfinished = last is not None and self._is_open(last) and not last.exceptions
+        self.is_unfinished = False
         if last is not None and self._is_open(last):
+            self.is_unfinished = not last.exceptions
             found, start = found[:-1], last.first
         else:
             start = max(count - _CONTEXT, last.end if last is not None else 0)

@@ -56,13 +56,19 @@ def of_windows(lines: Sequence[str], number: int) -> Diagnosis | None:
     said = _WINDOWS.match(lines[number])
     if said is None:
         return None
-    path, line = next(reversed([one for one in _frames(lines, number) if _PROJECT in one[0]]), ("", ""))
+    frames = _frames(lines, number)
+    is_own = bool(frames) and _PROJECT in frames[-1][0]
+    path, line = next((one for one in reversed(frames) if _PROJECT in one[0]), ("", ""))
     place = f"{path.rpartition(_PROJECT)[2]}, line {line}," if path else "The project"
-    if said["module"] is not None:
-        message = f"{place} imports {said['module']!r}, which only Windows has. Import it only there, or replace it."
-        return Diagnosis("missing_module", message, {"module": said["module"]})
-    message = f"{place} loads {said['file']}, a file of Windows. Take its path from a variable that may be empty."
-    return Diagnosis("missing_file", message, {"file": said["file"]})
+    if said["file"] is not None:
+        message = f"{place} loads {said['file']}, a file of Windows. Take its path from a variable that may be empty."
+        return Diagnosis("missing_file", message, {"file": said["file"]})
+    module = said["module"]
+    if is_own:
+        message = f"{place} imports {module!r}, which only Windows has. Import it only there, or replace it."
+    else:
+        message = f"{place} loads a package that needs {module!r}, which only Windows has. Replace the package."
+    return Diagnosis("missing_module", message, {"module": module})
 
 
 def bad_import(lines: Sequence[str], number: int) -> Diagnosis | None:

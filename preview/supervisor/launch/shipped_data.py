@@ -20,9 +20,13 @@ _MAX_FILES = 20_000
 
 def has_commands_for_new_database(plan: StartPlan) -> bool:
     """Return True if the plan has steps for a new database, and the database may be a file of the project."""
+    return may_be_a_file(plan) and any(step.name in FOR_NEW_DATABASE for step in plan.steps)
+
+
+def may_be_a_file(plan: StartPlan) -> bool:
+    """Return True if the database may be a file that comes with the project: nothing else is supplied."""
     is_supplied = any("{database_" in variable.value for variable in plan.variables.values())
-    is_supplied = is_supplied or any(need.supplied and need.kind in _SERVERS for need in plan.services)
-    return not is_supplied and any(step.name in FOR_NEW_DATABASE for step in plan.steps)
+    return not is_supplied and not any(need.supplied and need.kind in _SERVERS for need in plan.services)
 
 
 def find_shipped_database(project: Path) -> str | None:

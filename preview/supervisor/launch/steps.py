@@ -40,6 +40,7 @@ from preview.supervisor.launch.shipped_data import (
     FOR_NEW_DATABASE,
     find_shipped_database,
     has_commands_for_new_database,
+    may_be_a_file,
 )
 from preview.supervisor.launch.variables import trusted_file
 from preview.supervisor.launch.workspace import Workspace
@@ -192,17 +193,18 @@ async def run_first_steps(preview: LivePreview, prepared: PreparedLaunch, *, has
 
     Cancellation: the running step is killed with all processes that it started.
     """
-    plan = prepared.plan
+    plan, is_new = prepared.plan, not has_data
     if has_data:
         plan = _without_new_database(plan)
-    elif has_commands_for_new_database(plan):
+    elif has_commands_for_new_database(plan) or (may_be_a_file(plan) and any(map(_from_models, plan.steps))):
         project = prepared.workspace.project
         shipped = await trio.to_thread.run_sync(find_shipped_database, project, abandon_on_cancel=True)
-        if shipped is not None:
+        is_new = shipped is None
+        if shipped is not None and has_commands_for_new_database(plan):
             left = ", ".join(f"`{' '.join(step.argv)}`" for step in plan.steps if step.name in FOR_NEW_DATABASE)
             preview.log.say(f"not run: {left}; the project comes with its own database, {quoted(shipped)}")
             plan = _without_new_database(plan)
-    await run_steps(preview, replace(prepared, plan=plan), is_new=not has_data)
+    await run_steps(preview, replace(prepared, plan=plan), is_new=is_new)
 
 
 def _without_new_database(plan: StartPlan) -> StartPlan:

@@ -199,7 +199,7 @@ def mend_versions(failed: FailedStart) -> Mend | None:
         return mend
     if number is None or failed.plan.toolchain is not Toolchain.PYTHON:
         return None
-    said = failed.lines[number : number + _AFTER]
+    said, is_known = failed.lines[number : number + _AFTER], False
     for pattern, line in _RULES:
         name = canonicalize_name(re.split(r"[<>=]", line, maxsplit=1)[0])
         hint = _ONLY_IF.get(name)
@@ -217,8 +217,9 @@ def mend_versions(failed: FailedStart) -> Mend | None:
         if line in IN_SPITE:
             why = f"the pinned {name} lacks what the project imports: limiting it to {line}"
             return Mend(why, requirements=(line,))
-        return None
-    return _mend_pin(failed, number)
+        # No newer version has what a rule calls gone.
+        is_known = True
+    return None if is_known else _mend_pin(failed, number)
 
 
 def _mend_pin(failed: FailedStart, number: int) -> Mend | None:
