@@ -4,7 +4,11 @@ import tseslint from "typescript-eslint";
 export default tseslint.config(
   { ignores: ["dist", "node_modules", "src/client/schema.ts", "tests/documents/PreviewTerminal.tsx", "tests/fresh"] },
   ...tseslint.configs.strictTypeChecked,
-  reactHooks.configs.flat["recommended-latest"],
+  // Of its rules, the two about hooks: the others speak to the compiler of React, which is not used here, and take minutes.
+  {
+    plugins: { "react-hooks": reactHooks },
+    rules: { "react-hooks/rules-of-hooks": "error", "react-hooks/exhaustive-deps": "error" },
+  },
   {
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
     rules: {
@@ -12,10 +16,6 @@ export default tseslint.config(
       "@typescript-eslint/no-confusing-void-expression": ["error", { ignoreArrowShorthand: true }],
       "@typescript-eslint/consistent-type-imports": "error",
       "no-console": "error",
-      // A subscription or a change of generation begins with a state of its own; that is what these effects are for.
-      "react-hooks/set-state-in-effect": "off",
-      // Speaks to the compiler of React, which is not used here.
-      "react-hooks/incompatible-library": "off",
     },
   },
   { files: ["**/*.js", "**/*.mjs"], ...tseslint.configs.disableTypeChecked },

@@ -14,6 +14,7 @@ import trio
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["BARE_RELAY", "QUART"])
 async def test_a_peer_forwards_a_request_to_the_server_behind_it(name: str) -> None:
     start = f"import _proxy_peers; exec(_proxy_peers.{name})"

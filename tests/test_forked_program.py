@@ -47,6 +47,7 @@ def look(popen: Any, **options: Any) -> tuple[Any, ...]:
     return process.returncode, json.loads(out), err, process.args
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "options",
     [

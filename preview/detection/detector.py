@@ -26,6 +26,7 @@ from preview.detection.python_versions import with_older_python
 from preview.detection.scripts import plan_command, plan_program, plan_script
 from preview.detection.settings import lay_modules
 from preview.detection.steps import with_extension, with_key_files, with_sql_files, with_unmade_tables
+from preview.detection.streamlit import plan_streamlit
 from preview.detection.supplied.tell import with_administrator, with_servers
 from preview.detection.unsupported import find_language, refuse_language
 from preview.detection.workers import with_workers
@@ -139,7 +140,11 @@ def _plan(sources: Sources, apps: Sequence[FoundApp], given: Overrides, kinds: f
     if plain is not None:
         return plan_python(sources, plain, commands_for(plain, commands, sources), kinds)
     found = (
-        plan_command(sources, commands, kinds) or plan_script(sources, kinds) or plan or plan_program(sources, kinds)
+        plan_command(sources, commands, kinds)
+        or plan_script(sources, kinds)
+        or plan
+        or plan_streamlit(sources, kinds)
+        or plan_program(sources, kinds)
     )
     if found is not None:
         named = _named(found, listed)

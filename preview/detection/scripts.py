@@ -40,6 +40,9 @@ _LIBRARIES: Final = (
     ("gevent", rb"\bWSGIServer\("),
     ("eventlet", rb"\bwsgi\.server\("),
     ("falcon", rb"\bfalcon\b[\s\S]*\brun"),
+    ("dash", rb"^(?:from|import) dash\b[\s\S]*\.run(?:_server)?\("),
+    ("gradio", rb"^(?:from|import) gradio\b[\s\S]*\.launch\("),
+    ("nicegui", rb"^from nicegui import\b[\s\S]*\bui\.run\("),
 )
 _MAIN: Final = re.compile(rb"""^if\s*\(?\s*__name__\s*==\s*["']__main__["']""", re.MULTILINE)
 _MAKES: Final = re.compile(
@@ -55,7 +58,10 @@ _FIXED_PORT: Final = re.compile(
     re.IGNORECASE,
 )
 # Ports of libraries whose call names none.
-_DEFAULT_PORTS: Final = {"aiohttp": "8080", "sanic": "8000", "bottle": "8080", "cherrypy": "8080", "waitress": "8080"}
+_DEFAULT_PORTS: Final = {
+    "aiohttp": "8080", "sanic": "8000", "bottle": "8080", "cherrypy": "8080", "waitress": "8080", "dash": "8050",
+    "gradio": "7860", "nicegui": "8080",
+}  # fmt: skip
 # Files that are looked at for one that starts another file's server.
 _MAX_RUNNERS: Final = 50
 # `Migrate(app, db, command="migrate")`: the name of its command.
@@ -91,7 +97,7 @@ def plan_script(sources: Sources, kinds: frozenset[ServiceKind] = frozenset()) -
     file = _runner(sources, server)
     folder, command = _invocation(file)
     reason = f"{server} runs its own server, with {library}" + (f"; {file} starts it" if file != server else "")
-    return _plan(sources, file, folder, command, reason, warnings, kinds)
+    return plan_file(sources, file, folder, command, reason, warnings, kinds)
 
 
 def _invocation(file: str) -> tuple[str, tuple[str, ...]]:
@@ -135,7 +141,7 @@ def plan_program(sources: Sources, kinds: frozenset[ServiceKind] = frozenset()) 
         if made is not None and any(_RUNS.search(sources.text(one)) for one in (file, *reached)):
             why = f"{file} runs the application that {made} makes"
             warning = f"{file} chooses the port by itself. This works only in a network of its own"
-            return _plan(sources, file, folder, command, why, [warning], kinds)
+            return plan_file(sources, file, folder, command, why, [warning], kinds)
     return None
 
 
@@ -149,11 +155,13 @@ def plan_command(
             continue
         file = posixpath.normpath(posixpath.join(command.folder, script))
         if sources.has_file(file) and file.endswith(".py"):
-            return _plan(sources, file, command.folder, ("python", script), f"{command.file} starts {file}", [], kinds)
+            return plan_file(
+                sources, file, command.folder, ("python", script), f"{command.file} starts {file}", [], kinds
+            )
     return None
 
 
-def _plan(
+def plan_file(
     sources: Sources,
     file: str,
     folder: str,
@@ -162,6 +170,7 @@ def _plan(
     warnings: list[str],
     kinds: frozenset[ServiceKind],
 ) -> StartPlan:
+    """Return the plan of a command that runs one Python file, with what this file and its imports need."""
     target = AppTarget(file.removesuffix(".py").replace("/", "."), "", folder, False, file, reason, framework="command")
     nodes = Nodes(sources)
     files = reachable(nodes, file, (folder,))

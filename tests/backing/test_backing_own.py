@@ -132,6 +132,7 @@ def test_links_in_place_of_its_socket_or_folders_lead_the_service_nowhere(host: 
         assert "marker_victim" in victim.driver.names(victim.connect())
 
 
+@pytest.mark.long
 def test_files_of_all_kinds_count_and_the_walk_is_bounded(host: Host, preview: Preview) -> None:
     hostile: Any = preview.connect()
     before = preview.measure() or 0
@@ -177,6 +178,7 @@ def test_the_project_is_the_administrator(host: Host, preview: Preview) -> None:
     assert preview.connects()
 
 
+@pytest.mark.long
 def test_all_databases_and_roles_are_saved_and_loaded(host: Host, preview: Preview) -> None:
     shop: Any = preview.connect()
     scratch = host.folder.parent / "scratch"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from cli_at_terminal import at_terminal
 
 
+@pytest.mark.long
 def test_a_spinner_turns_while_it_works_and_colours_mark_the_results(tmp_path: Path, shared_cache: Path) -> None:
     folders = {"PREVIEW_DATA_DIR": str(tmp_path / "data"), "PREVIEW_CACHE_DIR": str(shared_cache)}
     code, shown = at_terminal("doctor", environment=folders)

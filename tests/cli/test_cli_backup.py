@@ -74,6 +74,7 @@ def urls(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, 
         server.drop(name)
 
 
+@pytest.mark.long
 def test_a_running_service_is_saved_killed_and_restored_elsewhere(
     urls: tuple[str, str], tmp_path: Path, shared_cache: Path
 ) -> None:

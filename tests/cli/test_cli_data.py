@@ -102,6 +102,7 @@ def test_data_is_looked_at(generation: str, capsys: pytest.CaptureFixture[str]) 
     assert "sqlite:shop.db" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_data_is_saved_compared_and_brought_back(generation: str, capsys: pytest.CaptureFixture[str]) -> None:
     call(capsys, "reset", generation, "--yes")
     call(capsys, "request", generation, "GET", "/Emma")

@@ -255,6 +255,7 @@ def test_on_a_machine_without_bubblewrap_it_says_so(tmp_path: Path, isolation: s
     assert "bubblewrap" in sandbox["advice"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", COMMANDS)
 def test_where_isolation_is_required_and_missing_nothing_is_started(command: list[str], tmp_path: Path) -> None:
     done = subprocess.run(
@@ -288,6 +289,7 @@ def test_auto_gives_nobody_roots_rights(command: list[str], tmp_path: Path) -> N
     assert "PREVIEW_ISOLATION=trusted" in last
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root's rights are at stake")
 def test_a_person_s_own_project_runs_as_root_and_its_first_line_says_so(tmp_path: Path) -> None:
     project = tmp_path / "own"

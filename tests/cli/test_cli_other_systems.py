@@ -108,6 +108,7 @@ def test_each_client_command_explains_itself(programs: dict[str, Ask]) -> None:
         assert "--url" in shown["out"], words
 
 
+@pytest.mark.long
 def test_each_other_command_says_how_to_run_the_service_there(programs: dict[str, Ask]) -> None:
     for system, way in zip(SYSTEMS, ("a container or a Lima machine", "WSL 2 or a container"), strict=True):
         for name in OTHERS:
@@ -135,6 +136,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
         yield {"PREVIEW_URL": started.url, "PREVIEW_TOKEN": token, "PREVIEW_DATA_DIR": str(folder / "client")}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "system", [one if one == "win32" else pytest.param(one, marks=pytest.mark.long) for one in SYSTEMS]
 )
@@ -159,6 +161,7 @@ def test_the_client_commands_work_from_there(
     ask("stop", generation)
 
 
+@pytest.mark.long
 def test_the_wheel_is_for_all_systems_and_asks_linux_alone_for_linux_packages(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "uv", "build", "--wheel", "--offline", "--out-dir", str(tmp_path), str(ROOT)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)

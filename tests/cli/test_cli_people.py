@@ -45,6 +45,7 @@ def generation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared_cache: Pa
         yield made
 
 
+@pytest.mark.long
 def test_the_story_of_people(
     generation: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,6 +108,7 @@ def test_the_story_of_people(
     assert token["id"] not in call("tokens", "ls")
 
 
+@pytest.mark.long
 def test_events_are_followed_until_ctrl_c(generation: str) -> None:
     command = [*PROGRAM, "events", generation, "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ) as following:

@@ -61,6 +61,7 @@ def tell(tmp_path: Path, shared_cache: Path) -> Tell:
     return run
 
 
+@pytest.mark.long
 def test_the_story_of_a_bug(tmp_path: Path, tell: Tell, shared_cache: Path) -> None:
     """A request fails; after the fix, its replay shows what has changed; a comparison and a check guard it."""
     project = tmp_path / "project"

@@ -107,6 +107,7 @@ def test_a_saved_file_is_reloaded_on_the_same_address(project: Path) -> None:
         assert run.end() == 0
 
 
+@pytest.mark.long
 def test_a_change_that_does_not_start_is_told_and_mended_by_the_next_save(project: Path) -> None:
     with watching(project) as run:
         base_url = run.until("ready")["base_url"]

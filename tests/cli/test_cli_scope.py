@@ -87,6 +87,7 @@ def served(folders: dict[str, str], *how: str) -> tuple[str, list[str], int]:
     return group, scopes, code
 
 
+@pytest.mark.long
 def test_a_service_runs_in_its_scope_which_ends_with_it(folders: dict[str, str]) -> None:
     group, scopes, code = served(folders)
     assert [group] == scopes
@@ -98,6 +99,7 @@ def test_with_no_scope_a_service_stays_in_the_session(folders: dict[str, str]) -
     assert served(folders, "--no-scope") == ("session", [], 0)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", [pytest.param("--isolation=plain", marks=pytest.mark.long), "nohup"])
 def test_a_service_stays_in_the_session_where_a_scope_gives_nothing_or_ends_too_early(
     how: str, folders: dict[str, str]
@@ -112,6 +114,7 @@ def test_below_nohup_a_service_has_a_scope_where_the_user_lingers(folders: dict[
     assert code == 0
 
 
+@pytest.mark.long
 def test_doctor_looks_from_within_a_scope_as_the_service_does(folders: dict[str, str]) -> None:
     done = in_session(*python("from preview.cli import main; main()"), "doctor", "--json", environment=folders)
     checks = {one["name"]: one for one in json.loads(done.stdout)["checks"]}
@@ -120,6 +123,7 @@ def test_doctor_looks_from_within_a_scope_as_the_service_does(folders: dict[str,
     assert groups["result"] == "ok" or ".scope has no controller" in groups["found"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("source", "reason", "advice"),
     [

@@ -81,6 +81,7 @@ def own_log(started: Started) -> list[tuple[str, str | None]]:
     return [(line["event"], line.get("by")) for line in lines if line["event"].startswith("preview ")]
 
 
+@pytest.mark.long
 def test_its_own_log_has_one_end_for_each_preview_after_kill_9_too(
     folders: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -143,6 +143,7 @@ def test_a_service_that_stays_away_is_given_up() -> None:
         read(Script((200, "")))
 
 
+@pytest.mark.long
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.integers(0, 4), max_size=3))
 def test_wherever_it_breaks_each_line_comes_once_and_in_order(pieces: list[int]) -> None:

@@ -66,6 +66,7 @@ def restricted(tmp_path: Path) -> list[str]:
     return [*stage, "--", *user, "--bounding-set=-all", "--", sys.executable, "-c", _RESTRICT]
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody without rights")
 def test_previews_start_in_a_sandbox_under_the_units_restrictions(tmp_path: Path) -> None:
     if shutil.which("bwrap") is None:

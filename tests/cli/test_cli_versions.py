@@ -73,6 +73,7 @@ def files(generation: str, capsys: pytest.CaptureFixture[str]) -> int:
     return count
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("is_empty", [True, False])
 def test_a_wrong_folder_removes_nothing_unasked(
     generation: str, tmp_path: Path, is_empty: bool, capsys: pytest.CaptureFixture[str]
@@ -125,6 +126,7 @@ def test_versions_are_listed_compared_and_restored(
     assert f"Restored: 1 changed. Undo: preview versions restore {generation} 2" in capsys.readouterr().out
 
 
+@pytest.mark.long
 def test_an_earlier_launch_and_the_version_before_a_reload_are_compared(
     generation: str, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

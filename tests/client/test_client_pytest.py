@@ -50,6 +50,7 @@ def run(project: pytest.Pytester, tests: str, *options: str) -> pytest.RunResult
     return project.runpytest_subprocess("-p", "preview.client.pytest_plugin", "-p", "no:cacheprovider", *options)
 
 
+@pytest.mark.long
 def test_a_failed_test_shows_what_its_own_requests_printed(project: pytest.Pytester) -> None:
     result = run(project, TESTS)
     result.assert_outcomes(passed=1, failed=2)
@@ -68,6 +69,7 @@ def test_a_backend_that_does_not_start_fails_the_test_with_its_last_lines(projec
     assert "no luck today" in result.stdout.str()
 
 
+@pytest.mark.long
 def test_without_an_address_a_service_is_started_for_the_run(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:

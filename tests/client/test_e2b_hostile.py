@@ -309,6 +309,7 @@ def test_it_is_off_unless_the_operator_turns_it_on(tmp_path: Path, monkeypatch: 
         assert "PREVIEW_E2B=true" in answer.json()["message"]
 
 
+@pytest.mark.long
 def test_a_killed_service_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREVIEW_E2B", "true")
     with serving(tmp_path) as killed:

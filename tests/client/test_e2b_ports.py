@@ -85,6 +85,7 @@ def ask(service: Service, host: str, path: str = "/", **more: str) -> httpx2.Res
     return httpx2.get(f"{service.url}{path}", headers={"Host": host, **more}, timeout=30)
 
 
+@pytest.mark.long
 def test_a_host_name_reaches_only_a_port_of_its_own_sandbox(service: Service, sandbox: Sandbox) -> None:
     own, other = sandbox.sandbox_id, Sandbox.create()
     service_port = service.url.rpartition(":")[2]

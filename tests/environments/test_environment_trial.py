@@ -170,6 +170,7 @@ async def test_a_project_that_is_had_in_it_gets_the_newer_python(
     assert "shop==1.0" in said.text
 
 
+@pytest.mark.long
 async def test_a_package_that_would_have_to_be_built_keeps_the_own_python(
     settings: Settings, jail: Jail, index: Path, make_request: MakeRequest, said: Said
 ) -> None:
@@ -181,6 +182,7 @@ async def test_a_package_that_would_have_to_be_built_keeps_the_own_python(
     assert "error" not in said.text
 
 
+@pytest.mark.long
 async def test_what_is_not_to_be_had_there_is_tried_once(
     settings: Settings, jail: Jail, root: Path, index: Path, make_request: MakeRequest, said: Said
 ) -> None:
@@ -197,6 +199,7 @@ async def test_what_is_not_to_be_had_there_is_tried_once(
     assert not those_in(root, ".*")
 
 
+@pytest.mark.long
 async def test_many_launches_at_once_of_what_is_refused_all_get_the_own_python(
     settings: Settings, jail: Jail, index: Path, make_request: MakeRequest
 ) -> None:
@@ -242,6 +245,7 @@ async def test_a_package_that_uses_what_newer_ones_lack_keeps_the_own_python(
     assert said.text.count("Resolved ") == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "minors", "is_taken"),
     [
@@ -293,6 +297,7 @@ def test_a_line_that_applies_in_one_of_them_alone_speaks_against_the_newer(marke
     assert is_taken or (found or "").endswith("(requirements.txt line 1) is for some versions of Python only")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("text", "is_taken"),
     [
@@ -342,6 +347,7 @@ async def test_what_is_named_after_the_environment_was_built_counts_at_the_next_
     assert keys[0] == keys[2] != keys[1]
 
 
+@pytest.mark.long
 async def test_the_key_is_that_of_what_is_opened_also_after_a_refusal(
     settings: Settings, jail: Jail, index: Path, make_request: MakeRequest, said: Said
 ) -> None:
@@ -360,6 +366,7 @@ async def test_without_a_sandbox_nothing_is_shared_and_the_own_python_taken(
         assert environment.language == f"Python {OWN}"
 
 
+@pytest.mark.long
 async def test_a_range_means_what_it_would_in_the_own_python(
     settings: Settings, jail: Jail, index: Path, make_request: MakeRequest, said: Said
 ) -> None:
@@ -399,6 +406,7 @@ async def test_what_the_project_says_of_its_python_decides(
     assert "instead of" not in said.text
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("file", "text"),
     [

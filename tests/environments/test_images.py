@@ -228,6 +228,7 @@ async def test_a_step_has_a_limited_number_of_processes(tmp_path: Path, monkeypa
     assert "refused" in (tmp_path / "said").read_text()
 
 
+@pytest.mark.long
 async def test_volumes_are_declared_where_no_step_follows_and_no_step_runs_on_a_base_with_volumes(
     tmp_path: Path,
 ) -> None:
@@ -256,6 +257,7 @@ def _without_parents(listed: Callable[..., Awaitable[list[StoredImage]]]) -> Cal
     return look
 
 
+@pytest.mark.long
 async def test_layers_that_images_share_count_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(3):
         # The base alone has some MiB.

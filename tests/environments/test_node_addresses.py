@@ -127,6 +127,7 @@ def test_a_lock_file_that_leaves_the_project_is_not_read(tmp_path: Path, lock: d
     assert "the lock file refers to paths outside the project, or is no valid JSON: it is not read" in found.notes
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "lock",
     ['{"packages": [' + "[]," * 400_000 + "[]]}", '{"name": "' + "x" * 8 * 1024 * 1024 + '"}'],

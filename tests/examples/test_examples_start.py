@@ -87,6 +87,7 @@ async def test_the_bookshop_sells_logs_and_raises(tmp_path: Path) -> None:
     assert "the shop is closed" in said
 
 
+@pytest.mark.long
 async def test_at_the_services_log_level_the_server_is_still_heard(tmp_path: Path) -> None:
     with trio.fail_after(LIMIT_S):
         async with (

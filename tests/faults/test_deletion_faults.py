@@ -16,6 +16,7 @@ LINES = 5_000
 
 
 # From before the transaction until after the answer: rows, lines and files go one after the other.
+@pytest.mark.long
 @pytest.mark.parametrize("delays_s", [(0.02,), pytest.param((0.0, 0.06, 0.1, 0.2), marks=pytest.mark.long)])
 async def test_a_service_killed_in_a_deletion_leaves_a_whole_generation_or_nothing(
     tmp_path: Path, cache: Path, delays_s: tuple[float, ...]

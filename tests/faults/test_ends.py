@@ -18,6 +18,7 @@ _SEED = 4
 _LIMIT_S = 150
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("secured", "previews", "port_min"),
     [

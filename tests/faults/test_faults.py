@@ -43,6 +43,7 @@ async def inject(world: World, seed: int, kinds: list[Kind], faults: int) -> Cam
     return campaign
 
 
+@pytest.mark.long
 async def test_killed_previews_and_vanished_clients_at_once_leave_nothing_and_cost_nobody_a_line(
     tmp_path: Path, cache: Path, seed: int
 ) -> None:
@@ -62,6 +63,7 @@ async def test_previews_without_a_sandbox_whose_processes_are_killed_or_stopped_
         await inject(world, seed, of_module("fault_kinds_process"), 20)
 
 
+@pytest.mark.long
 async def test_a_service_that_is_killed_ended_or_stopped_is_back_as_if_nothing_had_been(
     tmp_path: Path, cache: Path, seed: int
 ) -> None:
@@ -73,6 +75,7 @@ async def test_a_service_that_is_killed_ended_or_stopped_is_back_as_if_nothing_h
         await world.check_all_lines()
 
 
+@pytest.mark.long
 async def test_a_service_short_of_descriptors_disk_or_its_database_says_so_and_goes_on(
     tmp_path: Path, cache: Path, seed: int
 ) -> None:
@@ -87,6 +90,7 @@ async def test_a_service_short_of_descriptors_disk_or_its_database_says_so_and_g
             await world.check_all_lines()
 
 
+@pytest.mark.long
 async def test_postgres_restarted_under_load_costs_no_line(
     tmp_path: Path, cache: Path, seed: int, server: Postgres
 ) -> None:
@@ -99,6 +103,7 @@ async def test_postgres_restarted_under_load_costs_no_line(
         await world.check_all_lines()
 
 
+@pytest.mark.long
 async def test_a_broker_and_templates_that_are_killed_cost_no_preview(tmp_path: Path, cache: Path, seed: int) -> None:
     has_broker = os.geteuid() != 0
     kinds = [kind for kind in of_module("fault_kinds_helpers") if kind.needs != "broker" or has_broker]

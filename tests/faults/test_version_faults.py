@@ -19,6 +19,7 @@ def project(round_: int) -> dict[str, str]:
     return {f"folder/file{number}.py": f"round = {round_}\nnumber = {number}\n" for number in range(FILES)}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("delays_s", [(0.06,), pytest.param((0.0, 0.01, 0.03, 0.12), marks=pytest.mark.long)])
 async def test_a_service_killed_in_a_push_has_the_whole_version_or_none(
     tmp_path: Path, cache: Path, delays_s: tuple[float, ...]

@@ -40,6 +40,7 @@ def test_its_endpoints_are_read_from_its_sources(expected: Expected) -> None:
     assert found.complete
 
 
+@pytest.mark.long
 def test_some_of_them_work() -> None:
     command = [sys.executable, str(ROOT / "scripts" / "generated.py"), *QUICK, "--jobs", "2", "--start-timeout", "120"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=580)

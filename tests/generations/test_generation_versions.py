@@ -174,6 +174,7 @@ STEPS = st.lists(
 )
 
 
+@pytest.mark.long
 @run_settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS, versions=st.sampled_from([2, 4, 100]))
 async def test_each_kept_version_has_exactly_its_files(

@@ -48,6 +48,7 @@ async def test_a_memory_bomb_is_ended_and_told(hostile_settings: MakeSettings, m
             assert "64 MB of memory" in (preview.record.reason or "")
 
 
+@pytest.mark.long
 async def test_a_disk_bomb_is_ended_and_told(hostile_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = hostile_settings(disk_limit_mb=8, disk_interval_s=0.1)
     with trio.fail_after(IN_TIME_S):

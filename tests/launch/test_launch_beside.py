@@ -65,6 +65,7 @@ if ($ENV{LOOKS}) {
 """
 
 
+@pytest.mark.long
 async def test_services_run_beside_in_a_network_that_leads_nowhere_and_go_with_the_preview(
     make_settings_in: Callable[..., Settings], launch_cache_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -106,6 +106,7 @@ def left(rig: Rig, preview: LivePreview) -> list[Path]:
     ]
 
 
+@pytest.mark.long
 async def test_a_snapshot_is_compared_and_brought_back_under_the_running_preview(rig: Rig) -> None:
     preview, data = await start(rig), rig.service.data
     await answer(preview, "/add/Emma")
@@ -139,6 +140,7 @@ async def test_a_snapshot_is_compared_and_brought_back_under_the_running_preview
     assert left(rig, preview) == []
 
 
+@pytest.mark.long
 async def test_new_code_stays_when_old_data_comes_back(rig: Rig) -> None:
     preview = await start(rig)
     await answer(preview, "/add/Emma")
@@ -149,6 +151,7 @@ async def test_new_code_stays_when_old_data_comes_back(rig: Rig) -> None:
     assert await answer(preview, "/list") == ["Emma"]
 
 
+@pytest.mark.long
 async def test_a_reset_begins_anew_and_can_be_undone(rig: Rig) -> None:
     preview = await start(rig)
     await answer(preview, "/add/Emma")
@@ -160,6 +163,7 @@ async def test_a_reset_begins_anew_and_can_be_undone(rig: Rig) -> None:
     assert await holds(preview) == (["Emma"], ["one.txt"])
 
 
+@pytest.mark.long
 async def test_data_that_the_application_does_not_start_with_is_taken_back(rig: Rig) -> None:
     preview, data = await start(rig), rig.service.data
     await answer(preview, "/poison/")
@@ -176,6 +180,7 @@ async def test_data_that_the_application_does_not_start_with_is_taken_back(rig: 
     assert await answer(preview, "/list") == ["Emma"]
 
 
+@pytest.mark.long
 async def test_the_way_back_is_there_after_many_ways(rig: Rig) -> None:
     preview, data = await start(rig), rig.service.data
     await answer(preview, "/add/Emma")
@@ -185,6 +190,7 @@ async def test_the_way_back_is_there_after_many_ways(rig: Rig) -> None:
     assert await answer(preview, "/list") == ["Emma"]
 
 
+@pytest.mark.long
 async def test_changes_that_come_together_are_each_carried_out(rig: Rig) -> None:
     preview, data = await start(rig), rig.service.data
     await answer(preview, "/add/Emma")
@@ -201,6 +207,7 @@ async def test_changes_that_come_together_are_each_carried_out(rig: Rig) -> None
     assert await answer(preview, "/list") == ["Emma"]
 
 
+@pytest.mark.long
 async def test_a_reload_that_begins_while_the_application_stands_still_waits(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

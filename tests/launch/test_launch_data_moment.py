@@ -100,6 +100,7 @@ async def rig(
             yield opened
 
 
+@pytest.mark.long
 async def test_no_part_is_older_than_another(rig: Rig, tmp_path: Path) -> None:
     for name, text in FILES.items():
         (tmp_path / name).write_text(text)

@@ -97,6 +97,7 @@ async def stop(rig: Rig, preview: LivePreview) -> None:
     await rig.service.previews.stop(preview.record.generation_id, cause=StopCause.USER)
 
 
+@pytest.mark.long
 async def test_a_source_that_insists_on_encryption_gets_it(rig: Rig, tmp_path: Path) -> None:
     shop = SHOP.replace("autocommit=True", 'autocommit=True, sslmode="require"').replace(
         "version() LIKE 'PostgreSQL%'", "1"
@@ -139,6 +140,7 @@ async def test_what_the_source_says_leads_to_a_database_of_its_own(rig: Rig, tmp
     assert own not in await answer(again, "/names")
 
 
+@pytest.mark.long
 async def test_a_warm_start_has_it_too_and_a_restart_keeps_the_data(rig: Rig, tmp_path: Path) -> None:
     runtime = rig.service.previews._context.runtime
     if not isinstance(runtime, WarmRuntime) or not runtime.forks:
@@ -155,6 +157,7 @@ async def test_a_warm_start_has_it_too_and_a_restart_keeps_the_data(rig: Rig, tm
         assert await answer(warm, "/books") == ["Emma"]
 
 
+@pytest.mark.long
 async def test_a_server_that_is_killed_comes_back_and_clients_see_an_error(rig: Rig, tmp_path: Path) -> None:
     preview = await start(rig, tmp_path)
     await answer(preview, "/add?title=Emma")
@@ -197,6 +200,7 @@ LAST = """    run("INSERT INTO books VALUES ('last')")
 ENDS = SHOP.replace("    yield\n", f"    yield\n{LAST}")
 
 
+@pytest.mark.long
 async def test_the_database_is_there_until_the_program_has_ended(rig: Rig, tmp_path: Path) -> None:
     (tmp_path / "main.py").write_text(ENDS)
     (tmp_path / "requirements.txt").write_text(FILES["requirements.txt"])
@@ -206,6 +210,7 @@ async def test_the_database_is_there_until_the_program_has_ended(rig: Rig, tmp_p
     assert "stored" in story(preview)
 
 
+@pytest.mark.long
 async def test_its_data_is_saved_compared_and_brought_back(
     rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -84,6 +84,7 @@ async def test_a_project_that_makes_its_database_gets_a_server_of_its_own(rig: R
     assert len(preview.servers.all()) > 1
 
 
+@pytest.mark.long
 async def test_a_step_that_is_refused_is_mended_too(rig: Rig) -> None:
     shop = SHOP.replace('    run("postgres", "CREATE DATABASE shop")\n', "    pass\n")
     readme = "# Shop\n\n```\npython seed.py\n```\n"
@@ -93,6 +94,7 @@ async def test_a_step_that_is_refused_is_mended_too(rig: Rig) -> None:
     assert any(line.startswith("step seed: done") for line in said)
 
 
+@pytest.mark.long
 async def test_a_step_that_is_refused_stays_optional_where_no_attempt_is_left(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,6 +134,7 @@ def test_needs_of_an_administrator_lead_to_the_other_server() -> None:
     assert both.all() == [shared, own]
 
 
+@pytest.mark.long
 async def test_the_data_of_its_server_is_saved_and_brought_back(rig: Rig) -> None:
     shop = SHOP + '\n@app.get("/add")\ndef add(): return run("shop", "INSERT INTO books VALUES (\'Persuasion\')")\n'
     preview = await launch(rig, main__py=shop, requirements__txt=REQUIREMENTS)

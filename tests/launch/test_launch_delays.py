@@ -111,6 +111,7 @@ async def assert_nothing_is_held_back(preview: LivePreview) -> None:
         assert nagling(found) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
 async def test_what_accepts_on_the_inherited_socket(rig: Rig, kind: str) -> None:
     preview = await rig.start(*KINDS[kind])
@@ -164,6 +165,7 @@ async def warm_rig(
             yield opened
 
 
+@pytest.mark.long
 async def test_a_spare_slot_whose_socket_listens_late(warm_rig: Rig) -> None:
     await warm_rig.start(*KINDS["uvicorn"])
     await warm_rig.service.previews.stop("g1")

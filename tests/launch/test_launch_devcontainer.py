@@ -34,6 +34,7 @@ OF_AN_IMAGE = """\
 LOOK = 'print "$ENV{GREETING}\\n"; open(my $o, ">", "made") and print "writable\\n";\n'
 
 
+@pytest.mark.long
 async def test_a_development_container_is_built_prepared_and_served(
     make_settings_in: Callable[..., Settings], launch_cache_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

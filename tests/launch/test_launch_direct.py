@@ -157,6 +157,7 @@ async def shake_hands(preview: LivePreview, path: str) -> bytes:
     return answer.partition(b"\r\n")[0]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", NODE_KINDS)
 async def test_node_reports_requests_and_handshakes_of_workers_and_of_own_commands(rig: Rig, kind: str) -> None:
     program, server, command = NODE_KINDS[kind]
@@ -180,6 +181,7 @@ async def test_node_reports_requests_and_handshakes_of_workers_and_of_own_comman
     await trace_of(preview, "mine")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_request_at_the_own_port_is_reported_once_and_only_while_requests_are_recorded(
     rig: Rig, kind: str
@@ -214,6 +216,7 @@ async def test_a_request_at_the_own_port_is_reported_once_and_only_while_request
         assert next(line.message for line in preview.log.last_lines(100) if line.request_id == name) == "named"
 
 
+@pytest.mark.long
 async def test_a_flood_at_the_own_port_is_counted_and_the_next_process_reports_too(rig: Rig) -> None:
     preview = await rig.start(*KINDS["fastapi"])
     assert preview.record.state is State.RUNNING, story(preview)

@@ -120,6 +120,7 @@ async def rig(
 QUICK = ("uvicorn workers", "gunicorn", "aiohttp", "http.server")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "kind", [one if one in QUICK else pytest.param(one, marks=pytest.mark.long) for one in COMMANDS]
 )

@@ -174,6 +174,7 @@ async def under_load(preview: LivePreview) -> AsyncIterator[list[str]]:
     await kept.aclose()
 
 
+@pytest.mark.long
 async def test_saving_a_file_under_load_loses_no_request(rig: Rig, kind: str) -> None:
     preview = await start(rig, kind)
     pid = preview.record.pid

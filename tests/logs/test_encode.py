@@ -57,6 +57,7 @@ def batch_of(*messages: str, first: int = 1, stamp: int = 1_760_962_805_123, mar
     return Batch("preview_a", first, [stamp] * len(messages), bytes([mark]) * len(messages), messages)
 
 
+@pytest.mark.long
 @given(LINES, st.integers(1, 10**12), st.sampled_from(Contract))
 def test_any_line_survives_its_way_through_a_stream(
     lines: list[tuple[int, int, str]], first: int, contract: Contract

@@ -114,6 +114,7 @@ def check_same(database_url: str, cases: Sequence[tuple[Rows, str]]) -> None:
         engine.dispose()
 
 
+@pytest.mark.long
 @example([(0, "", None), (3, "b", "abc"), (3, "a", None)], "path:/books OR reload:0 error")
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(lines=ROWS, text=FILTERS)

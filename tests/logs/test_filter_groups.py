@@ -45,6 +45,7 @@ WORDS = (
 BOTH = [*WORDS.split(), '"(twice)"', '"x OR y"', '@event:"p*"']
 
 
+@pytest.mark.long
 @settings(max_examples=400, deadline=None)
 @given(filters(st.sampled_from(BOTH)))
 def test_groups_mean_what_their_terms_mean(tree: Alternatives) -> None:

@@ -73,6 +73,7 @@ def found_by_sql(connection: Connection, rows: list[tuple[int, str]], chosen: Li
     return [line.seq for line in found.lines]
 
 
+@pytest.mark.long
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=ROWS, chosen=FILTERS)
 def test_a_filter_in_memory_gives_the_lines_that_it_gives_in_sql(

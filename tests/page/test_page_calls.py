@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from page_kit import Running, visit
 from playwright.sync_api import Browser, expect
 from test_page_request import check, shoot
@@ -34,6 +35,7 @@ def broken():
 FILES = {"main.py": API, "requirements.txt": "fastapi\nuvicorn\n"}
 
 
+@pytest.mark.long
 def test_a_response_grows_is_stopped_and_a_failed_call_leads_to_its_cause(running: Running, browser: Browser) -> None:
     with visit(browser, width=1440, height=900) as seen:
         page = seen.page

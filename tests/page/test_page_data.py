@@ -17,6 +17,7 @@ def open_panel(seen: Visit, running: Running, data: MadeUpData) -> None:
     seen.show_pane("Data")
 
 
+@pytest.mark.long
 def test_a_hostile_database_neither_acts_on_the_page_nor_stops_it(running: Running, browser: Browser) -> None:
     """Answers with as many tables, columns, rows and files as a stranger can make."""
     columns = [{"name": f"<b>c{number}</b>\u202e", "type": "<script>"} for number in range(1_600)]
@@ -46,6 +47,7 @@ def test_a_hostile_database_neither_acts_on_the_page_nor_stops_it(running: Runni
         assert seen.violations == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("scheme", "width"), [("light", 360), ("dark", 768), ("light", 1280)])
 def test_axe_finds_nothing_serious_and_nothing_is_too_wide(
     running: Running, browser: Browser, scheme: str, width: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from page_kit import Running, Visit, visit
 from playwright.sync_api import APIResponse, Browser, Page, Route, expect
 from test_page_quality import serious
@@ -32,6 +33,7 @@ def open_files(seen: Visit, path: str | None = None) -> None:
         seen.page.locator(".cm-content").wait_for()
 
 
+@pytest.mark.long
 def test_a_file_is_changed_by_keyboard_and_the_preview_reloaded(running: Running, browser: Browser) -> None:
     with visit(browser) as seen:
         page = seen.page

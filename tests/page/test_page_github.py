@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import pytest
 from local_github import LocalGithub
 from page_kit import Running, Visit, visit
 from playwright.sync_api import Browser
@@ -13,6 +14,7 @@ from test_page_quality import serious
 FILES = {"main.py": APP.replace("NAME", "one"), "preview.toml": START, "notes.txt": "x\n"}
 
 
+@pytest.mark.long
 def test_a_person_imports_a_repository_launches_it_and_updates_it(
     running: Running, browser: Browser, github: LocalGithub
 ) -> None:

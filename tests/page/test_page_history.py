@@ -20,6 +20,7 @@ START = '[start]\nframework = "flask"\nserver = "wsgi"\napp = "main:app"\n'
 FILES = {"main.py": APP.replace("NAME", "one"), "preview.toml": START, "notes.txt": "x\n"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("scheme", "width"), [pytest.param("light", 1280, marks=pytest.mark.long), ("dark", 390)])
 def test_a_person_rolls_back_and_reads_an_earlier_log(
     running: Running, browser: Browser, scheme: str, width: int
@@ -72,6 +73,7 @@ def test_a_person_rolls_back_and_reads_an_earlier_log(
         assert seen.violations == []
 
 
+@pytest.mark.long
 def test_a_replacement_that_removes_files_asks_and_can_be_undone(
     running: Running, browser: Browser, tmp_path: Path
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
 from page_kit import FILES, PATIENCE_MS, Running, visit, zipped
 from playwright.sync_api import Browser, Locator, Page, expect
 
@@ -24,6 +25,7 @@ def press(page: Page, control: Locator) -> None:
     page.keyboard.press("Enter")
 
 
+@pytest.mark.long
 def test_the_whole_story_by_keyboard(running: Running, browser: Browser, tmp_path: Path) -> None:
     chosen = tmp_path / "shop.zip"
     chosen.write_bytes(zipped(FILES))

@@ -81,6 +81,7 @@ def test_200000_lines_come_and_are_searched_scrolled_and_filtered_without_lag(
     stop(running, "load-user")
 
 
+@pytest.mark.long
 def test_a_late_watcher_gets_the_newest_lines_the_launch_s_steps_and_the_rest_when_scrolled_to(
     running: Running, browser: Browser
 ) -> None:

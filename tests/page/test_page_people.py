@@ -68,6 +68,7 @@ def line_of(seen: Visit, text: str) -> int:
     return next(int(one["seq"]) for one in seen.saved_lines() if text in one["message"])
 
 
+@pytest.mark.long
 def test_three_people_see_each_other_and_one_is_removed(running: Running, browser: Browser) -> None:
     with visit(browser) as owner, visit(browser, width=390) as watching, visit(browser, scheme="dark") as using:
         mine = owner.page
@@ -175,6 +176,7 @@ def test_an_account_makes_and_revokes_a_token(running: Running, browser: Browser
         expect(dialog.get_by_text("No tokens yet.")).to_be_visible()
 
 
+@pytest.mark.long
 def test_an_operator_reads_the_audit_trail_on_a_telephone(running: Running, browser: Browser) -> None:
     with visit(browser, width=390) as seen:
         page = seen.page

@@ -174,6 +174,7 @@ def test_a_page_waits_while_the_preview_starts_and_opens_by_itself(served: Runni
         expect(page).to_have_url(made["address"])
 
 
+@pytest.mark.long
 def test_the_page_opens_and_shares_what_runs(served: Running, browser: Browser) -> None:
     launched(served, "eve", "shared")
     with visit(browser) as seen:

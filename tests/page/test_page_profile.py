@@ -25,6 +25,7 @@ def app(environ, start_response):
 START = '[start]\nframework = "flask"\nserver = "wsgi"\napp = "main:app"\n'
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), pytest.param("dark", 390, marks=pytest.mark.long)])
 def test_a_person_measures_which_functions_take_the_time(
     running: Running, browser: Browser, scheme: str, width: int

@@ -30,6 +30,7 @@ def serious(seen: Visit) -> list[str]:
     ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("width", "scheme"),
     [

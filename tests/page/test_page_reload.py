@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
 from page_kit import FILES, Running, Visit, visit
 from playwright.sync_api import Browser, expect
 
@@ -24,6 +25,7 @@ def start(seen: Visit, running: Running, user: str) -> None:
     seen.wait_for_line("the shop is open")
 
 
+@pytest.mark.long
 def test_a_restart_goes_on_in_the_same_terminal(running: Running, browser: Browser) -> None:
     with visit(browser) as seen:
         start(seen, running, "restart-user")
@@ -47,6 +49,7 @@ def test_a_changed_folder_replaces_the_files_of_what_runs(running: Running, brow
         assert not seen.violations
 
 
+@pytest.mark.long
 def test_files_that_do_not_start_are_told_and_the_old_ones_serve_on(
     running: Running, browser: Browser, tmp_path: Path
 ) -> None:
@@ -64,6 +67,7 @@ def test_files_that_do_not_start_are_told_and_the_old_ones_serve_on(
         seen.wait_for_answer()
 
 
+@pytest.mark.long
 def test_a_drop_on_what_runs_can_replace_it_or_be_a_new_project(running: Running, browser: Browser) -> None:
     with visit(browser) as seen:
         start(seen, running, "drop-user")

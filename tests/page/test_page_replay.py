@@ -52,6 +52,7 @@ def rows(seen: Visit) -> Locator:
     return seen.page.get_by_role("region", name="Recorded requests").get_by_role("listitem")
 
 
+@pytest.mark.long
 def test_requests_come_in_go_out_and_are_replayed_by_keyboard(running: Running, browser: Browser) -> None:
     with visit(browser) as seen:
         page = seen.page

@@ -6,6 +6,7 @@ import os
 import re
 from pathlib import Path
 
+import pytest
 from page_kit import ROOT, Running, visit
 from playwright.sync_api import Browser, Page, expect
 
@@ -81,6 +82,7 @@ def shoot(page: Page, name: str) -> None:
         page.screenshot(path=Path(folder) / f"{name}.png")
 
 
+@pytest.mark.long
 def test_a_fresh_request_is_valid_and_forms_tokens_and_broken_bodies_are_sent(
     running: Running, browser: Browser
 ) -> None:

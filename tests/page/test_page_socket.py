@@ -62,6 +62,7 @@ WATCH = """
 """
 
 
+@pytest.mark.long
 def test_a_person_talks_to_a_websocket_and_sees_one_state(running: Running, browser: Browser) -> None:
     with visit(browser, width=1440, height=900) as seen:
         page = seen.page

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pytest
 from page_kit import BROKEN, FILES, Running, run_service, visit
 from playwright.sync_api import Browser, expect
 
@@ -80,6 +81,7 @@ def test_a_used_login_link_is_explained_on_the_page(running: Running, browser: B
         expect(page.get_by_text("This sign-in link has been used")).to_be_hidden()
 
 
+@pytest.mark.long
 def test_a_launch_that_cannot_work_stops_nothing_else(running: Running, browser: Browser) -> None:
     with visit(browser) as seen:
         page = seen.page
@@ -172,6 +174,7 @@ def test_a_failed_launch_says_why(running: Running, browser: Browser) -> None:
         expect(failed).to_contain_text("cellar_of_wines")
 
 
+@pytest.mark.long
 def test_a_launch_over_the_limit_offers_to_stop_what_is_in_the_way(running: Running, browser: Browser) -> None:
     with visit(browser) as seen:
         seen.sign_in(running, "limit-user")
@@ -186,6 +189,7 @@ def test_a_launch_over_the_limit_offers_to_stop_what_is_in_the_way(running: Runn
         seen.wait_for_state("Stopped")
 
 
+@pytest.mark.long
 def test_expiry_while_watching_is_said_and_explained(browser: Browser, tmp_path: Path) -> None:
     with run_service(tmp_path, PREVIEW_MAX_UPTIME="6") as running, visit(browser) as seen:
         seen.sign_in(running, "ann")
@@ -210,6 +214,7 @@ def test_two_users_do_not_see_each_other_s_preview(running: Running, browser: Br
         ann.wait_for_state("Stopped")
 
 
+@pytest.mark.long
 def test_stopping_is_confirmed_while_others_watch(running: Running, browser: Browser) -> None:
     with visit(browser) as one, visit(browser) as other:
         one.sign_in(running, "watched-user")

@@ -20,6 +20,7 @@ def assert_dense(lines: list[dict[str, object]]) -> None:
     assert numbers == list(range(1, len(numbers) + 1))
 
 
+@pytest.mark.long
 def test_a_burst_of_50000_lines_leaves_the_page_responsive(running: Running, browser: Browser) -> None:
     with visit(browser) as seen:
         seen.sign_in(running, "burst-user")
@@ -38,6 +39,7 @@ def test_a_burst_of_50000_lines_leaves_the_page_responsive(running: Running, bro
     assert_dense(lines)
 
 
+@pytest.mark.long
 def test_scrolling_up_fetches_what_was_said_before_and_counts_what_comes(running: Running, browser: Browser) -> None:
     with visit(browser) as seen:
         seen.sign_in(running, "scroll-user")
@@ -64,6 +66,7 @@ def test_scrolling_up_fetches_what_was_said_before_and_counts_what_comes(running
         seen.wait_for_state("Stopped")
 
 
+@pytest.mark.long
 def test_a_reload_goes_on_where_the_tab_was(running: Running, browser: Browser) -> None:
     with visit(browser) as seen:
         seen.sign_in(running, "reload-user")
@@ -81,6 +84,7 @@ def test_a_reload_goes_on_where_the_tab_was(running: Running, browser: Browser) 
     assert_dense(lines)
 
 
+@pytest.mark.long
 def test_tabs_of_one_browser_share_one_stream_and_hand_it_on(running: Running, browser: Browser) -> None:
     with visit(browser) as first:
         first.sign_in(running, "tabs-user")
@@ -102,6 +106,7 @@ def test_tabs_of_one_browser_share_one_stream_and_hand_it_on(running: Running, b
         second.wait_for_state("Stopped")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["killed", pytest.param("told to end", marks=pytest.mark.long)])
 def test_a_service_restarted_under_the_page_costs_no_line_and_repeats_none(
     how: str, browser: Browser, tmp_path: Path

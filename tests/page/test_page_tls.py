@@ -133,6 +133,7 @@ def launched(running: Running, user: str) -> tuple[str, str]:
         return generation, answer.json()["session_token"]
 
 
+@pytest.mark.long
 def test_the_page_its_api_and_thirty_log_streams_share_one_connection(served: Running, trusting: Browser) -> None:
     generation, token = launched(served, "ann")
     preview = f"/api/v1/generations/{generation}/preview"

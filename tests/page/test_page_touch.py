@@ -79,6 +79,7 @@ def scrolled(seen: Visit, target: Locator, before: float, sign: int) -> float:
     )
 
 
+@pytest.mark.long
 def test_a_finger_scrolls_log_and_endpoints_and_a_wheel_scrolls_the_log(running: Running, browser: Browser) -> None:
     with visit(browser, width=390, height=844) as seen:
         page = seen.page
@@ -107,6 +108,7 @@ def test_a_finger_scrolls_log_and_endpoints_and_a_wheel_scrolls_the_log(running:
         assert page.evaluate(UNREACHABLE) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.long)])
 def test_nothing_is_cut_off_or_covered_at_200_percent_and_from_390_to_1920_px(
     running: Running, browser: Browser, scheme: str

@@ -194,6 +194,7 @@ def open_record(seen: Visit) -> None:
     seen.page.get_by_role("button", name=re.compile("books.38")).click()
 
 
+@pytest.mark.long
 def test_hostile_spans_neither_act_on_the_page_nor_widen_it_and_axe_is_content(
     running: Running, browser: Browser
 ) -> None:
@@ -242,6 +243,7 @@ def turn_on(seen: Visit) -> None:
     pane.get_by_text("Saved. It applies at the next launch.").wait_for()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_query_for_each_row_is_seen_beside_the_request(running: Running, browser: Browser, kind: str) -> None:
     """The story with a real service: nothing is made up."""

@@ -34,6 +34,7 @@ def pane(seen: Visit, name: str) -> None:
     seen.page.get_by_role("button", name=name, exact=True).click()
 
 
+@pytest.mark.long
 def test_hostile_records_and_failures_neither_act_on_the_page_nor_stop_it(running: Running, browser: Browser) -> None:
     """Answers with as many rows as the service gives, and with texts of a stranger in each field."""
     data = MadeUpProject()
@@ -63,6 +64,7 @@ def test_hostile_records_and_failures_neither_act_on_the_page_nor_stop_it(runnin
         assert seen.violations == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("scheme", "width"), [("light", 360), pytest.param("dark", 1280, marks=pytest.mark.long)])
 def test_axe_finds_nothing_serious_and_nothing_is_too_wide(
     running: Running, browser: Browser, scheme: str, width: int
@@ -115,6 +117,7 @@ def test_axe_finds_nothing_serious_and_nothing_is_too_wide(
         check()
 
 
+@pytest.mark.long
 def test_a_failed_request_its_failure_the_fix_and_the_replay(running: Running, browser: Browser) -> None:
     """The story with a real service: nothing is made up."""
     with visit(browser) as seen:

@@ -170,6 +170,7 @@ def test_a_hostile_document_costs_no_more_than_its_time(name: str) -> None:
     assert len(done.operations) <= 300
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["recursive", "another document", "pattern bomb", "doubling", "huge list"])
 def test_a_hostile_document_does_not_detain_schemathesis(name: str) -> None:
     done = run(HOSTILE[name], lambda _: (200, "a" * 40 + "!"), schemathesis=True, seconds=4)
@@ -253,6 +254,7 @@ def _end(done: Run, error: Found) -> str:
     return name.removeprefix("name")
 
 
+@pytest.mark.long
 def test_schemathesis_adds_requests_of_its_own() -> None:
     own, both = run(SHOP, Shop()), run(SHOP, Shop(), schemathesis=True, seconds=15)
     assert len(both.sends) > len(own.sends) + 50
