@@ -11,7 +11,7 @@ step() { printf '\n== %s\n' "$*"; }
 
 # So many are asked again, each by itself: thousands of tests wait for real processes and browsers on a machine that
 # others use as well. What fails twice has failed, and what failed once is named; more of them are no coincidence.
-MOST_AGAIN=5
+MOST_AGAIN=10
 
 # The tests that failed last, according to this cache; one a line.
 failed() { uv run --no-sync python -c '
