@@ -84,6 +84,7 @@ async def has_said(preview: LivePreview, text: str) -> str:
                         return str(line.message)
 
 
+@pytest.mark.timed
 async def test_an_alert_fires_within_a_second_under_a_thousand_lines_a_second(open_alerts_rig: Rig) -> None:
     rig = open_alerts_rig
     async with open_receiver() as receiver:
