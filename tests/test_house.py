@@ -217,6 +217,7 @@ def test_no_file_says_where_packages_come_from() -> None:
     assert found == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("chosen", "code"), [((), 5), (("-m", "long"), 0)], ids=["by itself", "asked for"])
 def test_the_longer_suites_run_only_when_asked_for(chosen: tuple[str, ...], code: int) -> None:
     argv = [

@@ -182,6 +182,7 @@ postgresql = pytest.mark.parametrize("host", ["postgresql"], indirect=True)
 mysql = pytest.mark.parametrize("host", ["mysql"], indirect=True)
 
 
+@pytest.mark.long
 def test_what_was_saved_comes_back_here_and_in_another_preview(
     host: Host, preview: Preview, driver: Driver, run: RunClient, scratch: Path
 ) -> None:

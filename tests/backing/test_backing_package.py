@@ -11,6 +11,7 @@ from backing_kit import DRIVERS, open_host
 from preview.core import servers
 
 
+@pytest.mark.long
 def test_the_server_of_the_package_and_its_client_programs_run_in_a_sandbox(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -183,6 +183,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_database(
     assert {path.name for path in (tmp_path / "empty").iterdir()} == {"service.lock"}
 
 
+@pytest.mark.long
 def test_a_database_that_fails_leaves_the_folder_empty(
     saved: Path, tmp_path: Path, empty_postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

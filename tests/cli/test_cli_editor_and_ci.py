@@ -35,6 +35,7 @@ def blocks(document: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(shutil.which("node") is None, reason="VS Code's patterns need Node to try")
 def test_the_problem_matcher_finds_the_frames_of_a_real_traceback(tmp_path: Path, shared_cache: Path) -> None:
     project = tmp_path / "project folder"

@@ -196,6 +196,7 @@ async def open_client(behind: Behind, port: int, host: str) -> AsyncIterator[htt
         yield client
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["nginx", "caddy"])
 async def test_tls_http2_a_wildcard_host_a_web_socket_and_a_stream_pass(
     kind: str, behind: Behind, tmp_path: Path

@@ -45,6 +45,7 @@ def generation(
     return capsys.readouterr().out.strip()
 
 
+@pytest.mark.long
 def test_files_that_differ_are_not_overwritten_unasked(
     generation: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

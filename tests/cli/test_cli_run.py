@@ -138,6 +138,7 @@ def test_a_preview_that_dies_is_exit_code_1(project: Path) -> None:
     assert "3" in error
 
 
+@pytest.mark.long
 def test_a_preview_whose_time_is_over_is_no_failure(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREVIEW_MAX_UPTIME", "8")
     with running(str(project), "--json") as process:
@@ -146,6 +147,7 @@ def test_a_preview_whose_time_is_over_is_no_failure(project: Path, monkeypatch: 
     assert "time limit reached" in out.splitlines()[-1]
 
 
+@pytest.mark.long
 def test_a_second_signal_hurries(tmp_path: Path) -> None:
     stubborn = (
         "import signal\nfrom fastapi import FastAPI\napp = FastAPI()\n"
@@ -162,6 +164,7 @@ def test_a_second_signal_hurries(tmp_path: Path) -> None:
     assert still_there(children) == []
 
 
+@pytest.mark.long
 def test_two_runs_at_once_have_their_own_places(project: Path) -> None:
     with running(str(project), "--json") as first, running(str(project), "--json") as second:
         one, two = ready(first), ready(second)

@@ -102,6 +102,7 @@ def test_one_that_does_not_start_says_why(tmp_path: Path) -> None:
     assert "no price list" in summary.read_text()
 
 
+@pytest.mark.long
 def test_a_signal_leaves_no_process(tmp_path: Path) -> None:
     project = write_project(tmp_path / "shop", CLEAN)
     terminal, given = pty.openpty()

@@ -122,6 +122,7 @@ def test_a_change_that_does_not_start_is_told_and_mended_by_the_next_save(projec
         assert run.end() == 0
 
 
+@pytest.mark.long
 def test_what_fails_at_its_launch_is_launched_again_when_it_is_saved(project: Path) -> None:
     (project / "main.py").write_text("raise SystemExit(3)\n")
     with watching(project) as run:

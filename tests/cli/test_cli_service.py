@@ -111,6 +111,7 @@ def test_a_request_goes_through_with_the_token_of_the_launch(running: str, capsy
     assert said.err.startswith("200 in ")
 
 
+@pytest.mark.long
 def test_a_streamed_request_prints_the_body_as_it_is(running: str, capsys: pytest.CaptureFixture[str]) -> None:
     asked = [*PROGRAM, "request", running, "GET", "/bytes"]
     plain = subprocess.run(asked, capture_output=True, env=dict(os.environ))
@@ -123,6 +124,7 @@ def test_a_streamed_request_prints_the_body_as_it_is(running: str, capsys: pytes
     assert (kinds[0], kinds[-1]) == ("head", "end")
 
 
+@pytest.mark.long
 def test_a_verbose_request_says_under_which_id_its_lines_are(running: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["request", running, "GET", "/books", "-v", "-H", "X-Request-Id: mine"]) == 0
     said = capsys.readouterr().err
@@ -130,6 +132,7 @@ def test_a_verbose_request_says_under_which_id_its_lines_are(running: str, capsy
     assert f"preview logs {running} --request mine" in said
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "mistake",
     [
@@ -165,6 +168,7 @@ def test_a_request_sends_json_and_headers(running: str, capsys: pytest.CaptureFi
     assert "nothing" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_a_saved_request_is_sent_with_its_variables_and_secrets(
     running: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -199,6 +203,7 @@ def test_a_saved_request_is_sent_with_its_variables_and_secrets(
 ACTS = "\x1b]0;title\x07\x1b]52;c;aGk=\x07\x1b[2J\x9b2J\u202eevil"
 
 
+@pytest.mark.long
 def test_at_a_terminal_an_answer_s_controls_are_escapes_and_in_a_pipe_its_bytes(
     running: str, folders: dict[str, str]
 ) -> None:
@@ -210,12 +215,14 @@ def test_at_a_terminal_an_answer_s_controls_are_escapes_and_in_a_pipe_its_bytes(
     assert done.stdout == f"{ACTS}\n".encode()
 
 
+@pytest.mark.long
 def test_json_nested_without_end_is_shown_as_it_came(running: str, folders: dict[str, str]) -> None:
     code, shown = at_terminal("request", running, "GET", "/deep", environment=folders)
     assert code == 0
     assert "[" * 20_000 in shown.replace("\r\n", "")
 
 
+@pytest.mark.long
 def test_bytes_come_as_bytes(running: str) -> None:
     done = subprocess.run([*PROGRAM, "request", running, "GET", "/bytes"], capture_output=True, env=dict(os.environ))
     assert done.stdout == bytes([0, 255, 1])
@@ -227,6 +234,7 @@ def test_the_previews_own_errors_fail_only_if_asked_to(running: str, capsys: pyt
     assert "418 in " in capsys.readouterr().err
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kept", ["wrong", None])
 def test_a_request_gets_a_token_from_the_service(
     kept: str | None, running: str, folders: dict[str, str], capsys: pytest.CaptureFixture[str]
@@ -251,6 +259,7 @@ def test_logs_show_what_was_said_and_end(running: str, capsys: pytest.CaptureFix
     assert len(capsys.readouterr().out.splitlines()) == 1
 
 
+@pytest.mark.long
 def test_logs_as_json_are_numbered(running: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["logs", running, "--json", "--checks"]) == 0
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -296,6 +305,7 @@ def test_an_operator_lists_the_previews_of_all(running: str, capsys: pytest.Capt
     assert run(["ls", "--all", "--status", "running"]) == ExitCode.USAGE
 
 
+@pytest.mark.long
 def test_a_project_that_was_never_launched_is_listed_and_can_be_deleted(
     running: str, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -354,6 +364,7 @@ def test_endpoints_of_the_running_application(running: str, capsys: pytest.Captu
     assert "/books" in capsys.readouterr().out
 
 
+@pytest.mark.long
 def test_profile_shows_where_the_time_of_a_running_preview_goes(
     here: Started, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -89,6 +89,7 @@ def test_only_what_differs_is_sent(generation: str, project: Path, capsys: pytes
     assert answer["reload"]["status"] == "none"
 
 
+@pytest.mark.long
 def test_a_large_change_goes_as_an_archive(generation: str, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (project / "notes.txt").unlink()
     (project / "large.bin").write_bytes(os.urandom(5 * 1024 * 1024))
@@ -98,6 +99,7 @@ def test_a_large_change_goes_as_an_archive(generation: str, project: Path, capsy
     assert "nothing to send" in capsys.readouterr().out
 
 
+@pytest.mark.long
 def test_the_running_preview_is_reloaded(running: str, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (project / "main.py").write_text(backend("two"))
     assert run(["sync", running, str(project)]) == 0
@@ -105,6 +107,7 @@ def test_the_running_preview_is_reloaded(running: str, project: Path, capsys: py
     assert said(running, capsys) == "two"
 
 
+@pytest.mark.long
 def test_a_change_that_does_not_start_fails_and_says_why(
     running: str, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -117,6 +120,7 @@ def test_a_change_that_does_not_start_fails_and_says_why(
     assert said(running, capsys) == "one"
 
 
+@pytest.mark.long
 def test_a_watched_folder_is_sent_as_it_is_saved_until_ctrl_c(
     running: str, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

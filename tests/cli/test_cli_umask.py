@@ -17,6 +17,7 @@ def client(*arguments: str) -> str:
     return done.stdout
 
 
+@pytest.mark.long
 def test_a_preview_of_a_service_with_a_strict_umask_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its environment is built under this umask too; the second start is forked from a template."""
     monkeypatch.setenv("PREVIEW_DATA_DIR", str(tmp_path / "data"))

@@ -106,6 +106,7 @@ def test_sync_shows_what_it_removes_and_asks(
     assert f"Synced: 1 changed, 1 removed. Undo: preview versions restore {generation} 1" in capsys.readouterr().out
 
 
+@pytest.mark.long
 def test_versions_are_listed_compared_and_restored(
     generation: str, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -196,6 +196,7 @@ def test_a_file_that_is_too_large_is_refused(caller: Caller, box: dict[str, str]
     assert (answer.status_code, answer.json()["code"]) == (429, "resource_exhausted")
 
 
+@pytest.mark.long
 def test_a_flood_of_commands_output_and_processes_is_bounded(caller: Caller, box: dict[str, str]) -> None:
     with ThreadPoolExecutor(12) as threads:
         ends = [found[-1] for found in threads.map(lambda _: caller.run(box, "sleep 2"), range(12))]

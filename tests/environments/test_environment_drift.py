@@ -209,6 +209,7 @@ async def test_what_only_older_tools_build_is_built_with_those_of_its_day(
     assert "is built with build tools as of 2022-05-12: current ones cannot build it" in said
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("line", ["old==1", "user"])
 async def test_in_a_jail_what_older_tools_have_built_is_not_built_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Settings, line: str

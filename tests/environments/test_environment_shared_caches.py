@@ -157,6 +157,7 @@ async def test_an_emptied_cache_of_a_running_service_is_filled_again(
             jail.uv_cache.mkdir()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kept", [0, 1])
 async def test_an_interpreter_that_is_missing_in_a_running_services_cache_is_looked_at_again(
     settings: Settings, jail: Jail, tmp_path: Path, kept: int
@@ -327,6 +328,7 @@ def test_files_with_several_links_are_counted_up_to_a_limit(tmp_path: Path, monk
         separate(tmp_path)
 
 
+@pytest.mark.long
 def test_many_links_of_one_file_take_no_memory_each(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for number in range(20_000):

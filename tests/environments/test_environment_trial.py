@@ -267,6 +267,7 @@ async def test_a_package_that_names_versions_and_not_the_newer_keeps_the_own_pyt
     assert (f"{name} 1.0 does not say that it runs on {SHORT}" in said.text) is not is_taken
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "version", "is_taken"),
     [("six", "1.15.0", False), ("six", "1.16.0", True), ("typing_extensions", "4.5.0", False)],
@@ -377,6 +378,7 @@ async def test_a_range_means_what_it_would_in_the_own_python(
     assert "shop==1.0" in said.text
 
 
+@pytest.mark.long
 async def test_a_trial_that_takes_too_long_gives_way(
     settings: Settings, jail: Jail, index: Path, make_request: MakeRequest, said: Said, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -464,6 +466,7 @@ async def test_pins_that_install_on_newer_pythons_and_fail_there_keep_the_own_on
     assert f"instead of {NEWER}: requests==2.20.0 (requirements.txt line 1) does not run on Python {NEWER}" in said.text
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("configured", ["own", sys.executable])
 async def test_a_configured_python_is_taken_without_trial(
     settings: Settings, jail: Jail, index: Path, make_request: MakeRequest, said: Said, configured: str
@@ -494,6 +497,7 @@ async def test_the_own_python_as_it_is_configured_gives_way_to_one_that_the_proj
     assert f"Using Python {NEWER}: the project requires >={NEWER}" in said.text
 
 
+@pytest.mark.long
 async def test_requirements_that_contradict_each_other_are_for_the_own_python_to_mend(
     settings: Settings, jail: Jail, index: Path, make_request: MakeRequest, said: Said
 ) -> None:

@@ -167,6 +167,7 @@ async def test_buildkit_refuses_the_network_in_which_a_build_reaches_package_ind
         await engine.call("POST", "/build?version=2&networkmode=container:any")
 
 
+@pytest.mark.long
 async def test_builds_that_do_not_end_fill_the_disk_or_print_without_end_are_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -108,6 +108,7 @@ async def test_hello_says_hello(tmp_path: Path) -> None:
     assert answer.json() == {"message": "Hello, you!"}
 
 
+@pytest.mark.long
 async def test_the_broken_one_ends_with_the_traceback_its_readme_promises(tmp_path: Path) -> None:
     with trio.fail_after(LIMIT_S):
         async with started("broken", tmp_path) as (process, _):

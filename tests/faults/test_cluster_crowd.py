@@ -129,6 +129,7 @@ async def test_a_task_asks_over_a_kept_connection() -> None:
     assert (await asker.ask(url, "GET", "/", 90)).status == 0
 
 
+@pytest.mark.long
 def test_a_crowd_asks_at_its_rate_and_reads_each_line_once() -> None:
     seen = _see(_Node)
     assert seen.breaches == []

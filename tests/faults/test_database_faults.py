@@ -64,6 +64,7 @@ async def test_a_right_that_is_away_for_some_seconds_is_said_and_costs_no_line(
             assert (len(said), world.gaps.get(one.preview_id, [])) == (300, [])
 
 
+@pytest.mark.long
 @pytest.mark.timed
 async def test_a_postgres_that_hangs_holds_no_request_and_no_shutdown(
     tmp_path: Path, cache: Path, server: Postgres

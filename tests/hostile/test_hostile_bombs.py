@@ -82,6 +82,7 @@ async def test_a_fork_bomb_stays_within_its_processes(
             await rig.service.previews.stop("bomb")
 
 
+@pytest.mark.long
 async def test_a_fork_bomb_in_the_sandbox_is_told_once_where_a_control_group_counts(
     hostile_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch, rung: str
 ) -> None:
@@ -102,6 +103,7 @@ async def test_a_fork_bomb_in_the_sandbox_is_told_once_where_a_control_group_cou
             assert preview.last_lines(1000).count(sentence) == 1
 
 
+@pytest.mark.long
 async def test_descriptors_run_out_for_the_bomb_alone(
     hostile_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from agents_kit import BROKEN, MENDED, NOT_STARTING, START, Agent, agent_over_http, agent_over_stdio, fact
 from http_kit import World, open_world
 
@@ -56,6 +57,7 @@ async def token_of(world: World, role: str) -> str:
     return token
 
 
+@pytest.mark.long
 async def test_an_agent_repairs_a_backend_over_http(tmp_path: Path) -> None:
     async with open_world(tmp_path) as world, agent_over_http(world.url, await token_of(world, "launch")) as agent:
         await repair(agent)

@@ -226,6 +226,7 @@ def test_what_guests_read_is_in_the_trail() -> None:
     assert GUEST_ROUTES[Role.USE] - harmless - among_themselves <= {*AUDITED, *READ_BY_GUESTS}
 
 
+@pytest.mark.long
 async def test_each_kind_of_action_has_who_what_where_by_which_token_or_share_and_its_outcome(tmp_path: Path) -> None:
     async with open_world(tmp_path, operators="root") as world:
         generation = await world.keep(_SHOP)

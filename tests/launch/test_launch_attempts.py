@@ -61,6 +61,7 @@ async def test_a_start_is_made_again_with_what_its_last_lines_say_is_missing(rig
     assert [line for line in story(again) if line.startswith("kept from the last launch: the variable STRIPE_KEY")]
 
 
+@pytest.mark.long
 async def test_a_start_that_asks_for_more_and_more_fails_in_the_end(rig: Rig) -> None:
     text = (
         'import os, sys\nnumber = sum(name.startswith("NO_") for name in os.environ)\nraise KeyError(f"NO_{number}")\n'
@@ -110,6 +111,7 @@ def home(): return {}
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("error", "is_mended"), [("", True), ("raise KeyError(key)", False)])
 async def test_what_migrations_lack_is_added_though_the_application_would_start(
     rig: Rig, error: str, is_mended: bool

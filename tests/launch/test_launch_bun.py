@@ -71,6 +71,7 @@ def bun(*command: str) -> StartPlan:
     return StartPlan("node", Toolchain.NODE, Server.BUN, None, command=command, extra_requirements=(f"bun@{BUN}",))
 
 
+@pytest.mark.long
 async def test_what_a_module_exports_is_served_on_the_previews_port(rig: Rig) -> None:
     preview = await rig.start({**PACKAGE, ".env": "TOLD=by-env-file\n", "server.ts": SERVER}, bun("server.ts"))
     assert preview.record.state is State.RUNNING, story(preview)
@@ -101,6 +102,7 @@ async def test_a_program_that_ends_by_itself_is_told_with_its_code(rig: Rig) -> 
     assert "exit code 1" in "\n".join(story(preview))
 
 
+@pytest.mark.long
 async def test_elysias_own_table_lists_what_no_source_shows(rig: Rig) -> None:
     files = {"package.json": '{"dependencies": {"elysia": "1.4.28"}}', "server.ts": ELYSIA}
     preview = await rig.start(files, bun("server.ts"))

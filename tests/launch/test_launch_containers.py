@@ -68,6 +68,7 @@ async def test_all_previews_run_in_containers_where_the_setting_says_so(open_con
         await rig.service.previews.stop("g1")
 
 
+@pytest.mark.long
 async def test_a_launch_may_ask_for_a_container_and_another_one_not(open_contained: OpenRig) -> None:
     async with open_contained() as rig:
         preview = await rig.start(FILES, command("python", "serve.py", isolation="container"))

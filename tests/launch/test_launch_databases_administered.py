@@ -74,6 +74,7 @@ async def launch(rig: Rig, **files: str) -> LivePreview:
     return preview
 
 
+@pytest.mark.long
 async def test_a_project_that_makes_its_database_gets_a_server_of_its_own(rig: Rig) -> None:
     preview = await launch(rig, main__py=SHOP, requirements__txt=REQUIREMENTS)
     # Only once, and in a database of the name that the project has made.

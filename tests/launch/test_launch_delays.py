@@ -121,6 +121,7 @@ async def test_what_accepts_on_the_inherited_socket(rig: Rig, kind: str) -> None
     await assert_nothing_is_held_back(preview)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["uvicorn", "Node without noDelay"])
 async def test_what_accepts_for_a_sandbox_that_the_socket_may_not_enter(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, kind: str

@@ -206,6 +206,7 @@ async def test_what_is_under_way_is_answered_by_the_process_that_took_it(rig: Ri
     assert not any("did not finish its requests" in line for line in story(preview))
 
 
+@pytest.mark.long
 async def test_a_mistake_that_is_saved_leaves_the_old_process_serving(rig: Rig) -> None:
     preview = await start(rig, "fastapi")
     with pytest.raises(LaunchFailed, match="line 1, is not valid Python"):
@@ -215,6 +216,7 @@ async def test_a_mistake_that_is_saved_leaves_the_old_process_serving(rig: Rig) 
     assert (await ask(preview)).json() == "two"
 
 
+@pytest.mark.long
 async def test_a_reload_that_fails_leaves_the_network_of_the_process_that_serves(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -230,6 +232,7 @@ async def test_a_reload_that_fails_leaves_the_network_of_the_process_that_serves
     assert (await ask(preview)).json() == "one"
 
 
+@pytest.mark.long
 async def test_a_requirement_that_is_saved_is_installed(rig: Rig) -> None:
     preview = await start(rig, "fastapi")
     app = FASTAPI_APP.replace("{version}", "two").replace("import asyncio", "import asyncio, itsdangerous")

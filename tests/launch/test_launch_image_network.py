@@ -40,6 +40,7 @@ for my $line ("GET http://$index/word", "GET http://$other/", "CONNECT $other", 
 """
 
 
+@pytest.mark.long
 async def test_a_build_reaches_package_indexes_alone(
     make_settings_in: Callable[..., Settings], launch_cache_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -88,6 +88,7 @@ async def test_an_image_writes_to_its_own_folder_as_its_user_and_no_further(imag
     await image_rig.service.previews.stop("g1")
 
 
+@pytest.mark.long
 async def test_a_folder_that_a_link_leads_to_or_that_is_too_large_stays_read_only(image_rig: Rig) -> None:
     hostile = {
         "/etc": ("", "each container has a folder there already"),
@@ -119,6 +120,7 @@ print "sick here\n"; exit 3;
 """
 
 
+@pytest.mark.long
 async def test_a_health_check_is_bounded_and_its_status_is_the_health(image_rig: Rig) -> None:
     files = {
         "Dockerfile": (

@@ -58,6 +58,7 @@ print "made\n" if open(my $out, ">", "/data/x");
 """
 
 
+@pytest.mark.long
 async def test_an_image_of_an_attacker_reaches_neither_our_programs_nor_a_network_nor_the_disk(
     make_settings_in: Callable[..., Settings], launch_cache_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

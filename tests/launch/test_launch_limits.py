@@ -89,6 +89,7 @@ async def test_an_application_that_uses_up_its_memory_is_told_so_and_not_of_a_si
         assert not any("SIGKILL" in line for line in story(preview))
 
 
+@pytest.mark.long
 async def test_what_prints_faster_than_it_may_still_serves(limited: OpenRig) -> None:
     flood = "import os\nif os.fork() == 0:\n    while True: os.write(1, b'x' * 99 + b'\\n')\n"
     async with limited(output_bytes_per_s=50_000) as rig:

@@ -34,6 +34,7 @@ def many_open_files() -> Iterator[None]:
         yield
 
 
+@pytest.mark.long
 async def test_a_preview_starts_beside_a_thousand_open_files(rig: Rig) -> None:
     with many_open_files():
         preview = await rig.start(*KINDS["waitress"])

@@ -119,6 +119,7 @@ async def open_owners(
             yield lambda files: Owners(service, source, files)
 
 
+@pytest.mark.long
 async def test_two_owners_whose_projects_bring_the_same_package_have_a_template_each(
     open_owners: Callable[[Mapping[str, str]], Owners],
 ) -> None:

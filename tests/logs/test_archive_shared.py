@@ -75,6 +75,7 @@ async def test_a_service_with_an_older_list_overwrites_no_file(logs: Logs, tmp_p
     assert await logs.database.read(lambda connection: connection.scalar(rows)) == len(logs.rows)
 
 
+@pytest.mark.long
 async def test_while_a_service_writes_another_does_not(
     logs: Logs, configured: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -61,6 +61,7 @@ def test_groups_mean_what_their_terms_mean(tree: Alternatives) -> None:
         assert chosen.matches_request(record) is expected, (text, record)
 
 
+@pytest.mark.long
 @settings(max_examples=300, deadline=None)
 @given(filters(st.sampled_from(BOTH)))
 def test_a_filter_as_text_is_read_as_the_same_filter(tree: Alternatives) -> None:

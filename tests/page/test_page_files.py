@@ -69,6 +69,7 @@ def test_a_file_is_changed_by_keyboard_and_the_preview_reloaded(running: Running
         assert seen.violations == []
 
 
+@pytest.mark.long
 def test_another_persons_change_is_not_overwritten_unasked(running: Running, browser: Browser) -> None:
     with visit(browser) as seen, running.api("files-user-2") as api:
         page = seen.page

@@ -195,6 +195,7 @@ def test_the_timeline_narrows_the_log_to_a_span_that_stands_in_the_address(seen:
     expect(page.get_by_role("button", name="Errors", exact=True)).to_have_attribute("data-count", re.compile("[1-9]"))
 
 
+@pytest.mark.long
 def test_new_lines_are_said_to_screen_readers_in_batches(shop: Shop, seen: Visit) -> None:
     said = seen.page.get_by_role("status", name="New lines")
     expect(said).to_have_text("")
@@ -203,6 +204,7 @@ def test_new_lines_are_said_to_screen_readers_in_batches(shop: Shop, seen: Visit
     expect(said).to_have_text(re.compile(r"^[1-9]\d* new lines"))
 
 
+@pytest.mark.long
 def test_the_search_shows_only_matches_and_the_lines_around_them(shop: Shop, seen: Visit) -> None:
     page = seen.page
     for word in ("alpha", "needle", "omega"):

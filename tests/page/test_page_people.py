@@ -151,6 +151,7 @@ def test_three_people_see_each_other_and_one_is_removed(running: Running, browse
         expect(theirs.get_by_text("This preview has ended")).to_be_visible()
 
 
+@pytest.mark.long
 def test_an_account_makes_and_revokes_a_token(running: Running, browser: Browser) -> None:
     with visit(browser, width=390) as seen:
         page = seen.page
@@ -198,6 +199,7 @@ def test_an_operator_reads_the_audit_trail_on_a_telephone(running: Running, brow
         assert seen.violations == []
 
 
+@pytest.mark.long
 def test_an_operator_rolls_a_flag_out_and_stops_launches(running: Running, browser: Browser) -> None:
     with visit(browser, width=390) as seen, running.api("local") as api:
         page = seen.page

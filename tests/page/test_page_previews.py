@@ -161,6 +161,7 @@ def test_a_preview_in_the_path_form_cannot_act_with_the_page_s_session(served: R
         expect(page.get_by_role("button", name="Sign out")).to_be_visible()
 
 
+@pytest.mark.long
 def test_a_page_waits_while_the_preview_starts_and_opens_by_itself(served: Running, browser: Browser) -> None:
     # A busy machine takes seconds for a new tab, and some for its first page.
     with tab(browser) as page:

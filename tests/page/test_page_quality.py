@@ -84,6 +84,7 @@ def test_nothing_is_wider_than_a_small_screen(running: Running, browser: Browser
         seen.wait_for_state("Stopped")
 
 
+@pytest.mark.long
 def test_the_whole_of_it_can_be_used_without_a_mouse(running: Running, browser: Browser) -> None:
     with visit(browser) as seen:
         page = seen.page

@@ -37,6 +37,7 @@ def test_a_restart_goes_on_in_the_same_terminal(running: Running, browser: Brows
         assert not seen.violations
 
 
+@pytest.mark.long
 def test_a_changed_folder_replaces_the_files_of_what_runs(running: Running, browser: Browser, tmp_path: Path) -> None:
     with visit(browser) as seen:
         start(seen, running, "folder-again-user")

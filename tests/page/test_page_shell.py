@@ -6,6 +6,7 @@ import os
 import re
 from pathlib import Path
 
+import pytest
 from page_kit import FILES, PATIENCE_MS, Running, Visit, visit
 from playwright.sync_api import Browser, Locator, expect
 
@@ -91,6 +92,7 @@ def test_the_keyboard_reaches_commands_panes_and_the_splitter(running: Running, 
         expect(files).to_be_visible()
 
 
+@pytest.mark.long
 def test_a_project_is_renamed_duplicated_and_removed_from_its_menu(running: Running, browser: Browser) -> None:
     with visit(browser) as seen:
         page = seen.page
@@ -119,6 +121,7 @@ def test_a_project_is_renamed_duplicated_and_removed_from_its_menu(running: Runn
         page.get_by_role("heading", name="Till copy", exact=True, level=2).wait_for()
 
 
+@pytest.mark.long
 def test_projects_are_grouped_and_stay_so_after_a_reload(running: Running, browser: Browser) -> None:
     with visit(browser) as seen, running.api("grouper") as api:
         page = seen.page
@@ -171,6 +174,7 @@ def test_projects_are_grouped_and_stay_so_after_a_reload(running: Running, brows
         assert seen.violations == []
 
 
+@pytest.mark.long
 def test_another_tab_learns_of_changes_at_once_and_without_polling(running: Running, browser: Browser) -> None:
     with visit(browser) as seen:
         page = seen.page

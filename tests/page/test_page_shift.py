@@ -52,6 +52,7 @@ def _wait_for_facts(seen: Visit, width: int) -> None:
         seen.wait_for_state("Running")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("width", [pytest.param(1280, marks=pytest.mark.long), 360])
 def test_nothing_moves_while_a_project_is_loaded_launched_watched_and_ended(
     running: Running, browser: Browser, width: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from page_kit import FILES, Running, visit
 from playwright.sync_api import Browser, Route, expect
 from test_page_quality import serious
@@ -37,6 +38,7 @@ def test_what_is_fetched_says_so_and_the_welcome_says_where_to_drop(running: Run
         assert not seen.violations
 
 
+@pytest.mark.long
 def test_a_request_is_sent_and_a_preview_shared_on_a_small_screen(running: Running, browser: Browser) -> None:
     with visit(browser, width=390, height=844, scheme="light") as seen:
         page = seen.page

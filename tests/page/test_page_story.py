@@ -146,6 +146,7 @@ def test_a_folder_is_uploaded_without_what_tools_left_in_it(running: Running, br
     }
 
 
+@pytest.mark.long
 def test_an_answer_that_is_a_page_is_shown_and_cannot_run(running: Running, browser: Browser) -> None:
     with visit(browser) as seen:
         seen.sign_in(running, "html-user")
@@ -200,6 +201,7 @@ def test_expiry_while_watching_is_said_and_explained(browser: Browser, tmp_path:
         expect(seen.page.get_by_text("Ended", exact=True).first).to_be_visible()
 
 
+@pytest.mark.long
 def test_two_users_do_not_see_each_other_s_preview(running: Running, browser: Browser) -> None:
     with visit(browser) as ann, visit(browser) as eve:
         ann.sign_in(running, "ann-of-two")

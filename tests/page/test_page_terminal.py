@@ -89,6 +89,7 @@ _HANGS = """(row) => {
 }"""
 
 
+@pytest.mark.long
 def test_without_wrapping_a_long_line_is_one_row_and_the_log_scrolls_sideways(seen: Visit) -> None:
     one_row = 30
     row = rows_with(seen, "wide wide")
@@ -106,6 +107,7 @@ def test_without_wrapping_a_long_line_is_one_row_and_the_log_scrolls_sideways(se
     assert row.evaluate(_HANGS)
 
 
+@pytest.mark.long
 def test_filters_show_only_the_levels_and_sources_that_are_chosen(seen: Visit) -> None:
     press(seen, "Filter by level and source")
     for level in ("Debug", "Info", "Warnings"):
@@ -123,6 +125,7 @@ def test_filters_show_only_the_levels_and_sources_that_are_chosen(seen: Visit) -
     assert {line["source"] for line in seen.saved_lines()} == {"system"}
 
 
+@pytest.mark.long
 def test_what_is_cleared_stays_away_and_what_comes_is_shown(talker: Talker, seen: Visit) -> None:
     choose(seen, "Clear")
     expect(rows_with(seen, "loud talk")).to_have_count(0)
@@ -148,6 +151,7 @@ def test_copying_takes_all_that_is_shown_or_what_is_selected(talker: Talker, see
     assert copied.strip() == "ERROR: loud talk"
 
 
+@pytest.mark.long
 def test_the_log_is_saved_as_text_and_as_json_lines(seen: Visit) -> None:
     press(seen, "Export the log")
     with seen.page.expect_download() as download:
@@ -161,6 +165,7 @@ def test_the_log_is_saved_as_text_and_as_json_lines(seen: Visit) -> None:
     assert "\x1b" not in text
 
 
+@pytest.mark.long
 def test_timestamps_are_shown_or_not_and_the_pointer_on_one_tells_it_exactly(seen: Visit) -> None:
     row = rows_with(seen, "loud talk")
     time = row.locator("[data-head] span").first
@@ -218,6 +223,7 @@ def test_a_wheel_scrolls_the_log_as_far_as_it_says(talker: Talker, browser: Brow
         assert log.evaluate("(one) => one.scrollTop") == pytest.approx(top - 30, abs=2)
 
 
+@pytest.mark.long
 def test_keys_lead_to_errors_and_the_search_begins_with_its_text_selected(seen: Visit) -> None:
     page = seen.page
     page.locator("[role=log]").focus()
@@ -235,6 +241,7 @@ def test_keys_lead_to_errors_and_the_search_begins_with_its_text_selected(seen: 
     expect(page.locator("[data-current]")).to_contain_text("worried talk")
 
 
+@pytest.mark.long
 def test_the_theme_follows_the_system_until_somebody_chooses(seen: Visit) -> None:
     ground = seen.page.get_by_role("region", name="Log", exact=True)
     dark, light = "rgb(13, 17, 23)", "rgb(251, 251, 253)"

@@ -156,6 +156,7 @@ def test_the_page_its_api_and_thirty_log_streams_share_one_connection(served: Ru
         assert seen.violations == []
 
 
+@pytest.mark.long
 def test_a_preview_opens_over_http_2_with_all_that_its_page_does(served: Running, trusting: Browser) -> None:
     generation, _ = launched(served, "bea")
     with served.api("bea") as api:

@@ -162,6 +162,7 @@ HOSTILE: dict[str, object] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_document_costs_no_more_than_its_time(name: str) -> None:
     done = run(HOSTILE[name], lambda _: (200, "a" * 40 + "!"))

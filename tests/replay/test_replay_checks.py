@@ -44,6 +44,7 @@ def answer(value: Any, status: int = 200, **headers: str) -> Answer:
     return Answer(status, fields, json.dumps(value).encode(), 2.0, NOW)
 
 
+@pytest.mark.long
 @settings(max_examples=150)
 @given(st.lists(CHECKS, max_size=4, unique_by=lambda one: one.name))
 def test_a_written_file_is_read_back(checks: list[Check]) -> None:

@@ -115,6 +115,7 @@ async def test_the_control_channel_is_inherited(runtime: Runtime, listener: sock
             assert await read_line(process) == "drain"
 
 
+@pytest.mark.long
 async def test_no_connection_is_lost_while_one_tree_follows_the_other(
     runtime: Runtime, listener: socket.socket, inherited: socket.socket, project: Path
 ) -> None:

@@ -101,6 +101,7 @@ def environment(folder: Path, name: str) -> Environment:
     return make_environment(folder / f"environment-{name}", {name: PACKAGES[name][0], "harmless": ""})
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", PACKAGES)
 async def test_a_program_starts_whatever_a_package_does_and_is_held_in(
     sandbox_here: SandboxRuntime, nothing_of_templates: None, project: Path, tmp_path: Path, name: str

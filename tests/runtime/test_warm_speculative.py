@@ -242,6 +242,7 @@ async def test_a_mistake_in_it_is_nobody_s_end(start: Start, monkeypatch: pytest
         assert one.has_run
 
 
+@pytest.mark.long
 async def test_one_that_is_cancelled_at_any_moment_leaves_nothing(start: Start) -> None:
     before, others = open_descriptors(), set(proctree.descendants(os.getpid()))
     for steps in range(1, 200):
