@@ -37,6 +37,7 @@ def test_every_answer_is_as_documented(label: str, world: World, schema: BaseSch
     ask()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("label", MOSTLY_V1)
 def test_answers_to_corner_cases_are_as_documented(
     label: str, world: World, schema: BaseSchema, sender: Sender
@@ -45,6 +46,7 @@ def test_answers_to_corner_cases_are_as_documented(
         sender.send_as_ann(case)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("label", SECURED)
 def test_nobody_gets_anything_without_a_good_token(
     label: str, world: World, schema: BaseSchema, sender: Sender
