@@ -19,12 +19,10 @@ _BEGINS: Final = b"set_page_config("
 _NAMES: Final = ("streamlit_app.py", "app.py", "main.py", "Home.py", "home.py", "dashboard.py", "ui.py")
 # Streamlit adds the files of this folder to the application beside it.
 _PAGES: Final = "pages"
-# The service's own address is what a browser calls, not Streamlit's; the service also restarts what has changed.
+# The service reloads what has changed. The checks of origins stay on: the request's host is that of the browser's page.
 _OPTIONS: Final = (
     "--server.port=$PORT",
     "--server.headless=true",
-    "--server.enableCORS=false",
-    "--server.enableXsrfProtection=false",
     "--server.fileWatcherType=none",
     "--browser.gatherUsageStats=false",
 )
@@ -60,9 +58,11 @@ def _named(sources: Sources) -> tuple[str, str, str] | None:
         words = command.words
         start = next((at for at, pair in enumerate(pairwise(words)) if pair == ("streamlit", "run")), len(words))
         script = next((word for word in words[start:] if word.endswith(".py")), None)
+        if script is None:
+            continue
         for place in dict.fromkeys((folder, posixpath.dirname(command.file) or ".")):
-            file = posixpath.normpath(posixpath.join(place, script or ""))
-            if script is not None and sources.has_file(file):
+            file = posixpath.normpath(posixpath.join(place, script))
+            if sources.has_file(file):
                 return file, place, f" ({command.file} names it)"
     return None
 

@@ -14,8 +14,6 @@ PAGE = 'import streamlit as st\nst.title("Fruit")\n'
 SERVES = (
     "--server.port=$PORT",
     "--server.headless=true",
-    "--server.enableCORS=false",
-    "--server.enableXsrfProtection=false",
     "--server.fileWatcherType=none",
     "--browser.gatherUsageStats=false",
 )
