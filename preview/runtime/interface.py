@@ -111,14 +111,13 @@ class ProcessSpec:
         readable: Folders and files needed besides the system's programs (environment, interpreter). An isolating
             runtime shows only these and ``writable``, at the same paths.
         writable: Folders that only this preview uses. If the preview has its own user, that user owns them.
+        around: Their parent folder, if an isolating runtime shows it writable, too, and in memory: for ``../logs``.
         shown_at: Folders of ``writable`` that an isolating runtime shows at another path instead, by that path.
         placed: Folders and files that an isolating runtime shows at another path, read-only, by that path.
-        links: Links that an isolating runtime shows: absolute path to absolute target. A path that it has already is
-            left as it is.
+        links: Links that an isolating runtime shows: absolute path to absolute target; where nothing else is.
         network: Network access to grant.
         loopback_ports: Ports reachable under ``Network.LOOPBACK_ONLY``.
-        reaches: Ports of the program's own loopback, each with what serves its connections, whatever the network but
-            the host's.
+        reaches: Ports of the program's own loopback, each with what serves them; not in the host's network.
         port: Port on which the program listens by itself; None if it takes ``listener`` instead.
         slot: The preview's port, unique among live previews of this machine. A preview's own user id derives from it.
         warm: How to start from a template; ignored by runtimes without templates.
@@ -136,6 +135,7 @@ class ProcessSpec:
     limits: Limits
     readable: Sequence[Path] = ()
     writable: Sequence[Path] = ()
+    around: Path | None = None
     shown_at: Mapping[Path, Path] = field(default_factory=dict)
     placed: Mapping[Path, Path] = field(default_factory=dict)
     links: Mapping[Path, Path] = field(default_factory=dict)

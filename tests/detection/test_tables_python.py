@@ -297,12 +297,13 @@ def test_django_loads_the_data_that_a_file_names(tmp_path: Path) -> None:
         *((name, "init") for name in ("init-db", "init_db", "initdb", "create_tables",
                                       "add_categories_table", "create_order_items_tables",
                                       "createTables", "db:migrate", "db:push", "prisma:migrate", "setup-database",
-                                      "migrate", "db_init", "db:setup")),
+                                      "migrate", "db_init", "db:setup", "gendb", "generate-db")),
         *((name, "seed") for name in ("seed", "db:seed", "seed_db", "populate", "populate_db", "load_data",
                                       "initial_data", "create-sample-data", "prisma:seed", "loaddata", "seeders",
                                       "import_data")),
         *((name, None) for name in ("test", "build", "dev", "drop-db", "db:seed:undo", "db:drop", "deploy", "setup",
-                                    "migrate:rollback", "makemigrations", "test:db:create", "lint", "createsuperuser")),
+                                    "migrate:rollback", "makemigrations", "test:db:create", "lint", "createsuperuser",
+                                    "db:generate", "generate:db-types", "generate")),
     ],
 )  # fmt: skip
 def test_a_name_tells_the_purpose(name: str, found: str | None) -> None:

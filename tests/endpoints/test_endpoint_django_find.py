@@ -73,18 +73,48 @@ def test_settings_named_by_hostile_parts_are_read_in_bounded_time(tmp_path: Path
     assert time.process_time() - began < 10
 
 
-def test_a_settings_package_that_says_nothing_has_its_local_module(tmp_path: Path) -> None:
+def settings_package(tmp_path: Path, text: str) -> Path:
+    """Return a project whose settings are a package with ``text``, beside the modules base, local and production."""
     base = "ROOT_URLCONF = 'config.urls'\n"
     folder = django_project(tmp_path, config__urls=HOME)
     (folder / "config/settings.py").unlink()
     package = folder / "config/settings"
     package.mkdir()
-    for name, text in (("__init__", ""), ("base", base), ("production", "from .base import *\n")):
-        (package / f"{name}.py").write_text(text)
+    for name, content in (("__init__", text), ("base", base), ("production", "from .base import *\n")):
+        (package / f"{name}.py").write_text(content)
     (package / "local.py").write_text("from config.settings.base import *\n")
-    target = find_app(folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        '"""Settings."""\n',
+        "import os\nif not os.environ.get('NAME'):\n    os.environ.setdefault('NAME', 'config.settings.local')\n",
+        "from pathlib import Path\nroot = Path(__file__).parent\n",
+    ],
+)
+def test_a_settings_package_that_sets_nothing_has_its_local_module(tmp_path: Path, text: str) -> None:
+    target = find_app(settings_package(tmp_path, text))
     assert target is not None
     assert target.module == "config.settings.local"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from .production import *\n",
+        "try:\n    from config.settings.production import *\nexcept ImportError:\n    raise\n",
+        "from split_settings.tools import include\ninclude('base.py', 'production.py')\n",
+        "import importlib\nglobals().update(vars(importlib.import_module('config.settings.production')))\n",
+        "ROOT_URLCONF = 'config.urls'\n",
+    ],
+)
+def test_a_settings_package_that_may_set_something_is_used_itself(tmp_path: Path, text: str) -> None:
+    target = find_app(settings_package(tmp_path, text))
+    assert target is not None
+    assert target.module == "config.settings"
 
 
 def test_wsgi_is_enough_without_manage_py(tmp_path: Path) -> None:

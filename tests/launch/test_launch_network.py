@@ -16,7 +16,7 @@ from launch_kit import Rig, ask, command, open_rig, says, story
 
 from preview.core.isolation import Network
 from preview.core.lifecycle import State
-from preview.detection import ServiceKind, ServiceNeed, StartPlan
+from preview.detection import ServiceKind, ServiceNeed, StartPlan, Step
 from preview.errors import InvalidGeneration
 from preview.settings import Settings
 from preview.supervisor import LivePreview
@@ -138,6 +138,17 @@ async def test_a_start_that_waits_for_a_download_is_told_of_the_network(open_net
         preview = await rig.start({"wait.py": waits}, command("python", "-u", "wait.py"))
         needs_own_network(preview)
         assert 'It tries to reach models.example, but its network is "none"' in (preview.record.reason or "")
+
+
+async def test_what_a_step_could_not_reach_is_no_reason_for_a_silent_start(open_network_rig: OpenRig) -> None:
+    says_so = "raise OSError('[Errno -3] Temporary failure in name resolution')"
+    step = Step("seed", ("python", "-c", says_so), ".", "the test says so")
+    async with open_network_rig(startup_timeout_s=4) as rig:
+        plan = command("python", "-c", "import time; time.sleep(60)", steps=(step,))
+        preview = await rig.start({"wait.py": ""}, plan)
+        assert any("Temporary failure in name resolution" in line for line in story(preview))
+        assert (preview.record.reason or "").startswith("The preview did not answer within 4 s")
+        assert "It tries to reach" not in (preview.record.reason or "")
 
 
 @pytest.mark.parametrize("isolation", ["auto", "plain"])

@@ -109,6 +109,7 @@ def starter(runtime: Runtime, listener: socket.socket, project: Path) -> Start:
         environment: dict[str, str] | None = None,
         readable: tuple[Path, ...] = (),
         links: dict[Path, Path] | None = None,
+        around: Path | None = None,
         placed: dict[Path, Path] | None = None,
     ) -> AbstractAsyncContextManager[RunningProcess]:
         spec = ProcessSpec(
@@ -121,6 +122,7 @@ def starter(runtime: Runtime, listener: socket.socket, project: Path) -> Start:
             readable=(*INTERPRETER, *readable),
             writable=(project,),
             links=links or {},
+            around=around,
             placed=placed or {},
             network=network,
             slot=listener.getsockname()[1],

@@ -139,3 +139,11 @@ def test_decorators_get_the_type_of_an_imported_enumeration_and_not_the_enumerat
         "design:returntype Promise",
         "design:type ",
     ], done.stderr
+
+
+def test_a_long_line_is_read_in_time_that_grows_with_its_length(tmp_path: Path) -> None:
+    """A source map stands in one line. A second look at what is before each of its characters would take minutes."""
+    (tmp_path / "app.js").write_text(LOADER)
+    (tmp_path / "shop.ts").write_text(f"console.log('read');\n//# sourceMappingURL={'A' * 2_000_000}\n")
+    done = run(tmp_path)
+    assert done.stdout.strip() == "read", done.stderr

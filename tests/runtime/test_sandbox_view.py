@@ -139,6 +139,32 @@ async def test_file_systems_in_memory_take_what_they_are_allowed(start_caged: St
         assert await read_all(process) == f"3 {errno.ENOSPC}\n"
 
 
+async def test_what_it_writes_beside_its_folder_is_bounded_and_never_on_the_disk(
+    start_caged: Start, project: Path
+) -> None:
+    limits = replace(LIMITS, temp_bytes=3 * 2**20)
+    (project.parent / "of-another-preview").mkdir()
+    beside = str(project.parent)
+    async with start_caged(programs.FILL, beside, "10", limits=limits, around=project.parent) as process:
+        assert await read_all(process) == f"3 {errno.ENOSPC}\n"
+    assert sorted(one.name for one in project.parent.iterdir()) == ["of-another-preview", project.name]
+
+
+async def test_it_makes_a_folder_beside_its_own_and_moves_neither(start_caged: Start, project: Path) -> None:
+    (project / "kept").write_text("mine")
+    write = (
+        "import os, pathlib; logs = pathlib.Path('../logs'); logs.mkdir(); (logs / 'one').write_text('x')\n"
+        "print(sorted(os.listdir('..')), pathlib.Path('kept').read_text())\n"
+        "try: os.rename(os.getcwd(), os.getcwd() + '-away')\n"
+        "except OSError as error: print(error.errno)"
+    )
+    async with start_caged(write, around=project.parent) as process:
+        listed, refused = (await read_all(process)).splitlines()
+    assert listed == f"{sorted(['logs', project.name])} mine"
+    assert int(refused) in (errno.EBUSY, errno.EPERM)
+    assert [one.name for one in project.parent.iterdir()] == [project.name]
+
+
 async def read_from(listener: socket.socket) -> bytes:
     async with await trio.open_tcp_stream(*listener.getsockname()) as stream:
         return b"".join([chunk async for chunk in stream])

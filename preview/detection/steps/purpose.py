@@ -31,6 +31,8 @@ _SEEDS: Final = re.compile(
 )
 _INITS: Final = re.compile(
     rf"(?:^|_){_VERB}_?{_NOUN}(?:_|$)|^(?:add|create|make)_[a-z0-9_]{{1,40}}_tables?$|(?:^|_)(?:db|database|tables|schema)_?{_VERB}(?:_|$)|^(?:initdb|createdb|dbinit)$"
+    # Not "db:generate", which writes Drizzle's migrations, nor "generate-db-types".
+    r"|^gen(?:erate)?_?(?:the_?)?(?:db|database)$"
     rf"|^migrate(?:_(?:latest|up|deploy|dev|run))?$|^(?:prisma|knex|drizzle|sequelize|typeorm|orm|mikro_orm)_{_VERB}(?:_|$)"
 )
 _OTHERS: Final = re.compile(

@@ -22,6 +22,8 @@ _VARIABLE: Final = "DJANGO_SETTINGS_MODULE"
 _MOST_PARTS: Final = 20
 _MOST_NAME: Final = 200
 _MODULE: Final = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
+# Functions by which a module sets names that it does not spell.
+_SETTING_CALLS: Final = frozenset({"exec", "globals", "import_module", "include", "locals", "setattr", "vars"})
 _SET_OUTSIDE: Final = re.compile(rb"DJANGO_SETTINGS_MODULE[\"']?\s*[:=]\s*[\"']?([A-Za-z_][\w.]*)")
 # Of several settings modules, those for a developer's machine come first.
 _LOCAL_FIRST: Final = ("", "local", "dev", "development", "develop", "settings", "base", "common", "default", "main")
@@ -217,12 +219,24 @@ def _look_into(sources: Sources, start: _Start, budget: Budget) -> FoundApp | No
 
 
 def _is_empty(sources: Sources, folder: str, name: str) -> bool:
-    """Return whether a settings package is empty; then one of its modules has the settings."""
+    """Return whether a settings package itself sets nothing; then one of its modules has the settings."""
     path = join(folder, name.replace(".", "/"))
     if sources.has_file(f"{path}.py"):
         return False
     tree = sources.tree(f"{path}/__init__.py") if sources.has_file(f"{path}/__init__.py") else None
-    return tree is None or all(isinstance(node, ast.Expr) for node in tree.body)
+    return tree is None or not any(_may_set(node) for node in ast.walk(tree))
+
+
+def _may_set(node: ast.AST) -> bool:
+    """Return whether a statement may give a module names in capitals: by itself, or from somewhere else."""
+    match node:
+        case ast.ImportFrom(level=level, names=names):
+            return level > 0 or any(one.name == "*" or one.name.isupper() for one in names)
+        case ast.Name(id=name, ctx=ast.Store()):
+            return name.isupper()
+        case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)):
+            return name in _SETTING_CALLS
+    return False
 
 
 def _list(root: str, evaluator: PythonEvaluator, found: Found) -> None:

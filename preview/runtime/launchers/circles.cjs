@@ -13,7 +13,8 @@ const ONE = /(?<=^Object\.defineProperty\(exports, "[\w$]+", \{\n {4}enumerable:
 const SEVERAL = /^_export\(exports, \{\n(?: {4}get [\w$]+ ?\(\) \{\n {8}return [\w$]+;\n {4}\},?\n)+\}\);/m;
 const EACH = /return ([\w$]+);/g;
 
-const TYPES = /(?<=\bfunction _ts_metadata\((\w+), (\w+)\) \{\n[^\n]*\n? *)return Reflect\.metadata\(\1, \2\);/;
+// Without a lookbehind, which would read back through a long line (a source map) at each of its characters.
+const TYPES = /(\bfunction _ts_metadata\((\w+), (\w+)\) \{\n[^\n]*\n? *)return Reflect\.metadata\(\2, \3\);/;
 const TYPE_OF = Symbol.for('preview.typeOf');
 
 /** What a decorator gets as the type of a value. */
@@ -36,7 +37,7 @@ function readable(text) {
   return text
     .replace(ONE, (_, name) => late(name))
     .replace(SEVERAL, (block) => block.replace(EACH, (_, name) => late(name)))
-    .replace(TYPES, (_, key, value) => `return Reflect.metadata(${key}, process[Symbol.for('${TYPE_OF.description}')](${value}));`);
+    .replace(TYPES, (_, head, key, value) => `${head}return Reflect.metadata(${key}, process[Symbol.for('${TYPE_OF.description}')](${value}));`);
 }
 
 exports.allowCircles = function allowCircles() {

@@ -272,7 +272,7 @@ class SandboxRuntime(ColdStarts):
             limit = spec.limits.temp_bytes
             view = View(
                 readable, writable, self._etc, spec.network, limit,
-                placed=placed, shown_at=spec.shown_at, links=spec.links,
+                placed=placed, shown_at=spec.shown_at, links=spec.links, around=spec.around,
             )  # fmt: skip
             directory = elsewhere.get(spec.directory, spec.directory)
             argv, environment = number_in(spec, fd, control, pipe[1])

@@ -45,6 +45,7 @@ class View:
         shown_at: Folders shown with write access at another path: maps the shown path to the source.
         links: Links, where nothing else is shown at, above or below the path: maps the path to its target.
         covered: Folders that appear empty, except for other paths of this view inside them.
+        around: Likewise, and writable by every user inside.
     """
 
     readable: Sequence[Path]
@@ -56,6 +57,7 @@ class View:
     shown_at: Mapping[Path, Path] = field(default_factory=dict)
     links: Mapping[Path, Path] = field(default_factory=dict)
     covered: Sequence[Path] = ()
+    around: Path | None = None
 
 
 def view_arguments(view: View) -> list[str]:
@@ -94,6 +96,8 @@ def _shown(view: View) -> dict[str, list[str]]:
     shown |= {os.fspath(where): ["--ro-bind", os.fspath(what), os.fspath(where)] for where, what in view.placed.items()}
     shown |= {os.fspath(where): ["--bind", os.fspath(what), os.fspath(where)] for where, what in view.shown_at.items()}
     shown |= {path: ["--size", size, "--tmpfs", path] for path in map(os.fspath, view.covered)}
+    if view.around is not None:
+        shown[os.fspath(view.around)] = ["--size", size, "--perms", "1777", "--tmpfs", os.fspath(view.around)]
     shown = {path: how for path, how in shown.items() if not _is_shown_by_another(path, shown)}
     return shown | {
         path: ["--symlink", os.fspath(target), path]

@@ -145,6 +145,7 @@ def early_spec(
         preview_id=preview_id,
         listener=listener,
         writable=workspace.folders,
+        around=workspace.root,
         slot=listener.getsockname()[1],
     )
 

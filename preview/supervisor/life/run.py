@@ -336,7 +336,7 @@ async def _supervise(
                 lambda: open_data(preview, context, processes.current.prepared, processes.members),
             )
             watchers.start_soon(ProcessReplacer(preview, context, processes, watchers).run)
-            await watch_health(preview, context, prepared.plan.health_path)
+            await watch_health(preview, context, prepared.plan.health_path, since_seq=since_seq)
     finally:
         if preview.record.state is State.STOPPING:
             servings.start_soon(save_stopping, preview, context)

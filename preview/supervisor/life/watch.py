@@ -85,13 +85,16 @@ async def open_launch_watch(preview: LivePreview) -> AsyncIterator[None]:
         raise failure
 
 
-async def watch_health(preview: LivePreview, context: SupervisorContext, health_path: str | None) -> None:
+async def watch_health(
+    preview: LivePreview, context: SupervisorContext, health_path: str | None, *, since_seq: int
+) -> None:
     """Probe readiness once, then liveness until cancelled.
 
     Args:
         preview: The preview; its process runs.
         context: Provides settings and the database.
         health_path: The project's health route, or None.
+        since_seq: Number of the last line before the process's output; a step's lines say nothing about it.
 
     Cancellation: nothing changes.
     """
@@ -118,7 +121,7 @@ async def watch_health(preview: LivePreview, context: SupervisorContext, health_
         elsewhere = await find_wrong_port(preview)
         if elsewhere is None and preview.reach is not None:
             # It may wait for what its network does not reach, such as a model to download.
-            elsewhere = diagnose_network(preview.output_since(0, _LAST_LINES), preview.reach)
+            elsewhere = diagnose_network(preview.output_since(since_seq, _LAST_LINES), preview.reach)
         sentence = f"The preview did not answer within {limit.describe()}."
         if elsewhere is not None:
             sentence = f"{sentence} {elsewhere.message}"

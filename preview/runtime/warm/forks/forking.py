@@ -275,6 +275,7 @@ def _order(spec: ProcessSpec, user: int | None, processes: int, parts: SandboxPa
         "view": {
             "anchors": [str(one) for one in warm.anchors],
             "folders": [str(one) for one in owned(spec)],
+            "around": None if spec.around is None else str(spec.around),
             "kept": _kept(spec.readable, roots),
             "temp_bytes": spec.limits.temp_bytes,
         },

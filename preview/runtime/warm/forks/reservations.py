@@ -116,7 +116,7 @@ class ForkReservation:
 
 def _what_a_fork_is_asked_for(spec: ProcessSpec) -> tuple[object, ...]:
     key, anchors = ("", ()) if spec.warm is None else (spec.warm.key, tuple(spec.warm.anchors))
-    return key, spec.slot, spec.limits, tuple(spec.writable), tuple(spec.readable), anchors
+    return key, spec.slot, spec.limits, tuple(spec.writable), spec.around, tuple(spec.readable), anchors
 
 
 log = structlog.get_logger(__name__)

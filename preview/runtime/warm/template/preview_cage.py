@@ -52,7 +52,8 @@ def show_files(view: dict[str, Any], folders: list[int]) -> None:
 
     Args:
         view: ``anchors`` (folders that contain those of all previews), ``folders`` (mount points of the fork's own
-            folders), ``kept`` (needed paths below a covered folder), ``temp_bytes``.
+            folders), ``around`` (their parent folder, writable as well; or None), ``kept`` (needed paths below a
+            covered folder), ``temp_bytes``.
         folders: Descriptors of detached mounts, in the order of ``view["folders"]``.
     """
     calls.mount("", "/", "", calls.MS_REC | calls.MS_PRIVATE)
@@ -66,6 +67,9 @@ def show_files(view: dict[str, Any], folders: list[int]) -> None:
     covers = [path for path in view["anchors"] if not _below(path, temporary)]
     for path in covers:
         calls.mount("tmpfs", path, "tmpfs", _PRIVATE, "size=64k,mode=755")
+    if view["around"] is not None:
+        os.makedirs(view["around"], exist_ok=True)  # noqa: PTH103
+        calls.mount("tmpfs", view["around"], "tmpfs", _PRIVATE, f"{size},mode=1777")
     for path, descriptor in (*kept, *zip(view["folders"], folders, strict=True)):
         os.makedirs(path, exist_ok=True)  # noqa: PTH103
         calls.attach(descriptor, path)
