@@ -12,7 +12,7 @@ from launch_kit import Rig, ask, command, open_rig, story
 from launch_projects import PLAIN
 
 from preview.core.lifecycle import State
-from preview.detection import StartPlan, Step
+from preview.detection import Origin, Server, StartPlan, Step, Toolchain, Variable
 from preview.settings import Settings
 from preview.supervisor import LivePreview
 
@@ -103,3 +103,25 @@ async def test_what_prints_faster_than_it_may_still_serves(limited: OpenRig) -> 
             while not preview.confinement.reached:  # noqa: ASYNC110  it is told in the log, among the flood
                 await trio.sleep(0.05)
         assert [one.limit for one in preview.confinement.reached] == ["output"]
+
+
+HEAP = """
+const http = require('http'), limit = require('v8').getHeapStatistics().heap_size_limit;
+http.createServer((_, answer) => answer.end(String(limit / 2 ** 20))).listen(process.env.PORT);
+"""
+
+
+@pytest.mark.parametrize(
+    ("given", "least", "most"),
+    [(None, 384, 384 + 96), ("--no-warnings", 384, 384 + 96), ("--max_old_space_size=99", 99, 200)],
+)
+async def test_node_is_told_the_limit_that_its_sandbox_hides(
+    limited: OpenRig, given: str | None, least: int, most: int
+) -> None:
+    """V8 counts up to three young spaces beside its old one (v8.dev/blog/trash-talk)."""
+    variables = {} if given is None else {"NODE_OPTIONS": Variable("NODE_OPTIONS", given, Origin.SETTINGS)}
+    plan = StartPlan("node", Toolchain.NODE, Server.NODE, None, command=("server.js",), variables=variables)
+    async with limited(memory_limit_mb=512) as rig:
+        preview = await rig.start({"package.json": '{"name": "shop"}', "server.js": HEAP}, plan)
+        assert preview.record.state is State.RUNNING, story(preview)
+        assert least <= float((await ask(preview)).text) <= most

@@ -169,15 +169,26 @@ async def test_django_by_asgi(rig: Rig) -> None:
     assert (await ask(preview, "/static/logo.txt")).text == "a logo"
 
 
-@pytest.mark.parametrize("apps", ["", "channels"])
-async def test_django_whose_asgi_application_is_broken_is_served_as_runserver_does(rig: Rig, apps: str) -> None:
+@pytest.mark.parametrize(
+    ("app", "text", "is_replaced"),
+    [
+        ("", "", False),
+        ("channels", "__version__ = '3.0.5'\n", True),
+        # From 4.0 on, Channels leaves `runserver` to Daphne.
+        ("channels", "__version__ = '4.2.2'\n", False),
+        ("daphne", "", True),
+    ],
+)
+async def test_django_whose_asgi_application_is_broken_is_served_as_runserver_does(
+    rig: Rig, app: str, text: str, is_replaced: bool
+) -> None:
     project = {**DJANGO, "site/config/asgi.py": "from config import consumers\n"}
-    if apps:
-        project["site/channels/__init__.py"] = ""
+    if app:
+        project[f"site/{app}/__init__.py"] = text
         settings = project["site/config/settings.py"]
-        project["site/config/settings.py"] = f"{settings}\nINSTALLED_APPS.append({apps!r})\n"
+        project["site/config/settings.py"] = f"{settings}\nINSTALLED_APPS.append({app!r})\n"
     preview = await rig.start(project, django_plan(Server.ASGI))
-    if apps:
+    if is_replaced:
         assert preview.record.state is State.FAILED
         assert "consumers" in (preview.record.reason or "")
     else:

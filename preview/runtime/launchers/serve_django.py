@@ -89,13 +89,24 @@ def _asgi_application(settings: Any) -> Any:
     try:
         application = getattr(importlib.import_module(module_name), name)
     except (AttributeError, ImportError) as error:
-        # With one of these, `runserver` serves it.
-        if {"channels", "daphne"}.intersection(settings.INSTALLED_APPS):
+        if _runserver_is_asgi(settings):
             raise
         say(f"{settings.ASGI_APPLICATION} cannot be loaded ({error}); requests go to Django alone, as with runserver")
         application = importlib.import_module("django.core.asgi").get_asgi_application()
     handlers = importlib.import_module("django.contrib.staticfiles.handlers")
     return handlers.ASGIStaticFilesHandler(application) if _serves_static(settings) else application
+
+
+def _runserver_is_asgi(settings: Any) -> bool:
+    """Return whether an installed application replaces ``runserver``: Daphne, or Channels before it left that to it.
+
+    Source: Channels' release notes, 4.0.0 (2022).
+    """
+    if "channels" in settings.INSTALLED_APPS:
+        version = str(getattr(importlib.import_module("channels"), "__version__", ""))
+        if version.partition(".")[0] in {"1", "2", "3"}:
+            return True
+    return "daphne" in settings.INSTALLED_APPS
 
 
 def _serves_static(settings: Any) -> bool:

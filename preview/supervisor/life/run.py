@@ -178,7 +178,9 @@ async def _attempt(
     Cancellation: the processes are gone.
     """
     since_seq = preview.log.last_seq
-    analysis = replace(analysis, plan=with_folders(analysis.plan, preview.mends.folders, preview.mends.links))
+    mends = preview.mends
+    plan = with_folders(analysis.plan, mends.folders, mends.links, mends.left_out)
+    analysis = replace(analysis, plan=plan)
     with trio.CancelScope() as scope:
         offline = context.settings.uv_offline
         shown = (context.settings.cache_dir, context.settings.data_dir)

@@ -6,7 +6,13 @@ from collections.abc import Container
 from typing import Final
 
 from preview.supervisor.mending.container_folder import mend_container_folder
-from preview.supervisor.mending.folders import mend_absolute_folder, mend_folders, mend_locale, mend_named_folders
+from preview.supervisor.mending.folders import (
+    mend_absolute_folder,
+    mend_extra_values,
+    mend_folders,
+    mend_locale,
+    mend_named_folders,
+)
 from preview.supervisor.mending.links import mend_examples, mend_links
 from preview.supervisor.mending.model import FailedStart, Mend
 from preview.supervisor.mending.modules import mend_modules
@@ -18,8 +24,8 @@ from preview.supervisor.mending.versions import mend_date, mend_versions
 
 _MENDS: Final = (
     mend_server, mend_versions, mend_paths, mend_container_folder, mend_absolute_folder, mend_links, mend_modules,
-    mend_ormconfig, mend_unwanted, mend_named_folders, mend_examples, mend_variables, mend_folders, mend_locale,
-    mend_date, mend_dispensable,
+    mend_ormconfig, mend_unwanted, mend_named_folders, mend_examples, mend_extra_values, mend_variables, mend_folders,
+    mend_locale, mend_date, mend_dispensable,
 )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import posixpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +15,11 @@ from preview.supervisor.mending.container_folder import may_be_linked
 from preview.supervisor.mending.model import FailedStart, Mend, newest_error, own_line
 from preview.supervisor.mending.refusals import OTHER_FAILURE
 
+_ENV: Final = ".env"
+# pydantic's settings refuse a name of the file that is none of theirs, unless they say `extra="ignore"`.
+_EXTRA: Final = re.compile(r"\[type=extra_forbidden\b")
+_EXTRA_NAME: Final = re.compile(r"[A-Za-z_]\w{0,100}")
+_MOST_TOLD: Final = 5
 EMPTY: Final[Mapping[str, str]] = MappingProxyType({})
 _FILE: Final = (
     re.compile(r"FileNotFoundError: \[Errno 2\] [^:]{1,80}: '(?P<path>[^']{1,300})'"),
@@ -182,6 +188,20 @@ _LOCALE: Final = re.compile(
 )
 
 
+def mend_extra_values(failed: FailedStart) -> Mend | None:
+    """Return the names of ``.env`` that pydantic's settings refuse, as they know others; None without any."""
+    if not {_ENV, posixpath.normpath(f"{failed.plan.directory}/{_ENV}")} & failed.names:
+        return None
+    refused = [
+        name for name, said in itertools.pairwise(failed.lines) if _EXTRA.search(said) and _EXTRA_NAME.fullmatch(name)
+    ]
+    names = tuple(dict.fromkeys(name.lower() for name in refused))
+    if not names:
+        return None
+    told = ", ".join(name.upper() for name in names[:_MOST_TOLD]) + (" …" if len(names) > _MOST_TOLD else "")
+    return Mend(f"the settings refuse {told} of {_ENV}: the preview's copy has it no more", left_out=names)
+
+
 def mend_locale(failed: FailedStart) -> Mend | None:
     """Return C's locale under the name of the one that the program sets and the machine lacks; None for others."""
     number = newest_error(failed.lines)
@@ -217,13 +237,31 @@ _LINK: Final = {
 }
 
 
-def with_folders(plan: StartPlan, folders: Sequence[str], links: Mapping[str, str] = EMPTY) -> StartPlan:
+# python-dotenv reads such a file for pydantic, so it is installed; a value may have several lines.
+_LEAVE_OUT: Final = """
+import sys
+from dotenv.parser import parse_stream
+for name in sys.argv[1:3]:
+    try:
+        with open(name, encoding="utf-8", newline="") as file:
+            kept = [one.original.string for one in parse_stream(file) if (one.key or "").lower() not in sys.argv[3:]]
+    except FileNotFoundError:
+        continue
+    with open(name, "w", encoding="utf-8", newline="") as file:
+        file.write("".join(kept))
+"""
+
+
+def with_folders(
+    plan: StartPlan, folders: Sequence[str], links: Mapping[str, str] = EMPTY, left_out: Sequence[str] = ()
+) -> StartPlan:
     """Return the plan with steps that make folders and links; they run where the application does, in its isolation.
 
     Args:
         plan: The start plan.
         folders: Folders to make, relative to the project.
         links: Path of each link, relative to the project, and of its target: relative to it, too, or absolute.
+        left_out: Names that ``.env`` loses, in small letters.
     """
     make, link = _MAKE.get(plan.toolchain), _LINK.get(plan.toolchain)
     steps = []
@@ -239,4 +277,8 @@ def with_folders(plan: StartPlan, folders: Sequence[str], links: Mapping[str, st
             )
         ]
         steps.append(Step("missing names", (*link, *pairs), ".", "an attempt without them failed"))
+    if left_out:
+        files = posixpath.normpath(f"{plan.directory}/{_ENV}"), _ENV
+        argv = ("python", "-c", _LEAVE_OUT, *files, *left_out)
+        steps.append(Step("left out", argv, ".", f"an attempt with all names of {_ENV} failed"))
     return replace(plan, steps=(*steps, *plan.steps))

@@ -131,7 +131,9 @@ class Mender:
             for_older_python=mend.for_older_python,
             administers=mend.administers,
         )
-        mends.add(mend.changes, merge(mends.overrides, added), mend.folders, mend.why, mend.links)
+        mends.add(
+            mend.changes, merge(mends.overrides, added), mend.folders, mend.why, mend.links, left_out=mend.left_out
+        )
         self._scope.cancel()
         return True
 

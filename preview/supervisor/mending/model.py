@@ -39,6 +39,7 @@ class Mend:
         for_older_python: Edit source of Python 3.14 in the preview's copy.
         administers: Give it a PostgreSQL server of its own, whose administrator it is.
         withdrawn: Environment variables that get no value any more, in capitals.
+        left_out: Names that the preview's copy of ``.env`` loses, in small letters.
     """
 
     why: str
@@ -55,11 +56,13 @@ class Mend:
     for_older_python: bool = False
     administers: bool = False
     withdrawn: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     @property
     def changes(self) -> tuple[object, ...]:
         """All that it changes; two mends with the same changes are the same."""
-        values = tuple(sorted((name, one.value) for name, one in self.variables.items())), self.withdrawn
+        given = tuple(sorted((name, one.value) for name, one in self.variables.items()))
+        values = given, self.withdrawn, self.left_out
         places = self.folders, tuple(sorted(self.links.items())), self.linked_at, self.linked_folder, self.python_path
         starts = self.is_own_start, self.is_built
         return values, self.requirements, places, self.is_dated, starts, self.for_older_python, self.administers

@@ -21,6 +21,7 @@ class Mends:
         overrides: Variables and requirements that they add. What somebody has given takes precedence.
         folders: Folders that they make, relative to the project.
         links: Links that they make: path to target, both relative to the project.
+        left_out: Names that the preview's copy of ``.env`` loses.
         tried: What each of them has changed.
         said: One sentence for each of them.
         before: The mends without the newest one; None if it cannot be taken back.
@@ -36,6 +37,7 @@ class Mends:
     overrides: Overrides = field(default_factory=Overrides)
     folders: tuple[str, ...] = ()
     links: Mapping[str, str] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
     tried: frozenset[object] = frozenset()
     offer: Offer | None = None
     offer_step: Offer | None = None
@@ -53,14 +55,17 @@ class Mends:
         folders: tuple[str, ...],
         why: str,
         links: Mapping[str, str] = MappingProxyType({}),
+        *,
+        left_out: tuple[str, ...] = (),
     ) -> None:
-        """Add one mend: all overrides with it, its folders and links, and its sentence."""
+        """Add one mend: all overrides with it, its folders, links and left-out names, and its sentence."""
         self.tried |= {changes}
         self.before = replace(self, before=None)
         self.said = (*self.said, why)
         self.overrides = overrides
         self.folders = tuple(dict.fromkeys((*self.folders, *folders)))
         self.links = {**self.links, **links}
+        self.left_out = tuple(dict.fromkeys((*self.left_out, *left_out)))
 
     def take_back(self) -> bool:
         """Take the newest mend back if it changes packages, which cannot be installed. Return whether it did.
@@ -70,12 +75,8 @@ class Mends:
         if self.before is None or _packages(self.before.overrides) == _packages(self.overrides):
             return False
         before = self.before
-        self.overrides, self.folders, self.links, self.said = (
-            before.overrides,
-            before.folders,
-            before.links,
-            before.said,
-        )
+        self.overrides, self.folders, self.links = before.overrides, before.folders, before.links
+        self.left_out, self.said = before.left_out, before.said
         self.before = None
         return True
 
