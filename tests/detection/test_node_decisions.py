@@ -463,6 +463,36 @@ def test_a_data_source_that_a_script_names_may_leave_its_kind_to_another_file(
     assert bool(plan_of(tmp_path, package, files).steps) is planned
 
 
+# As a provider of NestJS has it: TypeORM's command finds no data source among the exports.
+PROVIDER = """exports.providers = [{ useFactory: async () => {
+    const source = new DataSource({type: 'better-sqlite3', migrations: ['migration/*.js']});
+    return source.initialize();
+  } }];
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "scripts"),
+    [
+        ("export default new DataSource({type: 'better-sqlite3', migrations: ['migration/*.js']});\n", {}),
+        (DATA_SOURCE, {}),
+        ("const a = new DataSource({type: 'better-sqlite3', migrations: ['m/*.js']});\nmodule.exports = { a };\n", {}),
+        (PROVIDER, {"migrate": "NODE_OPTIONS=-r npm run typeorm migration:run -- -d ./typeOrm.config.js"}),
+    ],
+)
+def test_a_data_source_that_is_exported_or_named_comes_before_one_that_a_function_makes(
+    tmp_path: Path, source: str, scripts: dict[str, str]
+) -> None:
+    files = {
+        "src/providers.js": PROVIDER,
+        "typeOrm.config.js": source,
+        "migration/1-first.js": "exports.up = () => 1;\n",
+        "server.js": f"require('./src/providers');\n{SERVER}",
+    }
+    (step,) = plan_of(tmp_path, {**needing("typeorm", "better-sqlite3"), "scripts": scripts}, files).steps
+    assert step.argv[-2:] == ("-d", "typeOrm.config.js")
+
+
 def test_an_application_that_runs_its_migrations_itself_needs_no_step(tmp_path: Path) -> None:
     server = f"require('./src/data').source.initialize().then((it) => it.runMigrations());\n{SERVER}"
     files = {"src/data.js": DATA_SOURCE, "migration/1-first.js": "exports.up = () => 1;\n", "server.js": server}

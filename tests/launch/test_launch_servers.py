@@ -116,23 +116,42 @@ async def test_django_tells_why_a_request_failed_without_debug(rig: Rig, server:
 
 
 @pytest.mark.parametrize("server", [Server.DJANGO, Server.ASGI])
-async def test_django_fails_at_its_start_if_its_urls_cannot_be_imported(rig: Rig, server: Server) -> None:
-    urls = "from django.urls import gone\n" + DJANGO["site/config/urls.py"]
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("from django.urls import gone", "'gone'"),
+        ("raise ValueError('the token must be a string')", "the token must be"),
+    ],
+)
+async def test_django_fails_at_its_start_if_its_urls_cannot_be_imported(
+    rig: Rig, server: Server, line: str, said: str
+) -> None:
+    urls = f"{line}\n{DJANGO['site/config/urls.py']}"
     # The command `migrate` would find it, too.
     preview = await rig.start({**DJANGO, "site/config/urls.py": urls}, replace(django_plan(server), steps=()))
     assert preview.record.state is State.FAILED
-    assert "'gone'" in (preview.record.reason or "")
+    assert said in (preview.record.reason or "")
 
 
-async def test_urls_that_another_error_keeps_from_loading_are_tried_again_at_the_first_request(rig: Rig) -> None:
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        ("OSError('not yet')", "OSError: not yet"),
+        ("django.db.OperationalError('not yet')", "OperationalError: not yet"),
+        ("type('ConnectionLost', (Exception,), {})('not yet')", "ConnectionLost: not yet"),
+    ],
+)
+async def test_urls_that_a_server_keeps_from_loading_are_tried_again_at_the_first_request(
+    rig: Rig, error: str, said: str
+) -> None:
     urls = DJANGO["site/config/urls.py"] + (
-        "import pathlib\nmark = pathlib.Path('mark')\n"
-        "if not mark.exists():\n    mark.touch()\n    raise OSError('not yet')\n"
+        "import django.db, pathlib\nmark = pathlib.Path('mark')\n"
+        f"if not mark.exists():\n    mark.touch()\n    raise {error}\n"
     )
     plan = replace(django_plan(Server.DJANGO), steps=())
     preview = await rig.start({**DJANGO, "site/config/urls.py": urls}, plan)
     assert (await ask(preview)).status_code == 200
-    assert "URL patterns could not be loaded yet: OSError: not yet" in "\n".join(story(preview))
+    assert f"URL patterns could not be loaded yet: {said}" in "\n".join(story(preview))
 
 
 async def test_django_without_a_secret_key_gets_one(rig: Rig) -> None:

@@ -41,6 +41,12 @@ _OUTPUT: Final = re.compile(r"^\s{0,20}output\s{0,20}=\s{0,4}\"", re.MULTILINE)
 _CONFIG_FILE: Final = re.compile(r"(?:^|/)prisma[\w.-]{0,40}\.config\.[cm]?[jt]s$")
 _MOST_SCHEMAS: Final = 3
 _DATA_SOURCE: Final = re.compile(r"\bnew\s+DataSource\s*\(")
+# Not one that a function makes, such as a provider of NestJS: TypeORM's command cannot import that.
+_OF_A_MODULE: Final = re.compile(
+    r"^(?:export\s+default|module\.exports\s*=|exports\.\w{1,80}\s*=|(?:export\s+)?(?:const|let|var)\s+\w{1,80}[^=\n]{0,80}=)"
+    r"\s{1,8}new\s+DataSource\b",
+    re.MULTILINE,
+)
 # These sources migrate their tables themselves, unless the line is commented out.
 _MIGRATES: Final = re.compile(
     r"^(?![ \t]{0,60}(?://|/?\*))[^\n]{0,400}?"
@@ -272,8 +278,9 @@ def _typeorm(project: NodeProject, runner: Sequence[str], server: ServiceKind | 
     if not _has_migrations(project) or any(_MIGRATES.search(project.text(name)) for name in project.reached):
         return None
     # TypeORM's command line needs a file that exports one data source.
-    sources = [name for name in project.by_reach if _is_data_source(project.text(name))]
     named = _named_data_sources(project)
+    found = [name for name in project.by_reach if _is_data_source(project.text(name))]
+    sources = sorted(found, key=lambda name: (name not in named, _OF_A_MODULE.search(project.text(name)) is None))
     # Its own file may leave the kind of database to another one.
     file = next((name for name in sources if name in named or _is_usable(project.text(name), server)), None)
     if file is None:

@@ -65,7 +65,7 @@ def main(arguments: list[str]) -> None:
 def _load_urls(settings: Any) -> None:
     """Import the URL patterns, as ``runserver`` does before it listens; else each request would find the broken import.
 
-    Another error, such as a table that is missing, may be over at the first request.
+    What a database or a server says, such as a table that is missing, may be over at the first request.
     """
     from preview_serving import say  # noqa: PLC0415
 
@@ -74,10 +74,17 @@ def _load_urls(settings: Any) -> None:
         return
     try:
         importlib.import_module(patterns)
-    except (AttributeError, ImportError, NameError, SyntaxError, TypeError):
-        raise
-    except Exception as error:  # noqa: BLE001  the project's code may raise anything
+    except Exception as error:
+        if not _may_pass(error):
+            raise
         say(f"URL patterns could not be loaded yet: {type(error).__name__}: {error}")
+
+
+def _may_pass(error: Exception) -> bool:
+    """Return whether a server that is asked again may answer. Libraries of servers name their errors by themselves."""
+    kinds = (OSError, importlib.import_module("django.db").Error)
+    names = (one.__name__ for one in type(error).__mro__)
+    return isinstance(error, kinds) or any("Connection" in name or "Timeout" in name for name in names)
 
 
 def _asgi_application(settings: Any) -> Any:
