@@ -324,6 +324,9 @@ async def test_an_engine_that_prisma_could_not_have_has_a_stand_in(
     ("version", "wanted"),
     [
         ("6.16.2", "@prisma/adapter-pg@6.16.2 @prisma/adapter-libsql@6.16.2 @prisma/adapter-mariadb@6.16.2"),
+        ("6.11.0", "@prisma/adapter-pg@6.11.0 @prisma/adapter-libsql@6.11.0 @prisma/adapter-mariadb@6.11.0"),
+        ("6.10.1", "@prisma/adapter-pg@6.10.1 @prisma/adapter-libsql@6.10.1 pg@^8"),
+        ("6.6.0", "@prisma/adapter-pg@6.6.0 @prisma/adapter-libsql@6.6.0 pg@^8"),
         ("5.22.0", "@prisma/adapter-pg@5.22.0 @prisma/adapter-libsql@5.22.0 pg@^8 @libsql/client@^0.8"),
         ("5.10.1", ""),
         ("7.1.0", ""),

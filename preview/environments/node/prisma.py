@@ -32,9 +32,8 @@ _ADAPTERS_SINCE: Final = (5, 11)
 _ADAPTERS: Final = ("@prisma/adapter-pg", "@prisma/adapter-libsql")
 _MYSQL: Final = "@prisma/adapter-mariadb"
 _MYSQL_SINCE: Final = (6, 11)
-# Before that version, the adapters leave their drivers to the project.
-_DRIVERS_SINCE: Final = (6, 6)
-_DRIVERS: Final = ("pg@^8", "@libsql/client@^0.8")
+# Before these versions, the adapters leave their drivers to the project (their `peerDependencies`).
+_DRIVERS: Final = {"pg@^8": (6, 11), "@libsql/client@^0.8": (6, 6)}
 _VERSION: Final = re.compile(r"(\d{1,3})\.(\d{1,3})\.\d{1,4}")
 _MOST_BYTES: Final = 64 * 1024
 _MOST_SAID: Final = 200
@@ -71,7 +70,8 @@ def _adapters(directory: Path) -> list[str]:
     if not _ADAPTERS_SINCE <= version < (_CLIENT_WITHOUT_SINCE, 0):
         return []
     names = [*_ADAPTERS, _MYSQL] if version >= _MYSQL_SINCE else _ADAPTERS
-    return [f"{name}@{found[0]}" for name in names] + ([] if version >= _DRIVERS_SINCE else [*_DRIVERS])
+    drivers = [driver for driver, since in _DRIVERS.items() if version < since]
+    return [*(f"{name}@{found[0]}" for name in names), *drivers]
 
 
 def prepare_prisma(
