@@ -347,6 +347,20 @@ def test_names_of_servers_elsewhere_are_known(tmp_path: Path, source: str, names
     assert told == [("localhost", port)] or names is None
 
 
+@pytest.mark.parametrize(
+    ("source", "insists"),
+    [
+        ("const url = new URL(process.env.DATABASE_URL); url.searchParams.set('sslmode', \"require\");\n", True),
+        ("new Pool(`${process.env.DATABASE_URL}?sslmode=verify-full`);\n", True),
+        ("new Pool({ sslmode: 'require' });\n", True),
+        ("url.searchParams.has('sslmode'); new Pool(process.env.DATABASE_URL + '?sslmode=disable');\n", False),
+    ],
+)
+def test_tls_demanded_by_a_parameter_of_the_address_is_known(tmp_path: Path, source: str, insists: bool) -> None:
+    plan = supplied_plan(tmp_path, node(f"const {{ Pool }} = require('pg');\n{source}", "pg"))
+    assert [need.insists_on_tls for need in plan.services] == [insists]
+
+
 def test_tls_for_production_alone_is_not_told(tmp_path: Path) -> None:
     source = "require('pg');\nif (process.env.NODE_ENV === 'production') options.db = { ssl: true };\n"
     plan = supplied_plan(tmp_path, node(source, "pg"))

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -160,6 +161,25 @@ def test_a_port_that_is_nobodys_is_known_from_the_source() -> None:
     found = diagnose(["ConnectionRefusedError: Connect call failed ('127.0.0.1', 6380)"], [POSTGRESQL, REDIS])
     assert found is not None
     assert found.message.startswith("It needs Redis at 127.0.0.1:6380 (worker.py:2), and nothing answers")
+
+
+@pytest.mark.parametrize(
+    "answered",
+    [
+        "[PrismaService] Connected to PostgreSQL database",
+        "PostgreSQL connection established",
+        "postgres: connection ok",
+    ],
+)
+def test_a_server_that_answers_is_not_the_missing_one(answered: str) -> None:
+    lines = [answered, "[Minio] Failed: Error: connect ECONNREFUSED 127.0.0.1:9002"]
+    own = replace(POSTGRESQL, supplied=True)
+    for needs in ([own], [replace(own, address=None)]):
+        assert diagnose(lines, needs) is None
+    refused = ["not connected to postgres", lines[1]]
+    found = diagnose(refused, [replace(POSTGRESQL, address=None)])
+    assert found is not None
+    assert found.message.startswith("It needs PostgreSQL at 127.0.0.1:9002")
 
 
 def test_an_error_of_a_query_is_no_missing_server() -> None:

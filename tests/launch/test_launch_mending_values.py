@@ -556,3 +556,22 @@ def test_variables_of_the_service_that_a_program_refuses_lose_their_values(line:
     }
     mend = mend_of(line, known=known)
     assert {name for name, value in values(mend).items() if value == ""} == emptied
+
+
+@pytest.mark.parametrize(
+    ("known", "given"),
+    [
+        (("localhost", Origin.SUPPLIED), {"REDIS_HOST": "redis://localhost"}),
+        (("localhost", Origin.MADE_UP), {"REDIS_HOST": "redis://localhost"}),
+        # What somebody has given stays.
+        (("localhost", Origin.SETTINGS), {}),
+        (("redis://localhost", Origin.SUPPLIED), {}),
+    ],
+)
+def test_a_host_of_redis_gets_the_scheme_of_which_its_client_finds_none(
+    known: tuple[str, Origin], given: dict[str, str]
+) -> None:
+    error = "ValueError: Redis URL must specify one of the following schemes (redis://, rediss://, unix://)"
+    others = {"DB_HOST": ("localhost", Origin.SUPPLIED), "REDIS_PORT": ("6379", Origin.SUPPLIED)}
+    mend = mend_of(TRACE, FRAME, "    redis = from_url(url)", error, known={"REDIS_HOST": known, **others})
+    assert values(mend) == given

@@ -289,7 +289,11 @@ _SCRIPT_DRIVERS: Final = re.compile(
 _SCRIPT_OPTIONS: Final = re.compile(r"\b(?:database|dialect)['\"]?\s{0,4}:\s{0,4}['\"`]")
 _ADDRESS: Final = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}")
 _OTHER_SERVERS: Final = re.compile(r"mail|smtp|mongo|api\.", re.IGNORECASE)
-_SCRIPT_TLS: Final = re.compile(r"\bssl\s*:\s*(?:true\b|\{)|\brejectUnauthorized\s*:")
+# `url.searchParams.set("sslmode", "require")`, `${url}?sslmode=require`; a whole address may only be a default.
+_SCRIPT_TLS: Final = re.compile(
+    r"\bssl\s*:\s*(?:true\b|\{)|\brejectUnauthorized\s*:"
+    r"|\bsslmode['\"`]?\s{0,4}[:,]\s{0,4}['\"`](?:require|verify)|\}[?&]sslmode=(?:require|verify)"
+)
 _PRODUCTION: Final = re.compile(r"prod", re.IGNORECASE)
 _NEAR: Final = 300
 _MOST_NAMES: Final = 8

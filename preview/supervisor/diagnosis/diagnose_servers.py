@@ -46,7 +46,7 @@ def diagnose_server(lines: Sequence[str], variables: Iterable[Variable] = ()) ->
 
 
 def find_setting(address: Address | None, variables: Iterable[Variable], *, is_mail: bool = False) -> Variable | None:
-    """Return the variable whose value has this address; without one, a mail server's."""
+    """Return the variable whose value has this address, or is its port; without one, a mail server's."""
     listed = list(variables)
     if address is not None:
         host, port = address
@@ -55,6 +55,9 @@ def find_setting(address: Address | None, variables: Iterable[Variable], *, is_m
             if any(f"{name}:{port}" in one.value or f"[{name}]:{port}" in one.value for name in hosts):
                 return one
             if host not in _LOCAL and host in one.value:
+                return one
+        for one in listed:
+            if one.value == str(port) and one.name.upper().endswith("PORT"):
                 return one
     return next((one for one in listed if _MAIL_SETTINGS.search(one.name)), None) if is_mail else None
 

@@ -35,6 +35,11 @@ _LIBRARIES: tuple[tuple[str, ServiceKind], ...] = (
     ("node_modules/nats", ServiceKind.NATS), ("/nats/aio", ServiceKind.NATS), ("mqtt", ServiceKind.MQTT),
 )  # fmt: skip
 
+# `Connected to PostgreSQL`: this one answers, so it is another that does not.
+_ANSWERED = re.compile(
+    r"\b(?<!not )connected to\b|\bconnection (?:established|successful|ok)\b|\bconnected successfully\b", re.IGNORECASE
+)
+
 # Libraries that connect to other servers.
 _OTHER_LIBRARIES = (
     "smtplib", "aiosmtplib", "nodemailer", "smtp-connection", "urllib", "httpcore", "httpx", "aiohttp", "axios",
@@ -240,7 +245,7 @@ def _kind(address: Address | None, around: Sequence[str], needs: Sequence[Servic
             return need.kind
     if address is not None and address[1] in _KINDS_BY_PORT:
         return _KINDS_BY_PORT[address[1]]
-    text = "\n".join(around).lower()
+    text = "\n".join(line for line in around if not _ANSWERED.search(line)).lower()
     found = [kind for word, kind in _LIBRARIES if word in text]
     if found:
         return found[0]
@@ -249,11 +254,18 @@ def _kind(address: Address | None, around: Sequence[str], needs: Sequence[Servic
     if address is not None and address[1] is None and "." in address[0]:
         # A name of the internet that cannot be found: another program's, unless the source has it.
         return None
-    # A connection to a port that is not the service's says nothing about the service.
-    kinds = {
-        need.kind for need in needs if address is None or need.address is None or address[1] in (None, need.address[1])
-    }
+    kinds = {need.kind for need in needs if _may_be_meant(address, need)}
     return kinds.pop() if len(kinds) == 1 else None
+
+
+def _may_be_meant(address: Address | None, need: ServiceNeed) -> bool:
+    """Return False for an address at another port than the service's, which says nothing about the service.
+
+    A server of the preview's own answers at its port, so another port is another program's.
+    """
+    if address is None or address[1] is None:
+        return True
+    return not need.supplied if need.address is None else address[1] == need.address[1]
 
 
 def _with_port(address: Address | None, kind: ServiceKind) -> Address | None:

@@ -120,6 +120,9 @@ _COMMON: Final = frozenset(
 )
 
 
+_NO_REDIS_SCHEME: Final = "Redis URL must specify one of the following schemes"
+
+
 def mend_variables(failed: FailedStart) -> Mend | None:
     """Return placeholders for the variables that the last lines name; None if they name none."""
     finders = (
@@ -291,7 +294,14 @@ def _listed(failed: FailedStart, name: str) -> tuple[str, ...]:
 
 
 def _without_scheme(failed: FailedStart) -> Iterator[tuple[str, Variable]]:
-    """Yield the placeholders from which Node was to read a URL: ``input: 'localhost/loki/api'`` lacks its scheme."""
+    """Yield the placeholders from which Node was to read a URL: ``input: 'localhost/loki/api'`` lacks its scheme.
+
+    A project may put a URL of Redis together from a "host" that has the scheme: ``f"{REDIS_HOST}:{REDIS_PORT}"``.
+    """
+    if any(_NO_REDIS_SCHEME in line for line in failed.lines):
+        for one in failed.plan.variables.values():
+            if one.value == "localhost" and "REDIS" in one.name.upper():
+                yield one.name, replace(one, value="redis://localhost")
     if not any("Invalid URL" in line for line in failed.lines):
         return
     inputs = [match[1] for line in failed.lines if (match := _URL_INPUT.match(line))]
