@@ -111,6 +111,13 @@ export async function load(url, context, next) {
   const source = String(loaded.source).replace(/constructor\\(([^)]*)\\) \\{/, 'constructor($1) { (globalThis.previewHono ??= []).push(this);');
   return { ...loaded, source };
 }`;
+// Its other build is a module of CommonJS.
+const compile = Module.prototype._compile;
+Module.prototype._compile = function (text, file, ...rest) {
+  const isHono = /[\\/]node_modules[\\/]hono[\\/]dist[\\/]cjs[\\/]hono-base[.]js$/.test(file);
+  const marked = 'constructor($1) { (globalThis.previewHono ??= []).push(this);';
+  return compile.call(this, isHono ? String(text).replace(/constructor\(([^)]*)\) \{/, marked) : text, file, ...rest);
+};
 Module.register?.(`data:text/javascript,${encodeURIComponent(loader)}`);
 
 net.Server.prototype.listen = function () {

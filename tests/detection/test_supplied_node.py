@@ -413,6 +413,27 @@ def test_the_port_among_the_options_of_a_connection_is_the_one_that_is_reached(
     assert [(need.kind, need.address and need.address[1]) for need in plan.services] == [(MYSQL, number)]
 
 
+def test_a_variable_of_another_files_function_is_another_one(tmp_path: Path) -> None:
+    """Both functions have a ``url``, and a ``port``; what a module exports is known everywhere."""
+    (tmp_path / "sql.js").write_text(
+        "const { Pool } = require('pg');\nfunction open(config) {\n"
+        "  const url = config.getOrThrow('DATABASE_URL');\n  return new Pool({ connectionString: url });\n}\n"
+    )
+    (tmp_path / "main.js").write_text("function start() { const port = process.env.APP_PORT; app.listen(port); }\n")
+    (tmp_path / "cache.js").write_text(
+        "const Redis = require('ioredis');\nfunction open(config) {\n"
+        "  const redisUrl = config.get('REDIS_URL');\n  const { host, port } = parse(redisUrl);\n"
+        "  new Redis({ host, port });\n  return new Redis(redisUrl);\n}\n"
+    )
+    (tmp_path / "names.js").write_text("export const second = process.env.SECOND_URL;\n")
+    (tmp_path / "more.js").write_text("const Redis = require('ioredis');\nnew Redis(names.second);\n")
+    files = ["sql.js", "main.js", "cache.js", "names.js", "more.js"]
+    uses = find_address_uses(JavaScriptTrees(Sources(tmp_path)), files)
+    assert {name: use.kind for name, use in uses.items()} == {
+        "DATABASE_URL": None, "REDIS_URL": REDIS, "SECOND_URL": REDIS,
+    }  # fmt: skip
+
+
 def test_the_host_of_mail_is_not_taken_for_that_of_a_database(tmp_path: Path) -> None:
     """Both files have a settings object, and only one of them is a server's address."""
     (tmp_path / "db.js").write_text("const url = process.env.DATABASE_URL;\nmongoose.connect(url);\n")

@@ -136,16 +136,25 @@ class _Value:
     has_default: bool
 
 
-def _named_values(roots: Iterable[Node]) -> dict[Path, _Value]:
-    """Return the variables by the path under which the sources know them: ``("config", "db", "host")``."""
+def _named_values(roots: Iterable[Node], *, of_functions: bool = False) -> dict[Path, _Value]:
+    """Return the variables by the path under which the sources know them: ``("config", "db", "host")``.
+
+    Those of functions count for their own file only: another file's ``url`` is another one.
+    """
     found: dict[Path, _Value] = {}
     for root in roots:
         for node in all_nodes(root):
             if node.type in _NAMING:
+                is_known = of_functions or node.type != "variable_declarator" or _is_of_module(node)
                 for path, value in _named(node):
-                    if len(found) < _MAX_PATHS:
+                    if len(found) < _MAX_PATHS and (is_known or len(path) > 1):
                         found.setdefault(path, value)
     return found
+
+
+def _is_of_module(declarator: Node) -> bool:
+    statement = declarator.parent
+    return statement is None or statement.parent is None or statement.parent.type in {"program", "export_statement"}
 
 
 def _named(node: Node) -> Iterator[tuple[Path, _Value]]:
@@ -192,8 +201,7 @@ def _part_of(node: Node) -> list[str]:
     for _ in range(_MAX_DEPTH):
         if current is None:
             break
-        match = _REGISTERED.match(_call(current))
-        if match is not None:
+        if match := _REGISTERED.match(_call(current)):
             return [match[1]]
         current = current.parent
     return []
@@ -207,9 +215,7 @@ class _Finder:
     """
 
     def __init__(self, named: Mapping[Path, _Value]) -> None:
-        self._named: dict[Path, _Value] = {}
-        for path, value in named.items():
-            self._named.setdefault(path, value)
+        self._named = named
         # `config` and `exports` are only names of the whole: an importing file may use another.
         self._inner: dict[Path, _Value] = {}
         for path, value in named.items():
@@ -218,11 +224,13 @@ class _Finder:
         self.found: dict[str, AddressUse] = {}
         # Of the file that is read.
         self._shared = self._redis = False
+        self._own: Mapping[Path, _Value] = {}
 
     def read(self, root: Node) -> None:
         text = root.text or b""
         self._shared = _SQL_PACKAGES.search(text) is not None
         self._redis = _REDIS_PACKAGES.search(text) is not None
+        self._own = _named_values([root], of_functions=True)
         for node in all_nodes(root):
             if node.type == "template_string":
                 self._template(node)
@@ -241,8 +249,7 @@ class _Finder:
             elif child.type == "string_fragment":
                 text += source_of(child).replace("\x00", "")
         match = _ADDRESS.match(text)
-        kind = _SCHEMES.get(match[1]) if match is not None else None
-        if match is None or kind is None:
+        if match is None or (kind := _SCHEMES.get(match[1])) is None:
             return
         for number, part in enumerate((Part.USER, Part.PASSWORD, Part.HOST, Part.PORT, Part.NAME), 2):
             if match[number] is not None:
@@ -309,7 +316,7 @@ class _Finder:
 
     def _value(self, path: Path) -> _Value | None:
         rest = path[1:]
-        found = self._named.get(path) or self._inner.get(path)
+        found = self._own.get(path) or self._named.get(path) or self._inner.get(path)
         return found or ((self._named.get(rest) or self._inner.get(rest)) if rest else None)
 
     def _add(self, value: _Value, part: Part, kind: ServiceKind | None, driver: str) -> None:
@@ -347,10 +354,7 @@ def _asked(node: Node) -> str:
 
 
 def _call(node: Node) -> str:
-    """Return the beginning of a short call, up to its first argument; empty for others.
-
-    The whole source of a call may be the file: reading it for each of its parts takes too long.
-    """
+    """Return the beginning of a short call, up to its first argument; empty for others, which may be the whole file."""
     if node.type != "call_expression":
         return ""
     called, given = node.child_by_field_name("function"), node.child_by_field_name("arguments")
