@@ -103,6 +103,7 @@ class Confined:
             listener=None,
             readable=program.readable,
             writable=program.writable,
+            around=None,
             shown_at=program.shown_at,
             network=Network.NONE,
             loopback_ports=(),

@@ -165,6 +165,13 @@ async def test_it_makes_a_folder_beside_its_own_and_moves_neither(start_caged: S
     assert [one.name for one in project.parent.iterdir()] == [project.name]
 
 
+async def test_its_folder_may_lie_deeper_in_the_one_around_it(start_caged: Start, project: Path) -> None:
+    (project / "kept").write_text("mine")
+    read = "import os; print(open('kept').read(), sorted(os.listdir('../..')))"
+    async with start_caged(read, around=project.parent.parent) as process:
+        assert await read_all(process) == f"mine ['{project.parent.name}']\n"
+
+
 async def read_from(listener: socket.socket) -> bytes:
     async with await trio.open_tcp_stream(*listener.getsockname()) as stream:
         return b"".join([chunk async for chunk in stream])

@@ -81,11 +81,16 @@ def view_arguments(view: View) -> list[str]:
     # Sorted, so that a folder comes before its content.
     for path in sorted(shown):
         for parent in _parents(path):
-            if parent not in made and not any(parent == one or parent.startswith(f"{one}/") for one in shown):
+            if parent not in made and not any(_has(one, how, parent) for one, how in shown.items()):
                 made.add(parent)
                 arguments += ["--perms", "0755", "--dir", parent]
         arguments += shown[path]
     return arguments
+
+
+def _has(path: str, how: Sequence[str], folder: str) -> bool:
+    """Return whether a shown path is the folder, or has it: a file system in memory has nothing yet."""
+    return folder == path or (folder.startswith(f"{path}/") and "--tmpfs" not in how)
 
 
 def _shown(view: View) -> dict[str, list[str]]:
