@@ -44,7 +44,7 @@ def test_the_settings_are_read_without_the_names_that_they_refuse(tmp_path: Path
     mend = mend_of(refused.stderr.splitlines(), ".env", "app.py")
     assert mend is not None
     assert set(mend.left_out) == {"postgres_user", "key", "postgres_db"}
-    assert mend.why.endswith("of .env: the preview's copy has it no more")
+    assert mend.why.endswith("of .env: left out of the preview's copy")
     (step,) = with_folders(plan_of(), (), left_out=mend.left_out).steps
     assert run(tmp_path, *step.argv[1:]).returncode == 0
     assert (tmp_path / ".env").read_text() == "# ours\nTITLE=shop\n"

@@ -199,7 +199,7 @@ def mend_extra_values(failed: FailedStart) -> Mend | None:
     if not names:
         return None
     told = ", ".join(name.upper() for name in names[:_MOST_TOLD]) + (" …" if len(names) > _MOST_TOLD else "")
-    return Mend(f"the settings refuse {told} of {_ENV}: the preview's copy has it no more", left_out=names)
+    return Mend(f"the settings refuse {told} of {_ENV}: left out of the preview's copy", left_out=names)
 
 
 def mend_locale(failed: FailedStart) -> Mend | None:
