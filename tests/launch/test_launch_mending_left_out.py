@@ -64,6 +64,16 @@ def test_a_file_in_the_working_folder_is_meant_too(tmp_path: Path) -> None:
     assert (tmp_path / "api/.env").read_text() == "a=1\n"
 
 
+def test_the_target_of_a_link_is_not_written(tmp_path: Path) -> None:
+    (tmp_path / "copy").mkdir()
+    (tmp_path / "outside.env").write_text("a=1\nb=2\n")
+    (tmp_path / "copy/.env").symlink_to("../outside.env")
+    (step,) = with_folders(plan_of(), (), left_out=("b",)).steps
+    assert run(tmp_path / "copy", *step.argv[1:]).returncode == 0
+    assert (tmp_path / "copy/.env").read_text() == "a=1\n"
+    assert (tmp_path / "outside.env").read_text() == "a=1\nb=2\n"
+
+
 @pytest.mark.parametrize(
     ("name", "names"),
     [

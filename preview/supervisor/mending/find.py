@@ -6,18 +6,12 @@ from collections.abc import Container
 from typing import Final
 
 from preview.supervisor.mending.container_folder import mend_container_folder
-from preview.supervisor.mending.folders import (
-    mend_absolute_folder,
-    mend_extra_values,
-    mend_folders,
-    mend_locale,
-    mend_named_folders,
-)
+from preview.supervisor.mending.folders import mend_absolute_folder, mend_folders, mend_locale, mend_named_folders
 from preview.supervisor.mending.links import mend_examples, mend_links
 from preview.supervisor.mending.model import FailedStart, Mend
 from preview.supervisor.mending.modules import mend_modules
 from preview.supervisor.mending.paths import mend_paths
-from preview.supervisor.mending.refusals import mend_dispensable, mend_ormconfig, mend_unwanted
+from preview.supervisor.mending.refusals import mend_dispensable, mend_extra_values, mend_ormconfig, mend_unwanted
 from preview.supervisor.mending.servers import mend_server
 from preview.supervisor.mending.variables import mend_variables
 from preview.supervisor.mending.versions import mend_date, mend_versions

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import posixpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,10 +15,6 @@ from preview.supervisor.mending.model import FailedStart, Mend, newest_error, ow
 from preview.supervisor.mending.refusals import OTHER_FAILURE
 
 _ENV: Final = ".env"
-# pydantic's settings refuse a name of the file that is none of theirs, unless they say `extra="ignore"`.
-_EXTRA: Final = re.compile(r"\[type=extra_forbidden\b")
-_EXTRA_NAME: Final = re.compile(r"[A-Za-z_]\w{0,100}")
-_MOST_TOLD: Final = 5
 EMPTY: Final[Mapping[str, str]] = MappingProxyType({})
 _FILE: Final = (
     re.compile(r"FileNotFoundError: \[Errno 2\] [^:]{1,80}: '(?P<path>[^']{1,300})'"),
@@ -188,20 +183,6 @@ _LOCALE: Final = re.compile(
 )
 
 
-def mend_extra_values(failed: FailedStart) -> Mend | None:
-    """Return the names of ``.env`` that pydantic's settings refuse, as they know others; None without any."""
-    if not {_ENV, posixpath.normpath(f"{failed.plan.directory}/{_ENV}")} & failed.names:
-        return None
-    refused = [
-        name for name, said in itertools.pairwise(failed.lines) if _EXTRA.search(said) and _EXTRA_NAME.fullmatch(name)
-    ]
-    names = tuple(dict.fromkeys(name.lower() for name in refused))
-    if not names:
-        return None
-    told = ", ".join(name.upper() for name in names[:_MOST_TOLD]) + (" …" if len(names) > _MOST_TOLD else "")
-    return Mend(f"the settings refuse {told} of {_ENV}: left out of the preview's copy", left_out=names)
-
-
 def mend_locale(failed: FailedStart) -> Mend | None:
     """Return C's locale under the name of the one that the program sets and the machine lacks; None for others."""
     number = newest_error(failed.lines)
@@ -239,7 +220,7 @@ _LINK: Final = {
 
 # python-dotenv reads such a file for pydantic, so it is installed; a value may have several lines.
 _LEAVE_OUT: Final = """
-import sys
+import os, sys
 from dotenv.parser import parse_stream
 for name in sys.argv[1:3]:
     try:
@@ -247,6 +228,8 @@ for name in sys.argv[1:3]:
             kept = [one.original.string for one in parse_stream(file) if (one.key or "").lower() not in sys.argv[3:]]
     except FileNotFoundError:
         continue
+    # Not through a link: only the preview's copy is changed.
+    os.remove(name)
     with open(name, "w", encoding="utf-8", newline="") as file:
         file.write("".join(kept))
 """

@@ -6,6 +6,7 @@ Schemas are those of env-schema, class-validator and zod. A check raises an erro
 from __future__ import annotations
 
 import itertools
+import posixpath
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -373,3 +374,22 @@ def _is_told(variable: Variable, said: str) -> bool:
     # pydantic names a field in small letters; those of `HOST` and `NAME` are words of any error.
     is_field = "_" in variable.name and variable.name.lower() in _WORDS.findall(said.lower())
     return is_value or is_port or is_field or variable.name in _WORDS.findall(said)
+
+
+# pydantic's settings refuse a name of the file that is none of theirs, unless they say `extra="ignore"`.
+_EXTRA: Final = re.compile(r"\[type=extra_forbidden\b")
+_EXTRA_NAME: Final = re.compile(r"[A-Za-z_]\w{0,100}")
+
+
+def mend_extra_values(failed: FailedStart) -> Mend | None:
+    """Return the names of ``.env`` that pydantic's settings refuse, as they know others; None without any."""
+    if not {".env", posixpath.normpath(f"{failed.plan.directory}/.env")} & failed.names:
+        return None
+    refused = [
+        name for name, said in itertools.pairwise(failed.lines) if _EXTRA.search(said) and _EXTRA_NAME.fullmatch(name)
+    ]
+    names = tuple(dict.fromkeys(name.lower() for name in refused))
+    if not names:
+        return None
+    told = ", ".join(name.upper() for name in names[:_MOST_TOLD]) + (" …" if len(names) > _MOST_TOLD else "")
+    return Mend(f"the settings refuse {told} of .env: left out of the preview's copy", left_out=names)
