@@ -15,6 +15,7 @@ from preview.core.isolation import Network
 from preview.detection import Origin, Server, ServiceKind, ServiceNeed, StartPlan, Step, Toolchain, Variable
 from preview.logs import Level
 from preview.logs.model.events import LogLine, Source
+from preview.supervisor.diagnosis.diagnose_servers import find_setting
 from preview.supervisor.diagnosis.request_failures import (
     explain_failure,
     explain_missing_table,
@@ -233,3 +234,10 @@ def test_hostile_lines_cost_little(word: str) -> None:
     began = time.process_time()
     explain_failure(lines, PLAN, NONE, Path("/project"))
     assert time.process_time() - began < 1.0
+
+
+@pytest.mark.parametrize(("port", "found"), [(9002, "MINIO_PORT"), (900, None), (3, None)])
+def test_a_setting_that_is_the_port_of_a_missing_server_is_named(port: int, found: str | None) -> None:
+    variables = [Variable("RETRIES", "3", Origin.EXAMPLE), Variable("MINIO_PORT", "9002", Origin.EXAMPLE)]
+    setting = find_setting(("localhost", port), variables)
+    assert (setting and setting.name) == found

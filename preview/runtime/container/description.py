@@ -116,7 +116,7 @@ def describe_container(
     if habits.is_podman or spec.image is not None:
         # Else Podman makes these writable in memory, without a size.
         folders |= {"/run": temp.replace("1777", "0755"), "/var/tmp": temp}  # noqa: S108  the container's own
-    if spec.around is not None and spec.around not in spec.shown_at.values():
+    if spec.around is not None:
         folders[str(spec.around)] = temp
     mounts, root = _mounts(habits, spec, door), habits.image.interpreter.root
     met = [str(_MET)] if habits.is_gvisor else []

@@ -136,7 +136,7 @@ class PreparedLaunch:
             # Steps may compile extension modules.
             readable=(*readable_in(self.environment, builds=control is None), *self._trusted()),
             writable=folders,
-            around=self.workspace.root,
+            around=self.workspace.root if image is None else None,
             links=self._links(),
             network=self.network,
             loopback_ports=settings.loopback_ports,

@@ -98,8 +98,8 @@ def _trusted(settings: Settings, plan: StartPlan) -> Mapping[str, str]:
 def _heap(settings: Settings, plan: StartPlan, variables: Mapping[str, str]) -> Mapping[str, str]:
     """Return the variable that tells Node the limit of its heap, unless the project names one.
 
-    A sandbox hides the control group, so that Node would plan with the machine's memory: of 1 GiB, a program that holds
-    400 MB was killed at 1.4 GB, most of it garbage, and needs 650 MB with this.
+    A sandbox hides the control group, so that Node would plan with the machine's memory. Measured on 24 GiB: a program
+    that holds 400 MB grows to 1.4 GB, most of it garbage, and to 650 MB with this.
     """
     given = variables.get("NODE_OPTIONS", "")
     if plan.toolchain is not Toolchain.NODE or _HEAP_OPTION.search(given):
